@@ -1,0 +1,35 @@
+# Two commands set everything up: `make demo` shows the doctor at work, `make test` passes its tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/installed
+	rm -rf demo
+	$(BIN)/opv2v-doctor demo demo
+	$(BIN)/opv2v-doctor run-all --repo demo --output demo-report.json
+	@echo "the report: demo-report.json (the same in markdown: --output demo-report.md)"
+
+test: $(VENV)/tested
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy opv2v_doctor checks tests benchmarks
+
+bench: $(VENV)/tested
+	$(BIN)/python -m benchmarks
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo demo-report.* build dist *.egg-info

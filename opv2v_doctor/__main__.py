@@ -1,0 +1,5 @@
+"""`python -m opv2v_doctor`."""
+
+from opv2v_doctor.cli import main
+
+main()

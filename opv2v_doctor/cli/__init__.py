@@ -1,0 +1,55 @@
+"""The command line: parsing and wiring. Each command's module is imported when the command runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from opv2v_doctor.cli.catalogue import explain, list_checks, schema
+from opv2v_doctor.cli.examine import check, run_all
+from opv2v_doctor.cli.set_up import demo, init
+
+app = typer.Typer(
+    name="opv2v-doctor",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Examine a MapAnything training on OPV2V before it costs days.",
+    epilog="Exit codes: 0 all good, 1 a check failed, 2 wrong usage or settings, 3 no answer.",
+)
+app.command("run-all")(run_all)
+app.command("check")(check)
+app.command("list")(list_checks)
+app.command("explain")(explain)
+app.command("init")(init)
+app.command("demo")(demo)
+app.command("schema")(schema)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from opv2v_doctor import __version__
+
+        typer.echo(f"opv2v-doctor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    """Run the program; a wrong word of the user ends with exit code 2 and no traceback."""
+    from opv2v_doctor.usage import UsageError
+
+    try:
+        app()
+    except UsageError as problem:
+        typer.echo(f"opv2v-doctor: {problem}", err=True)
+        sys.exit(2)

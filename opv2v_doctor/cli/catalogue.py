@@ -1,0 +1,60 @@
+"""Commands about the checks themselves: list, explain, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from opv2v_doctor.cli import options
+
+
+def list_checks(repo: options.Repo = None, settings: options.SettingsFile = None) -> None:
+    """List all checks in the order of the checklist: code, tier, claim."""
+    checks = _checks(repo, settings)
+    family = ""
+    for check in checks:
+        if check.family != family:
+            family = check.family
+            typer.echo(f"\n{family}")
+        typer.echo(f"  {check.code}  {check.tier:<6}  {check.claim}")
+
+
+def explain(
+    code: Annotated[str, typer.Argument(help="A check's code or name.")],
+    repo: options.Repo = None,
+    settings: options.SettingsFile = None,
+) -> None:
+    """Print the page of a check: what it claims, why it matters, how to fix it."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from opv2v_doctor.usage import unknown
+
+    checks = _checks(repo, settings)
+    found = next((c for c in checks if code.upper() == c.code or code == c.name), None)
+    if found is None:
+        raise unknown("check", code, (c.code for c in checks))
+    needs = f", needs {', '.join(found.requires)}" if found.requires else ""
+    page = f"# {found.code} {found.name}\n\n*{found.family}, tier {found.tier}{needs}*\n\n{found.page}\n"
+    console = Console()
+    if console.is_terminal:
+        console.print(Markdown(page))
+    else:
+        typer.echo(page)
+
+
+def schema() -> None:
+    """Print the JSON Schema of the report."""
+    from importlib.resources import files
+
+    typer.echo((files("opv2v_doctor") / "report.schema.json").read_text(encoding="utf-8"), nl=False)
+
+
+def _checks(repo: Path | None, file: Path | None):  # type: ignore[no-untyped-def]
+    from opv2v_doctor.registry import installed_checks
+    from opv2v_doctor.target import find_settings
+
+    settings, folder = find_settings(repo, file)
+    return installed_checks([folder / plugin for plugin in settings.plugins])

@@ -1,0 +1,97 @@
+"""One examination: select the checks, run them, show what runs now, and write the report."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from opv2v_doctor import Target, Tier
+from opv2v_doctor.cli.live import Display
+from opv2v_doctor.facts.git import git_state
+from opv2v_doctor.registry import ignored, installed_checks, select
+from opv2v_doctor.reporters import REPORTERS, Examination, Medium
+from opv2v_doctor.result import Result, exit_code
+from opv2v_doctor.runner import run
+from opv2v_doctor.settings import Ignore
+from opv2v_doctor.usage import UsageError, unknown
+
+SPLITS = ("train", "val", "test")
+FORMATS_BY_SUFFIX = {".json": "json", ".xml": "junit", ".sarif": "sarif", ".md": "markdown", ".txt": "text"}
+
+
+def examine(
+    target: Target,
+    words: Sequence[str],
+    *,
+    ignores: Sequence[str] = (),
+    tier: str = "run",
+    format: str | None = None,
+    output: Path | None = None,
+    strict: bool = False,
+) -> int:
+    """Examine the target, write the report, and return the exit code.
+
+    Raises UsageError for a check, split, exception or report file that cannot be.
+    """
+    _verify_splits(target)
+    strict = strict or target.settings.strict
+    installed = installed_checks([target.repo / plugin for plugin in target.settings.plugins])
+    exceptions = ignored(installed, (*target.settings.ignore, *map(_ignore, ignores)), datetime.date.today())
+    checks = select(installed, words, Tier(tier))
+    head = _head(target, strict)
+    with Display(total=len(checks)) as display:
+        results = _kept(run(checks, target, ignored=exceptions, starting=display.start), display.finish)
+        shown = REPORTERS["text" if output else format or "text"]
+        for line in shown(results, head):
+            display.write(line)
+    kept = display.results
+    if output is not None:
+        chosen = format or FORMATS_BY_SUFFIX.get(output.suffix, "text")
+        _write(output, REPORTERS[chosen](kept, head))
+    return exit_code(kept, strict=strict)
+
+
+def _kept(results: Iterable[Result], keep: Callable[[Result], None]) -> Iterator[Result]:
+    for result in results:
+        keep(result)
+        yield result
+
+
+def _verify_splits(target: Target) -> None:
+    for split in target.splits:
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+
+
+def _ignore(word: str) -> Ignore:
+    """An exception from the command line: `CODE: reason`."""
+    code, _, reason = word.partition(":")
+    if not reason.strip():
+        raise UsageError(f"--ignore {word!r}: give the reason, as in --ignore '{code}: why'")
+    return Ignore(code=code.strip(), reason=reason.strip())
+
+
+def _head(target: Target, strict: bool) -> Examination:
+    state = git_state(target)
+    return Examination(
+        repo=target.repo,
+        commit=state.commit,
+        dirty=bool(state.dirty or state.untracked) if state.commit else None,
+        overrides=target.launch_overrides,
+        gpus=target.gpus,
+        strict=strict,
+        started=datetime.datetime.now(datetime.UTC),
+        medium=Medium.of(sys.stdout),
+    )
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    """Write a report file as a whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        partial.replace(path)
+    except OSError as problem:
+        raise UsageError(f"--output {path}: cannot be written: {problem.strerror}") from None

@@ -1,0 +1,79 @@
+"""Commands that examine a target: run-all, and check for a part of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from opv2v_doctor.cli import options
+
+if TYPE_CHECKING:
+    from opv2v_doctor.target import Target
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
+]
+Words = Annotated[
+    list[str],
+    typer.Argument(help="Families, codes or names of checks, then Hydra overrides.", show_default=False),
+]
+PrintRates = Annotated[
+    bool, typer.Option("--print-lr", help="Print the learning rate at the start of each epoch.")
+]
+
+
+@options.takes_target
+def run_all(
+    target: Target,
+    overrides: Overrides = None,
+    tier: options.Tier = options.UpTo.RUN,
+    select: options.Select = None,
+    ignore: options.Ignore = None,
+    format: options.ReportFormat = None,
+    output: options.Output = None,
+    strict: options.Strict = False,
+) -> None:
+    """Run the whole checklist on a training repository. Trailing words are Hydra overrides."""
+    from opv2v_doctor.cli.examination import examine
+
+    target = replace(target, overrides=tuple(overrides or ()))
+    words = (*(select or ()), *target.settings.select)
+    raise typer.Exit(
+        examine(target, words, ignores=ignore or (), tier=tier, format=format, output=output, strict=strict)
+    )
+
+
+@options.takes_target
+def check(
+    target: Target,
+    words: Words,
+    ignore: options.Ignore = None,
+    format: options.ReportFormat = None,
+    output: options.Output = None,
+    strict: options.Strict = False,
+    print_lr: PrintRates = False,
+) -> None:
+    """Run some checks, and what they need: `check masks --split val`, `check CFG006 loader`."""
+    from opv2v_doctor.cli.examination import examine
+    from opv2v_doctor.usage import UsageError
+
+    overrides = tuple(word for word in words if "=" in word or word.startswith("~"))
+    selected = [word for word in words if word not in overrides]
+    if not selected:
+        raise UsageError("check what? Name families, codes or names (`opv2v-doctor list` shows them)")
+    target = replace(target, overrides=overrides)
+    code = examine(target, selected, ignores=ignore or (), format=format, output=output, strict=strict)
+    if print_lr:
+        _print_rates(target)
+    raise typer.Exit(code)
+
+
+def _print_rates(target: Target) -> None:
+    """The learning rate of every parameter group at the start of each epoch."""
+    from opv2v_doctor.facts.schedule import epoch_starts
+
+    for group, rates in epoch_starts(target).items():
+        for epoch, rate in enumerate(rates):
+            typer.echo(f"epoch {epoch:>4}  {group}  lr {rate:.6g}")

@@ -1,0 +1,79 @@
+"""What a terminal shows while an examination runs: the check of now, its progress and the time."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from opv2v_doctor.check import Check
+from opv2v_doctor.progress import listen
+from opv2v_doctor.result import Result
+
+
+class Display:
+    """A live line on the terminal, above which the report is written; only the report where there is none."""
+
+    def __init__(self, total: int) -> None:
+        self.results: list[Result] = []
+        self._shared = sys.stdout.isatty()  # report and live line on one terminal
+        console = Console(stderr=not self._shared, highlight=False)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not console.is_terminal,
+        )
+        self._checks = self._progress.add_task("examining", total=total)
+        self._work = self._progress.add_task("", total=1, visible=False)
+
+    def __enter__(self) -> Display:
+        listen(self._advance)
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        listen(None)
+        self._progress.stop()
+
+    def start(self, check: Check) -> None:
+        """Say which check runs now."""
+        self._progress.update(self._checks, description=f"{check.code} {check.name.replace('_', ' ')}")
+
+    def finish(self, result: Result) -> None:
+        """Keep a result, and count it."""
+        self.results.append(result)
+        self._progress.update(self._checks, advance=1)
+        self._progress.update(self._work, visible=False)
+
+    def write(self, line: str) -> None:
+        """Write a line of the report."""
+        if self._shared:
+            self._progress.console.print(Text.from_ansi(line), soft_wrap=True)
+        else:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+
+    def _advance(self, what: str, done: int, total: int) -> None:
+        self._progress.update(self._work, description=what, completed=done, total=total, visible=True)

@@ -1,0 +1,139 @@
+"""The options that several commands share, with one wording each."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from opv2v_doctor.target import Target
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+    SARIF = "sarif"
+    GITHUB = "github"
+    MARKDOWN = "markdown"
+
+
+class UpTo(StrEnum):
+    """How far to examine."""
+
+    STATIC = "static"
+    DATA = "data"
+    RUN = "run"
+
+
+Repo = Annotated[
+    Path | None,
+    typer.Option(help="The training repository.  [default: the working directory]", show_default=False),
+]
+Python = Annotated[
+    str | None,
+    typer.Option(
+        help="The training interpreter.  [default: the one that runs the doctor]", show_default=False
+    ),
+]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", help="Settings file.  [default: REPO/opv2v-doctor.toml]", show_default=False),
+]
+Gpus = Annotated[
+    int | None,
+    typer.Option(min=1, help="World size of the launch.  [default: settings, else 1]", show_default=False),
+]
+Split = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--split", help="Examine this split only: train, val or test; repeatable.", show_default=False
+    ),
+]
+Run = Annotated[
+    Path | None,
+    typer.Option(
+        "--run", help="Directory of the run to examine.  [default: the last one]", show_default=False
+    ),
+]
+NumSamples = Annotated[
+    int | None, typer.Option(min=1, help="Samples to draw of each split.  [default: 4]", show_default=False)
+]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds that one question may take.  [default: 300]", show_default=False)
+]
+Tier = Annotated[UpTo, typer.Option(help="Examine up to: config and source, samples of the data, or runs.")]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(help="Run these checks (code, family or name) and what they need.", show_default=False),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(help="Do not run this check: 'CODE: reason'; repeatable.", show_default=False),
+]
+ReportFormat = Annotated[
+    Format | None, typer.Option("--format", help="Format of the report.  [default: text]", show_default=False)
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(help="Write the report here, and text to the terminal.", show_default=False),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="A warning fails, too.")]
+
+
+def _target(
+    repo: Repo = None,
+    python: Python = None,
+    settings: SettingsFile = None,
+    gpus: Gpus = None,
+    split: Split = None,
+    run: Run = None,
+    num_samples: NumSamples = None,
+    timeout: Timeout = None,
+) -> Target:
+    """The target that these options and the settings describe."""
+    from opv2v_doctor.target import make_target
+
+    return make_target(
+        repo=repo,
+        python=python,
+        settings_file=settings,
+        gpus=gpus,
+        splits=tuple(split or ()),
+        run=run,
+        num_samples=num_samples,
+        timeout=timeout,
+    )
+
+
+def takes_target(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that describe a target, and the target as its first argument."""
+    shared = _parameters(_target)
+    own = _parameters(command, leave_out="target")
+
+    @functools.wraps(command)
+    def with_target(**given: Any) -> None:
+        target = _target(**{name: given.pop(name) for name in shared})
+        command(target, **given)
+
+    parameters = [*own.values(), *shared.values()]
+    vars(with_target)["__signature__"] = inspect.Signature(parameters)
+    with_target.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_target
+
+
+def _parameters(function: Callable[..., Any], leave_out: str = "") -> dict[str, inspect.Parameter]:
+    """A function's parameters, annotations evaluated, but for one whose type would cost an import."""
+    return {
+        name: parameter.replace(annotation=eval(parameter.annotation, function.__globals__))
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != leave_out
+    }

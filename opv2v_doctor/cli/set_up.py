@@ -1,0 +1,67 @@
+"""Commands that set something up: the settings of a repository, and the embedded training repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Faults = Annotated[
+    list[str] | None, typer.Option("--fault", help="Put this fault in; repeatable.", show_default=False)
+]
+ListFaults = Annotated[bool, typer.Option("--list-faults", help="List the faults, one a line, and end.")]
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(help="The training repository.")] = Path(),
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where to write.  [default: DIRECTORY/opv2v-doctor.toml]", show_default=False),
+    ] = None,
+) -> None:
+    """Look at a training repository's layout and write commented settings for it."""
+    from opv2v_doctor.draft import draft
+    from opv2v_doctor.settings import FILE_NAME, read_settings
+    from opv2v_doctor.usage import UsageError
+
+    repo = directory.resolve()
+    path = output or repo / FILE_NAME
+    if path.exists():
+        raise UsageError(f"{path} exists: edit it, or remove it first")
+    path.write_text(draft(repo), encoding="utf-8")
+    read_settings(path)  # what we write must be what we read
+    typer.echo(f"wrote {path}; now: opv2v-doctor run-all --repo {repo} --tier static")
+
+
+def demo(
+    directory: Annotated[Path, typer.Argument(help="Where to write it; must not exist.")] = Path("demo"),
+    fault: Faults = None,
+    list_faults: ListFaults = False,
+    seed: Annotated[int, typer.Option(help="Seed of its scene.")] = 0,
+    train: Annotated[
+        bool, typer.Option(help="Train it a few steps, so that a run is there to examine.")
+    ] = True,
+) -> None:
+    """Write a small, healthy training repository with an OPV2V scene, to see the doctor at work on it."""
+    from opv2v_doctor.sandbox import FAULTS, put, train_briefly, write_repository
+    from opv2v_doctor.usage import UsageError, unknown
+
+    if list_faults:
+        width = max(map(len, FAULTS))
+        for name, entry in FAULTS.items():
+            typer.echo(f"{name:<{width}}  {entry.code}  {entry.summary}")
+        return
+    for name in fault or ():
+        if name not in FAULTS:
+            raise unknown("fault", name, FAULTS)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"{directory} exists and is not empty: name another directory")
+    typer.echo(f"writing a training repository and its scene to {directory}", err=True)
+    write_repository(directory.resolve(), seed=seed)
+    if train:
+        typer.echo("training it for three epochs, two ranks on the CPU", err=True)
+        train_briefly(directory.resolve())
+    for name in fault or ():
+        put(name, directory.resolve())
+    typer.echo(f"opv2v-doctor run-all --repo {directory}")

@@ -1,0 +1,125 @@
+"""The Hydra config of the launch, composed by the training interpreter; file and line of each value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.source import HydraMain, hydra_main
+from opv2v_doctor.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The config of the launch: values resolved leaf by leaf, and what could not be."""
+
+    values: Mapping[str, Any]
+    missing: tuple[str, ...]
+    unresolved: Mapping[str, str]
+    files: tuple[tuple[Path, str], ...]  # (file, package that its keys go to), in the order of composition
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value at a dotted key, the default where there is none."""
+        node: Any = self.values
+        for part in key.split("."):
+            if not isinstance(node, Mapping) or part not in node:
+                return default
+            node = node[part]
+        return default if node is None else node
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there, be it with a value of null."""
+        *parents, last = key.split(".")
+        node = self.get(".".join(parents), {}) if parents else self.values
+        return isinstance(node, Mapping) and last in node
+
+
+def entry_point(target: Target) -> HydraMain:
+    """The script's Hydra entry point. Raises Blocked where it has none."""
+    found = hydra_main(target)
+    if found is None:
+        raise Blocked(f"{target.script} has no @hydra.main: its config cannot be composed")
+    return found
+
+
+@cache
+def config(target: Target) -> Config:
+    """The config that the launch would get. Raises Raised with Hydra's words where it does not compose."""
+    main = entry_point(target)
+    answer = ask(target, "config", "compose", **_arguments(main, target.launch_overrides))
+    return Config(
+        values=answer["values"],
+        missing=tuple(answer["missing"]),
+        unresolved=answer["unresolved"],
+        files=tuple((main.config_dir / f"{name}.yaml", package) for name, package in answer["files"]),
+    )
+
+
+@cache
+def values_with(target: Target, overrides: tuple[str, ...], keys: tuple[str, ...]) -> Mapping[str, Any]:
+    """A few values of the config that other overrides would give."""
+    main = entry_point(target)
+    answer: Mapping[str, Any] = ask(
+        target, "config", "values_at", **_arguments(main, overrides), keys=list(keys)
+    )
+    return answer
+
+
+def evaluated(target: Target, expression: str, path: Path) -> Any:
+    """An expression of the training code at `path`, evaluated by the training interpreter on the config."""
+    module = ".".join(path.relative_to(target.repo).with_suffix("").parts)
+    arguments = _arguments(entry_point(target), target.launch_overrides)
+    return ask(target, "config", "evaluate", **arguments, expression=expression, module_name=module)
+
+
+def _arguments(main: HydraMain, overrides: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "config_dir": str(main.config_dir),
+        "config_name": main.config_name,
+        "overrides": list(overrides),
+    }
+
+
+@cache
+def run_directory(target: Target) -> str:
+    """`hydra.run.dir` of the launch, with `<now:%Y%m%d>` where it is named for the time of the launch."""
+    return str(config(target).get("hydra.run.dir", "."))
+
+
+@cache
+def place(target: Target, key: str) -> tuple[Path | None, int | None]:
+    """The file and line that give a key its value; (None, None) where an override does.
+
+    The last file in the order of composition that sets the key wins, as in Hydra.
+    """
+    if any(override.lstrip("+~").partition("=")[0] == key for override in target.launch_overrides):
+        return None, None
+    for path, package in reversed(config(target).files):
+        inner = key.removeprefix(f"{package}.") if package else key
+        if (not package or inner != key) and (line := _line(path, tuple(inner.split(".")))):
+            return path, line
+    return None, None
+
+
+@cache
+def _line(path: Path, parts: tuple[str, ...]) -> int | None:
+    """The line of a nested key in a yaml file, None where the file does not set it."""
+    import yaml
+
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except (OSError, yaml.YAMLError):
+        return None
+    line = None
+    for part in parts:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next((pair for pair in pairs if pair[0].value == part), None)
+        if found is None:
+            return None
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line

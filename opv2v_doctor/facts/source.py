@@ -1,0 +1,126 @@
+"""Where the training repository's source says something: read from its syntax, never imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from opv2v_doctor.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A line of a file, with the source text that stands there."""
+
+    path: Path
+    line: int
+    text: str = ""
+
+
+@cache
+def modules(target: Target) -> tuple[Path, ...]:
+    """The script and the repository's modules that it imports, directly or not, nearest first.
+
+    Only these take part in a launch: a copy of the same code elsewhere in the repository does not.
+    """
+    found = [target.script]
+    for path in found:  # grows while it is read: breadth first
+        found += [module for module in dict.fromkeys(_imported(target, path)) if module not in found]
+    return tuple(found)
+
+
+def _imported(target: Target, path: Path) -> Iterator[Path]:
+    """The repository's files that a file's import statements name, anywhere in it."""
+    for node in ast.walk(syntax(path)):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield from _files(target, name.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            base = path.parents[node.level - 1].relative_to(target.repo).parts if node.level else ()
+            inner = [*base, *(node.module.split(".") if node.module else [])]
+            for name in node.names:
+                yield from _files(target, [*inner, name.name])
+
+
+def _files(target: Target, parts: list[str]) -> Iterator[Path]:
+    """The module of a dotted name and the packages above it, as far as they are files of the repository."""
+    for root in (target.repo, target.script.parent):
+        for depth in range(1, len(parts) + 1):
+            place = root.joinpath(*parts[:depth])
+            for file in (place / "__init__.py", place.with_suffix(".py")):
+                if file.is_file():
+                    yield file
+
+
+@cache
+def syntax(path: Path) -> ast.Module:
+    """The syntax tree of a file; an empty one where it cannot be read or parsed."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8", errors="replace"), filename=str(path))
+    except (OSError, SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
+def find(target: Target, wanted: Callable[[ast.AST], bool], word: str) -> tuple[Place, ...]:
+    """Every wanted node in the modules of the launch; those without the word are not searched."""
+    return tuple(
+        Place(path=path, line=getattr(node, "lineno", 1), text=ast.unparse(node))
+        for path in modules(target)
+        if word in path.read_text(encoding="utf-8", errors="replace")
+        for node in ast.walk(syntax(path))
+        if wanted(node)
+    )
+
+
+@cache
+def definition(target: Target, name: str) -> Place | None:
+    """Where a module of the launch defines the class or function of this name."""
+    for path in modules(target):
+        for node in ast.walk(syntax(path)):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+                return Place(path=path, line=node.lineno)
+    return None
+
+
+@cache
+def binds(target: Target, name: str) -> bool:
+    """Whether a module of the launch defines, imports or assigns the name."""
+    return any(name in _bound_names(path) for path in modules(target))
+
+
+@cache
+def _bound_names(path: Path) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(syntax(path)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return frozenset(names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HydraMain:
+    """What the training script's `@hydra.main` says: where its configs are and which one is the primary."""
+
+    config_dir: Path
+    config_name: str
+    line: int
+
+
+@cache
+def hydra_main(target: Target) -> HydraMain | None:
+    """The script's Hydra entry point, None where it has none."""
+    for node in ast.walk(syntax(target.script)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("hydra.main"):
+            given = {w.arg: w.value.value for w in node.keywords if isinstance(w.value, ast.Constant)}
+            folder = target.script.parent / str(given.get("config_path") or ".")
+            return HydraMain(
+                config_dir=folder.resolve(), config_name=str(given.get("config_name")), line=node.lineno
+            )
+    return None

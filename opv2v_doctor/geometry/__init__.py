@@ -1,0 +1,1 @@
+"""OPV2V poses, the cameras that look through them, and what a rig of cameras can see."""

@@ -1,0 +1,89 @@
+"""Serve questions in the training interpreter: one JSON line in, JSON lines out, over descriptors of their own.
+
+Started as `python inside/__main__.py REQUESTS_FD ANSWERS_FD SCRIPT`, in the launch's directory and environment.
+`sys.path[0]` becomes the script's folder, as it is for `python SCRIPT`, so that imports resolve as in the launch.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+import threading
+import traceback
+
+PACKAGE = "opv2v_doctor_inside"
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def load_package():
+    """Make this folder importable as a package under a name of its own, without touching sys.path."""
+    spec = importlib.util.spec_from_file_location(
+        PACKAGE, os.path.join(HERE, "__init__.py"), submodule_search_locations=[HERE]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[PACKAGE] = module
+    spec.loader.exec_module(module)
+
+
+def frames_of(problem):
+    """The traceback as data, outermost first."""
+    return [
+        {"file": frame.filename, "line": frame.lineno, "function": frame.name}
+        for frame in traceback.extract_tb(problem.__traceback__)
+    ]
+
+
+def answered(request, send):
+    """The answer to one request; an exception of the examined code is an answer too."""
+    module = importlib.import_module(PACKAGE + "." + request["module"])
+    try:
+        question = getattr(module, request["question"])
+        return {"answer": question(send_progress=send, **request["arguments"])}
+    except (Exception, SystemExit) as problem:
+        frames = frames_of(problem)
+        cause = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
+        if cause is not None:
+            frames += frames_of(cause)
+        return {
+            "raised": {
+                "type": type(problem).__name__,
+                "message": str(problem),
+                "file": getattr(problem, "filename", None) if isinstance(problem, SyntaxError) else None,
+                "line": getattr(problem, "lineno", None) if isinstance(problem, SyntaxError) else None,
+                "frames": frames,
+            }
+        }
+
+
+def read_requests(descriptor, arrived):
+    """Hand each request over; when the doctor is gone, so are we, whatever we were doing."""
+    with os.fdopen(descriptor, encoding="utf-8") as requests:
+        for line in requests:
+            arrived(json.loads(line))
+    os._exit(0)
+
+
+def main():
+    import queue
+
+    requests, answers, script = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    os.set_inheritable(requests, False)
+    os.set_inheritable(answers, False)
+    sys.argv = [script]
+    sys.path[0] = os.path.dirname(script)
+    load_package()
+    waiting = queue.Queue()
+    threading.Thread(target=read_requests, args=(requests, waiting.put), daemon=True).start()
+    with os.fdopen(answers, "w", encoding="utf-8") as out:
+
+        def send(message):
+            out.write(json.dumps(message) + "\n")
+            out.flush()
+
+        while True:
+            request = waiting.get()
+            send(answered(request, lambda what, done, total: send({"progress": [what, done, total]})))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Questions about the Hydra config: composed, resolved and read as the training would."""
+
+import functools
+import math
+
+MISSING = "???"
+
+
+@functools.lru_cache(maxsize=None)
+def composed(config_dir, config_name, overrides):
+    """The config as `hydra.main` would hand it over, and the configs that it was made of."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=config_dir, version_base=None):
+        cfg = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        made_of = loader.compute_defaults_list(config_name, list(overrides), RunMode.RUN)
+    HydraConfig.instance().set_config(cfg)
+    # time stays a pattern: a value that changes with every question could not be compared
+    OmegaConf.register_new_resolver("now", lambda pattern: "<now:%s>" % pattern, replace=True)
+    return cfg, made_of
+
+
+class Reading:
+    """Resolves leaf by leaf, so that one value that cannot be resolved does not hide the others."""
+
+    def __init__(self):
+        self.missing = []
+        self.unresolved = {}
+
+    def plain(self, node, key=""):
+        from omegaconf import DictConfig, ListConfig
+
+        if isinstance(node, DictConfig):
+            return {str(k): self.entry(node, k, key) for k in node}
+        if isinstance(node, ListConfig):
+            return [self.entry(node, i, key) for i in range(len(node))]
+        if isinstance(node, float) and not math.isfinite(node):
+            return str(node)
+        if node is None or isinstance(node, (bool, int, float, str)):
+            return node
+        return str(node)
+
+    def entry(self, node, part, prefix):
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException, UnsupportedInterpolationType
+
+        key = "%s.%s" % (prefix, part) if prefix else str(part)
+        if OmegaConf.is_missing(node, part):
+            self.missing.append(key)
+            return None
+        try:
+            return self.plain(node[part], key)
+        except UnsupportedInterpolationType:  # a resolver that the training code registers later: keep the text
+            return str(OmegaConf.to_container(node, resolve=False)[part])
+        except OmegaConfBaseException as problem:
+            self.unresolved[key] = str(problem).split("\n")[0]
+            return None
+
+
+def compose(send_progress, config_dir, config_name, overrides):
+    """Values with all interpolations resolved, what stays open, and the files in the order of composition."""
+    cfg, made_of = composed(config_dir, config_name, tuple(overrides))
+    reading = Reading()
+    values = reading.plain(cfg)
+    return {
+        "values": values,
+        "missing": reading.missing,
+        "unresolved": reading.unresolved,
+        "files": [[d.config_path, d.package or ""] for d in made_of.defaults if d.config_path],
+    }
+
+
+def values_at(send_progress, config_dir, config_name, overrides, keys):
+    """A few values of the config with these overrides; None where one is missing."""
+    from omegaconf import OmegaConf
+
+    cfg, _ = composed(config_dir, config_name, tuple(overrides))
+    return {key: Reading().plain(OmegaConf.select(cfg, key)) for key in keys}
+
+
+def evaluate(send_progress, config_dir, config_name, overrides, expression, module_name):
+    """An expression of the training code, with `args` being the config, as the training evaluates it.
+
+    The names of the module that holds it are there too, but imported only when the expression needs them.
+    """
+    import builtins
+    import importlib
+
+    cfg, _ = composed(config_dir, config_name, tuple(overrides))
+
+    class Names(dict):
+        def __missing__(self, name):
+            if hasattr(builtins, name):
+                return getattr(builtins, name)
+            try:
+                return getattr(importlib.import_module(module_name), name)
+            except (ImportError, AttributeError):
+                raise NameError("name %r is not defined" % name)
+
+    return eval(expression, Names(args=cfg, cfg=cfg))

@@ -1,0 +1,72 @@
+"""Questions about the interpreter itself."""
+
+import os
+import platform
+import re
+import sys
+
+
+def interpreter(send_progress):
+    """Version, prefix and search path, as the launch has them."""
+    return {
+        "version": platform.python_version(),
+        "executable": sys.executable,
+        "prefix": sys.prefix,
+        "path": list(sys.path),
+        "markers": markers(),
+        "cuda": cuda_of_torch(),
+    }
+
+
+def markers():
+    """What the environment markers of a requirement are compared with (PEP 508)."""
+    return {
+        "implementation_name": sys.implementation.name,
+        "implementation_version": platform.python_version(),
+        "os_name": os.name,
+        "platform_machine": platform.machine(),
+        "platform_python_implementation": platform.python_implementation(),
+        "platform_release": platform.release(),
+        "platform_system": platform.system(),
+        "platform_version": platform.version(),
+        "python_full_version": platform.python_version(),
+        "python_version": ".".join(platform.python_version_tuple()[:2]),
+        "sys_platform": sys.platform,
+        "extra": "",
+    }
+
+
+def cuda_of_torch():
+    """The CUDA version that torch was built for, read from its source: importing torch takes a second."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("torch")
+    if spec is None or not spec.origin:
+        return None
+    try:
+        with open(os.path.join(os.path.dirname(spec.origin), "version.py"), encoding="utf-8") as source:
+            found = re.search(r"^cuda\b[^=\n]*=\s*['\"]([^'\"]+)['\"]", source.read(), re.MULTILINE)
+    except OSError:
+        return None
+    return found.group(1) if found else None
+
+
+def importable(send_progress, modules):
+    """The file of each top-level module, None where there is none. Nothing is imported."""
+    import importlib.util
+
+    specs = {name: importlib.util.find_spec(name) for name in modules}
+    return {name: spec and (spec.origin or "namespace") for name, spec in specs.items()}
+
+
+def versions(send_progress, packages):
+    """Installed version of each distribution, None where it is not installed."""
+    from importlib import metadata
+
+    found = {}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found

@@ -1,0 +1,92 @@
+"""The registry finds the installed checks, orders them and selects among them."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+from collections.abc import Iterable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from opv2v_doctor.check import Check, Tier
+from opv2v_doctor.settings import Ignore
+from opv2v_doctor.usage import UsageError, unknown
+
+GROUP = "opv2v_doctor.checks"
+
+
+def installed_checks(plugins: Sequence[Path] = ()) -> tuple[Check, ...]:
+    """All checks, in the order of the checklist: ours, other packages', then the plugin files'.
+
+    Raises UsageError for a plugin that cannot be loaded, a code used twice, or a `requires` that does not
+    name an earlier check.
+    """
+    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name != "builtin", point.name))
+    checks = [check for point in points for check in point.load()]
+    checks += [check for plugin in plugins for check in _plugin_checks(plugin)]
+    _verify(checks)
+    return tuple(checks)
+
+
+def _plugin_checks(path: Path) -> list[Check]:
+    """The checks that a plugin file defines, in its order."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UsageError(f"plugin {path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as problem:
+        raise UsageError(f"plugin {path}: {type(problem).__name__}: {problem}") from problem
+    return [entry for entry in vars(module).values() if isinstance(entry, Check)]
+
+
+def _verify(checks: Sequence[Check]) -> None:
+    seen: set[str] = set()
+    for check in checks:
+        if check.code in seen:
+            raise UsageError(f"check code {check.code} is used twice ({check.name})")
+        missing = set(check.requires) - seen
+        if missing:
+            raise UsageError(
+                f"{check.code} requires {', '.join(sorted(missing))}, which does not come before it"
+            )
+        seen.add(check.code)
+
+
+def select(checks: Sequence[Check], words: Sequence[str], tier: Tier = Tier.RUN) -> tuple[Check, ...]:
+    """The checks that the words name (code, prefix of a code, family or name) with all that they require.
+
+    No word means all. Raises UsageError for a word that names nothing.
+    """
+    chosen = {check.code for check in checks if not words}
+    for word in words:
+        named = {check.code for check in checks if _matches(check, word)}
+        if not named:
+            raise unknown("check", word, {c.family for c in checks} | {c.code for c in checks})
+        chosen |= named
+    by_code = {check.code: check for check in checks}
+    for check in reversed(checks):
+        if check.code in chosen:
+            chosen |= {code for code in check.requires if code in by_code}
+    return tuple(check for check in checks if check.code in chosen and tier.reaches(check.tier))
+
+
+def _matches(check: Check, word: str) -> bool:
+    return word in (check.family, check.name) or check.code.startswith(word.upper())
+
+
+def ignored(checks: Iterable[Check], ignores: Sequence[Ignore], today: datetime.date) -> dict[str, str]:
+    """Code -> reason of each check that shall not run.
+
+    Raises UsageError for an unknown code or an expired date: an exception that nobody needs must not stay.
+    """
+    codes = {check.code for check in checks}
+    for ignore in ignores:
+        if ignore.code not in codes:
+            raise unknown("check code in ignore", ignore.code, codes)
+        if ignore.until is not None and ignore.until < today:
+            raise UsageError(
+                f"ignore of {ignore.code} expired on {ignore.until} ({ignore.reason}): renew or remove it"
+            )
+    return {ignore.code: ignore.reason for ignore in ignores}

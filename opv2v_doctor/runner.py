@@ -1,0 +1,73 @@
+"""The runner runs checks in order on one target and yields one result at a time."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from opv2v_doctor.check import Blocked, Check, Finding, Skip
+from opv2v_doctor.result import Result, Status, judged
+from opv2v_doctor.target import Target
+
+SATISFIED = (Status.PASSED, Status.WARNED)
+
+
+def run(
+    checks: Sequence[Check],
+    target: Target,
+    *,
+    ignored: Mapping[str, str] | None = None,
+    starting: Callable[[Check], None] = lambda check: None,
+) -> Iterator[Result]:
+    """Run the checks in order; `starting` is told each check before it runs.
+
+    A check whose requirement did not pass is blocked; any exception of a check is its own result, keeps what
+    was found until then, and the run goes on.
+    """
+    statuses: dict[str, Status] = {}
+    waived = ignored or {}  # who ignores a check vouches for it: what requires it may run
+    for check in checks:
+        starting(check)
+        reason = waived.get(check.code)
+        unmet = [
+            code for code in check.requires if statuses.get(code) not in SATISFIED and code not in waived
+        ]
+        if reason is not None:
+            result = Result(check=check, status=Status.SKIPPED, reason=f"ignored: {reason}")
+        elif unmet:
+            result = Result(check=check, status=Status.BLOCKED, reason=f"needs {', '.join(unmet)}")
+        else:
+            result = _examined(check, target)
+        statuses[check.code] = result.status
+        yield result
+
+
+def _examined(check: Check, target: Target) -> Result:
+    """One check's result, whatever the check does."""
+    findings: list[Finding] = []
+    start = time.perf_counter()
+    try:
+        for finding in check.function(target):
+            findings.append(finding)  # one at a time: a crash loses none
+        status, reason = judged(findings), ""
+    except Skip as skip:
+        status, reason = Status.SKIPPED, str(skip)
+    except Blocked as blocked:
+        status, reason = Status.BLOCKED, str(blocked)
+    except Exception as problem:
+        status, reason = Status.CRASHED, _crash(problem)
+    return Result(
+        check=check,
+        status=status,
+        findings=tuple(findings),
+        reason=reason,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _crash(problem: Exception) -> str:
+    """What happened and where in the check, in one line."""
+    last = traceback.extract_tb(problem.__traceback__)[-1]
+    return f"{type(problem).__name__}: {problem} ({Path(last.filename).name}:{last.lineno})"

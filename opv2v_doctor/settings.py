@@ -1,0 +1,138 @@
+"""Settings: what `opv2v-doctor.toml` may say; an unknown key is an error that names the known ones."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from opv2v_doctor.usage import UsageError, unknown
+
+FILE_NAME = "opv2v-doctor.toml"
+
+
+class SettingsError(UsageError):
+    """The settings file cannot be followed; the message names file, line and word."""
+
+
+def _pairs(value: object) -> object:
+    """A table as sorted pairs, so that settings stay hashable and a fact about them can be cached."""
+    return tuple(sorted((str(k), v) for k, v in value.items())) if isinstance(value, dict) else value
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Variant(_Table):
+    """What changes for one number of GPUs: `[launch.4]`."""
+
+    overrides: tuple[str, ...] = ()
+
+
+class Launch(_Table):
+    """How the training is started: script, environment, Hydra overrides, and what changes per world size."""
+
+    script: str = "scripts/train.py"
+    env: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = (("PYTHONPATH", "."),)
+    overrides: tuple[str, ...] = ()
+    variants: tuple[tuple[int, Variant], ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbered_tables_are_variants(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "variants" in value:
+            return value
+        numbered = {key: table for key, table in value.items() if key.isdigit()}
+        rest = {key: entry for key, entry in value.items() if key not in numbered}
+        return {**rest, "variants": tuple(sorted((int(k), table) for k, table in numbered.items()))}
+
+
+class Masks(_Table):
+    """Bounds of the mask checks, as fractions of the panorama."""
+
+    floor: float = Field(default=0.05, ge=0, le=1)
+    tolerance: float = Field(default=0.05, gt=0, le=1)
+
+
+class Poses(_Table):
+    """Bounds of the pose checks, in metres."""
+
+    farthest: float = Field(default=100.0, gt=0)
+
+
+class Ignore(_Table):
+    """A check that shall not run: why, and until when."""
+
+    code: str
+    reason: str = Field(min_length=1)
+    until: datetime.date | None = None
+
+
+class Settings(_Table):
+    """All settings, with their defaults."""
+
+    repo: str | None = None
+    python: str | None = None
+    run: str | None = None
+    gpus: int | None = Field(default=None, ge=1)
+    splits: tuple[str, ...] = ("train", "val", "test")
+    steps_per_epoch: int | None = Field(default=None, ge=1)
+    dataset_class: str | None = None
+    fine_tuning: bool | None = None
+    num_samples: int = Field(default=4, ge=1)
+    timeout: float = Field(default=300.0, gt=0)
+    strict: bool = False
+    select: tuple[str, ...] = ()
+    ignore: tuple[Ignore, ...] = ()
+    plugins: tuple[str, ...] = ()
+    launch: Launch = Launch()
+    masks: Masks = Masks()
+    poses: Poses = Poses()
+
+
+def read_settings(path: Path) -> Settings:
+    """Read and check one settings file.
+
+    Raises SettingsError for a file that is not there, is not TOML, or holds a key or value that is not known.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return Settings.model_validate(tomllib.loads(text))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise SettingsError(f"{path}: cannot be read: {problem}") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise SettingsError(f"{path}: not TOML: {problem}") from None
+    except ValidationError as problem:
+        raise SettingsError(_explained(path, text, problem)) from None
+
+
+def _explained(path: Path, text: str, problem: ValidationError) -> str:
+    """The first problem in the user's terms: file, line, word, and what would be right."""
+    first = problem.errors()[0]
+    words = [str(part) for part in first["loc"] if part != "variants"]
+    word = next((w for w in reversed(words) if not w.isdigit()), "")
+    place = f"{path}:{_line_of(text, word)}"
+    if first["type"] == "extra_forbidden":
+        return f"{place}: {unknown('setting', word, _known(words[:-1]))}"
+    return f"{place}: {'.'.join(words)}: {first['msg']}"
+
+
+def _known(table: list[str]) -> list[str]:
+    """The keys of the table that an unknown key was found in."""
+    models: dict[str, type[_Table]] = {"launch": Launch, "masks": Masks, "poses": Poses, "ignore": Ignore}
+    if not table:
+        return list(Settings.model_fields)
+    if table[0] == "launch" and len(table) > 1:
+        return list(Variant.model_fields)
+    return [name for name in models[table[0]].model_fields if name != "variants"]
+
+
+def _line_of(text: str, word: str) -> int:
+    """The line that sets a key, 1 where it cannot be found."""
+    pattern = re.compile(rf"^\s*(\[+[\w.]*\b)?{re.escape(word)}\b")
+    return next((n for n, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)

@@ -1,0 +1,113 @@
+"""The target: the training repository that is examined, its interpreter, and the launch that is planned."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opv2v_doctor.settings import FILE_NAME, Settings, read_settings
+from opv2v_doctor.usage import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One planned launch of one training repository. Hashable, so that a fact about it can be cached."""
+
+    repo: Path
+    python: Path
+    overrides: tuple[str, ...] = ()
+    gpus: int = 1
+    splits: tuple[str, ...] = ("train", "val", "test")
+    run: Path | None = None
+    num_samples: int = 4
+    timeout: float = 300.0
+    settings: Settings = field(default_factory=Settings)
+
+    @property
+    def script(self) -> Path:
+        """The training script, absolute."""
+        return self.repo / self.settings.launch.script
+
+    @property
+    def launch_overrides(self) -> tuple[str, ...]:
+        """All Hydra overrides of the launch: the settings', the world size's, then the user's, which win."""
+        variants = dict(self.settings.launch.variants)
+        chosen = variants[self.gpus].overrides if self.gpus in variants else ()
+        return (*self.settings.launch.overrides, *chosen, *self.overrides)
+
+    @property
+    def launch_env(self) -> dict[str, str]:
+        """What the launch adds to the environment, with relative PYTHONPATH entries made absolute."""
+        env = dict(self.settings.launch.env)
+        if "PYTHONPATH" in env:
+            ours = [str((self.repo / part).resolve()) for part in env["PYTHONPATH"].split(os.pathsep) if part]
+            inherited = os.environ.get("PYTHONPATH", "")
+            env["PYTHONPATH"] = os.pathsep.join([*ours, *([inherited] if inherited else [])])
+        return env
+
+
+def find_settings(repo: Path | None, file: Path | None) -> tuple[Settings, Path]:
+    """The settings and the folder that their paths are relative to.
+
+    An explicit file wins, else the file in the repository (or the working directory), else the defaults.
+    """
+    folder = (repo or Path.cwd()).resolve()
+    path = file or folder / FILE_NAME
+    if file is None and not path.is_file():
+        return Settings(), folder
+    return read_settings(path), path.resolve().parent
+
+
+def make_target(
+    *,
+    repo: Path | None = None,
+    python: str | None = None,
+    settings_file: Path | None = None,
+    gpus: int | None = None,
+    splits: tuple[str, ...] = (),
+    run: Path | None = None,
+    num_samples: int | None = None,
+    timeout: float | None = None,
+    overrides: tuple[str, ...] = (),
+) -> Target:
+    """Join what the command line says with the settings; the command line wins.
+
+    Raises UsageError where the repository or the interpreter is not there.
+    """
+    settings, folder = find_settings(repo, settings_file)
+    place = (repo or folder / (settings.repo or ".")).resolve()
+    if not place.is_dir():
+        raise UsageError(f"--repo {place}: no such directory")
+    if not (place / settings.launch.script).is_file():
+        raise UsageError(
+            f"{place} is not a training repository: it has no {settings.launch.script} "
+            f"(give --repo, or launch.script in {FILE_NAME})"
+        )
+    chosen_run = run or (folder / settings.run if settings.run else None)
+    if chosen_run is not None and not chosen_run.is_dir():
+        raise UsageError(f"run directory {chosen_run}: no such directory")
+    return Target(
+        repo=place,
+        python=_interpreter(python or settings.python, folder),
+        overrides=overrides,
+        gpus=gpus or settings.gpus or 1,
+        splits=splits or settings.splits,
+        run=chosen_run.resolve() if chosen_run else None,
+        num_samples=num_samples or settings.num_samples,
+        timeout=timeout or settings.timeout,
+        settings=settings,
+    )
+
+
+def _interpreter(name: str | None, folder: Path) -> Path:
+    """The training interpreter; a bare command is looked up on PATH, symlinks are kept (they mark a venv)."""
+    if name is None:
+        return Path(sys.executable)
+    found = shutil.which(name) if os.sep not in name else None
+    path = Path(found) if found else folder / Path(name).expanduser()
+    if not path.is_file():
+        raise UsageError(f"--python {name}: no such interpreter")
+    return path

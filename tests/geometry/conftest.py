@@ -1,0 +1,24 @@
+"""The real OPV2V frame that some tests compare with, where there is one."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import settings
+
+settings.register_profile("no deadline", deadline=None)  # a shared machine is slow now and then
+settings.load_profile("no deadline")
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("OPV2V_DOCTOR_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def real_frames() -> dict[str, dict[str, Any]]:
+    """The frame files of one real scenario, parsed, by agent."""
+    paths = sorted(SHARED.glob("data/opv2v_frame/*/*/*/*.yaml"))
+    if not paths:
+        pytest.skip(f"no real OPV2V frame under {SHARED}; OPV2V_DOCTOR_SHARED may name another place")
+    return {path.parent.name: yaml.load(path.read_bytes(), yaml.CSafeLoader) for path in paths}
