@@ -113,7 +113,7 @@ def read_settings(path: Path) -> Settings:
 
 def _explained(path: Path, text: str, problem: ValidationError) -> str:
     """The first problem in the user's terms: file, line, word, and what would be right."""
-    first = problem.errors()[0]
+    first = min(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")  # a typo explains more
     words = [str(part) for part in first["loc"] if part != "variants"]
     word = next((w for w in reversed(words) if not w.isdigit()), "")
     place = f"{path}:{_line_of(text, word)}"

@@ -1,0 +1,76 @@
+"""A reporter writes results down: a stream of results in, a stream of lines out."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from opv2v_doctor.result import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Medium:
+    """What a report is read on: whether it takes colour, which characters, and where its reader stands."""
+
+    colour: bool = False
+    encoding: str = "utf-8"
+    folder: Path = field(default_factory=Path.cwd)
+
+    @staticmethod
+    def of(stream: TextIO) -> Medium:
+        """The medium behind a stream: colour on a terminal only, and never under NO_COLOR."""
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        return Medium(colour=stream.isatty() and not plain, encoding=stream.encoding or "utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """What the results are about, and how they are judged: the head of every report.
+
+    `root` is the git work tree that the repository lies in, where it is not the repository itself.
+    """
+
+    repo: Path
+    commit: str | None = None
+    dirty: bool | None = None
+    overrides: tuple[str, ...] = ()
+    gpus: int = 1
+    strict: bool = False
+    started: datetime | None = None
+    root: Path | None = None
+    medium: Medium = field(default_factory=Medium)
+
+    def relative(self, path: Path, folder: Path | None = None) -> Path:
+        """The path as seen from a folder (the git root unless given), absolute where it lies elsewhere."""
+        absolute = Path(os.path.normpath(self.repo / path))
+        start = folder or self.root or self.repo
+        return absolute.relative_to(start) if absolute.is_relative_to(start) else absolute
+
+
+Reporter = Callable[[Iterable[Result], Examination], Iterator[str]]
+
+
+class _Reporters(Mapping[str, Reporter]):
+    """The reporters by format, each imported when it is asked for: most need what the others do not."""
+
+    _formats = ("text", "json", "junit", "sarif", "github", "markdown")
+
+    def __getitem__(self, name: str) -> Reporter:
+        if name not in self._formats:
+            raise KeyError(name)
+        reporter: Reporter = importlib.import_module(f"{__name__}.{name}").report
+        return reporter
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._formats)
+
+    def __len__(self) -> int:
+        return len(self._formats)
+
+
+REPORTERS: Mapping[str, Reporter] = _Reporters()

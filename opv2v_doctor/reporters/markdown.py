@@ -1,0 +1,88 @@
+"""The Markdown report: a pull request comment, the verdict on top and the findings folded away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from opv2v_doctor.check import Finding
+from opv2v_doctor.reporters import Examination
+from opv2v_doctor.reporters.wording import (
+    first,
+    hazards,
+    launch,
+    lines,
+    one_line,
+    outcome,
+    place,
+    revision,
+    tally,
+    verdict,
+)
+from opv2v_doctor.result import Result, Status, exit_code
+
+SIGNS = {0: "✅", 1: "❌", 3: "❓"}
+STATUS_SIGNS = {
+    Status.PASSED: "✅",
+    Status.WARNED: "⚠️",
+    Status.FAILED: "❌",
+    Status.SKIPPED: "➖",
+    Status.BLOCKED: "❓",
+    Status.CRASHED: "💥",
+}
+
+
+def escaped(text: str) -> str:
+    """Plain text as one line of Markdown: no markup, no HTML, no table cell, and nobody is notified."""
+    plain = re.sub(r"([\\`*_\[\]|~#!$])", r"\\\1", one_line(text))
+    plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = re.sub(r"^(\d+(?=[.)](\s|$))|(?=[-+]))", r"\1\\", plain)  # it would start a list
+    return re.sub(r"([@#])(?=\w)", "\\1\N{ZERO WIDTH SPACE}", plain)
+
+
+def report(results: Iterable[Result], examination: Examination) -> Iterator[str]:
+    """Write the whole report, once all results are there."""
+    kept = list(results)
+    sign = SIGNS[exit_code(kept, strict=examination.strict)]
+    yield f"## {sign} opv2v-doctor: {verdict(kept, examination)}"
+    yield ""
+    yield f"{tally(kept)}. {escaped(revision(examination))}, {escaped(launch(examination))}."
+    yield from _first(kept, examination)
+    yield from _table(kept)
+    for result in kept:
+        if hazards(result):
+            yield from _details(f"{result.check.code} {result.status}", _listed(hazards(result), examination))
+    notes = [f for result in kept for f in result.findings if f not in hazards(result)]
+    if notes:
+        yield from _details(f"notes ({len(notes)})", _listed(notes, examination))
+
+
+def _first(results: list[Result], examination: Examination) -> Iterator[str]:
+    chosen = first(results)
+    if chosen is not None:
+        check, finding = chosen
+        yield ""
+        yield f"**First to fix: {check.code}** (`opv2v-doctor explain {check.code}`)"
+        yield ""
+        yield from _listed([finding], examination)
+
+
+def _table(results: list[Result]) -> Iterator[str]:
+    yield from ("", "| check | | claim |", "| --- | --- | --- |")
+    for result in results:
+        cell = f"{STATUS_SIGNS[result.status]} {escaped(outcome(result))}"
+        yield f"| {result.check.code} | {cell} | {escaped(result.check.claim)} |"
+
+
+def _details(summary: str, body: Iterable[str]) -> Iterator[str]:
+    yield from ("", f"<details><summary>{summary}</summary>")
+    yield from ("", *body, "", "</details>")
+
+
+def _listed(findings: Iterable[Finding], examination: Examination) -> Iterator[str]:
+    for finding in findings:
+        where = place(finding, examination)
+        shown = f"<code>{escaped(where)}</code> " if where else ""
+        message = "<br>".join(escaped(line) for line in lines(finding.message))
+        hint = f"<br>fix: {escaped(finding.hint)}" if finding.hint else ""
+        yield f"- {shown}{message}{hint}"

@@ -1,0 +1,143 @@
+"""The text report: for people, one line a check as it ends, and what to fix first at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from io import StringIO
+
+from rich.console import Console
+from rich.text import Text
+
+from opv2v_doctor import __version__
+from opv2v_doctor.check import Finding, Severity
+from opv2v_doctor.reporters import Examination, Medium
+from opv2v_doctor.reporters.wording import (
+    first,
+    launch,
+    lines,
+    one_line,
+    place,
+    printable,
+    revision,
+    tally,
+    verdict,
+)
+from opv2v_doctor.result import Result, Status
+
+SYMBOLS = {
+    Status.PASSED: ("✓", "ok", "green"),
+    Status.WARNED: ("!", "WARN", "yellow"),
+    Status.FAILED: ("✗", "FAIL", "bold red"),
+    Status.SKIPPED: ("-", "skip", "dim"),
+    Status.BLOCKED: ("?", "BLOCKED", "magenta"),
+    Status.CRASHED: ("‼", "CRASHED", "bold magenta"),
+}
+STYLES = {Severity.NOTE: "dim", Severity.WARNING: "yellow", Severity.ERROR: "red"}
+
+Part = str | tuple[str, str]
+
+
+class _Pen:
+    """Writes lines for one medium: never wrapped, since `path:line` must stay whole; markup is plain text."""
+
+    def __init__(self, medium: Medium) -> None:
+        self._medium = medium
+        self._console = Console(
+            file=StringIO(),
+            force_terminal=medium.colour,
+            force_jupyter=False,
+            color_system="standard" if medium.colour else None,
+            no_color=not medium.colour,
+        )
+
+    def line(self, *parts: Part) -> str:
+        with self._console.capture() as capture:
+            self._console.print(Text.assemble(*parts), soft_wrap=True, end="")
+        encoding = self._medium.encoding
+        return capture.get().encode(encoding, "backslashreplace").decode(encoding)
+
+    def symbol(self, status: Status) -> tuple[str, str]:
+        """The sign of a status and its style; a word where the signs cannot all be encoded."""
+        sign, word, style = SYMBOLS[status]
+        try:
+            "".join(sign for sign, _, _ in SYMBOLS.values()).encode(self._medium.encoding)
+        except UnicodeEncodeError:
+            sign = f"{word:7}"
+        return sign, style
+
+
+def report(results: Iterable[Result], examination: Examination) -> Iterator[str]:
+    """Write each result as it comes, then the counts and what to fix first."""
+    pen = _Pen(examination.medium)
+    kept: list[Result] = []
+    yield from _head(pen, examination)
+    for result in results:
+        if not kept or kept[-1].check.family != result.check.family:
+            yield ""
+            yield pen.line((result.check.family, "bold"))
+        yield from _result(pen, result, examination)
+        kept.append(result)
+    yield from _end(pen, kept, examination)
+
+
+def _head(pen: _Pen, examination: Examination) -> Iterator[str]:
+    repo = printable(str(examination.repo))
+    yield pen.line((f"opv2v-doctor {__version__}", "bold"), f" examines {repo}, {revision(examination)}")
+    yield pen.line(f"launch: {launch(examination)}")
+
+
+def _result(pen: _Pen, result: Result, examination: Examination) -> Iterator[str]:
+    check = result.check
+    parts: list[Part] = [
+        "  ",
+        pen.symbol(result.status),
+        " ",
+        (check.code, "bold"),
+        f" {one_line(check.claim)}",
+    ]
+    if result.seconds > 1:
+        parts.append((f" ({result.seconds:.1f} s)", "dim"))
+    if result.reason:
+        parts.append((f" {result.status}: {one_line(result.reason)}", SYMBOLS[result.status][2]))
+    yield pen.line(*parts)
+    for finding in result.findings:
+        yield from _finding(pen, finding, examination)
+
+
+def _finding(pen: _Pen, finding: Finding, examination: Examination) -> Iterator[str]:
+    """A note in one line; a warning or an error with all that it says, and the hint below."""
+    where = place(finding, examination, examination.medium.folder)
+    style = STYLES[finding.severity]
+    severity = finding.severity.name.lower()
+    prefix = f"      {where}: " if where else "      "
+    if finding.severity is Severity.NOTE:
+        yield pen.line((f"{prefix}{severity}: {one_line(finding.message)}", style))
+        return
+    head, *rest = lines(finding.message)
+    yield pen.line(prefix, (severity, style), f": {head}")
+    yield from (pen.line(f"        {line}") for line in rest)
+    yield from _hint(pen, finding, "        ")
+
+
+def _hint(pen: _Pen, finding: Finding, indent: str) -> Iterator[str]:
+    if finding.hint:
+        head, *rest = lines(finding.hint)
+        yield pen.line(indent, ("fix: ", "cyan"), head)
+        yield from (pen.line(f"{indent}     {line}") for line in rest)
+
+
+def _end(pen: _Pen, results: list[Result], examination: Examination) -> Iterator[str]:
+    seconds = sum(result.seconds for result in results)
+    yield ""
+    yield pen.line((tally(results), "bold"), f" in {seconds:.1f} s: {verdict(results, examination)}")
+    chosen = first(results)
+    if chosen is None:
+        return
+    check, finding = chosen
+    where = place(finding, examination, examination.medium.folder)
+    yield ""
+    yield pen.line(("First to fix: ", "bold"), (check.code, "bold"), f" {one_line(finding.message)}")
+    if where:
+        yield pen.line(f"  {where}")
+    yield from _hint(pen, finding, "  ")
+    yield pen.line(f"  opv2v-doctor explain {check.code}")

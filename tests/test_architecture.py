@@ -1,0 +1,113 @@
+"""The architecture holds: who may import whom, how large files are, and what the wheel contains."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENGINE, CHECKS = ROOT / "opv2v_doctor", ROOT / "checks"
+TEMPLATE = ENGINE / "sandbox" / "repository"
+SOURCES = [p for p in [*ENGINE.rglob("*.py"), *CHECKS.rglob("*.py")] if not p.is_relative_to(TEMPLATE)]
+LAYERS = {  # what a module may import of ours; the first match of its path wins
+    "usage": set(),
+    "progress": set(),
+    "settings": {"usage"},
+    "target": {"settings", "usage"},
+    "draft": {"usage"},
+    "geometry": {"geometry"},
+    "sandbox": {"sandbox", "geometry"},
+    "inside": set(),
+    "check": {"target"},
+    "result": {"check"},
+    "facts": {"", "facts", "target", "check", "progress", "geometry"},
+    "registry": {"check", "settings", "usage"},
+    "runner": {"check", "result", "target"},
+    "reporters": {"", "reporters", "check", "result"},
+    "testing": {"registry", "result", "runner", "target"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file imports, as dotted names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def part(name: str) -> str:
+    """The part of the engine that a dotted name belongs to: `opv2v_doctor.facts.config` -> facts."""
+    return (name.split(".") + [""])[1]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_imports_only_what_lies_below(layer: str) -> None:
+    files = [p for p in SOURCES if p.relative_to(ENGINE.parent).with_suffix("").parts[1:2] == (layer,)]
+    assert files
+    for path in files:
+        ours = {part(name) for name in imports(path) if name.split(".")[0] == "opv2v_doctor"}
+        assert ours <= LAYERS[layer], path.name
+
+
+def test_nothing_imports_the_checks_by_name() -> None:
+    for path in SOURCES:
+        assert not any(name.startswith(("opv2v_doctor.checks", "checks")) for name in imports(path)), path
+
+
+def test_checks_know_public_names_facts_and_geometry_only() -> None:
+    for path in CHECKS.glob("*.py"):
+        if path.name == "__init__.py":
+            continue
+        for name in imports(path):
+            assert not name.startswith("."), f"{path.name} imports a sibling"
+            if name.startswith("opv2v_doctor"):
+                assert part(name) in {"", "facts", "geometry"}, f"{path.name} imports {name}"
+
+
+def test_what_runs_inside_knows_nothing_of_us() -> None:
+    for path in (ENGINE / "inside").glob("*.py"):
+        assert not any(name.startswith("opv2v_doctor") for name in imports(path)), path.name
+
+
+def test_the_inside_parses_as_python_3_8() -> None:
+    for path in (ENGINE / "inside").glob("*.py"):
+        ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+def test_each_module_says_what_it_is_for_and_stays_short() -> None:
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+        assert len(text.splitlines()) <= 250, path
+
+
+def test_names_say_what_a_module_is() -> None:
+    vague = re.compile(r"(^|_)(manager|helpers?|utils?|common|base|core|handler|processor|context|info|data)$")
+    assert not [path for path in SOURCES if vague.search(path.stem)]
+
+
+def test_the_wheel_lists_every_package() -> None:
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    folders = {p.parent for p in SOURCES if p.name == "__init__.py"}
+    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders if folder != CHECKS}
+    assert listed == found | {"opv2v_doctor.checks"}
+
+
+@pytest.mark.parametrize("heavy", ["torch", "pandas", "plotly", "cv2", "tensorboard", "git", "pynvml"])
+def test_heavy_imports_are_lazy(heavy: str) -> None:
+    for path in SOURCES:
+        if path.is_relative_to(ENGINE / "sandbox"):
+            continue
+        top = ast.parse(path.read_text(encoding="utf-8")).body
+        names = [
+            name.name if isinstance(node, ast.Import) else str(node.module)
+            for node in top
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in node.names
+        ]
+        assert heavy not in {name.split(".")[0] for name in names}, path

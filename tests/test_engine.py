@@ -1,0 +1,169 @@
+"""The engine's nouns: check, result, runner. What a check may do, and what becomes of it."""
+
+from pathlib import Path
+
+import pytest
+
+from opv2v_doctor import Blocked, Check, Findings, Skip, Target, Tier, check, error, note, warning
+from opv2v_doctor.result import Result, Status, exit_code, first_to_fix
+from opv2v_doctor.runner import run
+
+TARGET = Target(repo=Path("/repo"), python=Path("/python"))
+
+
+@check("AAA001", tier="static")
+def all_is_well(target: Target) -> Findings:
+    """All is well.
+
+    The page.
+    """
+    yield note("measured 1")
+
+
+@check("AAA002", tier="static")
+def something_is_odd(target: Target) -> Findings:
+    """Nothing is odd."""
+    yield warning("odd", hint="look")
+
+
+@check("AAA003", tier="data", requires=["AAA002"])
+def something_is_wrong(target: Target) -> Findings:
+    """Nothing is wrong."""
+    yield note("seen before")
+    yield error("wrong", path=target.repo / "file.py", line=3, hint="mend it")
+
+
+@check("AAA004", tier="data", requires=["AAA003"])
+def needs_what_failed(target: Target) -> Findings:
+    """What comes after a failure is fine."""
+    yield note("never reached")
+
+
+@check("AAA005", tier="data")
+def crashes_half_way(target: Target) -> Findings:
+    """Nothing crashes."""
+    yield error("found before the crash", hint="-")
+    raise ZeroDivisionError("a bug of the check")
+
+
+@check("AAA006", tier="run")
+def does_not_apply(target: Target) -> Findings:
+    """Applies everywhere."""
+    raise Skip("no checkpoint yet")
+    yield
+
+
+@check("AAA007", tier="run")
+def cannot_be_measured(target: Target) -> Findings:
+    """Can be measured."""
+    yield error("one thing is sure", hint="-")
+    raise Blocked("the interpreter died")
+
+
+ALL = [value for value in list(globals().values()) if isinstance(value, Check)]
+
+
+def statuses(**ignored: str) -> dict[str, Status]:
+    return {result.check.code: result.status for result in run(ALL, TARGET, ignored=ignored)}
+
+
+def result(entry: Check) -> Result:
+    return next(iter(run([entry], TARGET, ignored=dict.fromkeys(entry.requires, "alone"))))
+
+
+def test_a_check_is_its_function_and_its_docstring() -> None:
+    assert (all_is_well.name, all_is_well.claim) == ("all_is_well", "All is well.")
+    assert all_is_well.page.endswith("The page.")
+    assert all_is_well.family == "test_engine"
+
+
+@pytest.mark.parametrize("code", ["aaa001", "AAAA001", "AA001", "AAA1"])
+def test_a_code_is_three_capitals_and_three_digits(code: str) -> None:
+    with pytest.raises(ValueError, match=code):
+        check(code, tier="static")
+
+
+def test_a_check_without_a_page_is_refused() -> None:
+    def unexplained(target: Target) -> Findings:
+        yield note("")
+
+    with pytest.raises(ValueError, match="unexplained"):
+        check("AAA009", tier="static")(unexplained)
+
+
+def test_the_worst_finding_decides() -> None:
+    assert statuses() == {
+        "AAA001": Status.PASSED,
+        "AAA002": Status.WARNED,
+        "AAA003": Status.FAILED,
+        "AAA004": Status.BLOCKED,
+        "AAA005": Status.CRASHED,
+        "AAA006": Status.SKIPPED,
+        "AAA007": Status.BLOCKED,
+    }
+
+
+def test_what_requires_a_failed_check_is_blocked_with_the_reason() -> None:
+    blocked = {r.check.code: r.reason for r in run(ALL, TARGET)}["AAA004"]
+    assert blocked == "needs AAA003"
+
+
+def test_who_ignores_a_check_vouches_for_it() -> None:
+    assert statuses(AAA003="known")["AAA003"] is Status.SKIPPED
+    assert statuses(AAA003="known")["AAA004"] is Status.PASSED
+
+
+def test_a_crash_keeps_what_was_found() -> None:
+    crashed = result(crashes_half_way)
+    assert [finding.message for finding in crashed.findings] == ["found before the crash"]
+    assert crashed.reason.startswith("ZeroDivisionError: a bug of the check (test_engine.py:")
+
+
+def test_a_block_keeps_what_was_found() -> None:
+    blocked = result(cannot_be_measured)
+    assert (blocked.status, blocked.reason) == (Status.BLOCKED, "the interpreter died")
+    assert len(blocked.findings) == 1
+
+
+def test_a_result_comes_before_the_next_check_starts() -> None:
+    started: list[str] = []
+    results = run(ALL, TARGET, starting=lambda entry: started.append(entry.code))
+    next(results)
+    assert started == ["AAA001"]
+
+
+@pytest.mark.parametrize(
+    ("checks", "strict", "code"),
+    [
+        ([all_is_well], False, 0),
+        ([all_is_well, something_is_odd], False, 0),
+        ([all_is_well, something_is_odd], True, 1),
+        ([all_is_well, something_is_wrong], False, 1),
+        ([all_is_well, does_not_apply], False, 0),
+        ([does_not_apply], False, 3),
+        ([], False, 3),
+        ([all_is_well, cannot_be_measured], False, 3),
+        ([all_is_well, crashes_half_way], False, 3),
+        ([something_is_wrong, crashes_half_way], False, 1),
+    ],
+)
+def test_no_answer_is_not_fine(checks: list[Check], strict: bool, code: int) -> None:
+    assert exit_code([result(entry) for entry in checks], strict=strict) == code
+
+
+def test_a_failure_is_to_be_fixed_before_a_crash_and_a_warning() -> None:
+    found = first_to_fix(run(ALL, TARGET))
+    assert found is not None
+    first, finding = found
+    assert first.check is something_is_wrong
+    assert finding is not None
+    assert finding.line == 3
+
+
+def test_nothing_is_to_be_fixed_when_all_is_well() -> None:
+    assert first_to_fix([result(all_is_well)]) is None
+
+
+def test_tiers_reach_from_static_to_run() -> None:
+    reached = [[tier for tier in Tier if up_to.reaches(tier)] for up_to in Tier]
+    assert [len(tiers) for tiers in reached] == [1, 2, 3]

@@ -1,0 +1,106 @@
+"""Settings and target: what may be said, what wins, and what is said about a wrong word."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from opv2v_doctor.settings import SettingsError, read_settings
+from opv2v_doctor.target import make_target
+from opv2v_doctor.usage import UsageError
+
+SETTINGS = """
+gpus = 4
+steps_per_epoch = 5000
+
+[launch]
+env = { PYTHONPATH = ".:/elsewhere" }
+overrides = ["machine=mine"]
+[launch.4]
+overrides = ["dataset=four"]
+[launch.5]
+overrides = ["dataset=five"]
+"""
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/train.py").write_text("")
+    (tmp_path / "opv2v-doctor.toml").write_text(SETTINGS)
+    return tmp_path
+
+
+def problem(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as raised:
+        read_settings(path)
+    return str(raised.value)
+
+
+def test_the_world_size_chooses_the_overrides(repo: Path) -> None:
+    assert make_target(repo=repo).launch_overrides == ("machine=mine", "dataset=four")
+    assert make_target(repo=repo, gpus=5).launch_overrides == ("machine=mine", "dataset=five")
+    assert make_target(repo=repo, gpus=6).launch_overrides == ("machine=mine",)
+
+
+def test_the_users_overrides_come_last_and_win(repo: Path) -> None:
+    assert make_target(repo=repo, overrides=("dataset=other",)).launch_overrides[-1] == "dataset=other"
+
+
+def test_relative_import_paths_are_the_repositorys(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/inherited")
+    paths = make_target(repo=repo).launch_env["PYTHONPATH"].split(os.pathsep)
+    assert paths == [str(repo), "/elsewhere", "/inherited"]
+
+
+def test_a_target_can_key_a_cache(repo: Path) -> None:
+    assert hash(make_target(repo=repo)) == hash(make_target(repo=repo))
+    assert make_target(repo=repo) != make_target(repo=repo, gpus=5)
+
+
+def test_an_unknown_key_names_file_line_word_and_the_known_ones(tmp_path: Path) -> None:
+    message = problem(tmp_path, "gpus = 4\nselct = ['x']\n")
+    assert "settings.toml:2: unknown setting 'selct'; did you mean 'select'?" in message
+    assert "steps_per_epoch" in message
+
+
+def test_an_unknown_key_in_a_table_names_that_tables_keys(tmp_path: Path) -> None:
+    assert "unknown setting 'flor'; did you mean 'floor'?" in problem(tmp_path, "[masks]\nflor = 0.1\n")
+    assert "did you mean 'overrides'?" in problem(tmp_path, "[launch.4]\noverride = []\n")
+    assert "did you mean 'script'?" in problem(tmp_path, "[launch]\nscrpt = 'x'\n")
+    assert "did you mean 'code'?" in problem(tmp_path, "[[ignore]]\ncod = 'x'\nreason = 'y'\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("gpus = 0", "settings.toml:1: gpus: Input should be greater than or equal to 1"),
+        ("\n[masks]\nfloor = 2", "settings.toml:3: masks.floor: Input should be less than or equal to 1"),
+        ("[[ignore]]\ncode = 'CFG001'", "ignore.0.reason: Field required"),
+        ("gpus = ", "not TOML"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    assert words in problem(tmp_path, text)
+
+
+def test_an_explicit_settings_file_must_be_there(repo: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml: cannot be read"):
+        make_target(repo=repo, settings_file=repo / "absent.toml")
+
+
+def test_a_folder_without_a_training_script_is_no_target(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has no scripts/train\.py"):
+        make_target(repo=tmp_path)
+    with pytest.raises(UsageError, match="no such directory"):
+        make_target(repo=tmp_path / "absent")
+
+
+def test_an_interpreter_is_a_path_or_a_command(repo: Path) -> None:
+    assert make_target(repo=repo).python == Path(sys.executable)
+    assert make_target(repo=repo, python="sh").python.name == "sh"
+    with pytest.raises(UsageError, match="no such interpreter"):
+        make_target(repo=repo, python="/absent/python")
