@@ -1,5 +1,9 @@
 """opv2v-doctor examines a training before it starts: the public names that a check needs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from opv2v_doctor.check import (
     Blocked,
     Check,
@@ -13,7 +17,9 @@ from opv2v_doctor.check import (
     note,
     warning,
 )
-from opv2v_doctor.target import Target
+
+if TYPE_CHECKING:
+    from opv2v_doctor.target import Target
 
 __version__ = "0.1.0"
 
@@ -32,3 +38,12 @@ __all__ = [
     "note",
     "warning",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Target comes with the settings, which `opv2v-doctor --help` need not load."""
+    if name != "Target":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from opv2v_doctor.target import Target
+
+    return Target

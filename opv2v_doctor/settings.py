@@ -96,19 +96,31 @@ class Settings(_Table):
 
 
 def read_settings(path: Path) -> Settings:
-    """Read and check one settings file.
+    """Read and check one settings file; its relative paths become absolute, from the file's folder.
 
     Raises SettingsError for a file that is not there, is not TOML, or holds a key or value that is not known.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return Settings.model_validate(tomllib.loads(text))
+        return _absolute(Settings.model_validate(tomllib.loads(text)), path.resolve().parent)
     except (OSError, UnicodeDecodeError) as problem:
         raise SettingsError(f"{path}: cannot be read: {problem}") from None
     except tomllib.TOMLDecodeError as problem:
         raise SettingsError(f"{path}: not TOML: {problem}") from None
     except ValidationError as problem:
         raise SettingsError(_explained(path, text, problem)) from None
+
+
+def _absolute(settings: Settings, folder: Path) -> Settings:
+    """The settings with every path absolute; an interpreter without a slash stays a command."""
+    places = {name: getattr(settings, name) for name in ("repo", "run", "python")}
+    update: dict[str, object] = {
+        name: str(folder / Path(value).expanduser())
+        for name, value in places.items()
+        if value and (name != "python" or "/" in value)
+    }
+    update["plugins"] = tuple(str(folder / plugin) for plugin in settings.plugins)
+    return settings.model_copy(update=update)
 
 
 def _explained(path: Path, text: str, problem: ValidationError) -> str:

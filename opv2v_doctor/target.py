@@ -49,16 +49,10 @@ class Target:
         return env
 
 
-def find_settings(repo: Path | None, file: Path | None) -> tuple[Settings, Path]:
-    """The settings and the folder that their paths are relative to.
-
-    An explicit file wins, else the file in the repository (or the working directory), else the defaults.
-    """
-    folder = (repo or Path.cwd()).resolve()
-    path = file or folder / FILE_NAME
-    if file is None and not path.is_file():
-        return Settings(), folder
-    return read_settings(path), path.resolve().parent
+def find_settings(repo: Path | None, file: Path | None) -> Settings:
+    """The settings: an explicit file wins, else that in the repository or working directory, else defaults."""
+    path = file or (repo or Path.cwd()) / FILE_NAME
+    return read_settings(path) if file or path.is_file() else Settings()
 
 
 def make_target(
@@ -77,8 +71,8 @@ def make_target(
 
     Raises UsageError where the repository or the interpreter is not there.
     """
-    settings, folder = find_settings(repo, settings_file)
-    place = (repo or folder / (settings.repo or ".")).resolve()
+    settings = find_settings(repo, settings_file)
+    place = (repo or Path(settings.repo or ".")).resolve()
     if not place.is_dir():
         raise UsageError(f"--repo {place}: no such directory")
     if not (place / settings.launch.script).is_file():
@@ -86,12 +80,12 @@ def make_target(
             f"{place} is not a training repository: it has no {settings.launch.script} "
             f"(give --repo, or launch.script in {FILE_NAME})"
         )
-    chosen_run = run or (folder / settings.run if settings.run else None)
+    chosen_run = run or (Path(settings.run) if settings.run else None)
     if chosen_run is not None and not chosen_run.is_dir():
         raise UsageError(f"run directory {chosen_run}: no such directory")
     return Target(
         repo=place,
-        python=_interpreter(python or settings.python, folder),
+        python=_interpreter(python or settings.python),
         overrides=overrides,
         gpus=gpus or settings.gpus or 1,
         splits=splits or settings.splits,
@@ -102,12 +96,12 @@ def make_target(
     )
 
 
-def _interpreter(name: str | None, folder: Path) -> Path:
+def _interpreter(name: str | None) -> Path:
     """The training interpreter; a bare command is looked up on PATH, symlinks are kept (they mark a venv)."""
     if name is None:
         return Path(sys.executable)
     found = shutil.which(name) if os.sep not in name else None
-    path = Path(found) if found else folder / Path(name).expanduser()
+    path = Path(found) if found else Path.cwd() / Path(name).expanduser()
     if not path.is_file():
         raise UsageError(f"--python {name}: no such interpreter")
     return path

@@ -104,3 +104,14 @@ def test_an_interpreter_is_a_path_or_a_command(repo: Path) -> None:
     assert make_target(repo=repo, python="sh").python.name == "sh"
     with pytest.raises(UsageError, match="no such interpreter"):
         make_target(repo=repo, python="/absent/python")
+
+
+def test_relative_paths_of_a_settings_file_start_at_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('repo = "here"\nrun = "runs/1"\npython = "env/bin/python"\nplugins = ["mine.py"]\n')
+    settings = read_settings(path)
+    assert (settings.repo, settings.run) == (str(tmp_path / "here"), str(tmp_path / "runs/1"))
+    assert (settings.python, settings.plugins) == (
+        str(tmp_path / "env/bin/python"),
+        (str(tmp_path / "mine.py"),),
+    )

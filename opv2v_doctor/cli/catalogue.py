@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from opv2v_doctor.cli import options
 
+if TYPE_CHECKING:
+    from opv2v_doctor.check import Check
+
 
 def list_checks(repo: options.Repo = None, settings: options.SettingsFile = None) -> None:
-    """List all checks in the order of the checklist: code, tier, claim."""
+    """List the checks in the order of the checklist.
+
+    Each with its code, its tier and what it claims.
+    """
     checks = _checks(repo, settings)
     family = ""
     for check in checks:
@@ -26,7 +33,10 @@ def explain(
     repo: options.Repo = None,
     settings: options.SettingsFile = None,
 ) -> None:
-    """Print the page of a check: what it claims, why it matters, how to fix it."""
+    """Print the page of a check.
+
+    What it claims, why it matters, and how to fix what it finds.
+    """
     from rich.console import Console
     from rich.markdown import Markdown
 
@@ -52,9 +62,9 @@ def schema() -> None:
     typer.echo((files("opv2v_doctor") / "report.schema.json").read_text(encoding="utf-8"), nl=False)
 
 
-def _checks(repo: Path | None, file: Path | None):  # type: ignore[no-untyped-def]
+def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
+    """The installed checks, and the plugins of the settings."""
     from opv2v_doctor.registry import installed_checks
     from opv2v_doctor.target import find_settings
 
-    settings, folder = find_settings(repo, file)
-    return installed_checks([folder / plugin for plugin in settings.plugins])
+    return installed_checks([Path(plugin) for plugin in find_settings(repo, file).plugins])

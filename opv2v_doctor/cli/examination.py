@@ -37,7 +37,7 @@ def examine(
     """
     _verify_splits(target)
     strict = strict or target.settings.strict
-    installed = installed_checks([target.repo / plugin for plugin in target.settings.plugins])
+    installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
     exceptions = ignored(installed, (*target.settings.ignore, *map(_ignore, ignores)), datetime.date.today())
     checks = select(installed, words, Tier(tier))
     head = _head(target, strict)

@@ -35,7 +35,10 @@ def run_all(
     output: options.Output = None,
     strict: options.Strict = False,
 ) -> None:
-    """Run the whole checklist on a training repository. Trailing words are Hydra overrides."""
+    """Run the whole checklist on a training repository.
+
+    Trailing words are Hydra overrides: `run-all --gpus 5 dataset=opv2v_cyl_coop_ft`.
+    """
     from opv2v_doctor.cli.examination import examine
 
     target = replace(target, overrides=tuple(overrides or ()))
@@ -55,7 +58,10 @@ def check(
     strict: options.Strict = False,
     print_lr: PrintRates = False,
 ) -> None:
-    """Run some checks, and what they need: `check masks --split val`, `check CFG006 loader`."""
+    """Run some checks, and what they need.
+
+    `check masks --split val`, `check CFG006 loader --gpus 4`; trailing words with `=` are Hydra overrides.
+    """
     from opv2v_doctor.cli.examination import examine
     from opv2v_doctor.usage import UsageError
 

@@ -20,7 +20,10 @@ def init(
         typer.Option(help="Where to write.  [default: DIRECTORY/opv2v-doctor.toml]", show_default=False),
     ] = None,
 ) -> None:
-    """Look at a training repository's layout and write commented settings for it."""
+    """Write commented settings for a training repository.
+
+    Script, world sizes and machine are those that its layout shows.
+    """
     from opv2v_doctor.draft import draft
     from opv2v_doctor.settings import FILE_NAME, read_settings
     from opv2v_doctor.usage import UsageError
@@ -43,7 +46,10 @@ def demo(
         bool, typer.Option(help="Train it a few steps, so that a run is there to examine.")
     ] = True,
 ) -> None:
-    """Write a small, healthy training repository with an OPV2V scene, to see the doctor at work on it."""
+    """Write a small training repository with an OPV2V scene.
+
+    It is healthy but for the faults that are asked for, so that the doctor can be seen at work.
+    """
     from opv2v_doctor.sandbox import FAULTS, put, train_briefly, write_repository
     from opv2v_doctor.usage import UsageError, unknown
 
