@@ -29,7 +29,8 @@ def list_checks(repo: options.Repo = None, settings: options.SettingsFile = None
 
 
 def explain(
-    code: Annotated[str, typer.Argument(help="A check's code or name.")],
+    code: Annotated[str, typer.Argument(help="A check's code or name.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Print the pages of all checks.")] = False,
     repo: options.Repo = None,
     settings: options.SettingsFile = None,
 ) -> None:
@@ -43,16 +44,21 @@ def explain(
     from opv2v_doctor.usage import unknown
 
     checks = _checks(repo, settings)
-    found = next((c for c in checks if code.upper() == c.code or code == c.name), None)
-    if found is None:
-        raise unknown("check", code, (c.code for c in checks))
-    needs = f", needs {', '.join(found.requires)}" if found.requires else ""
-    page = f"# {found.code} {found.name}\n\n*{found.family}, tier {found.tier}{needs}*\n\n{found.page}\n"
+    chosen = [check for check in checks if everything or code.upper() == check.code or code == check.name]
+    if not chosen:
+        raise unknown("check", code, (check.code for check in checks))
+    pages = "\n".join(_page(check) for check in chosen)
     console = Console()
     if console.is_terminal:
-        console.print(Markdown(page))
+        console.print(Markdown(pages))
     else:
-        typer.echo(page)
+        typer.echo(pages, nl=False)
+
+
+def _page(check: Check) -> str:
+    """A check's page in Markdown, its own headings below its title."""
+    needs = f", needs {', '.join(check.requires)}" if check.requires else ""
+    return f"# {check.code} {check.name}\n\n*{check.family}, tier {check.tier}{needs}*\n\n{check.page}\n"
 
 
 def schema() -> None:

@@ -81,5 +81,5 @@ def _print_rates(target: Target) -> None:
     from opv2v_doctor.facts.schedule import epoch_starts
 
     for group, rates in epoch_starts(target).items():
-        for epoch, rate in enumerate(rates):
+        for epoch, rate in rates:
             typer.echo(f"epoch {epoch:>4}  {group}  lr {rate:.6g}")
