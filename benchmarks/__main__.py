@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME...]`: run the benchmarks, print a table, end with 1 where a bound does not hold."""
+"""`python -m benchmarks [NAME...]`: run the benchmarks, print a table; 1 where a bound does not hold."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def main() -> int:
         for ratio in importlib.import_module(f"benchmarks.{name}").ratios():
             sign = ">=" if ratio.at_least else "<="
             verdict = "holds" if ratio.holds else "DOES NOT HOLD"
-            line = f"{ratio.name:<58} {ratio.measured:8.2f} {sign} {ratio.bound:<6} {verdict}  {ratio.details}"
-            sys.stdout.write(line.rstrip() + "\n")
+            figures = f"{ratio.measured:8.2f} {sign} {ratio.bound:<6} {verdict}  {ratio.details}"
+            sys.stdout.write(f"{ratio.name:<58} {figures}".rstrip() + "\n")
             sys.stdout.flush()
             measured.append(ratio)
     return 0 if measured and all(ratio.holds for ratio in measured) else 1

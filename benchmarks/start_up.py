@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import Ratio, command, compared
@@ -23,7 +23,8 @@ with initialize_config_dir(config_dir=sys.argv[1] + "/configs", version_base=Non
 DRAW = """
 from hydra.core.hydra_config import HydraConfig
 HydraConfig.instance().set_config(cfg)
-parts = [cfg.dataset.train_dataset, *("+ " + part for part in cfg.dataset.test_dataset.split("+") if "(" in part)]
+tests = [part for part in cfg.dataset.test_dataset.split("+") if "(" in part]
+parts = [cfg.dataset.train_dataset, *("+ " + part for part in tests)]
 for part in parts:
     dataset = eval(part, vars(mapanything.datasets))
     dataset.set_epoch(0)
@@ -36,19 +37,22 @@ for part in parts:
 
 def ratios() -> Iterator[Ratio]:
     """Help, static tier, and the whole checklist."""
-    yield _ratio("--help / import typer, rich", [*DOCTOR, "--help"], [sys.executable, "-c", "import typer, rich"], 15)
+    bare = [sys.executable, "-c", "import typer, rich"]
+    yield _ratio("--help / import typer, rich", [*DOCTOR, "--help"], bare, 15)
     with tempfile.TemporaryDirectory() as folder:
         repo = Path(folder) / "repository"
         write_repository(repo)
         train_briefly(repo)
         examine = [*DOCTOR, "run-all", "--repo", repo]
-        bare = [sys.executable, "-B", "-c", IMPORT_AND_COMPOSE, repo]
-        yield _ratio("static tier / import and compose", [*examine, "--tier", "static"], bare, 5, repo)
+        compose = [sys.executable, "-B", "-c", IMPORT_AND_COMPOSE, repo]
+        yield _ratio("static tier / import and compose", [*examine, "--tier", "static"], compose, 5, repo)
         draw = [sys.executable, "-B", "-c", IMPORT_AND_COMPOSE + DRAW, repo]
         yield _ratio("run-all / import, compose and draw the same samples", examine, draw, 5, repo)
 
 
-def _ratio(name: str, ours: list[object], theirs: list[object], times: int, repo: Path | None = None) -> Ratio:
+def _ratio(
+    name: str, ours: Sequence[object], theirs: Sequence[object], times: int, repo: Path | None = None
+) -> Ratio:
     env = {**os.environ, "PYTHONPATH": str(repo)} if repo else None
     mine, bare = compared(command(ours), command(theirs, cwd=repo, env=env), times)
     return Ratio(name=name, measured=mine / bare, bound=1.5, details=f"{mine:.2f} s / {bare:.2f} s")

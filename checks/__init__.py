@@ -1,10 +1,17 @@
 """The checks, in the order of the checklist: from what makes a launch impossible to what bends its result."""
 
-from . import config
+from . import checkpoint, config, dataset, environment, loader, masks, schedule
 
 CHECKS = (
+    environment.training_interpreter_has_what_the_launch_needs,
+    environment.first_party_modules_come_from_the_repository,
+    environment.no_other_copy_can_win,
+    environment.repository_state_is_known,
+    environment.gpus_are_free,
     config.config_composes,
     config.every_value_is_given,
+    environment.configured_paths_exist,
+    environment.disk_has_room_for_checkpoints,
     config.criteria_are_defined,
     config.fine_tuning_starts_from_weights,
     config.eval_batch_is_not_empty,
@@ -13,4 +20,24 @@ CHECKS = (
     config.training_is_evaluated,
     config.resume_finds_its_checkpoint,
     config.all_ranks_share_the_run_directory,
+    dataset.dataset_class_is_exported,
+    dataset.splits_have_scenarios,
+    dataset.no_scenario_in_two_splits,
+    loader.steps_per_epoch_are_as_wanted,
+    loader.documented_commands_agree,
+    loader.loaders_have_the_computed_length,
+    loader.all_ranks_agree,
+    loader.world_size_is_the_last_runs,
+    masks.masks_are_not_empty,
+    masks.mask_covers_what_the_rig_sees,
+    masks.valid_lies_inside_the_mask,
+    schedule.warmup_is_shorter_than_training,
+    schedule.learning_rate_reaches_its_peak_and_its_minimum,
+    schedule.learning_rate_has_no_jump,
+    checkpoint.checkpoints_can_be_read,
+    checkpoint.steps_and_epochs_agree,
+    checkpoint.checkpoints_are_in_order,
+    checkpoint.no_killed_save_is_left,
+    checkpoint.a_resume_finds_optimizer_and_scaler,
+    checkpoint.stored_arguments_are_todays,
 )

@@ -13,6 +13,7 @@ from opv2v_doctor.facts.runs import last_run
 from opv2v_doctor.facts.source import binds
 
 READ_BY_TRAINING = ("dataset.train_dataset", "dataset.test_dataset", "loss.", "train_params.", "model.")
+START = "model.model_config.pretrained_checkpoint_path"  # what a fine-tuning starts from
 WEIGHTS = re.compile(r"(^|\.)(pretrained|pretrained_checkpoint_path|.*_checkpoint_path|resume_ckpt)$")
 
 
@@ -24,8 +25,8 @@ def config_composes(target: Target) -> Findings:
     What Hydra refuses here, it refuses on every rank after the queue has let the job in.
 
     ## How to fix
-    Follow Hydra's words: a misspelt group or option, a key that does not exist (add one with `+key=value`) or a
-    yaml file that does not parse.
+    Follow Hydra's words: a misspelt group or option, a key that does not exist (add one with `+key=value`),
+    or a yaml file that does not parse.
     """
     main = entry_point(target)
     try:
@@ -151,8 +152,10 @@ def fine_tuning_starts_from_weights(target: Target) -> Findings:
             )
     if given:
         yield note(f"weights: {', '.join(f'{key}={path}' for key, path in given.items())}")
+    elif not config(target).has(START):
+        yield note("the config names no weights: a model of this kind brings its own, if it has any")
     elif _is_fine_tuning(target):
-        path, line = place(target, "model.model_config.pretrained_checkpoint_path")
+        path, line = place(target, START)
         hub = config(target).get("model.encoder.uses_torch_hub")
         judged = warning if hub else error
         yield judged(
@@ -160,7 +163,7 @@ def fine_tuning_starts_from_weights(target: Target) -> Findings:
             + (" (the encoder alone comes pretrained, from the torch hub)" if hub else ""),
             path=path,
             line=line,
-            hint="model.model_config.pretrained_checkpoint_path=FILE",
+            hint=f"{START}=FILE",
         )
 
 

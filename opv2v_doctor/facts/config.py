@@ -10,7 +10,7 @@ from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.probe import ask
-from opv2v_doctor.facts.source import HydraMain, hydra_main
+from opv2v_doctor.facts.source import HydraMain, hydra_main, module_name
 from opv2v_doctor.target import Target
 
 
@@ -72,9 +72,9 @@ def values_with(target: Target, overrides: tuple[str, ...], keys: tuple[str, ...
 
 def evaluated(target: Target, expression: str, path: Path) -> Any:
     """An expression of the training code at `path`, evaluated by the training interpreter on the config."""
-    module = ".".join(path.relative_to(target.repo).with_suffix("").parts)
     arguments = _arguments(entry_point(target), target.launch_overrides)
-    return ask(target, "config", "evaluate", **arguments, expression=expression, module_name=module)
+    name = module_name(target, path)
+    return ask(target, "config", "evaluate", **arguments, expression=expression, module_name=name)
 
 
 def _arguments(main: HydraMain, overrides: tuple[str, ...]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _part(node: ast.expr) -> Part:
         if isinstance(node, ast.UnaryOp):
             node = node.operand
             continue
-        number = ast.literal_eval(node.left)
+        number = number_of(node.left)
         size, repeat = (number, repeat) if isinstance(node.op, ast.MatMult) else (size, repeat * number)
         node = node.right
     if not isinstance(node, ast.Call):
@@ -73,6 +73,17 @@ def _part(node: ast.expr) -> Part:
     return Part(
         expression=expression, class_name=ast.unparse(node.func), size=size, repeat=repeat, keywords=keywords
     )
+
+
+def number_of(node: ast.expr) -> int:
+    """A whole number, or a product of some as in `+ 2 * 40_000 @ D`. Raises Blocked for anything else."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd):
+        return number_of(node.operand)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return number_of(node.left) * number_of(node.right)
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        return node.value
+    raise Blocked(f"the length of a dataset is not a number: {ast.unparse(node)[:80]!r}")
 
 
 def _literal(node: ast.expr) -> Any:

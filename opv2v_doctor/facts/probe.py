@@ -11,11 +11,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.progress import advance
@@ -23,6 +23,7 @@ from opv2v_doctor.target import Target
 
 INSIDE = Path(__file__).parents[1] / "inside" / "__main__.py"
 LAST_LINES = 5
+MOST_OPEN = 3  # an examination needs one, and one for a fresh answer; of many targets the oldest's is closed
 
 
 class Unanswered(Blocked):
@@ -58,11 +59,29 @@ def ask(target: Target, module: str, question: str, **arguments: object) -> Any:
 
     Raises Unanswered where no answer came within the target's time limit, Raised where the examined code did.
     """
-    message = _probe(target.repo, target.python, target.script, tuple(sorted(target.launch_env.items()))).ask(
-        {"module": module, "question": question, "arguments": arguments}, target.timeout
-    )
+    probe = _probe(target.repo, target.python, target.script, tuple(sorted(target.launch_env.items())))
+    probe.send({"module": module, "question": question, "arguments": arguments})
+    return _unwrapped(probe.answer(question, target.timeout), target.repo)
+
+
+def ask_afresh(target: Target, module: str, question: str, **arguments: object) -> Callable[[], Any]:
+    """Ask an interpreter of its own, which works while we go on; what is returned waits for its answer."""
+    probe = _Probe(target.repo, target.python, target.script, tuple(sorted(target.launch_env.items())))
+    atexit.register(probe.close)
+    probe.send({"module": module, "question": question, "arguments": arguments})
+
+    def answer() -> Any:
+        message = probe.answer(question, target.timeout)
+        probe.close()
+        return _unwrapped(message, target.repo)
+
+    return answer
+
+
+def _unwrapped(message: dict[str, Any], repo: Path) -> Any:
+    """The answer in a message, or the exception of the examined code."""
     if "raised" in message:
-        raise _raised(message["raised"], target.repo)
+        raise _raised(message["raised"], repo)
     return message["answer"]
 
 
@@ -76,22 +95,25 @@ def _raised(answer: dict[str, Any], repo: Path) -> Raised:
 class _Probe:
     """One interpreter process, kept open over many questions, started anew after it died."""
 
+    _open: ClassVar[list[_Probe]] = []
+
     def __init__(self, repo: Path, python: Path, script: Path, env: tuple[tuple[str, str], ...]) -> None:
         self._repo, self._python, self._script, self._env = repo, python, script, env
         self._process: subprocess.Popen[bytes] | None = None
         self._stack = contextlib.ExitStack()
 
-    def ask(self, request: dict[str, object], timeout: float) -> dict[str, Any]:
+    def send(self, request: dict[str, object]) -> None:
         if self._process is None:
             self._start()
-        question = str(request["question"])
         try:
             os.write(self._requests, json.dumps(request).encode() + b"\n")
-            return self._answer(question, timeout)
         except BrokenPipeError:
-            raise self._died(question) from None
+            raise self._died(str(request["question"])) from None
 
     def _start(self) -> None:
+        while len(self._open) >= MOST_OPEN:
+            self._open[0].close()
+        self._open.append(self)
         their_requests, self._requests = os.pipe()
         self._answers, their_answers = os.pipe()
         self._said = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
@@ -115,7 +137,7 @@ class _Probe:
             os.close(their_requests)
             os.close(their_answers)
 
-    def _answer(self, question: str, timeout: float) -> dict[str, Any]:
+    def answer(self, question: str, timeout: float) -> dict[str, Any]:
         for line in self._lines(question, time.monotonic() + timeout):
             try:
                 message = json.loads(line)
@@ -171,6 +193,7 @@ class _Probe:
         self._forget()
 
     def _forget(self) -> None:
+        self._open.remove(self)
         os.close(self._requests)
         os.close(self._answers)
         self._stack.close()

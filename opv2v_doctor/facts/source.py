@@ -55,6 +55,12 @@ def _files(target: Target, parts: list[str]) -> Iterator[Path]:
                     yield file
 
 
+def module_name(target: Target, path: Path) -> str:
+    """The dotted name under which the launch imports a file of the repository."""
+    parts = path.relative_to(target.repo).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 @cache
 def syntax(path: Path) -> ast.Module:
     """The syntax tree of a file; an empty one where it cannot be read or parsed."""

@@ -1,0 +1,204 @@
+"""Dataset: the class that reads it, and the splits that are on disk."""
+
+from collections import Counter
+from pathlib import Path
+
+from opv2v_doctor import Blocked, Finding, Findings, Target, check, error, note, warning
+from opv2v_doctor.facts.config import place
+from opv2v_doctor.facts.datasets import asked_eval_parts, train_parts
+from opv2v_doctor.facts.frames import Disk, Frame, Scenario, each_disk, frame_file
+from opv2v_doctor.facts.origins import class_place
+from opv2v_doctor.facts.probe import Raised
+from opv2v_doctor.facts.samples import (
+    datasets_module,
+    examined_splits,
+    exported,
+)
+
+
+@check("DAT001", tier="static", requires=["CFG002"])
+def dataset_class_is_exported(target: Target) -> Findings:
+    """Every dataset class that the config names is one that the training finds.
+
+    ## Why it matters
+    Dataset expressions are evaluated among the names of `mapanything.datasets`. A class that is not there,
+    because nobody exports it or because an older copy of the package wins the import, ends the launch in a
+    NameError.
+
+    ## How to fix
+    Import the class in the datasets module. Where that module comes from outside the repository, put the
+    repository first: `PYTHONPATH=.`.
+    """
+    wanted = {part.class_name: part for part in (*asked_eval_parts(target), *train_parts(target))}
+    try:
+        found = exported(target, tuple(wanted))
+    except Raised as raised:
+        path, line = raised.place or (None, None)
+        yield error(
+            f"{datasets_module(target)} cannot be imported: {raised.kind}: {raised.message}",
+            path=path,
+            line=line,
+            hint="make `python -c 'import " + datasets_module(target) + "'` work in the launch's environment",
+        )
+        return
+    for name in wanted:
+        if name not in found.names:
+            yield _unknown_class(target, name, found.module, found.file)
+    expected = target.settings.dataset_class
+    if expected and expected not in {part.class_name for part in train_parts(target)}:
+        yield _other_class(target, expected)
+    if set(wanted) == set(found.names):
+        yield note(f"{', '.join(wanted)} in {found.module} ({found.file})", module=str(found.file))
+
+
+def _unknown_class(target: Target, name: str, module: str, file: Path) -> Finding:
+    defined = class_place(target, name)
+    path, line = (defined.path, defined.line) if defined else place(target, "dataset.train_dataset")
+    foreign = not file.is_relative_to(target.repo)
+    why = "the repository defines it here" if defined else "the repository does not define it"
+    return error(
+        f"{name} is not in {module}, which was imported from {file}; {why}",
+        path=path,
+        line=line,
+        hint=f"PYTHONPATH={target.repo}"
+        if foreign
+        else f"import {name} in {file}"
+        if defined
+        else f"correct the class name in the config, or define {name}",
+        module=str(file),
+    )
+
+
+def _other_class(target: Target, expected: str) -> Finding:
+    path, line = place(target, "dataset.train_dataset")
+    named = ", ".join(sorted({part.class_name for part in train_parts(target)}))
+    return error(
+        f"the training reads {named}, the settings expect {expected}",
+        path=path,
+        line=line,
+        hint="choose the dataset config: dataset=opv2v_cyl_coop_ft, or correct dataset_class in the settings",
+    )
+
+
+@check("DAT002", tier="data", requires=["CFG002"])
+def splits_have_scenarios(target: Target) -> Findings:
+    """Every split is on disk, with scenarios that have enough agents and all their cameras.
+
+    ## Why it matters
+    A scenario with fewer agents than `min_agents` is left out silently, and an agent without one of its
+    cameras is dropped, or replaced by a sample of another scenario.
+
+    ## How to fix
+    Correct the roots in the machine config, and copy what is missing from the original data set.
+    """
+    for split, where in each_disk(target):
+        lost = _lost_folder(split, where) or _no_scenario(split, where)
+        if lost is not None:
+            yield lost
+            continue
+        yield _counted(split, where)
+        for scenario in where.scenarios:
+            yield from _incomplete(split, where, scenario)
+
+
+def _lost_folder(split: str, where: Disk) -> Finding | None:
+    for folder, key in ((where.folder, "images"), (where.depth_folder, "depth")):
+        if not folder.is_dir():
+            return error(
+                f"{split}: no folder {folder}",
+                path=folder,
+                hint=f"machine.opv2v_{key}_root=DIR with the folder that holds {folder.name}",
+            )
+    return None
+
+
+def _no_scenario(split: str, where: Disk) -> Finding | None:
+    if any(scenario.usable_frames(where.least_agents) for scenario in where.scenarios):
+        return None
+    most = max((len(scenario.agents) for scenario in where.scenarios), default=0)
+    return error(
+        f"{split}: none of {len(where.scenarios)} scenarios has a frame of {where.least_agents} agents "
+        f"or more (min_agents); the largest has {most} agents",
+        path=where.folder,
+        hint=f"dataset.opv2v.{split}.min_agents=N with at most {most}, or correct the root",
+        scenarios=len(where.scenarios),
+    )
+
+
+def _counted(split: str, where: Disk) -> Finding:
+    usable = [scenario for scenario in where.scenarios if scenario.usable_frames(where.least_agents)]
+    frames = sum(scenario.usable_frames(where.least_agents) for scenario in usable)
+    agents = Counter(len(scenario.agents) for scenario in usable)
+    sizes = ", ".join(f"{count} of {size} agents" for size, count in sorted(agents.items()))
+    return note(
+        f"{split}: {len(usable)} of {len(where.scenarios)} scenarios have {where.least_agents} agents "
+        f"or more ({sizes}), {frames} frames",
+        path=where.folder,
+        split=split,
+        scenarios=len(where.scenarios),
+        usable=len(usable),
+        agents=len(where.agents),
+        frames=frames,
+    )
+
+
+def _incomplete(split: str, where: Disk, scenario: Scenario) -> Findings:
+    """Agents that lack frames or a camera that the others of their scenario have."""
+    for camera in where.cameras:
+        if scenario.agents and camera not in scenario.cameras:
+            yield _no_camera(split, scenario, camera)
+    for agent in scenario.agents:
+        lacking = [f"all of {camera}" for camera in sorted(scenario.cameras) if not agent.has_camera(camera)]
+        if fewer := len(scenario.frames) - len(agent.frames):
+            lacking.append(f"{fewer} of {len(scenario.frames)} frames")
+        if lacking:
+            yield warning(
+                f"{split}: agent {agent.name} of {scenario.name} lacks {', '.join(lacking)}",
+                path=agent.folder,
+                hint="copy its files from the original data set, or move the agent out of the split",
+                split=split,
+            )
+
+
+def _no_camera(split: str, scenario: Scenario, camera: str) -> Finding:
+    """OPV2V itself has a scenario without camera3: its frame files do not name it."""
+    frames = [frame for agent in scenario.agents for frame in agent.frames[:1]]
+    message = f"{split}: {scenario.name} has no {camera}"
+    if any(_names(frame, camera) for frame in frames):
+        return warning(
+            f"{message}, though its frame files name it: the loader cannot read its agents",
+            path=scenario.folder,
+            hint=f"copy the images of {camera}, or move the scenario out of the split",
+        )
+    return note(message, path=scenario.folder)
+
+
+def _names(frame: Frame, camera: str) -> bool:
+    try:
+        return camera in frame_file(frame.yaml)
+    except Blocked:  # a broken frame file is another finding
+        return False
+
+
+@check("DAT003", tier="data", requires=["CFG002"])
+def no_scenario_in_two_splits(target: Target) -> Findings:
+    """No scenario is in two splits.
+
+    ## Why it matters
+    The frames of a scenario follow one another by a tenth of a second: one that is trained on and evaluated
+    on measures memory.
+
+    ## How to fix
+    Remove the copy, by hand: which split it belongs to is told by the original data set.
+    """
+    seen: dict[str, Path] = {}
+    for folder, where in {where.folder: where for _, where in each_disk(target)}.items():
+        for scenario in where.scenarios:
+            if scenario.name in seen:
+                yield error(
+                    f"scenario {scenario.name} is in {folder.name} and in {seen[scenario.name].name}",
+                    path=scenario.folder,
+                    hint=f"remove one: {scenario.folder} or {seen[scenario.name] / scenario.name}",
+                )
+            seen.setdefault(scenario.name, folder)
+    yield note(f"{len(seen)} scenarios in {', '.join(examined_splits(target))}")
