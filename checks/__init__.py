@@ -1,6 +1,17 @@
 """The checks, in the order of the checklist: from what makes a launch impossible to what bends its result."""
 
-from . import checkpoint, config, dataset, environment, loader, masks, schedule
+from . import (
+    checkpoint,
+    config,
+    dataset,
+    dataset_files,
+    dataset_randomness,
+    dataset_samples,
+    environment,
+    loader,
+    masks,
+    schedule,
+)
 
 CHECKS = (
     environment.training_interpreter_has_what_the_launch_needs,
@@ -23,6 +34,13 @@ CHECKS = (
     dataset.dataset_class_is_exported,
     dataset.splits_have_scenarios,
     dataset.no_scenario_in_two_splits,
+    dataset_files.no_sample_is_replaced,
+    dataset_samples.each_sample_has_one_view_an_agent,
+    dataset_samples.every_number_of_views_is_sampled,
+    dataset_samples.poses_are_rigid,
+    dataset_randomness.validation_is_reproducible,
+    dataset_randomness.training_changes_between_epochs,
+    dataset_files.depth_is_usable,
     loader.steps_per_epoch_are_as_wanted,
     loader.documented_commands_agree,
     loader.loaders_have_the_computed_length,

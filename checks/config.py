@@ -70,9 +70,8 @@ def every_value_is_given(target: Target) -> Findings:
     read = {key: why for key, why in open_values.items() if key.startswith(READ_BY_TRAINING)}
     for key, why in read.items():
         path, line = place(target, key)
-        yield error(
-            f"{key} has no value: {why}", path=path, line=line, hint=f"give it: {_cause(key, why)}=VALUE"
-        )
+        hint = f"give it: {_cause(key, why)}=VALUE"
+        yield warning(f"{key} has no value: {why}", path=path, line=line, hint=hint)
     if read:
         key, why = next(iter(read.items()))
         raise Blocked(f"{len(read)} values are not given, first {key}: {why}")

@@ -54,8 +54,9 @@ def _examined(check: Check, target: Target) -> Result:
         status, reason = judged(findings), ""
     except Skip as skip:
         status, reason = Status.SKIPPED, str(skip)
-    except Blocked as blocked:
-        status, reason = Status.BLOCKED, str(blocked)
+    except Blocked as blocked:  # an error that was found until then is an answer all the same
+        failed = judged(findings) is Status.FAILED
+        status, reason = Status.FAILED if failed else Status.BLOCKED, str(blocked)
     except Exception as problem:
         status, reason = Status.CRASHED, _crash(problem)
     return Result(

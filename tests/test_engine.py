@@ -56,7 +56,7 @@ def does_not_apply(target: Target) -> Findings:
 @check("AAA007", tier="run")
 def cannot_be_measured(target: Target) -> Findings:
     """Can be measured."""
-    yield error("one thing is sure", hint="-")
+    yield note("one thing is sure")
     raise Blocked("the interpreter died")
 
 
@@ -74,7 +74,7 @@ def result(entry: Check) -> Result:
 def test_a_check_is_its_function_and_its_docstring() -> None:
     assert (all_is_well.name, all_is_well.claim) == ("all_is_well", "All is well.")
     assert all_is_well.page.endswith("The page.")
-    assert all_is_well.family == "test_engine"
+    assert all_is_well.family == "test"  # of test_engine.py: a family may have several modules
 
 
 @pytest.mark.parametrize("code", ["aaa001", "AAAA001", "AA001", "AAA1"])
@@ -123,6 +123,17 @@ def test_a_block_keeps_what_was_found() -> None:
     blocked = result(cannot_be_measured)
     assert (blocked.status, blocked.reason) == (Status.BLOCKED, "the interpreter died")
     assert len(blocked.findings) == 1
+
+
+def test_an_error_before_a_block_is_an_answer() -> None:
+    @check("AAA008", tier="static")
+    def half_measured(target: Target) -> Findings:
+        """All is measured."""
+        yield error("wrong in train", hint="-")
+        raise Blocked("val cannot be drawn")
+
+    failed = result(half_measured)
+    assert (failed.status, failed.reason) == (Status.FAILED, "val cannot be drawn")
 
 
 def test_a_result_comes_before_the_next_check_starts() -> None:

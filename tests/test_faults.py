@@ -19,6 +19,8 @@ BAD = (Status.FAILED, Status.WARNED, Status.BLOCKED)
 # A check that needs hardware has fixtures of its own (a driver made for the test); so has what no edit of a
 # repository can bring about.
 ELSEWHERE = {
+    "DAT002": "tests/checks/test_dataset.py",
+    "LDR003": "tests/checks/test_loader.py",
     "ENV001": "tests/checks/test_environment.py",
     "ENV005": "tests/checks/test_environment.py",
     "ENV006": "tests/checks/test_environment.py",

@@ -70,7 +70,8 @@ def main():
     os.set_inheritable(requests, False)
     os.set_inheritable(answers, False)
     sys.argv = [script]
-    sys.path[0] = os.path.dirname(script)
+    if not getattr(sys.flags, "safe_path", False):  # with PYTHONSAFEPATH, no folder of a script is put in front
+        sys.path[0] = os.path.dirname(script)
     load_package()
     waiting = queue.Queue()
     threading.Thread(target=read_requests, args=(requests, waiting.put), daemon=True).start()

@@ -14,7 +14,7 @@ from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 
 
 def resolved(send_progress, names, edits, pythonpaths):
-    """For each PYTHONPATH (null: the launch's own) and each name, all copies that could be imported, winner first."""
+    """For each PYTHONPATH (null: the launch's own) and each name, all copies, the one that wins first."""
     children = [_child(pythonpath) for pythonpath in pythonpaths]
     request = json.dumps({"script": sys.argv[0], "names": names, "edits": edits}).encode()
     return [_answer(child, request) for child in children]
@@ -35,12 +35,15 @@ def _child(pythonpath):
 
 def _answer(child, request):
     out, _ = child.communicate(request)
+    if child.returncode != 0 or not out:
+        raise RuntimeError("a fresh interpreter ended with code %d and no answer" % child.returncode)
     return json.loads(out.splitlines()[-1])  # a sitecustomize may print before us
 
 
 def main():
     request = json.loads(sys.stdin.readline())
-    sys.path[0] = os.path.dirname(request["script"])
+    if not getattr(sys.flags, "safe_path", False):  # then no script's folder comes first
+        sys.path[0] = os.path.dirname(request["script"])
     before = [os.path.abspath(entry) for entry in sys.path]
     refusal = _edit_path(request["edits"], request["script"])
     answer = {name: copies(name, before) for name in request["names"]}
@@ -51,7 +54,7 @@ def _edit_path(edits, script):
     """Change sys.path as the script itself does before its imports; what went wrong, or an empty string."""
     try:
         exec(compile(edits, script, "exec"), {"__file__": script, "__name__": "__main__"})
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         return "%s: %s" % (type(problem).__name__, problem)
     return ""
 
@@ -141,7 +144,7 @@ def _through(entry, before):
 
 
 def _site_folders():
-    folders = list(getattr(site, "getsitepackages", list)()) + [site.getusersitepackages()]
+    folders = [*getattr(site, "getsitepackages", list)(), site.getusersitepackages()]
     folders += [entry for entry in sys.path if os.path.basename(entry) in ("site-packages", "dist-packages")]
     return [os.path.abspath(folder) for folder in folders]
 

@@ -1,0 +1,124 @@
+"""The training's arguments in a checkpoint: an omegaconf DictConfig as plain values, without omegaconf."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import PurePosixPath
+from typing import Any
+
+from opv2v_doctor.facts.machine import Call, Name, printable
+
+BEFORE, AFTER = 12, 30  # characters shown about a difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A value that the checkpoint's training had and today's config has otherwise."""
+
+    key: str
+    then: Any
+    now: Any
+
+    def __str__(self) -> str:
+        """Key and both values, from shortly before the point where they differ: dataset strings are long."""
+        old, new = str(self.then), str(self.now)
+        same = next((n for n, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), 0)
+        start = max(0, same - BEFORE)
+        dots = "..." if start else ""
+        shown = [dots + printable(text[start : start + BEFORE + AFTER]) for text in (old, new)]
+        return f"{self.key} {shown[0]}, now {shown[1]}"
+
+
+MOST_VALUES, MOST_REFERENCES, DEEPEST = 100_000, 20_000, 32
+LONGEST_TEXT = 20_000  # characters; a dataset string of the real repository has 1400
+UNKNOWN = object()
+LEFT_OUT, ABSENT = "...", "(not set)"
+_reference = re.compile(r"\$\{([\w.]+)\}")
+
+
+def plain(value: Any) -> Any:
+    """A walked config or namespace as nested dictionaries, lists and values; what is deeper is left out."""
+    return _plain(value, DEEPEST, [MOST_VALUES])
+
+
+def _plain(value: Any, depth: int, left: list[int]) -> Any:
+    left[0] -= 1
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if depth == 0 or left[0] <= 0:
+        return LEFT_OUT
+    if isinstance(value, Call):
+        return _plain_call(value, depth, left)
+    if isinstance(value, dict):
+        kept = takewhile(lambda _: left[0] > 0, value.items())
+        return {str(key): _plain(entry, depth - 1, left) for key, entry in kept if isinstance(key, str | int)}
+    if isinstance(value, list | tuple):
+        return [_plain(entry, depth - 1, left) for entry in takewhile(lambda _: left[0] > 0, value)]
+    return value.dotted if isinstance(value, Name) else LEFT_OUT
+
+
+def _plain_call(call: Call, depth: int, left: list[int]) -> Any:
+    state = call.state if isinstance(call.state, dict) else {}
+    if call.name.startswith("omegaconf."):
+        return _plain(state.get("_content", state.get("_val")), depth - 1, left)
+    if call.name == "argparse.Namespace":
+        return _plain(state, depth - 1, left)
+    if call.name.startswith("pathlib.") and isinstance(call.arguments, tuple):
+        return str(PurePosixPath(*(part for part in call.arguments if isinstance(part, str))))
+    return _plain(call.entries or call.items, depth - 1, left) if call.name else LEFT_OUT
+
+
+def differences(stored: Mapping[str, Any], today: Mapping[str, Any], section: str) -> list[Difference]:
+    """The values of a section that differ, as far as the stored ones can be resolved without Hydra.
+
+    Where the machine's paths stand in a value, today's are taken: another machine is no other training.
+    """
+    sources = ({"machine": today.get("machine", {})}, stored)
+    then, now = dict(_leaves(stored.get(section), section)), dict(_leaves(today.get(section), section))
+    left, found = [MOST_REFERENCES], []
+    for key in dict.fromkeys((*then, *now)):
+        old, new = _resolved(then.get(key, ABSENT), sources, left), now.get(key, ABSENT)
+        if old is not UNKNOWN and old != new:
+            found.append(Difference(key=key, then=old, now=new))
+    return found
+
+
+def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested dictionaries with its dotted key; a list is a value."""
+    if isinstance(node, Mapping):
+        for name, entry in node.items():
+            yield from _leaves(entry, f"{key}.{name}" if key else str(name))
+    elif key:
+        yield key, node
+
+
+def _resolved(value: Any, sources: Sequence[Mapping[str, Any]], left: list[int], depth: int = DEEPEST) -> Any:
+    """The value with each `${a.b}` replaced from the first source that has it, else UNKNOWN."""
+    if isinstance(value, list):
+        entries = [_resolved(entry, sources, left, depth) for entry in value]
+        return UNKNOWN if UNKNOWN in entries else entries
+    if not isinstance(value, str) or ("${" not in value and value != "???"):
+        return value
+    parts: list[Any] = _reference.split(value) if len(value) < LONGEST_TEXT else ["${"]
+    for n in range(1, len(parts), 2):
+        left[0] -= 1
+        known = _first(sources, parts[n]) if left[0] > 0 and depth > 0 else UNKNOWN
+        parts[n] = _resolved(known, sources, left, depth - 1)
+    if UNKNOWN in parts or value == "???" or "${" in "".join(parts[::2]):
+        return UNKNOWN
+    text = "".join(map(str, parts))
+    return parts[1] if parts[::2] == ["", ""] else text if len(text) < LONGEST_TEXT else UNKNOWN
+
+
+def _first(sources: Sequence[Mapping[str, Any]], key: str) -> Any:
+    """The value at a dotted key in the first source that has it, UNKNOWN where none does."""
+    for source in sources:
+        node: Any = source
+        for part in key.split("."):
+            node = node.get(part, UNKNOWN) if isinstance(node, Mapping) else UNKNOWN
+        if node is not UNKNOWN:
+            return node
+    return UNKNOWN

@@ -1,0 +1,188 @@
+"""Checkpoints: what `torch.save` wrote, read without running what is in it and without its tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.archives import Archive, ArchiveDamaged, opened
+from opv2v_doctor.facts.arguments import plain
+from opv2v_doctor.facts.harmless import is_harmless
+from opv2v_doctor.facts.machine import Call, PickleRefused, printable
+from opv2v_doctor.facts.pickles import Pickle, walk
+from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
+from opv2v_doctor.facts.tensors import number, tensor
+from opv2v_doctor.target import Target
+
+GLOBAL_STEPS = ("global_step", "global_steps", "num_updates", "iteration", "step")
+
+
+class CheckpointUnreadable(Exception):
+    """Not a checkpoint that can be read; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """One checkpoint: its counters, and the shape of what it holds."""
+
+    path: Path
+    size: int
+    written: float  # seconds since the epoch
+    epoch: int | None
+    best_so_far: float | None
+    global_step: int | None
+    optimizer_steps: tuple[int, int] | None  # AdamW's own counters: least and most over the parameters
+    learning_rates: tuple[float, ...]  # one a parameter group
+    has_optimizer: bool
+    has_scaler: bool
+    loss_scale: float | None  # where the gradient scaler stands; each step that it skips halves it
+    tensors: int
+    elements: int
+    args: Mapping[str, Any] | None  # the training's config as plain values, interpolations unresolved
+    world_size: int | None
+    foreign: tuple[str, ...]  # globals that loading would import, and that no checkpoint needs
+    problems: tuple[str, ...]
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps made: the most of any parameter, since one without a gradient is not counted."""
+        return self.optimizer_steps[1] if self.optimizer_steps else 0
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Epoch and steps: the greater, the newer."""
+        return self.epoch or 0, self.steps
+
+    def is_behind(self, other: Checkpoint) -> bool:
+        """Whether the other one is later, in epochs and, where both count them, in steps."""
+        earlier = self.epoch is None or other.epoch is None or self.epoch < other.epoch
+        return earlier and (not self.steps or not other.steps or self.steps < other.steps)
+
+    @property
+    def counted(self) -> str:
+        """Both counters, to be read."""
+        return f"epoch {self.epoch} after {self.steps} steps"
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint's counters. Raises CheckpointUnreadable with the reason."""
+    try:
+        stat = path.stat()
+        if not path.is_file():
+            raise CheckpointUnreadable("not a file")
+        return _read(path, stat.st_size, stat.st_mtime_ns)
+    except FileNotFoundError:
+        raise CheckpointUnreadable("a link to nothing" if path.is_symlink() else "no such file") from None
+    except OSError as problem:
+        raise CheckpointUnreadable(f"cannot be read: {problem.strerror}") from None
+    except (ArchiveDamaged, PickleRefused) as problem:
+        raise CheckpointUnreadable(printable(str(problem))) from None
+
+
+def readable(target: Target) -> list[Checkpoint]:
+    """The run's checkpoints that can be loaded. Raises Skip where there is none, Blocked where none can."""
+    found: list[Checkpoint] = []
+    for path in saved(target):
+        with suppress(CheckpointUnreadable):
+            checkpoint = read_checkpoint(path)
+            found += [] if strangers(target, checkpoint) else [checkpoint]
+    if not found:
+        raise Blocked("no checkpoint can be loaded")
+    return found
+
+
+def resumable(target: Target) -> list[Checkpoint]:
+    """Those that the training saves to resume from, the numbered ones first and in their order."""
+    return [c for c in readable(target) if number_of(c.path) is not None or c.path.name in (LAST, BEST)]
+
+
+def strangers(target: Target, checkpoint: Checkpoint) -> list[str]:
+    """Its foreign globals, without the repository's own, which the training imports anyway."""
+    return [name for name in checkpoint.foreign if not (target.repo / name.partition(".")[0]).is_dir()]
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, size: int, written: int) -> Checkpoint:
+    with opened(path) as archive:
+        pickle = walk(archive.read("data.pkl"))
+        root = pickle.root.entries if isinstance(pickle.root, Call) else pickle.root
+        if not isinstance(root, dict):
+            raise PickleRefused("holds no dictionary: not a training checkpoint")
+        return _checkpoint(path, size, written, archive, pickle, root)
+
+
+def _checkpoint(
+    path: Path, size: int, written: int, archive: Archive, pickle: Pickle, root: dict[Any, Any]
+) -> Checkpoint:
+    """What the walked pickle says; every part may be absent, or be something else."""
+    problems: list[str] = []
+    optimizer, scaler = _table(root.get("optimizer")), _table(root.get("scaler"))
+    shapes = [found.shape for found in map(tensor, _table(root.get("model")).values()) if found]
+    args = plain(root["args"]) if "args" in root else None
+    return Checkpoint(
+        path=path,
+        size=size,
+        written=written / 1e9,
+        epoch=_integer(root.get("epoch")),
+        best_so_far=number(root.get("best_so_far"), archive),
+        global_step=next((_integer(root[name]) for name in GLOBAL_STEPS if name in root), None),
+        optimizer_steps=_optimizer_steps(optimizer, archive, problems),
+        learning_rates=tuple(_learning_rates(optimizer, archive)),
+        has_optimizer=bool(_table(optimizer.get("state"))),
+        has_scaler="scaler" in root,
+        loss_scale=number(scaler.get("scale"), archive),
+        tensors=len(shapes),
+        elements=sum(math.prod(shape) for shape in shapes),
+        args=args if isinstance(args, dict) else None,
+        world_size=_world_size(root, args),
+        foreign=tuple(printable(name) for name in pickle.names if not is_harmless(name)),
+        problems=tuple(problems),
+    )
+
+
+def _table(value: Any) -> dict[Any, Any]:
+    """A dictionary, be it a plain or an ordered one; an empty one for anything else."""
+    if isinstance(value, Call):
+        return value.entries
+    return value if isinstance(value, dict) else {}
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _optimizer_steps(
+    optimizer: dict[Any, Any], archive: Archive, problems: list[str]
+) -> tuple[int, int] | None:
+    """The least and the most updates that a parameter got."""
+    steps: list[int] = []
+    for parameter, state in _table(optimizer.get("state")).items():
+        try:
+            step = number(_table(state).get("step"), archive)
+        except ArchiveDamaged as problem:
+            problems.append(printable(f"optimizer state {parameter}: {problem}"))
+            continue
+        if step is not None and math.isfinite(step):
+            steps.append(int(step))
+    return (min(steps), max(steps)) if steps else None
+
+
+def _learning_rates(optimizer: dict[Any, Any], archive: Archive) -> Iterator[float]:
+    groups = optimizer.get("param_groups")
+    for group in groups if isinstance(groups, list) else ():
+        rate = number(_table(group).get("lr"), archive)
+        if rate is not None:
+            yield rate
+
+
+def _world_size(root: dict[Any, Any], args: Any) -> int | None:
+    """The number of processes, wherever the training wrote it down."""
+    tables = [root, args, args.get("distributed") if isinstance(args, dict) else None]
+    found = (_integer(table.get("world_size")) for table in tables if isinstance(table, dict))
+    return next((size for size in found if size is not None), None)

@@ -1,0 +1,160 @@
+"""The launch commands that the repository documents: how many GPUs each one uses, with which overrides."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
+from pathlib import Path, PurePath
+
+from opv2v_doctor.facts.loaders import Length
+from opv2v_doctor.facts.source import Place
+from opv2v_doctor.facts.variants import family, gpus_in, length_in, train_sets
+from opv2v_doctor.target import Target
+
+DOCUMENTS = (".md", ".sh")
+BIGGEST = 1 << 20  # bytes
+OVERRIDE = re.compile(r"(\+{0,2}|~)[A-Za-z_][\w./@-]*=|~[A-Za-z_]")
+OTHER_CONFIG = re.compile(r"--config-(name|path|dir)\b|-c[nd]\b|-cp\b|--multirun\b|-m\b")
+# what cannot change how many samples there are, or how many views they have
+NEUTRAL = re.compile(
+    r"[+~]*(hydra\.|loss\b|model\.|distributed\b|dataset\.(num_workers|principal_point_centered)=)"
+)
+_launcher = re.compile(r"(?<![\w/.-])(torchrun|torch\.distributed\.(run|launch))(?=\s)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One documented launch of the training script; `place` is where it says how many GPUs."""
+
+    gpus: int | None  # None where only the shell that runs it knows
+    overrides: tuple[str, ...]
+    place: Place
+
+    @property
+    def dataset(self) -> str:
+        """The dataset config that it chooses, empty where it takes the default."""
+        chosen = [text.partition("=")[2] for text in self.overrides if re.match(r"\+?dataset=", text)]
+        return chosen[-1] if chosen else ""
+
+    @property
+    def named_for(self) -> int | None:
+        """The number of GPUs in the name of its dataset config (`..._5gpu`)."""
+        return gpus_in(self.dataset)
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """What commands for one training share: the dataset config but for its number of GPUs."""
+        own = [text for text in self.overrides if text.lstrip("+").startswith("dataset.train_dataset=")]
+        return (family(self.dataset), *own)
+
+
+@cache
+def commands(target: Target) -> tuple[Command, ...]:
+    """Every documented launch of the training script, in the order of the files."""
+    return tuple(command for path in _documents(target.repo) for command in _commands_in(target, path))
+
+
+def _documents(repo: Path) -> Iterator[Path]:
+    for folder, inner, files in os.walk(repo):
+        foreign = "pyvenv.cfg" in files  # an interpreter's folder; hidden ones are tools'
+        inner[:] = [] if foreign else sorted(name for name in inner if not name.startswith("."))
+        for name in [] if foreign else sorted(files):
+            path = Path(folder, name)
+            if name.endswith(DOCUMENTS) and path.is_file() and path.stat().st_size <= BIGGEST:
+                yield path
+
+
+def _commands_in(target: Target, path: Path) -> Iterator[Command]:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for start, line in enumerate(lines):
+        for found in [] if line.lstrip().startswith("#") else _launcher.finditer(line):
+            block = _continued([line[found.start() :], *lines[start + 1 :]], "`" in line[: found.start()])
+            command = _command(target, block, _variables(lines[:start]))
+            if command is not None:
+                gpus, overrides = command
+                number = next((n for n, text in enumerate(block) if "nproc" in text), 0)
+                place = Place(path=path, line=start + number + 1, text=block[number].strip())
+                yield Command(gpus=gpus, overrides=overrides, place=place)
+
+
+def _continued(lines: Sequence[str], in_prose: bool) -> list[str]:
+    """The lines of one command; code between backticks ends with them."""
+    if in_prose:
+        return [lines[0].partition("`")[0]]
+    more = list(takewhile(lambda line: line.rstrip().endswith("\\"), lines))
+    return [line.rstrip().removesuffix("\\") for line in [*more, *lines[len(more) : len(more) + 1]]]
+
+
+def _command(
+    target: Target, block: Sequence[str], known: Mapping[str, str]
+) -> tuple[int | None, tuple[str, ...]] | None:
+    """World size and overrides; None where it is not a launch of the training script with its own config."""
+    words = _words(" ".join(block))
+    script = PurePath(target.settings.launch.script).parts
+    at = next((n for n, word in enumerate(words) if PurePath(word).parts[-len(script) :] == script), None)
+    if at is None or any(OTHER_CONFIG.match(word) for word in words[at:]):
+        return None
+    given = [word for word in words[at + 1 :] if OVERRIDE.match(word) and not re.search(r"[$`]", word)]
+    return _world_size(words[:at], known), tuple(word.replace("\0", "$") for word in given)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a shell command up to a pipe or the like; none where its quotes do not match.
+
+    A dollar that the shell leaves alone, being quoted or escaped, comes back as a NUL.
+    """
+    marked = re.sub(r"'[^']*'|\\\$", lambda m: "\0" if m[0] == r"\$" else m[0].replace("$", "\0"), text)
+    lexer = shlex.shlex(marked, posix=True, punctuation_chars=";&|<>")
+    lexer.whitespace_split = True
+    try:
+        return list(takewhile(lambda word: not set(word) <= set(";&|<>"), lexer))
+    except ValueError:
+        return []
+
+
+def _world_size(words: Sequence[str], known: Mapping[str, str]) -> int | None:
+    """GPUs of all nodes; None where one of the numbers is not written down."""
+    joined = " ".join(words).replace("=", " ")
+    processes = re.search(r"--nproc[_-]per[_-]node\s+(\S+)", joined)
+    nodes = re.search(r"--nnodes\s+(\S+)", joined)
+    counts = [_number(found[1], known) for found in (processes, nodes) if found]
+    return None if None in counts or not processes else int(counts[0] or 0) * int((counts[1:] or [1])[0] or 0)
+
+
+def _number(word: str, known: Mapping[str, str], depth: int = 4) -> int | None:
+    """A word as a number: written out, a variable that the file sets once, or the default of a parameter."""
+    found = re.fullmatch(r"\$\{?(\w+)\}?|\$\{(\w+):[-=](.+)\}", word)
+    if found is None or not depth:
+        return int(word) if word.isdecimal() else None
+    name, default = found[1] or found[2], found[3]
+    value = known.get(name, default)
+    return None if value is None else _number(value, known, depth - 1)
+
+
+def _variables(lines: Sequence[str]) -> dict[str, str]:
+    """The variables that a script sets to one value only, with their unquoted text."""
+    found = [re.match(r"""\s*(?:export\s+)?(\w+)=(["']?)([^\s"']*)\2\s*(?:#.*)?$""", line) for line in lines]
+    texts: dict[str, set[str]] = {}
+    for match in filter(None, found):
+        texts.setdefault(match[1], set()).add(match[3])
+    return {name: values.copy().pop() for name, values in texts.items() if len(values) == 1}
+
+
+@cache
+def documented_lengths(target: Target) -> tuple[tuple[Command, Length], ...]:
+    """The commands whose world size is known and whose config composes, with the length of their epochs."""
+    known = [command for command in commands(target) if command.gpus]
+    composed = train_sets(target, tuple(_relevant(command.overrides) for command in known))
+    pairs = [
+        (command, length_in(found, command.gpus or 1)) for command, found in zip(known, composed, strict=True)
+    ]
+    return tuple((command, length) for command, length in pairs if length)
+
+
+def _relevant(overrides: Sequence[str]) -> tuple[str, ...]:
+    return tuple(override for override in overrides if not NEUTRAL.match(override))

@@ -1,0 +1,193 @@
+"""Copies: every file that could be imported for the repository's own modules, and which of them wins."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.imports import FirstParty, first_party, first_party_modules, path_edits
+from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """One copy of a module that an interpreter could import, and how it came to look there."""
+
+    file: Path | None  # None: folders without __init__.py
+    portions: tuple[Path, ...]
+    entry: Path | None  # of sys.path; None where an import hook answers
+    through: str  # script folder, PYTHONPATH, sys.path edit, site-packages, path file, import hook, sys.path
+    source: str  # the .pth file or the import hook's file
+    distribution: str | None
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """The package's folder or the module's file; a namespace package has several folders."""
+        if self.file is None:
+            return self.portions
+        return (self.file.parent if self.file.name == "__init__.py" else self.file,)
+
+    @property
+    def shown(self) -> str:
+        """The file, or the folders."""
+        return str(self.file) if self.file else ", ".join(str(part) for part in self.portions)
+
+    def __str__(self) -> str:
+        return f"{self.shown} (through {self.way})"
+
+    @property
+    def way(self) -> str:
+        """How the interpreter came to look there."""
+        named = (
+            f" {self.source}"
+            if self.source
+            else f" entry {self.entry}"
+            if self.through == "PYTHONPATH"
+            else ""
+        )
+        owner = f", distribution {self.distribution}" if self.distribution else ""
+        return f"{self.through}{named}{owner}"
+
+    def removal(self, python: Path) -> str:
+        """What takes it away; a checkout that PYTHONPATH leads to may be somebody's work, and stays."""
+        if self.distribution:
+            return f"{shlex.quote(str(python))} -m pip uninstall {self.distribution}"
+        if self.through in ("PYTHONPATH", "sys.path"):
+            return f"take {self.entry} out of {self.through}"
+        return f"remove {self.source or self.places[0]}"
+
+    @property
+    def holds_code(self) -> bool:
+        """Whether something could be imported from it; a folder of outputs of that name holds nothing."""
+        return self.file is not None or any(True for part in self.portions for _ in part.glob("**/*.py"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What a name resolves to in the launch, which other copies there are, and what it would be otherwise."""
+
+    module: FirstParty
+    copies: tuple[Copy, ...]  # in the order in which they are found, the winner first
+    otherwise: tuple[tuple[str, Copy | None], ...]  # (other circumstances, the winner under them)
+
+    @property
+    def winner(self) -> Copy | None:
+        """The copy that the launch imports."""
+        return self.copies[0] if self.copies else None
+
+    def is_ours(self, copy: Copy | None) -> bool:
+        """Whether a copy is the repository's own module.
+
+        A package in the script's folder counts, if it is another one of the same name and not a copy of the
+        repository's: a copy has the same parts.
+        """
+        if copy is None or not any(_same(copy.places[0], home) for home in self.module.homes):
+            return False
+        place, home = copy.places[0], self.module.homes[0]
+        return _same(place, home) or not (_parts(place) & _parts(home))
+
+    def remedy(self, python: Path) -> str:
+        """What lets the repository's own module win."""
+        home, on_path = self.module.homes[0], any(self.is_ours(copy) for copy in self.copies)
+        launch = f"launch with PYTHONPATH={home.parent}"
+        if self.winner is None:
+            return launch
+        if on_path and home.is_dir() and not (home / "__init__.py").is_file():
+            return f"touch {home / '__init__.py'}: any package with one beats a folder without"
+        if on_path and self.winner.through != "PYTHONPATH":
+            return self.winner.removal(python)
+        return launch + f", or {self.winner.removal(python)}" * bool(self.winner.distribution)
+
+    def lacking(self, copy: Copy) -> tuple[str, ...]:
+        """The dataset classes that the repository's module defines and the copy does not."""
+        theirs = {name for place in copy.places for name in dataset_classes(place)}
+        return tuple(sorted(dataset_classes(self.module.homes[0]) - theirs))
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one == other or os.path.realpath(one) == os.path.realpath(other)
+
+
+def _parts(package: Path) -> set[str]:
+    """The names of a package's modules and folders."""
+    names = {path.name for path in package.iterdir()} if package.is_dir() else set()
+    return names - {"__init__.py", "__pycache__"}
+
+
+@cache
+def resolutions(target: Target) -> tuple[Resolution, ...]:
+    """What each first-party module resolves to, in a fresh interpreter with the launch's environment.
+
+    Raises Blocked where the script's own changes of `sys.path` cannot be replayed.
+    """
+    situations = _situations(target)
+    answers = ask(
+        target,
+        "imports",
+        "resolved",
+        names=list(first_party(target)),
+        edits=path_edits(target),
+        pythonpaths=[None, *situations.values()],
+    )
+    for answer in answers:
+        if answer["refusal"]:
+            raise Blocked(
+                f"{target.script} changes sys.path in a way that cannot be replayed: {answer['refusal']}"
+            )
+    here, *others = [_copies(answer["copies"]) for answer in answers]
+    return tuple(
+        Resolution(
+            module=module,
+            copies=here[module.name],
+            otherwise=tuple(
+                (words, next(iter(other[module.name]), None))
+                for words, other in zip(situations, others, strict=True)
+            ),
+        )
+        for module in first_party_modules(target)
+    )
+
+
+def _situations(target: Target) -> dict[str, str]:
+    """Other circumstances that a launch may meet, and the PYTHONPATH of each."""
+    inherited = os.environ.get("PYTHONPATH", "")
+    given = dict(target.settings.launch.env).get("PYTHONPATH", "")
+    relative = any(not Path(part).is_absolute() for part in given.split(os.pathsep) if part)
+    elsewhere = f" (or with PYTHONPATH={given}, but from another directory)" if relative else ""
+    others = {f"without PYTHONPATH{elsewhere}": ""}
+    if inherited:
+        others[f"with the shell's own PYTHONPATH={inherited}"] = inherited
+    launch = target.launch_env.get("PYTHONPATH", inherited)
+    return {words: value for words, value in others.items() if value != launch}
+
+
+def _copies(answer: Mapping[str, list[dict[str, Any]]]) -> dict[str, tuple[Copy, ...]]:
+    return {name: tuple(_copy(found) for found in copies) for name, copies in answer.items()}
+
+
+def _copy(found: Mapping[str, Any]) -> Copy:
+    return Copy(
+        file=Path(found["file"]) if found["file"] else None,
+        portions=tuple(Path(part) for part in found["portions"]),
+        entry=Path(found["entry"]) if found["entry"] else None,
+        through=found["through"],
+        source=found["source"],
+        distribution=found["distribution"],
+    )
+
+
+def dataset_classes(package: Path) -> frozenset[str]:
+    """The dataset classes that a package, or a module's file, defines; read as text, so any copy will do."""
+    files = sorted(package.rglob("*.py")) if package.is_dir() else [package]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file()]
+    return frozenset(
+        name for text in texts for name in re.findall(r"^class (\w*Dataset\w*)", text, re.MULTILINE)
+    )

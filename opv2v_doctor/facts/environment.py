@@ -1,0 +1,246 @@
+"""Environment: the training interpreter, what is installed in it, and the room for its checkpoints."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opv2v_doctor.facts.config import config, run_directory
+from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.runs import checkpoints
+from opv2v_doctor.target import Target
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+NEEDED = {"torch": "torch", "hydra": "hydra-core", "omegaconf": "omegaconf", "numpy": "numpy"}
+OPENCV = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+MIB = 1 << 20
+STATES_PER_WEIGHT = 3  # AdamW keeps two numbers beside each weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """The training interpreter, and what every launch needs of it."""
+
+    version: str
+    executable: str
+    cuda: str | None  # the version that torch was built for; None: a CPU build
+    versions: Mapping[str, str | None]  # of what every launch needs
+    absent: tuple[str, ...]  # distributions of which no module can be imported
+    markers: Mapping[str, str]
+
+    def __str__(self) -> str:
+        versions = [f"{name} {version}" for name, version in self.versions.items() if version]
+        return ", ".join(
+            [f"python {self.version}", *versions, f"CUDA {self.cuda}" if self.cuda else "CPU build"]
+        )
+
+
+@cache
+def interpreter(target: Target) -> Interpreter:
+    """What the training interpreter says about itself."""
+    answer = ask(target, "hello", "interpreter")
+    found = ask(target, "hello", "importable", modules=list(NEEDED))
+    return Interpreter(
+        version=answer["version"],
+        executable=answer["executable"],
+        cuda=answer["cuda"],
+        versions=ask(target, "hello", "versions", packages=list(NEEDED.values())),
+        absent=tuple(NEEDED[module] for module, file in found.items() if file is None),
+        markers=answer["markers"],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """A distribution that the repository declares, and what is installed of it."""
+
+    name: str
+    bounds: str
+    path: Path
+    line: int
+    installed: str | None
+    fits: bool
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.bounds}"
+
+
+@cache
+def declared(target: Target) -> tuple[Declared, ...]:
+    """What pyproject.toml and requirements.txt declare and what applies to the training interpreter.
+
+    Requirements given by an address are left out: what they install is not known by name and version.
+    """
+    found = [
+        (requirement, path, line)
+        for path, line, words in _declarations(target.repo)
+        if (requirement := _requirement(words)) is not None and _applies(requirement, target)
+    ]
+    asked = sorted({name for requirement, _, _ in found for name in _stand_ins(requirement.name)})
+    versions = ask(target, "hello", "versions", packages=asked) if asked else {}
+    return tuple(_declared(requirement, path, line, versions) for requirement, path, line in found)
+
+
+def _declared(
+    requirement: Requirement, path: Path, line: int, versions: Mapping[str, str | None]
+) -> Declared:
+    installed = next((versions[name] for name in _stand_ins(requirement.name) if versions[name]), None)
+    return Declared(
+        name=requirement.name,
+        bounds=str(requirement.specifier),
+        path=path,
+        line=line,
+        installed=installed,
+        fits=installed is None or requirement.specifier.contains(installed, prereleases=True),
+    )
+
+
+def _stand_ins(name: str) -> list[str]:
+    """A distribution and those that bring the same modules under another name."""
+    plain = re.sub(r"[-_.]+", "-", name).lower()
+    alike = OPENCV if plain in OPENCV else (f"{plain}-gpu", f"{plain}-cpu", re.sub("-(gpu|cpu)$", "", plain))
+    return list(dict.fromkeys([plain, *alike]))
+
+
+def _requirement(words: str) -> Requirement | None:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(words)
+    except InvalidRequirement:
+        return None
+    return None if requirement.url else requirement
+
+
+def _applies(requirement: Requirement, target: Target) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate(dict(interpreter(target).markers))
+
+
+def _declarations(repo: Path) -> Iterator[tuple[Path, int, str]]:
+    """(file, line, requirement) of all that the repository declares, its optional groups left out."""
+    project, listed = repo / "pyproject.toml", repo / "requirements.txt"
+    if project.is_file():
+        text = project.read_text(encoding="utf-8", errors="replace")
+        for words in _project_dependencies(text):
+            lines = text.splitlines()
+            yield project, next((n for n, line in enumerate(lines, 1) if words in line), 1), words
+    if listed.is_file():
+        text = listed.read_text(encoding="utf-8-sig", errors="replace")
+        yield from ((listed, line, words) for line, words in _listed_requirements(text))
+
+
+def _project_dependencies(text: str) -> list[str]:
+    try:
+        project = tomllib.loads(text).get("project", {})
+    except tomllib.TOMLDecodeError:
+        return []
+    return [word for word in project.get("dependencies", []) if word != project.get("name")]
+
+
+def _listed_requirements(text: str) -> Iterator[tuple[int, str]]:
+    """The requirements of pip's format, without its options, comments and hashes."""
+    joined = re.sub(r"\\\r?\n", lambda _: "\x00", text)  # continued lines count as one, and still as lines
+    line = 1
+    for row in joined.splitlines():
+        words = re.sub(r"(^|\s)(#|--\w).*", "", row.replace("\x00", " ")).strip()
+        if words and not words.startswith("-"):
+            yield line, words
+        line += 1 + row.count("\x00")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Free space where the checkpoints will go, and what they will take."""
+
+    folder: Path  # the nearest one that exists
+    free: int
+    checkpoint: int  # bytes of one
+    measured_on: Path  # the file that says how large one is
+    estimated: bool  # from the pretrained weights, not from a checkpoint
+    count: int
+    there: int  # bytes of the checkpoints that the run directory holds already
+
+    @property
+    def needed(self) -> int:
+        """What is still to be written."""
+        return max(0, self.checkpoint * self.count - self.there)
+
+    def __str__(self) -> str:
+        free, needed, each = (f"{size / MIB:,.0f} MiB" for size in (self.free, self.needed, self.checkpoint))
+        how = "estimated from" if self.estimated else "as"
+        what = f"{self.count} checkpoints of {each} ({how} {self.measured_on.name})"
+        return f"{free} free in {self.folder}, {needed} needed for {what}"
+
+
+@cache
+def room(target: Target) -> Room | None:
+    """The room for the checkpoints to come; None where nothing tells how large one will be."""
+    sized = _sized_by(target)
+    if sized is None:
+        return None
+    wanted = target.repo / run_directory(target)
+    folder = next(place for place in (wanted, *wanted.parents) if _is(Path.is_dir, place))
+    path, factor = sized
+    return Room(
+        folder=folder,
+        free=shutil.disk_usage(folder).free,
+        checkpoint=path.stat().st_size * factor,
+        measured_on=path,
+        estimated=factor > 1,
+        count=_checkpoint_count(target),
+        there=sum(file.stat().st_size for file in wanted.glob("checkpoint-*.pth") if file.is_file()),
+    )
+
+
+def _sized_by(target: Target) -> tuple[Path, int] | None:
+    """The file that tells a checkpoint's size, and by what to multiply its own.
+
+    The final checkpoint holds no optimizer, so it tells less than the others.
+    """
+    ours = [path for path in checkpoints(target) if path.is_file() and path.name != "checkpoint-final.pth"]
+    if ours:
+        return max(ours, key=lambda path: path.stat().st_mtime), 1
+    paths = [target.repo / word for word in _words(config(target).get("model", {}))]
+    weights = [
+        path for path in paths if path.suffix in (".pth", ".pt", ".safetensors") and _is(Path.is_file, path)
+    ]
+    return (max(weights, key=lambda path: path.stat().st_size), STATES_PER_WEIGHT) if weights else None
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Whether a path is of a kind; it is of none in a folder that may not be entered."""
+    try:
+        return kind(path)
+    except OSError:
+        return False
+
+
+def _words(node: Any) -> Iterator[str]:
+    """All strings of a part of the config."""
+    children: Iterable[Any] = (
+        node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+    )
+    if isinstance(node, str):
+        yield node
+    for child in children:
+        yield from _words(child)
+
+
+def _checkpoint_count(target: Target) -> int:
+    """The numbered ones, and last, best, final, and the temporary file of a save."""
+    epochs = int(config(target).get("train_params.epochs", 0))
+    every = int(config(target).get("train_params.keep_freq", 0))
+    return (epochs // every if every > 0 else 0) + 4

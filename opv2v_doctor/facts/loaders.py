@@ -1,0 +1,168 @@
+"""The loaders: their length as the config implies it, and what every rank would really be given."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.config import config
+from opv2v_doctor.facts.datasets import eval_batch, eval_loaders, number_of, parts_of
+from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.source import Place, definition, module_name
+from opv2v_doctor.target import Target
+
+MOST_RANKS = 16  # that are measured: the first and the last of a bigger world tell as much
+TABLE = range(1, 17)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """The length of an epoch: samples of the expression, the largest batch of a rank, and the ranks."""
+
+    samples: int
+    batch: int
+    gpus: int
+
+    @property
+    def steps(self) -> int:
+        """What `len(loader)` will be."""
+        return self.samples // self.batch // self.gpus
+
+
+def length_of(expression: str, images: int, gpus: int) -> Length | None:
+    """The length that a dataset expression implies; None where only the data can tell.
+
+    Raises Blocked where it is not such an expression.
+    """
+    views = [part.views for part in parts_of(expression)]
+    samples = _samples(ast.parse(expression.strip(), mode="eval").body)
+    fewest = min((min(some, default=1) for some in views), default=1)
+    return samples and Length(samples=samples, batch=max(1, images // fewest), gpus=gpus)
+
+
+def _samples(node: ast.expr) -> Any:
+    """The length of `A + B`, `N @ D` and `N * D`, None where a term has the length of its data."""
+    if isinstance(node, ast.UnaryOp):
+        return _samples(node.operand)
+    if not isinstance(node, ast.BinOp):
+        return None
+    if isinstance(node.op, ast.MatMult):
+        return number_of(node.left)
+    if isinstance(node.op, ast.Mult):
+        inner = _samples(node.right)
+        return inner and number_of(node.left) * inner
+    left, right = _samples(node.left), _samples(node.right)
+    return left and right and left + right
+
+
+@cache
+def computed_length(target: Target, gpus: int) -> Length | None:
+    """The length of this launch's epoch on so many GPUs, as the config implies it."""
+    expression = config(target).get("dataset.train_dataset")
+    images = config(target).get("train_params.max_num_of_imgs_per_gpu")
+    if not expression or not images:
+        raise Blocked("dataset.train_dataset and train_params.max_num_of_imgs_per_gpu are needed")
+    return length_of(str(expression), int(images), gpus)
+
+
+def lengths(target: Target) -> Mapping[int, int]:
+    """Steps an epoch for 1 to 16 GPUs; empty where only the data can tell."""
+    found = {gpus: computed_length(target, gpus) for gpus in TABLE}
+    return {gpus: length.steps for gpus, length in found.items() if length}
+
+
+def wanted_size(steps: int, gpus: int, batch: int) -> int:
+    """The dataset length N of `N @ D` that gives so many steps an epoch."""
+    return steps * gpus * batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank:
+    """What one rank would be given in an epoch."""
+
+    rank: int
+    length: int  # what its loader says
+    batches: int  # what its sampler yields
+    samples: int
+    views: Mapping[str, int]  # number of views -> batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalLoader:
+    """One evaluation loader, or why it cannot be built."""
+
+    key: str
+    length: int | None
+    problem: str = ""
+    place: Place | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaders:
+    """The loaders as the repository's own functions build them, for every rank of the launch."""
+
+    ranks: tuple[Rank, ...]
+    mixed: float  # share of the steps in which ranks hold different numbers of views
+    distinct: int  # samples that are drawn by at least one rank
+    sampler: Place  # the class that deals out the batches, else the function that builds the loader
+    evals: tuple[EvalLoader, ...]
+
+    @property
+    def drawn(self) -> int:
+        """Samples that the measured ranks draw, together."""
+        return sum(rank.samples for rank in self.ranks)
+
+
+def loader_module(target: Target) -> str:
+    """The module whose functions build the loaders, and among whose names the expressions are evaluated."""
+    return module_name(target, _loader_function(target).path)
+
+
+def _loader_function(target: Target) -> Place:
+    found = definition(target, "get_train_data_loader")
+    if found is None:
+        raise Blocked("no module of this launch defines get_train_data_loader")
+    return found
+
+
+@cache
+def loaders(target: Target) -> Loaders:
+    """Build the loaders in the training interpreter and go through their indices: no sample is read."""
+    every = range(target.gpus)
+    measured = [*every[: MOST_RANKS // 2], *every[MOST_RANKS // 2 :][-MOST_RANKS // 2 :]]
+    answer = ask(
+        target,
+        "loaders",
+        "loaders",
+        module_name=loader_module(target),
+        train=str(config(target).get("dataset.train_dataset")).strip(),
+        images=config(target).get("train_params.max_num_of_imgs_per_gpu"),
+        evals=dict(eval_loaders(target).kept) if config(target).get("dataset.test_dataset") else {},
+        eval_batch=eval_batch(target).size if config(target).get("dataset.test_dataset") else 1,
+        world_size=target.gpus,
+        measured=measured,
+    )
+    return Loaders(
+        ranks=tuple(Rank(**rank) for rank in answer["ranks"]),
+        mixed=answer["mixed"],
+        distinct=answer["distinct"],
+        sampler=_place(answer["sampler"]) or _loader_function(target),
+        evals=tuple(_eval_loader(target, **loader) for loader in answer["evals"]),
+    )
+
+
+def _eval_loader(
+    target: Target, key: str, length: int | None, problem: str = "", frames: Sequence[Any] = ()
+) -> EvalLoader:
+    """One evaluation loader, with the innermost line of the repository where it raised."""
+    ours = [frame for frame in frames if Path(frame[0]).is_relative_to(target.repo)]
+    return EvalLoader(key=key, length=length, problem=problem, place=_place(ours[-1] if ours else None))
+
+
+def _place(found: list[Any] | None) -> Place | None:
+    return Place(path=Path(found[0]), line=found[1]) if found else None

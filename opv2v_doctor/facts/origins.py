@@ -1,0 +1,89 @@
+"""Origins: the lines of the repository that make what a sample holds, found in its syntax."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from opv2v_doctor.facts.datasets import Part
+from opv2v_doctor.facts.source import Place, definition, modules, syntax
+from opv2v_doctor.target import Target
+
+
+def class_place(target: Target, name: str) -> Place | None:
+    """Where the repository defines a class, be it in a module that the launch does not import."""
+    return definition(target, name) or _anywhere(target, name)
+
+
+@cache
+def _anywhere(target: Target, name: str) -> Place | None:
+    """Where a file beside the modules of the launch defines the class."""
+    for folder in dict.fromkeys(path.parent for path in modules(target) if path != target.script):
+        for path in sorted(folder.glob("*.py")):
+            for node in ast.walk(syntax(path)):
+                if isinstance(node, ast.ClassDef) and node.name == name:
+                    return Place(path=path, line=node.lineno)
+    return None
+
+
+def given_place(target: Target, part: Part, key: str) -> Place | None:
+    """Where the dataset gives a view this key: in a call's keyword, or a dictionary's; else its class."""
+    found = _first(target, part, lambda node: _gives(node, key))
+    return found or class_place(target, part.class_name)
+
+
+def crop_place(target: Target, part: Part) -> Place | None:
+    """Where the dataset crops the images that it has read."""
+    return _first(target, part, _crops)
+
+
+def seed_place(target: Target, part: Part) -> Place | None:
+    """Where the dataset makes its random state depend on its seed: the condition, if it is under one."""
+    return _first(target, part, _asks_for_seed) or _first(target, part, _makes_generator)
+
+
+def _first(target: Target, part: Part, wanted: Callable[[ast.AST], bool]) -> Place | None:
+    for path, tree in _trees(target, part):
+        found = [node for node in ast.walk(tree) if wanted(node)]
+        if found:
+            node = min(found, key=_line)
+            return Place(path=path, line=_line(node), text=ast.unparse(node))
+    return None
+
+
+def _line(node: ast.AST) -> int:
+    return getattr(node, "lineno", 1)
+
+
+def _trees(target: Target, part: Part) -> Iterator[tuple[Path, ast.AST]]:
+    """The dataset's class, its file, then the other modules of its package."""
+    place = definition(target, part.class_name)
+    if place is None:
+        return
+    for node in ast.walk(syntax(place.path)):
+        if isinstance(node, ast.ClassDef) and node.name == part.class_name:
+            yield place.path, node
+    yield place.path, syntax(place.path)
+    for path in modules(target):
+        if path != place.path and path.is_relative_to(place.path.parent):
+            yield path, syntax(path)
+
+
+def _gives(node: ast.AST, key: str) -> bool:
+    if isinstance(node, ast.keyword):
+        return node.arg == key
+    return isinstance(node, ast.Constant) and node.value == key
+
+
+def _crops(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and "crop" in ast.unparse(node.func).rpartition(".")[2].lower()
+
+
+def _asks_for_seed(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "self.seed" in ast.unparse(node.test)
+
+
+def _makes_generator(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith("default_rng")

@@ -1,0 +1,122 @@
+"""Paths: the absolute paths of the resolved config, where each is written, and which the training reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.facts.config import config, place, run_directory
+from opv2v_doctor.facts.datasets import asked_eval_parts, train_parts
+from opv2v_doctor.facts.imports import first_party_modules
+from opv2v_doctor.target import Target
+
+ROOTS = ("root", "depth_root")  # keywords of a dataset that name the folders it reads
+USED = ("model.", "train_params.", "loss.", "output_dir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfiguredPath:
+    """One path of the resolved config."""
+
+    path: Path
+    keys: tuple[str, ...]  # the keys that lead there, the one that says it literally first
+    file: Path | None  # where it is written
+    line: int | None
+    read: bool  # a dataset expression reads it
+    used: bool  # it is read, or belongs to the model, the run or the training
+    checkout: Path | None  # another copy of the training repository that it lies in
+
+    @property
+    def key(self) -> str:
+        """The key to name it by."""
+        return self.keys[0] if self.keys else "a dataset expression"
+
+    @property
+    def missing(self) -> bool:
+        """Whether nothing is there that may be looked at."""
+        return not _is_there(self.path)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something exists; nothing does in a folder that may not be entered."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+@cache
+def configured_paths(target: Target) -> tuple[ConfiguredPath, ...]:
+    """Every path of the resolved config, those that the datasets read first."""
+    read = _read_paths(target)
+    keys: dict[Path, list[str]] = {path: [] for path in read}
+    for key, value in _absolute(config(target).values):
+        keys.setdefault(Path(value), []).append(key)
+    return tuple(_configured(target, path, path in read, keys) for path in keys)
+
+
+def _read_paths(target: Target) -> list[Path]:
+    """The folders that the dataset expressions name."""
+    found = [
+        target.repo / value
+        for part in (*train_parts(target), *asked_eval_parts(target))
+        for word, value in part.keywords.items()
+        if word.lower() in ROOTS and isinstance(value, str)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _absolute(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(key, path) of every absolute path, Hydra's own aside."""
+    for name, value in node.items() if isinstance(node, Mapping) else ():
+        key = f"{prefix}{name}"
+        if isinstance(value, str) and value.startswith("/") and "\n" not in value:
+            yield key, value
+        elif key != "hydra":
+            yield from _absolute(value, f"{key}.")
+
+
+def _configured(target: Target, path: Path, read: bool, all_keys: Mapping[Path, list[str]]) -> ConfiguredPath:
+    keys, checkout = all_keys[path], _other_checkout(target, path)
+    leading = [
+        key for other in all_keys for key in all_keys[other] if checkout and other.is_relative_to(checkout)
+    ]
+    places = [(key, *place(target, key)) for key in dict.fromkeys([*keys, *leading])]
+    places.sort(key=lambda found: not _says(found[1], found[2], checkout or path))  # stable
+    _, file, line = places[0] if places else ("", *place(target, "dataset.train_dataset"))
+    return ConfiguredPath(
+        path=path,
+        keys=tuple(key for key, _, _ in places),
+        file=file,
+        line=line,
+        read=read,
+        used=read or any(key.startswith(USED) for key in keys) or path == target.repo / run_directory(target),
+        checkout=checkout,
+    )
+
+
+def _says(file: Path | None, line: int | None, path: Path) -> bool:
+    """Whether that line holds the path itself, not an interpolation of it."""
+    if file is None or line is None:
+        return False
+    return str(path) in file.read_text(encoding="utf-8").splitlines()[line - 1]
+
+
+def _other_checkout(target: Target, path: Path) -> Path | None:
+    """The folder above a path that is another copy of the training repository.
+
+    A folder that also holds the target itself is none: a worktree shares what lies beside it.
+    """
+    names = [module.name for module in first_party_modules(target) if module.homes[0].is_dir()]
+    script = target.settings.launch.script
+    for folder in path.parents:
+        if target.repo.is_relative_to(folder) or folder.is_relative_to(target.repo):
+            return None
+        if any(_is_there(folder / name / "__init__.py") for name in names):
+            return folder
+        if _is_there(folder / ".git") and _is_there(folder / script):
+            return folder
+    return None

@@ -1,0 +1,53 @@
+"""Pickles, walked without unpickling: names stay names, calls are written down and never made."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from opv2v_doctor.facts.machine import Machine, PickleRefused
+from opv2v_doctor.facts.operations import OPERATIONS
+
+MOST_OPERATIONS = 2_000_000  # 127 000 in a checkpoint of 0.85 GB; bounds time and memory of a hostile one
+STOP = ord(".")
+LONGEST_LIST = 100  # characters of a message
+MALFORMED = (PickleRefused, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, struct.error)
+
+
+@dataclass(frozen=True)
+class Pickle:
+    """A walked pickle: plain values and the recorded kinds above, and every global that it names."""
+
+    root: Any
+    names: tuple[str, ...]
+
+
+def walk(content: bytes) -> Pickle:
+    """Walk a pickle. Raises PickleRefused for one that is malformed, or asks for more than its bytes."""
+    machine = Machine(content)
+    try:
+        root = _run(machine)
+    except MALFORMED as problem:
+        named = ", ".join(machine.names)[:LONGEST_LIST] or "nothing"
+        raise PickleRefused(
+            f"malformed at byte {machine.at}: {problem or type(problem).__name__}; "
+            f"until there it names {named}"
+        ) from None
+    return Pickle(root=root, names=tuple(machine.names))
+
+
+def _run(machine: Machine) -> Any:
+    content, at = machine.content, 0
+    operations = [OPERATIONS.get(chr(code), _refuse) for code in range(256)]
+    for _ in range(MOST_OPERATIONS):
+        machine.at = at
+        code = content[at]
+        if code == STOP:
+            return machine.stack.pop()
+        at = operations[code](machine, at + 1)
+    raise PickleRefused(f"more than {MOST_OPERATIONS} operations")
+
+
+def _refuse(machine: Machine, at: int) -> NoReturn:
+    raise PickleRefused(f"operation {machine.content[at - 1]:#04x} has no place in a checkpoint")

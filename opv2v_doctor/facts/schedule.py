@@ -1,0 +1,141 @@
+"""The learning rate over all steps, as the repository's own function gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.config import config, entry_point
+from opv2v_doctor.facts.loaders import computed_length
+from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.source import Place, definition, module_name
+from opv2v_doctor.facts.training_loop import SCHEDULE, epoch_progress
+from opv2v_doctor.target import Target
+
+UNKNOWN_STEPS = (
+    1000  # an epoch, where only the data can tell: the curve is one of the epoch, hardly of its steps
+)
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the config asks of one parameter group."""
+
+    group: str
+    lr: float
+    min_lr: float
+    warmup: float  # epochs
+    epochs: float
+    kind: str
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the group is not trained at all."""
+        return self.lr == 0
+
+    def key(self, name: str) -> str:
+        """Where the config says it for this group."""
+        return (
+            f"train_params.{name}"
+            if self.group == DEFAULT
+            else f"train_params.submodule_configs.{self.group}.{name}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The learning rate of one parameter group, at every step or at a sample of them."""
+
+    plan: Plan
+    epochs: tuple[float, ...]
+    rates: tuple[float, ...]
+    step: float  # epochs between two changes of the rate
+
+
+@cache
+def plans(target: Target) -> tuple[Plan, ...]:
+    """What the config asks of each parameter group; the default one comes first.
+
+    Raises Blocked where one of the numbers is not given.
+    """
+    given = config(target).get("train_params", {})
+    groups = {DEFAULT: {}, **(given.get("submodule_configs") or {})}
+    return tuple(_plan(group, {**given, **(own or {})}, given) for group, own in groups.items())
+
+
+def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> Plan:
+    try:
+        return Plan(
+            group=group,
+            lr=float(words["lr"]),
+            min_lr=float(words["min_lr"]),
+            warmup=float(words["warmup_epochs"]),
+            epochs=float(given["epochs"]),
+            kind=str(words["schedule_type"]),
+        )
+    except (KeyError, TypeError, ValueError) as problem:
+        raise Blocked(
+            f"the learning rate of {group!r} needs a number that train_params does not give: {problem}"
+        ) from None
+
+
+@cache
+def steps_per_epoch(target: Target) -> int | None:
+    """The steps of this launch's epoch, None where only the data can tell."""
+    length = computed_length(target, target.gpus)
+    return max(1, length.steps) if length else None
+
+
+@cache
+def schedule_place(target: Target) -> Place:
+    """The repository's function. Raises Blocked where it has none."""
+    found = definition(target, SCHEDULE)
+    if found is None:
+        raise Blocked(f"no module of this launch defines {SCHEDULE}: its learning rate cannot be computed")
+    return found
+
+
+@cache
+def curves(target: Target, steps: int | None = None) -> Mapping[str, Curve]:
+    """Group -> curve, with this launch's steps an epoch or with other ones."""
+    steps = steps or steps_per_epoch(target) or UNKNOWN_STEPS
+    accumulated = max(1, int(config(target).get("train_params.accum_iter", 1)))
+    main, progress = entry_point(target), epoch_progress(target)
+    answer = ask(
+        target,
+        "schedule",
+        "curves",
+        config_dir=str(main.config_dir),
+        config_name=main.config_name,
+        overrides=list(target.launch_overrides),
+        module_name=module_name(target, schedule_place(target).path),
+        steps=steps,
+        accumulated=accumulated,
+        groups=[plan.group for plan in plans(target)],
+        progress=[progress.expression, progress.counter, progress.sized, progress.module]
+        if progress
+        else None,
+        world_size=target.gpus,
+    )
+    return {
+        plan.group: Curve(
+            plan=plan, epochs=tuple(answer["epochs"]), rates=tuple(rates), step=accumulated / steps
+        )
+        for plan, rates in zip(plans(target), answer["rates"], strict=True)
+    }
+
+
+def epoch_starts(target: Target, steps: int | None = None) -> Mapping[str, tuple[tuple[int, float], ...]]:
+    """Group -> (epoch, rate at its first step)."""
+    return {
+        group: tuple(
+            (int(epoch), rate)
+            for epoch, rate in zip(curve.epochs, curve.rates, strict=True)
+            if epoch == int(epoch)
+        )
+        for group, curve in curves(target, steps).items()
+    }

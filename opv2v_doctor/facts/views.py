@@ -1,0 +1,108 @@
+"""Views: what one drawn sample holds, in the numbers and words that left the training interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth:
+    """The depth of a view: over its known pixels in metres, and the fractions that are not."""
+
+    minimum: float
+    maximum: float
+    median: float
+    finite: float
+    zero_in_mask: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One view of a sample, in numbers."""
+
+    agent_id: str | None
+    label: str | None
+    instance: str | None
+    camera_model: str | None
+    shape: tuple[int, ...]  # of the image: (3, H, W)
+    pose: tuple[tuple[float, ...], ...] | None  # camera to the first agent's frame
+    depth: Depth | None
+    mask_mean: float | None  # of non_ambiguous_mask
+    valid_mean: float | None  # of valid_mask
+    valid_outside: float | None  # fraction of all pixels that are valid, and not in the mask
+    mask_digest: str | None
+    digest: str  # of image, depth and pose
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def scenario(self) -> str | None:
+        """The first word of the label, "scenario/agent"."""
+        return self.label.split("/")[0] if self.label else None
+
+    @property
+    def agent(self) -> str | None:
+        """The agent that it shows; that of the label where it does not say."""
+        return self.agent_id or (self.label.split("/")[-1] if self.label else None)
+
+    @property
+    def identity(self) -> tuple[str | None, ...]:
+        """What it shows, whatever the pixels are."""
+        return (self.label, self.instance, self.agent_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What drawing a sample raised."""
+
+    kind: str
+    message: str
+    place: tuple[Path, int] | None  # the innermost line inside the repository
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One drawn sample, or its failure."""
+
+    key: tuple[int, ...]
+    requested: int | None
+    views: tuple[View, ...]
+    failure: Failure | None
+
+    @property
+    def identity(self) -> tuple[tuple[str | None, ...], ...]:
+        return tuple(view.identity for view in self.views)
+
+    @property
+    def digest(self) -> tuple[str, ...]:
+        return tuple(view.digest for view in self.views)
+
+
+def sample_of(answer: dict[str, Any], repo: Path) -> Sample:
+    failure = answer["failure"]
+    return Sample(
+        key=tuple(answer["key"]),
+        requested=answer["requested"],
+        views=tuple(_view(view) for view in answer["views"]),
+        failure=_failure(failure, repo) if failure else None,
+    )
+
+
+def _failure(answer: dict[str, Any], repo: Path) -> Failure:
+    inner = [(Path(file), line) for file, line in answer["frames"] if Path(file).is_relative_to(repo)]
+    return Failure(kind=answer["kind"], message=answer["message"], place=inner[-1] if inner else None)
+
+
+def _view(answer: dict[str, Any]) -> View:
+    pose, depth = answer.pop("pose"), answer.pop("depth")
+    return View(
+        pose=tuple(tuple(row) for row in pose) if pose else None,
+        depth=Depth(**depth) if depth else None,
+        shape=tuple(answer.pop("shape")),
+        **answer,
+    )

@@ -1,0 +1,29 @@
+"""Questions about the configs that documented commands would give."""
+
+
+def train_sets(send_progress, config_dir, config_name, launches):
+    """Dataset expression and images a GPU for each list of overrides, null where it does not compose.
+
+    All in one Hydra context, which reads each yaml file once.
+    """
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=config_dir, version_base=None):
+        return [train_set(config_name, overrides) for overrides in launches]
+
+
+def train_set(config_name, overrides):
+    from hydra import compose
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        cfg = compose(config_name, overrides=overrides)
+        return {
+            "expression": str(cfg.dataset.train_dataset).strip(),
+            "images": int(cfg.train_params.max_num_of_imgs_per_gpu),
+        }
+    except (HydraException, OmegaConfBaseException, TypeError, ValueError):
+        return None

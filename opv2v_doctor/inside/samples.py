@@ -1,0 +1,211 @@
+"""Questions about samples: drawn as the training would draw them, and told in numbers only."""
+
+import hashlib
+import importlib
+import random
+import traceback
+
+from .datasets import dataset_of
+
+SEED = 1
+ANOTHER_SEED = 2  # a process of its own: what depends on its random state comes out differently
+
+
+def exported(send_progress, module_name, names):
+    """The file of a module, and for each name the file that it comes from, None where it has no such name."""
+    module = importlib.import_module(module_name)
+    return {
+        "file": getattr(module, "__file__", None),
+        "names": {name: _file_of(getattr(module, name)) for name in names if hasattr(module, name)},
+    }
+
+
+def _file_of(thing):
+    import inspect
+
+    try:
+        return inspect.getfile(thing)
+    except TypeError:
+        return ""
+
+
+def draw(send_progress, expression, module_name, count, split):
+    """Samples spread over the dataset, with every number of views, each described or with its failure."""
+    dataset = dataset_of(expression, module_name)
+    _turn_retries_off(dataset)
+    _begin(dataset, SEED)
+    samples = []
+    what, plan = f"drawing {split} samples", planned(dataset, count)
+    for done, (key, requested) in enumerate(plan):
+        send_progress(what, done, len(plan))
+        samples.append(drawn(dataset, key, requested))
+    send_progress(what, len(plan), len(plan))
+    return {
+        "length": len(dataset),
+        "classes": sorted({type(leaf).__name__ for leaf in _leaves(dataset)}),
+        "views": [view for view in _views(dataset) if view is not None],
+        "samples": samples,
+    }
+
+
+def last_again(send_progress, expressions, module_name, count):
+    """The last planned sample of each dataset, drawn first and under another random state."""
+    return [_last(dataset_of(expression, module_name), count) for expression in expressions]
+
+
+def _last(dataset, count):
+    _turn_retries_off(dataset)
+    _begin(dataset, ANOTHER_SEED)
+    key, requested = planned(dataset, count)[-1]
+    return drawn(dataset, key, requested)
+
+
+def in_next_epoch(send_progress, expression, module_name, keys):
+    """The samples at these keys in epoch 1."""
+    dataset = dataset_of(expression, module_name)
+    _begin(dataset, SEED, epoch=1)
+    samples = [drawn(dataset, key, None) for key in keys]
+    dataset.set_epoch(0)
+    return samples
+
+
+def _begin(dataset, seed, epoch=0):
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+    if hasattr(dataset, "set_epoch"):
+        dataset.set_epoch(epoch)
+
+
+def _nodes(dataset):
+    """The dataset and all that it wraps."""
+    found = [dataset]
+    for node in found:  # grows while it is read
+        inner = [getattr(node, "dataset", None), *(getattr(node, "datasets", None) or [])]
+        found += [one for one in inner if one is not None and not any(one is seen for seen in found)]
+    return found
+
+
+def _leaves(dataset):
+    return [n for n in _nodes(dataset) if not hasattr(n, "dataset") and not hasattr(n, "datasets")]
+
+
+def _turn_retries_off(dataset):
+    """Let a failure be seen where the training would take another sample."""
+    for node in _nodes(dataset):
+        if "max_num_retries" in vars(node):
+            node.max_num_retries = 0
+
+
+def _views(dataset):
+    """The numbers of views that the dataset draws; None where it does not say."""
+    views = getattr(dataset, "num_views", None)
+    return [int(view) for view in views] if isinstance(views, (list, tuple)) else [views]
+
+
+def planned(dataset, count):
+    """(key, number of views) of each sample to draw: indices spread evenly, the numbers of views in turn."""
+    views = _views(dataset)
+    wanted = max(min(count, len(dataset)), len(views))
+    step = _step(len(dataset) // wanted, min(len(leaf) for leaf in _leaves(dataset)))
+    return [
+        (_key(dataset, turn * step % len(dataset), turn), views[turn % len(views)]) for turn in range(wanted)
+    ]
+
+
+def _step(even, frames):
+    """One more than a multiple of the frames, where those repeat: an even step could always hit the same."""
+    return even // frames * frames + 1 if even >= frames else max(1, even)
+
+
+def _key(dataset, index, turn):
+    """What the sampler would ask for: (sample, resolution, number of views), as far as there is a choice."""
+    views, resolutions = getattr(dataset, "num_views", None), getattr(dataset, "_resolutions", None)
+    key = (index,) if resolutions is None else (index, turn % len(resolutions))
+    return (*key, turn % len(views)) if isinstance(views, (list, tuple)) else key
+
+
+def drawn(dataset, key, requested):
+    """One sample, view by view, or what it raised."""
+    try:
+        views = dataset[tuple(key) if len(key) > 1 else key[0]]
+        return {
+            "key": list(key),
+            "requested": requested,
+            "views": [described(view) for view in views],
+            "failure": None,
+        }
+    except Exception as problem:
+        return {"key": list(key), "requested": requested, "views": [], "failure": _failure(problem)}
+
+
+def _failure(problem):
+    frames = traceback.extract_tb(problem.__traceback__)
+    return {
+        "kind": type(problem).__name__,
+        "message": str(problem),
+        "frames": [[frame.filename, frame.lineno] for frame in frames],
+    }
+
+
+def described(view):
+    """What a view holds, in a few numbers and words."""
+    arrays = {key: _array(value) for key, value in view.items() if hasattr(value, "shape")}
+    mask, valid = _boolean(arrays.get("non_ambiguous_mask")), _boolean(arrays.get("valid_mask"))
+    comparable = mask is not None and valid is not None and mask.shape == valid.shape
+    pose = arrays.get("camera_pose")
+    return {
+        **{key: _word(view.get(key)) for key in ("agent_id", "label", "instance", "camera_model")},
+        "shape": list(arrays["img"].shape) if "img" in arrays else [],
+        "pose": None if pose is None else pose.astype("float64").tolist(),
+        "depth": _depth(arrays.get("depthmap"), mask),
+        "mask_mean": None if mask is None else float(mask.mean()),
+        "valid_mean": None if valid is None else float(valid.mean()),
+        "valid_outside": float((valid & ~mask).mean()) if comparable else None,
+        "mask_digest": None if mask is None else _digest([mask]),
+        "digest": _digest([arrays[key] for key in ("img", "depthmap", "camera_pose") if key in arrays]),
+        "types": {key: str(getattr(value, "dtype", type(value).__name__)) for key, value in view.items()},
+    }
+
+
+def _array(value):
+    import numpy
+
+    return numpy.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _boolean(array):
+    return None if array is None else array.astype(bool).reshape([s for s in array.shape if s != 1])
+
+
+def _word(value):
+    return None if value is None else str(value)
+
+
+def _digest(arrays):
+    digest = hashlib.blake2b(digest_size=12)
+    for array in arrays:
+        digest.update(repr((array.shape, str(array.dtype))).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _depth(array, mask):
+    import numpy
+
+    if array is None or not array.size:
+        return None
+    depth = array.reshape([s for s in array.shape if s != 1])
+    finite = numpy.isfinite(depth)
+    known = depth[finite & (depth > 0)]
+    inside = depth[mask] if mask is not None and mask.shape == depth.shape and mask.any() else depth
+    return {
+        "minimum": float(known.min()) if known.size else 0.0,
+        "maximum": float(known.max()) if known.size else 0.0,
+        "median": float(numpy.median(known)) if known.size else 0.0,
+        "finite": float(finite.mean()),
+        "zero_in_mask": float((inside == 0).mean()),
+    }

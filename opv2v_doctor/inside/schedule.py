@@ -1,0 +1,112 @@
+"""Questions about the learning rate, answered by the repository's own function on a stand-in optimizer."""
+
+import ast
+import builtins
+import importlib
+import inspect
+
+from .config import Reading, composed
+from .loaders import as_rank
+
+ALL_STEPS = 2000  # an epoch with more is sampled
+POINTS = 6000  # over the whole training
+
+
+class Params(dict):
+    """A plain copy of `train_params`: omegaconf resolves at every access, ten thousand times."""
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class Optimizer:
+    """All that a schedule needs of an optimizer: one parameter group for each name."""
+
+    def __init__(self, groups):
+        self.param_groups = [{"lr": 0.0, "params": []} for _ in groups]
+
+
+class Loader:
+    """Whatever the training loop calls its loader: here only its length is asked for."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __len__(self):
+        return self.steps
+
+
+def curves(
+    send_progress,
+    config_dir,
+    config_name,
+    overrides,
+    module_name,
+    steps,
+    accumulated,
+    groups,
+    progress,
+    world_size,
+):
+    """The rate of each group at the same points, one list a group."""
+    cfg, _ = composed(config_dir, config_name, tuple(overrides))
+    args = params_of(Reading().plain(cfg.train_params))
+    adjust = importlib.import_module(module_name).adjust_learning_rate
+    optimizer = Optimizer(groups)
+    given = (args, dict(enumerate(groups)), args.get("submodule_configs"))
+    given = given[: len(inspect.signature(adjust).parameters) - 2]
+    epochs, rates = [], []
+    with as_rank(0, world_size):
+        asked = asked_epoch(steps, progress)
+        for epoch, step in points(int(args.epochs), steps, accumulated, float(args.warmup_epochs)):
+            adjust(optimizer, asked(epoch, step), *given)
+            epochs.append(epoch + step / steps)
+            rates.append([float(group["lr"]) for group in optimizer.param_groups])
+    return {"epochs": epochs, "rates": list(zip(*rates))}
+
+
+def params_of(node):
+    """Nested dictionaries whose keys can also be read as attributes, as in omegaconf."""
+    return Params({key: params_of(value) for key, value in node.items()}) if isinstance(node, dict) else node
+
+
+def points(epochs, steps, accumulated, warmup):
+    """(epoch, step) at which the rate changes; in long epochs, all near the seams and some in between."""
+    share = max(20, min(200, POINTS // max(1, epochs)))
+    updates = range(0, steps, accumulated)
+    every = 1 if steps <= ALL_STEPS and len(updates) * epochs <= POINTS else max(1, len(updates) // share)
+    for epoch in range(epochs):
+        chosen = set(updates[::every]) | set(updates[:2]) | set(updates[-2:])
+        seam = int((warmup - epoch) * len(updates))
+        chosen |= set(updates[max(0, seam - 2) : max(0, seam + 3)])
+        for step in sorted(chosen):
+            yield epoch, step
+
+
+def asked_epoch(steps, progress):
+    """The training loop's own expression as a function of (epoch, step).
+
+    The usual one where none was found, or where it needs what only a running training has.
+    """
+    try:
+        expression, counter, sized, module_name = progress
+        code = compile(expression, "<training loop>", "eval")
+        needed = {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
+        loaders = {name: Loader(steps) for name in sized}
+        names = {name: outer(name, module_name) for name in needed - {"epoch", counter} - set(loaders)}
+        eval(code, dict(names, **loaders, **{"epoch": 0, counter: 0}))
+    except Exception:
+        return lambda epoch, step: epoch + step / steps
+    return lambda epoch, step: eval(code, dict(names, **loaders, **{"epoch": epoch, counter: step}))
+
+
+def outer(name, module_name):
+    """A name of the expression that is not the loop's: a builtin, or one of its module."""
+    return (
+        getattr(builtins, name)
+        if hasattr(builtins, name)
+        else getattr(importlib.import_module(module_name), name)
+    )

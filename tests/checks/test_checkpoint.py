@@ -1,0 +1,175 @@
+"""The checkpoint family: each check is silent on the healthy run and speaks when one thing is broken."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opv2v_doctor import Severity
+from opv2v_doctor.result import Result, Status
+from opv2v_doctor.sandbox.archive import rewrite_pickle
+from opv2v_doctor.sandbox.faults.checkpoints import MARK, RUN, edit_checkpoint
+from opv2v_doctor.target import make_target
+from opv2v_doctor.testing import run_check
+
+Broken = Callable[..., Path]
+CODES = [f"CKP{number:03}" for number in range(1, 7)]
+STEPS = 10  # an epoch of the sandbox
+
+
+def examined(code: str, repo: Path, *overrides: str, **words: Any) -> Result:
+    return run_check(code, make_target(repo=repo, overrides=overrides, **words))
+
+
+def places(result: Result) -> list[str]:
+    """The files of the findings that are more than notes."""
+    return [str(f.path and f.path.name) for f in result.findings if f.severity > Severity.NOTE]
+
+
+def edit(repo: Path, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    edit_checkpoint(repo / RUN / f"checkpoint-{name}.pth", change)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_healthy_run_passes(code: str, healthy: Path) -> None:
+    result = examined(code, healthy)
+    assert (result.status, places(result)) == (Status.PASSED, [])
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_run_without_checkpoints_is_skipped(code: str, healthy: Path, tmp_path: Path) -> None:
+    result = examined(code, healthy, f"hydra.run.dir={tmp_path}")
+    assert result.status is Status.SKIPPED
+    assert result.reason == f"no checkpoint yet in {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "status", "files"),
+    [
+        ("truncated_checkpoint", "CKP001", Status.FAILED, ["checkpoint-last.pth"]),
+        ("hostile_checkpoint", "CKP001", Status.FAILED, ["checkpoint-last.pth"]),
+        ("epoch_off_by_one", "CKP002", Status.FAILED, ["checkpoint-last.pth"]),
+        ("checkpoints_out_of_order", "CKP003", Status.FAILED, ["checkpoint-2.pth", "checkpoint-3.pth"]),
+        ("killed_save", "CKP004", Status.WARNED, ["checkpoint-last.pth.tmp"]),
+        ("optimizer_not_saved", "CKP005", Status.FAILED, ["checkpoint-last.pth"]),
+        ("other_config_stored", "CKP006", Status.WARNED, ["opv2v_cyl_coop.yaml"]),
+    ],
+)
+def test_a_fault_is_found_at_its_file(
+    fault: str, code: str, status: Status, files: list[str], broken: Broken
+) -> None:
+    repo = broken(fault)
+    result = examined(code, repo)
+    assert (result.status, places(result)) == (status, files)
+    assert not (repo / MARK).exists()
+
+
+def test_what_a_hostile_checkpoint_would_run_is_named(broken: Broken) -> None:
+    (finding, _) = examined("CKP001", broken("hostile_checkpoint")).findings
+    assert finding.evidence["names"] in (["io.open"], ["posix.mkdir"])
+
+
+@pytest.mark.parametrize("code", CODES[1:])
+def test_a_checkpoint_that_cannot_be_read_leaves_the_others_to_be_judged(code: str, broken: Broken) -> None:
+    repo = broken()
+    (repo / RUN / "checkpoint-best.pth").write_bytes(b"")
+    assert examined(code, repo).status is Status.PASSED
+
+
+def test_a_class_of_the_repository_itself_is_only_noted(broken: Broken) -> None:
+    repo = broken()
+    named = b"cmapanything.train.recipes\nRecipe\n0"
+    rewrite_pickle(repo / RUN / "checkpoint-last.pth", lambda content: content[:2] + named + content[2:])
+    result = examined("CKP001", repo)
+    assert (result.status, len(result.findings)) == (Status.PASSED, 2)
+
+
+def test_steps_that_change_between_epochs_are_said_with_their_line(broken: Broken) -> None:
+    repo = broken()
+    log = repo / RUN / "train.log"
+    text = log.read_text().replace(f"/{STEPS}]", f"/{STEPS + 1}]", STEPS)
+    log.write_text(text)
+    result = examined("CKP002", repo)
+    changed = [f for f in result.findings if f.path == log]
+    assert [f.severity for f in changed] == [Severity.WARNING]
+    assert f"/{STEPS}]" in text.splitlines()[(changed[0].line or 0) - 1]
+    assert result.status is Status.FAILED  # one step is missing now: 11 + 10 + 10
+
+
+def test_optimizer_steps_that_start_anew_are_an_error(broken: Broken) -> None:
+    repo = broken()
+
+    def restart(saved: dict[str, Any]) -> None:
+        for state in saved["optimizer"]["state"].values():
+            state["step"] -= STEPS
+
+    edit(repo, "last", restart)
+    result = examined("CKP002", repo)
+    (finding,) = [f for f in result.findings if f.severity is Severity.ERROR]
+    assert (finding.evidence["optimizer_steps"], finding.evidence["expected"]) == (2 * STEPS, 3 * STEPS)
+
+
+def test_steps_that_the_gradient_scaler_skipped_are_no_fault(broken: Broken) -> None:
+    repo = broken()
+
+    def skip(saved: dict[str, Any]) -> None:
+        saved["scaler"] = {"scale": 65536.0 / 4}
+        for state in saved["optimizer"]["state"].values():
+            state["step"] -= 2
+
+    edit(repo, "last", skip)
+    assert examined("CKP002", repo).status is Status.PASSED
+
+
+def test_a_global_step_that_contradicts_the_optimizer_is_an_error(broken: Broken) -> None:
+    repo = broken()
+    edit(repo, "last", lambda saved: saved.update(global_step=3 * STEPS + 1))
+    assert places(examined("CKP002", repo)) == ["checkpoint-last.pth"]
+
+
+def test_without_a_log_the_settings_say_how_long_an_epoch_is(broken: Broken) -> None:
+    repo = broken("epoch_off_by_one")
+    (repo / RUN / "train.log").unlink()
+    assert examined("CKP002", repo).status is Status.FAILED
+
+
+def test_without_log_and_settings_checkpoints_are_compared_with_one_another(broken: Broken) -> None:
+    repo = broken()
+    (repo / RUN / "train.log").unlink()
+    settings = repo / "opv2v-doctor.toml"
+    settings.write_text(settings.read_text().replace("steps_per_epoch", "# steps_per_epoch"))
+    assert examined("CKP002", repo).status is Status.PASSED
+    edit(repo, "last", lambda saved: saved.update(epoch=6))
+    assert examined("CKP002", repo).status is Status.WARNED
+
+
+def test_an_older_last_checkpoint_is_an_error(broken: Broken) -> None:
+    folder = broken() / RUN
+    (folder / "checkpoint-1.pth").replace(folder / "checkpoint-last.pth")
+    assert places(examined("CKP003", folder.parents[1])) == ["checkpoint-last.pth"]
+
+
+def test_a_missing_last_checkpoint_is_a_warning(broken: Broken) -> None:
+    repo = broken()
+    (repo / RUN / "checkpoint-last.pth").unlink()
+    result = examined("CKP003", repo)
+    assert (result.status, result.findings[0].path) == (Status.WARNED, repo / RUN)
+
+
+def test_a_missing_scaler_is_an_error(broken: Broken) -> None:
+    repo = broken()
+    edit(repo, "2", lambda saved: saved.pop("scaler"))
+    assert places(examined("CKP005", repo)) == ["checkpoint-2.pth"]
+
+
+def test_another_config_is_told_key_by_key_with_its_line(broken: Broken) -> None:
+    (finding,) = examined("CKP006", broken("other_config_stored")).findings
+    assert set(finding.evidence["differences"]) == {"train_params.epochs", "train_params.lr"}  # type: ignore[arg-type]
+    assert finding.path is not None
+    assert "epochs:" in finding.path.read_text().splitlines()[(finding.line or 0) - 1]
+
+
+def test_a_launch_on_more_gpus_has_another_dataset(healthy: Path) -> None:
+    (finding,) = examined("CKP006", healthy, gpus=5).findings
+    assert all(key.startswith("dataset.") for key in finding.evidence["differences"])  # type: ignore[union-attr]

@@ -1,0 +1,121 @@
+"""Dataset checks: the class, and the splits on disk."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opv2v_doctor import Severity
+from opv2v_doctor.result import Result, Status
+from opv2v_doctor.target import make_target
+from opv2v_doctor.testing import run_check
+
+Broken = Callable[..., Path]
+CODES = ("DAT001", "DAT002", "DAT003", "DAT004", "DAT005", "DAT006", "DAT007", "DAT008", "DAT009", "DAT010")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_healthy_dataset_passes(healthy: Path, code: str) -> None:
+    result = run_check(code, make_target(repo=healthy))
+    assert result.status is Status.PASSED, (result.reason, result.findings)
+
+
+def line_of(path: Path, words: str) -> int:
+    """The first line that holds the words."""
+    return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if words in line)
+
+
+def worst(result: Result) -> list[Path | None]:
+    """The paths of all findings that are no notes."""
+    return [finding.path for finding in result.findings if finding.severity is not Severity.NOTE]
+
+
+def test_a_class_that_is_not_exported_is_found_where_it_is_defined(broken: Broken) -> None:
+    repo = broken("class_not_exported")
+    result = run_check("DAT001", make_target(repo=repo))
+    source = repo / "mapanything/datasets/opv2v_cyl.py"
+    assert result.status is Status.FAILED
+    assert result.findings[0].path == source
+    assert result.findings[0].line == line_of(source, "class OPV2VCoopCylindricalDataset")
+
+
+def test_a_package_that_cannot_be_imported_is_named(broken: Broken) -> None:
+    repo = broken()
+    source = repo / "mapanything/datasets/opv2v_cyl.py"
+    source.write_text("import no_such_package\n" + source.read_text())
+    result = run_check("DAT001", make_target(repo=repo))
+    assert result.status is Status.FAILED
+    assert (result.findings[0].path, result.findings[0].line) == (source, 1)
+
+
+def test_another_class_than_expected_is_an_error(broken: Broken) -> None:
+    repo = broken()
+    settings = repo / "opv2v-doctor.toml"
+    settings.write_text('dataset_class = "OPV2VDataset"\n' + settings.read_text())
+    assert run_check("DAT001", make_target(repo=repo)).status is Status.FAILED
+
+
+@pytest.mark.parametrize("root", ["data/OPV2V", "data/opv2v_depth"])
+def test_a_split_that_is_not_there_is_named(broken: Broken, root: str) -> None:
+    folder = broken() / root / "validate"
+    shutil.rmtree(folder)
+    result = run_check("DAT002", make_target(repo=folder.parents[2]))
+    assert result.status is Status.FAILED
+    assert worst(result) == [folder]
+
+
+def test_a_split_without_enough_agents_is_named(broken: Broken) -> None:
+    repo = broken()
+    for scenario in (repo / "data/OPV2V/test").iterdir():
+        for agent in sorted(path for path in scenario.iterdir() if path.is_dir())[1:]:
+            shutil.rmtree(agent)
+    result = run_check("DAT002", make_target(repo=repo))
+    assert result.status is Status.FAILED
+    assert worst(result) == [repo / "data/OPV2V/test"]
+
+
+def test_an_agent_that_lacks_a_camera_or_a_frame_is_named(broken: Broken) -> None:
+    repo = broken()
+    first, second = sorted((repo / "data/OPV2V/validate").glob("*/[0-9]*"))[:2]
+    for image in first.glob("*_camera3.png"):
+        image.unlink()
+    for file in second.glob(f"{min(second.glob('*.yaml')).stem}*"):
+        file.unlink()
+    result = run_check("DAT002", make_target(repo=repo))
+    assert result.status is Status.WARNED
+    assert worst(result) == [first, second]
+
+
+def without_camera3(repo: Path, *, named: bool) -> Path:
+    """A scenario without images of camera3, and without its entries in the frame files unless named."""
+    scenario = min((repo / "data/OPV2V/validate").iterdir())
+    for image in scenario.glob("*/*_camera3.png"):
+        image.unlink()
+    for frame in [] if named else scenario.glob("*/*.yaml"):
+        frame.write_text(frame.read_text().replace("camera3:", "camera_of_old:"))
+    return scenario
+
+
+def test_a_scenario_without_camera3_is_only_noted(broken: Broken) -> None:
+    repo = broken()
+    scenario = without_camera3(repo, named=False)
+    result = run_check("DAT002", make_target(repo=repo))
+    assert result.status is Status.PASSED
+    assert scenario in [finding.path for finding in result.findings]
+
+
+def test_a_scenario_whose_frames_name_a_camera_without_images_is_a_warning(broken: Broken) -> None:
+    repo = broken()
+    scenario = without_camera3(repo, named=True)
+    result = run_check("DAT002", make_target(repo=repo))
+    assert worst(result) == [scenario]
+
+
+def test_a_scenario_in_two_splits_is_named(broken: Broken) -> None:
+    repo = broken("scenario_in_two_splits")
+    result = run_check("DAT003", make_target(repo=repo))
+    assert result.status is Status.FAILED
+    (path,) = worst(result)
+    assert path is not None
+    assert path.parent == repo / "data/OPV2V/validate"

@@ -1,0 +1,36 @@
+"""Dataset checks: what an index means in another process, and in another epoch."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from opv2v_doctor.result import Status
+from opv2v_doctor.target import make_target
+from opv2v_doctor.testing import run_check
+
+Broken = Callable[..., Path]
+
+
+def test_a_seed_of_zero_that_counts_as_none_is_found(broken: Broken) -> None:
+    repo = broken("unseeded_validation")
+    result = run_check("DAT007", make_target(repo=repo))
+    (first, _) = result.findings
+    assert result.status is Status.FAILED
+    assert first.path is not None and first.line is not None
+    assert "if self.seed:" in first.path.read_text().splitlines()[first.line - 1]
+    assert first.evidence["seed"] == 0
+
+
+def test_with_another_seed_the_same_code_is_reproducible(broken: Broken) -> None:
+    overrides = ("dataset.opv2v.val.seed=5", "dataset.opv2v.test.seed=6")
+    target = make_target(repo=broken("unseeded_validation"), overrides=overrides)
+    assert run_check("DAT007", target).status is Status.PASSED
+
+
+def test_epochs_that_are_the_same_are_found(broken: Broken) -> None:
+    result = run_check("DAT008", make_target(repo=broken("frozen_epochs")))
+    assert result.status is Status.FAILED
+
+
+def test_randomness_is_skipped_for_splits_that_are_not_examined(healthy: Path) -> None:
+    assert run_check("DAT007", make_target(repo=healthy, splits=("train",))).status is Status.SKIPPED
+    assert run_check("DAT008", make_target(repo=healthy, splits=("val",))).status is Status.SKIPPED

@@ -1,0 +1,108 @@
+"""The schedule family: silent on a healthy repository, and each check fires where one thing is broken."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opv2v_doctor import Severity
+from opv2v_doctor.result import Result, Status
+from opv2v_doctor.sandbox.faults.fault import replace_text, set_value
+from opv2v_doctor.target import make_target
+from opv2v_doctor.testing import run_check
+
+Broken = Callable[..., Path]
+TOOLS = Path("mapanything/utils/train_tools.py")
+LOOP = Path("mapanything/train/training.py")
+PARAMS = Path("configs/train_params/opv2v_cyl_coop.yaml")
+
+
+def line_of(path: Path, text: str) -> int:
+    return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+def assert_found_at(result: Result, path: Path, text: str) -> None:
+    (finding,) = [finding for finding in result.findings if finding.severity is Severity.ERROR]
+    assert result.status is Status.FAILED
+    assert (finding.path, finding.line) == (path, line_of(path, text))
+
+
+@pytest.mark.parametrize("code", ["SCH001", "SCH002", "SCH003"])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("train_params.warmup_epochs=0",),
+        ("train_params.warmup_epochs=0.25",),
+        ("train_params.accum_iter=4",),
+        ("train_params.epochs=300", "train_params.warmup_epochs=10"),
+        ("dataset.train_dataset='80_000 @ ${dataset.opv2v.train.dataset_str}'",),
+        ("++train_params.submodule_configs={encoder:{lr:0.001,min_lr:0.00001},heads:{lr:0}}",),
+    ],
+)
+def test_a_healthy_schedule_passes(healthy: Path, code: str, overrides: tuple[str, ...]) -> None:
+    result = run_check(code, make_target(repo=healthy, overrides=overrides))
+    assert (result.status, result.reason) == (Status.PASSED, "")
+
+
+def test_a_warmup_of_the_whole_training_is_found_in_the_config(broken: Broken) -> None:
+    repo = broken()
+    set_value(repo / PARAMS, "warmup_epochs", "3")
+    assert_found_at(run_check("SCH001", make_target(repo=repo)), repo / PARAMS, "warmup_epochs")
+
+
+def test_the_warmup_of_a_single_group_counts(healthy: Path) -> None:
+    group = "++train_params.submodule_configs={encoder:{lr:0.001,warmup_epochs:40}}"
+    result = run_check("SCH001", make_target(repo=healthy, overrides=(group,)))
+    assert result.status is Status.FAILED
+    assert result.findings[0].evidence == {"warmup": 40.0, "epochs": 3.0}
+
+
+def test_a_decay_that_stops_half_way_is_found_at_the_function(broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / TOOLS, "math.cos(math.pi * progress)", "math.cos(math.pi * progress / 2)")
+    result = run_check("SCH002", make_target(repo=repo))
+    assert_found_at(result, repo / TOOLS, "def adjust_learning_rate")
+
+
+def test_a_peak_that_is_not_reached_is_found(healthy: Path) -> None:
+    target = make_target(repo=healthy, overrides=("train_params.warmup_epochs=5",))
+    result = run_check("SCH002", target)
+    assert result.status is Status.FAILED
+    assert result.findings[0].evidence["expected"] == pytest.approx(0.01)
+
+
+def test_a_minimum_above_the_rate_is_found(healthy: Path) -> None:
+    group = "++train_params.submodule_configs={encoder:{lr:0.000001}}"
+    result = run_check("SCH002", make_target(repo=healthy, overrides=(group,)))
+    assert result.status is Status.FAILED
+    assert {"lr", "min_lr"} <= result.findings[-1].evidence.keys()
+
+
+def test_a_warmup_to_half_the_rate_jumps(broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / TOOLS, "lr * epoch / warmup", "0.5 * lr * epoch / warmup")
+    result = run_check("SCH003", make_target(repo=repo))
+    assert_found_at(result, repo / TOOLS, "def adjust_learning_rate")
+
+
+def test_a_schedule_that_is_stepped_once_per_process_jumps(broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / LOOP, "epoch + step / len(data_loader)", "epoch + 2 * step / len(data_loader)")
+    assert run_check("SCH003", make_target(repo=repo)).status is Status.FAILED
+
+
+def test_a_curve_over_steps_jumps_at_a_resume_with_other_steps(broken: Broken) -> None:
+    repo = broken("other_world_size")
+    replace_text(repo / LOOP, "epoch + step / len(data_loader)", "(epoch * len(data_loader) + step) / 10")
+    result = run_check("SCH003", make_target(repo=repo))
+    (finding,) = [finding for finding in result.findings if finding.severity is Severity.WARNING]
+    assert result.status is Status.WARNED
+    assert finding.path == repo / "experiments/opv2v_cyl_coop/train.log"
+
+
+def test_another_kind_of_schedule_is_left_to_its_own_slope(broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / TOOLS, 'schedule != "linear_warmup_half_cycle_cosine_decay"', "not schedule")
+    set_value(repo / PARAMS.with_name("default.yaml"), "schedule_type", "steps")
+    assert run_check("SCH003", make_target(repo=repo)).status is Status.SKIPPED

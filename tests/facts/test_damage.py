@@ -1,0 +1,82 @@
+"""Damage is told from a file's beginning and end."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opv2v_doctor import Blocked
+from opv2v_doctor.facts.damage import image_size, npy_damage, png_damage, raw_depth, yaml_damage
+from opv2v_doctor.sandbox import write_scene
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of one agent in one frame, images and depth in one folder."""
+    root = tmp_path_factory.mktemp("scene")
+    write_scene(root, root, image_size=(40, 30), scenarios={"train": (1,)}, frames=1)
+    return next(root.glob("train/*/[0-9]*"))
+
+
+def copied(source: Path, pattern: str, folder: Path, size: int | None = None) -> Path:
+    """A copy of the file that matches, cut to `size` bytes."""
+    found = next(source.glob(pattern))
+    (folder / found.name).write_bytes(found.read_bytes()[:size])
+    return folder / found.name
+
+
+def test_whole_files_are_whole(agent: Path) -> None:
+    assert png_damage(next(agent.glob("*_camera0.png"))) is None
+    assert npy_damage(next(agent.glob("*_depth.npy"))) is None
+    assert yaml_damage(next(agent.glob("*.yaml"))) is None
+    assert image_size(next(agent.glob("*_camera0.png"))) == (40, 30)
+
+
+@pytest.mark.parametrize("size", [0, 5, 20, 200])
+def test_a_truncated_image_is_damaged(agent: Path, tmp_path: Path, size: int) -> None:
+    assert png_damage(copied(agent, "*_camera0.png", tmp_path, size))
+
+
+@pytest.mark.parametrize("size", [0, 5, 20, 200])
+def test_a_truncated_array_is_damaged_and_holds_nothing(agent: Path, tmp_path: Path, size: int) -> None:
+    path = copied(agent, "*_depth.npy", tmp_path, size)
+    assert npy_damage(path)
+    assert raw_depth(path) is None
+
+
+def test_an_array_of_objects_is_damaged_and_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "depth.npy"
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert "pickled" in (npy_damage(path) or "")
+    assert raw_depth(path) is None
+
+
+def test_a_missing_file_is_damaged(tmp_path: Path) -> None:
+    assert png_damage(tmp_path / "none.png")
+    assert npy_damage(tmp_path / "none.npy")
+    with pytest.raises(Blocked):
+        image_size(tmp_path / "none.png")
+
+
+def test_a_yaml_that_would_run_code_is_damaged_and_runs_nothing(tmp_path: Path) -> None:
+    path, witness = tmp_path / "000069.yaml", tmp_path / "witness"
+    path.write_text(f"lidar_pose:\n- 1\nspeed: !!python/object/apply:pathlib.Path.touch [{witness}]\n")
+    found = yaml_damage(path)
+    assert found is not None
+    assert found.line == 3
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "camera0: 1\n", "a: [1,\n", "\x00", "[" * 5000])
+def test_a_yaml_without_a_pose_is_damaged(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "000069.yaml"
+    path.write_text(text)
+    assert yaml_damage(path)
+
+
+def test_raw_depth_counts_what_a_loader_would_mend(tmp_path: Path) -> None:
+    path = tmp_path / "depth.npy"
+    np.save(path, np.float32([[np.nan, np.inf], [0, 5]]))
+    found = raw_depth(path)
+    assert found is not None
+    assert (found.nan, found.infinite, found.zero, found.constant) == (0.25, 0.25, 0.25, False)
