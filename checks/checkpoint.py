@@ -5,7 +5,6 @@ import time
 from itertools import pairwise
 
 from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, warning
-from opv2v_doctor.facts.arguments import differences
 from opv2v_doctor.facts.checkpoints import (
     Checkpoint,
     CheckpointUnreadable,
@@ -14,8 +13,14 @@ from opv2v_doctor.facts.checkpoints import (
     resumable,
     strangers,
 )
+from opv2v_doctor.facts.checkpoints.arguments import differences
+from opv2v_doctor.facts.checkpoints.counters import (
+    Counters,
+    counters,
+    global_step_agrees,
+    implied_steps_per_epoch,
+)
 from opv2v_doctor.facts.config import config, place
-from opv2v_doctor.facts.counters import Counters, counters, global_step_agrees, implied_steps_per_epoch
 from opv2v_doctor.facts.runs import BEST, LAST, EpochLength, epoch_lengths, last_run, leftovers, saved
 
 SECTIONS = ("train_params", "model", "loss", "dataset")

@@ -159,8 +159,8 @@ def test_init_writes_settings_that_the_doctor_reads(broken: Broken) -> None:
     made = doctor("init", repo)
     assert (made.returncode, made.stderr) == (0, "")
     text = (repo / "opv2v-doctor.toml").read_text()
-    assert '[launch.5]' in text
-    assert 'machine=demo' in text
+    assert "[launch.5]" in text
+    assert "machine=demo" in text
     assert doctor("check", "CFG001", "--repo", repo).returncode == 0
     again = doctor("init", repo)
     assert again.returncode == 2
@@ -193,7 +193,14 @@ def test_the_static_tier_imports_nothing_heavy(healthy: Path) -> None:
 
 def test_colours_stay_away_from_pipes_and_from_who_wants_none(healthy: Path) -> None:
     assert "\x1b" not in doctor("check", "CFG001", "--repo", healthy).stdout
-    script = ["script", "-qec", f"{sys.executable} -m opv2v_doctor check CFG001 --repo '{healthy}'", "/dev/null"]
-    drawn = subprocess.run(script, capture_output=True, text=True, check=False, env={**os.environ, "TERM": "xterm"})
+    script = [
+        "script",
+        "-qec",
+        f"{sys.executable} -m opv2v_doctor check CFG001 --repo '{healthy}'",
+        "/dev/null",
+    ]
+    drawn = subprocess.run(
+        script, capture_output=True, text=True, check=False, env={**os.environ, "TERM": "xterm"}
+    )
     assert "\x1b[" in drawn.stdout
     assert "CFG001" in drawn.stdout

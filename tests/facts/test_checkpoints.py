@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.arguments import Difference, differences
+from opv2v_doctor.facts.checkpoints.arguments import Difference, differences
 from opv2v_doctor.facts.checkpoints import Checkpoint, CheckpointUnreadable, read_checkpoint
 
 CONFIG = {

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from opv2v_doctor.facts.machine import Machine, PickleRefused
+from opv2v_doctor.facts.pickles.machine import Machine, PickleRefused
 
 LONGEST_INTEGER = 64  # bytes or digits
 

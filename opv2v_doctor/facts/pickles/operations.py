@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from opv2v_doctor.facts.literals import (
+from opv2v_doctor.facts.pickles.literals import (
     Operation,
     constant,
     counted,
@@ -18,7 +18,7 @@ from opv2v_doctor.facts.literals import (
     skip,
     text,
 )
-from opv2v_doctor.facts.machine import Call, Machine, Name, Stored, key_of
+from opv2v_doctor.facts.pickles.machine import Call, Machine, Name, Stored, key_of
 
 
 def _remember(layout: str) -> Operation:

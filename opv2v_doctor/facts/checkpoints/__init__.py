@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.archives import Archive, ArchiveDamaged, opened
-from opv2v_doctor.facts.arguments import plain
-from opv2v_doctor.facts.harmless import is_harmless
-from opv2v_doctor.facts.machine import Call, PickleRefused, printable
+from opv2v_doctor.facts.checkpoints.archives import Archive, ArchiveDamaged, opened
+from opv2v_doctor.facts.checkpoints.arguments import plain
+from opv2v_doctor.facts.pickles.harmless import is_harmless
+from opv2v_doctor.facts.pickles.machine import Call, PickleRefused, printable
 from opv2v_doctor.facts.pickles import Pickle, walk
 from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
-from opv2v_doctor.facts.tensors import number, tensor
+from opv2v_doctor.facts.checkpoints.tensors import number, tensor
 from opv2v_doctor.target import Target
 
 GLOBAL_STEPS = ("global_step", "global_steps", "num_updates", "iteration", "step")

@@ -7,8 +7,8 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from opv2v_doctor.facts.archives import Archive
-from opv2v_doctor.facts.machine import Call, Name, Stored
+from opv2v_doctor.facts.checkpoints.archives import Archive
+from opv2v_doctor.facts.pickles.machine import Call, Name, Stored
 
 MOST_DIMENSIONS = 64
 LAYOUTS = {

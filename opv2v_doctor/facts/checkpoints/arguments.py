@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
-from opv2v_doctor.facts.machine import Call, Name, printable
+from opv2v_doctor.facts.pickles.machine import Call, Name, printable
 
 BEFORE, AFTER = 12, 30  # characters shown about a difference
 

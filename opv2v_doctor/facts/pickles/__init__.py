@@ -6,8 +6,8 @@ import struct
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from opv2v_doctor.facts.machine import Machine, PickleRefused
-from opv2v_doctor.facts.operations import OPERATIONS
+from opv2v_doctor.facts.pickles.machine import Machine, PickleRefused
+from opv2v_doctor.facts.pickles.operations import OPERATIONS
 
 MOST_OPERATIONS = 2_000_000  # 127 000 in a checkpoint of 0.85 GB; bounds time and memory of a hostile one
 STOP = ord(".")

@@ -1,0 +1,61 @@
+"""Config: where the training would write, and what it would resume."""
+
+from opv2v_doctor import Findings, Skip, Target, check, note, warning
+from opv2v_doctor.facts.config import config, place, run_directory
+from opv2v_doctor.facts.runs import last_run
+
+
+@check("CFG009", tier="static", requires=["CFG002"])
+def resume_finds_its_checkpoint(target: Target) -> Findings:
+    """A training that shall resume looks where its checkpoint is.
+
+    ## Why it matters
+    `resume: True` looks for `checkpoint-last.pth` in the run directory only. Where that is named for the time
+    of the launch it is always new: the training starts again at epoch 0, without a word.
+
+    ## How to fix
+    `hydra.run.dir=RUN` with the directory of the run to go on with, or `train_params.resume=false`.
+    """
+    if not config(target).get("train_params.resume"):
+        raise Skip("train_params.resume is off")
+    folder = run_directory(target)
+    path, line = place(target, "hydra.run.dir")
+    if not _is_named_for_the_time(target):
+        yield note(f"resumes from {folder} if it holds a checkpoint-last.pth", path=path, line=line)
+    elif run := last_run(target):
+        yield warning(
+            f"resume is on, but the run directory is new at every launch ({folder}): "
+            f"{run / 'checkpoint-last.pth'} will not be found",
+            path=path,
+            line=line,
+            hint=f"hydra.run.dir={run}, or train_params.resume=false",
+        )
+    else:
+        yield note("resume is on, and there is no earlier run to resume", path=path, line=line)
+
+
+@check("CFG010", tier="static", requires=["CFG002"])
+def all_ranks_share_the_run_directory(target: Target) -> Findings:
+    """All ranks of the launch write into the same run directory.
+
+    ## Why it matters
+    Every rank composes the config for itself: a directory named for the second in which that happened is
+    another one for a rank that started a second later, and logs and configs lie scattered.
+
+    ## How to fix
+    Give the directory of the launch explicitly: `hydra.run.dir=DIR`.
+    """
+    if target.gpus < 2:
+        raise Skip("one process: there is nothing to share")
+    if _is_named_for_the_time(target):
+        path, line = place(target, "hydra.run.dir")
+        yield warning(
+            f"hydra.run.dir is made from the time at which each of the {target.gpus} ranks starts",
+            path=path,
+            line=line,
+            hint="fix it for the launch: hydra.run.dir=DIR",
+        )
+
+
+def _is_named_for_the_time(target: Target) -> bool:
+    return "<now:" in run_directory(target) and "%S" in run_directory(target)
