@@ -37,11 +37,7 @@ def config_composes(target: Target) -> Findings:
             hint=f"correct the overrides ({' '.join(target.launch_overrides) or 'none given'}) or the file",
         )
         return
-    yield note(
-        f"{len(composed.files)} config files, {target.gpus} GPUs, "
-        f"overrides: {' '.join(target.launch_overrides) or 'none'}",
-        overrides=list(target.launch_overrides),
-    )
+    yield note(f"{len(composed.files)} config files", overrides=list(target.launch_overrides))
 
 
 def _yaml_place(message: str) -> tuple[Path, int] | None:
@@ -62,27 +58,33 @@ def every_value_is_given(target: Target) -> Findings:
     Give the value as an override, in a machine config, or in `opv2v-doctor.toml` under `launch.overrides`.
     """
     composed = config(target)
-    found = dict.fromkeys(composed.missing, "it is ???") | dict(composed.unresolved)
+    found = dict.fromkeys(composed.missing, "") | dict(composed.unresolved)
     open_values = {key: why for key, why in found.items() if not key.startswith("hydra.")}
-    read = {key: why for key, why in open_values.items() if key.startswith(READ_BY_TRAINING)}
-    for key, why in read.items():
-        path, line = place(target, key)
-        hint = f"give it: {_cause(key, why)}=VALUE"
-        yield warning(f"{key} has no value: {why}", path=path, line=line, hint=hint)
-    if read:
-        key, why = next(iter(read.items()))
-        raise Blocked(f"{len(read)} values are not given, first {key}: {why}")
-    if open_values:
-        names = list(open_values)
+    readers: dict[str, list[str]] = {}
+    for key, why in open_values.items():
+        if key.startswith(READ_BY_TRAINING):
+            readers.setdefault(_cause(key, why), []).append(key)
+    for cause, keys in readers.items():
+        path, line = place(target, cause)
+        yield warning(
+            f"{cause} is not given, and the training reads it: {', '.join(keys)}",
+            path=path,
+            line=line,
+            hint=f"give it: {cause}=VALUE",
+            readers=keys,
+        )
+    if readers:
+        raise Blocked(f"not given: {', '.join(readers)}")
+    if names := list(open_values):
         yield note(
             f"{len(names)} values that this training does not read are open, such as {names[0]}", open=names
         )
 
 
 def _cause(key: str, why: str) -> str:
-    """The key that must be given: that of the interpolation where one leads to `???`."""
-    found = re.search(r"interpolation[^:]*:? ?'?\$?\{?([\w./]+)\}?", why) or re.search(r"key '([\w.]+)'", why)
-    return found[1] if found and "." in found[1] else key
+    """The key that must be given: the one at the end of the interpolations, in OmegaConf's words."""
+    found = re.search(r"(?:Missing mandatory value: |Interpolation key ')([\w.]+)", why)
+    return found[1] if found else key
 
 
 @check("CFG003", tier="static", requires=["CFG002"])

@@ -91,7 +91,7 @@ def _block(text: bytes, line: int, cut: int, terminated: bool = True) -> Block:
     last = nulls > 0 and text.rstrip(b"\n").endswith(b"\0")
     if nulls:
         text = text.replace(b"\0", b"")
-    if b"\r\n" in text:
+    if b"\r" in text and b"\r\n" in text:
         text = text.replace(b"\r\n", b"\n")
     return Block(
         data=text, line=line, terminated=terminated, nulls=nulls, nulls_at=at, nulls_last=last, cut=cut
@@ -112,21 +112,14 @@ def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
         yield chunk
 
 
-def growing(
-    path: Path, idle: Callable[[], None] = lambda: None, rotated: Callable[[], None] = lambda: None
-) -> Iterator[bytes]:
-    """A file that is still written, for ever: told when there is nothing new, and when it starts anew.
+def growing(path: Path, idle: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+    """A file that is still written; `idle` is called when there is nothing new.
 
-    A file that became shorter, or that another one took the place of, is read from its start.
+    It ends when the file becomes shorter or another one takes its place: what follows is another log.
     """
-    while True:
-        with path.open("rb", buffering=0) as file:
-            while chunk := _next(file, path, idle):
-                yield chunk
-        rotated()
-        yield b"\n"  # the last line of the old file will never be ended
-        while not path.exists():
-            time.sleep(PAUSE)
+    with path.open("rb", buffering=0) as file:
+        while chunk := _next(file, path, idle):
+            yield chunk
 
 
 def _next(file: IO[bytes], path: Path, idle: Callable[[], None]) -> bytes:

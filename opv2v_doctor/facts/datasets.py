@@ -102,9 +102,9 @@ def train_parts(target: Target) -> tuple[Part, ...]:
 
 @cache
 def asked_eval_parts(target: Target) -> tuple[Part, ...]:
-    """The evaluation sets that the config asks for; none where it asks for none."""
-    expression = config(target).get("dataset.test_dataset", "")
-    return parts_of(expression) if str(expression).strip() else ()
+    """The evaluation sets that the config asks for; none where it asks for none, as `[null]` does."""
+    expression = str(config(target).get("dataset.test_dataset", ""))
+    return parts_of(expression) if "(" in expression else ()
 
 
 def _expression(target: Target, key: str) -> str:

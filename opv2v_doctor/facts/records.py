@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class Records:
     others: list[tuple[int, bytes]] = field(default_factory=list)  # (line, text) that are not metrics
     unparsed: list[tuple[int, bytes]] = field(default_factory=list)  # look like metrics, do not parse
     cut: tuple[int, bytes] | None = None  # a last line of metrics that lacks its end
+    source: str = "text"
 
 
 def records(chunks: Iterable[bytes]) -> Iterator[Records]:
@@ -35,9 +36,9 @@ def records(chunks: Iterable[bytes]) -> Iterator[Records]:
     layouts: list[Layout] = []
     for block in blocks(chunks):
         found = Records(block=block)
-        left = _metrics(block, layouts, found)
+        _metrics(block, layouts, found)
         found.runs.sort(key=lambda run: int(run.line[0]))
-        yield _ended(found, block) if left is None else found
+        yield found if block.terminated else _without_the_last(found)
 
 
 def _metrics(block: Block, layouts: list[Layout], found: Records) -> None:
@@ -93,6 +94,14 @@ def _apply(
     return True
 
 
-def _ended(found: Records, block: Block) -> Records:
-    """The records without a last line of metrics that lacks its end: its last number may lack digits."""
-    return found
+def _without_the_last(found: Records) -> Records:
+    """The records without a line of metrics that lacks its end: its last number may lack digits."""
+    last = found.block.line + len(found.block.ends) - 1
+    cut = next((line for line in found.unparsed if line[0] == last), None)
+    runs = []
+    for run in found.runs:
+        if run.line[-1] == last:
+            cut, run = (last, found.block.text(len(found.block.ends) - 1)), run.part(slice(0, len(run) - 1))
+        runs += [run] if len(run) else []
+    unparsed = [line for line in found.unparsed if line[0] != last]
+    return replace(found, runs=runs, unparsed=unparsed, cut=cut)

@@ -52,7 +52,8 @@ def last_run(target: Target) -> Path | None:
 def _siblings(folder: str) -> str:
     """A glob of all directories that other launches of the same config would have got."""
     parts = re.split(r"<now:([^>]*)>", folder)
-    return "".join(re.sub("%.", "*", part) if n % 2 else glob.escape(part) for n, part in enumerate(parts))
+    text = (re.sub("%.", "*", part) if n % 2 else glob.escape(part) for n, part in enumerate(parts))
+    return re.sub(r"\*+", "*", "".join(text))  # %Y%m%d is one star: two have a meaning of their own
 
 
 def _has(folder: Path, *patterns: str) -> bool:

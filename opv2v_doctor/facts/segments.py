@@ -56,6 +56,7 @@ class Segments:
 
     def __init__(self) -> None:
         self.found: list[Segment] = []
+        self.without_steps = False  # whether whole epochs are all that the log speaks of
         self._launches: list[int] = []
         self._current = -1
         self._seen = 0
@@ -86,7 +87,7 @@ class Segments:
         launches = self._launches[bisect_right(self._launches, self._seen) : bisect_right(self._launches, first)]
         self._seen = max(self._seen, first)
         epoch, step = int(piece.epoch[0]), int(piece.step[0])
-        trains = piece.phase == "train" and step >= 0
+        trains = piece.phase == "train" and (step >= 0 or self.without_steps)
         if trains or launches or not self.found:
             self._current = self._segment(epoch, step, piece.steps, first, launches, trains)
         segment = self.found[self._current]

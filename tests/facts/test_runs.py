@@ -122,6 +122,11 @@ def test_of_time_stamped_runs_the_newest_counts(repo: Path) -> None:
     assert last_run(absolute) == last_run(stamped)
 
 
+def test_a_stamp_without_separators_is_found_too(repo: Path) -> None:
+    checkpoint(repo / "runs/20261122_130211")
+    assert last_run(target(repo, "runs/${now:%Y%m%d_%H%M%S}")) == repo / "runs/20261122_130211"
+
+
 def test_checkpoints_are_listed_in_their_order(repo: Path) -> None:
     for name in (
         "checkpoint-10.pth",

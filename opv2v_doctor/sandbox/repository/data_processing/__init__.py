@@ -1,0 +1,1 @@
+"""Reading what OPV2V has on disk."""

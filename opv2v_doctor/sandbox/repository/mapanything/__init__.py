@@ -1,0 +1,1 @@
+"""A small map-anything: several panoramas in, metric geometry and poses out."""

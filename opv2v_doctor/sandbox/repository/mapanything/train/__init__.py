@@ -1,0 +1,1 @@
+"""Training: the criteria and the loop."""
