@@ -80,7 +80,7 @@ def _other_class(target: Target, expected: str) -> Finding:
     )
 
 
-@check("DAT002", tier="data", requires=["CFG002"])
+@check("DAT002", tier="data", requires=["DAT001", "ENV007"])
 def splits_have_scenarios(target: Target) -> Findings:
     """Every split is on disk, with scenarios that have enough agents and all their cameras.
 
@@ -180,7 +180,7 @@ def _names(frame: Frame, camera: str) -> bool:
         return False
 
 
-@check("DAT003", tier="data", requires=["CFG002"])
+@check("DAT003", tier="data", requires=["DAT001", "ENV007"])
 def no_scenario_in_two_splits(target: Target) -> Findings:
     """No scenario is in two splits.
 

@@ -17,7 +17,7 @@ UNKNOWN = 0.9  # fraction of the mask without depth
 FAR = 500.0  # metres: no street is so long that half of it is farther
 
 
-@check("DAT009", tier="data", requires=["DAT001"])
+@check("DAT009", tier="data", requires=["DAT001", "ENV007"])
 def no_sample_is_replaced(target: Target) -> Findings:
     """No sample fails to load: none would be replaced by another one silently.
 
@@ -109,7 +109,7 @@ def _grouped(entries: Sequence[Damaged]) -> dict[str, list[tuple[Path, int | Non
     return groups
 
 
-@check("DAT010", tier="data", requires=["DAT001"])
+@check("DAT010", tier="data", requires=["DAT001", "ENV007"])
 def depth_is_usable(target: Target) -> Findings:
     """The depth of the samples is finite, in metres, and known where the masks say that something is seen.
 

@@ -16,7 +16,7 @@ from opv2v_doctor.facts.samples import (
 from opv2v_doctor.facts.views import Sample
 
 
-@check("DAT007", tier="data", requires=["DAT001"])
+@check("DAT007", tier="data", requires=["DAT001", "ENV007"])
 def validation_is_reproducible(target: Target) -> Findings:
     """The same index of an evaluation split is the same sample in another process.
 
@@ -70,7 +70,7 @@ def _differing(first: Sample, again: Sample) -> str:
     return f"{ones} and {others}"
 
 
-@check("DAT008", tier="data", requires=["DAT001"])
+@check("DAT008", tier="data", requires=["DAT001", "ENV007"])
 def training_changes_between_epochs(target: Target) -> Findings:
     """The same training index is another sample in the next epoch.
 

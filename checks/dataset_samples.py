@@ -17,7 +17,7 @@ from opv2v_doctor.facts.views import Sample, View
 RIGID = 1e-4  # float32 poses
 
 
-@check("DAT004", tier="data", requires=["DAT001"])
+@check("DAT004", tier="data", requires=["DAT001", "ENV007"])
 def each_sample_has_one_view_an_agent(target: Target) -> Findings:
     """Each sample has one panorama an agent: four cameras of n agents become n views.
 
@@ -76,7 +76,7 @@ def _view_error(target: Target, drawn: Samples, fault: str, count: int) -> Findi
     )
 
 
-@check("DAT005", tier="data", requires=["DAT001"])
+@check("DAT005", tier="data", requires=["DAT001", "ENV007"])
 def every_number_of_views_is_sampled(target: Target) -> Findings:
     """A sample has as many views as were asked for, for every number of views that the config allows.
 
@@ -129,7 +129,7 @@ def _listed(numbers: Sequence[object]) -> str:
     return ", ".join(str(number) for number in numbers)
 
 
-@check("DAT006", tier="data", requires=["DAT001"])
+@check("DAT006", tier="data", requires=["DAT001", "ENV007"])
 def poses_are_rigid(target: Target) -> Findings:
     """Every pose is a rotation and a translation, and no agent is farther than a radio reaches.
 

@@ -214,7 +214,7 @@ def disk_has_room_for_checkpoints(target: Target) -> Findings:
         yield say(str(found), path=found.folder, hint=hint, free=found.free, needed=found.needed)
 
 
-@check("ENV007", tier="static", requires=["CFG002"])
+@check("ENV007", tier="data", requires=["CFG002"])
 def configured_paths_exist(target: Target) -> Findings:
     """The folders that the datasets read exist, and no path lies in another checkout of the repository.
 

@@ -115,7 +115,7 @@ def _expected(target: Target, command: Command, length: Length) -> tuple[int, st
     return steps, f"in {where}" if times == 1 else f"in {times} of {len(kin)} commands, first {where}"
 
 
-@check("LDR003", tier="data", requires=["CFG002"])
+@check("LDR003", tier="data", requires=["DAT001", "ENV007"])
 def loaders_have_the_computed_length(target: Target) -> Findings:
     """The loaders that the repository builds have the length that its config implies, and none is empty.
 
@@ -151,7 +151,7 @@ def loaders_have_the_computed_length(target: Target) -> Findings:
     yield note(f"train loader: {steps} steps on {target.gpus} GPUs; evaluation loaders: {evals}", steps=steps)
 
 
-@check("LDR004", tier="data", requires=["CFG002"])
+@check("LDR004", tier="data", requires=["DAT001", "ENV007"])
 def all_ranks_agree(target: Target) -> Findings:
     """Every rank is given as many batches as its loader says, and samples of its own.
 

@@ -16,7 +16,7 @@ SAME = 0.02  # a prediction that is so close to the measured value explains it
 OUTSIDE = 0.01
 
 
-@check("MSK001", tier="data", requires=["DAT001"])
+@check("MSK001", tier="data", requires=["DAT001", "ENV007"])
 def masks_are_not_empty(target: Target) -> Findings:
     """The masks of every split mark more than a sliver of the panorama.
 
@@ -81,7 +81,7 @@ def _constant(drawn: Samples) -> Findings:
         )
 
 
-@check("MSK002", tier="data", requires=["DAT001"])
+@check("MSK002", tier="data", requires=["DAT001", "ENV007"])
 def mask_covers_what_the_rig_sees(target: Target) -> Findings:
     """The non-ambiguous mask covers what the cameras of each agent can see.
 
@@ -145,7 +145,7 @@ def _numbers(drawn: Samples, views: Sequence[Coverage]) -> dict[str, Any]:
     }
 
 
-@check("MSK003", tier="data", requires=["DAT001"])
+@check("MSK003", tier="data", requires=["DAT001", "ENV007"])
 def valid_lies_inside_the_mask(target: Target) -> Findings:
     """Where valid_mask is true, non_ambiguous_mask is too.
 

@@ -19,6 +19,7 @@ BAD = (Status.FAILED, Status.WARNED, Status.BLOCKED)
 # A check that needs hardware has fixtures of its own (a driver made for the test); so has what no edit of a
 # repository can bring about.
 ELSEWHERE = {
+    "CFG010": "tests/checks/test_config.py",
     "DAT002": "tests/checks/test_dataset.py",
     "LDR003": "tests/checks/test_loader.py",
     "ENV001": "tests/checks/test_environment.py",

@@ -58,6 +58,8 @@ def tally(results: Sequence[Result]) -> str:
 def verdict(results: Sequence[Result], examination: Examination) -> str:
     """The exit code in words, and why a warning may have been enough for it."""
     code = exit_code(results, strict=examination.strict)
+    if code == 0 and any(result.status is Status.WARNED for result in results):
+        return "nothing found that forbids this training, but read the warnings first"
     strict = " (strict: a warning counts as a failure)" if examination.strict and code == 1 else ""
     return VERDICTS[code] + strict
 

@@ -41,7 +41,7 @@ def no_pretrained_weights(directory: Path) -> None:
     set_value(directory / "configs/model/mapanything.yaml", "pretrained_checkpoint_path", "null")
 
 
-@fault("CFG004")
+@fault("CFG011")
 def missing_weights_file(directory: Path) -> None:
     """The pretrained weights that the config names are not there."""
     (directory / "checkpoints/pretrained.pth").unlink()

@@ -1,0 +1,178 @@
+"""The config family: on the healthy repository with one override changed, or with one file broken."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opv2v_doctor import Finding, Severity
+from opv2v_doctor.result import Result, Status
+from opv2v_doctor.target import make_target
+from opv2v_doctor.testing import run_check
+
+Broken = Callable[..., Path]
+CODES = [f"CFG{number:03}" for number in range(1, 12)]
+
+
+def checked(code: str, repo: Path, *overrides: str, gpus: int = 2) -> Result:
+    return run_check(code, make_target(repo=repo, overrides=overrides, gpus=gpus))
+
+
+def worst(result: Result) -> Finding:
+    return max(result.findings, key=lambda finding: finding.severity)
+
+
+def line_of(path: Path, text: str) -> int:
+    return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("gpus", [2, 4, 5])
+def test_a_healthy_config_passes_on_any_number_of_gpus(code: str, gpus: int, healthy: Path) -> None:
+    result = checked(code, healthy, gpus=gpus)
+    assert result.status is Status.PASSED, result
+    assert all(finding.severity is Severity.NOTE for finding in result.findings)
+
+
+def test_an_override_that_hydra_refuses_is_quoted(healthy: Path) -> None:
+    result = checked("CFG001", healthy, "train_params.epoch=3")
+    assert result.status is Status.FAILED
+    assert "epoch" in worst(result).message
+    assert "train_params.epoch=3" in worst(result).hint
+
+
+def test_a_config_that_is_no_yaml_is_named_with_its_line(broken: Broken) -> None:
+    repo = broken()
+    path = repo / "configs/train_params/opv2v_cyl_coop.yaml"
+    path.write_text(path.read_text() + "epochs: [3\nlr: 1\n")
+    finding = worst(checked("CFG001", repo))
+    assert finding.path == path
+    assert finding.line == len(path.read_text().splitlines())  # where the parser stood
+
+
+def test_a_yaml_that_would_run_code_runs_none(broken: Broken, tmp_path: Path) -> None:
+    repo = broken()
+    path = repo / "configs/machine/demo.yaml"
+    path.write_text(path.read_text() + f"evil: !!python/object/apply:os.mkdir ['{tmp_path}/executed']\n")
+    assert checked("CFG001", repo).status is Status.FAILED
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_value_that_is_not_given_blocks_and_is_named_with_its_place(broken: Broken) -> None:
+    repo = broken("mandatory_value_missing")
+    result = checked("CFG002", repo)
+    path = repo / "configs/machine/default.yaml"
+    assert result.status is Status.BLOCKED
+    assert "machine.opv2v_depth_root" in result.reason
+    assert (worst(result).path, worst(result).line) == (path, line_of(path, "opv2v_depth_root"))
+
+
+def test_a_value_that_nothing_reads_may_stay_open(healthy: Path) -> None:
+    assert checked("CFG002", healthy, "+machine.unused=???").status is Status.PASSED
+
+
+def test_a_criterion_is_given_and_its_names_exist(healthy: Path) -> None:
+    empty = checked("CFG003", healthy, "loss.train_criterion=''")
+    misspelt = checked("CFG003", healthy, "loss.train_criterion='NonAmbiguousMaskLos(BCELoss())'")
+    assert (empty.status, misspelt.status) == (Status.FAILED, Status.FAILED)
+    assert "NonAmbiguousMaskLos," in worst(misspelt).message
+
+
+def test_a_fine_tuning_from_no_weights_is_an_error_where_the_null_stands(broken: Broken) -> None:
+    repo = broken("no_pretrained_weights")
+    path = repo / "configs/model/mapanything.yaml"
+    result = checked("CFG004", repo)
+    assert result.status is Status.FAILED
+    assert (worst(result).path, worst(result).line) == (path, line_of(path, "pretrained_checkpoint_path: null"))
+
+
+def test_training_from_scratch_may_be_meant(broken: Broken) -> None:
+    repo = broken("no_pretrained_weights")
+    settings = repo / "opv2v-doctor.toml"
+    settings.write_text("fine_tuning = false\n" + settings.read_text())
+    assert checked("CFG004", repo).status is Status.PASSED
+
+
+def test_weights_that_do_not_exist_are_named(healthy: Path) -> None:
+    result = checked("CFG011", healthy, "model.model_config.pretrained_checkpoint_path=/absent.pth")
+    assert result.status is Status.FAILED
+    assert "/absent.pth" in worst(result).message
+
+
+def test_weights_from_a_hub_are_not_looked_for(healthy: Path) -> None:
+    url = "model.model_config.pretrained_checkpoint_path='https://example.org/weights.pth'"
+    assert checked("CFG011", healthy, url).status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(("images", "status"), [(2, Status.FAILED), (3, Status.FAILED), (4, Status.PASSED)])
+def test_an_eval_batch_needs_as_many_images_as_views(images: int, status: Status, healthy: Path) -> None:
+    result = checked("CFG005", healthy, f"train_params.max_num_of_imgs_per_gpu={images}")
+    assert result.status is status
+    formula = healthy / "mapanything/train/training.py"
+    if status is Status.FAILED:
+        assert (worst(result).path, worst(result).line) == (
+            formula,
+            line_of(formula, "args.train_params.max_num_of_imgs_per_gpu // "),
+        )
+
+
+def test_a_set_that_is_replaced_is_named_with_the_line_that_does_it(broken: Broken) -> None:
+    repo = broken("eval_sets_share_a_key")
+    result = checked("CFG006", repo)
+    finding = worst(result)
+    assert result.status is Status.FAILED
+    assert finding.path == repo / "mapanything/train/training.py"
+    assert finding.evidence == {"asked": ["validate", "test"], "kept": ["test"]}
+
+
+def test_one_set_alone_cannot_be_replaced(broken: Broken) -> None:
+    alone = "dataset.test_dataset='+ 4 @ ${dataset.opv2v.val.dataset_str}'"
+    assert checked("CFG006", broken("eval_sets_share_a_key"), alone).status is Status.PASSED
+
+
+def test_a_path_with_a_plus_breaks_the_repositorys_parsing(healthy: Path, tmp_path: Path) -> None:
+    (tmp_path / "a+b").mkdir()
+    result = checked("CFG006", healthy, f"machine.opv2v_images_root={tmp_path}/a+b")
+    assert result.status in (Status.FAILED, Status.BLOCKED)
+
+
+def test_an_eval_set_that_is_trained_on_is_an_error(healthy: Path) -> None:
+    result = checked("CFG007", healthy, "dataset.opv2v.split_names.val=train")
+    path = healthy / "configs/dataset/opv2v_cyl_coop_ft.yaml"
+    assert result.status is Status.FAILED
+    assert (worst(result).path, worst(result).line) == (path, line_of(path, "test_dataset"))
+
+
+@pytest.mark.parametrize("override", ["dataset.test_dataset='[null]'", "train_params.eval_freq=0"])
+def test_a_training_that_is_never_evaluated_is_a_warning(override: str, healthy: Path) -> None:
+    assert checked("CFG008", healthy, override).status is Status.WARNED
+
+
+def test_a_resume_that_cannot_find_its_checkpoint_is_a_warning(broken: Broken) -> None:
+    repo = broken("timestamped_run_directory")
+    result = checked("CFG009", repo)
+    assert result.status is Status.WARNED
+    assert worst(result).path == repo / "configs/train.yaml"
+    assert checked("CFG009", repo, "train_params.resume=false").status is Status.SKIPPED
+
+
+def test_a_first_run_has_nothing_to_resume(healthy: Path, tmp_path: Path) -> None:
+    folder = f"hydra.run.dir='{tmp_path}/${{now:%H%M%S}}'"
+    assert checked("CFG009", healthy, folder).status is Status.PASSED
+
+
+def test_ranks_that_start_in_different_seconds_write_into_different_directories(healthy: Path) -> None:
+    folder = "hydra.run.dir='out/${now:%Y-%m-%d}/${now:%H-%M-%S}'"
+    assert checked("CFG010", healthy, folder).status is Status.WARNED
+    assert checked("CFG010", healthy, folder, gpus=1).status is Status.SKIPPED
+    assert checked("CFG010", healthy, "hydra.run.dir=out/fixed").status is Status.PASSED
+
+
+def test_the_working_directory_does_not_matter(healthy: Path, tmp_path: Path) -> None:
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        assert checked("CFG001", healthy).status is Status.PASSED
+    finally:
+        os.chdir(before)

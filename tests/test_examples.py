@@ -1,0 +1,50 @@
+"""The gate's examples hold what they promise, as far as they can run here."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+def hook() -> str:
+    text = yaml.safe_load((ROOT / "examples/pre-commit-config.yaml").read_text())
+    return str(text["repos"][0]["hooks"][0]["entry"])
+
+
+def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OVERRIDES": "", "GPUS": "2"}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_the_hook_lets_a_healthy_commit_through_and_stops_a_broken_one(
+    healthy: Path, broken: Callable[..., Path]
+) -> None:
+    assert shell(hook(), healthy).returncode == 0
+    stopped = shell(hook(), broken("warmup_longer_than_training"))
+    assert stopped.returncode == 1
+    assert "SCH001" in stopped.stdout
+
+
+def test_the_hook_that_we_ship_is_the_one_of_the_example() -> None:
+    (shipped,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert shipped["entry"] == hook()
+
+
+def test_the_workflow_annotates_and_ends_with_the_verdict(tmp_path: Path, broken: Callable[..., Path]) -> None:
+    workflow = yaml.safe_load((ROOT / "examples/github/doctor.yml").read_text())
+    (examine,) = [step for step in workflow["jobs"]["static"]["steps"] if step.get("name") == "Examine"]
+    repo = broken("steps_follow_gpus")
+    summary = tmp_path / "summary.md"
+    ran = shell(f"export GITHUB_STEP_SUMMARY={summary}\n{examine['run']}", repo)
+    assert ran.returncode == 1
+    assert "::error file=configs/dataset/opv2v_cyl_coop_ft_2gpu.yaml,line=" in ran.stdout
+    assert "LDR001" in summary.read_text()
+    assert (repo / "doctor.sarif").is_file()

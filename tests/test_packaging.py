@@ -1,0 +1,56 @@
+"""What is shipped works: a wheel built from the sdist, in a clean venv, writes the demo and examines it."""
+
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*words: object, cwd: Path | None = None) -> str:
+    ran = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, cwd=cwd, timeout=900, check=False
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`python -m build` makes the sdist first and the wheel from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    source = folder / "source"
+    run("git", "-c", "core.autocrlf=false", "clone", "--quiet", ROOT, source)
+    run("git", "-C", ROOT, "diff", "HEAD", "--output", folder / "changes.patch")
+    if (folder / "changes.patch").read_text():
+        run("git", "-C", source, "apply", folder / "changes.patch")
+    run(sys.executable, "-m", "build", "--outdir", folder / "dist", source)
+    (built,) = (folder / "dist").glob("*.whl")
+    return built
+
+
+def test_the_sdist_and_the_wheel_hold_the_template_and_no_litter(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "opv2v_doctor/sandbox/repository/.gitignore" in names
+    assert "opv2v_doctor/sandbox/repository/scripts/train.py" in names
+    assert "opv2v_doctor/checks/masks.py" in names
+    assert "opv2v_doctor/report.schema.json" in names
+    (sdist,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names += archive.getnames()
+    assert not [name for name in names if "__pycache__" in name or ".ruff_cache" in name]
+
+
+def test_a_wheel_in_a_clean_venv_writes_the_demo_and_examines_it(wheel: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    bin = tmp_path / "venv" / "bin"
+    run(bin / "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
+    run(bin / "opv2v-doctor", "demo", tmp_path / "demo", cwd=tmp_path)
+    report = run(bin / "opv2v-doctor", "run-all", "--repo", tmp_path / "demo", "--format", "json", cwd=tmp_path)
+    assert json.loads(report)["exit_code"] == 0
+    assert f"{tmp_path}/venv" in run(bin / "python", "-c", "import opv2v_doctor as d; print(d.__file__)")
