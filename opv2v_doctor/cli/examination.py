@@ -10,6 +10,7 @@ from pathlib import Path
 from opv2v_doctor import Target, Tier
 from opv2v_doctor.cli.live import Display
 from opv2v_doctor.facts.git import git_state
+from opv2v_doctor.facts.probe import start
 from opv2v_doctor.registry import ignored, installed_checks, select
 from opv2v_doctor.reporters import REPORTERS, Examination, Medium
 from opv2v_doctor.result import Result, exit_code
@@ -40,6 +41,7 @@ def examine(
     installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
     exceptions = ignored(installed, (*target.settings.ignore, *map(_ignore, ignores)), datetime.date.today())
     checks = select(installed, words, Tier(tier))
+    start(target)
     head = _head(target, strict)
     with Display(total=len(checks)) as display:
         results = _kept(run(checks, target, ignored=exceptions, starting=display.start), display.finish)

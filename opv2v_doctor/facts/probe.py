@@ -59,9 +59,15 @@ def ask(target: Target, module: str, question: str, **arguments: object) -> Any:
 
     Raises Unanswered where no answer came within the target's time limit, Raised where the examined code did.
     """
-    probe = _probe(target.repo, target.python, target.script, tuple(sorted(target.launch_env.items())))
+    probe = _probe_of(target)
     probe.send({"module": module, "question": question, "arguments": arguments})
     return _unwrapped(probe.answer(question, target.timeout), target.repo)
+
+
+def start(target: Target) -> None:
+    """Start the target's interpreter, so that it gets ready while we do something else."""
+    with contextlib.suppress(Unanswered):  # whoever asks it will be told
+        _probe_of(target).start()
 
 
 def ask_afresh(target: Target, module: str, question: str, **arguments: object) -> Callable[[], Any]:
@@ -103,14 +109,15 @@ class _Probe:
         self._stack = contextlib.ExitStack()
 
     def send(self, request: dict[str, object]) -> None:
-        if self._process is None:
-            self._start()
+        self.start()
         try:
             os.write(self._requests, json.dumps(request).encode() + b"\n")
         except BrokenPipeError:
             raise self._died(str(request["question"])) from None
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        if self._process is not None:
+            return
         while len(self._open) >= MOST_OPEN:
             self._open[0].close()
         self._open.append(self)
@@ -197,6 +204,10 @@ class _Probe:
         os.close(self._requests)
         os.close(self._answers)
         self._stack.close()
+
+
+def _probe_of(target: Target) -> _Probe:
+    return _probe(target.repo, target.python, target.script, tuple(sorted(target.launch_env.items())))
 
 
 @cache

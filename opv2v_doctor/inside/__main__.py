@@ -4,6 +4,7 @@ Started as `python inside/__main__.py REQUESTS_FD ANSWERS_FD SCRIPT`, in the lau
 `sys.path[0]` becomes the script's folder, as it is for `python SCRIPT`, so that imports resolve as in the launch.
 """
 
+import importlib
 import importlib.util
 import json
 import os
@@ -63,6 +64,14 @@ def read_requests(descriptor, arrived):
     os._exit(0)
 
 
+def import_ahead():
+    """Import torch while nobody asks yet: it is most of the wait for the first answer that needs it."""
+    try:
+        importlib.import_module("torch")
+    except Exception:  # who needs it will say so
+        pass
+
+
 def main():
     import queue
 
@@ -73,6 +82,7 @@ def main():
     if not getattr(sys.flags, "safe_path", False):  # with PYTHONSAFEPATH, no folder of a script is put in front
         sys.path[0] = os.path.dirname(script)
     load_package()
+    threading.Thread(target=import_ahead, daemon=True).start()
     waiting = queue.Queue()
     threading.Thread(target=read_requests, args=(requests, waiting.put), daemon=True).start()
     with os.fdopen(answers, "w", encoding="utf-8") as out:
