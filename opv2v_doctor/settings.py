@@ -40,6 +40,9 @@ class Launch(_Table):
     script: str = "scripts/train.py"
     env: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = (("PYTHONPATH", "."),)
     overrides: tuple[str, ...] = ()
+    patience: float = Field(default=15.0, gt=0)  # seconds from an interrupt to a harder one
+    silence: float = Field(default=300.0, gt=0)  # seconds without a sign of a rank that are called a stall
+    end_stalled: bool = False
     variants: tuple[tuple[int, Variant], ...] = ()
 
     @model_validator(mode="before")
@@ -50,6 +53,29 @@ class Launch(_Table):
         numbered = {key: table for key, table in value.items() if key.isdigit()}
         rest = {key: entry for key, entry in value.items() if key not in numbered}
         return {**rest, "variants": tuple(sorted((int(k), table) for k, table in numbered.items()))}
+
+
+class Watch(_Table):
+    """How closely a training is watched, and on how many steps an epoch its schedule runs."""
+
+    every: int = Field(default=50, ge=1)
+    steps_per_epoch: int | None = Field(default=None, ge=1)
+
+
+class Infer(_Table):
+    """The repository's inference entry; its arguments may name {checkpoint}, {output}, {run} and the like."""
+
+    script: str | None = None
+    arguments: tuple[str, ...] = ()
+
+
+class Slurm(_Table):
+    """What a SLURM job asks for."""
+
+    partition: str | None = None
+    minutes: int = Field(default=24 * 60, ge=1)
+    port: int = Field(default=29500, ge=1, le=65535)
+    parameters: Annotated[tuple[tuple[str, str | int], ...], BeforeValidator(_pairs)] = ()
 
 
 class Masks(_Table):
@@ -79,6 +105,7 @@ class Settings(_Table):
     repo: str | None = None
     python: str | None = None
     run: str | None = None
+    runs: str | None = None  # where new run directories go; default: beside hydra.run.dir
     gpus: int | None = Field(default=None, ge=1)
     splits: tuple[str, ...] = ("train", "val", "test")
     steps_per_epoch: int | None = Field(default=None, ge=1)
@@ -91,6 +118,9 @@ class Settings(_Table):
     ignore: tuple[Ignore, ...] = ()
     plugins: tuple[str, ...] = ()
     launch: Launch = Launch()
+    watch: Watch = Watch()
+    infer: Infer = Infer()
+    slurm: Slurm = Slurm()
     masks: Masks = Masks()
     poses: Poses = Poses()
 
@@ -113,7 +143,7 @@ def read_settings(path: Path) -> Settings:
 
 def _absolute(settings: Settings, folder: Path) -> Settings:
     """The settings with every path absolute; an interpreter without a slash stays a command."""
-    places = {name: getattr(settings, name) for name in ("repo", "run", "python")}
+    places = {name: getattr(settings, name) for name in ("repo", "run", "runs", "python")}
     update: dict[str, object] = {
         name: str(folder / Path(value).expanduser())
         for name, value in places.items()
@@ -125,7 +155,9 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
 
 def _explained(path: Path, text: str, problem: ValidationError) -> str:
     """The first problem in the user's terms: file, line, word, and what would be right."""
-    first = min(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")  # a typo explains more
+    first = min(
+        problem.errors(), key=lambda error: error["type"] != "extra_forbidden"
+    )  # a typo explains more
     words = [str(part) for part in first["loc"] if part != "variants"]
     word = next((w for w in reversed(words) if not w.isdigit()), "")
     place = f"{path}:{_line_of(text, word)}"
@@ -136,7 +168,15 @@ def _explained(path: Path, text: str, problem: ValidationError) -> str:
 
 def _known(table: list[str]) -> list[str]:
     """The keys of the table that an unknown key was found in."""
-    models: dict[str, type[_Table]] = {"launch": Launch, "masks": Masks, "poses": Poses, "ignore": Ignore}
+    models: dict[str, type[_Table]] = {
+        "launch": Launch,
+        "watch": Watch,
+        "infer": Infer,
+        "slurm": Slurm,
+        "masks": Masks,
+        "poses": Poses,
+        "ignore": Ignore,
+    }
     if not table:
         return list(Settings.model_fields)
     if table[0] == "launch" and len(table) > 1:

@@ -22,6 +22,7 @@ class Target:
     gpus: int = 1
     splits: tuple[str, ...] = ("train", "val", "test")
     run: Path | None = None
+    logs: tuple[Path, ...] = ()
     num_samples: int = 4
     timeout: float = 300.0
     settings: Settings = field(default_factory=Settings)

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1 << 21  # bytes: the arrays of one block stay in the cache of the processor
+BLOCK = 1 << 20  # bytes: the arrays of one block stay in the cache of the processor
 LONGEST_LINE = 1 << 20  # bytes; what is longer is cut, and said
 PAD = b"\n" * 80  # readable bytes behind the last line, for words that are read as a whole
 PAUSE = 0.2  # seconds between two looks at a growing file

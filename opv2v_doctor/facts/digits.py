@@ -18,7 +18,8 @@ Numbers = NDArray[np.float64]
 _Words = NDArray[np.uint64]
 
 _ZEROS = np.uint64(0x3030303030303030)
-_NINES = np.uint64(0x7676767676767676)  # what carries a digit above 9 into the highest bit of its byte
+_OVER_NINE = np.uint64(0x7676767676767676)  # what carries a digit above 9 into the highest bit of its byte
+_MINUS = np.uint64(ord("-") ^ ord("0"))
 _HIGH = np.uint64(0x8080808080808080)
 
 
@@ -26,26 +27,55 @@ def fixed_points(
     block: Block, starts: Positions, dots: Positions, decimals: NDArray[np.int64]
 ) -> tuple[Numbers, Flags]:
     """The numbers from each start over its dot to so many decimals (one count a column), and which rows hold."""
-    words = gathered(block, dots - 8, 16)
-    before, dot = words[..., 0], words[..., 1] & np.uint64(0xFF) == np.uint64(ord("."))
-    whole, negative, valid = _integers(before, dots - starts)
-    shifts = (64 - 8 * decimals).astype(np.uint64)
-    fraction = (words[..., 1] >> np.uint64(8) << shifts) - (_ZEROS >> shifts << shifts)
-    valid &= dot & _are_digits(fraction)
-    scale = 10**decimals
-    numbers = (whole * scale.astype(np.uint64) + _joined(fraction)).astype(np.float64)
-    numbers /= scale
-    np.negative(numbers, out=numbers, where=negative)
-    return numbers, valid.all(axis=1)
+    words = gathered(block, dots - LONGEST, 16)
+    behind = words[..., 1]
+    dotted = np.bitwise_or.reduce(behind ^ np.uint64(ord(".")), axis=1) & np.uint64(0xFF) == np.uint64(0)
+    fraction = behind ^ (_ZEROS << np.uint64(8))
+    fraction >>= np.uint64(8)
+    fraction <<= (8 * (LONGEST - decimals)).astype(np.uint64)
+    numbers, valid = _decimal(words[..., 0] ^ _ZEROS, dots - starts, fraction, decimals)
+    return numbers, valid & dotted
 
 
 def whole_numbers(block: Block, starts: Positions, ends: Positions) -> tuple[Numbers, Flags]:
     """The whole numbers from each start to its end, and which rows hold nothing else."""
-    words = gathered(block, ends - 8, 8)[..., 0]
-    whole, negative, valid = _integers(words, ends - starts)
-    numbers = whole.astype(np.float64)
-    np.negative(numbers, out=numbers, where=negative)
-    return numbers, valid.all(axis=1)
+    words = gathered(block, ends - LONGEST, 8)[..., 0] ^ _ZEROS
+    return _decimal(words, ends - starts, np.zeros_like(words), np.zeros(words.shape[1], np.int64))
+
+
+def _decimal(
+    whole: _Words, lengths: Positions, fraction: _Words, decimals: NDArray[np.int64]
+) -> tuple[Numbers, Flags]:
+    """The numbers made of the last digits of `whole` and the digits of their fractions, and which rows hold."""
+    fitting = np.ones(len(whole), np.bool_)
+    if lengths.size and (lengths.min() < 1 or lengths.max() > LONGEST):
+        fits = (lengths >= 1) & (lengths <= LONGEST)
+        fitting, lengths = fits.all(axis=1), np.where(fits, lengths, 1)
+    shifts = (8 * (LONGEST - lengths)).view(np.uint64)
+    digits = whole >> shifts
+    numbers, valid = _unsigned(digits << shifts, lengths, fraction, decimals)
+    if not valid.all():  # perhaps for a sign
+        negative = (digits & np.uint64(0xFF) == _MINUS) & (lengths > 1)
+        digits[negative] ^= _MINUS
+        numbers, valid = _unsigned(digits << shifts, lengths, fraction, decimals)
+        np.negative(numbers, out=numbers, where=negative)
+    return numbers, valid & fitting
+
+
+def _unsigned(
+    digits: _Words, lengths: Positions, fraction: _Words, decimals: NDArray[np.int64]
+) -> tuple[Numbers, Flags]:
+    if not lengths.size or (lengths + decimals).max() <= LONGEST:  # whole and fraction fit into one word
+        digits >>= (8 * decimals).astype(np.uint64)
+        digits |= fraction
+        valid = _are_digits(digits)
+        numbers = _joined(digits).astype(np.float64)
+    else:
+        valid = _are_digits(digits) & _are_digits(fraction)
+        whole = _joined(digits) * (10**decimals).astype(np.uint64)
+        numbers = (whole + _joined(fraction.copy())).astype(np.float64)
+    numbers /= 10**decimals
+    return numbers, valid
 
 
 def padded_numbers(block: Block, starts: Positions, width: int) -> tuple[Positions, Flags]:
@@ -57,29 +87,30 @@ def padded_numbers(block: Block, starts: Positions, width: int) -> tuple[Positio
     return (digits * 10 ** np.arange(width)[::-1]).sum(axis=1), valid
 
 
-def _integers(words: _Words, lengths: Positions) -> tuple[_Words, Flags, Flags]:
-    """The integers in the last bytes of words: their magnitudes, which are negative, and which are integers."""
-    valid = (lengths >= 1) & (lengths <= LONGEST)
-    shifts = (8 * (LONGEST - np.clip(lengths, 1, LONGEST))).astype(np.uint64)
-    negative = words >> shifts & np.uint64(0xFF) == np.uint64(ord("-"))
-    if negative.any():
-        valid &= ~negative | (lengths >= 2)
-        shifts = np.where(negative & valid, shifts + np.uint64(8), shifts)
-    digits = (words >> shifts << shifts) - (_ZEROS >> shifts << shifts)
-    valid &= _are_digits(digits)
-    return _joined(digits), negative, valid
-
-
 def _are_digits(digits: _Words) -> Flags:
-    """Whether each byte is at most 9."""
-    return ((digits + _NINES) | digits) & _HIGH == np.uint64(0)
+    """Which rows have bytes of at most 9 only."""
+    over = digits + _OVER_NINE
+    over |= digits
+    return np.bitwise_or.reduce(over, axis=1) & _HIGH == np.uint64(0)
 
 
 def _joined(digits: _Words) -> _Words:
-    """Eight digits, the first in the lowest byte, as one number."""
-    joined = digits * np.uint64(10) + (digits >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
-    joined = joined * np.uint64(100) + (joined >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
-    return joined * np.uint64(10000) + (joined >> np.uint64(32)) & np.uint64(0xFFFFFFFF)
+    """Eight digits, the first in the lowest byte, as one number. Works in the array that it is given."""
+    for factor, shift, mask in _JOINS:
+        digits *= factor
+        digits >>= shift
+        digits &= mask
+    return digits
+
+
+_JOINS = tuple(
+    (np.uint64(10 ** (bits // 8) * (1 << bits) + 1), np.uint64(bits), mask)
+    for bits, mask in (
+        (8, np.uint64(0x00FF00FF00FF00FF)),
+        (16, np.uint64(0x0000FFFF0000FFFF)),
+        (32, np.uint64(0x00000000FFFFFFFF)),
+    )
+)
 
 
 def gathered(block: Block, places: Positions, size: int) -> _Words:

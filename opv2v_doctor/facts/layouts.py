@@ -126,7 +126,7 @@ class Layout:
     def _values(self, block: Block, marks: Positions, line_ends: Positions) -> tuple[Rows, Rows, Flags]:
         """Medians and averages of lines with the layout's texts, and which of the lines hold nothing else."""
         fields, count = self.fields, len(marks)
-        first = marks[:, [field.colon for field in fields]] + [field.behind for field in fields]
+        first = np.take(marks, [field.colon for field in fields], axis=1) + [field.behind for field in fields]
         text_starts = first - [len(field.text) for field in fields]
         next_text = np.append(text_starts[:, 1:], line_ends[:, None] - len(self.closing), axis=1)
         medians = np.repeat(self.example.medians, count, axis=0)
@@ -134,25 +134,25 @@ class Layout:
         ends = first.copy()
 
         dotted = [n for n, field in enumerate(fields) if field.dot is not None]
-        dots = marks[:, [fields[n].dot for n in dotted]]
-        decimals = np.array([fields[n].decimals for n in dotted], np.int64)
-        medians[:, dotted], valid = fixed_points(block, first[:, dotted], dots, decimals)
-        ends[:, dotted] = dots + 1 + decimals
-
         averaged = [n for n, field in enumerate(fields) if field.average_dot is not None]
-        dots = marks[:, [fields[n].average_dot for n in averaged]]
-        decimals = np.array([fields[n].average_decimals for n in averaged], np.int64)
-        opening = ends[:, averaged]
+        dot_marks = [fields[n].dot for n in dotted] + [fields[n].average_dot for n in averaged]
+        dots = np.take(marks, dot_marks, axis=1)
+        decimals = np.array([fields[n].decimals for n in dotted] + [fields[n].average_decimals for n in averaged])
+        number_ends = dots + (1 + decimals)
+        ends[:, dotted] = number_ends[:, : len(dotted)]
+        opening = np.take(ends, averaged, axis=1)
+        starts = np.append(np.take(first, dotted, axis=1), opening + 2, axis=1)
+        numbers, valid = fixed_points(block, starts, dots, decimals)
+        medians[:, dotted], averages[:, averaged] = numbers[:, : len(dotted)], numbers[:, len(dotted) :]
+        ends[:, averaged] = number_ends[:, len(dotted) :]
         valid &= (block.bytes[opening] == ord(" ")).all(axis=1) & (block.bytes[opening + 1] == ord("(")).all(axis=1)
-        averages[:, averaged], right = fixed_points(block, opening + 2, dots, decimals)
-        ends[:, averaged] = dots + 1 + decimals
         if self.closing:
             valid &= block.bytes[next_text[:, -1]] == ord(self.closing)
 
         whole = [n for n, field in enumerate(fields) if field.whole]
         medians[:, whole], digits = whole_numbers(block, first[:, whole], next_text[:, whole])
         ends[:, whole] = next_text[:, whole]
-        return medians, averages, valid & right & digits & (ends == next_text).all(axis=1)
+        return medians, averages, valid & digits & (ends == next_text).all(axis=1)
 
 
 def layout_of(text: bytes, line: MetricLine) -> Layout | None:

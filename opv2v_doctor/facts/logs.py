@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opv2v_doctor.facts.blocks import chunks
+from opv2v_doctor.check import Skip
+from opv2v_doctor.facts.blocks import STDIN, chunks
 from opv2v_doctor.facts.epoch_parts import EpochPart, EpochParts
 from opv2v_doctor.facts.event_files import is_event_file
 from opv2v_doctor.facts.incidents import Incident, Incidents, stripped
@@ -17,13 +18,16 @@ from opv2v_doctor.facts.kept_lines import KeptLines, Piece
 from opv2v_doctor.facts.log_tables import frame_of
 from opv2v_doctor.facts.printed_configs import PrintedConfig
 from opv2v_doctor.facts.records import Records, records
+from opv2v_doctor.facts.runs import last_run
 from opv2v_doctor.facts.scalar_runs import scalar_records
 from opv2v_doctor.facts.segments import Segment, Segments
 from opv2v_doctor.facts.tracebacks import Traceback, Tracebacks
+from opv2v_doctor.target import Target
 
 if TYPE_CHECKING:
     import pandas as pd
 
+PATTERNS = ("*.log", "log.txt", "*_log.txt", "events.out.tfevents.*")
 KEPT_LINES = 20_000  # of metrics, for checks and curves: epochs are summed up exactly before lines are left out
 SHOWN = 5
 STARTING = {"launch", "rank", "job"}
@@ -191,3 +195,45 @@ def read_logs(paths: Iterable[Path], keep: int | None = None) -> LogTable:
 
 def _shown(text: bytes) -> str:
     return text[:300].decode("utf-8", "backslashreplace")
+
+
+@cache
+def log_table(target: Target) -> LogTable:
+    """The logs that were named, else those of the last run; Skip where there is none."""
+    paths = target.logs or _logs_of_the_last_run(target)
+    if not paths:
+        raise Skip("no log yet: nothing was trained, or it wrote elsewhere")
+    return read_logs(paths, keep=KEPT_LINES)
+
+
+def _logs_of_the_last_run(target: Target) -> tuple[Path, ...]:
+    run = last_run(target)
+    return logs_in(run) if run is not None else ()
+
+
+def logs_in(place: Path) -> tuple[Path, ...]:
+    """The logs of a file, a run directory, or a folder of run directories."""
+    if place.is_file() or place == STDIN:
+        return (place,)
+    found = {path for pattern in PATTERNS for path in place.rglob(pattern) if path.is_file() and not _is_hidden(path, place)}
+    return tuple(sorted(found))
+
+
+def _is_hidden(path: Path, place: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(place).parts)
+
+
+def judged_logs(target: Target) -> tuple[Log, ...]:
+    """The logs to judge: of a folder its text, else its JSON lines, else its events, since they say the same."""
+    by_folder: dict[Path, list[Log]] = {}
+    for log in log_table(target).logs:
+        by_folder.setdefault(log.path.parent, []).append(log)
+    return tuple(log for logs in by_folder.values() for log in _fullest(logs))
+
+
+def _fullest(logs: Sequence[Log]) -> list[Log]:
+    for source in ("text", "json", "events"):
+        found = [log for log in logs if log.source == source and (log.has_metrics or log.tracebacks or log.of("launch"))]
+        if found:
+            return found
+    return list(logs[:1])

@@ -15,6 +15,7 @@ from opv2v_doctor.facts.metric_lines import LONGEST_HEAD, metric_line, resembles
 KNOWN_LAYOUTS = 6  # the last ones are tried first
 MOST_LAYOUTS = 200  # learned from one block; beyond that, line by line: the work stays linear
 FEWEST = 3  # lines that are worth a layout
+LONGEST_STAMP = 120  # bytes
 
 _stamp = re.compile(rb"(?:\[[^\]\n]{1,40}\]\[[^\]\n]{1,80}\]\[[A-Z]{1,10}\] - )?(?:\[\d\d:\d\d:\d\d(?:\.\d{1,6})?\])?\s*")
 
@@ -34,30 +35,33 @@ class Records:
 def records(chunks: Iterable[bytes]) -> Iterator[Records]:
     """Read a log; every line is in one of the lists, but for those that hold a time stamp only."""
     layouts: list[Layout] = []
+    stamps: list[bytes] = []
     for block in blocks(chunks):
         found = Records(block=block)
-        _metrics(block, layouts, found)
+        _read(block, layouts, stamps, found)
         found.runs.sort(key=lambda run: int(run.line[0]))
         yield found if block.terminated else _without_the_last(found)
 
 
-def _metrics(block: Block, layouts: list[Layout], found: Records) -> None:
-    """Fill in the records of a block, and keep the layouts that were of use."""
+def _read(block: Block, layouts: list[Layout], stamps: list[bytes], found: Records) -> None:
+    """Fill in the records of a block; layouts and time stamps that were of use are kept for the next."""
     counts = np.diff(block.first_marks)
     is_open = np.ones(len(block.ends), np.bool_)
     for layout in list(layouts):
         _apply(layout, block, np.flatnonzero(is_open & (counts == layout.marks)), is_open, found, layouts)
+    for stamp in stamps:
+        is_open[_alike(block, stamp, np.flatnonzero(is_open))] = False
     learned = 0
-    stamps = _stamp.fullmatch
-    starts, ends = block.starts.tolist(), block.ends.tolist()
-    data = block.data
     for index in np.flatnonzero(is_open).tolist():
         if not is_open[index]:
             continue
-        start, end = starts[index], ends[index]
-        if end - start < LONGEST_HEAD and stamps(data, start, end):
+        text = block.text(index)
+        if len(text) < LONGEST_STAMP and _stamp.fullmatch(text):
+            if learned < MOST_LAYOUTS:
+                learned += 1
+                is_open[_alike(block, text, np.flatnonzero(is_open))] = False
+                stamps[:] = [text, *stamps][:KNOWN_LAYOUTS]
             continue
-        text = data[start:end]
         line = metric_line(text) if b"eta: " in text[:LONGEST_HEAD] else None
         if line is None:
             resembling = resembles_metrics(text)
@@ -69,6 +73,15 @@ def _metrics(block: Block, layouts: list[Layout], found: Records) -> None:
         if layout is None or not _apply(layout, block, later, is_open, found, layouts):
             is_open[index] = False
             found.runs.append(run_of(line, block.line + index))
+
+
+def _alike(block: Block, example: bytes, lines: Positions) -> Positions:
+    """Those of the lines that are as long as the example, have digits where it has, and its bytes elsewhere."""
+    lines = lines[block.ends[lines] - block.starts[lines] == len(example)]
+    text = block.bytes[block.starts[lines, None] + np.arange(len(example))]
+    wanted = np.frombuffer(example, np.uint8)
+    digits, digit = text - np.uint8(ord("0")) <= 9, wanted - np.uint8(ord("0")) <= 9
+    return lines[np.where(digit, digits, text == wanted).all(axis=1)]
 
 
 def _apply(

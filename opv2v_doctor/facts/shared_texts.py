@@ -66,7 +66,7 @@ class _Words:
         self._masks = np.frombuffer(masks, "<u8") if size == SHORT else None
 
     def hold(self, block: Block, marks: Positions) -> NDArray[np.bool_]:
-        places = marks[:, self._marks] + self._offsets
+        places = np.take(marks, self._marks, axis=1) + self._offsets
         found = gathered(block, places, self._size).reshape(len(marks), len(self._wanted))
         if self._masks is not None:
             found &= self._masks
