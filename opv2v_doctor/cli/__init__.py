@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from opv2v_doctor.cli.audit import audit
 from opv2v_doctor.cli.catalogue import explain, list_checks, schema
 from opv2v_doctor.cli.examine import check, run_all
 from opv2v_doctor.cli.set_up import demo, init
@@ -24,6 +25,7 @@ app.command("check")(check)
 app.command("list")(list_checks)
 app.command("explain")(explain)
 app.command("init")(init)
+app.command("audit")(audit)
 app.command("demo")(demo)
 app.command("schema")(schema)
 

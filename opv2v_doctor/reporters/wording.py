@@ -11,8 +11,8 @@ from opv2v_doctor.reporters import Examination
 from opv2v_doctor.result import Result, Status, exit_code, first_to_fix
 
 VERDICTS = {
-    0: "nothing found that speaks against this training",
-    1: "fix this before training",
+    0: "nothing found that speaks against it",
+    1: "fix this first",
     3: "no verdict: checks were blocked or crashed, or none gave an answer",
 }
 
@@ -59,7 +59,7 @@ def verdict(results: Sequence[Result], examination: Examination) -> str:
     """The exit code in words, and why a warning may have been enough for it."""
     code = exit_code(results, strict=examination.strict)
     if code == 0 and any(result.status is Status.WARNED for result in results):
-        return "nothing found that forbids this training, but read the warnings first"
+        return "nothing found that forbids it, but read the warnings first"
     strict = " (strict: a warning counts as a failure)" if examination.strict and code == 1 else ""
     return VERDICTS[code] + strict
 

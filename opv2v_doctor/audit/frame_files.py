@@ -1,0 +1,98 @@
+"""Frame files: the poses and cameras of one agent in one frame, from YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from opv2v_doctor.audit.record import Reading
+from opv2v_doctor.geometry.rigs import CAMERA_NAMES, rig_of
+from opv2v_doctor.geometry.tables import numbers_of
+
+MOST_NODES = 200_000  # of a document with its aliases written out; a real one has about 1 000
+DEEPEST = 100  # levels; a real one has 5
+WANTED = ("lidar_pose", *CAMERA_NAMES)
+DIGITS = 3  # rigs that agree so far are one
+
+
+def read_frame_file(content: bytes) -> Reading:
+    """The LiDAR's pose, the rig in numbers, and a digest of all poses. Raises ValueError."""
+    frame = _document(content)
+    cameras = numbers_of(rig_of(frame, 1, 1))
+    pose = [float(number) for number in frame["lidar_pose"]]
+    names = sorted(camera.name for camera in cameras)
+    poses = [pose, *([float(number) for number in frame[name]["cords"]] for name in names)]
+    rig = [[c.name, _rounded(c.intrinsics), _rounded(c.camera_to_lidar)] for c in cameras]
+    x, y, z, roll, yaw, pitch = pose
+    return Reading(
+        poses=hashlib.sha256(json.dumps(poses).encode()).hexdigest()[:32],
+        rig=json.dumps(rig),
+        x=x,
+        y=y,
+        z=z,
+        roll=roll,
+        yaw=yaw,
+        pitch=pitch,
+    )
+
+
+def _rounded(numbers: tuple[float, ...]) -> list[float]:
+    return [round(number, DIGITS) + 0.0 for number in numbers]
+
+
+def _document(content: bytes) -> Any:
+    """What is wanted of a document, all of which is parsed by the C safe loader.
+
+    No tag builds an object, and aliases do not multiply.
+    """
+    import yaml
+
+    _verify_depth(content)
+    loader = yaml.CSafeLoader(content)
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise ValueError("not a frame file")
+        if b"&" in content and _weight(node, {}) > MOST_NODES:
+            raise ValueError("its aliases multiply: a YAML bomb")
+        if b"!" not in content:  # no tag that could be wrong in what is left out
+            node.value = [(key, value) for key, value in node.value if key.value in WANTED]
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise ValueError(f"not YAML: {place}{problem.problem}") from None
+    finally:
+        loader.dispose()
+
+
+def _verify_depth(content: bytes) -> None:
+    """A ValueError for brackets, dashes or spaces that nest deeper than the C parser's stack may bear."""
+    flow = max(content.count(b"["), content.count(b"{"))
+    dashes = max((len(run) for run in re.findall(rb"(?:[-?] ){9,}", content)), default=0) // 2
+    indents = re.findall(rb"^ {200,}\S", content, re.MULTILINE)
+    if (flow > DEEPEST and _flow_depth(content) > DEEPEST) or dashes > DEEPEST or indents:
+        raise ValueError("not a frame file: it nests too deep")
+
+
+def _flow_depth(content: bytes) -> int:
+    """How deep brackets nest, at most; quoted ones count, too."""
+    depth = deepest = 0
+    for bracket in re.findall(rb"[\[\]{}]", content):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _weight(node: Any, known: dict[int, int]) -> int:
+    """How many nodes a node has with all aliases written out."""
+    children = node.value if isinstance(node.value, list) else ()
+    if not children:
+        return 1
+    if id(node) not in known:
+        known[id(node)] = MOST_NODES + 1  # what an alias to a node above itself weighs
+        flat = (part for child in children for part in (child if isinstance(child, tuple) else (child,)))
+        known[id(node)] = 1 + sum(_weight(part, known) for part in flat)
+    return known[id(node)]

@@ -1,0 +1,68 @@
+"""Reading: what one file says, whatever is in it. Nothing in it is run, or grows beyond a limit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from opv2v_doctor.audit.arrays import read_array
+from opv2v_doctor.audit.clouds import read_cloud
+from opv2v_doctor.audit.frame_files import read_frame_file
+from opv2v_doctor.audit.listing import Dataset
+from opv2v_doctor.audit.pictures import read_depth_picture, read_picture
+from opv2v_doctor.audit.record import File, Kind, Reading, Record
+from opv2v_doctor.audit.storage import TooLarge
+
+MEGABYTE = 1 << 20
+LIMITS: Mapping[str, int] = {
+    Kind.FRAME: 8 * MEGABYTE,
+    Kind.IMAGE: 64 * MEGABYTE,
+    Kind.CLOUD: 256 * MEGABYTE,
+    Kind.DEPTH: 256 * MEGABYTE,
+}
+
+
+class Chunk(NamedTuple):
+    """Files that are read together, by one worker."""
+
+    dataset: Dataset
+    files: Sequence[File]
+
+
+def read_chunk(chunk: Chunk) -> list[Record]:
+    """The records of a chunk's files."""
+    return [(*file, *read_file(chunk.dataset, file)) for file in chunk.files]
+
+
+def read_file(dataset: Dataset, file: File) -> Reading:
+    """What a file says; why, where it cannot be read. Never raises: hostile bytes may break any parser."""
+    try:
+        content = dataset.storage_of(file.kind).read(file.path, LIMITS[file.kind])
+    except TooLarge as problem:
+        return Reading(problem=str(problem))
+    except Exception as problem:  # each filesystem has its own
+        reason = getattr(problem, "strerror", None) or f"{type(problem).__name__}: {problem}"
+        return Reading(problem=f"cannot be read: {_short(reason)}", final=0)
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    if not content:
+        return Reading(problem="empty file", digest=digest)
+    try:
+        return _reader(file)(content)._replace(digest=digest)
+    except MemoryError:
+        return Reading(problem="needs more memory than there is", final=0, digest=digest)
+    except Exception as problem:
+        words = str(problem) if type(problem) is ValueError else f"{type(problem).__name__}: {problem}"
+        return Reading(problem=_short(words), digest=digest)
+
+
+def _reader(file: File) -> Callable[[bytes], Reading]:
+    if file.kind == Kind.DEPTH:
+        return read_array if file.path.endswith(".npy") else read_depth_picture
+    readers = {Kind.FRAME: read_frame_file, Kind.IMAGE: read_picture, Kind.CLOUD: read_cloud}
+    return readers[Kind(file.kind)]
+
+
+def _short(words: str) -> str:
+    """A message in one line of bounded length: it may quote what it choked on."""
+    return " ".join(words[:2000].split())[:200]

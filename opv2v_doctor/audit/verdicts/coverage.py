@@ -1,0 +1,157 @@
+"""Coverage: how much of the images has depth, and how much of a panorama the rigs see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from statistics import median
+from typing import Any, NamedTuple
+
+from opv2v_doctor.audit.inventory import Inventory
+from opv2v_doctor.audit.verdicts.verdict import agent_folder, verdict
+from opv2v_doctor.check import Findings, error, note, warning
+
+SPARSE = 0.05  # of the pixels: below, depth says too little to train on
+TOLERANCE = 0.02  # of the panorama: rigs that differ by more are different rigs
+MARK = "0 marks what is not measured"
+
+
+@verdict("AUD012")
+def depth_covers_the_images(inventory: Inventory) -> Findings:
+    """Depth is positive, finite, and known for enough of every image.
+
+    ## Why it matters
+    Pixels without depth train nothing. Negative depth is no depth: it comes from a pose that was applied the
+    wrong way, or from a wrap-around.
+
+    ## How to fix
+    Render the depth again where it is too sparse; write 0 where nothing was measured.
+    """
+    images = inventory.number("SELECT count(*) FROM files WHERE kind = 'image'")
+    maps = inventory.number("SELECT count(*) FROM files WHERE kind = 'depth'")
+    if not maps:
+        yield note("no depth beside the images", hint="give its folder: --depth FOLDER")
+        return
+    shares = sorted(share for (share,) in inventory.rows("SELECT known FROM files WHERE known IS NOT NULL"))
+    if shares:
+        yield note(
+            f"{maps} depth maps for {images} images; {median(shares):.1%} of the pixels are known in the "
+            f"middle one, {shares[0]:.1%} in the sparsest",
+            maps=maps,
+            median=median(shares),
+            least=shares[0],
+        )
+    yield from _sparse(inventory)
+    yield from _negative(inventory)
+
+
+def _sparse(inventory: Inventory) -> Findings:
+    rows = inventory.rows(
+        "SELECT split, scenario, agent, camera, count(*), min(known), min(path) FROM files "
+        "WHERE kind = 'depth' AND known > 0 AND known < ? GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+        SPARSE,
+    )
+    for *_, camera, maps, least, path in rows:
+        yield warning(
+            f"{maps} depth maps of {camera} know less than {SPARSE:.0%} of their pixels, one {least:.2%}",
+            path=inventory.path(path, "depth"),
+            hint="render this depth again, or leave these frames out",
+            least=least,
+        )
+
+
+def _negative(inventory: Inventory) -> Findings:
+    rows = inventory.rows(
+        "SELECT split, scenario, agent, camera, count(*), min(lowest), min(path) FROM files "
+        "WHERE kind = 'depth' AND lowest < 0 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+    )
+    for *_, camera, maps, lowest, path in rows:
+        yield error(
+            f"{maps} depth maps of {camera} hold negative metres, down to {lowest:.3g}; {MARK}",
+            path=inventory.path(path, "depth"),
+            hint="write this depth again, with 0 where nothing was measured",
+            lowest=lowest,
+        )
+
+
+class _Rig(NamedTuple):
+    """Frames of an agent that were taken with the same cameras."""
+
+    split: str
+    scenario: str
+    agent: str
+    frames: int
+    share: float
+
+
+@verdict("AUD013")
+def rigs_cover_the_panorama(inventory: Inventory) -> Findings:
+    """Every agent's cameras see as much of a panorama as the other agents' do.
+
+    ## Why it matters
+    What the rig sees bounds what the mask can cover: OPV2V's sees 0.857 of a panorama of 90 degrees height. A
+    camera that is missing, or whose pose or intrinsics are wrong, leaves a hole in every sample.
+
+    ## How to fix
+    Compare `cords` and `intrinsic` of the agent's cameras with another agent's.
+    """
+    rigs = list(_rigs(inventory))
+    if not rigs:
+        return
+    usual = median(rig.share for rig in rigs)
+    least, most = min(rig.share for rig in rigs), max(rig.share for rig in rigs)
+    yield note(
+        f"the cameras see {usual:.3f} of a panorama ({least:.3f} to {most:.3f} over all agents)",
+        median=usual,
+        least=least,
+        most=most,
+    )
+    for rig in rigs:
+        if abs(rig.share - usual) > TOLERANCE:
+            yield warning(
+                f"in {rig.frames} frames the cameras see {rig.share:.3f}, others' see {usual:.3f}",
+                path=agent_folder(inventory, *rig[:3]),
+                hint="compare these cameras' cords, intrinsic and images with another agent's",
+                share=rig.share,
+            )
+
+
+def _rigs(inventory: Inventory) -> Iterator[_Rig]:
+    """What each agent's cameras see, by the frame files and the images that are there."""
+    rows = inventory.rows(
+        """
+        SELECT split, scenario, agent, rig, sizes, count(*) FROM (
+            SELECT split, scenario, agent, rig, (
+                SELECT group_concat(i.camera || ' ' || i.width || ' ' || i.height) FROM files i
+                WHERE i.split = f.split AND i.scenario = f.scenario AND i.agent = f.agent
+                    AND i.frame = f.frame AND i.kind = 'image' AND i.problem IS NULL) AS sizes
+            FROM files f WHERE kind = 'frame' AND rig IS NOT NULL)
+        WHERE sizes IS NOT NULL GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
+        """
+    )
+    found: dict[tuple[str, str, str, float], int] = {}
+    for split, scenario, agent, rig, sizes, frames in rows:
+        place = (split, scenario, agent, round(_share(rig, sizes), 3))
+        found[place] = found.get(place, 0) + frames
+    for (split, scenario, agent, share), frames in found.items():
+        yield _Rig(split, scenario, agent, frames, share)
+
+
+@cache
+def _share(rig: str, sizes: str) -> float:
+    """The part of the panorama that cameras in numbers see through images of these sizes."""
+    import numpy as np
+
+    from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
+    from opv2v_doctor.geometry.rigs import coverage_fraction
+
+    cameras: dict[str, Any] = {name: (intrinsics, pose) for name, intrinsics, pose in json.loads(rig)}
+    mounted = []
+    for word in sizes.split(","):
+        name, width, height = word.split()
+        if name in cameras:
+            intrinsics, pose = cameras[name]
+            pinhole = Pinhole(np.reshape(intrinsics, (3, 3)), int(width), int(height))
+            mounted.append((pinhole, np.reshape(pose, (4, 4))))
+    return coverage_fraction(Cylinder(1008, 252), mounted)

@@ -1,0 +1,156 @@
+"""One audit: survey the dataset, judge the inventory, and write the report and the summary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from opv2v_doctor.audit.fingerprint import inventory_fingerprint
+from opv2v_doctor.audit.inventory import Inventory, cache_folder, opened
+from opv2v_doctor.audit.listing import Dataset
+from opv2v_doctor.audit.storage import absolute
+from opv2v_doctor.audit.survey import Advance, survey
+from opv2v_doctor.audit.tables import Summary, csv_lines, summaries, write_parquet
+from opv2v_doctor.audit.verdicts import VERDICTS
+from opv2v_doctor.audit.workers import readers
+from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX
+from opv2v_doctor.reporters import REPORTERS, Examination, Medium
+from opv2v_doctor.result import Result, exit_code
+from opv2v_doctor.runner import run
+from opv2v_doctor.usage import UsageError
+
+if TYPE_CHECKING:
+    from opv2v_doctor.target import Target
+
+SUFFIXES = {**FORMATS_BY_SUFFIX, ".csv": "csv", ".parquet": "parquet"}
+HEAD = 2  # lines of a text report that speak of a launch
+
+
+def audited(
+    root: str | None,
+    depth: str | None = None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cache: Path | None = None,
+    format: str | None = None,
+    output: Path | None = None,
+    strict: bool = False,
+) -> int:
+    """Audit a dataset, write the report, and return the exit code.
+
+    Raises UsageError for a dataset, cache, cluster or report file that cannot be.
+    """
+    chosen = format or (SUFFIXES.get(output.suffix, "text") if output else "text")
+    if chosen == "parquet" and output is None:
+        raise UsageError("--format parquet needs --output FILE: it is not text")
+    dataset = _dataset(root, depth)
+    with opened(dataset, cache or cache_folder()) as inventory:
+        with _progress() as advance:
+            survey(inventory, readers(workers or os.cpu_count() or 1, scheduler), advance)
+        results = list(run(VERDICTS, cast("Target", inventory)))
+        head = _head(inventory, strict)
+        if output is not None:
+            _write(output, chosen, inventory, results, head)
+        for line in _lines("text" if output else chosen, inventory, results, head):
+            sys.stdout.write(f"{line}\n")
+    return exit_code(results, strict=strict)
+
+
+def _dataset(root: str | None, depth: str | None) -> Dataset:
+    """The dataset that was named, or the one that the training here reads."""
+    if root is None:
+        from opv2v_doctor.facts.datasets import train_parts
+        from opv2v_doctor.target import make_target
+
+        target = make_target()
+        words = train_parts(target)[0].keywords
+        if "ROOT" not in words:
+            raise UsageError("which dataset? The training's config names no ROOT: give the folder")
+        root = str(target.repo / words["ROOT"])
+        depth = depth or (str(target.repo / words["depth_root"]) if words.get("depth_root") else None)
+    dataset = Dataset(absolute(root), absolute(depth) if depth else None)
+    for place, word in ((dataset.storage, "ROOT"), (dataset.storage_of("depth"), "--depth")):
+        if not place.exists():
+            raise UsageError(f"{word} {place.url}: no such folder")
+    return Dataset(dataset.root) if dataset.depth == dataset.root else dataset
+
+
+def _head(inventory: Inventory, strict: bool) -> Examination:
+    return Examination(
+        repo=inventory.path("", "frame"),
+        strict=strict,
+        started=datetime.now(UTC),
+        medium=Medium.of(sys.stdout),
+    )
+
+
+def _lines(format: str, inventory: Inventory, results: list[Result], head: Examination) -> Iterator[str]:
+    """The audit in a format that is text."""
+    if format == "csv":
+        yield from csv_lines(inventory)
+    elif format == "text":
+        yield f"opv2v-doctor audits {inventory.dataset.root}"
+        yield from islice(REPORTERS["text"](results, head), HEAD, None)
+        yield from _summary(inventory, head.medium)
+    else:
+        yield from REPORTERS[format](results, head)
+
+
+def _summary(inventory: Inventory, medium: Medium) -> Iterator[str]:
+    """A table of the splits, and the fingerprint."""
+    table = Table(box=None, pad_edge=False, header_style="bold" if medium.colour else "")
+    for name in Summary._fields:
+        table.add_column(name, justify="left" if name == "split" else "right")
+    for summary in summaries(inventory):
+        numbers = (f"{value:.1f}" if isinstance(value, float) else str(value) for value in summary[1:])
+        table.add_row(summary.split, *numbers)
+    console = Console(color_system="standard" if medium.colour else None, width=120, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    yield ""
+    yield from (line.rstrip() for line in capture.get().splitlines())
+    yield f"fingerprint {inventory_fingerprint(inventory)}"
+
+
+def _write(path: Path, format: str, inventory: Inventory, results: list[Result], head: Examination) -> None:
+    """Write a report file as a whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        if format == "parquet":
+            write_parquet(inventory, partial)
+        else:
+            with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                file.writelines(f"{line}\n" for line in _lines(format, inventory, results, head))
+        partial.replace(path)
+    except OSError as problem:
+        raise UsageError(f"--output {path}: cannot be written: {problem.strerror}") from None
+
+
+@contextmanager
+def _progress() -> Iterator[Advance]:
+    """A bar on the terminal, with the time that is left; nothing where there is no terminal."""
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("listing", total=None)
+
+        def advance(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total)
+
+        yield advance

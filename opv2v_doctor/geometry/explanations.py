@@ -1,0 +1,82 @@
+"""Explanations: which reading, differing from the right one in one or two ways, a panorama was made by."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from opv2v_doctor.geometry.readings import Reading
+
+CLEARLY = 0.5  # an explanation leaves at most this part of the error
+SIMPLER = 0.7  # a second step must leave at most this part of what the first one left
+SMALLEST = 0.004  # an error that falls by less is not worth an explanation
+KEPT = 4  # pairs that a rough look finds best are looked at closely
+
+Judge = Callable[[Reading], float]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The reading that explains panoramas best, and the errors of the right reading and of this one."""
+
+    reading: Reading
+    right: Reading
+    before: float
+    after: float
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What is done wrong: the fields of the reading that differ; none where nothing is claimed."""
+        return self.reading.changes(self.right)
+
+
+def explained(
+    right: Reading, single: Sequence[Reading], close: Judge, rough: Judge, turned: Callable[[], Sequence[Reading]]
+) -> Explained:
+    """Try single changes of the right reading, alone and in pairs, and turned panoramas where those fail.
+
+    ``close`` and ``rough`` judge a reading by many and by few pixels. Nothing is claimed where no reading
+    explains clearly: the reading is the right one then.
+    """
+    before = close(right)
+    nothing = Explained(right, right, before, before)
+    if before < SMALLEST:
+        return nothing
+    best = _best(right, single, close, rough)
+    if best[0] > CLEARLY * before:
+        more = [*single, *turned()]
+        best = min(best, _best(right, more, close, rough), key=lambda found: found[0])
+    after, reading = best
+    if after > CLEARLY * before or before - after < SMALLEST:
+        return nothing
+    return _with_a_third(Explained(reading, right, before, after), single, close)
+
+
+def _best(right: Reading, single: Sequence[Reading], close: Judge, rough: Judge) -> tuple[float, Reading]:
+    """The best single change, or the best pair where that is clearly better."""
+    alone = min(((close(reading), reading) for reading in single), key=lambda found: found[0])
+    pairs = sorted(((rough(pair), number, pair) for number, pair in enumerate(_pairs(right, single))), key=lambda p: p[:2])
+    together = min(((close(pair), pair) for _, _, pair in pairs[:KEPT]), key=lambda found: found[0], default=alone)
+    better = together[0] < SIMPLER * alone[0] and alone[0] - together[0] > SMALLEST
+    return together if better else alone
+
+
+def _pairs(right: Reading, single: Sequence[Reading]) -> Iterator[Reading]:
+    """Two changes of different fields at once."""
+    for one, two in combinations(single, 2):
+        names = two.changes(right)
+        if not set(names) & set(one.changes(right)):
+            yield replace(one, **{name: getattr(two, name) for name in names})
+
+
+def _with_a_third(found: Explained, single: Sequence[Reading], close: Judge) -> Explained:
+    """One more change, where it helps as clearly."""
+    if found.after < SMALLEST:
+        return found
+    for one in single:
+        names = one.changes(found.right)
+        if not set(names) & set(found.steps):
+            more = replace(found.reading, **{name: getattr(one, name) for name in names})
+            error = close(more)
+            if error < CLEARLY * found.after and found.after - error > SMALLEST:
+                return Explained(more, found.right, found.before, error)
+    return found

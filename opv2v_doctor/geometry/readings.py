@@ -1,0 +1,127 @@
+"""Readings: the ways in which a dataset may make a panorama of ranges from depth maps, right and wrong.
+
+A reading explains a panorama where each of its points, taken back into a camera in the reading's way, has the
+depth that the camera's file says there. No panorama has to be stitched to find that out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor.geometry.cameras import Array, Cylinder
+from opv2v_doctor.geometry.lookups import depth_at
+from opv2v_doctor.geometry.rigs import MountedCamera
+
+LARGEST = 0.1  # an error counts up to here: a pixel at an edge shall not outweigh all others
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a rig's depth maps; the defaults are right for files of z-depth in metres."""
+
+    depth: str = "z"  # what the files' numbers are taken for: z, or the range along the ray
+    offsets: str = "kept"  # of the cameras from the LiDAR: kept, ignored, or added after the lookup
+    scale: float = 1.0  # of the panorama to the files
+    mirrored: bool = False
+    flipped: bool = False  # up is down
+    turn: float = 0.0  # degrees that the panorama's contents are turned to the right
+    crop: str = "followed"  # by the intrinsics; or the crop that they do not follow
+    source: str = "own"  # whose depth maps: its own, or another frame's or agent's
+    rig: str = "right"  # where the cameras are taken to be: by which convention
+
+    def changes(self, right: "Reading") -> tuple[str, ...]:
+        """The fields in which it differs from the right reading."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) != getattr(right, f.name))
+
+    def without(self, names: Sequence[str], right: "Reading") -> "Reading":
+        """The reading with some of its fields put right."""
+        return replace(self, **{name: getattr(right, name) for name in names})
+
+
+class Pixels(NamedTuple):
+    """Some pixels of a panorama: their directions and the ranges that the dataset gives them."""
+
+    rays: Array  # (N, 3)
+    ranges: Array  # (N,)
+
+
+class Source(NamedTuple):
+    """The depth maps of an agent in a frame, one for each camera of the rig; None where there is none."""
+
+    depths: Sequence[NDArray[Any] | None]
+
+
+def some_pixels(cylinder: Cylinder, ranges: NDArray[Any], count: int) -> Pixels:
+    """At most so many of the pixels of a panorama (H, W) whose range is known, spread evenly."""
+    known = np.flatnonzero((ranges > 0) & np.isfinite(ranges))
+    chosen = known[:: max(1, -(-known.size // count))]  # an odd walk over the rows: all columns come
+    return Pixels(cylinder.rays().reshape(-1, 3)[chosen], ranges.ravel()[chosen].astype(np.float64))
+
+
+def residuals(
+    reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], source: Source
+) -> Array:
+    """By how much, as a logarithm, each pixel misses what the nearest camera's file says: (N,), NaN unknown."""
+    rays, ranges = seen_rays(reading, pixels.rays), pixels.ranges / reading.scale
+    best = np.full(len(ranges), np.nan)
+    for camera, depth in zip(cameras, source.depths, strict=True):
+        if depth is not None:
+            best = np.fmin(best, np.abs(_missed(reading, rays, ranges, camera, depth)))
+    return best
+
+
+def error_of(missed: Array) -> float:
+    """One number for residuals: their mean, each counted up to LARGEST; LARGEST where nothing is known."""
+    known = missed[np.isfinite(missed)]
+    return float(np.minimum(known, LARGEST).mean()) if known.size else LARGEST
+
+
+def seen_rays(reading: Reading, rays: Array) -> Array:
+    """Where what a pixel shows really is, for directions (..., 3) of an upright panorama."""
+    turned = rays * [-1.0 if reading.mirrored else 1.0, -1.0 if reading.flipped else 1.0, 1.0]
+    if not reading.turn:
+        return np.asarray(turned)
+    angle = -np.deg2rad(reading.turn) * (-1.0 if reading.mirrored else 1.0)
+    right, down, forward = np.moveaxis(turned, -1, 0)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([cos * right + sin * forward, down, cos * forward - sin * right], -1)
+
+
+def _missed(
+    reading: Reading, rays: Array, ranges: Array, camera: MountedCamera, depth: NDArray[Any]
+) -> Array:
+    """The logarithm of file over panorama for each pixel (N,); NaN where the camera does not see it."""
+    rotation, offset = camera.camera_to_lidar[:3, :3], camera.camera_to_lidar[:3, 3]
+    if reading.offsets == "kept":
+        points = (rays * ranges[:, None] - offset) @ rotation
+    elif reading.offsets == "ignored":
+        points = rays * ranges[:, None] @ rotation
+    else:  # looked up in the ray's direction, then lengthened by the offset along the ray
+        points = rays * (ranges - rays @ offset)[:, None] @ rotation
+    where, expected = camera.pinhole.project(points)
+    if reading.depth == "range":
+        expected = np.linalg.norm(points, axis=-1)
+    usable = (points[:, 2] > 1e-3) & camera.pinhole.inside(where, border=0.5)
+    found = depth_at(depth, np.where(usable[:, None], uncropped(reading.crop, where, depth.shape), np.nan))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(found / np.where(expected > 0, expected, np.nan)))
+
+
+def uncropped(crop: str, where: Array, shape: tuple[int, ...]) -> Array:
+    """The file's pixels (..., 2) that a dataset looks up, whose intrinsics do not follow its crop.
+
+    ``crop`` is "followed", or "WxH": the images are rescaled until they cover that size, then cropped to its
+    middle; or "WxH cut": cut to the middle of that shape at their own scale.
+    """
+    if crop == "followed":
+        return where
+    words = crop.split()
+    wanted = np.array([float(word) for word in words[0].split("x")])
+    size = np.array([shape[1], shape[0]], dtype=np.float64)
+    scale = (wanted / size).max()
+    if len(words) > 1:
+        return np.asarray(where + (size - wanted / scale) / 2)
+    return np.asarray((where + (size * scale - wanted) / 2) / scale)

@@ -1,0 +1,236 @@
+"""Tests of the verdicts: a healthy dataset passes them all; each fires when one thing is broken."""
+
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from opv2v_doctor.check import Finding, Severity
+from opv2v_doctor.result import Result, Status, exit_code
+
+from .conftest import Audit
+
+
+def loud(result: Result) -> list[Finding]:
+    """The findings that are more than notes."""
+    return [finding for finding in result.findings if finding.severity > Severity.NOTE]
+
+
+def others_passed(results: dict[str, Result], *broken: str) -> bool:
+    return all(result.status is Status.PASSED for code, result in results.items() if code not in broken)
+
+
+def test_a_healthy_dataset_passes(audit: Audit) -> None:
+    results = audit()
+    assert {result.status for result in results.values()} == {Status.PASSED}
+    assert exit_code(results.values()) == 0
+    assert results["AUD001"].findings[0].evidence["frames"] == 18
+    assert results["AUD013"].findings[0].evidence["median"] == pytest.approx(0.85, abs=0.01)
+
+
+def test_nothing_to_read_is_no_answer(dataset: Path, audit: Audit) -> None:
+    shutil.rmtree(dataset / "data" / "train")
+    shutil.rmtree(dataset / "data" / "validate")
+    shutil.rmtree(dataset / "data" / "test")
+    results = audit()
+    assert {result.status for result in results.values()} == {Status.BLOCKED}
+    assert exit_code(results.values()) == 3
+
+
+def test_a_dataset_of_which_nothing_can_be_read_is_no_answer(dataset: Path, audit: Audit) -> None:
+    for path in [*dataset.rglob("*.yaml"), *dataset.rglob("*.p*"), *dataset.rglob("*.npy")]:
+        path.write_bytes(b"")
+    assert exit_code(audit().values()) == 3
+
+
+@pytest.mark.parametrize("share", [0, 1, 7, 40, 500, -1, -12])
+def test_a_truncated_image_is_named(first_frame: Path, audit: Audit, share: int) -> None:
+    image = first_frame.with_name(f"{first_frame.stem}_camera1.png")
+    image.write_bytes(image.read_bytes()[:share])
+    results = audit()
+    (finding,) = loud(results["AUD002"])
+    assert finding.path == image
+    assert finding.evidence["camera"] == "camera1"
+    assert others_passed(results, "AUD002", "AUD013")
+    assert exit_code(results.values()) == 1
+
+
+def test_a_flipped_bit_in_an_image_is_found(first_frame: Path, audit: Audit) -> None:
+    image = first_frame.with_name(f"{first_frame.stem}_camera0.png")
+    content = bytearray(image.read_bytes())
+    content[len(content) // 2] ^= 1
+    image.write_bytes(bytes(content))
+    assert "checksum" in loud(audit()["AUD002"])[0].message
+
+
+def test_frames_of_one_camera_make_one_finding(first_frame: Path, audit: Audit) -> None:
+    for path in first_frame.parent.glob("*_camera2.png"):
+        path.write_bytes(b"not a picture")
+    (finding,) = loud(audit()["AUD002"])
+    assert finding.evidence["frames"] == ["000069", "000071", "000073"]
+
+
+def test_a_black_image_is_empty(first_frame: Path, audit: Audit) -> None:
+    image = first_frame.with_name(f"{first_frame.stem}_camera1.png")
+    cv2.imwrite(str(image), np.zeros((72, 96, 3), np.uint8))
+    results = audit()
+    assert loud(results["AUD003"])[0].path == image
+    assert others_passed(results, "AUD003")
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_depth_that_knows_nothing_is_empty(first_depth: Path, audit: Audit, value: float) -> None:
+    np.save(first_depth, np.full((72, 96), value, np.float32))
+    results = audit()
+    assert loud(results["AUD003"])[0].path == first_depth
+    assert others_passed(results, "AUD003")
+
+
+def test_an_image_of_another_size_is_found_and_so_is_its_depth(first_frame: Path, audit: Audit) -> None:
+    image = first_frame.with_name(f"{first_frame.stem}_camera1.png")
+    picture = cv2.imread(str(image))
+    assert picture is not None
+    cv2.imwrite(str(image), picture[:36])
+    results = audit()
+    assert results["AUD004"].status is Status.WARNED
+    assert loud(results["AUD004"])[0].path == image
+    assert results["AUD005"].status is Status.FAILED
+    assert others_passed(results, "AUD004", "AUD005", "AUD013")
+
+
+def test_depth_of_another_size_than_its_image_is_found(first_depth: Path, audit: Audit) -> None:
+    np.save(first_depth, np.load(first_depth)[::2, ::2])
+    results = audit()
+    assert loud(results["AUD005"])[0].path == first_depth
+    assert others_passed(results, "AUD005")
+
+
+def test_a_missing_image_is_found(first_frame: Path, audit: Audit) -> None:
+    image = first_frame.with_name(f"{first_frame.stem}_camera3.png")
+    image.unlink()
+    results = audit()
+    assert [finding.path for finding in loud(results["AUD006"])] == [image]
+    assert results["AUD006"].status is Status.FAILED
+    assert others_passed(results, "AUD006", "AUD013")
+
+
+def test_missing_depth_is_found(first_depth: Path, audit: Audit) -> None:
+    first_depth.unlink()
+    results = audit()
+    assert [finding.path for finding in loud(results["AUD006"])] == [first_depth]
+    assert others_passed(results, "AUD006")
+
+
+def test_a_missing_cloud_and_a_missing_frame_file_are_hazards(first_frame: Path, audit: Audit) -> None:
+    first_frame.with_suffix(".pcd").unlink()
+    results = audit()
+    assert loud(results["AUD006"])[0].path == first_frame.with_suffix(".pcd")
+    assert results["AUD006"].status is Status.WARNED
+    first_frame.unlink()
+    results = audit()
+    assert loud(results["AUD006"])[0].path == first_frame
+    assert results["AUD009"].status is Status.WARNED  # the other agent has the frame
+
+
+def test_a_scenario_without_agents_is_a_hazard(dataset: Path, audit: Audit) -> None:
+    (dataset / "data" / "train" / "2021_12_01_00_00_00").mkdir()
+    assert audit()["AUD006"].status is Status.WARNED
+
+
+def test_a_scenario_that_lacks_a_camera_is_told_once(first_frame: Path, dataset: Path, audit: Audit) -> None:
+    scenario = first_frame.parents[1]
+    for path in [*scenario.rglob("*_camera3.png"), *dataset.glob(f"depth/train/{scenario.name}/*/*camera3*")]:
+        path.unlink()
+    results = audit()
+    (finding,) = loud(results["AUD007"])
+    assert finding.path == scenario
+    assert finding.evidence["cameras"] == ["camera3"]
+    assert others_passed(results, "AUD007", "AUD013")
+
+
+def test_a_gap_in_the_frames_is_found(first_frame: Path, audit: Audit) -> None:
+    for agent in first_frame.parents[1].iterdir():
+        for path in agent.glob("000071*") if agent.is_dir() else ():
+            path.unlink()
+    results = audit()
+    assert {finding.path for finding in loud(results["AUD008"])} == {
+        agent for agent in first_frame.parents[1].iterdir() if agent.is_dir()
+    }
+    assert loud(results["AUD008"])[0].evidence["gaps"] == [[69, 73]]
+    assert others_passed(results, "AUD008")
+
+
+def test_an_agent_that_lacks_a_frame_is_found(first_frame: Path, audit: Audit) -> None:
+    for path in first_frame.parent.glob("000073*"):
+        path.unlink()
+    results = audit()
+    (finding,) = loud(results["AUD009"])
+    assert (finding.path, finding.evidence["frames"]) == (first_frame.parent, ["000073"])
+    assert others_passed(results, "AUD009")
+
+
+def test_a_pose_that_jumps_is_found(first_frame: Path, audit: Audit) -> None:
+    text = first_frame.read_text()
+    start, end = text.index("lidar_pose:"), text.index("plan_trajectory:")
+    pose = re.sub(r"- (-?[\d.]+)\n", lambda m: f"- {float(m[1]) + 90}\n", text[start:end], count=1)
+    first_frame.write_text(text[:start] + pose + text[end:])
+    results = audit()
+    (finding,) = loud(results["AUD010"])
+    assert finding.path == first_frame.with_name("000071.yaml")
+    assert isinstance(speed := finding.evidence["speed"], float)
+    assert speed > 500
+    assert others_passed(results, "AUD010", "AUD013")
+
+
+def test_a_scenario_copied_into_another_split_is_found_under_any_name(
+    first_frame: Path, dataset: Path, audit: Audit
+) -> None:
+    scenario = first_frame.parents[1]
+    for kind in ("data", "depth"):
+        source = dataset / kind / "train" / scenario.name
+        shutil.copytree(source, dataset / kind / "test" / "2021_12_31_00_00_00")
+    results = audit()
+    assert results["AUD011"].status is Status.FAILED
+    frames = [finding.evidence["frames"] for finding in loud(results["AUD011"])]
+    assert frames == [["000069", "000071", "000073"]] * 2
+    assert others_passed(results, "AUD011")
+
+
+def test_no_depth_at_all_is_worth_a_note(dataset: Path, audit: Audit) -> None:
+    shutil.rmtree(dataset / "depth")
+    results = audit()
+    assert others_passed(results)
+    assert "no depth" in results["AUD012"].findings[0].message
+
+
+def test_sparse_and_negative_depth_are_found(first_depth: Path, audit: Audit) -> None:
+    depth = np.zeros((72, 96), np.float32)
+    depth[0, 0] = 5
+    np.save(first_depth, depth)
+    assert audit()["AUD012"].status is Status.WARNED
+    depth[1:] = -5
+    np.save(first_depth, depth)
+    result = audit()["AUD012"]
+    assert result.status is Status.FAILED
+    assert loud(result)[-1].path == first_depth
+
+
+def test_a_rig_that_sees_less_is_found(first_frame: Path, audit: Audit) -> None:
+    text = first_frame.read_text()
+    focal = re.search(r"intrinsic:\n  - - ([\d.]+)", text)
+    assert focal
+    first_frame.write_text(text.replace(focal[1], str(float(focal[1]) * 3)))
+    results = audit()
+    (finding,) = loud(results["AUD013"])
+    assert finding.path == first_frame.parent
+    assert others_passed(results, "AUD013")
+
+
+def test_every_verdict_has_a_page(audit: Audit) -> None:
+    for code, result in audit().items():
+        assert result.check.claim.endswith(".")
+        assert "## Why it matters" in result.check.page, code
+        assert "## How to fix" in result.check.page, code
