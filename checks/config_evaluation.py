@@ -2,9 +2,10 @@
 
 from collections import Counter
 
-from opv2v_doctor import Findings, Target, check, error, note, warning
+from opv2v_doctor import Findings, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.config import config, place
-from opv2v_doctor.facts.datasets import asked_eval_parts, eval_batch, eval_loaders, parts_of, train_parts
+from opv2v_doctor.facts.datasets import asked_eval_parts, parts_of, train_parts
+from opv2v_doctor.facts.evaluation import evaluation
 
 
 @check("CFG005", tier="static", requires=["CFG002"])
@@ -18,19 +19,21 @@ def eval_batch_is_not_empty(target: Target) -> Findings:
     ## How to fix
     Raise `train_params.max_num_of_imgs_per_gpu` to at least `dataset.num_views`.
     """
-    batch = eval_batch(target)
+    built = evaluation(target)
+    if built.batch is None:
+        raise Skip("no evaluation loader is built")
     images = config(target).get("train_params.max_num_of_imgs_per_gpu")
     views = config(target).get("dataset.num_views")
-    if batch.size < 1:
+    if built.batch < 1:
         yield error(
-            f"eval batch size {batch.size}, needed is 1: {images} images a GPU, {views} views a sample",
-            path=batch.place.path,
-            line=batch.place.line,
+            f"eval batch size {built.batch}, needed is 1: {images} images a GPU, {views} views a sample",
+            path=built.formula.path,
+            line=built.formula.line,
             hint=f"train_params.max_num_of_imgs_per_gpu={views}",
-            size=batch.size,
+            size=built.batch,
         )
     else:
-        yield note(f"eval batch size {batch.size}", size=batch.size)
+        yield note(f"eval batch size {built.batch}", size=built.batch)
 
 
 @check("CFG006", tier="static", requires=["CFG002"])
@@ -45,7 +48,7 @@ def every_eval_set_keeps_its_loader(target: Target) -> Findings:
     Make the key unique where the repository builds the dictionary (class and split), or ask for one set.
     """
     asked = asked_eval_parts(target)
-    loaders = eval_loaders(target)
+    loaders = evaluation(target)
     kept = Counter(str(parts_of(expression)[0].split) for expression in loaders.kept.values())
     lost = Counter(str(part.split) for part in asked) - kept
     path, line = place(target, "dataset.test_dataset")

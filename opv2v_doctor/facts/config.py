@@ -70,11 +70,18 @@ def values_with(target: Target, overrides: tuple[str, ...], keys: tuple[str, ...
     return answer
 
 
-def evaluated(target: Target, expression: str, path: Path) -> Any:
-    """An expression of the training code at `path`, evaluated by the training interpreter on the config."""
-    arguments = _arguments(entry_point(target), target.launch_overrides)
-    name = module_name(target, path)
-    return ask(target, "config", "evaluate", **arguments, expression=expression, module_name=name)
+def replayed(target: Target, source: str, path: Path, *, parameter: str, builders: list[str]) -> Any:
+    """Lines of the training code at `path`, run by the training interpreter with loaders that are not built."""
+    return ask(
+        target,
+        "config",
+        "replay",
+        **_arguments(entry_point(target), target.launch_overrides),
+        source=source,
+        module_name=module_name(target, path),
+        parameter=parameter,
+        builders=builders,
+    )
 
 
 def _arguments(main: HydraMain, overrides: tuple[str, ...]) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from functools import cache
 from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.config import config, evaluated
-from opv2v_doctor.facts.source import Place, find
+from opv2v_doctor.facts.config import config
 from opv2v_doctor.target import Target
 
 LEAST_VIEWS = 2  # the base dataset's lower bound where the expression gives none
@@ -59,10 +58,14 @@ def _terms(node: ast.expr) -> list[ast.expr]:
 
 
 def _part(node: ast.expr) -> Part:
+    """One term; of a resized sum such as `N @ (A + B)`, its first dataset stands for all."""
     expression, size, repeat = ast.unparse(node), None, 1
     while isinstance(node, ast.BinOp | ast.UnaryOp):
         if isinstance(node, ast.UnaryOp):
             node = node.operand
+            continue
+        if isinstance(node.op, ast.Add):
+            node = node.left
             continue
         number = number_of(node.left)
         size, repeat = (number, repeat) if isinstance(node.op, ast.MatMult) else (size, repeat * number)
@@ -113,55 +116,3 @@ def _expression(target: Target, key: str) -> str:
         reason = config(target).unresolved.get(key, "it is empty")
         raise Blocked(f"{key} cannot be read: {reason}")
     return str(expression)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalLoaders:
-    """The loaders that the repository builds of the test set: key -> expression, by its own parsing."""
-
-    kept: Mapping[str, str]
-    place: Place  # the line that parses
-
-
-@cache
-def eval_loaders(target: Target) -> EvalLoaders:
-    """Replay the repository's own parsing of the test set, without building anything.
-
-    Raises Blocked where its training code does not build the loaders by a dictionary comprehension over the
-    test set, which is what all examined repositories do.
-    """
-    found = find(target, _is_loader_comprehension, "test_dataset")
-    if not found:
-        raise Blocked("no dictionary comprehension over test_dataset found: cannot replay its parsing")
-    comprehension = ast.parse(found[0].text, mode="eval").body
-    assert isinstance(comprehension, ast.DictComp)
-    comprehension.value = ast.parse(ast.unparse(comprehension.generators[0].target), mode="eval").body
-    kept = evaluated(target, ast.unparse(comprehension), found[0].path)
-    return EvalLoaders(kept=kept, place=found[0])
-
-
-def _is_loader_comprehension(node: ast.AST) -> bool:
-    return isinstance(node, ast.DictComp) and "test_dataset" in ast.unparse(node.generators[0].iter)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalBatch:
-    """The evaluation batch size as the repository computes it, and the line that does."""
-
-    size: int
-    place: Place
-
-
-@cache
-def eval_batch(target: Target) -> EvalBatch:
-    """The repository's own formula, evaluated on the config. Raises Blocked where it has none."""
-    found = find(target, _is_batch_formula, "max_num_of_imgs_per_gpu")
-    if not found:
-        raise Blocked("no formula of max_num_of_imgs_per_gpu and num_views found for the eval batch size")
-    formula = found[0].text.partition("=")[2].strip()
-    return EvalBatch(size=int(evaluated(target, formula, found[0].path)), place=found[0])
-
-
-def _is_batch_formula(node: ast.AST) -> bool:
-    text = ast.unparse(node) if isinstance(node, ast.Assign) else ""
-    return ".max_num_of_imgs_per_gpu" in text and ".num_views" in text

@@ -1,6 +1,8 @@
 """Questions about the Hydra config: composed, resolved and read as the training would."""
 
+import builtins
 import functools
+import importlib
 import math
 
 MISSING = "???"
@@ -85,23 +87,48 @@ def values_at(send_progress, config_dir, config_name, overrides, keys):
     return {key: Reading().plain(OmegaConf.select(cfg, key)) for key in keys}
 
 
-def evaluate(send_progress, config_dir, config_name, overrides, expression, module_name):
-    """An expression of the training code, with `args` being the config, as the training evaluates it.
+class Names(dict):
+    """Names for replayed lines; those of the module that they stand in are imported only when needed."""
 
-    The names of the module that holds it are there too, but imported only when the expression needs them.
+    module_name = ""
+
+    def __missing__(self, name):
+        if hasattr(builtins, name):
+            return getattr(builtins, name)
+        try:
+            return getattr(importlib.import_module(self.module_name), name)
+        except (ImportError, AttributeError):
+            raise NameError("name %r is not defined" % name)
+
+
+def replay(send_progress, config_dir, config_name, overrides, source, module_name, parameter, builders):
+    """Run the lines that build the evaluation loaders, with builders that only note what they are asked for.
+
+    `kept` is what stays in the collection that the lines fill: key -> dataset expression.
     """
-    import builtins
-    import importlib
+    built = []
 
-    cfg, _ = composed(config_dir, config_name, tuple(overrides))
+    def build(dataset=None, *rest, **words):
+        built.append({"dataset": dataset, "batch_size": words.get("batch_size")})
+        return built[-1]
 
-    class Names(dict):
-        def __missing__(self, name):
-            if hasattr(builtins, name):
-                return getattr(builtins, name)
-            try:
-                return getattr(importlib.import_module(module_name), name)
-            except (ImportError, AttributeError):
-                raise NameError("name %r is not defined" % name)
+    names = Names({name: build for name in builders})
+    names[parameter] = composed(config_dir, config_name, tuple(overrides))[0]
+    names.module_name = module_name
+    exec(source, names)
+    kept = next((found for found in map(_kept, names.values()) if found and _all_in(found, built)), {})
+    return {
+        "kept": {str(key): str(loader["dataset"]) for key, loader in kept.items()},
+        "batch": built[0]["batch_size"] if built else None,
+    }
 
-    return eval(expression, Names(args=cfg, cfg=cfg))
+
+def _kept(value):
+    """A collection as a dictionary; a list is keyed by position."""
+    if isinstance(value, (list, tuple)):
+        return dict(enumerate(value))
+    return value if type(value) is dict else {}
+
+
+def _all_in(found, built):
+    return all(any(loader is one for one in built) for loader in found.values())

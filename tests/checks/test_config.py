@@ -126,6 +126,39 @@ def test_a_set_that_is_replaced_is_named_with_the_line_that_does_it(broken: Brok
     assert finding.evidence == {"asked": ["validate", "test"], "kept": ["test"]}
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        """
+    params, sets = args.train_params, args.dataset.test_dataset
+    params = args.train_params
+    size = 2 * (params.max_num_of_imgs_per_gpu // args.dataset.num_views)
+    data_loader_test = {}
+    for text in args.dataset.test_dataset.split("+"):
+        if "(" in text:
+            data_loader_test[KEY] = build_dataset(dataset=text, num_workers=0, test=True, batch_size=size)
+""",
+        """
+    test_dataset = args.dataset.test_dataset
+    data_loader_test = {
+        KEY: build_dataset(dataset=text, num_workers=0, test=True, batch_size=max(1, 2))
+        for number, text in enumerate(test_dataset.split("+")) if "(" in text
+    }
+""",
+    ],
+)
+@pytest.mark.parametrize(("key", "status"), [("text.split('(')[0]", "failed"), ("text", "passed")])
+def test_it_is_replayed_however_it_is_written(lines: str, key: str, status: str, broken: Broken) -> None:
+    repo = broken()
+    training = repo / "mapanything/train/training.py"
+    body = lines.replace("KEY", key)
+    training.write_text(f"from mapanything.datasets import build_dataset\n\ndef train(args):{body}")
+    sets = [f"+ 4 @ ${{dataset.opv2v.{name}.dataset_str}}" for name in ("val", "test")]
+    same_size = f"dataset.test_dataset='{sets[0]} {sets[1]}'"
+    assert checked("CFG006", repo, same_size).status == status
+    assert checked("CFG005", repo, same_size).status is Status.PASSED
+
+
 def test_one_set_alone_cannot_be_replaced(broken: Broken) -> None:
     alone = "dataset.test_dataset='+ 4 @ ${dataset.opv2v.val.dataset_str}'"
     assert checked("CFG006", broken("eval_sets_share_a_key"), alone).status is Status.PASSED
