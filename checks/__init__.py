@@ -26,6 +26,7 @@ CHECKS = (
     environment.configured_paths_exist,
     environment.disk_has_room_for_checkpoints,
     config.criteria_are_defined,
+    config.dataset_expressions_are_python,
     config.fine_tuning_names_its_weights,
     config.weights_are_there,
     config_evaluation.eval_batch_is_not_empty,

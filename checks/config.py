@@ -7,7 +7,7 @@ from pathlib import Path
 from opv2v_doctor import Blocked, Findings, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.config import config, entry_point, place
 from opv2v_doctor.facts.probe import Raised
-from opv2v_doctor.facts.source import binds
+from opv2v_doctor.facts.source import binds, syntax_error
 
 READ_BY_TRAINING = ("dataset.train_dataset", "dataset.test_dataset", "loss.", "train_params.", "model.")
 START = "model.model_config.pretrained_checkpoint_path"  # what a fine-tuning starts from
@@ -25,11 +25,15 @@ def config_composes(target: Target) -> Findings:
     Follow Hydra's words: a misspelt group or option, a key that does not exist (add one with `+key=value`),
     or a yaml file that does not parse.
     """
+    if refused := syntax_error(target.script):
+        message = f"the script is not Python: {refused.msg}"
+        yield error(message, path=target.script, line=refused.lineno, hint="mend it: no rank can start")
+        return
     main = entry_point(target)
     try:
         composed = config(target)
     except Raised as raised:
-        path, line = _yaml_place(raised.message) or (target.script, main.line)
+        path, line = _refused_at(main.config_dir, raised.message)
         yield error(
             f"Hydra refuses it: {' '.join(raised.message.split())}",
             path=path,
@@ -40,10 +44,27 @@ def config_composes(target: Target) -> Findings:
     yield note(f"{len(composed.files)} config files", overrides=list(target.launch_overrides))
 
 
-def _yaml_place(message: str) -> tuple[Path, int] | None:
-    """The file and line that a yaml error names; the last one is where the parser stood."""
-    found = re.findall(r'in "([^"]+)", line (\d+)', message)
-    return (Path(found[-1][0]), int(found[-1][1])) if found else None
+def _refused_at(folder: Path, message: str) -> tuple[Path | None, int | None]:
+    """The file and line that Hydra's words lead to; none where it is an override that it refuses."""
+    if marks := re.findall(r'in "([^"]+)", line (\d+)', message):  # the last is where the parser stood
+        return Path(marks[-1][0]), int(marks[-1][1])
+    if "codec can't decode" in message:
+        return next((path for path in sorted(folder.rglob("*.yaml")) if not _is_utf8(path)), None), None
+    named = re.search(r"In '([\w/.-]+)'", message)
+    path = folder / f"{named[1]}.yaml" if named else None
+    if path is None or not path.is_file():
+        return None, None
+    word = re.search(r"Could not (?:find|load) '(?:[^']*/)?([^'/]+)'", message)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return path, next((n for n, text in enumerate(lines, 1) if word and word[1] in text), None)
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @check("CFG002", tier="static", requires=["CFG001"])
@@ -74,17 +95,54 @@ def every_value_is_given(target: Target) -> Findings:
             readers=keys,
         )
     if readers:
-        raise Blocked(f"not given: {', '.join(readers)}")
+        raise Blocked(f"{_unsettled(target)}not given: {', '.join(readers)}")
     if names := list(open_values):
         yield note(
             f"{len(names)} values that this training does not read are open, such as {names[0]}", open=names
         )
 
 
+def _unsettled(target: Target) -> str:
+    """Why values may be missing: no settings, or none for this number of GPUs."""
+    variants = [gpus for gpus, _ in target.settings.launch.variants]
+    if variants and target.gpus not in variants:
+        return f"the settings have no [launch.{target.gpus}], but {', '.join(map(str, variants))}; "
+    if not target.launch_overrides:
+        return "no overrides, and no settings (`opv2v-doctor init` writes some); "
+    return ""
+
+
 def _cause(key: str, why: str) -> str:
     """The key that must be given: the one at the end of the interpolations, in OmegaConf's words."""
     found = re.search(r"(?:Missing mandatory value: |Interpolation key ')([\w.]+)", why)
     return found[1] if found else key
+
+
+@check("CFG012", tier="static", requires=["CFG002"])
+def dataset_expressions_are_python(target: Target) -> Findings:
+    """The dataset expressions of the config are expressions that Python can evaluate.
+
+    ## Why it matters
+    `dataset.train_dataset` is a string that the training evaluates as code. What does not parse stops it on
+    every rank, when it builds its loaders.
+
+    ## How to fix
+    Balance the brackets and quotes: `+ 40_000 @ ${dataset.opv2v.train.dataset_str}`.
+    """
+    for key in ("dataset.train_dataset", "dataset.test_dataset"):
+        text = str(config(target).get(key, "") or "").strip()
+        if "(" not in text:
+            continue
+        try:
+            ast.parse(text, mode="eval")
+        except SyntaxError as problem:
+            path, line = place(target, key)
+            yield error(
+                f"{key} is not an expression: {problem.msg} at {text[: problem.offset or 60][-40:]!r}",
+                path=path,
+                line=line,
+                hint=f"correct it: {key}='+ N @ ${{dataset.opv2v.train.dataset_str}}'",
+            )
 
 
 @check("CFG003", tier="static", requires=["CFG002"])
@@ -179,7 +237,7 @@ def weights_are_there(target: Target) -> Findings:
 
 
 def _weights(target: Target) -> dict[str, str]:
-    """Path -> key of the weights in the model's config; of keys that repeat one by interpolation, the nearest."""
+    """Path -> key of the weights in the model's config; of keys that repeat a path, the shortest."""
     leaves = _leaves(config(target).get("model", {}), "model")
     found = {str(path): key for key, path in leaves if WEIGHTS.search(key) and path}
     keys = {path: [key for key, value in leaves if str(value) == path] for path in found}

@@ -17,6 +17,7 @@ from opv2v_doctor.check import (
     note,
     warning,
 )
+from opv2v_doctor.merging import one_finding_a_cause
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -36,6 +37,7 @@ __all__ = [
     "check",
     "error",
     "note",
+    "one_finding_a_cause",
     "warning",
 ]
 

@@ -92,4 +92,4 @@ def _machine(repo: Path, script: Path) -> str | None:
     for path in _configs(repo, script, "machine"):
         paths = re.findall(r":\s*[\"']?(/[^\s\"']+)", path.read_text(encoding="utf-8", errors="replace"))
         best = max(best, (sum(Path(p).exists() for p in paths), path.stem))
-    return best[1] or None
+    return best[1] if best[0] else None

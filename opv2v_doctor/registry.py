@@ -36,7 +36,7 @@ def _plugin_checks(path: Path) -> list[Check]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise UsageError(f"plugin {path}: {type(problem).__name__}: {problem}") from problem
     return [entry for entry in vars(module).values() if isinstance(entry, Check)]
 
@@ -55,21 +55,30 @@ def _verify(checks: Sequence[Check]) -> None:
 
 
 def select(checks: Sequence[Check], words: Sequence[str], tier: Tier = Tier.RUN) -> tuple[Check, ...]:
-    """The checks that the words name (code, prefix of a code, family or name) with all that they require.
-
-    No word means all. Raises UsageError for a word that names nothing.
-    """
-    chosen = {check.code for check in checks if not words}
-    for word in words:
-        named = {check.code for check in checks if _matches(check, word)}
-        if not named:
-            raise unknown("check", word, {c.family for c in checks} | {c.code for c in checks})
-        chosen |= named
+    """The checks that the words name, up to a tier, with all that they require."""
+    chosen = named(checks, words, tier)
     by_code = {check.code: check for check in checks}
     for check in reversed(checks):
         if check.code in chosen:
             chosen |= {code for code in check.requires if code in by_code}
     return tuple(check for check in checks if check.code in chosen and tier.reaches(check.tier))
+
+
+def named(checks: Sequence[Check], words: Sequence[str], tier: Tier = Tier.RUN) -> set[str]:
+    """The codes that the words name (code, prefix of a code, family or name), up to a tier; no word: all.
+
+    Raises UsageError for a word that names nothing, or nothing of this tier: what was asked for must not be
+    left out in silence.
+    """
+    found = {check.code for check in checks if not words}
+    for word in words:
+        matching = [check for check in checks if _matches(check, word)]
+        if not matching:
+            raise unknown("check", word, {c.family for c in checks} | {c.code for c in checks})
+        if not any(tier.reaches(check.tier) for check in matching):
+            raise UsageError(f"{word} is of tier {matching[0].tier}: --tier {tier} leaves it out")
+        found |= {check.code for check in matching}
+    return {check.code for check in checks if check.code in found and tier.reaches(check.tier)}
 
 
 def _matches(check: Check, word: str) -> bool:

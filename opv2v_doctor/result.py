@@ -29,6 +29,7 @@ class Result:
     findings: tuple[Finding, ...] = ()
     reason: str = ""
     seconds: float = 0.0
+    asked: bool = True  # False for what only ran because another check requires it
 
 
 def judged(findings: Sequence[Finding]) -> Status:
@@ -44,12 +45,14 @@ def judged(findings: Sequence[Finding]) -> Status:
 def exit_code(results: Iterable[Result], *, strict: bool = False) -> int:
     """0 all good, 1 a check failed (or warned, when strict), 3 blocked, crashed or nothing ran.
 
-    A failure outweighs a missing answer: it is an answer. No answer is not "fine".
+    A failure outweighs a missing answer: it is an answer. No answer is not "fine", and a requirement that
+    passed is no answer to what was asked.
     """
-    seen = {result.status for result in results}
+    kept = list(results)
+    seen = {result.status for result in kept}
     if Status.FAILED in seen or (strict and Status.WARNED in seen):
         return 1
-    answered = seen & {Status.PASSED, Status.WARNED}
+    answered = {result.status for result in kept if result.asked} & {Status.PASSED, Status.WARNED}
     unanswered = seen & {Status.BLOCKED, Status.CRASHED}
     return 0 if answered and not unanswered else 3
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked, Check, Finding, Skip
@@ -19,10 +20,12 @@ def run(
     target: Target,
     *,
     ignored: Mapping[str, str] | None = None,
+    asked: Collection[str] | None = None,
     starting: Callable[[Check], None] = lambda check: None,
 ) -> Iterator[Result]:
     """Run the checks in order; `starting` is told each check before it runs.
 
+    `asked` are the codes that somebody asked for, the others being there because these require them.
     A check whose requirement did not pass is blocked; any exception of a check is its own result, keeps what
     was found until then, and the run goes on.
     """
@@ -41,7 +44,7 @@ def run(
         else:
             result = _examined(check, target)
         statuses[check.code] = result.status
-        yield result
+        yield replace(result, asked=asked is None or check.code in asked)
 
 
 def _examined(check: Check, target: Target) -> Result:

@@ -51,7 +51,7 @@ class Target:
 
 
 def find_settings(repo: Path | None, file: Path | None) -> Settings:
-    """The settings: an explicit file wins, else that in the repository or working directory, else defaults."""
+    """The settings: an explicit file, else that of the repository or working directory, else defaults."""
     path = file or (repo or Path.cwd()) / FILE_NAME
     return read_settings(path) if file or path.is_file() else Settings()
 

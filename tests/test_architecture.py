@@ -43,7 +43,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def part(name: str) -> str:
     """The part of the engine that a dotted name belongs to: `opv2v_doctor.facts.config` -> facts."""
-    return (name.split(".") + [""])[1]
+    return [*name.split("."), ""][1]
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -162,6 +162,13 @@ def test_no_answer_is_not_fine(checks: list[Check], strict: bool, code: int) -> 
     assert exit_code([result(entry) for entry in checks], strict=strict) == code
 
 
+def test_a_requirement_that_passed_is_no_answer_to_what_was_asked() -> None:
+    ignored = {"AAA002": "known"}
+    kept = list(run([all_is_well, something_is_odd], TARGET, ignored=ignored, asked={"AAA002"}))
+    assert exit_code(kept) == 3
+    assert exit_code(run([all_is_well, something_is_odd], TARGET, ignored=ignored)) == 0
+
+
 def test_a_failure_is_to_be_fixed_before_a_crash_and_a_warning() -> None:
     found = first_to_fix(run(ALL, TARGET))
     assert found is not None

@@ -38,7 +38,9 @@ def test_the_hook_that_we_ship_is_the_one_of_the_example() -> None:
     assert shipped["entry"] == hook()
 
 
-def test_the_workflow_annotates_and_ends_with_the_verdict(tmp_path: Path, broken: Callable[..., Path]) -> None:
+def test_the_workflow_annotates_and_ends_with_the_verdict(
+    tmp_path: Path, broken: Callable[..., Path]
+) -> None:
     workflow = yaml.safe_load((ROOT / "examples/github/doctor.yml").read_text())
     (examine,) = [step for step in workflow["jobs"]["static"]["steps"] if step.get("name") == "Examine"]
     repo = broken("steps_follow_gpus")

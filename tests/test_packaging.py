@@ -51,6 +51,7 @@ def test_a_wheel_in_a_clean_venv_writes_the_demo_and_examines_it(wheel: Path, tm
     bin = tmp_path / "venv" / "bin"
     run(bin / "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
     run(bin / "opv2v-doctor", "demo", tmp_path / "demo", cwd=tmp_path)
-    report = run(bin / "opv2v-doctor", "run-all", "--repo", tmp_path / "demo", "--format", "json", cwd=tmp_path)
+    examine = [bin / "opv2v-doctor", "run-all", "--repo", tmp_path / "demo", "--format", "json"]
+    report = run(*examine, cwd=tmp_path)
     assert json.loads(report)["exit_code"] == 0
     assert f"{tmp_path}/venv" in run(bin / "python", "-c", "import opv2v_doctor as d; print(d.__file__)")

@@ -69,6 +69,11 @@ def test_a_tier_leaves_out_what_needs_more() -> None:
     assert {check.tier for check in select(CHECKS, (), Tier.STATIC)} == {Tier.STATIC}
 
 
+def test_what_was_asked_for_is_not_left_out_in_silence() -> None:
+    with pytest.raises(UsageError, match="masks is of tier data: --tier static leaves it out"):
+        codes("masks", tier=Tier.STATIC)
+
+
 def test_an_unknown_word_names_what_is_near() -> None:
     with pytest.raises(UsageError, match="'confg'; did you mean 'config'"):
         codes("confg")

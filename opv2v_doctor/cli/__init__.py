@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -56,3 +57,6 @@ def main() -> None:
     except UsageError as problem:
         typer.echo(f"opv2v-doctor: {problem}", err=True)
         sys.exit(2)
+    except BrokenPipeError:  # the reader had enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -11,7 +11,7 @@ from opv2v_doctor import Target, Tier
 from opv2v_doctor.cli.live import Display
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.probe import start
-from opv2v_doctor.registry import ignored, installed_checks, select
+from opv2v_doctor.registry import ignored, installed_checks, named, select
 from opv2v_doctor.reporters import REPORTERS, Examination, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
@@ -37,16 +37,18 @@ def examine(
     Raises UsageError for a check, split, exception or report file that cannot be.
     """
     _verify_splits(target)
+    if output is not None and not output.absolute().parent.is_dir():
+        raise UsageError(f"--output {output}: cannot be written: no such directory")
     strict = strict or target.settings.strict
     installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
     exceptions = ignored(installed, (*target.settings.ignore, *map(_ignore, ignores)), datetime.date.today())
-    checks = select(installed, words, Tier(tier))
+    checks, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
     start(target)
     head = _head(target, strict)
     with Display(total=len(checks)) as display:
-        results = _kept(run(checks, target, ignored=exceptions, starting=display.start), display.finish)
+        results = run(checks, target, ignored=exceptions, asked=asked, starting=display.start)
         shown = REPORTERS["text" if output else format or "text"]
-        for line in shown(results, head):
+        for line in shown(_kept(results, display.finish), head):
             display.write(line)
     kept = display.results
     if output is not None:

@@ -42,7 +42,7 @@ def run_all(
     from opv2v_doctor.cli.examination import examine
 
     target = replace(target, overrides=tuple(overrides or ()))
-    words = (*(select or ()), *target.settings.select)
+    words = select or target.settings.select
     raise typer.Exit(
         examine(target, words, ignores=ignore or (), tier=tier, format=format, output=output, strict=strict)
     )

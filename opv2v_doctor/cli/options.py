@@ -68,7 +68,8 @@ NumSamples = Annotated[
     int | None, typer.Option(min=1, help="Samples to draw of each split.  [default: 4]", show_default=False)
 ]
 Timeout = Annotated[
-    float | None, typer.Option(help="Seconds that one question may take.  [default: 300]", show_default=False)
+    float | None,
+    typer.Option(min=0.1, help="Seconds that one question may take.  [default: 300]", show_default=False),
 ]
 Tier = Annotated[UpTo, typer.Option(help="Examine up to: config and source, samples of the data, or runs.")]
 Select = Annotated[

@@ -32,6 +32,8 @@ def init(
     path = output or repo / FILE_NAME
     if path.exists():
         raise UsageError(f"{path} exists: edit it, or remove it first")
+    if not path.parent.is_dir():
+        raise UsageError(f"--output {path}: cannot be written: no such directory")
     path.write_text(draft(repo), encoding="utf-8")
     read_settings(path)  # what we write must be what we read
     typer.echo(f"wrote {path}; now: opv2v-doctor run-all --repo {repo} --tier static")

@@ -70,6 +70,15 @@ def syntax(path: Path) -> ast.Module:
         return ast.Module([], [])
 
 
+def syntax_error(path: Path) -> SyntaxError | None:
+    """Why Python would refuse the file, None where it would not."""
+    try:
+        compile(path.read_bytes(), str(path), "exec", dont_inherit=True, flags=ast.PyCF_ONLY_AST)
+    except (SyntaxError, ValueError) as problem:
+        return problem if isinstance(problem, SyntaxError) else SyntaxError(str(problem))
+    return None
+
+
 def find(target: Target, wanted: Callable[[ast.AST], bool], word: str) -> tuple[Place, ...]:
     """Every wanted node in the modules of the launch; those without the word are not searched."""
     return tuple(
@@ -124,7 +133,9 @@ def hydra_main(target: Target) -> HydraMain | None:
     """The script's Hydra entry point, None where it has none."""
     for node in ast.walk(syntax(target.script)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("hydra.main"):
-            given = {w.arg: w.value.value for w in node.keywords if isinstance(w.value, ast.Constant)}
+            named = zip(("config_path", "config_name"), node.args, strict=False)  # it takes them by position
+            words = {**dict(named), **{word.arg: word.value for word in node.keywords}}
+            given = {name: value.value for name, value in words.items() if isinstance(value, ast.Constant)}
             folder = target.script.parent / str(given.get("config_path") or ".")
             return HydraMain(
                 config_dir=folder.resolve(), config_name=str(given.get("config_name")), line=node.lineno

@@ -12,7 +12,7 @@ from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
 
 Broken = Callable[..., Path]
-CODES = [f"CFG{number:03}" for number in range(1, 12)]
+CODES = [f"CFG{number:03}" for number in range(1, 13)]
 
 
 def checked(code: str, repo: Path, *overrides: str, gpus: int = 2) -> Result:
@@ -72,6 +72,40 @@ def test_a_value_that_nothing_reads_may_stay_open(healthy: Path) -> None:
     assert checked("CFG002", healthy, "+machine.unused=???").status is Status.PASSED
 
 
+def test_a_script_that_is_no_python_is_named_with_its_line(broken: Broken) -> None:
+    repo = broken()
+    script = repo / "scripts/train.py"
+    script.write_text(script.read_text() + "def broken(:\n")
+    finding = worst(checked("CFG001", repo))
+    assert (finding.path, finding.line) == (script, len(script.read_text().splitlines()))
+
+
+def test_a_group_that_is_missing_is_named_where_it_is_asked_for(broken: Broken) -> None:
+    repo = broken("broken_config")
+    finding = worst(checked("CFG001", repo))
+    assert finding.path is not None
+    assert finding.path.parent == repo / "configs/train_params"
+    assert finding.line is not None
+
+
+def test_a_config_in_another_encoding_is_named(broken: Broken) -> None:
+    repo = broken()
+    path = repo / "configs/machine/demo.yaml"
+    path.write_bytes(path.read_bytes() + b"# Gr\xf6\xdfe\n")
+    assert worst(checked("CFG001", repo)).path == path
+
+
+def test_a_world_size_without_settings_is_said(healthy: Path) -> None:
+    result = checked("CFG002", healthy, "machine.opv2v_depth_root=???", gpus=3)
+    assert "no [launch.3], but 2, 4, 5" in result.reason
+
+
+def test_a_dataset_expression_that_does_not_parse_is_an_error(healthy: Path) -> None:
+    result = checked("CFG012", healthy, "dataset.train_dataset='+ 40 @ OPV2V('")
+    assert result.status is Status.FAILED
+    assert "'+ 40 @ OPV2V('" in worst(result).message
+
+
 def test_a_criterion_is_given_and_its_names_exist(healthy: Path) -> None:
     empty = checked("CFG003", healthy, "loss.train_criterion=''")
     misspelt = checked("CFG003", healthy, "loss.train_criterion='NonAmbiguousMaskLos(BCELoss())'")
@@ -84,7 +118,8 @@ def test_a_fine_tuning_from_no_weights_is_an_error_where_the_null_stands(broken:
     path = repo / "configs/model/mapanything.yaml"
     result = checked("CFG004", repo)
     assert result.status is Status.FAILED
-    assert (worst(result).path, worst(result).line) == (path, line_of(path, "pretrained_checkpoint_path: null"))
+    line = line_of(path, "pretrained_checkpoint_path: null")
+    assert (worst(result).path, worst(result).line) == (path, line)
 
 
 def test_training_from_scratch_may_be_meant(broken: Broken) -> None:

@@ -94,6 +94,9 @@ def test_print_lr_prints_the_start_of_each_epoch(healthy: Path) -> None:
         (["explain", "XYZ123"], "unknown check"),
         (["demo", "--fault", "nothing"], "unknown fault"),
         (["run-all", "--tier", "deep"], "deep"),
+        (["run-all", "--tier", "static", "--select", "masks"], "masks is of tier data"),
+        (["check", "CFG001", "--timeout", "0"], "0.1"),
+        (["init", "--output", "absent/settings.toml"], "no such directory"),
     ],
 )
 def test_a_wrong_word_ends_with_2_and_no_traceback(
