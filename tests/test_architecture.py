@@ -20,6 +20,7 @@ LAYERS = {  # what a module may import of ours; the first match of its path wins
     "draft": {"usage"},
     "geometry": {"geometry"},
     "sandbox": {"sandbox", "geometry"},
+    "runs": {"", "runs", "facts", "target", "settings", "check", "usage"},
     "audit": {"audit", "check", "geometry", "target", "usage"},
     "inside": set(),
     "check": {"target"},

@@ -11,7 +11,9 @@ import typer
 from opv2v_doctor.cli.audit import audit
 from opv2v_doctor.cli.catalogue import explain, list_checks, schema
 from opv2v_doctor.cli.examine import check, run_all
+from opv2v_doctor.cli.runs import app as runs
 from opv2v_doctor.cli.set_up import demo, init
+from opv2v_doctor.cli.train import infer, train
 
 app = typer.Typer(
     name="opv2v-doctor",
@@ -23,6 +25,9 @@ app = typer.Typer(
 )
 app.command("run-all")(run_all)
 app.command("check")(check)
+app.command("train")(train)
+app.command("infer")(infer)
+app.add_typer(runs)
 app.command("list")(list_checks)
 app.command("explain")(explain)
 app.command("init")(init)

@@ -1,0 +1,188 @@
+"""Commands about runs: list, show, diff, verify, adopt."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opv2v_doctor.cli import options
+
+if TYPE_CHECKING:
+    from opv2v_doctor.runs.record import Launch, Run
+    from opv2v_doctor.runs.register import Entry
+
+app = typer.Typer(
+    name="runs", no_args_is_help=True, rich_markup_mode=None, help="List, compare and verify runs."
+)
+
+
+class Form(StrEnum):
+    """How an answer is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Directory = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Format = Annotated[Form, typer.Option("--format", help="For people, or for programs.")]
+
+
+@app.command("list")
+def list_runs(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where to look.  [default: where runs go]", show_default=False)
+    ] = None,
+    repo: options.Repo = None,
+    settings: options.SettingsFile = None,
+    format: Format = Form.TEXT,
+) -> None:
+    """List all runs below a folder, oldest first, with how far they came."""
+    from opv2v_doctor.runs.register import entries
+
+    root = folder or _root(repo, settings)
+    found = entries(root)
+    if format is Form.JSON:
+        typer.echo(json.dumps([_row(entry) for entry in found], indent=1))
+        return
+    if not found:
+        typer.echo(f"no runs in {root}")
+    else:
+        typer.echo(f"runs in {root}")
+    rows = [{**_row(entry), "run": os.path.relpath(entry.path, root)} for entry in found]
+    for line in _table(rows):
+        typer.echo(line)
+
+
+def _root(repo: Path | None, file: Path | None) -> Path:
+    """Where new runs go: the setting, else the folder of the config's own run directory."""
+    from opv2v_doctor.runs.destination import root_of
+    from opv2v_doctor.target import make_target
+
+    return root_of(make_target(repo=repo, settings_file=file))
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    stamp = entry.run.stamp if entry.run else None
+    reached = entry.reached
+    return {
+        "started": entry.started.strftime("%Y-%m-%d %H:%M"),
+        "state": entry.state,
+        "gate": entry.verdict,
+        "commit": entry.commit,
+        "gpus": stamp.world_size if stamp else None,
+        "epoch": reached.epoch,
+        "steps": reached.steps,
+        "best": None if reached.best is None else float(f"{reached.best:.5g}"),
+        "kind": stamp.kind if stamp else "train",
+        "run": str(entry.path),
+    }
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Rows under one another, columns as wide as their widest entry."""
+    if not rows:
+        return
+    texts = [[str(name) for name in rows[0]]]
+    texts += [["-" if value is None else str(value) for value in row.values()] for row in rows]
+    widths = [max(len(text[column]) for text in texts) for column in range(len(texts[0]))]
+    for text in texts:
+        yield "  ".join(word.ljust(width) for word, width in zip(text, widths, strict=True)).rstrip()
+
+
+@app.command("show")
+def show(run: Directory, format: Format = Form.TEXT) -> None:
+    """Show what was stamped, and what became of it."""
+    from opv2v_doctor.runs.record import read_run
+
+    found = read_run(run)
+    if format is Form.JSON:
+        typer.echo(found.model_dump_json(indent=1))
+        return
+    for line in _described(found):
+        typer.echo(line)
+
+
+def _described(run: Run) -> Iterator[str]:
+    from opv2v_doctor.runs.progress import Reached
+
+    stamp, reached = run.stamp, Reached(run.path)
+    marked = f"commit {stamp.commit} on {stamp.branch or 'a detached head'}" if stamp.commit else ""
+    yield f"{run.path}: {stamp.kind}, {run.state}{'' if run.is_stamped else ', never stamped'}"
+    yield f"  code      {marked or f'no commit: {stamp.without_commit}'}"
+    if stamp.commit:
+        yield f"            {len(stamp.dirty)} changed files, {len(stamp.untracked)} untracked"
+    yield f"  command   {stamp.command or '-'}"
+    yield f"  config    {stamp.config_hash or '-'}"
+    yield f"  size      {stamp.world_size or '?'} processes, {stamp.steps_per_epoch or '?'} steps an epoch"
+    gpus = ", ".join(stamp.gpus) or "no GPU"
+    yield f"  machine   {stamp.host or '?'}, {gpus}, python {stamp.python or '?'}"
+    yield from (f"  module    {name}: {file}" for name, file in stamp.modules.items())
+    if stamp.checkpoint:
+        yield f"  checkpoint {stamp.checkpoint['file']} (epoch {stamp.checkpoint['epoch']})"
+    for launch in run.launches:
+        yield from _launch(launch)
+    newest = reached.newest
+    yield f"  reached   {f'{newest.counted} ({newest.path.name})' if newest else 'no checkpoint'}"
+    yield f"  best      {'-' if reached.best is None else f'{reached.best:.5g}'}"
+
+
+def _launch(launch: Launch) -> Iterator[str]:
+    end = f" to {launch.ended:%Y-%m-%d %H:%M:%S}" if launch.ended else ""
+    code = "" if launch.exit_code is None else f", exit code {launch.exit_code}"
+    gate = f", gate {launch.stamp.gate}" if launch.stamp.gate else ""
+    yield f"  launch {launch.number}  {launch.started:%Y-%m-%d %H:%M:%S}{end}: {launch.state}{code}{gate}"
+    if launch.failure is not None:
+        from opv2v_doctor.runs.failures import described
+
+        yield from (f"    {line}" for line in described(launch.failure).splitlines())
+
+
+@app.command("diff")
+def diff(one: Directory, other: Directory, format: Format = Form.TEXT) -> None:
+    """Show in what two runs differ: code, config, launch, packages, loaders, metrics."""
+    from opv2v_doctor.runs.comparison import compared
+    from opv2v_doctor.runs.record import read_run
+
+    sections = list(compared(read_run(one), read_run(other)))
+    if format is Form.JSON:
+        typer.echo(
+            json.dumps(
+                {s.title: {d.key: [d.before, d.after] for d in s.differences} for s in sections},
+                indent=1,
+                default=str,
+            )
+        )
+        return
+    for section in sections:
+        typer.echo(f"{section.title}: {'the same' if not section.differences else ''}".rstrip())
+        for difference in section.differences:
+            typer.echo(f"  {difference}")
+
+
+@app.command("verify")
+def verify(run: Directory) -> None:
+    """Tell whether a directory still is what was stamped; exit code 1 where it is not."""
+    from opv2v_doctor.runs.record import read_run
+    from opv2v_doctor.runs.verification import verified
+
+    found = list(verified(read_run(run)))
+    for each in found:
+        typer.echo(f"{'ok ' if each.good else 'BAD'} {each.text}")
+    raise typer.Exit(0 if all(each.good for each in found) else 1)
+
+
+@app.command("adopt")
+def adopt(run: Directory) -> None:
+    """Make a record of a run that was made by hand; it stays marked as unstamped."""
+    from opv2v_doctor.runs.adoption import adopted
+
+    found = adopted(run)
+    found.save()
+    for line in _described(found):
+        typer.echo(line)

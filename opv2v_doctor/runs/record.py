@@ -1,0 +1,185 @@
+"""The record of a run, `run.json`: what was stamped at each launch, and what became of it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from opv2v_doctor import __version__
+from opv2v_doctor.runs import digests
+from opv2v_doctor.runs.directory import RECORD
+from opv2v_doctor.runs.processes import Process
+from opv2v_doctor.runs.writing import write
+from opv2v_doctor.usage import UsageError
+
+SCHEMA = 1
+
+
+class State(StrEnum):
+    """What became of a launch."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    UNSTAMPED = "unstamped"  # made by hand, adopted later
+
+
+class Verdict(BaseModel):
+    """What the gate said, and the reason of a start in spite of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    exit_code: int
+    report: str | None = None  # the file's digest
+    forced: str = ""
+
+    def __str__(self) -> str:
+        words = {0: "passed", 1: "failed", 3: "no answer"}.get(self.exit_code, str(self.exit_code))
+        return f"{words}, forced: {self.forced}" if self.forced else words
+
+
+class Stamp(BaseModel):
+    """Everything that decides what a launch computes, taken before its first step."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str = "train"
+    command: str = ""
+    argv: tuple[str, ...] = ()
+    cwd: str = ""
+    environment: dict[str, str] = {}
+    commit: str | None = None
+    branch: str | None = None
+    remote: str | None = None
+    without_commit: str = ""  # why no commit is known
+    dirty: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ()
+    submodules: dict[str, str] = {}
+    overrides: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()  # the overrides of the command line among them
+    config_hash: str | None = None
+    world_size: int | None = None
+    nodes: int = 1
+    steps_per_epoch: int | None = None
+    host: str = ""
+    gpus: tuple[str, ...] = ()
+    python: str = ""
+    executable: str = ""
+    packages: dict[str, str | None] = {}
+    modules: dict[str, str] = {}
+    checkpoint: dict[str, Any] | None = None
+    gate: Verdict | None = None
+    files: dict[str, str] = {}  # written beside: name -> digest
+
+    @property
+    def digest(self) -> str:
+        """What tells whether the stamp itself was edited later."""
+        return digests.of_values(self.model_dump(mode="json"))
+
+
+class Failure(BaseModel):
+    """The first rank that failed, how, and its last lines."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rank: int | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    log: str | None = None
+    last_lines: tuple[str, ...] = ()
+    disk_full: bool = False  # then the last lines could not be written either
+
+
+class Launch(BaseModel):
+    """One launch of a run: the first one, or one that resumed it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int = 1
+    folder: str = "."  # where its stamped files are, from the run directory
+    stamp: Stamp
+    digest: str
+    token: str = ""
+    process: Process | None = None
+    started: datetime.datetime
+    ended: datetime.datetime | None = None
+    status: State = State.RUNNING
+    exit_code: int | None = None
+    failure: Failure | None = None
+
+    @property
+    def state(self) -> State:
+        """What became of it; without a word of its end, a launch whose process is gone was interrupted."""
+        gone = self.process is None or (self.process.is_here and not self.process.lives)
+        return State.INTERRUPTED if self.status is State.RUNNING and gone else self.status
+
+
+class Run(BaseModel):
+    """A run: one directory, and the launches that wrote into it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    launches: tuple[Launch, ...]
+
+    @property
+    def first(self) -> Launch:
+        return self.launches[0]
+
+    @property
+    def last(self) -> Launch:
+        return self.launches[-1]
+
+    @property
+    def stamp(self) -> Stamp:
+        """The first launch's: what the run is."""
+        return self.first.stamp
+
+    @property
+    def state(self) -> State:
+        return self.last.state
+
+    @property
+    def is_stamped(self) -> bool:
+        return self.first.status is not State.UNSTAMPED
+
+    def with_last(self, **changes: Any) -> Run:
+        """The run, its last launch changed."""
+        last = self.last.model_copy(update=changes)
+        return self.model_copy(update={"launches": (*self.launches[:-1], last)})
+
+    def save(self) -> None:
+        """Write run.json. Raises NotWritten, and then the old one is still there."""
+        document = {
+            "schema": SCHEMA,
+            "tool": {"name": "opv2v-doctor", "version": __version__},
+            **self.stamp.model_dump(mode="json"),
+            "stamped": self.is_stamped,
+            "status": self.last.status,
+            "started": self.first.started.isoformat(),
+            "ended": self.last.ended.isoformat() if self.last.ended else None,
+            "exit_code": self.last.exit_code,
+            "launches": [launch.model_dump(mode="json") for launch in self.launches],
+        }
+        write(self.path / RECORD, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_run(path: Path) -> Run:
+    """Read a run directory's record. Raises UsageError where there is none that can be read."""
+    place = path.resolve()
+    try:
+        document = json.loads((place / RECORD).read_text(encoding="utf-8"))
+        if document["schema"] > SCHEMA:
+            raise UsageError(f"{place / RECORD} was written by a newer opv2v-doctor")
+        return Run(path=place, launches=document["launches"])
+    except FileNotFoundError:
+        hint = f"`opv2v-doctor runs adopt {path}` makes one of a directory that was trained by hand"
+        raise UsageError(f"{path} holds no stamped run (no {RECORD}): {hint}") from None
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as problem:
+        raise UsageError(f"{place / RECORD} is not a run's record: {str(problem).splitlines()[0]}") from None

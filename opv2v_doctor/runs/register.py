@@ -1,0 +1,85 @@
+"""The register: all runs below a folder, stamped or not, the newest last."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from opv2v_doctor.facts.runs import CHECKPOINTS, LOG
+from opv2v_doctor.runs.directory import RECORD
+from opv2v_doctor.runs.progress import Reached
+from opv2v_doctor.runs.record import Run, read_run
+from opv2v_doctor.usage import UsageError
+
+DEEPEST = 4  # folders below the one that is searched
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One directory of the register."""
+
+    path: Path
+    run: Run | None
+    problem: str = ""
+
+    @cached_property
+    def reached(self) -> Reached:
+        return Reached(self.path)
+
+    @property
+    def state(self) -> str:
+        if self.run is None:
+            return "unreadable" if self.problem else "unstamped"
+        return self.run.state.value
+
+    @property
+    def started(self) -> datetime.datetime:
+        """When it was started; for an unstamped one, when its oldest file was written last."""
+        if self.run is not None:
+            return self.run.first.started
+        times = [path.stat().st_mtime for path in self.path.iterdir() if path.is_file()]
+        return datetime.datetime.fromtimestamp(min(times, default=0.0), datetime.UTC)
+
+    @property
+    def verdict(self) -> str:
+        gate = self.run.last.stamp.gate if self.run else None
+        return str(gate) if gate else "-"
+
+    @property
+    def commit(self) -> str:
+        stamp = self.run.stamp if self.run else None
+        if stamp is None or stamp.commit is None:
+            return "-"
+        return stamp.commit[:8] + "+" * bool(stamp.dirty or any(n.endswith(".py") for n in stamp.untracked))
+
+
+def entries(root: Path) -> list[Entry]:
+    """Every run below a folder, and the folder itself if it is one."""
+    found = [_entry(path) for path in _directories(root, DEEPEST)]
+    return sorted(found, key=lambda entry: (entry.started, str(entry.path)))
+
+
+def _directories(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in os.scandir(folder)}
+    except OSError:
+        return
+    is_run = RECORD in names or LOG in names or any(True for _ in folder.glob(CHECKPOINTS))
+    if is_run:
+        yield folder
+    for name in sorted(names):
+        if depth and names[name] and not name.startswith("."):
+            yield from _directories(folder / name, depth - 1)
+
+
+def _entry(path: Path) -> Entry:
+    if not (path / RECORD).exists():
+        return Entry(path, None)
+    try:
+        return Entry(path, read_run(path))
+    except UsageError as problem:
+        return Entry(path, None, str(problem))

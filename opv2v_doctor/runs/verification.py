@@ -1,0 +1,106 @@
+"""Verifying a run directory: whether it still is what was stamped, and what was saved."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.facts.checkpoints import read_checkpoint
+from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable
+from opv2v_doctor.facts.runs import CHECKPOINTS, LEFTOVERS
+from opv2v_doctor.runs import digests
+from opv2v_doctor.runs.progress import Reached
+from opv2v_doctor.runs.record import Launch, Run, State
+
+HEADER = 1 << 16  # bytes that the watch hashes of a checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """One thing that was looked at: whether it is as it should be, and what is."""
+
+    good: bool
+    text: str
+
+
+def verified(run: Run) -> Iterator[Verified]:
+    """Everything that can be told about the directory, good or not."""
+    if not run.is_stamped:
+        yield Verified(good=True, text="adopted, never stamped: nothing to compare its beginning with")
+    for launch in run.launches:
+        yield from _stamp(run, launch)
+    yield Verified(good=True, text=f"the last launch: {run.state}")
+    yield from _checkpoints(run)
+
+
+def _stamp(run: Run, launch: Launch) -> Iterator[Verified]:
+    if launch.status is State.UNSTAMPED:
+        return
+    good = launch.digest == launch.stamp.digest
+    words = "as it was written" if good else "was edited after it was written"
+    yield Verified(good=good, text=f"stamp of launch {launch.number}: {words}")
+    gate = launch.stamp.gate
+    report = {"report.json": gate.report} if gate and gate.report else {}
+    for name, digest in {**launch.stamp.files, **report}.items():
+        problem = _changed(run.path / launch.folder / name, digest)
+        where = name if launch.folder == "." else f"{launch.folder}/{name}"
+        yield Verified(good=not problem, text=f"{where}: {problem or 'unchanged'}")
+
+
+def _changed(path: Path, digest: str) -> str:
+    try:
+        return "" if digests.of_file(path) == digest else "is not what was stamped"
+    except OSError as problem:
+        return problem.strerror or str(problem)
+
+
+def _checkpoints(run: Run) -> Iterator[Verified]:
+    """Every checkpoint can be read, and is what the watch saw saved last under its name."""
+    saved = {Path(str(line.get("file", ""))).name: line for line in Reached(run.path).saved}
+    there = {path.name: path for path in sorted(run.path.glob(CHECKPOINTS))}
+    for name, path in there.items():
+        problem = _unlike(path, saved.get(name), watched=bool(saved))
+        yield Verified(good=not problem, text=f"{name}: {problem or _counted(path)}")
+    for name in sorted(set(saved) - set(there)):
+        yield Verified(good=False, text=f"{name}: was saved, and is not there")
+    for path in sorted(run.path.glob(LEFTOVERS)):
+        yield Verified(good=True, text=f"{path.name}: left by a save that was killed; it may be removed")
+
+
+def _unlike(path: Path, line: dict[str, Any] | None, *, watched: bool) -> str:
+    try:
+        checkpoint = read_checkpoint(path)
+    except CheckpointUnreadable as problem:
+        return str(problem)
+    if not _is_whole(path):
+        return "damaged: a part has not the sum that was stored with it"
+    if line is None:
+        return "the watch did not see it saved" if watched else ""
+    if line.get("size") not in (None, checkpoint.size):
+        return f"{checkpoint.size} bytes, {line['size']} were saved"
+    if line.get("epoch") not in (None, checkpoint.epoch):
+        return f"epoch {checkpoint.epoch}, saved as epoch {line['epoch']}"
+    if line.get("sha256") and not _same_header(path, line["sha256"]):
+        return "its content is not what was saved"
+    return ""
+
+
+def _same_header(path: Path, digest: object) -> bool:
+    with path.open("rb") as file:
+        return digests.of_bytes(file.read(HEADER)) == digest
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every part has the sum that was stored with it; reads all, runs nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _counted(path: Path) -> str:
+    return read_checkpoint(path).counted

@@ -1,0 +1,55 @@
+"""Our launcher on the stub training, in a process to kill: RUN RANKS EPOCHS SECONDS FAULT [resume]."""
+
+import sys
+from pathlib import Path
+
+from opv2v_doctor.runs.directory import claimed
+from opv2v_doctor.runs.launcher import Plan, launch, number_of_launch, output_folder, stamp_run
+from opv2v_doctor.runs.output import Line
+from opv2v_doctor.runs.record import Stamp, read_run
+from opv2v_doctor.runs.stamp import Stamped
+from opv2v_doctor.runs.writing import NotWritten
+from opv2v_doctor.usage import UsageError
+
+STUB = Path(__file__).parent
+
+
+class Terminal:
+    """Prints all."""
+
+    def begin(self, epochs: int | None) -> None:
+        self.say("begin")
+
+    def line(self, line: Line) -> None:
+        sys.stdout.write(f"{line.rank}: {line.text}\n")
+        sys.stdout.flush()
+
+    def event(self, event: object) -> None:
+        """Not shown."""
+
+    def say(self, words: str) -> None:
+        sys.stdout.write(f"doctor: {words}\n")
+        sys.stdout.flush()
+
+
+def main(run: Path, ranks: int, epochs: str, seconds: str, fault: str, resume: bool) -> int:
+    """Claim, stamp, launch."""
+    earlier = read_run(run) if resume else None
+    with claimed([run], resume=resume) as claim:
+        output = output_folder(run, number_of_launch(earlier))
+        training = [sys.executable, "-S", str(STUB / "train.py"), str(run), epochs, seconds, fault]
+        agent = [sys.executable, "-S", str(STUB / "agent.py"), str(output), str(ranks), *training]
+        command = agent if ranks > 1 else training
+        files = {"config.yaml": b"stub: true\n", "diff.patch": b"", "packages.txt": b"x" * 5_000}
+        stamped = Stamped(stamp=Stamp(argv=tuple(command), world_size=ranks), files=files)
+        made = stamp_run(claim, stamped, b"{}", earlier)
+        plan = Plan(command=command, cwd=run, env={}, watch={}, ranks=range(ranks), patience=2.0, silence=1.0)
+        return launch(plan, made, claim.lock, Terminal()).last.exit_code or 0
+
+
+if __name__ == "__main__":
+    try:
+        words = sys.argv[1:]
+        sys.exit(main(Path(words[0]), int(words[1]), words[2], words[3], words[4], words[5:] == ["resume"]))
+    except (UsageError, NotWritten) as problem:
+        sys.exit(f"refused: {problem}")
