@@ -2,9 +2,11 @@
 
 from . import (
     checkpoint,
+    checkpoint_arguments,
     config,
     config_evaluation,
     config_runs,
+    config_weights,
     dataset,
     dataset_files,
     dataset_randomness,
@@ -27,8 +29,8 @@ CHECKS = (
     environment.disk_has_room_for_checkpoints,
     config.criteria_are_defined,
     config.dataset_expressions_are_python,
-    config.fine_tuning_names_its_weights,
-    config.weights_are_there,
+    config_weights.fine_tuning_names_its_weights,
+    config_weights.weights_are_there,
     config_evaluation.eval_batch_is_not_empty,
     config_evaluation.every_eval_set_keeps_its_loader,
     config_evaluation.eval_sets_are_not_trained_on,
@@ -61,5 +63,5 @@ CHECKS = (
     checkpoint.checkpoints_are_in_order,
     checkpoint.no_killed_save_is_left,
     checkpoint.a_resume_finds_optimizer_and_scaler,
-    checkpoint.stored_arguments_are_todays,
+    checkpoint_arguments.stored_arguments_are_todays,
 )

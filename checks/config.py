@@ -4,14 +4,12 @@ import ast
 import re
 from pathlib import Path
 
-from opv2v_doctor import Blocked, Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import Blocked, Findings, Target, check, error, note, warning
 from opv2v_doctor.facts.config import config, entry_point, place
 from opv2v_doctor.facts.probe import Raised
 from opv2v_doctor.facts.source import binds, syntax_error
 
 READ_BY_TRAINING = ("dataset.train_dataset", "dataset.test_dataset", "loss.", "train_params.", "model.")
-START = "model.model_config.pretrained_checkpoint_path"  # what a fine-tuning starts from
-WEIGHTS = re.compile(r"(^|\.)(pretrained|pretrained_checkpoint_path|.*_checkpoint_path|resume_ckpt)$")
 
 
 @check("CFG001", tier="static")
@@ -181,78 +179,3 @@ def _called_names(expression: str) -> list[str]:
         return [expression[:60]]
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return list(dict.fromkeys(func.id for func in calls if isinstance(func, ast.Name)))
-
-
-@check("CFG004", tier="static", requires=["CFG002"])
-def fine_tuning_names_its_weights(target: Target) -> Findings:
-    """A fine-tuning names the pretrained weights that it starts from.
-
-    ## Why it matters
-    With every weights path at null, a "fine-tuning" trains from random numbers and says nothing.
-
-    ## How to fix
-    `model.model_config.pretrained_checkpoint_path=FILE`, or `fine_tuning = false` in `opv2v-doctor.toml`
-    where training from scratch is meant.
-    """
-    if weights := _weights(target):
-        yield note(f"weights: {', '.join(f'{key}={path}' for path, key in weights.items())}")
-    elif not config(target).has(START):
-        yield note("the config names no weights: a model of this kind brings its own, if it has any")
-    elif _is_fine_tuning(target):
-        path, line = place(target, START)
-        hub = config(target).get("model.encoder.uses_torch_hub")
-        judged = warning if hub else error
-        yield judged(
-            "a fine-tuning from no weights: every pretrained path of the model is empty"
-            + (" (the encoder alone comes pretrained, from the torch hub)" if hub else ""),
-            path=path,
-            line=line,
-            hint=f"{START}=FILE",
-        )
-
-
-@check("CFG011", tier="data", requires=["CFG002"])
-def weights_are_there(target: Target) -> Findings:
-    """Every file of weights that the model's config names exists on this machine.
-
-    ## Why it matters
-    A path that does not exist stops the launch only after the data loaders are built, on every rank. On a
-    machine that does not train, such as a CI runner, `--tier static` leaves this question out.
-
-    ## How to fix
-    Correct the path, or copy the file to where it is looked for.
-    """
-    weights = {path: key for path, key in _weights(target).items() if "://" not in path}
-    if not weights:
-        raise Skip("the config names no local weights")
-    for value, key in weights.items():
-        if not (target.repo / value).exists():
-            path, line = place(target, key)
-            yield error(
-                f"{key} names weights that do not exist: {value}",
-                path=path,
-                line=line,
-                hint=f"correct it: {key}=FILE",
-            )
-
-
-def _weights(target: Target) -> dict[str, str]:
-    """Path -> key of the weights in the model's config; of keys that repeat a path, the shortest."""
-    leaves = _leaves(config(target).get("model", {}), "model")
-    found = {str(path): key for key, path in leaves if WEIGHTS.search(key) and path}
-    keys = {path: [key for key, value in leaves if str(value) == path] for path in found}
-    return {path: min(keys[path], key=len) for path in found}
-
-
-def _leaves(node: object, prefix: str) -> list[tuple[str, object]]:
-    if not isinstance(node, dict):
-        return [(prefix, node)]
-    return [leaf for key, value in node.items() for leaf in _leaves(value, f"{prefix}.{key}")]
-
-
-def _is_fine_tuning(target: Target) -> bool:
-    """What the settings say, else whether a chosen config is named for it (`..._ft`, `finetune...`)."""
-    if target.settings.fine_tuning is not None:
-        return target.settings.fine_tuning
-    chosen = " ".join(path.stem for path, _ in config(target).files)
-    return re.search(r"(^|[_\s])(ft|finetun\w*)([_\s]|$)", chosen) is not None

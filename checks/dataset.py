@@ -7,16 +7,13 @@ from opv2v_doctor import Blocked, Finding, Findings, Target, check, error, note,
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.datasets import asked_eval_parts, train_parts
 from opv2v_doctor.facts.frames import Disk, Frame, Scenario, each_disk, frame_file
+from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.origins import class_place
 from opv2v_doctor.facts.probe import Raised
-from opv2v_doctor.facts.samples import (
-    datasets_module,
-    examined_splits,
-    exported,
-)
+from opv2v_doctor.facts.samples import Exported, examined_splits, exported
 
 
-@check("DAT001", tier="static", requires=["CFG002"])
+@check("DAT001", tier="static", requires=["ENV002", "CFG002"])
 def dataset_class_is_exported(target: Target) -> Findings:
     """Every dataset class that the config names is one that the training finds.
 
@@ -35,15 +32,15 @@ def dataset_class_is_exported(target: Target) -> Findings:
     except Raised as raised:
         path, line = raised.place or (None, None)
         yield error(
-            f"{datasets_module(target)} cannot be imported: {raised.kind}: {raised.message}",
+            f"{loader_module(target)} cannot be imported: {raised.kind}: {raised.message}",
             path=path,
             line=line,
-            hint="make `python -c 'import " + datasets_module(target) + "'` work in the launch's environment",
+            hint="make `python -c 'import " + loader_module(target) + "'` work in the launch's environment",
         )
         return
     for name in wanted:
         if name not in found.names:
-            yield _unknown_class(target, name, found.module, found.file)
+            yield _unknown_class(target, name, found)
     expected = target.settings.dataset_class
     if expected and expected not in {part.class_name for part in train_parts(target)}:
         yield _other_class(target, expected)
@@ -51,22 +48,26 @@ def dataset_class_is_exported(target: Target) -> Findings:
         yield note(f"{', '.join(wanted)} in {found.module} ({found.file})", module=str(found.file))
 
 
-def _unknown_class(target: Target, name: str, module: str, file: Path) -> Finding:
+def _unknown_class(target: Target, name: str, found: Exported) -> Finding:
     defined = class_place(target, name)
     path, line = (defined.path, defined.line) if defined else place(target, "dataset.train_dataset")
-    foreign = not file.is_relative_to(target.repo)
     why = "the repository defines it here" if defined else "the repository does not define it"
     return error(
-        f"{name} is not in {module}, which was imported from {file}; {why}",
+        f"{name} is not in {found.module}, which was imported from {found.file}; {why}",
         path=path,
         line=line,
-        hint=f"PYTHONPATH={target.repo}"
-        if foreign
-        else f"import {name} in {file}"
-        if defined
-        else f"correct the class name in the config, or define {name}",
-        module=str(file),
+        hint=_remedy(target, name, found, defined=defined is not None),
+        module=str(found.file),
     )
+
+
+def _remedy(target: Target, name: str, found: Exported, *, defined: bool) -> str:
+    """What makes a class known; a copy of the package that wins the import is not to be mended."""
+    if not found.is_ours:
+        return f"launch with PYTHONPATH={target.repo} alone, so that {found.home} is imported"
+    if defined:
+        return f"import {name} in {found.home}"
+    return f"correct the class name in the config, or define {name}"
 
 
 def _other_class(target: Target, expected: str) -> Finding:
@@ -97,7 +98,7 @@ def splits_have_scenarios(target: Target) -> Findings:
             yield lost
             continue
         yield _counted(split, where)
-        for scenario in where.scenarios:
+        for scenario in where.read:
             yield from _incomplete(split, where, scenario)
 
 
@@ -113,12 +114,14 @@ def _lost_folder(split: str, where: Disk) -> Finding | None:
 
 
 def _no_scenario(split: str, where: Disk) -> Finding | None:
-    if any(scenario.usable_frames(where.least_agents) for scenario in where.scenarios):
+    if where.scenes:
         return None
-    most = max((len(scenario.agents) for scenario in where.scenarios), default=0)
+    most = max((len(moment) for scenario in where.chosen for moment in scenario.moments), default=0)
+    wanted = where.part.keywords.get("include_agents")
+    among = f" among {wanted} (include_agents)" if wanted else ""
     return error(
-        f"{split}: none of {len(where.scenarios)} scenarios has a frame of {where.least_agents} agents "
-        f"or more (min_agents); the largest has {most} agents",
+        f"{split} is empty: no frame of its {len(where.scenarios)} scenarios has {where.least_agents} agents "
+        f"(min_agents){among}; the most that one has are {most}",
         path=where.folder,
         hint=f"dataset.opv2v.{split}.min_agents=N with at most {most}, or correct the root",
         scenarios=len(where.scenarios),
@@ -126,19 +129,17 @@ def _no_scenario(split: str, where: Disk) -> Finding | None:
 
 
 def _counted(split: str, where: Disk) -> Finding:
-    usable = [scenario for scenario in where.scenarios if scenario.usable_frames(where.least_agents)]
-    frames = sum(scenario.usable_frames(where.least_agents) for scenario in usable)
-    agents = Counter(len(scenario.agents) for scenario in usable)
+    agents = Counter(len(scenario.agents) for scenario in where.read)
     sizes = ", ".join(f"{count} of {size} agents" for size, count in sorted(agents.items()))
     return note(
-        f"{split}: {len(usable)} of {len(where.scenarios)} scenarios have {where.least_agents} agents "
-        f"or more ({sizes}), {frames} frames",
+        f"{split}: {len(where.read)} of {len(where.scenarios)} scenarios are read, with {where.least_agents} "
+        f"agents or more ({sizes}), {len(where.scenes)} frames",
         path=where.folder,
         split=split,
         scenarios=len(where.scenarios),
-        usable=len(usable),
+        usable=len(where.read),
         agents=len(where.agents),
-        frames=frames,
+        frames=len(where.scenes),
     )
 
 
@@ -149,8 +150,8 @@ def _incomplete(split: str, where: Disk, scenario: Scenario) -> Findings:
             yield _no_camera(split, scenario, camera)
     for agent in scenario.agents:
         lacking = [f"all of {camera}" for camera in sorted(scenario.cameras) if not agent.has_camera(camera)]
-        if fewer := len(scenario.frames) - len(agent.frames):
-            lacking.append(f"{fewer} of {len(scenario.frames)} frames")
+        if fewer := len(scenario.moments) - len(agent.frames):
+            lacking.append(f"{fewer} of {len(scenario.moments)} frames")
         if lacking:
             yield warning(
                 f"{split}: agent {agent.name} of {scenario.name} lacks {', '.join(lacking)}",
@@ -193,7 +194,7 @@ def no_scenario_in_two_splits(target: Target) -> Findings:
     """
     seen: dict[str, Path] = {}
     for folder, where in {where.folder: where for _, where in each_disk(target)}.items():
-        for scenario in where.scenarios:
+        for scenario in where.read:
             if scenario.name in seen:
                 yield error(
                     f"scenario {scenario.name} is in {folder.name} and in {seen[scenario.name].name}",

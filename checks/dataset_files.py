@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from opv2v_doctor import Blocked, Finding, Findings, Target, check, error, note, warning
-from opv2v_doctor.facts.damage import Damaged, RawDepth, damage, raw_depth
+from opv2v_doctor.facts.damage import Damage, Damaged, RawDepth, damage, raw_depth
 from opv2v_doctor.facts.frames import frame_shown, is_opv2v
 from opv2v_doctor.facts.probe import Raised
 from opv2v_doctor.facts.samples import Samples, each_split, examined_splits, samples
-from opv2v_doctor.facts.views import Depth, View
+from opv2v_doctor.facts.views import Depth, Failure, View
 
 NAMED = 3  # files that a message names; the evidence holds them all
 UNKNOWN = 0.9  # fraction of the mask without depth
@@ -30,40 +30,57 @@ def no_sample_is_replaced(target: Target) -> Findings:
     """
     blocked: Blocked | None = None
     for split in examined_splits(target):
-        named = set()
+        drawn: Samples | None = None
         try:
-            for finding in _failures(target, samples(target, split)):
-                named.add(finding.path)
-                yield finding
+            drawn = samples(target, split)
         except Raised as raised:
             yield _unbuilt(split, raised)
         except Blocked as unanswered:
             blocked = blocked or unanswered
-        if is_opv2v(target, split):
-            yield from _damaged_files(target, split, named)
+        found = damage(target, split) if is_opv2v(target, split) else None
+        if found:
+            yield from _damaged_files(split, found, drawn)
+        if drawn:
+            yield from _failures(drawn, found)
     if blocked is not None:
         raise blocked
 
 
-def _failures(target: Target, drawn: Samples) -> Findings:
-    """One error for each way in which samples fail."""
-    failed = [sample for sample in drawn.samples if sample.failure]
-    retries = drawn.part.keywords.get("max_num_retries")
-    for failure, count in Counter(sample.failure for sample in failed).items():
-        assert failure is not None
+def _failures(drawn: Samples, found: Damage | None) -> Findings:
+    """One error for each way in which samples fail that no damaged file explains."""
+    moments = {_moment(entry.path) for entry in found.files} if found else set()
+    failures = [sample.failure for sample in drawn.samples if sample.failure]
+    for failure, count in Counter(one for one in failures if not _moments(one) & moments).items():
         file = _named_file(failure.message)
         path, line = (file, None) if file else failure.place or (None, None)
         yield error(
-            f"{drawn.split}: {count} of {len(drawn.samples)} samples fail: "
-            f"{failure}; up to {retries} retries would have replaced them silently",
+            f"{drawn.split}: {count} {_replaced(drawn, failure)}",
             path=path,
             line=line,
             hint=f"restore {file}" if file else "correct what this line stumbles over",
             split=drawn.split,
-            retries=retries,
+            retries=drawn.part.keywords.get("max_num_retries"),
         )
-    if not failed:
+    if not failures:
         yield note(f"{drawn}, none failed")
+
+
+def _replaced(drawn: Samples, failure: Failure) -> str:
+    retries = drawn.part.keywords.get("max_num_retries")
+    return (
+        f"of {len(drawn.samples)} samples fail: {failure}; "
+        f"up to {retries} retries would have replaced them silently"
+    )
+
+
+def _moments(failure: Failure) -> set[tuple[str, str]]:
+    """The scenario and frame of the files that a failure names, and that it had opened last."""
+    return {_moment(path) for path in (_named_file(failure.message), failure.opened) if path}
+
+
+def _moment(path: Path) -> tuple[str, str]:
+    """Scenario and frame, in which a sample reads the files of several agents."""
+    return (path.parent.parent.name, path.name.partition("_")[0].partition(".")[0])
 
 
 def _named_file(message: str) -> Path | None:
@@ -82,14 +99,13 @@ def _unbuilt(split: str, raised: Raised) -> Finding:
     )
 
 
-def _damaged_files(target: Target, split: str, named: set[Path | None]) -> Findings:
-    """Files that would fail sooner or later; those that a sample has named already are not told twice."""
-    found = damage(target, split)
-    for problem, entries in _grouped([entry for entry in found.files if entry.path not in named]).items():
+def _damaged_files(split: str, found: Damage, drawn: Samples | None) -> Findings:
+    """Files that fail sooner or later, with the samples that have failed at their frames."""
+    for problem, entries in _grouped(found.files).items():
         files = [str(path) for path, _ in entries]
         more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
         yield error(
-            f"{split}: {problem}: {', '.join(files[:NAMED])}{more}",
+            f"{split}: {problem}: {', '.join(files[:NAMED])}{more}{_felt(drawn, entries)}",
             path=entries[0][0],
             line=entries[0][1],
             hint="restore what is named from the original data set, or take their scenario out of the split",
@@ -100,6 +116,14 @@ def _damaged_files(target: Target, split: str, named: set[Path | None]) -> Findi
         frames=found.frames,
         opened=found.opened,
     )
+
+
+def _felt(drawn: Samples | None, entries: Sequence[tuple[Path, int | None]]) -> str:
+    """How many samples have failed at the frames of these files."""
+    moments = {_moment(path) for path, _ in entries}
+    failures = [sample.failure for sample in drawn.samples if sample.failure] if drawn else []
+    felt = [failure for failure in failures if _moments(failure) & moments]
+    return f"; {len(felt)} {_replaced(drawn, felt[0])}" if drawn and felt else ""
 
 
 def _grouped(entries: Sequence[Damaged]) -> dict[str, list[tuple[Path, int | None]]]:

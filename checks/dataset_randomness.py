@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note
+from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note, one_finding_a_cause
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.datasets import Part, train_parts
 from opv2v_doctor.facts.origins import class_place, seed_place
 from opv2v_doctor.facts.samples import (
-    drawn_again,
+    drawn_twice,
     examined_splits,
     next_epoch,
     samples,
@@ -17,6 +17,7 @@ from opv2v_doctor.facts.views import Sample
 
 
 @check("DAT007", tier="data", requires=["DAT001", "ENV007"])
+@one_finding_a_cause
 def validation_is_reproducible(target: Target) -> Findings:
     """The same index of an evaluation split is the same sample in another process.
 
@@ -30,15 +31,20 @@ def validation_is_reproducible(target: Target) -> Findings:
     """
     if not [split for split in examined_splits(target) if split != "train"]:
         raise Skip("only the training split is examined")
-    for split, again in drawn_again(target).items():
-        first = samples(target, split).samples[-1]
-        failure = first.failure or again.failure
-        if failure:
-            raise Blocked(f"{split} index {first.key[0]} cannot be drawn: {failure}")
-        if first.digest != again.digest:
-            yield _unreproducible(target, split, first, again)
+    blocked: Blocked | None = None
+    for split, pairs in drawn_twice(target).items():
+        drawn = [pair for pair in pairs if not any(sample.failure for sample in pair)]
+        different = [pair for pair in drawn if pair[0].digest != pair[1].digest]
+        indices = _listed([first.key[0] for first, _ in drawn])
+        if different:
+            yield _unreproducible(target, split, *different[0])
+        elif drawn:
+            yield note(f"{split}: the samples of the indices {indices} are the same in two processes")
         else:
-            yield note(f"{split}: index {first.key[0]} is the same sample in two processes")
+            failure = samples(target, split).failure or "it fails in another process"
+            blocked = blocked or Blocked(f"no {split} sample could be drawn twice: {failure}")
+    if blocked is not None:
+        raise blocked
 
 
 def _unreproducible(target: Target, split: str, first: Sample, again: Sample) -> Finding:
@@ -54,7 +60,7 @@ def _unreproducible(target: Target, split: str, first: Sample, again: Sample) ->
         + (f"; seed is 0, which `{test}:` takes for none" if unseeded else f"; seed is {seed}"),
         path=path,
         line=line,
-        hint=f"dataset.opv2v.{split}.seed=1, or `if self.seed is not None:` there"
+        hint=f"write `if self.seed is not None:` there, or set dataset.opv2v.{split}.seed=1"
         if unseeded
         else "seed the generator for each index from the dataset's seed",
         split=split,

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from math import dist
+from math import dist, isfinite
 
-from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note
+from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note, one_finding_a_cause
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.frames import Disk, disk, frame_shown
 from opv2v_doctor.facts.origins import class_place, given_place
@@ -18,6 +18,7 @@ RIGID = 1e-4  # float32 poses
 
 
 @check("DAT004", tier="data", requires=["DAT001", "ENV007"])
+@one_finding_a_cause
 def each_sample_has_one_view_an_agent(target: Target) -> Findings:
     """Each sample has one panorama an agent: four cameras of n agents become n views.
 
@@ -77,6 +78,7 @@ def _view_error(target: Target, drawn: Samples, fault: str, count: int) -> Findi
 
 
 @check("DAT005", tier="data", requires=["DAT001", "ENV007"])
+@one_finding_a_cause
 def every_number_of_views_is_sampled(target: Target) -> Findings:
     """A sample has as many views as were asked for, for every number of views that the config allows.
 
@@ -109,18 +111,19 @@ def every_number_of_views_is_sampled(target: Target) -> Findings:
 
 def _miscounted(target: Target, drawn: Samples) -> Findings:
     built = class_place(target, drawn.part.class_name)
-    for requested in drawn.view_counts:
-        came = [len(sample.views) for sample in drawn.drawn if sample.requested == requested]
-        wrong = sorted(set(came) - {requested})
-        if wrong:
-            yield error(
-                f"{drawn.split}: {requested} views asked for, {_listed(wrong)} came",
-                path=built.path if built else None,
-                line=built.line if built else None,
-                hint=f"let {drawn.part.class_name} give as many views as the key asks for",
-                requested=requested,
-                came=came,
-            )
+    wrong = {
+        f"{sample.requested} were asked for, {len(sample.views)} came": None
+        for sample in drawn.drawn
+        if sample.requested in drawn.view_counts and len(sample.views) != sample.requested
+    }
+    if wrong:
+        yield error(
+            f"{drawn.split}: a sample has other views than asked for: {'; '.join(wrong)}",
+            path=built.path if built else None,
+            line=built.line if built else None,
+            hint=f"let {drawn.part.class_name} give as many views as the key asks for",
+            split=drawn.split,
+        )
     complete = sorted({s.requested for s in drawn.drawn if s.requested == len(s.views)} - {None}, key=str)
     yield note(f"{drawn.split}: {_listed(complete) or 'no'} views came as asked for")
 
@@ -130,6 +133,7 @@ def _listed(numbers: Sequence[object]) -> str:
 
 
 @check("DAT006", tier="data", requires=["DAT001", "ENV007"])
+@one_finding_a_cause
 def poses_are_rigid(target: Target) -> Findings:
     """Every pose is a rotation and a translation, and no agent is farther than a radio reaches.
 
@@ -141,21 +145,25 @@ def poses_are_rigid(target: Target) -> Findings:
     Build poses from `lidar_pose` by the rotation of the data set, and invert them as rigid ones.
     `poses.farthest` in `opv2v-doctor.toml` sets the largest distance, in metres.
     """
+    farthest = target.settings.poses.farthest
     for drawn in each_split(target):
         posed = [view for view in drawn.views if view.pose is not None]
         if not posed:
             raise Blocked(f"the views of {drawn.split} have no camera_pose")
-        bent = [view for view in posed if not _is_rigid(view)]
-        far = [view for view in posed if not _norm(view) <= target.settings.poses.farthest]
+        undefined = [view for view in posed if not isfinite(sum(map(sum, view.pose or ())))]
+        bent = [view for view in posed if view not in undefined and not _is_rigid(view)]
+        far = [view for view in posed if view not in undefined and _norm(view) > farthest]
+        if undefined:
+            yield _pose_error(target, drawn, undefined, "is not finite")
         if bent:
             yield _pose_error(
                 target, drawn, bent, "is not rigid: its rotation is not orthonormal, or mirrors"
             )
         if far:
             norm = max(_norm(view) for view in far)
-            limit = f"at most {target.settings.poses.farthest:g} m (poses.farthest)"
+            limit = f"at most {farthest:g} m (poses.farthest)"
             yield _pose_error(target, drawn, far, f"lies {norm:.1f} m from the first agent, expected {limit}")
-        if not bent and not far:
+        if not undefined and not bent and not far:
             yield _pose_note(drawn, posed)
 
 

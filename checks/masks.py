@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import mean, pstdev
 from typing import Any
 
-from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, one_finding_a_cause, warning
 from opv2v_doctor.facts.origins import crop_place, given_place
 from opv2v_doctor.facts.rigs import Coverage, coverages
 from opv2v_doctor.facts.samples import Samples, each_split
@@ -17,6 +17,7 @@ OUTSIDE = 0.01
 
 
 @check("MSK001", tier="data", requires=["DAT001", "ENV007"])
+@one_finding_a_cause
 def masks_are_not_empty(target: Target) -> Findings:
     """The masks of every split mark more than a sliver of the panorama.
 
@@ -82,6 +83,7 @@ def _constant(drawn: Samples) -> Findings:
 
 
 @check("MSK002", tier="data", requires=["DAT001", "ENV007"])
+@one_finding_a_cause
 def mask_covers_what_the_rig_sees(target: Target) -> Findings:
     """The non-ambiguous mask covers what the cameras of each agent can see.
 
@@ -146,6 +148,7 @@ def _numbers(drawn: Samples, views: Sequence[Coverage]) -> dict[str, Any]:
 
 
 @check("MSK003", tier="data", requires=["DAT001", "ENV007"])
+@one_finding_a_cause
 def valid_lies_inside_the_mask(target: Target) -> Findings:
     """Where valid_mask is true, non_ambiguous_mask is too.
 

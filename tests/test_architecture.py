@@ -24,6 +24,7 @@ LAYERS = {  # what a module may import of ours; the first match of its path wins
     "audit": {"audit", "check", "geometry", "target", "usage"},
     "inside": set(),
     "check": {"target"},
+    "merging": {"check", "target"},
     "result": {"check"},
     "facts": {"", "facts", "target", "check", "progress", "geometry"},
     "registry": {"check", "settings", "usage"},

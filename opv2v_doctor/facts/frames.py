@@ -1,98 +1,22 @@
-"""OPV2V on disk: splits, scenarios, agents and frames, read by listing folders; one frame file at a time."""
+"""OPV2V on disk: what a split holds, what of it the dataset reads, and one frame file at a time."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.samples import examined_splits, parts
+from opv2v_doctor.facts.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.target import Target
 
-ALL_CAMERAS = ("camera0", "camera1", "camera2", "camera3")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """One moment of one agent: the common beginning of its files."""
-
-    agent: Agent
-    name: str
-
-    @property
-    def yaml(self) -> Path:
-        return self.agent.folder / f"{self.name}.yaml"
-
-    @property
-    def cameras(self) -> tuple[str, ...]:
-        """The cameras of which it has an image."""
-        return tuple(camera for camera in ALL_CAMERAS if self.agent.has(self.image(camera)))
-
-    def image(self, camera: str) -> Path:
-        return self.agent.folder / f"{self.name}_{camera}.png"
-
-    def depth(self, camera: str) -> Path:
-        return self.agent.depth_folder / f"{self.name}_{camera}_depth.npy"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agent:
-    """One agent of a scenario, with the names of its files."""
-
-    scenario: str
-    name: str
-    folder: Path
-    depth_folder: Path
-    files: frozenset[str]
-    depth_files: frozenset[str]
-
-    @cached_property
-    def frames(self) -> tuple[Frame, ...]:
-        """Its frames, as its yaml files say."""
-        stems = sorted(name[:-5] for name in self.files if name.endswith(".yaml") and name[:-5].isdigit())
-        return tuple(Frame(agent=self, name=stem) for stem in stems)
-
-    def has_camera(self, camera: str) -> bool:
-        """Whether any frame has an image of the camera."""
-        return any(name.endswith(f"_{camera}.png") for name in self.files)
-
-    def has(self, path: Path) -> bool:
-        """Whether a file of one of its two folders is there."""
-        return path.name in (self.depth_files if path.name.endswith(".npy") else self.files)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """One scenario of a split."""
-
-    name: str
-    folder: Path
-    agents: tuple[Agent, ...]
-
-    @cached_property
-    def frames(self) -> Mapping[str, int]:
-        """Frame -> how many agents have it."""
-        counts: dict[str, int] = {}
-        for agent in self.agents:
-            for frame in agent.frames:
-                counts[frame.name] = counts.get(frame.name, 0) + 1
-        return counts
-
-    @cached_property
-    def cameras(self) -> frozenset[str]:
-        """The cameras of which it has any image."""
-        names = (name for agent in self.agents for name in agent.files if name.endswith(".png"))
-        return frozenset(name.rpartition("_")[2][:-4] for name in names)
-
-    def usable_frames(self, least_agents: int) -> int:
-        """How many frames enough agents have."""
-        return sum(count >= least_agents for count in self.frames.values())
+__all__ = ["Agent", "Disk", "Frame", "Scenario", "disk", "each_disk", "frame_file", "frame_shown", "is_opv2v"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +40,39 @@ class Disk:
         return int(self.part.keywords.get("min_agents") or 1)
 
     @cached_property
+    def chosen(self) -> tuple[Scenario, ...]:
+        """All scenarios, each with those of its agents that the dataset is told to include."""
+        wanted = self.part.keywords.get("include_agents")
+        if not wanted or not isinstance(wanted, list | tuple | set):
+            return self.scenarios
+        return tuple(
+            replace(one, agents=tuple(agent for agent in one.agents if agent.name in wanted))
+            for one in self.scenarios
+        )
+
+    @cached_property
+    def scenes(self) -> tuple[tuple[Frame, ...], ...]:
+        """The samples that the dataset knows: the frames of all agents at one moment, in its own order.
+
+        A dataset that is told no `min_agents` takes each agent's frames for themselves.
+        """
+        alone = "min_agents" not in self.part.keywords
+        grouped = chain.from_iterable(one.each_alone if alone else one.moments for one in self.chosen)
+        found = [scene for scene in grouped if len(scene) >= self.least_agents]
+        return tuple(found[: self.part.keywords.get("max_scenes") or None])
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """Every frame of every agent that the dataset may read."""
+        return tuple(chain.from_iterable(self.scenes))
+
+    @cached_property
+    def read(self) -> tuple[Scenario, ...]:
+        """The scenarios that the dataset reads any frame of, with the agents that it includes."""
+        names = {frame.agent.scenario for frame in self.frames}
+        return tuple(scenario for scenario in self.chosen if scenario.name in names)
+
+    @cached_property
     def by_name(self) -> Mapping[str, Scenario]:
         """Name -> scenario."""
         return {scenario.name: scenario for scenario in self.scenarios}
@@ -124,11 +81,6 @@ class Disk:
     def agents(self) -> Mapping[tuple[str, str], Agent]:
         """(scenario, agent) -> agent."""
         return {(agent.scenario, agent.name): agent for each in self.scenarios for agent in each.agents}
-
-    @cached_property
-    def frames(self) -> tuple[Frame, ...]:
-        """Every frame of every agent."""
-        return tuple(frame for agent in self.agents.values() for frame in agent.frames)
 
     def frame_of(self, view: View) -> Frame | None:
         """The frame that a view shows, by its label, agent and instance; None where they name none."""
@@ -154,7 +106,7 @@ def disk(target: Target, split: str) -> Disk:
         part=part,
         folder=target.repo / root / part.split,
         depth_folder=target.repo / depth_root / part.split,
-        scenarios=_scenarios(target.repo / root / part.split, target.repo / depth_root / part.split),
+        scenarios=scenarios(target.repo / root / part.split, target.repo / depth_root / part.split),
     )
 
 
@@ -169,45 +121,6 @@ def is_opv2v(target: Target, split: str) -> bool:
 def frame_shown(target: Target, split: str, view: View) -> Frame | None:
     """The frame on disk that a view shows, None where it names none or the dataset is not OPV2V."""
     return disk(target, split).frame_of(view) if is_opv2v(target, split) else None
-
-
-@cache
-def _scenarios(folder: Path, depth_folder: Path) -> tuple[Scenario, ...]:
-    """All scenarios of a split; none where the folder is not there."""
-    return tuple(
-        Scenario(
-            name=name,
-            folder=folder / name,
-            agents=tuple(
-                _agent(name, folder / name / agent, depth_folder / name / agent)
-                for agent in _folders(folder / name)
-            ),
-        )
-        for name in _folders(folder)
-    )
-
-
-def _agent(scenario: str, folder: Path, depth_folder: Path) -> Agent:
-    return Agent(
-        scenario=scenario,
-        name=folder.name,
-        folder=folder,
-        depth_folder=depth_folder,
-        files=_files(folder),
-        depth_files=_files(depth_folder),
-    )
-
-
-def _folders(folder: Path) -> list[str]:
-    """The names of the folders in a folder, sorted; none where it is not there."""
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir())
-
-
-def _files(folder: Path) -> frozenset[str]:
-    return frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()  # noqa: PTH208 (names only: fast)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,13 +12,15 @@ from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import config
-from opv2v_doctor.facts.datasets import eval_batch, eval_loaders, number_of, parts_of
+from opv2v_doctor.facts.datasets import number_of, parts_of
+from opv2v_doctor.facts.evaluation import evaluation
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.source import Place, definition, module_name
 from opv2v_doctor.target import Target
 
 MOST_RANKS = 16  # that are measured: the first and the last of a bigger world tell as much
 TABLE = range(1, 17)
+_size = re.compile(r"\b\d[\d_]{0,17}(?=\s*@)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +42,22 @@ def length_of(expression: str, images: int, gpus: int) -> Length | None:
 
     Raises Blocked where it is not such an expression.
     """
-    views = [part.views for part in parts_of(expression)]
+    batch = largest_batch(expression, images)
     samples = _samples(ast.parse(expression.strip(), mode="eval").body)
-    fewest = min((min(some, default=1) for some in views), default=1)
-    return samples and Length(samples=samples, batch=max(1, images // fewest), gpus=gpus)
+    return samples and Length(samples=samples, batch=batch, gpus=gpus)
+
+
+def largest_batch(expression: str, images: int) -> int:
+    """The samples in a batch of the fewest views that the expression lets the sampler draw."""
+    views = [part.views for part in parts_of(expression)]
+    return max(1, images // min((min(some, default=1) for some in views), default=1))
+
+
+def only_resized(then: str, now: str) -> bool:
+    """Whether two dataset expressions differ in nothing but their lengths N, all by the same factor."""
+    old, new = ([int(size) for size in _size.findall(text)] for text in (then, now))
+    alike = len(old) == len(new) and _size.sub("N", then) == _size.sub("N", now)
+    return alike and all(one * new[0] == other * old[0] for one, other in zip(old, new, strict=True))
 
 
 def _samples(node: ast.expr) -> Any:
@@ -63,11 +78,25 @@ def _samples(node: ast.expr) -> Any:
 @cache
 def computed_length(target: Target, gpus: int) -> Length | None:
     """The length of this launch's epoch on so many GPUs, as the config implies it."""
+    return length_of(*_train_set(target), gpus)
+
+
+def _train_set(target: Target) -> tuple[str, int]:
+    """The dataset expression of the training, and the images that a GPU takes."""
     expression = config(target).get("dataset.train_dataset")
     images = config(target).get("train_params.max_num_of_imgs_per_gpu")
     if not expression or not images:
         raise Blocked("dataset.train_dataset and train_params.max_num_of_imgs_per_gpu are needed")
-    return length_of(str(expression), int(images), gpus)
+    return str(expression), int(images)
+
+
+def real_length(target: Target) -> Length:
+    """The length of this launch's epoch: as the config implies it, else as it is measured."""
+    implied = computed_length(target, target.gpus)
+    if implied is not None:
+        return implied
+    steps, batch = loaders(target).ranks[0].length, largest_batch(*_train_set(target))
+    return Length(samples=steps * batch * target.gpus, batch=batch, gpus=target.gpus)
 
 
 def lengths(target: Target) -> Mapping[int, int]:
@@ -111,6 +140,7 @@ class Loaders:
     distinct: int  # samples that are drawn by at least one rank
     sampler: Place  # the class that deals out the batches, else the function that builds the loader
     evals: tuple[EvalLoader, ...]
+    untold: str  # why the evaluation loaders are not known, else empty
 
     @property
     def drawn(self) -> int:
@@ -120,10 +150,11 @@ class Loaders:
 
 def loader_module(target: Target) -> str:
     """The module whose functions build the loaders, and among whose names the expressions are evaluated."""
-    return module_name(target, _loader_function(target).path)
+    return module_name(target, loader_function(target).path)
 
 
-def _loader_function(target: Target) -> Place:
+def loader_function(target: Target) -> Place:
+    """Where the repository defines what builds the training loader."""
     found = definition(target, "get_train_data_loader")
     if found is None:
         raise Blocked("no module of this launch defines get_train_data_loader")
@@ -135,6 +166,7 @@ def loaders(target: Target) -> Loaders:
     """Build the loaders in the training interpreter and go through their indices: no sample is read."""
     every = range(target.gpus)
     measured = [*every[: MOST_RANKS // 2], *every[MOST_RANKS // 2 :][-MOST_RANKS // 2 :]]
+    evals, batch, untold = _eval_sets(target)
     answer = ask(
         target,
         "loaders",
@@ -142,8 +174,8 @@ def loaders(target: Target) -> Loaders:
         module_name=loader_module(target),
         train=str(config(target).get("dataset.train_dataset")).strip(),
         images=config(target).get("train_params.max_num_of_imgs_per_gpu"),
-        evals=dict(eval_loaders(target).kept) if config(target).get("dataset.test_dataset") else {},
-        eval_batch=eval_batch(target).size if config(target).get("dataset.test_dataset") else 1,
+        evals=evals,
+        eval_batch=batch,
         world_size=target.gpus,
         measured=measured,
     )
@@ -151,9 +183,19 @@ def loaders(target: Target) -> Loaders:
         ranks=tuple(Rank(**rank) for rank in answer["ranks"]),
         mixed=answer["mixed"],
         distinct=answer["distinct"],
-        sampler=_place(answer["sampler"]) or _loader_function(target),
+        sampler=_place(answer["sampler"]) or loader_function(target),
         evals=tuple(_eval_loader(target, **loader) for loader in answer["evals"]),
+        untold=untold,
     )
+
+
+def _eval_sets(target: Target) -> tuple[dict[str, str], int, str]:
+    """The evaluation sets and their batch size, else why they are not known: the ranks are, without."""
+    try:
+        found = evaluation(target)
+    except Blocked as reason:
+        return {}, 1, str(reason)
+    return dict(found.kept), found.batch or 1, ""
 
 
 def _eval_loader(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +49,11 @@ def _is_there(path: Path) -> bool:
         return False
 
 
+def _real(path: Path) -> Path:
+    """Where a path leads, all links followed."""
+    return Path(os.path.realpath(path))
+
+
 @cache
 def configured_paths(target: Target) -> tuple[ConfiguredPath, ...]:
     """Every path of the resolved config, those that the datasets read first."""
@@ -81,11 +87,10 @@ def _absolute(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def _configured(target: Target, path: Path, read: bool, all_keys: Mapping[Path, list[str]]) -> ConfiguredPath:
     keys, checkout = all_keys[path], _other_checkout(target, path)
-    leading = [
-        key for other in all_keys for key in all_keys[other] if checkout and other.is_relative_to(checkout)
-    ]
-    places = [(key, *place(target, key)) for key in dict.fromkeys([*keys, *leading])]
-    places.sort(key=lambda found: not _says(found[1], found[2], checkout or path))  # stable
+    beside = [other for other in all_keys if checkout and _real(other).is_relative_to(checkout)]
+    values = {key: other for other in (*beside, path) for key in all_keys[other]}
+    places = [(key, *place(target, key)) for key in dict.fromkeys([*keys, *values])]
+    places.sort(key=lambda found: not _says(found[1], found[2], checkout, values[found[0]]))  # stable
     _, file, line = places[0] if places else ("", *place(target, "dataset.train_dataset"))
     return ConfiguredPath(
         path=path,
@@ -98,22 +103,27 @@ def _configured(target: Target, path: Path, read: bool, all_keys: Mapping[Path, 
     )
 
 
-def _says(file: Path | None, line: int | None, path: Path) -> bool:
-    """Whether that line holds the path itself, not an interpolation of it."""
+def _says(file: Path | None, line: int | None, *paths: Path | None) -> bool:
+    """Whether that line holds one of the paths itself, not an interpolation of it."""
     if file is None or line is None:
         return False
-    return str(path) in file.read_text(encoding="utf-8").splitlines()[line - 1]
+    text = file.read_text(encoding="utf-8").splitlines()[line - 1]
+    return any(str(path) in text for path in paths if path)
 
 
 def _other_checkout(target: Target, path: Path) -> Path | None:
     """The folder above a path that is another copy of the training repository.
 
-    A folder that also holds the target itself is none: a worktree shares what lies beside it.
+    A folder that also holds the target itself is none: a worktree shares what lies beside it. Nor does a link
+    in the target lead to one: whoever made it knows where to.
     """
+    repo = _real(target.repo)
+    if any(_real(folder) == repo for folder in path.parents):
+        return None
     names = [module.name for module in first_party_modules(target) if module.homes[0].is_dir()]
     script = target.settings.launch.script
-    for folder in path.parents:
-        if target.repo.is_relative_to(folder) or folder.is_relative_to(target.repo):
+    for folder in _real(path).parents:
+        if repo.is_relative_to(folder) or folder.is_relative_to(repo):
             return None
         if any(_is_there(folder / name / "__init__.py") for name in names):
             return folder

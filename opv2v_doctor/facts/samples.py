@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,8 +13,8 @@ from typing import Any
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.datasets import Part, asked_eval_parts, parts_of, train_parts
+from opv2v_doctor.facts.loaders import loader_function, loader_module
 from opv2v_doctor.facts.probe import ask, ask_afresh
-from opv2v_doctor.facts.source import definition
 from opv2v_doctor.facts.views import Failure, Sample, View, sample_of
 from opv2v_doctor.target import Target
 
@@ -128,10 +130,13 @@ def _drawn(target: Target, split: str) -> Samples:
         "samples",
         "draw",
         expression=_expression(target, split),
-        module_name=datasets_module(target),
+        module_name=loader_module(target),
         count=target.num_samples,
         split=split,
+        folder=str(arrays_folder(target) / split),
     )
+    if not answer["length"]:
+        raise Blocked(f"{split} is empty: there is no sample to draw")
     return Samples(
         split=split,
         parts=parts(target, split),
@@ -140,6 +145,14 @@ def _drawn(target: Target, split: str) -> Samples:
         view_counts=tuple(answer["views"]),
         samples=tuple(sample_of(entry, target.repo) for entry in answer["samples"]),
     )
+
+
+@cache
+def arrays_folder(target: Target) -> Path:
+    """Where the training interpreter writes arrays that are too large for an answer; gone when we are."""
+    folder = tempfile.TemporaryDirectory(prefix="opv2v-doctor-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def _expression(target: Target, split: str) -> str:
@@ -152,27 +165,23 @@ class Exported:
     """The module in whose namespace datasets are evaluated, and the files of the names that it has."""
 
     module: str
-    file: Path
+    home: Path  # the repository's own file of it
+    file: Path  # the one that was imported
     names: Mapping[str, Path]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether no other copy of it wins the import."""
+        return self.file.resolve() == self.home.resolve()
 
 
 @cache
 def exported(target: Target, names: tuple[str, ...]) -> Exported:
     """Which of the names the datasets module has, in the training interpreter."""
-    module = datasets_module(target)
+    module, home = loader_module(target), loader_function(target).path
     answer = ask(target, "samples", "exported", module_name=module, names=list(names))
     files = {name: Path(file) for name, file in answer["names"].items()}
-    return Exported(module=module, file=Path(answer["file"] or module), names=files)
-
-
-@cache
-def datasets_module(target: Target) -> str:
-    """The module in whose namespace the training evaluates dataset expressions."""
-    found = definition(target, "get_train_data_loader")
-    if found is None:
-        raise Blocked("no module of this launch defines get_train_data_loader: its datasets cannot be built")
-    words = found.path.relative_to(target.repo).with_suffix("").parts
-    return ".".join(words[:-1] if words[-1] == "__init__" else words)
+    return Exported(module=module, home=home, file=Path(answer["file"] or module), names=files)
 
 
 @cache
@@ -185,21 +194,23 @@ def _second_process(target: Target) -> Callable[[], Any]:
     return ask_afresh(
         target,
         "samples",
-        "last_again",
+        "again",
         expressions=[_expression(target, split) for split in _eval_splits(target)],
-        module_name=datasets_module(target),
+        module_name=loader_module(target),
         count=target.num_samples,
     )
 
 
 @cache
-def drawn_again(target: Target) -> Mapping[str, Sample]:
-    """The last sample of each evaluation split, drawn first in a process of its own."""
+def drawn_twice(target: Target) -> Mapping[str, tuple[tuple[Sample, Sample], ...]]:
+    """A few samples of each evaluation split, and the same drawn in a process of its own."""
     waiting = _second_process(target)
-    for split in _eval_splits(target):
-        samples(target, split)  # while the other works
-    answers = [sample_of(entry, target.repo) for entry in waiting()]
-    return dict(zip(_eval_splits(target), answers, strict=True))
+    first = [samples(target, split).samples for split in _eval_splits(target)]  # while the other works
+    again = [[sample_of(entry, target.repo) for entry in entries] for entries in waiting()]
+    pairs = (
+        tuple(zip(reversed(ones), others, strict=False)) for ones, others in zip(first, again, strict=True)
+    )
+    return dict(zip(_eval_splits(target), pairs, strict=True))
 
 
 @cache
@@ -213,7 +224,7 @@ def next_epoch(target: Target) -> tuple[tuple[Sample, Sample], ...]:
             "samples",
             "in_next_epoch",
             expression=_expression(target, "train"),
-            module_name=datasets_module(target),
+            module_name=loader_module(target),
             keys=[sample.key],
         )
         pairs.append((sample, sample_of(again, target.repo)))

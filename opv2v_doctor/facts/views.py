@@ -60,6 +60,7 @@ class Failure:
     kind: str
     message: str
     place: tuple[Path, int] | None  # the innermost line inside the repository
+    opened: Path | None = field(compare=False)  # the last file that was opened: failures alike differ in it
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
@@ -95,7 +96,12 @@ def sample_of(answer: dict[str, Any], repo: Path) -> Sample:
 
 def _failure(answer: dict[str, Any], repo: Path) -> Failure:
     inner = [(Path(file), line) for file, line in answer["frames"] if Path(file).is_relative_to(repo)]
-    return Failure(kind=answer["kind"], message=answer["message"], place=inner[-1] if inner else None)
+    return Failure(
+        kind=answer["kind"],
+        message=answer["message"],
+        place=inner[-1] if inner else None,
+        opened=Path(answer["opened"]) if answer["opened"] else None,
+    )
 
 
 def _view(answer: dict[str, Any]) -> View:

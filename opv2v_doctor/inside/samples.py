@@ -6,8 +6,12 @@ import random
 import traceback
 
 from .datasets import dataset_of
+from .handover import chosen, hand_over
+from .opened import forget, last_opened
 
 SEED = 1
+HANDED_OVER = 2  # samples of a split, with all their arrays
+DRAWN_AGAIN = 3  # of each evaluation split: one alone may be the same by chance
 ANOTHER_SEED = 2  # a process of its own: what depends on its random state comes out differently
 
 
@@ -29,16 +33,22 @@ def _file_of(thing):
         return ""
 
 
-def draw(send_progress, expression, module_name, count, split):
-    """Samples spread over the dataset, with every number of views, each described or with its failure."""
+def draw(send_progress, expression, module_name, count, split, folder=None):
+    """Samples spread over the dataset, with every number of views, each described or with its failure.
+
+    The arrays of a few of them are written into the folder, where one is given.
+    """
     dataset = dataset_of(expression, module_name)
+    if _is_empty(dataset):
+        return {"length": 0, "classes": [], "views": [], "samples": []}
     _turn_retries_off(dataset)
     _begin(dataset, SEED)
     samples = []
     what, plan = f"drawing {split} samples", planned(dataset, count)
+    wanted = chosen(plan, HANDED_OVER) if folder else ()
     for done, (key, requested) in enumerate(plan):
         send_progress(what, done, len(plan))
-        samples.append(drawn(dataset, key, requested))
+        samples.append(drawn(dataset, key, requested, (folder, done) if done in wanted else None))
     send_progress(what, len(plan), len(plan))
     return {
         "length": len(dataset),
@@ -48,16 +58,23 @@ def draw(send_progress, expression, module_name, count, split):
     }
 
 
-def last_again(send_progress, expressions, module_name, count):
-    """The last planned sample of each dataset, drawn first and under another random state."""
-    return [_last(dataset_of(expression, module_name), count) for expression in expressions]
+def again(send_progress, expressions, module_name, count):
+    """The last planned samples of each dataset, drawn backwards and under another random state."""
+    return [_backwards(dataset_of(expression, module_name), count) for expression in expressions]
 
 
-def _last(dataset, count):
+def _backwards(dataset, count):
+    if _is_empty(dataset):
+        return []
     _turn_retries_off(dataset)
     _begin(dataset, ANOTHER_SEED)
-    key, requested = planned(dataset, count)[-1]
-    return drawn(dataset, key, requested)
+    last = planned(dataset, count)[-DRAWN_AGAIN:]
+    return [drawn(dataset, key, requested) for key, requested in reversed(last)]
+
+
+def _is_empty(dataset):
+    """Whether some of its data has no sample: resizing that fails in arithmetic of its own."""
+    return not all(len(leaf) for leaf in _leaves(dataset))
 
 
 def in_next_epoch(send_progress, expression, module_name, keys):
@@ -128,10 +145,13 @@ def _key(dataset, index, turn):
     return (*key, turn % len(views)) if isinstance(views, (list, tuple)) else key
 
 
-def drawn(dataset, key, requested):
-    """One sample, view by view, or what it raised."""
+def drawn(dataset, key, requested, place=None):
+    """One sample, view by view, or what it raised; its arrays go to the place, (folder, number)."""
+    forget()
     try:
         views = dataset[tuple(key) if len(key) > 1 else key[0]]
+        if place:
+            hand_over(views, *place)
         return {
             "key": list(key),
             "requested": requested,
@@ -147,6 +167,7 @@ def _failure(problem):
     return {
         "kind": type(problem).__name__,
         "message": str(problem),
+        "opened": last_opened(),
         "frames": [[frame.filename, frame.lineno] for frame in frames],
     }
 

@@ -1,5 +1,6 @@
 """The checkpoint family: each check is silent on the healthy run and speaks when one thing is broken."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Severity
+from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox.archive import rewrite_pickle
 from opv2v_doctor.sandbox.faults.checkpoints import MARK, RUN, edit_checkpoint
@@ -170,6 +172,40 @@ def test_another_config_is_told_key_by_key_with_its_line(broken: Broken) -> None
     assert "epochs:" in finding.path.read_text().splitlines()[(finding.line or 0) - 1]
 
 
-def test_a_launch_on_more_gpus_has_another_dataset(healthy: Path) -> None:
-    (finding,) = examined("CKP006", healthy, gpus=5).findings
-    assert all(key.startswith("dataset.") for key in finding.evidence["differences"])  # type: ignore[union-attr]
+def test_a_dataset_length_that_keeps_the_steps_is_only_noted(healthy: Path) -> None:
+    result = examined("CKP006", healthy, gpus=5)
+    (finding,) = result.findings
+    assert (result.status, list(finding.evidence["differences"])) == (  # type: ignore[arg-type]
+        Status.PASSED,
+        ["dataset.train_dataset"],
+    )
+
+
+def test_a_dataset_length_that_changes_the_steps_is_a_warning(healthy: Path) -> None:
+    longer = "dataset.train_dataset='+ 60 @ ${dataset.opv2v.train.dataset_str}'"
+    assert examined("CKP006", healthy, longer).status is Status.WARNED
+
+
+def test_a_launch_that_does_not_resume_may_have_any_config(healthy: Path) -> None:
+    result = examined("CKP006", healthy, "train_params.lr=0.5", "train_params.resume=false")
+    assert result.status is Status.PASSED
+    assert result.findings[0].evidence["differences"] == {"train_params.lr": {"then": 0.01, "now": 0.5}}
+
+
+def test_the_proposed_overrides_give_the_checkpoints_own_config(healthy: Path) -> None:
+    others = (
+        "dataset.train_dataset='+ 60 @ ${dataset.opv2v.train.dataset_str}'",
+        "train_params.schedule_type=true",
+        "~train_params.seed",
+        "+model.extra={word: 'of two'}",
+    )
+    hint = examined("CKP006", healthy, *others).findings[0].hint
+    own = shlex.split(hint.partition(": ")[2])
+    assert len(own) == 4
+    result = examined("CKP006", healthy, *others, *own)
+    assert (result.status, result.findings) == (Status.PASSED, ())
+
+
+def test_a_config_that_does_not_compose_is_told_by_its_own_check_alone() -> None:
+    needs = {check.code: check.requires for check in installed_checks() if check.code in CODES}
+    assert needs == {**dict.fromkeys(CODES, ("CFG001",)), "CKP006": ("CFG002",)}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Severity
+from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
@@ -47,6 +48,34 @@ def test_a_package_that_cannot_be_imported_is_named(broken: Broken) -> None:
     result = run_check("DAT001", make_target(repo=repo))
     assert result.status is Status.FAILED
     assert (result.findings[0].path, result.findings[0].line) == (source, 1)
+
+
+def test_the_file_of_another_copy_is_not_to_be_mended(broken: Broken) -> None:
+    (finding,) = run_check("DAT001", make_target(repo=broken("stale_package"))).findings
+    assert "old_checkout" in finding.message
+    assert "old_checkout" not in finding.hint
+
+
+def test_a_class_is_looked_for_in_the_repositorys_own_package() -> None:
+    check = {check.code: check for check in installed_checks()}["DAT001"]
+    assert "ENV002" in check.requires
+
+
+def test_an_empty_split_is_told_once(broken: Broken) -> None:
+    source = broken() / "mapanything/datasets/opv2v_cyl.py"
+    text = source.read_text().replace("if not self.scenes:", "if False:")
+    source.write_text(
+        text.replace("for scene in self.scenes)", "for scene in self.scenes or [{'agents': ()}])")
+    )
+    overrides = ("dataset.opv2v.val.min_agents=9",)
+    target = make_target(repo=source.parents[2], overrides=overrides, splits=("val",))
+    result = run_check("DAT002", target)
+    assert result.status is Status.FAILED
+    assert worst(result) == [target.repo / "data/OPV2V/validate"]
+    for code in ("DAT004", "DAT007", "DAT009"):
+        other = run_check(code, target)
+        assert (other.status, worst(other)) == (Status.BLOCKED, [])
+        assert "empty" in other.reason
 
 
 def test_another_class_than_expected_is_an_error(broken: Broken) -> None:
@@ -110,6 +139,19 @@ def test_a_scenario_whose_frames_name_a_camera_without_images_is_a_warning(broke
     scenario = without_camera3(repo, named=True)
     result = run_check("DAT002", make_target(repo=repo))
     assert worst(result) == [scenario]
+
+
+def test_folders_that_an_editor_leaves_are_no_scenarios(broken: Broken) -> None:
+    repo = broken()
+    for folder in (repo / "data/OPV2V/train", *(repo / "data/OPV2V/validate").iterdir()):
+        (folder / ".ipynb_checkpoints").mkdir()
+        (folder / ".ipynb_checkpoints/000069-checkpoint.yaml").touch()
+    shutil.copytree(
+        repo / "data/OPV2V/train/.ipynb_checkpoints", repo / "data/OPV2V/validate/.ipynb_checkpoints"
+    )
+    target = make_target(repo=repo)
+    assert run_check("DAT002", target).status is Status.PASSED
+    assert run_check("DAT003", target).status is Status.PASSED
 
 
 def test_a_scenario_in_two_splits_is_named(broken: Broken) -> None:

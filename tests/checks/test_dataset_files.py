@@ -1,5 +1,6 @@
 """Dataset checks: files that cannot be read, and depth that cannot be used."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 from opv2v_doctor import Severity
+from opv2v_doctor.facts.frames import disk
+from opv2v_doctor.facts.samples import samples
 from opv2v_doctor.result import Status
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
@@ -26,15 +29,40 @@ Broken = Callable[..., Path]
 def test_a_file_that_fails_is_named(broken: Broken, name: str, ending: str) -> None:
     result = run_check("DAT009", make_target(repo=broken(name)))
     assert result.status is Status.FAILED
-    assert any(str(finding.path).endswith(ending) for finding in result.findings)
+    (found,) = [finding for finding in result.findings if finding.severity is Severity.ERROR]
+    assert result.findings[0] is found
+    assert str(found.path).endswith(ending)
 
 
 def test_a_broken_file_that_no_sample_meets_is_found(broken: Broken) -> None:
     repo = broken()
-    image = max(repo.glob("data/OPV2V/train/*/*/*_camera0.png"))  # in the scenario with too few agents
+    target = make_target(repo=repo, splits=("val",), num_samples=1, overrides=("dataset.num_views=2",))
+    drawn = {view.instance for view in samples(target, "val").views}
+    frames = [
+        frame for frame in disk(target, "val").frames if f"{frame.name}/{frame.agent.name}" not in drawn
+    ]
+    image = frames[-1].image("camera0")
     image.write_bytes(image.read_bytes()[:-20])
-    result = run_check("DAT009", make_target(repo=repo, splits=("train",)))
+    result = run_check("DAT009", target)
     assert [f.path for f in result.findings if f.severity is Severity.ERROR] == [image]
+
+
+def test_a_broken_file_that_the_dataset_never_reads_is_no_fault(broken: Broken) -> None:
+    repo = broken()
+    scenario = max((repo / "data/opv2v_depth/train").iterdir())  # of three agents, and min_agents is 4
+    shutil.rmtree(scenario)
+    result = run_check("DAT009", make_target(repo=repo, splits=("train",)))
+    assert result.status is Status.PASSED
+
+
+def test_samples_that_fail_are_told_with_the_file_that_they_stumble_over(broken: Broken) -> None:
+    repo = broken()
+    for path in repo.glob("data/opv2v_depth/test/*/*/*_camera1_depth.npy"):
+        np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    result = run_check("DAT009", make_target(repo=repo, splits=("test",)))
+    (found,) = [finding for finding in result.findings if finding.severity is Severity.ERROR]
+    assert str(found.path).endswith("_camera1_depth.npy")
+    assert "samples fail" in found.message
 
 
 def test_a_dataset_that_cannot_be_built_is_an_error(broken: Broken) -> None:

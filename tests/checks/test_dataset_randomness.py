@@ -13,11 +13,17 @@ Broken = Callable[..., Path]
 def test_a_seed_of_zero_that_counts_as_none_is_found(broken: Broken) -> None:
     repo = broken("unseeded_validation")
     result = run_check("DAT007", make_target(repo=repo))
-    (first, _) = result.findings
+    (first,) = result.findings
     assert result.status is Status.FAILED
     assert first.path is not None and first.line is not None
     assert "if self.seed:" in first.path.read_text().splitlines()[first.line - 1]
     assert first.evidence["seed"] == 0
+    assert first.evidence["splits"] == ["val", "test"]
+
+
+def test_chance_does_not_hide_what_is_not_reproducible(broken: Broken) -> None:
+    repo = broken("frozen_epochs", "view_counts_ignored", "unseeded_validation")
+    assert run_check("DAT007", make_target(repo=repo)).status is Status.FAILED
 
 
 def test_with_another_seed_the_same_code_is_reproducible(broken: Broken) -> None:

@@ -54,7 +54,19 @@ def test_a_number_of_views_that_no_scenario_has_is_an_error(healthy: Path) -> No
 @pytest.mark.parametrize("name", ["poses_in_centimetres", "scaled_rotation"])
 def test_a_pose_that_is_none_is_an_error(broken: Broken, name: str) -> None:
     repo = broken(name)
-    result = run_check("DAT006", make_target(repo=repo, splits=("val",)))
+    result = run_check("DAT006", make_target(repo=repo))
+    (finding,) = result.findings
     assert result.status is Status.FAILED
-    assert result.findings[0].path == repo / SOURCE
-    assert result.findings[0].line
+    assert finding.path == repo / SOURCE
+    assert finding.line
+    assert finding.evidence["splits"] == ["train", "val", "test"]
+
+
+def test_a_pose_that_is_not_finite_is_told_once(broken: Broken) -> None:
+    repo = changed(broken(), '"camera_pose": pose,', '"camera_pose": pose * np.nan,')
+    base = repo / "mapanything/datasets/base/base_dataset.py"
+    base.write_text(base.read_text().replace("np.isfinite(pose).all()", "True"))
+    result = run_check("DAT006", make_target(repo=repo, splits=("test",)))
+    (finding,) = result.findings
+    assert result.status is Status.FAILED
+    assert "not finite" in finding.message and "nan m" not in finding.message

@@ -341,6 +341,25 @@ def test_a_path_in_another_checkout_is_a_warning(repo: Path, tmp_path: Path) -> 
     assert str(other) in text(result)
 
 
+def test_the_repositorys_own_paths_pass_through_a_link(repo: Path, tmp_path: Path) -> None:
+    config, home = repo / "configs/train.yaml", tmp_path.with_name(f"{tmp_path.name} home")
+    home.symlink_to(tmp_path)
+    shutil.move(tmp_path / "OPV2V", repo / "OPV2V")
+    text_ = config.read_text().replace(str(tmp_path / "OPV2V"), str(home / repo.name / "OPV2V"))
+    config.write_text(text_)
+    assert run_check("ENV007", target_of(repo)).status is Status.PASSED
+    assert run_check("ENV007", target_of(home / repo.name)).status is Status.PASSED
+
+
+def test_another_checkout_is_found_through_a_link(repo: Path, tmp_path: Path) -> None:
+    stale(tmp_path / "old")
+    shutil.move(tmp_path / "OPV2V", tmp_path / "old/OPV2V")
+    (tmp_path / "OPV2V").symlink_to(tmp_path / "old/OPV2V")
+    result = run_check("ENV007", target_of(repo))
+    assert findings(result, Severity.WARNING) == [(repo / "configs/train.yaml", 3)]
+    assert "machine.images=" in text(result)
+
+
 def test_a_name_that_no_file_system_takes_is_missing(repo: Path) -> None:
     config = repo / "configs/train.yaml"
     config.write_text(config.read_text().replace("machine:\n", f"machine:\n  other: /{'a' * 300}\n"))

@@ -94,6 +94,25 @@ def test_a_loader_of_another_length_is_found_at_its_sampler(broken: Broken) -> N
     assert finding.evidence == {"steps": 20, "expected": 10}
 
 
+def test_a_length_of_the_data_is_held_against_the_settings_by_name(healthy: Path) -> None:
+    whole = "dataset.train_dataset='4 * ${dataset.opv2v.train.dataset_str}'"
+    target = make_target(repo=healthy, overrides=(whole,))
+    (finding, _) = run_check("LDR003", target).findings
+    assert finding.evidence["expected"] == 10
+    assert "opv2v-doctor.toml" in finding.message
+    later = run_check("LDR005", target)
+    assert later.status is Status.WARNED
+    assert later.findings[0].evidence == {"before": 10, "now": finding.evidence["steps"]}
+
+
+@pytest.mark.parametrize("code", ["LDR003", "LDR004"])
+def test_ranks_are_measured_where_the_evaluation_loaders_are_not_known(code: str, broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / "mapanything/train/training.py", "test=True", "test=bool(1)")
+    result = run_check(code, make_target(repo=repo))
+    assert (result.status, result.reason) == (Status.PASSED, "")
+
+
 def test_an_evaluation_loader_that_cannot_be_built_is_found(healthy: Path) -> None:
     target = make_target(repo=healthy, overrides=("dataset.opv2v.split_names.val=nowhere",))
     result = run_check("LDR003", target)

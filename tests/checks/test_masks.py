@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from opv2v_doctor import Severity
 from opv2v_doctor.result import Status
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
@@ -25,7 +26,10 @@ def test_healthy_masks_pass(healthy: Path, code: str) -> None:
 
 def test_an_empty_mask_is_found_where_it_is_built(broken: Broken) -> None:
     repo = broken("empty_mask")
-    result = run_check("MSK001", make_target(repo=repo, splits=("val",)))
+    result = run_check("MSK001", make_target(repo=repo))
+    assert [f.evidence["splits"] for f in result.findings if f.severity is Severity.ERROR] == [
+        ["train", "val", "test"]
+    ]
     assert result.status is Status.FAILED
     assert result.findings[0].path == repo / SOURCE
     assert result.findings[0].line == line_of(repo / SOURCE, MASK)

@@ -58,6 +58,11 @@ def test_the_warmup_of_a_single_group_counts(healthy: Path) -> None:
     assert result.findings[0].evidence == {"warmup": 40.0, "epochs": 3.0}
 
 
+def test_a_training_of_one_epoch_is_proposed_a_warmup_of_a_part_of_it(healthy: Path) -> None:
+    target = make_target(repo=healthy, overrides=("train_params.epochs=1",))
+    assert run_check("SCH001", target).findings[0].hint.endswith("train_params.warmup_epochs=0.1")
+
+
 def test_a_decay_that_stops_half_way_is_found_at_the_function(broken: Broken) -> None:
     repo = broken()
     replace_text(repo / TOOLS, "math.cos(math.pi * progress)", "math.cos(math.pi * progress / 2)")
@@ -90,6 +95,25 @@ def test_a_schedule_that_is_stepped_once_per_process_jumps(broken: Broken) -> No
     repo = broken()
     replace_text(repo / LOOP, "epoch + step / len(data_loader)", "epoch + 2 * step / len(data_loader)")
     assert run_check("SCH003", make_target(repo=repo)).status is Status.FAILED
+
+
+def test_a_loop_that_divides_by_its_samples_jumps_between_epochs(broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / LOOP, "step / len(data_loader)", "step / len(data_loader.dataset)")
+    result = run_check("SCH003", make_target(repo=repo))
+    assert result.status is Status.FAILED
+    assert result.findings[0].evidence["epoch"] in (1.0, 2.0)
+
+
+def test_a_loop_whose_epoch_is_not_known_is_said_with_its_line(broken: Broken) -> None:
+    repo = broken()
+    either = "total = len(data_loader) if step else 1\n        total = total * 1\n        epoch_f = "
+    replace_text(repo / LOOP, "epoch_f = epoch + step / len(data_loader)", f"{either}epoch + step / total")
+    for code in ("SCH002", "SCH003"):
+        result = run_check(code, make_target(repo=repo))
+        finding = result.findings[-1]
+        assert result.status is Status.PASSED
+        assert (finding.path, finding.line) == (repo / LOOP, line_of(repo / LOOP, ".adjust_learning_rate("))
 
 
 def test_a_curve_over_steps_jumps_at_a_resume_with_other_steps(broken: Broken) -> None:

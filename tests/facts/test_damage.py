@@ -7,6 +7,9 @@ import pytest
 
 from opv2v_doctor import Blocked
 from opv2v_doctor.facts.damage import image_size, npy_damage, png_damage, raw_depth, yaml_damage
+from opv2v_doctor.facts.datasets import parts_of
+from opv2v_doctor.facts.frames import Disk
+from opv2v_doctor.facts.scenarios import scenarios
 from opv2v_doctor.sandbox import write_scene
 
 
@@ -16,6 +19,42 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("scene")
     write_scene(root, root, image_size=(40, 30), scenarios={"train": (1,)}, frames=1)
     return next(root.glob("train/*/[0-9]*"))
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Empty frame files: scenario A of agents 1 and 2, B of 1, C of 2 and 3, two frames each."""
+    split = tmp_path_factory.mktemp("split")
+    for scenario, agents in {"A": "12", "B": "1", "C": "23"}.items():
+        for agent in agents:
+            (split / scenario / agent).mkdir(parents=True)
+            for frame in ("000069", "000071"):
+                (split / scenario / agent / f"{frame}.yaml").touch()
+    for copy in (split / ".ipynb_checkpoints", split / "A/.ipynb_checkpoints"):
+        copy.mkdir()
+        (copy / "000069-checkpoint.yaml").touch()
+    (split / "A/pictures").mkdir()
+    return split
+
+
+@pytest.mark.parametrize(
+    ("told", "frames"),
+    [
+        ("min_agents=1", "A1 A2 A1 A2 B1 B1 C2 C3 C2 C3"),
+        ("min_agents=2", "A1 A2 A1 A2 C2 C3 C2 C3"),
+        ("min_agents=2, max_scenes=3", "A1 A2 A1 A2 C2 C3"),
+        ("min_agents=1, include_agents=['1']", "A1 A1 B1 B1"),
+        ("min_agents=2, include_agents=['1']", ""),
+        ("max_scenes=3", "A1 A1 A2"),
+        ("max_scenes=None, include_agents=None", "A1 A1 A2 A2 B1 B1 C2 C2 C3 C3"),
+    ],
+)
+def test_only_what_the_dataset_reads_is_looked_into(split: Path, told: str, frames: str) -> None:
+    (part,) = parts_of(f"D({told})")
+    where = Disk(part=part, folder=split, depth_folder=split, scenarios=scenarios(split, split))
+    assert [f"{frame.agent.scenario}{frame.agent.name}" for frame in where.frames] == frames.split()
+    assert "".join(scenario.name for scenario in where.read) == "".join(sorted(set(frames) & set("ABC")))
+    assert set(where.by_name) == set("ABC")
 
 
 def copied(source: Path, pattern: str, folder: Path, size: int | None = None) -> Path:

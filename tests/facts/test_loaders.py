@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opv2v_doctor import Blocked
-from opv2v_doctor.facts.loaders import length_of, wanted_size
+from opv2v_doctor.facts.loaders import length_of, only_resized, wanted_size
 
 TWO_TO_FOUR = "D(split='train', num_views=4, variable_num_views=True, min_num_views=2, max_num_views=4)"
 
@@ -33,6 +33,20 @@ def test_an_expression_has_a_length_unless_a_part_has_that_of_its_data(
 ) -> None:
     length = length_of(expression, 4, 1)
     assert (length.samples if length else None) == samples
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "resized"),
+    [
+        ("+ 40 @ D(a=1)", "+ 1_000 @ D(a=1)", True),
+        ("+ 40 @ D(a=1)", "+ 40 @ D(a=2)", False),
+        ("40 @ D() + 20 @ E()", "80 @ D() + 40 @ E()", True),
+        ("40 @ D() + 20 @ E()", "20 @ D() + 40 @ E()", False),
+        ("N @ D()", "40 @ D()", False),
+    ],
+)
+def test_a_dataset_is_only_resized_where_its_mixture_stays(then: str, now: str, resized: bool) -> None:
+    assert only_resized(then, now) is resized
 
 
 def test_more_views_than_images_still_make_a_batch_of_one() -> None:

@@ -141,3 +141,8 @@ def evaluate(repo: Path, expression: str) -> object:
         expression=expression,
         module_name="noisy",
     )
+
+
+def test_the_reason_of_an_exception_is_one_line(repo: Path) -> None:
+    raised = Raised("ValueError", "first\n  second\n", (), repo)
+    assert (str(raised), raised.message) == ("ValueError: first second", "first\n  second\n")

@@ -8,9 +8,10 @@ import pytest
 from opv2v_doctor import Blocked, Skip, Target
 from opv2v_doctor.facts.damage import damage
 from opv2v_doctor.facts.frames import disk
+from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.origins import crop_place, given_place, seed_place
 from opv2v_doctor.facts.rigs import coverages
-from opv2v_doctor.facts.samples import datasets_module, each_split, examined_splits, exported, samples
+from opv2v_doctor.facts.samples import each_split, examined_splits, exported, samples
 from opv2v_doctor.target import make_target
 
 
@@ -53,7 +54,7 @@ def test_a_healthy_scene_has_no_damage_and_all_its_coverage(target: Target) -> N
 
 def test_the_datasets_module_is_asked_in_the_training_interpreter(target: Target) -> None:
     found = exported(target, ("OPV2VCoopCylindricalDataset", "NoSuchDataset"))
-    assert datasets_module(target) == "mapanything.datasets"
+    assert loader_module(target) == "mapanything.datasets"
     assert found.file.is_relative_to(target.repo)
     assert set(found.names) == {"OPV2VCoopCylindricalDataset"}
 

@@ -28,6 +28,8 @@ def target(repo: Path, before: str, asked: str) -> Target:
     [
         ("pass", "epoch + step / len(loader)", "epoch + step / len(loader)"),
         ("steps = len(loader)", "step / steps + epoch", "step / len(loader) + epoch"),
+        ("pass", "epoch + step / len(loader.dataset)", "epoch + step / len(loader.dataset)"),
+        ("total = len(loader); total += 1", "epoch + step / total", "epoch + step / total"),
         ("pass", "epoch", "epoch"),
     ],
 )

@@ -1,0 +1,135 @@
+"""Scenarios: the folders of a split, with their agents and the names of the agents' files."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+ALL_CAMERAS = ("camera0", "camera1", "camera2", "camera3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One moment of one agent: the common beginning of its files."""
+
+    agent: Agent
+    name: str
+
+    @property
+    def yaml(self) -> Path:
+        return self.agent.folder / f"{self.name}.yaml"
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras of which it has an image."""
+        return tuple(camera for camera in ALL_CAMERAS if self.agent.has(self.image(camera)))
+
+    def image(self, camera: str) -> Path:
+        return self.agent.folder / f"{self.name}_{camera}.png"
+
+    def depth(self, camera: str) -> Path:
+        return self.agent.depth_folder / f"{self.name}_{camera}_depth.npy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """One agent of a scenario, with the names of its files."""
+
+    scenario: str
+    name: str
+    folder: Path
+    depth_folder: Path
+    files: frozenset[str]
+    depth_files: frozenset[str]
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """Its frames, as its yaml files say."""
+        stems = sorted(name[:-5] for name in self.files if name.endswith(".yaml") and name[:-5].isdigit())
+        return tuple(Frame(agent=self, name=stem) for stem in stems)
+
+    @property
+    def has_any(self) -> bool:
+        """Whether it has any file of a frame: an editor's folder of copies, or one of notes, is no agent."""
+        return any(re.fullmatch(r"\d+(\.yaml|_camera\d\.png)", name) for name in self.files)
+
+    def has_camera(self, camera: str) -> bool:
+        """Whether any frame has an image of the camera."""
+        return any(name.endswith(f"_{camera}.png") for name in self.files)
+
+    def has(self, path: Path) -> bool:
+        """Whether a file of one of its two folders is there."""
+        return path.name in (self.depth_files if path.name.endswith(".npy") else self.files)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One scenario of a split."""
+
+    name: str
+    folder: Path
+    agents: tuple[Agent, ...]
+
+    @cached_property
+    def moments(self) -> tuple[tuple[Frame, ...], ...]:
+        """The frames of all agents at each moment."""
+        found: dict[str, list[Frame]] = {}
+        for agent in self.agents:
+            for frame in agent.frames:
+                found.setdefault(frame.name, []).append(frame)
+        return tuple(tuple(found[name]) for name in sorted(found))
+
+    @property
+    def each_alone(self) -> tuple[tuple[Frame, ...], ...]:
+        """Each frame of each agent for itself."""
+        return tuple((frame,) for agent in self.agents for frame in agent.frames)
+
+    @cached_property
+    def cameras(self) -> frozenset[str]:
+        """The cameras of which it has any image."""
+        names = (name for agent in self.agents for name in agent.files if name.endswith(".png"))
+        return frozenset(name.rpartition("_")[2][:-4] for name in names)
+
+
+@cache
+def scenarios(folder: Path, depth_folder: Path) -> tuple[Scenario, ...]:
+    """All scenarios of a split that have an agent; none where the folder is not there."""
+    found = [
+        Scenario(
+            name=name,
+            folder=folder / name,
+            agents=tuple(
+                agent
+                for each in _folders(folder / name)
+                if (agent := _agent(name, folder / name / each, depth_folder / name / each)).has_any
+            ),
+        )
+        for name in _folders(folder)
+    ]
+    return tuple(scenario for scenario in found if scenario.agents)
+
+
+def _agent(scenario: str, folder: Path, depth_folder: Path) -> Agent:
+    return Agent(
+        scenario=scenario,
+        name=folder.name,
+        folder=folder,
+        depth_folder=depth_folder,
+        files=_files(folder),
+        depth_files=_files(depth_folder),
+    )
+
+
+def _folders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, sorted; none where it is not there."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())
+
+
+def _files(folder: Path) -> frozenset[str]:
+    return frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()  # noqa: PTH208 (names only: fast)

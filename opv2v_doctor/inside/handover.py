@@ -1,0 +1,56 @@
+"""Handing arrays over: what a view holds, written as .npy files, since JSON is no place for a panorama."""
+
+import contextlib
+import os
+
+STRIDE = 8  # points are wanted for a comparison only
+KEYS = {
+    "img": "float16",
+    "depthmap": "float32",
+    "ray_directions_cam": "float32",
+    "camera_intrinsics": "float64",
+    "non_ambiguous_mask": "bool",
+    "valid_mask": "bool",
+    "pts3d": "float32",
+}
+
+
+def chosen(plan, count):
+    """The places in the plan of the samples to hand over: those with most views."""
+    places = sorted(range(len(plan)), key=lambda place: -(plan[place][1] or 0))
+    return set(places[:count])
+
+
+def hand_over(views, folder, number):
+    """Write the arrays of a sample's views, as FOLDER/SAMPLE_VIEW_KEY.npy.
+
+    A full disk leaves them incomplete: that is no fault of the sample.
+    """
+    with contextlib.suppress(OSError):
+        os.makedirs(folder, exist_ok=True)
+        _write(views, folder, number)
+
+
+def _write(views, folder, number):
+    """Equal rays become one file."""
+    import numpy
+
+    rays = None
+    for place, view in enumerate(views):
+        for key, kind in KEYS.items():
+            if key not in view:
+                continue
+            path = os.path.join(folder, "{}_{}_{}.npy".format(number, place, key))
+            array = _array(view[key])
+            array = array[::STRIDE, ::STRIDE] if key == "pts3d" else array
+            if key == "ray_directions_cam" and rays is not None and numpy.array_equal(array, rays[1]):
+                os.link(rays[0], path)
+                continue
+            numpy.save(path, numpy.ascontiguousarray(array, dtype=kind))
+            rays = (path, array) if key == "ray_directions_cam" else rays
+
+
+def _array(value):
+    import numpy
+
+    return numpy.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
