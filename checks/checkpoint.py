@@ -9,26 +9,21 @@ from opv2v_doctor.facts.checkpoints import (
     Checkpoint,
     CheckpointUnreadable,
     read_checkpoint,
-    readable,
     resumable,
     strangers,
 )
-from opv2v_doctor.facts.checkpoints.arguments import differences
 from opv2v_doctor.facts.checkpoints.counters import (
     Counters,
     counters,
     global_step_agrees,
     implied_steps_per_epoch,
 )
-from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.runs import BEST, LAST, EpochLength, epoch_lengths, last_run, leftovers, saved
 
-SECTIONS = ("train_params", "model", "loss", "dataset")
-SET_BY_THE_TRAINING = ("train_params.resume", "train_params.resume_ckpt", "train_params.start_epoch")
 SHOWN = 10  # the rest is in the evidence
 
 
-@check("CKP001", tier="run")
+@check("CKP001", tier="run", requires=["CFG001"])
 def checkpoints_can_be_read(target: Target) -> Findings:
     """Every checkpoint can be read, and loading it would run nothing but torch.
 
@@ -65,7 +60,7 @@ def _contents(target: Target, checkpoint: Checkpoint) -> Findings:
         yield note(f"loading {name} needs the repository's own {', '.join(ours)}", path=path)
 
 
-@check("CKP002", tier="run")
+@check("CKP002", tier="run", requires=["CFG001"])
 def steps_and_epochs_agree(target: Target) -> Findings:
     """Epoch, optimizer steps and steps an epoch agree in every checkpoint.
 
@@ -143,7 +138,7 @@ def _among(counted: list[Checkpoint]) -> Finding:
     return warning(said, path=counted[-1].path, hint=hint, implied=implied)
 
 
-@check("CKP003", tier="run")
+@check("CKP003", tier="run", requires=["CFG001"])
 def checkpoints_are_in_order(target: Target) -> Findings:
     """Numbered checkpoints are in order, and checkpoint-last.pth is the newest.
 
@@ -178,7 +173,7 @@ def _out_of_order(numbered: list[Checkpoint]) -> Findings:
             yield error(said, path=after.path, hint=hint)
 
 
-@check("CKP004", tier="run")
+@check("CKP004", tier="run", requires=["CFG001"])
 def no_killed_save_is_left(target: Target) -> Findings:
     """No save that was killed left its temporary file behind.
 
@@ -199,7 +194,7 @@ def no_killed_save_is_left(target: Target) -> Findings:
         yield warning(said, path=path, hint=hint, bytes=stat.st_size)
 
 
-@check("CKP005", tier="run")
+@check("CKP005", tier="run", requires=["CFG001"])
 def a_resume_finds_optimizer_and_scaler(target: Target) -> Findings:
     """Every checkpoint that a resume may take holds the optimizer and the scaler.
 
@@ -215,39 +210,3 @@ def a_resume_finds_optimizer_and_scaler(target: Target) -> Findings:
             said = f"{checkpoint.path.name} holds no state of {' and '.join(missing)}"
             hint = "save the state of model, optimizer and scaler; resume from a checkpoint that has all"
             yield error(said, path=checkpoint.path, hint=hint, missing=missing)
-
-
-@check("CKP006", tier="run")
-def stored_arguments_are_todays(target: Target) -> Findings:
-    """The newest checkpoint was trained with today's config.
-
-    ## Why it matters
-    A resume takes weights and optimizer from the file and all else from today's config: another learning
-    rate, loss or model then continues another training, without a word.
-
-    ## How to fix
-    Give the run's own values as overrides, or start a new run where the change is meant.
-    """
-    stored = [c for c in readable(target) if c.args]
-    if not stored:
-        raise Skip("no checkpoint stores its arguments")
-    newest = max(stored, key=lambda c: (c.path.name == LAST, *c.progress))
-    today = config(target)
-    found = [
-        difference
-        for section in SECTIONS
-        for difference in differences(newest.args or {}, today.values, section)
-        if difference.key not in {*SET_BY_THE_TRAINING, *today.missing, *today.unresolved}
-    ]
-    if found:
-        places = [place(target, difference.key) for difference in found[:SHOWN]]
-        said = [
-            f"{d} ({at[0].name}:{at[1]})" if at[0] else str(d) for d, at in zip(found, places, strict=False)
-        ]
-        yield warning(
-            f"{len(found)} values are not those of {newest.path.name}: {'; '.join(said)}",
-            path=places[0][0],
-            line=places[0][1],
-            hint=f"to continue that training, give its own values: {found[0].key}={str(found[0].then)[:80]}",
-            differences={d.key: {"then": d.then, "now": d.now} for d in found},
-        )

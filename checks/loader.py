@@ -3,10 +3,10 @@
 from collections import Counter
 from dataclasses import replace
 
-from opv2v_doctor import Blocked, Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import Findings, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.commands import Command, commands, documented_lengths
 from opv2v_doctor.facts.config import config, place
-from opv2v_doctor.facts.loaders import Length, computed_length, lengths, loaders, wanted_size
+from opv2v_doctor.facts.loaders import Length, computed_length, lengths, loaders, real_length, wanted_size
 from opv2v_doctor.facts.runs import last_run, steps_per_epoch_of
 from opv2v_doctor.facts.variants import chosen_dataset, family, variants
 
@@ -117,7 +117,7 @@ def _expected(target: Target, command: Command, length: Length) -> tuple[int, st
 
 @check("LDR003", tier="data", requires=["DAT001", "ENV007"])
 def loaders_have_the_computed_length(target: Target) -> Findings:
-    """The loaders that the repository builds have the length that its config implies, and none is empty.
+    """The loaders have the length that the config implies or the settings want, and none is empty.
 
     ## Why it matters
     A dataset class may change the numbers of views that its config gives, or a loader may drop what it cannot
@@ -128,15 +128,25 @@ def loaders_have_the_computed_length(target: Target) -> Findings:
     """
     measured, computed = loaders(target), computed_length(target, target.gpus)
     steps = measured.ranks[0].length
-    expected = computed.steps if computed else target.settings.steps_per_epoch
-    if expected is not None and steps != expected:
+    if computed and steps != computed.steps:
         yield error(
-            f"the train loader has {steps} steps, the config implies {expected}",
+            f"the train loader has {steps} steps, the config implies {computed.steps}",
             path=measured.sampler.path,
             line=measured.sampler.line,
             hint="compare the sampler's __len__ with samples // largest batch // GPUs",
             steps=steps,
-            expected=expected,
+            expected=computed.steps,
+        )
+    wanted = target.settings.steps_per_epoch
+    if computed is None and wanted and steps != wanted:  # else LDR001 has said so
+        path, line = place(target, "dataset.train_dataset")
+        yield error(
+            f"the train loader has {steps} steps on {target.gpus} GPUs, {wanted} are wanted ({TOML})",
+            path=path,
+            line=line,
+            hint=_way_to(target, wanted, real_length(target)),
+            steps=steps,
+            expected=wanted,
         )
     path, line = place(target, "dataset.test_dataset")
     for loader in measured.evals:
@@ -147,7 +157,8 @@ def loaders_have_the_computed_length(target: Target) -> Findings:
                 line=loader.place.line if loader.place else line,
                 hint="correct this set: dataset.test_dataset='...'",
             )
-    evals = ", ".join(f"{loader.key}: {loader.length}" for loader in measured.evals) or "none"
+    evals = ", ".join(f"{loader.key}: {loader.length}" for loader in measured.evals)
+    evals = evals or (f"not known ({measured.untold})" if measured.untold else "none")
     yield note(f"train loader: {steps} steps on {target.gpus} GPUs; evaluation loaders: {evals}", steps=steps)
 
 
@@ -210,9 +221,7 @@ def world_size_is_the_last_runs(target: Target) -> Findings:
     logged = steps_per_epoch_of(run) if run else None
     if run is None or logged is None:
         raise Skip("there is no earlier run whose log tells its steps an epoch")
-    length = computed_length(target, target.gpus)
-    if length is None:
-        raise Blocked("an epoch is as long as its data: compare the run's steps with what LDR003 measures")
+    length = real_length(target)
     before, path, line = logged
     if before == length.steps:
         yield note(f"{before} steps an epoch, as in {run.name}", path=path, line=line)

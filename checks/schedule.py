@@ -10,6 +10,7 @@ from opv2v_doctor.facts.runs import last_run, steps_per_epoch_of
 from opv2v_doctor.facts.schedule import (
     Curve,
     Plan,
+    assumption,
     curves,
     epoch_starts,
     plans,
@@ -42,7 +43,7 @@ def warmup_is_shorter_than_training(target: Target) -> Findings:
                 f"{plan.group}: a warm-up of {plan.warmup:g} epochs in a training of {plan.epochs:g}",
                 path=path,
                 line=line,
-                hint=f"lower it: {plan.key('warmup_epochs')}={max(1, int(plan.epochs // 10))}",
+                hint=f"lower it: {plan.key('warmup_epochs')}={plan.epochs / 10:g}",
                 warmup=plan.warmup,
                 epochs=plan.epochs,
             )
@@ -91,6 +92,17 @@ def learning_rate_reaches_its_peak_and_its_minimum(target: Target) -> Findings:
             peak=max(curve.rates),
             last=curve.rates[-1],
         )
+    yield from _assumed(target)
+
+
+def _assumed(target: Target) -> Findings:
+    """What the curves rest on where the training loop's own expression does not tell."""
+    assumed = assumption(target)
+    if assumed:
+        problem, loop = assumed
+        said = f"the training loop's own epoch is not known: {problem}"
+        usual = "the schedule was computed with epoch + step / len(loader)"
+        yield note(f"{said}; {usual}", path=loop.path, line=loop.line)
 
 
 def _rising(target: Target, plan: Plan) -> Finding:
@@ -153,6 +165,7 @@ def learning_rate_has_no_jump(target: Target) -> Findings:
                 after=after,
             )
     yield from _jumps_at_resume(target)
+    yield from _assumed(target)
 
 
 def _jumps(curve: Curve) -> Iterator[tuple[float, float, float]]:

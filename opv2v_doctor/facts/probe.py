@@ -45,7 +45,7 @@ class Raised(Blocked):
     def __init__(self, kind: str, message: str, frames: tuple[Frame, ...], repo: Path) -> None:
         self.kind, self.message, self.frames, self.repo = kind, message, frames, repo
         place = f" ({self.place[0]}:{self.place[1]})" if self.place else ""
-        super().__init__(f"{kind}: {message}{place}")
+        super().__init__(f"{kind}: {' '.join(message.split())}{place}")  # a reason is one line
 
     @property
     def place(self) -> tuple[Path, int] | None:

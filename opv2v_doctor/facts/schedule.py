@@ -9,7 +9,7 @@ from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import config, entry_point
-from opv2v_doctor.facts.loaders import computed_length
+from opv2v_doctor.facts.loaders import computed_length, wanted_size
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.source import Place, definition, module_name
 from opv2v_doctor.facts.training_loop import SCHEDULE, epoch_progress
@@ -102,10 +102,43 @@ def schedule_place(target: Target) -> Place:
 @cache
 def curves(target: Target, steps: int | None = None) -> Mapping[str, Curve]:
     """Group -> curve, with this launch's steps an epoch or with other ones."""
-    steps = steps or steps_per_epoch(target) or UNKNOWN_STEPS
-    accumulated = max(1, int(config(target).get("train_params.accum_iter", 1)))
+    steps = steps or _usual_steps(target)
+    answer, accumulated = _answer(target, steps), _accumulated(target)
+    return {
+        plan.group: Curve(
+            plan=plan, epochs=tuple(answer["epochs"]), rates=tuple(rates), step=accumulated / steps
+        )
+        for plan, rates in zip(plans(target), answer["rates"], strict=True)
+    }
+
+
+def assumption(target: Target) -> tuple[str, Place] | None:
+    """Why the curves are not by the training loop's own expression, and its place; None where they are."""
+    problem = _answer(target, _usual_steps(target))["problem"]
+    progress = epoch_progress(target)
+    return (problem, progress.place if progress else schedule_place(target)) if problem else None
+
+
+def _usual_steps(target: Target) -> int:
+    return steps_per_epoch(target) or UNKNOWN_STEPS
+
+
+def _accumulated(target: Target) -> int:
+    return max(1, int(config(target).get("train_params.accum_iter", 1)))
+
+
+def _samples(target: Target, steps: int) -> int:
+    """The length of the dataset that gives so many steps."""
+    length = computed_length(target, target.gpus)
+    if length and length.steps == steps:
+        return length.samples
+    return wanted_size(steps, target.gpus, length.batch if length else 1)
+
+
+@cache
+def _answer(target: Target, steps: int) -> Any:
     main, progress = entry_point(target), epoch_progress(target)
-    answer = ask(
+    return ask(
         target,
         "schedule",
         "curves",
@@ -114,19 +147,14 @@ def curves(target: Target, steps: int | None = None) -> Mapping[str, Curve]:
         overrides=list(target.launch_overrides),
         module_name=module_name(target, schedule_place(target).path),
         steps=steps,
-        accumulated=accumulated,
+        samples=_samples(target, steps),
+        accumulated=_accumulated(target),
         groups=[plan.group for plan in plans(target)],
         progress=[progress.expression, progress.counter, progress.sized, progress.module]
         if progress
         else None,
         world_size=target.gpus,
     )
-    return {
-        plan.group: Curve(
-            plan=plan, epochs=tuple(answer["epochs"]), rates=tuple(rates), step=accumulated / steps
-        )
-        for plan, rates in zip(plans(target), answer["rates"], strict=True)
-    }
 
 
 def epoch_starts(target: Target, steps: int | None = None) -> Mapping[str, tuple[tuple[int, float], ...]]:

@@ -19,7 +19,7 @@ class Progress:
 
     expression: str
     counter: str  # the loop's own: `step` in `for step, batch in enumerate(...)`
-    sized: tuple[str, ...]  # what the expression takes the length of: the loader
+    sized: tuple[str, ...]  # the name in what the expression takes the length of: the loader
     module: str
     place: Place
 
@@ -41,7 +41,7 @@ def epoch_progress(target: Target) -> Progress | None:
 
 def _progress(target: Target, place: Place, asked: ast.expr, counter: str) -> Progress:
     sized = [
-        ast.unparse(node.args[0])
+        ast.unparse(node.args[0]).partition(".")[0]
         for node in ast.walk(asked)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "len"
     ]
@@ -81,6 +81,8 @@ def _inlined(function: ast.FunctionDef, asked: ast.expr, depth: int = 4) -> ast.
     for node in ast.walk(function):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             assigned.setdefault(node.targets[0].id, []).append(node.value)
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            assigned.setdefault(node.target.id, []).extend([node.value, node.value])  # more than once
 
     class Inline(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:

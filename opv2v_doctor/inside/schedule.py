@@ -29,14 +29,22 @@ class Optimizer:
         self.param_groups = [{"lr": 0.0, "params": []} for _ in groups]
 
 
-class Loader:
-    """Whatever the training loop calls its loader: here only its length is asked for."""
+class Sized:
+    """Something of which only the length is asked for."""
 
-    def __init__(self, steps):
-        self.steps = steps
+    def __init__(self, length):
+        self.length = length
 
     def __len__(self):
-        return self.steps
+        return self.length
+
+
+class Loader(Sized):
+    """Whatever the training loop calls its loader."""
+
+    def __init__(self, steps, samples):
+        super().__init__(steps)
+        self.batch_sampler, self.dataset = Sized(steps), Sized(samples)
 
 
 def curves(
@@ -46,12 +54,13 @@ def curves(
     overrides,
     module_name,
     steps,
+    samples,
     accumulated,
     groups,
     progress,
     world_size,
 ):
-    """The rate of each group at the same points, one list a group."""
+    """The rate of each group at the same points, one list a group; why not by the loop's own expression."""
     cfg, _ = composed(config_dir, config_name, tuple(overrides))
     args = params_of(Reading().plain(cfg.train_params))
     adjust = importlib.import_module(module_name).adjust_learning_rate
@@ -60,12 +69,12 @@ def curves(
     given = given[: len(inspect.signature(adjust).parameters) - 2]
     epochs, rates = [], []
     with as_rank(0, world_size):
-        asked = asked_epoch(steps, progress)
+        asked, problem = asked_epoch(Loader(steps, samples), progress)
         for epoch, step in points(int(args.epochs), steps, accumulated, float(args.warmup_epochs)):
             adjust(optimizer, asked(epoch, step), *given)
             epochs.append(epoch + step / steps)
             rates.append([float(group["lr"]) for group in optimizer.param_groups])
-    return {"epochs": epochs, "rates": list(zip(*rates))}
+    return {"epochs": epochs, "rates": list(zip(*rates)), "problem": problem}
 
 
 def params_of(node):
@@ -86,21 +95,31 @@ def points(epochs, steps, accumulated, warmup):
             yield epoch, step
 
 
-def asked_epoch(steps, progress):
-    """The training loop's own expression as a function of (epoch, step).
+def asked_epoch(loader, progress):
+    """The training loop's own expression as a function of (epoch, step), and an empty text.
 
-    The usual one where none was found, or where it needs what only a running training has.
+    The usual one and the reason where none was found, or where it needs what only a running training has.
     """
+    if progress is None:
+        return usual_epoch(loader), "no call of adjust_learning_rate in a counted loop was found"
     try:
         expression, counter, sized, module_name = progress
         code = compile(expression, "<training loop>", "eval")
         needed = {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
-        loaders = {name: Loader(steps) for name in sized}
+        loaders = dict.fromkeys(sized, loader)
         names = {name: outer(name, module_name) for name in needed - {"epoch", counter} - set(loaders)}
         eval(code, dict(names, **loaders, **{"epoch": 0, counter: 0}))
-    except Exception:
-        return lambda epoch, step: epoch + step / steps
-    return lambda epoch, step: eval(code, dict(names, **loaders, **{"epoch": epoch, counter: step}))
+    except Exception as problem:
+        return usual_epoch(loader), "%s could not be evaluated (%s)" % (
+            expression,
+            " ".join(str(problem).split()),
+        )
+    return lambda epoch, step: eval(code, dict(names, **loaders, **{"epoch": epoch, counter: step})), ""
+
+
+def usual_epoch(loader):
+    """The expression of the public repositories."""
+    return lambda epoch, step: epoch + step / len(loader)
 
 
 def outer(name, module_name):
