@@ -83,6 +83,7 @@ class Masks(_Table):
 
     floor: float = Field(default=0.05, ge=0, le=1)
     tolerance: float = Field(default=0.05, gt=0, le=1)
+    band: tuple[float, float] = (0.25, 0.5)  # where the means that a log reports are expected
 
 
 class Poses(_Table):

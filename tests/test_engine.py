@@ -4,7 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor import Blocked, Check, Findings, Skip, Target, Tier, check, error, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Check,
+    Findings,
+    Skip,
+    Target,
+    Tier,
+    check,
+    error,
+    note,
+    one_finding_a_cause,
+    warning,
+)
 from opv2v_doctor.result import Result, Status, exit_code, first_to_fix
 from opv2v_doctor.runner import run
 
@@ -49,8 +61,8 @@ def crashes_half_way(target: Target) -> Findings:
 @check("AAA006", tier="run")
 def does_not_apply(target: Target) -> Findings:
     """Applies everywhere."""
+    yield from ()
     raise Skip("no checkpoint yet")
-    yield
 
 
 @check("AAA007", tier="run")
@@ -63,12 +75,41 @@ def cannot_be_measured(target: Target) -> Findings:
 ALL = [value for value in list(globals().values()) if isinstance(value, Check)]
 
 
+@check("AAA008", tier="run")
+@one_finding_a_cause
+def looks_at_each_split(target: Target) -> Findings:
+    """Each split is well."""
+    for split, mean in (("train", 1), ("val", 2)):
+        yield error(f"{split}: mean {mean}", path=Path("a.py"), line=1, hint="-", split=split)
+        yield error(f"{split}: mean {mean + 7}", path=Path("a.py"), line=1, hint="-")
+        yield error(f"{split}: mean {mean}", path=Path("a.py"), line=mean, hint="-")
+        yield note(f"{split}: seen")
+    raise Blocked("test cannot be read")
+
+
 def statuses(**ignored: str) -> dict[str, Status]:
     return {result.check.code: result.status for result in run(ALL, TARGET, ignored=ignored)}
 
 
 def result(entry: Check) -> Result:
     return next(iter(run([entry], TARGET, ignored=dict.fromkeys(entry.requires, "alone"))))
+
+
+def test_a_cause_in_several_splits_is_one_finding() -> None:
+    entry, messages = result(looks_at_each_split), []
+    for finding in entry.findings:
+        messages.append((finding.message, finding.line))
+    assert messages == [
+        ("train: mean 1; likewise in val", 1),
+        ("train: mean 8; likewise in val", 1),
+        ("train: mean 1", 1),
+        ("train: seen", None),
+        ("val: mean 2", 2),
+        ("val: seen", None),
+    ]
+    assert entry.findings[0].evidence == {"split": "train", "splits": ["train", "val"]}
+    assert (entry.status, entry.reason) == (Status.FAILED, "test cannot be read")
+    assert (entry.check.name, entry.check.claim) == ("looks_at_each_split", "Each split is well.")
 
 
 def test_a_check_is_its_function_and_its_docstring() -> None:

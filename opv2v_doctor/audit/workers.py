@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from typing import Any
 
 from opv2v_doctor.audit.reading import Chunk, read_chunk
@@ -109,7 +110,7 @@ def _on_cluster(chunks: Iterable[Chunk], scheduler: str, read: Read) -> Iterator
 
 def _client(scheduler: str) -> Any:
     try:
-        import distributed
+        distributed: Any = import_module("distributed")
     except ImportError:
         raise UsageError("--scheduler needs Dask: pip install 'opv2v-doctor[cluster]'") from None
     try:
@@ -125,9 +126,7 @@ def _room(client: Any) -> int:
 
 
 def _wait(waiting: Iterable[Any]) -> Any:
-    import distributed
-
-    return distributed.wait(list(waiting), return_when="FIRST_COMPLETED")
+    return import_module("distributed").wait(list(waiting), return_when="FIRST_COMPLETED")
 
 
 def _answer(future: Any, chunk: Chunk) -> list[Record]:

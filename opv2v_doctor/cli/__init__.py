@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
+from opv2v_doctor.cli import checkpoint
 from opv2v_doctor.cli.audit import audit
 from opv2v_doctor.cli.catalogue import explain, list_checks, schema
 from opv2v_doctor.cli.examine import check, run_all
+from opv2v_doctor.cli.log import log
 from opv2v_doctor.cli.runs import app as runs
 from opv2v_doctor.cli.set_up import demo, init
+from opv2v_doctor.cli.smoke import smoke
 from opv2v_doctor.cli.train import infer, train
 
 app = typer.Typer(
@@ -28,6 +31,9 @@ app.command("check")(check)
 app.command("train")(train)
 app.command("infer")(infer)
 app.add_typer(runs)
+app.command("smoke")(smoke)
+app.command("log")(log)
+app.add_typer(checkpoint.app, name="checkpoint")
 app.command("list")(list_checks)
 app.command("explain")(explain)
 app.command("init")(init)

@@ -71,7 +71,7 @@ def values_with(target: Target, overrides: tuple[str, ...], keys: tuple[str, ...
 
 
 def replayed(target: Target, source: str, path: Path, *, parameter: str, builders: list[str]) -> Any:
-    """Lines of the training code at `path`, run by the training interpreter with loaders that are not built."""
+    """Lines of the training code at `path`, run by the training interpreter, but building no loader."""
     return ask(
         target,
         "config",

@@ -1,4 +1,4 @@
-"""What the repository makes of the test set: its own lines, replayed on the config without building anything."""
+"""What the repository makes of the test set: its own lines, replayed without building anything."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Evaluation:
 
 @cache
 def evaluation(target: Target) -> Evaluation:
-    """Replay the lines of the training that build its evaluation loaders: a comprehension, a loop, or what else.
+    """Replay the lines of the training that build its evaluation loaders: a comprehension, a loop, any.
 
     Raises Blocked where no module of the launch builds them.
     """
@@ -37,7 +37,9 @@ def evaluation(target: Target) -> Evaluation:
             for statement in _statements(function.body):
                 if function.args.args and (call := _builds(statement)):
                     return _replay(target, path, function, statement, call)
-    raise Blocked(f"no call of {' or '.join(BUILDERS)} for the test set found: cannot replay how it is parsed")
+    raise Blocked(
+        f"no call of {' or '.join(BUILDERS)} for the test set found: cannot replay how it is parsed"
+    )
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

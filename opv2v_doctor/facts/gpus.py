@@ -71,7 +71,7 @@ def gpus(target: Target) -> Gpus | None:
 
 @contextlib.contextmanager
 def _nvml() -> Iterator[ModuleType | None]:
-    import pynvml  # type: ignore[import-untyped]
+    import pynvml
 
     try:
         pynvml.nvmlInit()

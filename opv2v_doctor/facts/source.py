@@ -133,8 +133,8 @@ def hydra_main(target: Target) -> HydraMain | None:
     """The script's Hydra entry point, None where it has none."""
     for node in ast.walk(syntax(target.script)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("hydra.main"):
-            named = zip(("config_path", "config_name"), node.args, strict=False)  # it takes them by position
-            words = {**dict(named), **{word.arg: word.value for word in node.keywords}}
+            words: dict[str | None, ast.expr] = {word.arg: word.value for word in node.keywords}
+            words |= dict(zip(("config_path", "config_name"), node.args, strict=False))
             given = {name: value.value for name, value in words.items() if isinstance(value, ast.Constant)}
             folder = target.script.parent / str(given.get("config_path") or ".")
             return HydraMain(

@@ -1,1 +1,1 @@
-"""What runs in the training interpreter. Imports nothing of opv2v_doctor; Python >= 3.8, standard library first."""
+"""What runs in the training interpreter: Python >= 3.8, and nothing of opv2v_doctor."""

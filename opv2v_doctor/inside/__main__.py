@@ -1,9 +1,10 @@
-"""Serve questions in the training interpreter: one JSON line in, JSON lines out, over descriptors of their own.
+"""Serve questions in the training interpreter: JSON lines in and out, on descriptors of their own.
 
-Started as `python inside/__main__.py REQUESTS_FD ANSWERS_FD SCRIPT`, in the launch's directory and environment.
-`sys.path[0]` becomes the script's folder, as it is for `python SCRIPT`, so that imports resolve as in the launch.
+Started as `python inside/__main__.py REQUESTS_FD ANSWERS_FD SCRIPT`, in the launch's directory and
+environment. `sys.path[0]` becomes the script's folder, as for `python SCRIPT`: imports resolve as there.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -66,10 +67,8 @@ def read_requests(descriptor, arrived):
 
 def import_ahead():
     """Import torch while nobody asks yet: it is most of the wait for the first answer that needs it."""
-    try:
+    with contextlib.suppress(Exception):  # who needs it will say so
         importlib.import_module("torch")
-    except Exception:  # who needs it will say so
-        pass
 
 
 def main():
@@ -79,7 +78,7 @@ def main():
     os.set_inheritable(requests, False)
     os.set_inheritable(answers, False)
     sys.argv = [script]
-    if not getattr(sys.flags, "safe_path", False):  # with PYTHONSAFEPATH, no folder of a script is put in front
+    if not getattr(sys.flags, "safe_path", False):  # PYTHONSAFEPATH: no folder of a script is in front
         sys.path[0] = os.path.dirname(script)
     load_package()
     threading.Thread(target=import_ahead, daemon=True).start()

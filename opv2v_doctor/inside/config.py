@@ -59,7 +59,7 @@ class Reading:
             return None
         try:
             return self.plain(node[part], key)
-        except UnsupportedInterpolationType:  # a resolver that the training code registers later: keep the text
+        except UnsupportedInterpolationType:  # the training code registers it later: keep the text
             return str(OmegaConf.to_container(node, resolve=False)[part])
         except OmegaConfBaseException as problem:
             self.unresolved[key] = str(problem).split("\n")[0]
@@ -98,7 +98,7 @@ class Names(dict):
         try:
             return getattr(importlib.import_module(self.module_name), name)
         except (ImportError, AttributeError):
-            raise NameError("name %r is not defined" % name)
+            raise NameError("name %r is not defined" % name) from None
 
 
 def replay(send_progress, config_dir, config_name, overrides, source, module_name, parameter, builders):
@@ -112,7 +112,7 @@ def replay(send_progress, config_dir, config_name, overrides, source, module_nam
         built.append({"dataset": dataset, "batch_size": words.get("batch_size")})
         return built[-1]
 
-    names = Names({name: build for name in builders})
+    names = Names(dict.fromkeys(builders, build))
     names[parameter] = composed(config_dir, config_name, tuple(overrides))[0]
     names.module_name = module_name
     exec(source, names)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.checkpoints.arguments import Difference, differences
 from opv2v_doctor.facts.checkpoints import Checkpoint, CheckpointUnreadable, read_checkpoint
+from opv2v_doctor.facts.checkpoints.arguments import Difference, differences
 
 CONFIG = {
     "output_dir": "${hydra:run.dir}",

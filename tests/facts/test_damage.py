@@ -115,7 +115,7 @@ def test_a_yaml_without_a_pose_is_damaged(tmp_path: Path, text: str) -> None:
 
 def test_raw_depth_counts_what_a_loader_would_mend(tmp_path: Path) -> None:
     path = tmp_path / "depth.npy"
-    np.save(path, np.float32([[np.nan, np.inf], [0, 5]]))
+    np.save(path, np.array([[np.nan, np.inf], [0, 5]], dtype=np.float32))
     found = raw_depth(path)
     assert found is not None
     assert (found.nan, found.infinite, found.zero, found.constant) == (0.25, 0.25, 0.25, False)

@@ -76,7 +76,7 @@ def test_a_split_of_which_no_sample_loads_is_blocked(broken: Callable[..., Path]
         image.write_bytes(b"")
     target = make_target(repo=repo, splits=("val", "test"))
     assert samples(target, "val").failure is not None
-    seen = []
+    seen: list[str] = []
     with pytest.raises(Blocked, match="val"):
         seen.extend(found.split for found in each_split(target))  # a generator: what came before stays
     assert "val" not in seen

@@ -1,7 +1,7 @@
 """Tracebacks: out of interleaved ranks, and of records that hold a single sign."""
 
-from opv2v_doctor.facts.incidents import stripped
-from opv2v_doctor.facts.tracebacks import Traceback, Tracebacks
+from opv2v_doctor.facts.logs.incidents import stripped
+from opv2v_doctor.facts.logs.tracebacks import Traceback, Tracebacks
 
 
 def tracebacks(text: str) -> tuple[Traceback, ...]:

@@ -33,7 +33,7 @@ def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def depth_of(scene: Path, frame: Path, camera: str) -> np.ndarray:
+def depth_of(scene: Path, frame: Path, camera: str) -> Any:
     place = frame.relative_to(scene / "OPV2V").with_name(f"{frame.stem}_{camera}_depth.npy")
     return np.load(scene / "depth" / place)
 
@@ -66,6 +66,7 @@ def test_every_file_of_a_frame_is_there(scene: Path) -> None:
         for camera in CAMERAS:
             image = cv2.imread(str(frame.with_name(f"{frame.stem}_{camera}.png")))
             depth = depth_of(scene, frame, camera)
+            assert image is not None
             assert image.shape == (150, 200, 3)
             assert depth.shape == (150, 200)
             assert depth.dtype == np.float32

@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.checkpoints.archives import Archive, ArchiveDamaged, opened
+from opv2v_doctor.facts.checkpoints.archives import Archive, opened
 from opv2v_doctor.facts.checkpoints.arguments import plain
+from opv2v_doctor.facts.checkpoints.directories import ArchiveDamaged
+from opv2v_doctor.facts.checkpoints.models import model_of
+from opv2v_doctor.facts.checkpoints.tensors import number, shape_of, tensor
+from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable, reasons
+from opv2v_doctor.facts.pickles import Pickle, walk
 from opv2v_doctor.facts.pickles.harmless import is_harmless
 from opv2v_doctor.facts.pickles.machine import Call, PickleRefused, printable
-from opv2v_doctor.facts.pickles import Pickle, walk
+from opv2v_doctor.facts.pickles.records import PassedTable
 from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
-from opv2v_doctor.facts.checkpoints.tensors import number, tensor
 from opv2v_doctor.target import Target
 
+__all__ = ["Checkpoint", "CheckpointUnreadable", "read_checkpoint", "readable", "resumable", "strangers"]
+
+SAMPLED = 64  # parameters whose step is read: each is a piece of the disk of its own
 GLOBAL_STEPS = ("global_step", "global_steps", "num_updates", "iteration", "step")
-
-
-class CheckpointUnreadable(Exception):
-    """Not a checkpoint that can be read; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +40,10 @@ class Checkpoint:
     epoch: int | None
     best_so_far: float | None
     global_step: int | None
-    optimizer_steps: tuple[int, int] | None  # AdamW's own counters: least and most over the parameters
+    optimizer_steps: tuple[int, int] | None  # AdamW's own counters: least and most over a sample
     learning_rates: tuple[float, ...]  # one a parameter group
+    groups: tuple[Mapping[str, Any], ...]  # what the optimizer was told for each parameter group
+    trained: int  # parameters that the optimizer was given
     has_optimizer: bool
     has_scaler: bool
     loss_scale: float | None  # where the gradient scaler stands; each step that it skips halves it
@@ -72,17 +77,11 @@ class Checkpoint:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint's counters. Raises CheckpointUnreadable with the reason."""
-    try:
+    with reasons(path):
         stat = path.stat()
         if not path.is_file():
             raise CheckpointUnreadable("not a file")
         return _read(path, stat.st_size, stat.st_mtime_ns)
-    except FileNotFoundError:
-        raise CheckpointUnreadable("a link to nothing" if path.is_symlink() else "no such file") from None
-    except OSError as problem:
-        raise CheckpointUnreadable(f"cannot be read: {problem.strerror}") from None
-    except (ArchiveDamaged, PickleRefused) as problem:
-        raise CheckpointUnreadable(printable(str(problem))) from None
 
 
 def readable(target: Target) -> list[Checkpoint]:
@@ -123,7 +122,7 @@ def _checkpoint(
     """What the walked pickle says; every part may be absent, or be something else."""
     problems: list[str] = []
     optimizer, scaler = _table(root.get("optimizer")), _table(root.get("scaler"))
-    shapes = [found.shape for found in map(tensor, _table(root.get("model")).values()) if found]
+    shapes = [found for found in map(shape_of, model_of(root).values()) if found is not None]
     args = plain(root["args"]) if "args" in root else None
     return Checkpoint(
         path=path,
@@ -134,6 +133,8 @@ def _checkpoint(
         global_step=next((_integer(root[name]) for name in GLOBAL_STEPS if name in root), None),
         optimizer_steps=_optimizer_steps(optimizer, archive, problems),
         learning_rates=tuple(_learning_rates(optimizer, archive)),
+        groups=tuple(_groups(optimizer, archive)),
+        trained=sum(_length(group.get("params")) for group in _group_tables(optimizer)),
         has_optimizer=bool(_table(optimizer.get("state"))),
         has_scaler="scaler" in root,
         loss_scale=number(scaler.get("scale"), archive),
@@ -153,6 +154,13 @@ def _table(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _entry(table: Any, key: str) -> Any:
+    """One entry of a table; of one that was passed over, no other is looked at."""
+    if isinstance(table, PassedTable):
+        return next((value for name, value in table.items() if name == key), None)
+    return _table(table).get(key)
+
+
 def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -160,11 +168,12 @@ def _integer(value: Any) -> int | None:
 def _optimizer_steps(
     optimizer: dict[Any, Any], archive: Archive, problems: list[str]
 ) -> tuple[int, int] | None:
-    """The least and the most updates that a parameter got."""
+    """The least and the most updates that a parameter got; of many parameters, only a sample is read."""
     steps: list[int] = []
-    for parameter, state in _table(optimizer.get("state")).items():
+    states = list(_table(optimizer.get("state")).items())
+    for parameter, state in states[:: max(1, len(states) // SAMPLED)] + states[-1:]:
         try:
-            step = number(_table(state).get("step"), archive)
+            step = number(_entry(state, "step"), archive)
         except ArchiveDamaged as problem:
             problems.append(printable(f"optimizer state {parameter}: {problem}"))
             continue
@@ -174,11 +183,26 @@ def _optimizer_steps(
 
 
 def _learning_rates(optimizer: dict[Any, Any], archive: Archive) -> Iterator[float]:
-    groups = optimizer.get("param_groups")
-    for group in groups if isinstance(groups, list) else ():
-        rate = number(_table(group).get("lr"), archive)
+    for group in _group_tables(optimizer):
+        rate = number(group.get("lr"), archive)
         if rate is not None:
             yield rate
+
+
+def _groups(optimizer: dict[Any, Any], archive: Archive) -> Iterator[Mapping[str, Any]]:
+    """Each group's values, without its parameters."""
+    for group in _group_tables(optimizer):
+        numbers = {key: number(value, archive) for key, value in group.items() if tensor(value)}
+        yield plain({key: value for key, value in {**group, **numbers}.items() if key != "params"})
+
+
+def _group_tables(optimizer: dict[Any, Any]) -> list[dict[Any, Any]]:
+    groups = optimizer.get("param_groups")
+    return [_table(group) for group in groups] if isinstance(groups, list) else []
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0
 
 
 def _world_size(root: dict[Any, Any], args: Any) -> int | None:

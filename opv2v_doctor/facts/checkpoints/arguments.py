@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -77,7 +78,7 @@ def differences(stored: Mapping[str, Any], today: Mapping[str, Any], section: st
     Where the machine's paths stand in a value, today's are taken: another machine is no other training.
     """
     sources = ({"machine": today.get("machine", {})}, stored)
-    then, now = dict(_leaves(stored.get(section), section)), dict(_leaves(today.get(section), section))
+    then, now = dict(leaves(stored.get(section), section)), dict(leaves(today.get(section), section))
     left, found = [MOST_REFERENCES], []
     for key in dict.fromkeys((*then, *now)):
         old, new = _resolved(then.get(key, ABSENT), sources, left), now.get(key, ABSENT)
@@ -86,11 +87,11 @@ def differences(stored: Mapping[str, Any], today: Mapping[str, Any], section: st
     return found
 
 
-def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of nested dictionaries with its dotted key; a list is a value."""
     if isinstance(node, Mapping):
         for name, entry in node.items():
-            yield from _leaves(entry, f"{key}.{name}" if key else str(name))
+            yield from leaves(entry, f"{key}.{name}" if key else str(name))
     elif key:
         yield key, node
 
@@ -122,3 +123,25 @@ def _first(sources: Sequence[Mapping[str, Any]], key: str) -> Any:
         if node is not UNKNOWN:
             return node
     return UNKNOWN
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The values that are not the same in both, as they are written: nothing is resolved."""
+    old = dict(islice(leaves(before), MOST_VALUES))
+    new = dict(islice(leaves(after), MOST_VALUES))
+    keys = dict.fromkeys((*old, *new))
+    found = {key: (old.get(key, ABSENT), new.get(key, ABSENT)) for key in keys}
+    return {key: values for key, values in found.items() if not _same(*values)}
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) or (one != one and other != other)  # NaN is no other value than NaN
+
+
+def finite(value: Any) -> Any:
+    """The value with every number that JSON does not have as a text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): finite(entry) for key, entry in value.items()}
+    return [finite(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -9,8 +9,10 @@ from typing import Any
 
 from opv2v_doctor.facts.checkpoints.archives import Archive
 from opv2v_doctor.facts.pickles.machine import Call, Name, Stored
+from opv2v_doctor.facts.pickles.records import PassedTensor
 
 MOST_DIMENSIONS = 64
+LARGEST = 1 << 48  # elements
 LAYOUTS = {
     "torch.FloatStorage": "f",
     "torch.DoubleStorage": "d",
@@ -32,10 +34,13 @@ class Tensor:
     kind: str  # torch.FloatStorage
     offset: int  # elements
     shape: tuple[int, ...]
+    strides: tuple[int, ...]  # elements
 
 
 def tensor(value: Any) -> Tensor | None:
     """The tensor that the call would rebuild; None for anything else."""
+    if isinstance(value, PassedTensor):
+        return _counted(value.key, value.kind, value.offset, value.shape, value.strides)
     arguments = value.arguments if isinstance(value, Call) else ()
     if not isinstance(arguments, tuple) or not arguments:
         return None
@@ -44,24 +49,43 @@ def tensor(value: Any) -> Tensor | None:
     if not value.name.startswith("torch._utils._rebuild_tensor") or len(arguments) < 3:
         return None
     storage, offset, shape = arguments[:3]
+    strides = arguments[3] if len(arguments) > 3 else None
     where = storage.where if isinstance(storage, Stored) else None
     if not isinstance(where, tuple) or len(where) < 3 or not isinstance(where[1], Name):
         return None
+    key = where[2] if isinstance(where[2], str) else ""
+    dtype = arguments[6] if value.name.endswith("_v3") and len(arguments) > 6 else where[1]
+    return _counted(key, dtype.dotted if isinstance(dtype, Name) else "", offset, shape, strides)
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The shape of a tensor; None for anything else."""
+    if isinstance(value, PassedTensor):
+        return value.shape
+    found = tensor(value)
+    return found.shape if found else None
+
+
+def _counted(key: str, kind: str, offset: Any, shape: Any, strides: Any) -> Tensor | None:
+    """The tensor, where its numbers are such."""
     if not isinstance(shape, tuple) or len(shape) > MOST_DIMENSIONS:
         return None
-    if not all(isinstance(number, int) and number >= 0 for number in (offset, *shape)):
+    if not isinstance(strides, tuple) or len(strides) != len(shape):
         return None
-    return Tensor(str(where[2]) if isinstance(where[2], str) else "", where[1].dotted, offset, shape)
+    numbers = (offset, *shape, *strides)
+    if not all(isinstance(number, int) and 0 <= number < LARGEST for number in numbers):
+        return None
+    return Tensor(key, kind, offset, shape, strides)
 
 
 def number(value: Any, archive: Archive) -> float | None:
     """A number, be it plain, numpy's or a tensor of one element; None for anything else."""
     if isinstance(value, int | float):
         return value
-    if not isinstance(value, Call):
-        return None
     found = tensor(value)
-    return _numpy(value) if found is None else _element(found, archive)
+    if found is not None:
+        return _element(found, archive)
+    return _numpy(value) if isinstance(value, Call) else None
 
 
 def _element(found: Tensor, archive: Archive) -> float | None:

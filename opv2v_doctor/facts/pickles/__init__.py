@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from opv2v_doctor.facts.pickles.literals import Operation
 from opv2v_doctor.facts.pickles.machine import Machine, PickleRefused
 from opv2v_doctor.facts.pickles.operations import OPERATIONS
+from opv2v_doctor.facts.pickles.records import PASSING
 
 MOST_OPERATIONS = 2_000_000  # 127 000 in a checkpoint of 0.85 GB; bounds time and memory of a hostile one
 STOP = ord(".")
@@ -25,27 +29,30 @@ class Pickle:
 
 def walk(content: bytes) -> Pickle:
     """Walk a pickle. Raises PickleRefused for one that is malformed, or asks for more than its bytes."""
+    with suppress(*MALFORMED):
+        return _walked(Machine(content), PASSING)
     machine = Machine(content)
     try:
-        root = _run(machine)
+        return _walked(machine, OPERATIONS)
     except MALFORMED as problem:
         named = ", ".join(machine.names)[:LONGEST_LIST] or "nothing"
         raise PickleRefused(
             f"malformed at byte {machine.at}: {problem or type(problem).__name__}; "
             f"until there it names {named}"
         ) from None
-    return Pickle(root=root, names=tuple(machine.names))
 
 
-def _run(machine: Machine) -> Any:
+def _walked(machine: Machine, known: Mapping[str, Operation]) -> Pickle:
     content, at = machine.content, 0
-    operations = [OPERATIONS.get(chr(code), _refuse) for code in range(256)]
-    for _ in range(MOST_OPERATIONS):
+    operations = [known.get(chr(code), _refuse) for code in range(256)]
+    try:
+        for _ in range(MOST_OPERATIONS):
+            code = content[at]
+            if code == STOP:
+                return Pickle(root=machine.stack.pop(), names=tuple(machine.names))
+            at = operations[code](machine, at + 1)
+    finally:
         machine.at = at
-        code = content[at]
-        if code == STOP:
-            return machine.stack.pop()
-        at = operations[code](machine, at + 1)
     raise PickleRefused(f"more than {MOST_OPERATIONS} operations")
 
 

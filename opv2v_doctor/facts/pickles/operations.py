@@ -18,7 +18,7 @@ from opv2v_doctor.facts.pickles.literals import (
     skip,
     text,
 )
-from opv2v_doctor.facts.pickles.machine import Call, Machine, Name, Stored, key_of
+from opv2v_doctor.facts.pickles.machine import LONGEST_KEY, Call, Machine, Name, Stored, key_of
 
 
 def _remember(layout: str) -> Operation:
@@ -133,7 +133,7 @@ def _update(machine: Machine, pairs: list[Any]) -> None:
     top = machine.stack[-1]
     entries = top.entries if isinstance(top, Call) else top
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        entries[key_of(key)] = value
+        entries[key if key.__class__ is str and len(key) <= LONGEST_KEY else key_of(key)] = value
 
 
 def _global_lines(machine: Machine, at: int) -> int:

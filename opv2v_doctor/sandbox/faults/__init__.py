@@ -6,12 +6,21 @@ from pathlib import Path
 from types import MappingProxyType
 
 from opv2v_doctor.sandbox import git
-from opv2v_doctor.sandbox.faults import checkpoints, config, dataset, environment, frames, loaders
+from opv2v_doctor.sandbox.faults import (
+    checkpoints,
+    config,
+    dataset,
+    environment,
+    frames,
+    geometry,
+    loaders,
+    training,
+)
 from opv2v_doctor.sandbox.faults.fault import FAULTS as _FAULTS
 from opv2v_doctor.sandbox.faults.fault import Fault
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(_FAULTS)
-FAMILIES = (environment, config, frames, dataset, loaders, checkpoints)
+FAMILIES = (environment, config, frames, dataset, geometry, loaders, checkpoints, training)
 
 __all__ = ["FAMILIES", "FAULTS", "Fault", "put"]
 

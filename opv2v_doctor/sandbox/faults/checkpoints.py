@@ -69,6 +69,26 @@ def other_config_stored(directory: Path) -> None:
     edit_checkpoint(directory / RUN / "checkpoint-last.pth", change)
 
 
+@fault("CKP007")
+def nan_weights(directory: Path) -> None:
+    """One weight of the last checkpoint is NaN: its training went on after a loss that was none."""
+
+    def change(saved: dict[str, Any]) -> None:
+        saved["model"]["pose_head.weight"][0, 0] = float("nan")
+
+    edit_checkpoint(directory / RUN / "checkpoint-last.pth", change)
+
+
+@fault("CKP008")
+def frozen_group_checkpoint(directory: Path) -> None:
+    """The encoder was given to the optimizer, and did not move in the last epoch."""
+    import torch
+
+    before = torch.load(directory / RUN / "checkpoint-2.pth", map_location="cpu", weights_only=False)["model"]
+    encoder = {name: value for name, value in before.items() if name.startswith("encoder.")}
+    edit_checkpoint(directory / RUN / "checkpoint-last.pth", lambda saved: saved["model"].update(encoder))
+
+
 def edit_checkpoint(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """Load a checkpoint of the sandbox, change it in place, and save it again."""
     import torch

@@ -1,0 +1,180 @@
+"""The command `checkpoint`: what checkpoint files say, and what changed from one to another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from opv2v_doctor.cli import options
+
+if TYPE_CHECKING:
+    from opv2v_doctor.check import Finding
+    from opv2v_doctor.forensics.exhibit import Exhibit
+
+
+class ShowOrDiff(TyperGroup):
+    """A group whose first command need not be named: `checkpoint PATH` is `checkpoint show PATH`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=ShowOrDiff,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Say what checkpoints hold, without running anything that is in them: `checkpoint PATH...`, "
+    "`checkpoint diff A B`.",
+)
+
+
+class Form(StrEnum):
+    """For people, or for programs."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
+
+class DiffForm(StrEnum):
+    """For people, or for programs."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Paths = Annotated[list[Path], typer.Argument(help="Checkpoints, or folders of them.", show_default=False)]
+Deep = Annotated[
+    bool,
+    typer.Option("--deep", help="Read the weights: NaN, infinity, all zero, norm of each sub-module."),
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        help="A checkpoint of the model that shall be loaded: how much of it would be.", show_default=False
+    ),
+]
+Format = Annotated[Form, typer.Option("--format", help="The table: for people, or for programs.")]
+DiffFormat = Annotated[DiffForm, typer.Option("--format", help="For people, or for programs.")]
+One = Annotated[Path, typer.Argument(metavar="A", help="The earlier checkpoint.")]
+Other = Annotated[Path, typer.Argument(metavar="B", help="The later checkpoint.")]
+
+
+@app.command("show")
+def show(
+    paths: Paths,
+    deep: Deep = False,
+    model: Model = None,
+    format: Format = Form.TEXT,
+    strict: options.Strict = False,
+) -> None:
+    """Show each file's counters, learning rates, size and config, and what is wrong with it.
+
+    Reads what torch.save wrote (zip), safetensors, and the shards of either.
+    """
+    from opv2v_doctor.forensics.exhibit import exhibits
+    from opv2v_doctor.forensics.verdicts import among, code_of, judge
+    from opv2v_doctor.usage import UsageError
+
+    if model is not None and not model.exists():
+        raise UsageError(f"--model {model}: no such file")
+    found = list(exhibits(paths))
+    for exhibit in found:
+        judge(exhibit, deep=deep, model=model)
+    findings = [finding for exhibit in found for finding in exhibit.findings] + list(among(found))
+    code = code_of(found, findings, strict=strict)
+    _write(_shown(found, findings, format, code, deep))
+    raise typer.Exit(code)
+
+
+def _shown(found: list[Exhibit], findings: list[Finding], form: Form, code: int, deep: bool) -> Iterable[str]:
+    from opv2v_doctor.facts.checkpoints.scans import by_module
+    from opv2v_doctor.forensics import tables
+
+    if form is Form.TEXT:
+        yield from tables.lines(found, deep=deep)
+        yield from _ending(findings)
+        return
+    against = tables.with_config(found)
+    rows = [tables.row(exhibit, against) for exhibit in found]
+    if form is Form.CSV:
+        yield from _csv(rows)
+        return
+    for row, exhibit in zip(rows, found, strict=True):
+        row["config"] = {key: list(pair) for key, pair in tables.changed(exhibit, against).items()}
+        row["launch"] = {key: list(pair) for key, pair in tables.launched(exhibit).items()}
+        row["modules"] = [tables.module_record(scan) for scan in by_module(exhibit.scans)]
+    records = [tables.finding_record(finding) for finding in findings]
+    yield _json({"schema": 1, "files": rows, "findings": records, "exit_code": code})
+
+
+@app.command("diff")
+def diff(one: One, other: Other, format: DiffFormat = DiffForm.TEXT, strict: options.Strict = False) -> None:
+    """Show what changed from A to B, and what did not move at all."""
+    from opv2v_doctor.forensics import difference, tables
+    from opv2v_doctor.forensics.exhibit import exhibits
+    from opv2v_doctor.forensics.verdicts import code_of, judge
+    from opv2v_doctor.usage import UsageError
+
+    found = [each for path in (one, other) for each in exhibits([path])]
+    if len(found) != 2:
+        raise UsageError("diff compares two checkpoints: name two files")
+    for exhibit in found:
+        judge(exhibit, deep=False, model=None)
+    before, after = found
+    findings = [finding for exhibit in found for finding in exhibit.findings]
+    movement = None
+    if not any(exhibit.refused for exhibit in found):
+        movement, problems = difference.weights_difference(before.path, after.path)
+        findings += problems
+    findings += difference.judged(before, after, movement) if movement else []
+    code = code_of(found, findings, strict=strict)
+    if format is DiffForm.JSON:
+        records = [tables.finding_record(finding) for finding in findings]
+        document = {"schema": 1, **difference.record(before, after, movement), "findings": records}
+        _write([_json({**document, "exit_code": code})])
+    else:
+        _write([*difference.lines(before, after, movement), *_ending(findings)])
+    raise typer.Exit(code)
+
+
+def _ending(findings: list[Finding]) -> Iterable[str]:
+    from opv2v_doctor.forensics.tables import finding_lines
+
+    if findings:
+        yield ""
+    yield from finding_lines(findings)
+
+
+def _json(document: Any) -> str:
+    """JSON that every reader takes: no NaN, and what is no JSON as its text."""
+    import json
+
+    from opv2v_doctor.facts.checkpoints.arguments import finite
+
+    return json.dumps(finite(document), indent=1, default=str, allow_nan=False)
+
+
+def _csv(rows: list[dict[str, Any]]) -> Iterable[str]:
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "learning_rates": " ".join(map(str, row["learning_rates"]))} for row in rows)
+    yield from text.getvalue().splitlines()
+
+
+def _write(lines: Iterable[str]) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        typer.echo(line.encode(encoding, "backslashreplace").decode(encoding))

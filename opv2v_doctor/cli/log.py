@@ -1,0 +1,175 @@
+"""The command `log`: what trainings left behind, judged, as a table, or as a page of curves."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from opv2v_doctor.cli import options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from opv2v_doctor.facts.logs.log_readers import LogReader
+    from opv2v_doctor.target import Target
+
+
+class LogFormat(StrEnum):
+    """What the log is turned into."""
+
+    TEXT = "text"
+    JSON = "json"
+    HTML = "html"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Logs, run directories, folders of them, or - for standard input.", show_default=False
+    ),
+]
+Form = Annotated[
+    LogFormat, typer.Option("--format", help="Findings (text, json), curves (html) or the table.")
+]
+Into = Annotated[
+    Path | None, typer.Option("--output", help="Write here instead of to the terminal.", show_default=False)
+]
+Follow = Annotated[bool, typer.Option("--follow", help="Go on as the file grows, until interrupted.")]
+
+
+def log(
+    paths: Paths,
+    format: Form = LogFormat.TEXT,
+    output: Into = None,
+    follow: Follow = False,
+    settings: options.SettingsFile = None,
+    ignore: options.Ignore = None,
+    strict: options.Strict = False,
+) -> None:
+    """Say what went wrong in a training, from its log alone.
+
+    Reads MetricLogger logs in all their variants, log.txt (JSON lines) and TensorBoard events. With --format
+    csv or parquet it writes the table itself: segment, phase, epoch, step, steps_per_epoch, metric, median,
+    average, file, line.
+    """
+    if follow:
+        raise typer.Exit(_follow(paths, format))
+    found = _found(paths)
+    if format in (LogFormat.CSV, LogFormat.PARQUET):
+        _write_table(found, format, output)
+        return
+    if format is LogFormat.HTML and output is None:
+        from opv2v_doctor.usage import UsageError
+
+        raise UsageError("--format html needs --output FILE.html")
+    target = _target(found, settings)
+    raise typer.Exit(_examine(target, format, output, ignore or [], strict))
+
+
+def _found(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """All logs below the paths. Raises UsageError where there is none."""
+    from opv2v_doctor.facts.logs import logs_in
+    from opv2v_doctor.facts.logs.blocks import STDIN
+    from opv2v_doctor.usage import UsageError
+
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path != STDIN and not path.exists():
+            raise UsageError(f"{path}: no such file or directory")
+        logs = logs_in(path)
+        if not logs:
+            raise UsageError(f"{path}: no log below it (*.log, log.txt, events.out.tfevents.*)")
+        found |= dict.fromkeys(log if log == STDIN else log.resolve() for log in logs)
+    return tuple(found)
+
+
+def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
+    """A target that is no training repository: the folder of the logs."""
+    from opv2v_doctor.facts.logs.blocks import STDIN
+    from opv2v_doctor.target import Target, find_settings
+
+    folder = Path.cwd() if logs[0] == STDIN else logs[0].parent
+    return Target(repo=folder, python=Path(sys.executable), logs=logs, settings=find_settings(None, settings))
+
+
+def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list[str], strict: bool) -> int:
+    from opv2v_doctor.cli.examination import examine
+
+    if form is not LogFormat.HTML:
+        return examine(target, ["LOG"], ignores=ignores, format=str(form), output=output, strict=strict)
+    from opv2v_doctor.facts.logs import judged_logs
+    from opv2v_doctor.figures.curves import write_page
+    from opv2v_doctor.registry import installed_checks, select
+    from opv2v_doctor.result import exit_code
+    from opv2v_doctor.runner import run
+
+    results = list(run(select(installed_checks(), ["LOG"]), target))
+    assert output is not None
+    write_page(output, judged_logs(target), results)
+    typer.echo(f"{output} written")
+    return exit_code(results, strict=strict)
+
+
+def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:
+    """Write the table block by block: a log of any size takes no more memory."""
+    from opv2v_doctor.facts.logs import KEPT_LINES
+    from opv2v_doctor.facts.logs.log_readers import LogReader
+
+    readers = [LogReader(path, KEPT_LINES) for path in paths]
+    frames = _frames(readers)
+    if form is LogFormat.CSV:
+        with output.open("w", encoding="utf-8") if output else sys.stdout as file:
+            for number, frame in enumerate(frames):
+                frame.to_csv(file, index=False, header=number == 0)
+    else:
+        _write_parquet(frames, output)
+    unparsed = sum(reader.unparsed_count for reader in readers)
+    if unparsed:
+        typer.echo(f"{unparsed} lines look like metrics and could not be read", err=True)
+
+
+def _frames(readers: Iterable[LogReader]) -> Iterator[pd.DataFrame]:
+    from opv2v_doctor.facts.logs import records_of
+    from opv2v_doctor.facts.logs.log_tables import frame_of
+
+    for number, reader in enumerate(readers):
+        if not number:
+            yield frame_of([(str(reader.path), [])])
+        for found in records_of(reader.path):
+            yield frame_of([(str(reader.path), reader.feed(found))])
+
+
+def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
+    from opv2v_doctor.usage import UsageError
+
+    if output is None:
+        raise UsageError("--format parquet needs --output FILE.parquet")
+    try:
+        pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise UsageError("--format parquet needs pyarrow: pip install 'opv2v-doctor[parquet]'") from None
+    writer = None
+    for frame in frames:
+        texts = {name: frame[name].astype(str) for name in ("phase", "metric", "file")}
+        table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
+        writer = writer or pq.ParquetWriter(output, table.schema)
+        writer.write_table(table.cast(writer.schema))
+    if writer is not None:
+        writer.close()
+
+
+def _follow(paths: list[Path], form: LogFormat) -> int:
+    from opv2v_doctor.cli.log_following import follow
+    from opv2v_doctor.usage import UsageError
+
+    if len(paths) != 1 or form is not LogFormat.TEXT or not paths[0].is_file():
+        raise UsageError("--follow takes one file, and --format text")
+    return follow(paths[0].resolve(), typer.echo)

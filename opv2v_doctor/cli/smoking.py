@@ -1,0 +1,71 @@
+"""One smoke test: launch, compare, and write the report as an examination does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX
+from opv2v_doctor.cli.live import Display
+from opv2v_doctor.facts.git import git_state
+from opv2v_doctor.reporters import REPORTERS, Examination, Medium
+from opv2v_doctor.result import Result, exit_code
+from opv2v_doctor.runner import run
+from opv2v_doctor.smoke import CHECKS
+from opv2v_doctor.target import Target
+from opv2v_doctor.usage import UsageError
+
+
+def smoked(
+    target: Target, ranks: int, *, format: str | None = None, output: Path | None = None, strict: bool = False
+) -> int:
+    """Run the smoke test, write the report, and return the exit code.
+
+    Raises UsageError for a report file that cannot be written.
+    """
+    planned = with_ranks(target, ranks)
+    strict = strict or target.settings.strict
+    head = _head(planned, strict)
+    with Display(total=len(CHECKS)) as display:
+        shown = REPORTERS["text" if output else format or "text"]
+        for line in shown(_kept(planned, display), head):
+            display.write(line)
+    if output is not None:
+        chosen = format or FORMATS_BY_SUFFIX.get(output.suffix, "text")
+        text = "".join(f"{line}\n" for line in REPORTERS[chosen](display.results, head))
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as problem:
+            raise UsageError(f"--output {output}: cannot be written: {problem.strerror}") from None
+    return exit_code(display.results, strict=strict)
+
+
+def _kept(target: Target, display: Display) -> Iterator[Result]:
+    for result in run(CHECKS, target, starting=display.start):
+        display.finish(result)
+        yield result
+
+
+def with_ranks(target: Target, ranks: int) -> Target:
+    """The launch of so many ranks; where the settings have none of that size, the planned one with fewer."""
+    variants = dict(target.settings.launch.variants)
+    if ranks in variants or target.gpus not in variants:
+        return replace(target, gpus=ranks)
+    return replace(target, gpus=ranks, overrides=(*variants[target.gpus].overrides, *target.overrides))
+
+
+def _head(target: Target, strict: bool) -> Examination:
+    state = git_state(target)
+    return Examination(
+        repo=target.repo,
+        commit=state.commit,
+        dirty=bool(state.dirty or state.untracked) if state.commit else None,
+        overrides=target.launch_overrides,
+        gpus=target.gpus,
+        strict=strict,
+        started=datetime.now(UTC),
+        medium=Medium.of(sys.stdout),
+    )

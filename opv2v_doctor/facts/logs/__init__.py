@@ -1,0 +1,90 @@
+"""Logs: which ones a target has, read into one table and one story each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from opv2v_doctor.check import Skip
+from opv2v_doctor.facts.logs.blocks import STDIN, chunks
+from opv2v_doctor.facts.logs.event_files import is_event_file
+from opv2v_doctor.facts.logs.log_files import Log, LogTable
+from opv2v_doctor.facts.logs.log_readers import SOURCES, LogReader
+from opv2v_doctor.facts.logs.records import Records, records
+from opv2v_doctor.facts.logs.run_configs import RunConfig, run_config
+from opv2v_doctor.facts.logs.scalar_runs import scalar_records
+from opv2v_doctor.facts.runs import last_run
+from opv2v_doctor.target import Target
+
+PATTERNS = ("*.log", "log.txt", "*_log.txt", "events.out.tfevents.*")
+KEPT_LINES = 20_000  # of metrics, for checks and curves; every epoch is summed up exactly before
+
+
+def read_log(path: Path, keep: int | None = None) -> Log:
+    """One file: text with or without JSON lines, or TensorBoard events."""
+    reader = LogReader(path, keep)
+    for found in records_of(path):
+        reader.feed(found)
+    return reader.log()
+
+
+def records_of(path: Path) -> Iterator[Records]:
+    """What a file says, block by block."""
+    return scalar_records(path) if is_event_file(path) else records(chunks(path))
+
+
+def read_logs(paths: Iterable[Path], keep: int | None = None) -> LogTable:
+    """Read files whole; `keep` bounds the lines of metrics that are kept of each."""
+    return LogTable(logs=tuple(read_log(path, keep) for path in paths))
+
+
+@cache
+def log_table(target: Target) -> LogTable:
+    """The logs that were named, else those of the last run; Skip where there is none."""
+    paths = target.logs or _logs_of_the_last_run(target)
+    if not paths:
+        raise Skip("no log yet: nothing was trained, or it wrote elsewhere")
+    return read_logs(paths, keep=KEPT_LINES)
+
+
+def _logs_of_the_last_run(target: Target) -> tuple[Path, ...]:
+    run = last_run(target)
+    return logs_in(run) if run is not None else ()
+
+
+def logs_in(place: Path) -> tuple[Path, ...]:
+    """The logs of a file, a run directory, or a folder of run directories."""
+    if place.is_file() or place == STDIN:
+        return (place,)
+    found = {path for pattern in PATTERNS for path in place.rglob(pattern) if path.is_file()}
+    return tuple(sorted(path for path in found if not _is_hidden(path, place)))
+
+
+def _is_hidden(path: Path, place: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(place).parts)
+
+
+def judged_logs(target: Target) -> tuple[Log, ...]:
+    """The logs to judge: of a folder its text, else its JSON lines, else its events: they say the same."""
+    by_folder: dict[Path, list[Log]] = {}
+    for log in log_table(target).logs:
+        by_folder.setdefault(log.path.parent, []).append(log)
+    return tuple(log for logs in by_folder.values() for log in _fullest(logs))
+
+
+def _fullest(logs: list[Log]) -> list[Log]:
+    telling = [log for log in logs if log.parts or log.tracebacks or log.of("launch")]
+    for source in SOURCES:
+        found = [log for log in telling if log.source == source]
+        if found:
+            return found
+    return logs[:1]
+
+
+def logs_with_config(target: Target) -> tuple[tuple[Log, RunConfig], ...]:
+    """The logs whose config is known. Raises Skip where none is."""
+    found = [(log, config) for log in judged_logs(target) if (config := run_config(log)) is not None]
+    if not found:
+        raise Skip("no .hydra/config.yaml beside the log, and no config in it")
+    return tuple(found)

@@ -1,0 +1,67 @@
+"""Log files: what one says in the end, and the table that several make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opv2v_doctor.facts.logs.epoch_parts import EpochPart
+from opv2v_doctor.facts.logs.incidents import Incident
+from opv2v_doctor.facts.logs.kept_lines import Piece
+from opv2v_doctor.facts.logs.log_tables import frame_of
+from opv2v_doctor.facts.logs.segments import Segment
+from opv2v_doctor.facts.logs.tracebacks import Traceback
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Log:
+    """One file, read to its end."""
+
+    path: Path
+    lines: int
+    segments: tuple[Segment, ...]
+    parts: tuple[EpochPart, ...]
+    pieces: tuple[Piece, ...]  # the lines of metrics that were kept
+    stride: int  # every so many lines of an epoch were kept
+    incidents: tuple[Incident, ...]
+    counts: Mapping[str, int]  # incidents by kind, those not kept included
+    tracebacks: tuple[Traceback, ...]
+    unparsed: tuple[tuple[int, str], ...]  # the first lines that look like metrics and do not parse
+    unparsed_count: int
+    cut: tuple[int, str] | None  # a last line of metrics that lacks its end
+    nulls: tuple[int, int, bool] | None  # line and number of NUL bytes, and whether they end the log
+    config: Mapping[str, Any]  # printed by the training
+    source: str  # text, json or events
+
+    def of(self, *kinds: str) -> list[Incident]:
+        """The incidents of these kinds, in the order of the log."""
+        return [incident for incident in self.incidents if incident.kind in kinds]
+
+    def phase(self, phase: str) -> list[EpochPart]:
+        return [part for part in self.parts if part.phase == phase]
+
+    @property
+    def has_metrics(self) -> bool:
+        return bool(self.parts)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LogTable:
+    """Several logs; `table` has a row for each value of each line that was kept."""
+
+    logs: tuple[Log, ...]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """segment, phase, epoch, step, steps_per_epoch, metric, median, average, file, line."""
+        return frame_of([(str(log.path), log.pieces) for log in self.logs])
+
+    @property
+    def unparsed(self) -> int:
+        return sum(log.unparsed_count for log in self.logs)

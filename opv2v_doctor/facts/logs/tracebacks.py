@@ -1,0 +1,142 @@
+"""Tracebacks: put together again out of ranks that wrote at once, and loggers that break lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+MOST, MOST_FRAMES = 100, 80
+CONSEQUENCES = re.compile(
+    r"ChildFailedError|DistBackendError|BrokenPipe|Connection(Reset|Refused|Aborted|Closed)|EOFError|"
+    r"Connection (closed|reset)|NCCL|ncclRemoteError|SIGTERM|SignalException"
+)
+
+_head = re.compile(r"Traceback \(most recent call last\):")
+_frame = re.compile(
+    r'\s*File "(?P<path>[^"]{1,400})", line (?P<line>\d{1,9})(?:, in (?P<function>.{1,200}))?'
+)
+_exception = re.compile(
+    r"(?P<kind>(?:[A-Za-z_]\w{0,80}\.){0,9}[A-Za-z_]\w{0,80}?"
+    r"(?:Error|Exception|Interrupt|Exit|Warning|Quit|Iteration|Group|Timeout|Failure))"
+    r"(?::\s?(?P<message>.*))?$"
+)
+_chained = re.compile(r"(During handling of|The above exception was)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One call: where it stands in the source."""
+
+    path: str
+    line: int
+    function: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traceback:
+    """One exception: what it was, where in the log, and the calls that led to it."""
+
+    line: int  # of the log: where its traceback begins
+    exception_line: int
+    kind: str
+    message: str
+    frames: tuple[Frame, ...]
+    rank: str = ""
+    follows: bool = False  # it was raised while another one was handled
+
+    @property
+    def name(self) -> str:
+        """The exception without its module."""
+        return self.kind.rpartition(".")[2]
+
+    @property
+    def summary(self) -> str:
+        return f"{self.name}: {self.message}" if self.message else self.name
+
+    @property
+    def is_consequence(self) -> bool:
+        """Whether it only says that something else failed: another process, or the exception before it."""
+        return self.follows or CONSEQUENCES.search(f"{self.kind}: {self.message}") is not None
+
+
+@dataclass
+class _Open:
+    line: int
+    rank: str
+    follows: bool
+    frames: list[Frame] = field(default_factory=list)
+
+
+class Tracebacks:
+    """Told every line that is not a line of metrics, it collects the tracebacks in them."""
+
+    def __init__(self) -> None:
+        self._open: list[_Open] = []
+        self._found: list[Traceback] = []
+        self._chained: set[str] = set()
+        self.count = 0
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._open)
+
+    def read(self, number: int, text: str, rank: str) -> Traceback | None:
+        """Take in a line; the traceback that it completes, if it does."""
+        if _head.search(text):
+            self._open.append(_Open(number, rank, rank in self._chained))
+            self._chained.discard(rank)
+            del self._open[:-MOST]
+        elif self._open and (frame := _frame.match(text)):
+            self._add(
+                Frame(path=frame["path"], line=int(frame["line"]), function=frame["function"] or ""), rank
+            )
+        elif self._open and (exception := _exception.match(text)):
+            return self._close(number, exception["kind"], exception["message"] or "", rank)
+        elif _chained.match(text):
+            self._chained.add(rank)
+        return None
+
+    def _add(self, frame: Frame, rank: str) -> None:
+        """To the rank's first open traceback that has not got the frame: ranks write the same at once."""
+        ours = [one for one in self._open if one.rank == rank] or self._open
+        chosen = next((one for one in ours if frame not in one.frames), ours[0])
+        if len(chosen.frames) < MOST_FRAMES:
+            chosen.frames.append(frame)
+
+    def _close(self, number: int, kind: str, message: str, rank: str) -> Traceback:
+        ours = [one for one in self._open if one.rank == rank] or self._open
+        done = ours[0]
+        self._open.remove(done)
+        found = Traceback(
+            line=done.line,
+            exception_line=number,
+            kind=kind,
+            message=message[:1000],
+            frames=tuple(done.frames),
+            rank=done.rank,
+            follows=done.follows,
+        )
+        self.count += 1
+        if len(self._found) < MOST:
+            self._found.append(found)
+        return found
+
+    def latest(self, count: int) -> list[Traceback]:
+        """The last ones that were completed."""
+        return self._found[len(self._found) - count :] if count else []
+
+    def in_order(self) -> tuple[Traceback, ...]:
+        """All of them, causes before consequences, each in the order of the log; unfinished ones, too."""
+        unfinished = [
+            Traceback(
+                line=one.line,
+                exception_line=one.line,
+                kind="",
+                message="",
+                frames=tuple(one.frames),
+                rank=one.rank,
+            )
+            for one in self._open
+        ]
+        found = [replace(one, message=one.message.strip()) for one in [*self._found, *unfinished]]
+        return tuple(sorted(found, key=lambda one: (one.is_consequence or not one.kind, one.exception_line)))

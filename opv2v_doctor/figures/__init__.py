@@ -1,0 +1,1 @@
+"""Figures: panoramas, point clouds and curves, as pages that need no network."""

@@ -1,0 +1,1 @@
+"""Forensics: what checkpoint files say, each by itself and against one another, without running them."""

@@ -1,0 +1,216 @@
+"""Tables: exhibits as rows for people and programs, and in what their configs differ."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from opv2v_doctor.check import Finding, Severity
+from opv2v_doctor.facts.checkpoints.arguments import changes
+from opv2v_doctor.facts.checkpoints.counters import implied_steps_per_epoch
+from opv2v_doctor.facts.checkpoints.scans import Scan, by_module
+from opv2v_doctor.facts.pickles.machine import printable
+from opv2v_doctor.forensics.exhibit import Exhibit, launched_with
+
+# What a training writes into its own config; it differs in every file and means nothing.
+OWN = ("train_params.resume", "train_params.resume_ckpt", "train_params.start_epoch")
+RANKS = "distributed."  # what each launch finds out for itself
+LONGEST = 60  # characters of a value that are shown
+SHOWN = 20
+COLUMNS = (
+    "file",
+    "form",
+    "epoch",
+    "steps",
+    "steps/epoch",
+    "lr",
+    "best",
+    "parameters",
+    "MB",
+    "written",
+    "config",
+)
+
+Changes = Mapping[str, tuple[Any, Any]]
+
+
+def row(exhibit: Exhibit, against: Exhibit | None) -> dict[str, Any]:
+    """All that is known of one exhibit, for programs."""
+    found = exhibit.checkpoint
+    return {
+        "file": str(exhibit.path),
+        "form": exhibit.form,
+        "epoch": found.epoch if found else None,
+        "optimizer_steps": found.steps if found and found.optimizer_steps else None,
+        "steps_per_epoch": _implied(exhibit),
+        "learning_rates": list(found.learning_rates) if found else [],
+        "best_so_far": found.best_so_far if found else None,
+        "parameters": exhibit.parameters,
+        "tensors": exhibit.tensors,
+        "bytes": exhibit.size,
+        "written": _time(exhibit.written),
+        "config_differences": len(changed(exhibit, against)),
+        "launch_differences": len(launched(exhibit)),
+    }
+
+
+def _implied(exhibit: Exhibit) -> float | None:
+    found = exhibit.checkpoint
+    return (
+        implied_steps_per_epoch(found)
+        if found and found.optimizer_steps and found.epoch is not None
+        else None
+    )
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    try:
+        return datetime.datetime.fromtimestamp(seconds).isoformat(" ", "seconds")
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def with_config(exhibits: Sequence[Exhibit]) -> Exhibit | None:
+    """The exhibit that the others' configs are compared with: the first that has one."""
+    return next((each for each in exhibits if each.checkpoint and each.checkpoint.args), None)
+
+
+def changed(exhibit: Exhibit, against: Exhibit | None) -> Changes:
+    """In what the config of one file differs from that of another."""
+    ours = exhibit.checkpoint.args if exhibit.checkpoint else None
+    theirs = against.checkpoint.args if against and against.checkpoint else None
+    if not ours or not theirs or exhibit is against:
+        return {}
+    return {key: values for key, values in changes(theirs, ours).items() if key not in OWN}
+
+
+def launched(exhibit: Exhibit) -> Changes:
+    """In what the stored config differs from the one that Hydra wrote beside the file."""
+    ours = exhibit.checkpoint.args if exhibit.checkpoint else None
+    written = launched_with(exhibit.path) if ours else None
+    if not ours or not written:
+        return {}
+    found = changes(written, {key: ours[key] for key in written if key in ours})
+    return {key: values for key, values in found.items() if key not in OWN and not key.startswith(RANKS)}
+
+
+def lines(exhibits: Sequence[Exhibit], *, deep: bool) -> Iterator[str]:
+    """The table, the sub-modules where they were read, and the configs' differences."""
+    against = with_config(exhibits)
+    yield from aligned([COLUMNS, *(_cells(exhibit, against) for exhibit in exhibits)])
+    for exhibit in exhibits:
+        if deep and exhibit.scans:
+            yield from ("", f"weights of {printable(str(exhibit.path))}")
+            yield from aligned(
+                [("sub-module", "tensors", "parameters", "norm", "NaN/Inf", "all zero"), *_modules(exhibit)]
+            )
+    name = printable(str(against.path)) if against else ""
+    yield from _differences(f"against {name}", {each: changed(each, against) for each in exhibits})
+    yield from _differences("against .hydra/config.yaml", {each: launched(each) for each in exhibits})
+
+
+def _cells(exhibit: Exhibit, against: Exhibit | None) -> tuple[str, ...]:
+    cells = row(exhibit, against)
+    implied = cells["steps_per_epoch"]
+    rates = [f"{rate:.4g}" for rate in cells["learning_rates"]]
+    alike = len({*rates}) == 1 and len(rates) > 1
+    differing = [cells["config_differences"], cells["launch_differences"]]
+    counted = "-" if not (exhibit.checkpoint and exhibit.checkpoint.args) else "same"
+    return (
+        printable(str(exhibit.path)),
+        exhibit.form,
+        _word(cells["epoch"]),
+        _word(cells["optimizer_steps"]),
+        "-" if implied is None else f"{implied:g}",
+        (f"{len(rates)} x {rates[0]}" if alike else " ".join(rates[:8])) or "-",
+        "-" if cells["best_so_far"] is None else f"{cells['best_so_far']:.5g}",
+        f"{exhibit.parameters}" if exhibit.parameters else "-",
+        f"{exhibit.size / 1e6:.1f}",
+        _word(cells["written"]),
+        f"{sum(differing)} differ" if any(differing) else counted,
+    )
+
+
+def _modules(exhibit: Exhibit) -> Iterator[tuple[str, ...]]:
+    for scan in by_module(exhibit.scans):
+        yield (
+            scan.name,
+            str(scan.tensors),
+            str(scan.elements),
+            f"{scan.norm:.5g}",
+            str(scan.bad) if scan.bad else "-",
+            "yes" if scan.is_zero else "-",
+        )
+
+
+def _differences(title: str, found: Mapping[Exhibit, Changes]) -> Iterator[str]:
+    """Each set of differences once, with the files that have it."""
+    groups: dict[str, list[Exhibit]] = {}
+    for exhibit, changed_values in found.items():
+        groups.setdefault(repr(changed_values), []).append(exhibit)
+    for group in groups.values():
+        values = found[group[0]]
+        if values:
+            names = ", ".join(printable(each.path.name) for each in group)
+            yield from ("", f"config {title}: {len(values)} differ in {names}")
+            yield from (
+                f"  {said(key)}: {said(was)} -> {said(now)}"
+                for key, (was, now) in islice(values.items(), SHOWN)
+            )
+        if len(values) > SHOWN:
+            yield f"  and {len(values) - SHOWN} more: --format json lists all"
+
+
+def said(value: Any) -> str:
+    """A value from a file, short and with nothing in it that a terminal would obey."""
+    text = printable(str(value))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _word(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows under one another, columns as wide as their widest entry."""
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
+    for cells in rows:
+        yield "  ".join(word.ljust(width) for word, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """Findings as they are written everywhere: where, how bad, what, and what to do."""
+    for finding in sorted(findings, key=lambda each: -each.severity):
+        where = f"{printable(str(finding.path))}: " if finding.path else ""
+        yield f"{where}{finding.severity.name.lower()}: {finding.message}"
+        if finding.hint and finding.severity > Severity.NOTE:
+            yield f"  fix: {finding.hint}"
+
+
+def finding_record(finding: Finding) -> dict[str, Any]:
+    """A finding as in the JSON report."""
+    return {
+        "severity": finding.severity.name.lower(),
+        "message": finding.message,
+        "path": str(finding.path) if finding.path else None,
+        "line": finding.line,
+        "hint": finding.hint,
+        "evidence": dict(finding.evidence),
+    }
+
+
+def module_record(scan: Scan) -> dict[str, Any]:
+    """A sub-module's numbers; JSON has no infinity."""
+    return {
+        "module": scan.name,
+        "tensors": scan.tensors,
+        "parameters": scan.elements,
+        "norm": scan.norm if math.isfinite(scan.norm) else None,
+        "bad": scan.bad,
+        "all_zero": scan.is_zero,
+    }

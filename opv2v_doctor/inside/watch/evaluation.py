@@ -1,0 +1,54 @@
+"""What the criterion sees, in training and in evaluation: the masks, as events and as TensorBoard scalars."""
+
+from .masks import Masks
+from .scalars import Scalars
+from .trace import Short
+
+
+class Evaluation:
+    """Listens to the criteria, and tells the averages at the end of each epoch."""
+
+    def __init__(self, settings, lines, progress, guard):
+        self.limit = settings.get("limit")
+        self.lines, self.progress, self.guard = lines, progress, guard
+        self.masks, self.scalars = Masks(), Scalars(settings["run"])
+        self.listened = []
+
+    def begin(self, criterion):
+        """A new epoch or evaluation begins."""
+        self.masks.forget()
+        self.guard(self.listen, criterion)
+
+    def listen(self, criterion):
+        """See what the criterion sees; once is enough for each."""
+        if criterion is not None and not any(known is criterion for known in self.listened):
+            criterion.register_forward_pre_hook(lambda module, given: self.hear(given))
+            self.listened.append(criterion)
+
+    def hear(self, given):
+        """Views and predictions on their way into the criterion."""
+        if len(given) >= 2:
+            self.guard(self.masks.see, given[0], given[1])
+
+    def tell(self, split):
+        """Averages: an event, and scalars."""
+        averages, epoch = self.masks.averages(), self.progress.epoch
+        if not averages:
+            self.lines.event("not watched", point="masks of " + split, reason="none reaches the criterion")
+            return
+        self.lines.event("masks", split=split, epoch=epoch, batches=self.masks.batches, **averages)
+        self.guard(self.scalars.write, split, averages, epoch)
+
+    def before_test(self, call):
+        """An evaluation begins."""
+        loader = call.get("data_loader")
+        if self.limit:
+            loader = Short(loader, 1)
+            call.set("data_loader", loader)
+        self.progress.enter("test", call.get("epoch"), len(loader))
+        self.begin(call.get("criterion"))
+
+    def after_test(self, call, _):
+        """An evaluation has ended."""
+        self.guard(self.tell, "test_{}".format(call.get("prefix", "")).rstrip("_"))
+        self.progress.enter("between")

@@ -1,0 +1,30 @@
+"""The loaders that the training has made, with the steps that each of them has."""
+
+
+class Loaders:
+    """Remembers each loader once, whichever function it came through."""
+
+    def __init__(self, lines):
+        self.lines = lines
+        self.known = []
+
+    def made(self, kind):
+        """A hook for the function that makes loaders of this kind."""
+        return lambda call, loader: self.remember(kind, loader, call.get("dataset"))
+
+    def built(self, call, loader):
+        """A loader of a repository that makes them without the usual functions."""
+        self.remember("test" if call.get("test") else "train", loader, call.get("dataset"))
+
+    def remember(self, kind, loader, dataset):
+        if any(entry["loader"] is loader for entry in self.known):
+            return
+        number = sum(entry["kind"] == kind for entry in self.known)
+        name = "{} {}".format(kind, number)
+        self.known.append({"kind": kind, "name": name, "loader": loader, "length": len(loader)})
+        expression = dataset if isinstance(dataset, str) else repr(dataset)
+        self.lines.event("loader", name=name, length=len(loader), dataset=expression)
+
+    def lengths(self):
+        """Steps by name of the loader."""
+        return {entry["name"]: entry["length"] for entry in self.known}

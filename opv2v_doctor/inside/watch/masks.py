@@ -1,0 +1,65 @@
+"""The masks: how much of a panorama is masked, in target and prediction, on average of an epoch."""
+
+LOGITS, MASK, VALID = "non_ambiguous_mask_logits", "non_ambiguous_mask", "valid_mask"
+
+
+class Masks:
+    """Sums that stay on the device until the epoch ends; a few operations a step, and no waiting."""
+
+    def __init__(self):
+        self.forget()
+
+    def forget(self):
+        """Begin anew."""
+        self.sums, self.batches = {}, 0
+
+    def see(self, views, predictions):
+        """Take in one batch."""
+        import torch
+
+        self.batches += 1
+        with torch.no_grad():
+            found = means(views, predictions)
+            if found:
+                names = tuple(found)  # all batches have the same, as a rule
+                values = torch.stack([value.to(found[names[0]].device) for value in found.values()])
+                total, count = self.sums.get(names, (0.0, 0))
+                self.sums[names] = total + values, count + 1
+
+    def averages(self):
+        """The mean of every quantity that was there; here we wait for the device."""
+        totals, counts = {}, {}
+        for names, (total, count) in self.sums.items():
+            for name, value in zip(names, total.tolist()):
+                totals[name] = totals.get(name, 0.0) + value
+                counts[name] = counts.get(name, 0) + count
+        return {name: total / counts[name] for name, total in totals.items()}
+
+
+def means(views, predictions):
+    """The mean over the views of one batch, of each quantity that it has."""
+    logits, predicted = collected(predictions, LOGITS), collected(predictions, MASK)
+    if predicted is None and logits is not None:
+        predicted = logits > 0
+    found = {
+        "pred_mask_mean": None if logits is None else logits.sigmoid(),
+        "gt_mask_mean": collected(views, MASK),
+        "valid_mask_ratio_target": collected(views, VALID),
+        "valid_mask_ratio_prediction": predicted,
+    }
+    return {name: mean(tensor) for name, tensor in found.items() if tensor is not None}
+
+
+def mean(tensor):
+    import torch
+
+    return tensor.mean(dtype=torch.float32)
+
+
+def collected(entries, name):
+    """The tensor of this name of all views, stacked; None where a view lacks it."""
+    import torch
+
+    if not all(isinstance(entry, dict) and torch.is_tensor(entry.get(name)) for entry in entries):
+        return None
+    return torch.stack([entry[name].detach() for entry in entries])

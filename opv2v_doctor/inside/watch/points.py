@@ -1,0 +1,116 @@
+"""The points where the watch is attached: functions of the training by name, and what happens around each."""
+
+import os
+import sys
+
+from .calls import around, around_each
+from .guard import Guard
+from .lines import Lines
+from .session import Session
+
+LOOP, TOOLS = "mapanything.train.training", "mapanything.utils.train_tools"
+LOADERS, INFERENCE = "mapanything.datasets", "mapanything.utils.inference"
+
+
+class Points:
+    """Wraps the functions when their modules come, and tells of those that never came."""
+
+    def __init__(self, settings):
+        self.lines = Lines(os.path.join(settings["run"], "events.jsonl"))
+        self.guard = Guard(self.lines)
+        self.session = Session(settings, self.lines, self.guard, self.tell_missing)
+        self.modules = self.table()
+        self.missing = {(module, name) for module, points in self.modules.items() for name in points}
+
+    def begin(self):
+        """The process has begun."""
+        self.session.begin()
+
+    def table(self):
+        """{module: {name: what makes a watched one of the original}}."""
+        session = self.session
+        return {
+            LOADERS: {
+                "get_train_data_loader": self.wrap(after=session.loaders.made("train")),
+                "get_test_data_loader": self.wrap(after=session.loaders.made("test")),
+            },
+            LOOP: {
+                "train": self.wrap(failed=session.training_failed, after=session.training_ended),
+                "train_one_epoch": self.wrap(session.before_epoch, session.after_epoch),
+                "test_one_epoch": self.wrap(session.evaluation.before_test, session.evaluation.after_test),
+                "build_dataset": self.wrap(after=session.loaders.built),
+            },
+            TOOLS: {
+                "adjust_learning_rate": self.wrap(
+                    session.schedule.before_adjusting, session.steps.after_adjusting
+                ),
+                "save_on_master": self.wrap(
+                    session.checkpoints.before_save,
+                    session.checkpoints.after_save,
+                    session.checkpoints.failed_save,
+                ),
+                "save_model": self.wrap(session.before_saving, session.after_saving),
+                "load_model": self.wrap_load,
+                "MetricLogger.log_every": self.wrap_log_every,
+            },
+            INFERENCE: {
+                "loss_of_one_batch_multi_view": self.wrap(
+                    session.steps.before_loss, session.steps.after_loss
+                ),
+            },
+        }
+
+    def by_module(self):
+        """{module: what to call with it when it has been imported}."""
+        return dict.fromkeys(self.modules, self.attach)
+
+    def wrap(self, before=None, after=None, failed=None):
+        """A maker of watched functions."""
+        return lambda original: around(original, self.guard, before, after, failed)
+
+    def wrap_load(self, original):
+        loading = self.session.checkpoints.loading(original)
+        return around(loading, self.guard, after=self.session.after_load)
+
+    def wrap_log_every(self, original):
+        return around_each(
+            original, self.guard, self.session.steps.before_item, self.session.steps.after_item
+        )
+
+    def attach(self, module):
+        """Put the watched functions in the places of the originals."""
+        for name, make in self.modules[module.__name__].items():
+            self.guard(self.replace, module, name, make)
+
+    def replace(self, module, name, make):
+        owner_name, _, last = name.rpartition(".")
+        owner = getattr(module, owner_name, None) if owner_name else module
+        original = getattr(owner, last, None)
+        self.missing.discard((module.__name__, name))
+        if not callable(original):
+            self.lacking("{}.{}".format(module.__name__, name), "the repository has no such function")
+            return
+        watched = make(original)
+        setattr(owner, last, watched)
+        if owner is module:
+            replace_aliases(original, watched)
+
+    def lacking(self, point, reason):
+        """Say that something is not watched."""
+        self.lines.event("not watched", point=point, reason=reason)
+
+    def tell_missing(self):
+        """Name the points whose modules were never imported."""
+        for module, name in sorted(self.missing):
+            self.lacking("{}.{}".format(module, name), "its module was not imported")
+        self.missing = set()
+
+
+def replace_aliases(original, watched):
+    """Modules that took the name while its own module was still being imported (they import each other)."""
+    for module in list(sys.modules.values()):
+        names = getattr(module, "__dict__", {})
+        if names.get("__file__") is None and names.get("__name__") != "__main__":
+            continue
+        for name in [name for name, value in list(names.items()) if value is original]:
+            setattr(module, name, watched)

@@ -1,0 +1,66 @@
+"""Where the training is: its epoch, step and phase; and the heart that beats it into the events."""
+
+import threading
+import time
+
+SECONDS = 5.0
+
+
+class Progress:
+    """Counters of this process: steps are batches that were trained on, updates are those of the weights."""
+
+    def __init__(self):
+        self.phase = "start"
+        self.epoch = None
+        self.step = None  # in the epoch, from 0
+        self.steps = None  # of the epoch
+        self.global_step = 0  # completed since the training began, in this process or in those before
+        self.made = 0  # completed in this process
+        self.updates = 0  # of the weights, in this process
+        self.moved_at = time.monotonic()
+        self.meters = None
+        self.optimizer = None
+
+    def moved(self):
+        """Something was done: this is no stall."""
+        self.moved_at = time.monotonic()
+
+    def enter(self, phase, epoch=None, steps=None):
+        """A new part of the training begins."""
+        self.phase, self.step, self.steps = phase, None, steps
+        self.epoch = self.epoch if epoch is None else epoch
+        self.moved()
+
+    def place(self):
+        """Where we are, for an event."""
+        return {"epoch": self.epoch, "step": self.step, "global_step": self.global_step}
+
+    def pulse(self):
+        """All that a live line needs; numbers that are at hand, nothing that would wait for a device."""
+        groups = self.optimizer.param_groups if self.optimizer is not None else []
+        return dict(
+            self.place(),
+            phase=self.phase,
+            steps=self.steps,
+            quiet=round(time.monotonic() - self.moved_at, 1),
+            loss=last_value(self.meters, "loss"),
+            lr=float(groups[0]["lr"]) if groups else None,
+        )
+
+
+def last_value(meters, name):
+    """The latest value of a meter, if it is a plain number."""
+    meter = dict(getattr(meters, "meters", None) or {}).get(name)
+    window = getattr(meter, "deque", None) or getattr(meter, "window", None)
+    return float(window[-1]) if window and isinstance(window[-1], (int, float)) else None
+
+
+def beat(progress, lines, guard, seconds=SECONDS):
+    """Start the heart: it beats even while a step takes long, and says for how long nothing moved."""
+
+    def beats():
+        while True:
+            time.sleep(seconds)
+            guard(lambda: lines.event("beat", **progress.pulse()))
+
+    threading.Thread(target=beats, name="opv2v-doctor heart", daemon=True).start()

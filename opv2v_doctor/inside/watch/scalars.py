@@ -1,0 +1,23 @@
+"""TensorBoard scalars in the run directory, written by the first rank when the first one comes."""
+
+from . import ranks
+
+
+class Scalars:
+    """A writer that is made when it is needed."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.writer = None
+
+    def write(self, split, values, epoch):
+        """One scalar a value; the axis is the training's own: a thousand an epoch."""
+        if ranks.rank() != 0 or not values:
+            return
+        if self.writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(log_dir=self.folder, filename_suffix=".watch")
+        for name, value in values.items():
+            self.writer.add_scalar("watch/{}/{}".format(split, name), value, 1000 * epoch)
+        self.writer.flush()

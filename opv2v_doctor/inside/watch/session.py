@@ -1,0 +1,139 @@
+"""The session: one training process from its first import to its last epoch, and what is recorded."""
+
+import atexit
+import os
+import sys
+import traceback
+
+from . import ranks
+from .checkpoints import Checkpoints
+from .evaluation import Evaluation
+from .gradients import Gradients
+from .lines import Lines
+from .loaders import Loaders
+from .parameters import Parameters
+from .progress import SECONDS, Progress, beat
+from .replicas import Replicas
+from .schedule import Schedule
+from .start import Start
+from .stepping import Steps
+from .trace import Short
+from .warnings import Warnings
+
+
+class Session:
+    """Joins the parts of the watch to the functions of the training."""
+
+    def __init__(self, settings, lines, guard, tell_missing):
+        self.settings, self.lines, self.guard, self.tell_missing = settings, lines, guard, tell_missing
+        self.progress = Progress()
+        self.warn = Warnings(lines, self.progress, guard)
+        self.parameters, self.loaders = Parameters(), Loaders(lines)
+        self.assembly = ranks.Assembly()
+        self.start = Start(settings, lines, self.assembly, self.parameters)
+        self.schedule = Schedule(self.progress, settings.get("steps_per_epoch"))
+        self.gradients = Gradients(self.progress, self.parameters, self.warn)
+        replicas = Replicas(self.assembly, self.parameters, self.progress, self.warn)
+        parts = (self.parameters, self.gradients, replicas, self.warn)
+        self.steps = Steps(settings, lines, self.progress, parts, guard)
+        self.evaluation = Evaluation(settings, lines, self.progress, guard)
+        written = Lines(os.path.join(settings["run"], "checkpoints.jsonl"))
+        self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard)
+        self.started = False
+        self.last_epoch = None
+        self.phase_before_saving = "start"
+
+    def begin(self):
+        """The process has begun: nothing of the training is imported yet."""
+        self.lines.event("begin", pid=os.getpid(), script=sys.argv[0], arguments=sys.argv[1:])
+        beat(self.progress, self.lines, self.guard, self.settings.get("beat") or SECONDS)
+        atexit.register(self.guard, self.end)
+
+    def end(self):
+        """The process ends in its own time."""
+        self.tell_missing()
+        self.lines.event("end", **self.progress.place())
+
+    def training_failed(self, call, problem):
+        """What the training raised, and where."""
+        if isinstance(problem, SystemExit) and not problem.code:
+            return
+        frames = ["{}:{}".format(f.filename, f.lineno) for f in traceback.extract_tb(problem.__traceback__)]
+        error = "{}: {}".format(type(problem).__name__, problem)
+        self.lines.event("raised", error=error, frames=frames[-3:], **self.progress.place())
+
+    def training_ended(self, call, _):
+        """The training has done all it was asked for."""
+        self.progress.enter("end")
+
+    def before_epoch(self, call):
+        """Before the first one, compare the ranks; before each, verify its length and its number."""
+        loader, epoch = call.get("data_loader"), call.get("epoch")
+        if epoch is not None and epoch >= (self.settings.get("stop_before_epoch") or float("inf")):
+            raise SystemExit(0)
+        if not self.started:
+            self.started = True
+            self.guard(self.begin_training, call)
+        self.start.verify_length(len(loader))
+        self.guard(self.verify_number, epoch)
+        if self.settings.get("limit"):
+            loader = Short(loader, self.settings["limit"])
+            call.set("data_loader", loader)
+        self.progress.enter("train", epoch, len(loader))
+        self.steps.begin_epoch(call.get("loss_scaler"))
+        self.evaluation.begin(call.get("criterion"))
+
+    def begin_training(self, call):
+        """Everything is known for the first time."""
+        config, optimizer = call.get("args"), call.get("optimizer")
+        self.tell_missing()
+        self.parameters.learn(call.get("model"), optimizer, call.get("param_groups_idx_to_name_map"))
+        self.progress.optimizer = optimizer
+        self.guard(self.gradients.attend, optimizer)
+        self.guard(self.checkpoints.attend, sys.modules["torch"])
+        self.guard(self.assembly.open)
+        self.start.record(self.loaders.lengths(), config)
+        self.guard(self.judge_start, len(call.get("data_loader")), getattr(config, "train_params", None))
+
+    def judge_start(self, steps, train_params):
+        """What is odd, though it is the same in all ranks."""
+        started = int(os.environ.get("WORLD_SIZE", 1))
+        if ranks.world_size() != started:
+            self.warn("ranks not joined", "{} processes were started, each trains alone".format(started))
+        left_out = self.parameters.left_out()
+        if left_out:
+            self.warn("parameters left out", "in no group of the optimizer: {}".format(", ".join(left_out)))
+        shortfall = self.schedule.shortfall(steps, train_params)
+        if shortfall:
+            self.warn("schedule and steps differ", shortfall)
+
+    def verify_number(self, epoch):
+        """Epochs come one after another."""
+        if self.last_epoch is not None and epoch != self.last_epoch + 1:
+            verb = "repeated" if epoch <= self.last_epoch else "skipped"
+            self.warn("epoch " + verb, "epoch {} follows epoch {}".format(epoch, self.last_epoch))
+        self.last_epoch = epoch
+
+    def after_epoch(self, call, _):
+        """What the epoch was like."""
+        self.steps.end_epoch()
+        self.guard(self.evaluation.tell, "train")
+        self.progress.enter("between")
+
+    def before_saving(self, call):
+        """A save may take long, and is no stall."""
+        self.phase_before_saving = self.progress.phase
+        self.progress.phase = "save"
+        self.progress.moved()
+
+    def after_saving(self, call, _):
+        """Back to what was done before."""
+        self.progress.phase = self.phase_before_saving
+        self.progress.moved()
+
+    def after_load(self, call, _):
+        """The training has resumed, or has found nothing to resume from."""
+        self.parameters.optimizer = call.get("optimizer")
+        train_args = call.get("train_args")
+        accumulated = int(getattr(train_args, "accum_iter", 1) or 1)
+        self.checkpoints.after_load(train_args, self.parameters.optimizer_steps(), accumulated)

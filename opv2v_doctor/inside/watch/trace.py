@@ -1,0 +1,80 @@
+"""The trace: everything about every step of a short training, so that two of them can be compared."""
+
+import hashlib
+import random
+import sys
+import time
+
+from . import ranks
+from .fingerprints import digest
+from .samples import draws, names
+
+PATIENCE = 300.0  # seconds that a held step waits to be killed
+
+
+class Trace:
+    """One event a step."""
+
+    def __init__(self, settings, lines, progress, parameters):
+        self.hold = settings.get("hold")
+        self.lines, self.progress, self.parameters = lines, progress, parameters
+        self.facts = {}
+        self.loss = None
+
+    def begin(self, batch):
+        """Before a step: the state that it starts from."""
+        if self.hold == [self.progress.epoch, self.progress.step]:
+            self.lines.event("held", **self.progress.place())
+            time.sleep(PATIENCE)
+        self.facts = {
+            "samples": names(batch),
+            "draws": digest(draws(batch)),
+            "random": random_digest(),
+            "optimizer": self.parameters.optimizer_digest(),
+            "optimizer_steps": self.parameters.optimizer_steps(),
+            "before": digest(sorted(self.parameters.fingerprints().items())),
+        }
+
+    def end(self, norms, updates):
+        """After a step: what it did."""
+        self.lines.event(
+            "step",
+            **dict(self.progress.place(), **self.facts),
+            lr=self.parameters.rates(),
+            loss=self.loss,
+            gradients=norms,
+            updates=updates,
+            weights=digest(sorted(self.parameters.fingerprints().items())),
+            ranks=ranks.world_size(),
+        )
+
+
+class Short:
+    """A loader of a few batches; in all else it is the one that it stands for."""
+
+    def __init__(self, loader, steps):
+        self._loader, self._steps = loader, steps
+
+    def __len__(self):
+        return min(self._steps, len(self._loader))
+
+    def __iter__(self):
+        items = iter(self._loader)
+        for _ in range(len(self)):
+            yield next(items)
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
+
+
+def random_digest():
+    """A hash of the state of every source of random numbers."""
+    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
+    found = hashlib.sha256(repr(random.getstate()).encode())
+    if numpy is not None:
+        found.update(repr(numpy.random.get_state()[1].tolist()).encode())
+    if torch is not None:
+        found.update(torch.get_rng_state().numpy().tobytes())
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            found.update(torch.cuda.get_rng_state().cpu().numpy().tobytes())
+    return found.hexdigest()[:16]

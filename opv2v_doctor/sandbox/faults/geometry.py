@@ -1,0 +1,142 @@
+"""Faults of geometry: panoramas, poses and depth maps that are in order, but not where or what they seem."""
+
+from pathlib import Path
+
+import numpy as np
+
+from opv2v_doctor.sandbox.faults.dataset import CROP, DATASET, PANORAMA, POSES
+from opv2v_doctor.sandbox.faults.fault import fault, replace_text
+from opv2v_doctor.sandbox.scene import FOCAL_LENGTH
+
+DEPTH = "data/opv2v_depth"
+STITCHED = "return Panorama(image.round().astype(np.uint8), depth.astype(np.float32), mask)"
+IN_VIEW = '"depthmap": panorama.depth,'
+DEPTH_PLACE = 'np.load(f"{self.depth_root / place}_depth.npy")'
+
+
+@fault("GEO001")
+def depth_in_millimetres(directory: Path) -> None:
+    """The panoramas' depth is millimetres, their poses are metres."""
+    replace_text(directory / DATASET, IN_VIEW, '"depthmap": panorama.depth * 1000,')
+
+
+@fault("GEO001")
+def range_read_as_z(directory: Path) -> None:
+    """The depth files hold the range along the ray, and are read as distance to the image plane."""
+    for path in (directory / DEPTH).rglob("*_depth.npy"):
+        depth = np.load(path)
+        height, width = depth.shape
+        columns, rows = np.meshgrid(np.arange(width) + 0.5 - width / 2, np.arange(height) + 0.5 - height / 2)
+        length = np.sqrt(1 + (columns**2 + rows**2) / (FOCAL_LENGTH * width / 800) ** 2)
+        np.save(path, (depth * length).astype(np.float32))
+
+
+@fault("GEO003")
+def handedness(directory: Path) -> None:
+    """CARLA's axes are taken for right-handed ones: left and right are exchanged."""
+    replace_text(
+        directory / POSES, "np.array([[0.0, 1.0, 0.0], [0.0, 0.0,", "np.array([[0.0, -1.0, 0.0], [0.0, 0.0,"
+    )
+
+
+@fault("GEO005")
+def rays_mirrored(directory: Path) -> None:
+    """The views' rays have azimuth growing to the left."""
+    replace_text(
+        directory / DATASET,
+        '"ray_directions_cam": self.stitcher.rays,',
+        '"ray_directions_cam": self.stitcher.rays * [-1, 1, 1],',
+    )
+
+
+@fault("GEO006")
+def mirror(directory: Path) -> None:
+    """The panoramas are mirrored: image, depth and mask."""
+    mirrored = STITCHED.replace("uint8)", "uint8)[:, ::-1]").replace("float32)", "float32)[:, ::-1]")
+    replace_text(directory / PANORAMA, STITCHED, mirrored.replace("mask)", "mask[:, ::-1])"))
+
+
+@fault("GEO006")
+def azimuth_offset(directory: Path) -> None:
+    """The depth begins at another azimuth than the image: it is 45 degrees too far to the right."""
+    rolled = '"depthmap": np.roll(panorama.depth, panorama.depth.shape[1] // 8, axis=1),'
+    replace_text(directory / DATASET, IN_VIEW, rolled)
+
+
+@fault("GEO006")
+def elevation_flipped(directory: Path) -> None:
+    """The depth is upside down."""
+    replace_text(directory / DATASET, IN_VIEW, '"depthmap": panorama.depth[::-1],')
+
+
+@fault("GEO007")
+def square_root_of_depth(directory: Path) -> None:
+    """The panoramas hold the square root of depth."""
+    replace_text(directory / DATASET, IN_VIEW, '"depthmap": np.sqrt(panorama.depth),')
+
+
+@fault("GEO008")
+def flat_poses(directory: Path) -> None:
+    """The views' poses are those of a flat world: roll and pitch are left out."""
+    replace_text(
+        directory / DATASET,
+        "        pose = pose_to_opencv(relative_pose(agent_pose, main_pose))\n",
+        "        pose = cords_to_pose([*frame['lidar_pose'][:3], 0, frame['lidar_pose'][4], 0])\n"
+        "        pose = pose_to_opencv(relative_pose(pose, main_pose))\n",
+    )
+    replace_text(
+        directory / DATASET,
+        'main_pose = cords_to_pose(frames[chosen[0]]["lidar_pose"])',
+        'main_pose = frames[chosen[0]]["lidar_pose"]\n'
+        "        main_pose = cords_to_pose([*main_pose[:3], 0, main_pose[4], 0])",
+    )
+
+
+@fault("GEO004")
+def vehicle_pose_for_lidar(directory: Path) -> None:
+    """The first agent's pose is that of its vehicle, all others are those of their LiDARs."""
+    replace_text(
+        directory / DATASET,
+        'main_pose = cords_to_pose(frames[chosen[0]]["lidar_pose"])',
+        'main_pose = cords_to_pose(frames[chosen[0]]["true_ego_pos"])',
+    )
+
+
+@fault("GEO009")
+def image_shifted(directory: Path) -> None:
+    """The image is a sixteenth of a turn too far to the right; the depth is where it belongs."""
+    rolled = '"img": np.roll(panorama.image, panorama.image.shape[1] // 16, axis=1),'
+    replace_text(directory / DATASET, '"img": panorama.image,', rolled)
+
+
+@fault("GEO010")
+def intrinsics_not_followed(directory: Path) -> None:
+    """Every image is cropped to the panorama's shape, and its intrinsics stay those of the whole."""
+    kept = "\n".join(line for line in CROP.split("\n") if "intrinsic" not in line)
+    replace_text(directory / DATASET, "return CameraView(", kept)
+
+
+@fault("GEO011")
+def depth_saturated(directory: Path) -> None:
+    """The depth files say 12 m of everything that is farther away."""
+    for path in (directory / DEPTH).rglob("*_depth.npy"):
+        np.save(path, np.minimum(np.load(path), np.float32(12)))
+
+
+@fault("GEO012")
+def frames_mixed(directory: Path) -> None:
+    """The depth is that of another frame than the image and the pose."""
+    other = "{int(scene['frame']) ^ 2:06d}_{name}"
+    path = 'self.depth_root / self.split / scene["sequence"] / agent'
+    replace_text(directory / DATASET, DEPTH_PLACE, f'np.load({path} / f"{other}_depth.npy")')
+
+
+@fault("GEO012")
+def agents_swapped(directory: Path) -> None:
+    """An agent's images and depth are those of another one, its pose is its own."""
+    replace_text(
+        directory / DATASET,
+        'place = Path(self.split, scene["sequence"], agent, f',
+        'agent = scene["agents"][scene["agents"].index(agent) - 1]\n'
+        '        place = Path(self.split, scene["sequence"], agent, f',
+    )

@@ -1,0 +1,78 @@
+"""Faults of the training loop, which only a launch shows: ranks, schedule, updates, and resuming."""
+
+from pathlib import Path
+
+from opv2v_doctor.sandbox.faults.fault import fault, replace_text
+
+LOOP = "mapanything/train/training.py"
+TOOLS = "mapanything/utils/train_tools.py"
+
+
+@fault("SMK001")
+def ddp_bypassed(directory: Path) -> None:
+    """The loss is computed by the model inside DistributedDataParallel, so gradients are never averaged."""
+    replace_text(
+        directory / LOOP,
+        "        train_stats = train_one_epoch(\n            model,\n",
+        "        train_stats = train_one_epoch(\n            model_without_ddp,\n",
+    )
+
+
+@fault("SMK002")
+def gradients_not_cleared(directory: Path) -> None:
+    """Gradients are cleared before an epoch only, so each update has those of all before."""
+    replace_text(directory / LOOP, "        if update:\n            optimizer.zero_grad()\n", "")
+
+
+@fault("SMK003")
+def frozen_group(directory: Path) -> None:
+    """All matrices are frozen after the optimizer has got them: a whole parameter group never changes."""
+    loop = directory / LOOP
+    replace_text(
+        loop,
+        "    print(optimizer)\n",
+        "    print(optimizer)\n"
+        '    for parameter in optimizer.param_groups[1]["params"]:\n'
+        "        parameter.requires_grad_(False)\n",
+    )
+    ddp = "torch.nn.parallel.DistributedDataParallel(model)"
+    replace_text(loop, ddp, f"{ddp[:-1]}, find_unused_parameters=True)")
+
+
+@fault("SMK004")
+def set_epoch_never_called(directory: Path) -> None:
+    """The epoch is set once, when the loader is built, so every epoch has the samples of the first."""
+    loop = directory / LOOP
+    replace_text(loop, "    train_tools.set_epoch(data_loader, epoch)\n", "")
+    replace_text(
+        loop,
+        '    print(f"Building test dataset {args.dataset.test_dataset}")\n',
+        "    train_tools.set_epoch(train_loader, 0)\n"
+        '    print(f"Building test dataset {args.dataset.test_dataset}")\n',
+    )
+
+
+@fault("SMK005")
+def scheduler_per_process(directory: Path) -> None:
+    """The schedule is stepped once for each process, so it runs through its curve too fast."""
+    replace_text(
+        directory / LOOP,
+        "epoch_f = epoch + step / len(data_loader)",
+        "epoch_f = (epoch + step / len(data_loader)) * train_tools.get_world_size()",
+    )
+
+
+@fault("SMK007")
+def resume_off_by_one(directory: Path) -> None:
+    """A resume trains the last complete epoch again."""
+    replace_text(
+        directory / TOOLS,
+        'train_args.start_epoch = checkpoint["epoch"] + 1',
+        'train_args.start_epoch = checkpoint["epoch"]',
+    )
+
+
+@fault("SMK009")
+def optimizer_not_restored(directory: Path) -> None:
+    """A resume restores the weights, and lets the optimizer begin anew."""
+    replace_text(directory / TOOLS, '    optimizer.load_state_dict(checkpoint["optimizer"])\n', "")

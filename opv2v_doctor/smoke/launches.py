@@ -1,0 +1,191 @@
+"""Launches: the short trainings that are compared, each made once, by the real launcher."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.progress import advance
+from opv2v_doctor.runs import processes
+from opv2v_doctor.runs.commands import command
+from opv2v_doctor.runs.directory import claimed
+from opv2v_doctor.runs.launcher import Plan, launch, number_of_launch, output_folder, stamp_run
+from opv2v_doctor.runs.output import Line
+from opv2v_doctor.runs.record import Run, Stamp
+from opv2v_doctor.runs.stamp import Stamped
+from opv2v_doctor.smoke.traces import EVENTS, Trace, read_trace
+from opv2v_doctor.target import Target
+
+STEPS, EPOCHS = 3, 2
+KILLED_AT = (1, 1)  # epoch and step: one step of the second epoch is lost
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+LAST_LINES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a launch: its trace, or why there is none."""
+
+    trace: Trace
+    run: Run
+    failure: str = ""
+
+
+def uninterrupted(target: Target) -> Trace:
+    """Two epochs without a break. Raises Blocked where they do not come to their end."""
+    return _made(_uninterrupted(target), "the uninterrupted training")
+
+
+def resumed(target: Target) -> Trace:
+    """What a training does that was killed in its second epoch and resumed. Raises Blocked as above."""
+    return _made(_resumed(target), "the resumed training")
+
+
+def alone(target: Target) -> Trace:
+    """One epoch of one process with the batches of all ranks. Raises Blocked as above."""
+    return _made(_alone(target), "the training in one process")
+
+
+def _made(outcome: Outcome, name: str) -> Trace:
+    if outcome.failure:
+        raise Blocked(f"{name} {outcome.failure}")
+    return outcome.trace
+
+
+@cache
+def _uninterrupted(target: Target) -> Outcome:
+    return _launched(target, _folder() / "uninterrupted", "training without a break")
+
+
+@cache
+def _resumed(target: Target) -> Outcome:
+    first = _uninterrupted(target)
+    if first.failure:  # one that is to be killed would fail as well
+        return first
+    place = _folder() / "killed"
+    killed = _launched(target, place, "training to be killed", hold=list(KILLED_AT))
+    if "was killed" not in killed.failure:
+        return replace(killed, failure=killed.failure or "was not killed: its second epoch never came")
+    return _launched(target, place, "resumed training", earlier=killed.run)
+
+
+@cache
+def _alone(target: Target) -> Outcome:
+    first = _uninterrupted(target)
+    if first.failure:
+        return first
+    accumulated = f"train_params.accum_iter={target.gpus * _accumulation(first.run.path)}"
+    single = replace(_planned(target), gpus=1, overrides=(*_planned(target).overrides, accumulated))
+    steps = STEPS * target.gpus
+    return _launched(single, _folder() / "alone", "training in one process", limit=steps, stop_before_epoch=1)
+
+
+def _planned(target: Target) -> Target:
+    """The target with all its overrides its own: fewer ranks do not choose another dataset."""
+    variants = dict(target.settings.launch.variants)
+    chosen = variants[target.gpus].overrides if target.gpus in variants else ()
+    launch = target.settings.launch.model_copy(update={"variants": ()})
+    settings = target.settings.model_copy(update={"launch": launch})
+    return replace(target, settings=settings, overrides=(*chosen, *target.overrides))
+
+
+def _accumulation(run: Path) -> int:
+    """Batches an update, from the config that Hydra keeps in the run directory."""
+    import yaml
+
+    path = run / ".hydra/config.yaml"
+    values = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) if path.is_file() else {}
+    return int((values.get("train_params") or {}).get("accum_iter", 1))
+
+
+@cache
+def _folder() -> Path:
+    """A folder for all launches of this process, gone when it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="opv2v-doctor-smoke-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _launched(target: Target, place: Path, name: str, earlier: Run | None = None, **watch: object) -> Outcome:
+    """Launch, follow to the end, and read what the watch wrote."""
+    place = place.with_name(f"{place.name}-{abs(hash(target)) % 10**8}")
+    start = (place / EVENTS).stat().st_size if earlier else 0
+    with claimed([place], resume=earlier is not None) as claim:
+        words = command(target, place, output_folder(place, number_of_launch(earlier)))
+        stamped = Stamped(stamp=Stamp(argv=tuple(words), world_size=target.gpus), files={})
+        run = stamp_run(claim, stamped, None, earlier)
+        display = _Display(name, run.last.token, target.gpus)
+        ended = launch(_plan(target, run, words, watch), run, claim.lock, display)
+    return Outcome(trace=read_trace(place, start), run=ended, failure=_failure(ended, display))
+
+
+def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object]) -> Plan:
+    limits = {"limit": STEPS, "stop_before_epoch": EPOCHS, **watch}
+    return Plan(
+        command=words,
+        cwd=target.repo,
+        env={
+            **{name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()},
+            **target.launch_env,
+        },
+        watch={"run": str(run.path), "every": 1, "trace": True, **limits},
+        ranks=range(target.gpus),
+        silence=target.timeout,
+        end_stalled=True,
+    )
+
+
+def _failure(run: Run, display: _Display) -> str:
+    if display.killed:
+        return "was killed"
+    if not run.last.exit_code:
+        return ""
+    found = run.last.failure
+    lines = found.last_lines[-LAST_LINES:] if found else ()
+    said = f"; its last lines: {' | '.join(lines)}" if lines else ""
+    return f"ended with exit code {run.last.exit_code}{said}"
+
+
+@dataclass
+class _Display:
+    """Shows steps as progress, and kills a training once all of its ranks wait for that."""
+
+    name: str
+    token: str
+    ranks: int
+    held: set[int] = field(default_factory=set)
+    killed: bool = False
+
+    def line(self, line: Line) -> None:
+        """The training's own words are kept in its files."""
+
+    def begin(self, *_: object) -> None:
+        """Its steps tell."""
+
+    def say(self, words: str) -> None:
+        """A failure is told by the checks."""
+
+    def event(self, event: Mapping[str, object]) -> None:
+        """A step, or a rank that waits."""
+        if event["event"] == "step" and event["rank"] == 0:
+            advance(self.name, int(str(event["global_step"])) + 1, STEPS * EPOCHS)
+        if event["event"] == "held":
+            self.held.add(int(str(event["rank"])))
+            if len(self.held) == self.ranks:
+                self._kill()
+
+    def _kill(self) -> None:
+        """As a power cut would: all processes, at once, without a word."""
+        self.killed = True
+        for pid in processes.of_launch(self.token):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,104 @@
+"""Traces: what the watch wrote about every step of a short training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+EVENTS = "events.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of one rank; hashes stand for weights, optimizer and random numbers."""
+
+    rank: int
+    epoch: int
+    step: int
+    global_step: int
+    samples: list[str]
+    draws: str
+    random: str
+    optimizer: str
+    optimizer_steps: int
+    before: str  # weights
+    weights: str  # after the step
+    lr: Mapping[str, float]
+    loss: float | None
+    gradients: Mapping[str, float] | None  # norm by parameter, where the step ended in an update
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}, step {self.step}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """A warning or a note of the watch."""
+
+    what: str
+    message: str
+    rank: int
+    epoch: int | None
+    step: int | None
+    is_note: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """All steps of a training, in order for each rank, and what the watch had to say."""
+
+    steps: tuple[Step, ...]
+    warnings: tuple[Warned, ...]
+    stopped: str | None
+
+    def of_rank(self, rank: int) -> list[Step]:
+        """The steps of one rank."""
+        return [step for step in self.steps if step.rank == rank]
+
+    def at(self, rank: int, epoch: int, step: int) -> Step | None:
+        """One step; None where it was not made."""
+        found = (s for s in self.steps if (s.rank, s.epoch, s.step) == (rank, epoch, step))
+        return next(found, None)
+
+
+def read_trace(run: Path, start: int = 0) -> Trace:
+    """The trace in a run directory, from a byte of its events on."""
+    events = list(_events(run / EVENTS, start))
+    stops = [str(event["reason"]) for event in events if event["event"] == "stopped"]
+    return Trace(
+        steps=tuple(_step(event) for event in events if event["event"] == "step"),
+        warnings=tuple(_warned(event) for event in events if event["event"] in ("warning", "note")),
+        stopped=stops[0] if stops else None,
+    )
+
+
+def _events(path: Path, start: int) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            try:
+                event = json.loads(line)
+            except ValueError:  # its writer was killed
+                continue
+            if isinstance(event, dict) and "event" in event:
+                yield event
+
+
+def _step(event: dict[str, Any]) -> Step:
+    return Step(**{field.name: event.get(field.name) for field in fields(Step)})  # type: ignore[arg-type]
+
+
+def _warned(event: dict[str, Any]) -> Warned:
+    return Warned(
+        what=str(event["what"]),
+        message=str(event["message"]),
+        rank=event["rank"],
+        epoch=event.get("epoch"),
+        step=event.get("step"),
+        is_note=event["event"] == "note",
+    )

@@ -1,0 +1,79 @@
+"""The weights of checkpoints: silent on the healthy run, and each check speaks when one thing is broken."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opv2v_doctor import Severity
+from opv2v_doctor.result import Result, Status
+from opv2v_doctor.sandbox.faults.checkpoints import RUN, edit_checkpoint
+from opv2v_doctor.target import make_target
+from opv2v_doctor.testing import run_check
+
+Broken = Callable[..., Path]
+CODES = ["CKP007", "CKP008"]
+LAST = "checkpoint-last.pth"
+
+
+def examined(code: str, repo: Path, *overrides: str) -> Result:
+    return run_check(code, make_target(repo=repo, overrides=overrides))
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_healthy_run_passes(code: str, healthy: Path) -> None:
+    result = examined(code, healthy)
+    assert result.status is Status.PASSED
+    assert [finding.severity for finding in result.findings] == [Severity.NOTE]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_run_without_checkpoints_is_skipped(code: str, healthy: Path, tmp_path: Path) -> None:
+    assert examined(code, healthy, f"hydra.run.dir={tmp_path}").status is Status.SKIPPED
+
+
+def test_a_nan_in_the_newest_checkpoint_is_an_error_that_names_the_tensor(broken: Broken) -> None:
+    result = examined("CKP007", broken("nan_weights"))
+    (finding,) = [f for f in result.findings if f.severity is Severity.ERROR]
+    assert finding.path is not None
+    assert finding.path.name == LAST
+    assert finding.evidence["tensors"] == {"pose_head.weight": 1}
+
+
+def test_a_sub_module_that_stood_still_is_a_warning(broken: Broken) -> None:
+    result = examined("CKP008", broken("frozen_group_checkpoint"))
+    assert result.status is Status.WARNED
+    still = result.findings[0].evidence["still"]
+    assert isinstance(still, list)
+    assert still
+    assert all(name.startswith("encoder.") for name in still)
+
+
+def test_weights_of_which_none_moved_are_an_error(broken: Broken) -> None:
+    import torch
+
+    repo = broken()
+    before = torch.load(repo / RUN / "checkpoint-2.pth", weights_only=False)["model"]
+    edit_checkpoint(repo / RUN / LAST, lambda saved: saved.update(model=before))
+    assert examined("CKP008", repo).status is Status.FAILED
+
+
+def test_what_the_optimizer_was_not_given_may_stand_still(broken: Broken) -> None:
+    repo = broken("frozen_group_checkpoint")
+
+    def freeze(saved: dict[str, Any]) -> None:
+        groups = saved["optimizer"]["param_groups"]
+        groups[0]["params"] = groups[0]["params"][3:]
+        groups[1]["params"] = groups[1]["params"][3:]
+
+    edit_checkpoint(repo / RUN / LAST, freeze)
+    assert examined("CKP008", repo).status is Status.PASSED
+
+
+def test_a_single_epoch_cannot_have_moved(broken: Broken) -> None:
+    repo = broken()
+    for path in (repo / RUN).glob("checkpoint-*.pth"):
+        if path.name != "checkpoint-1.pth":
+            path.unlink()
+    assert examined("CKP008", repo).status is Status.SKIPPED

@@ -1,0 +1,138 @@
+"""The command `log`: findings, the table, the page, and a log that grows."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from opv2v_doctor.facts.logs import read_logs
+
+MISSION = Path(__file__).parents[2] / "examples" / "mission" / "train.log"
+LINE = "Epoch: [0]  [{:2d}/40]  eta: 0:00:01  lr: 0.000013  loss: {}.0000 (1.0000)\n"
+
+
+def doctor(*words: object, text: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "opv2v_doctor", "log", *map(str, words)]
+    return subprocess.run(command, input=text, capture_output=True, check=False, timeout=120)
+
+
+def test_the_mission_s_log_is_judged(tmp_path: Path) -> None:
+    done = doctor(MISSION, "--format", "json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    failed = {result["code"] for result in report["results"] if result["status"] == "failed"}
+    assert failed == {"LOG001", "LOG005"}
+    assert {result["family"] for result in report["results"]} == {"log"}
+
+
+def test_standard_input_is_a_log() -> None:
+    done = doctor("-", text=MISSION.read_bytes())
+    assert done.returncode == 1
+    assert b"LOG001" in done.stdout
+    assert b"train.log" not in done.stdout
+
+
+def test_a_folder_of_runs_is_read(tmp_path: Path) -> None:
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "train.log").write_bytes(MISSION.read_bytes())
+    done = doctor(tmp_path)
+    assert done.stdout.count(b"NameError") >= 2
+
+
+@pytest.mark.parametrize("words", [["missing.log"], ["."], [MISSION, "--format", "html"], ["-", "--follow"]])
+def test_what_cannot_be_read_is_a_usage_error(
+    words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = doctor(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"opv2v-doctor: ")
+
+
+def test_csv_is_the_table() -> None:
+    import pandas as pd
+
+    done = doctor(MISSION, "--format", "csv")
+    table = pd.read_csv(io.BytesIO(done.stdout))
+    whole = read_logs([MISSION]).table
+    assert done.returncode == 0
+    assert len(table) == len(whole)
+    assert table["median"].tolist() == whole["median"].tolist()
+
+
+def test_parquet_is_the_table(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="the extra [parquet] is not installed")
+    import pandas as pd
+
+    output = tmp_path / "log.parquet"
+    assert doctor(MISSION, "--format", "parquet", "--output", output).returncode == 0
+    table, whole = pd.read_parquet(output), read_logs([MISSION]).table
+    assert table["metric"].tolist() == whole["metric"].astype(str).tolist()
+    assert table["step"].tolist() == whole["step"].tolist()
+
+
+def test_a_page_needs_no_network(tmp_path: Path) -> None:
+    output = tmp_path / "log.html"
+    assert doctor(MISSION, "--format", "html", "--output", output).returncode == 1
+    assert output.stat().st_size > 1_000_000
+
+
+class Following:
+    """`log --follow` in a process of its own; its lines are read from a file."""
+
+    def __init__(self, path: Path, output: Path) -> None:
+        self.output = output
+        command = [sys.executable, "-u", "-m", "opv2v_doctor", "log", str(path), "--follow"]
+        with output.open("wb") as said:
+            self.process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+
+    def saw(self, text: str, seconds: float = 60) -> bool:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and text not in self.output.read_text():
+            time.sleep(0.05)
+        return text in self.output.read_text()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+
+def test_a_growing_log_is_followed_until_interrupted(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(LINE.format(0, 7))
+    following = Following(path, tmp_path / "said")
+    try:
+        assert following.saw("train.log:1: train epoch 0 step 0/40  loss 7 (1)")
+        with path.open("a") as file:
+            file.write(LINE.format(10, 6)[:30])
+            file.flush()
+            time.sleep(0.5)
+            file.write(LINE.format(10, 6)[30:] + "CUDA out of memory\n")
+        assert following.saw("train.log:2: train epoch 0 step 10/40  loss 6 (1)")
+        assert following.saw("train.log:3: CUDA out of memory")
+    finally:
+        code = following.stop()
+    assert code == 0
+    assert following.saw("3 lines")
+
+
+@pytest.mark.parametrize("how", ["truncated", "replaced"])
+def test_a_log_that_starts_anew_is_followed_on(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(LINE.format(0, 7) * 3)
+    following = Following(path, tmp_path / "said")
+    try:
+        assert following.saw("step 0/40")
+        if how == "replaced":
+            path.rename(tmp_path / "train.log.1")
+        path.write_text(LINE.format(20, 5))
+        assert following.saw("starts anew")
+        assert following.saw("train.log:1: train epoch 0 step 20/40  loss 5 (1)")
+    finally:
+        assert following.stop() == 0

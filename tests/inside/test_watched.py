@@ -1,0 +1,137 @@
+"""`python watched.py SCRIPT` is to the script as `python SCRIPT`; and ranks that differ do not train."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INSIDE = Path(__file__).parents[2] / "opv2v_doctor/inside"
+WATCHED = INSIDE / "watched.py"
+SHOW = """
+import json, os, sys, inspect
+def function(): pass
+found = dict(argv=sys.argv, path=sys.path, file=__file__, name=__name__, spec=__spec__, cached=__cached__,
+    main=sys.modules["__main__"].__dict__ is globals(), code=function.__code__.co_filename,
+    source=inspect.getsource(function), builtins=type(__builtins__).__name__)
+print(json.dumps(found))
+sys.exit(int(os.environ.get("CODE", 0)))
+"""
+RANK = """
+import os, sys, torch
+from types import SimpleNamespace as Space
+torch.distributed.init_process_group("gloo")
+from mapanything.train.training import train
+rank = torch.distributed.get_rank()
+
+def change(model):
+    if "drift" in sys.argv:
+        model.register_forward_hook(lambda module, given, found: found * (1 + rank))
+    if "unlike" in sys.argv:
+        model[0].weight.data.add_(rank)
+
+params = Space(lr=0.1, epochs=2, warmup_epochs=1, resume_ckpt=None, restore=True, shift=0, set_epoch=True,
+    clear=True, factor=1.0, change=change, scaler=None)
+args = Space(train_params=params, steps=4, output_dir=sys.argv[1], rates=[])
+wrap = torch.nn.parallel.DistributedDataParallel if "ddp" in sys.argv else lambda model: model
+train(args, wrap)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    place = tmp_path / "a folder 训练"
+    place.mkdir()
+    (place / "show.py").write_text(SHOW)
+    return place / "show.py"
+
+
+def said(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("settings", ["", '{"run": "run"}', "no json"])
+@pytest.mark.parametrize("safe", ["", "1"])
+def test_a_script_finds_all_as_without_the_watch(script: Path, settings: str, safe: str) -> None:
+    env = {"PYTHONSAFEPATH": safe, "OPV2V_DOCTOR_WATCH": settings, "CODE": "3"}
+    for word in (f"{script.parent.name}/show.py", script):
+        plain = said(word, "a=b", "c d", cwd=script.parents[1], **env)
+        watched = said(WATCHED, word, "a=b", "c d", cwd=script.parents[1], **env)
+        assert watched.returncode == plain.returncode == 3
+        assert json.loads(watched.stdout) == json.loads(plain.stdout)
+    assert ("not watched" in watched.stderr) == (settings == "no json")
+
+
+def test_a_link_to_a_script_is_followed_as_python_does(script: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.py"
+    link.symlink_to(script)
+    plain, watched = said(link, cwd=tmp_path), said(WATCHED, link, cwd=tmp_path)
+    assert json.loads(watched.stdout) == json.loads(plain.stdout)
+
+
+def test_begin_and_end_are_told(script: Path, tmp_path: Path) -> None:
+    said(WATCHED, script, "x=1", cwd=tmp_path, OPV2V_DOCTOR_WATCH=json.dumps({"run": str(tmp_path / "run")}))
+    lines = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
+    assert (lines[0]["event"], lines[-1]["event"]) == ("begin", "end")
+    assert lines[0]["arguments"] == ["x=1"]
+    missing = {line["point"] for line in lines if line["event"] == "not watched"}
+    assert "mapanything.train.training.train_one_epoch" in missing
+
+
+def test_the_watch_parses_as_python_3_8() -> None:
+    for path in [WATCHED, *(INSIDE / "watch").glob("*.py")]:
+        ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+def ranks(miniature: Path, run: Path, *words: str) -> tuple[list[int], list[dict[str, object]], str]:
+    """Train in two processes; exit codes, events, and what was said."""
+    script = run.parent / "train.py"
+    script.write_text(RANK)
+    settings = {"run": str(run), "every": 1}
+    env = {
+        "PYTHONPATH": str(miniature), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()), "OPV2V_DOCTOR_WATCH": json.dumps(settings), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    processes = [
+        subprocess.Popen(
+            [sys.executable, WATCHED, script, run, *words],
+            env={**os.environ, **env, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    return [process.returncode for process in processes], events, "".join(errors)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_ranks_that_disagree_stop_before_the_first_step(miniature: Path, tmp_path: Path) -> None:
+    codes, events, errors = ranks(miniature, tmp_path / "run", "unlike")
+    assert codes == [88, 88]
+    assert "0.weight of rank 1 is not that of rank 0" in errors
+    assert {event["rank"] for event in events if event["event"] == "stopped"} == {0, 1}
+    assert not [event for event in events if event["event"] == "epoch"]
+
+
+def test_replicas_that_drift_apart_are_named(miniature: Path, tmp_path: Path) -> None:
+    codes, events, errors = ranks(miniature, tmp_path / "run", "drift")
+    assert codes == [0, 0], errors
+    assert not [event for event in events if event["event"] == "watch failed"]
+    warned = [event for event in events if event["event"] == "warning" and event["what"] == "replicas differ"]
+    assert {event["rank"] for event in warned} == {0, 1}
+    assert warned[0]["parameter"] == "0.weight"
