@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from opv2v_doctor.facts.commands import Command, commands
+from opv2v_doctor.settings import Launch, Settings
+from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
 
 HEAD = """\
@@ -47,14 +51,44 @@ TAIL = """
 def draft(repo: Path) -> str:
     """The settings for a repository, as far as its files tell. Raises UsageError without a Hydra script."""
     script = _script(repo)
-    variants = sorted(_variants(repo, script))
+    documented = _documented(repo, script)
+    variants = {**_launched(documented), **dict(_variants(repo, script))}
     machine = _machine(repo, script)
+    words = [*([f"machine={machine}"] if machine else []), *_shared(documented, variants, bool(machine))]
     text = HEAD.format(
         script=script.relative_to(repo),
-        overrides=f'"machine={machine}"' if machine else "",
-        gpus=f"gpus = {variants[-1][0]}" if variants else "# gpus = 4",
+        overrides=", ".join(f'"{word}"' for word in words),
+        gpus=f"gpus = {min(variants)}" if variants else "# gpus = 4",
     )
-    return text + "".join(VARIANT.format(gpus=gpus, dataset=name) for gpus, name in variants) + TAIL
+    chosen = (VARIANT.format(gpus=gpus, dataset=variants[gpus]) for gpus in sorted(variants))
+    return text + "".join(chosen) + TAIL
+
+
+def _documented(repo: Path, script: Path) -> Sequence[Command]:
+    """The launches of the script that the repository's documents show."""
+    launch = Launch(script=str(script.relative_to(repo)))
+    return commands(Target(repo=repo, python=Path(sys.executable), settings=Settings(launch=launch)))
+
+
+def _launched(documented: Sequence[Command]) -> dict[int, str]:
+    """World size -> dataset config of documented launches, but for configs named for another world size."""
+    return {
+        command.gpus: command.dataset
+        for command in documented
+        if command.gpus and command.dataset and command.named_for in (None, command.gpus)
+    }
+
+
+def _shared(documented: Sequence[Command], variants: Mapping[int, str], has_machine: bool) -> list[str]:
+    """What all documented launches with these datasets choose alike: model, loss, train_params."""
+    launches = [
+        {word for word in command.overrides if re.fullmatch(r"[a-z_]+=[\w-]+", word)}
+        for command in documented
+        if command.dataset in variants.values()
+    ]
+    alike = set.intersection(*launches) if launches else set()
+    left_out = ("dataset=", "machine=") if has_machine else ("dataset=",)
+    return sorted(word for word in alike if not word.startswith(left_out))
 
 
 def _script(repo: Path) -> Path:

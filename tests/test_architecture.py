@@ -17,7 +17,7 @@ LAYERS = {  # what a module may import of ours; the first match of its path wins
     "progress": set(),
     "settings": {"usage"},
     "target": {"settings", "usage"},
-    "draft": {"usage"},
+    "draft": {"facts", "settings", "target", "usage"},
     "geometry": {"geometry"},
     "sandbox": {"sandbox", "geometry"},
     "forensics": {"", "forensics", "facts", "check", "result", "target", "usage"},

@@ -36,7 +36,8 @@ def init(
         raise UsageError(f"--output {path}: cannot be written: no such directory")
     path.write_text(draft(repo), encoding="utf-8")
     read_settings(path)  # what we write must be what we read
-    typer.echo(f"wrote {path}; now: opv2v-doctor run-all --repo {repo} --tier static")
+    elsewhere = f" --settings {path}" if output else ""
+    typer.echo(f"wrote {path}; now: opv2v-doctor run-all --repo {repo}{elsewhere} --tier static")
 
 
 def demo(
