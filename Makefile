@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	@echo "the report: demo-report.json (the same in markdown: --output demo-report.md)"
 
 test: $(VENV)/tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/tested
 	$(BIN)/ruff check .

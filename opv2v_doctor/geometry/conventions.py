@@ -44,21 +44,25 @@ class Convention:
         """How many things are wrong: of two explanations that fit alike the simpler one counts."""
         right = Convention()
         signs = sum(one != two for one, two in zip(self.signs, right.signs, strict=True))
-        others = sum(getattr(self, f.name) != getattr(right, f.name) for f in fields(self))
-        return others + signs - (self.signs != right.signs)
+        names = [f.name for f in fields(self) if f.name != "signs"]
+        return signs + sum(bool(getattr(self, name) != getattr(right, name)) for name in names)
 
     @property
     def rotation(self) -> str:
         """The formula of its rotation: Rz(yaw) Ry(-pitch) Rx(-roll)."""
         signs = dict(zip("xyz", self.signs, strict=True))
-        return " ".join(f"R{axis}({'-' if signs[axis] < 0 else ''}{ABOUT[axis]})" for axis in self.order)
+        turns = [(axis, "-" if signs[axis] < 0 else "") for axis in self.order if signs[axis]]
+        return " ".join(f"R{axis}({minus}{ABOUT[axis]})" for axis, minus in turns)
 
     def pose(self, cords: ArrayLike) -> Matrix:
-        """Pose (..., 4, 4) to the world of [x, y, z, roll, yaw, pitch] (..., 6), in UE axes as it sees them."""
+        """Pose (..., 4, 4) to the world of [x, y, z, roll, yaw, pitch] (..., 6), in its UE axes."""
         numbers = np.asarray(cords, dtype=np.float64)
         angles = dict(zip(self.names, np.moveaxis(numbers[..., 3:], -1, 0), strict=True))
         turned = [angles[ABOUT[axis]] * sign for axis, sign in zip("xyz", self.signs, strict=True)]
-        about = {axis: _about(axis, np.deg2rad(a) if self.degrees else a) for axis, a in zip("xyz", turned, strict=True)}
+        about = {
+            axis: _about(axis, np.deg2rad(a) if self.degrees else a)
+            for axis, a in zip("xyz", turned, strict=True)
+        }
         pose = np.zeros((*numbers.shape[:-1], 4, 4))
         pose[..., :3, :3] = about[self.order[0]] @ about[self.order[1]] @ about[self.order[2]]
         pose[..., :3, 3] = numbers[..., :3]
@@ -92,22 +96,22 @@ def alternatives() -> Iterator[Convention]:
     """Wrong conventions: every rotation, axes or relation alone, then two of them together."""
     rotations = tuple(_rotations())
     for axes, relation in product(AXES, RELATIONS):
-        if axes == RIGHT.axes or relation == RIGHT.relation:
-            for rotation in rotations:
-                found = replace(rotation, axes=axes, relation=relation)
-                if found != RIGHT:
-                    yield found
+        both = axes != RIGHT.axes and relation != RIGHT.relation
+        for rotation in rotations[:1] if both else rotations:
+            found = replace(rotation, axes=axes, relation=relation)
+            if found != RIGHT:
+                yield found
 
 
 def _rotations() -> Iterator[Convention]:
     """The right rotation first; then every order, sign, assignment of the numbers, and unit."""
     yield RIGHT
     for order in permutations("xyz"):
-        for signs in product((-1, 1), repeat=3):
-            for degrees in (True, False):
-                found = Convention(order="".join(order), signs=signs, degrees=degrees)
-                if found != RIGHT:
-                    yield found
+        for x, y, z, degrees in product((-1, 1), (-1, 1), (-1, 1), (True, False)):
+            found = Convention(order="".join(order), signs=(x, y, z), degrees=degrees)
+            if found != RIGHT:
+                yield found
+    yield from (Convention(signs=signs) for signs in ((0, 0, 1), (0, -1, 1), (-1, 0, 1)))
     for names in permutations(NAMES):
         if names != NAMES:
             yield Convention(names=names)

@@ -1,12 +1,13 @@
 """Explanations: which reading, differing from the right one in one or two ways, a panorama was made by."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from opv2v_doctor.geometry.readings import Reading
 
 CLEARLY = 0.5  # an explanation leaves at most this part of the error
+ENOUGH = 0.15  # where no more is left of the error, nothing else is tried
 SIMPLER = 0.7  # a second step must leave at most this part of what the first one left
 SMALLEST = 0.004  # an error that falls by less is not worth an explanation
 KEPT = 4  # pairs that a rough look finds best are looked at closely
@@ -30,9 +31,14 @@ class Explained:
 
 
 def explained(
-    right: Reading, single: Sequence[Reading], close: Judge, rough: Judge, turned: Callable[[], Sequence[Reading]]
+    right: Reading,
+    single: Sequence[Reading],
+    close: Judge,
+    rough: Judge,
+    turned: Callable[[], Sequence[Reading]],
+    seen: Sequence[Reading] = (),
 ) -> Explained:
-    """Try single changes of the right reading, alone and in pairs, and turned panoramas where those fail.
+    """Try what was seen elsewhere, then single changes of the right reading, turned panoramas, and pairs.
 
     ``close`` and ``rough`` judge a reading by many and by few pixels. Nothing is claimed where no reading
     explains clearly: the reading is the right one then.
@@ -41,21 +47,44 @@ def explained(
     nothing = Explained(right, right, before, before)
     if before < SMALLEST:
         return nothing
-    best = _best(right, single, close, rough)
-    if best[0] > CLEARLY * before:
-        more = [*single, *turned()]
-        best = min(best, _best(right, more, close, rough), key=lambda found: found[0])
-    after, reading = best
+    after, reading = _found(right, single, close, rough, turned, seen, before)
     if after > CLEARLY * before or before - after < SMALLEST:
         return nothing
     return _with_a_third(Explained(reading, right, before, after), single, close)
 
 
-def _best(right: Reading, single: Sequence[Reading], close: Judge, rough: Judge) -> tuple[float, Reading]:
-    """The best single change, or the best pair where that is clearly better."""
-    alone = min(((close(reading), reading) for reading in single), key=lambda found: found[0])
-    pairs = sorted(((rough(pair), number, pair) for number, pair in enumerate(_pairs(right, single))), key=lambda p: p[:2])
-    together = min(((close(pair), pair) for _, _, pair in pairs[:KEPT]), key=lambda found: found[0], default=alone)
+def _found(
+    right: Reading,
+    single: Sequence[Reading],
+    close: Judge,
+    rough: Judge,
+    turned: Callable[[], Sequence[Reading]],
+    seen: Sequence[Reading],
+    before: float,
+) -> tuple[float, Reading]:
+    """The best reading and its error; the search ends where almost nothing of the error is left."""
+    best = (before, right)
+    tried: list[Reading] = []
+    steps: tuple[Callable[[], Iterable[Reading]], ...] = (lambda: seen, lambda: single, turned)
+    for more in steps:
+        candidates = list(more())
+        tried += candidates
+        best = min([best, *((close(reading), reading) for reading in candidates)], key=_error)
+        if best[0] < ENOUGH * before:
+            return best
+    return _best_pair(best, right, tried, close, rough)
+
+
+def _error(found: tuple[float, Reading]) -> float:
+    return found[0]
+
+
+def _best_pair(
+    alone: tuple[float, Reading], right: Reading, single: Sequence[Reading], close: Judge, rough: Judge
+) -> tuple[float, Reading]:
+    """The best pair of changes where that is clearly better than the best one alone."""
+    pairs = sorted(((rough(pair), pair) for pair in dict.fromkeys(_pairs(right, single))), key=_error)
+    together = min(((close(pair), pair) for _, pair in pairs[:KEPT]), key=_error, default=alone)
     better = together[0] < SIMPLER * alone[0] and alone[0] - together[0] > SMALLEST
     return together if better else alone
 

@@ -19,7 +19,8 @@ def depth_at(depth: NDArray[Any], pixels: ArrayLike, *, around: bool = False) ->
     """
     places = np.asarray(pixels, dtype=np.float64)
     height, width = depth.shape
-    usable = np.isfinite(places).all(-1) & (places >= 0).all(-1) & (places <= [width, height]).all(-1)
+    within = np.isfinite(places) & (places >= 0) & (places <= [width, height])  # (N, 2)
+    usable = np.asarray(within.all(-1))
     columns, rows = np.where(usable[:, None], places, 0.5).T
     four = _four(depth, columns - 0.5, rows - 0.5, around=around)
     nearest = depth[

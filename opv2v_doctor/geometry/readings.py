@@ -61,10 +61,8 @@ def some_pixels(cylinder: Cylinder, ranges: NDArray[Any], count: int) -> Pixels:
     return Pixels(cylinder.rays().reshape(-1, 3)[chosen], ranges.ravel()[chosen].astype(np.float64))
 
 
-def residuals(
-    reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], source: Source
-) -> Array:
-    """By how much, as a logarithm, each pixel misses what the nearest camera's file says: (N,), NaN unknown."""
+def residuals(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], source: Source) -> Array:
+    """Logarithm of how far each pixel misses the file of the camera that fits best: (N,), NaN unknown."""
     rays, ranges = seen_rays(reading, pixels.rays), pixels.ranges / reading.scale
     best = np.full(len(ranges), np.nan)
     for camera, depth in zip(cameras, source.depths, strict=True):
@@ -105,9 +103,10 @@ def _missed(
     if reading.depth == "range":
         expected = np.linalg.norm(points, axis=-1)
     usable = (points[:, 2] > 1e-3) & camera.pinhole.inside(where, border=0.5)
-    found = depth_at(depth, np.where(usable[:, None], uncropped(reading.crop, where, depth.shape), np.nan))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.log(found / np.where(expected > 0, expected, np.nan)))
+    missed = np.full(len(ranges), np.nan)
+    found = depth_at(depth, uncropped(reading.crop, where[usable], depth.shape))
+    missed[usable] = np.log(found / expected[usable])
+    return missed
 
 
 def uncropped(crop: str, where: Array, shape: tuple[int, ...]) -> Array:

@@ -25,9 +25,7 @@ def restitched(
 ) -> tuple[Float, Cylinder]:
     """Ranges (h, w) of a panorama that the reading makes, 0 where unknown, and the cylinder of its size."""
     small = replace(cylinder, width=_reduced(cylinder)[0], height=_reduced(cylinder)[1])
-    mounted = [
-        _taken(reading, camera, depth) for camera, depth in zip(cameras, source.depths, strict=True)
-    ]
+    mounted = [_taken(reading, camera, depth) for camera, depth in zip(cameras, source.depths, strict=True)]
     depths = [None if depth is None else _files(reading, depth) for depth in source.depths]
     stitched = panorama_ranges([camera for camera, _ in mounted], small, _converted(reading, mounted, depths))
     ranges = stitched.ranges.copy()

@@ -131,18 +131,16 @@ def evaluate(repo: Path, expression: str) -> object:
     configs = repo / "configs"
     configs.mkdir(exist_ok=True)
     (configs / "train.yaml").write_text("{}")
-    return ask(
+    answer = ask(
         make_target(repo=repo),
         "config",
-        "evaluate",
+        "replay",
         config_dir=str(configs),
         config_name="train",
         overrides=[],
-        expression=expression,
+        source=f"build_dataset('a dataset', batch_size={expression})",
         module_name="noisy",
+        parameter="args",
+        builders=["build_dataset"],
     )
-
-
-def test_the_reason_of_an_exception_is_one_line(repo: Path) -> None:
-    raised = Raised("ValueError", "first\n  second\n", (), repo)
-    assert (str(raised), raised.message) == ("ValueError: first second", "first\n  second\n")
+    return answer["batch"]

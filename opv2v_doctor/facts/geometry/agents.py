@@ -1,0 +1,196 @@
+"""Agents: whether their panoramas agree with one another, and would after each repair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.frames import frame_file
+from opv2v_doctor.facts.geometry.clouds import cloud
+from opv2v_doctor.facts.geometry.lidar import summary
+from opv2v_doctor.facts.geometry.moments import Moment, Moments, SampledView, moments
+from opv2v_doctor.facts.geometry.readings import compared, reading, right_reading, wrong_conventions
+from opv2v_doctor.facts.geometry.relative_poses import relative_poses
+from opv2v_doctor.facts.geometry.rigs import INVERSE, names_of, neighbours, rigs, source
+from opv2v_doctor.geometry.agreement import Split, against_agent, against_lidar
+from opv2v_doctor.geometry.cameras import Array, Cylinder
+from opv2v_doctor.geometry.conventions import RIGHT
+from opv2v_doctor.geometry.explanations import Explained
+from opv2v_doctor.geometry.readings import Reading, some_pixels
+from opv2v_doctor.geometry.restitching import restitched
+from opv2v_doctor.target import Target
+
+SKY = 900.0  # metres
+POINTS = 2000  # of an agent, seen from another
+WRONG = 0.05  # metres at 50 m: poses that are so far off
+
+Ranges = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Points of one agent, seen from another."""
+
+    one: str
+    other: str
+    split: Split
+
+
+@cache
+def agreement(target: Target, split: str) -> tuple[Pair, ...]:
+    """Every pair of agents of the handed-over moments. Raises Skip where no sample has two views."""
+    found = moments(target, split)
+    pairs = [pair for moment in found.all for pair in _pairs(moment, found.cylinder, _given)]
+    if not pairs:
+        raise Skip(f"no handed-over sample of {split} has two views")
+    return tuple(pairs)
+
+
+def total(pairs: Sequence[Pair]) -> Split:
+    """All pairs together."""
+    result = Split(0, 0, 0)
+    for pair in pairs:
+        result = result.plus(pair.split)
+    return result
+
+
+def _near(ranges: Ranges) -> Ranges:
+    """Without the sky, which CARLA's cameras give 1000 m, unless the unit is another one."""
+    known = ranges[ranges > 0]
+    return ranges if not known.size or np.median(known) > SKY else np.where(ranges < SKY, ranges, 0)
+
+
+def _given(view: SampledView) -> tuple[Ranges, Array]:
+    return view.ranges, view.pose
+
+
+def _pairs(
+    moment: Moment, cylinder: Cylinder, seen: Callable[[SampledView], tuple[Ranges, Array]]
+) -> list[Pair]:
+    known = [(view.frame.agent.name, *seen(view)) for view in moment.views]
+    pairs = []
+    for (one, ranges, pose), (other, other_ranges, other_pose) in permutations(known, 2):
+        pixels = some_pixels(cylinder, _near(ranges), POINTS)
+        points = pixels.rays * pixels.ranges[:, None]
+        seen_from = against_agent(points, pose, other_ranges, other_pose, cylinder)
+        pairs.append(Pair(one=one, other=other, split=seen_from))
+    return pairs
+
+
+@cache
+def right_agreement(target: Target, split: str) -> Split:
+    """What the right targets and poses of the moment of most agents give: no edge is perfect.
+
+    Raises Skip where there are no depth files to stitch them of.
+    """
+    found, right = moments(target, split), right_reading(target, split)
+    compared(target, split)
+    stitch = _stitcher(target, found, Explained(right, right, 0, 0))
+    small = stitch(found.largest.views[0], right)[1]
+    seen = {view: (stitch(view, right)[0], _right_pose(found.largest, view)) for view in found.largest.views}
+    return total(_pairs(found.largest, small, lambda view: seen[view]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repaired:
+    """What some repairs together would bring: steps of the reading, and "poses"."""
+
+    steps: tuple[str, ...]
+    agents: Split
+    lidar_median: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repairs:
+    """Every choice of repairs, from none to all, tried on the moment of most agents."""
+
+    steps: tuple[str, ...]
+    tried: tuple[Repaired, ...]
+
+    def of(self, *steps: str) -> Repaired:
+        return next(found for found in self.tried if set(found.steps) == set(steps))
+
+    @property
+    def all(self) -> Repaired:
+        return self.of(*self.steps)
+
+
+@cache
+def repairs(target: Target, split: str) -> Repairs:
+    """What putting right each known fault of depth and poses, alone and together, would bring."""
+    found, poses = moments(target, split), relative_poses(target, split)
+    try:
+        known = reading(target, split)
+    except Skip:
+        raise Blocked("without depth files nothing can be stitched anew") from None
+    steps = tuple(dict.fromkeys(_repair_of(step, known) for step in known.steps))
+    if poses.metres > WRONG and "poses" not in steps:
+        steps = (*steps, "poses")
+    chosen = [some for count in range(len(steps) + 1) for some in combinations(steps, count)]
+    stitch = _stitcher(target, found, known)
+    tried = tuple(_repaired(found, stitch, known, some) for some in chosen)
+    return Repairs(steps=steps, tried=tried)
+
+
+def _repair_of(step: str, known: Explained) -> str:
+    """What has to be put right: one convention makes the poses of cameras and of agents."""
+    return "poses" if step == "rig" and known.reading.rig != INVERSE else step
+
+
+Stitch = Callable[[SampledView, Reading], tuple[Ranges, Cylinder]]
+
+
+def _stitcher(target: Target, found: Moments, known: Explained) -> Stitch:
+    """A function that stitches a view by a reading, each once."""
+    done: dict[tuple[Any, ...], tuple[Ranges, Cylinder]] = {}
+
+    def stitch(view: SampledView, wanted: Reading) -> tuple[Ranges, Cylinder]:
+        key = (view.prefix, wanted)
+        if key not in done:
+            frame = view.frame
+            if wanted.source != "own":
+                kind = "agent" if wanted.source == "another agent" else "the frame"
+                near = neighbours(found.where, frame)
+                frame = next((other for name, other in near.items() if name.startswith(kind)), frame)
+            cameras = rigs(found.where, view.frame, wrong_conventions(target, found.split))[wanted.rig]
+            names = names_of(found.where, view.frame)
+            done[key] = restitched(wanted, cameras, source(found.where, frame, names), found.cylinder)
+        return done[key]
+
+    return stitch
+
+
+def _repaired(found: Moments, stitch: Stitch, known: Explained, steps: tuple[str, ...]) -> Repaired:
+    right = [step for step in known.steps if _repair_of(step, known) in steps]
+    wanted = known.reading.without(right, known.right)
+    moment = found.largest
+    untouched = wanted == known.reading and known.steps == ()
+    small = found.cylinder if untouched else stitch(moment.views[0], wanted)[1]
+
+    def seen(view: SampledView) -> tuple[Ranges, Array]:
+        ranges = view.ranges if untouched else stitch(view, wanted)[0]
+        return ranges, _right_pose(moment, view) if "poses" in steps else view.pose
+
+    scans = [
+        against_lidar(seen(view)[0], small, points)
+        for view in moment.views
+        if (points := cloud(view.frame)) is not None
+    ]
+    errors = summary(scans)
+    return Repaired(
+        steps=steps,
+        agents=total(_pairs(moment, small, seen)),
+        lidar_median=errors.median if errors else None,
+    )
+
+
+def _right_pose(moment: Moment, view: SampledView) -> Array:
+    own, first = (frame_file(frame.yaml)["lidar_pose"] for frame in (view.frame, moment.first))
+    return RIGHT.related(np.array(own, dtype=np.float64), np.array(first, dtype=np.float64))

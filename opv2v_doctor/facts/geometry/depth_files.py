@@ -1,0 +1,111 @@
+"""Depth files: what the maps of the sampled frames hold besides depth: gaps, ceilings, and what PNGs say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.geometry.moments import moments
+from opv2v_doctor.facts.geometry.rigs import depth_map, names_of
+from opv2v_doctor.geometry.ranges import known_depth
+from opv2v_doctor.target import Target
+
+FAR_PLANE = 1000.0  # metres: CARLA's camera says so of the sky
+LARGEST_PNG = 64 << 20
+ENCODINGS = ("millimetres", "centimetres", "1/256 m", "24 bit of 1000 m")
+SAME = 0.02  # relative
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthFile:
+    """Shares of the pixels of one depth map."""
+
+    path: Path
+    zero: float
+    negative: float
+    unknown: float  # NaN or infinite
+    ceiling: float  # exactly at the largest value
+    largest: float
+    image: Path | None = None  # the same depth as a PNG
+    encoding: str | None = None  # that fits best
+    disagreement: float | None = None  # share of pixels that differ by more than SAME
+
+
+@cache
+def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
+    """All depth maps of the handed-over views. Raises Skip where there are none."""
+    found = moments(target, split)
+    seen: dict[Path, DepthFile] = {}
+    for view in found.views:
+        for name in names_of(found.where, view.frame):
+            path = view.frame.depth(name)
+            if view.frame.agent.has(path) and path not in seen:
+                seen[path] = _described(path)
+    if not seen:
+        raise Skip(f"the frames of {split} have no depth files")
+    return tuple(seen.values())
+
+
+def _described(path: Path) -> DepthFile:
+    depth = depth_map(path)
+    finite = np.isfinite(depth)
+    known = depth[finite & (depth > 0)]
+    largest = float(known.max()) if known.size else 0.0
+    image, encoding, disagreement = _compared(path, depth)
+    return DepthFile(
+        path=path,
+        zero=float((depth == 0).mean()),
+        negative=float((depth[finite] < 0).sum() / depth.size),
+        unknown=float(1 - finite.mean()),
+        ceiling=float((depth == largest).mean()) if known.size else 0.0,
+        largest=largest,
+        image=image,
+        encoding=encoding,
+        disagreement=disagreement,
+    )
+
+
+def _compared(path: Path, depth: NDArray[Any]) -> tuple[Path | None, str | None, float | None]:
+    """The PNG beside it, how that is encoded, and how far the two disagree."""
+    image = path.with_suffix(".png")
+    if not image.is_file():
+        return None, None, None
+    known = known_depth(depth)
+    found = {}
+    for encoding, values in _decoded(image):
+        if values.shape == depth.shape:
+            both = known & (values > 0)
+            apart = np.abs(values[both] / depth[both] - 1) > SAME
+            found[encoding] = (
+                (float(np.median(np.abs(np.log(values[both] / depth[both])))), float(apart.mean()))
+                if both.any()
+                else (np.inf, 1.0)
+            )
+    best = min(found, key=lambda encoding: found[encoding], default=None)
+    if best is None or found[best][0] > 0.5:
+        return image, None, None  # a picture to look at
+    return image, best, found[best][1]
+
+
+def _decoded(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
+    """What a PNG may say in metres, by encoding."""
+    import cv2
+
+    if path.stat().st_size > LARGEST_PNG:
+        return
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise Blocked(f"{path}: no image")
+    if picture.ndim == 2 and picture.dtype == np.uint16:
+        for encoding, scale in zip(ENCODINGS, (1e-3, 1e-2, 1 / 256), strict=False):
+            yield encoding, picture * scale
+    elif picture.ndim == 3 and picture.shape[2] >= 3 and picture.dtype == np.uint8:
+        blue, green, red = np.moveaxis(picture[..., :3].astype(np.float64), -1, 0)
+        yield ENCODINGS[3], (red + 256 * green + 65536 * blue) / (256**3 - 1) * FAR_PLANE

@@ -1,0 +1,166 @@
+"""Images: the panoramas that the dataset stitched, against the reference's of the same files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.frames import Frame
+from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
+from opv2v_doctor.facts.geometry.readings import wrong_conventions
+from opv2v_doctor.facts.geometry.rigs import INVERSE, depth_map, neighbours, rig, rigs
+from opv2v_doctor.geometry.cameras import Array, Pinhole
+from opv2v_doctor.geometry.likeness import Match, grey, matched, seam
+from opv2v_doctor.geometry.readings import uncropped
+from opv2v_doctor.geometry.rigs import MountedCamera
+from opv2v_doctor.geometry.stitching import Stitcher
+from opv2v_doctor.target import Target
+
+VIEWS = 2
+ENOUGH = 0.6  # pictures that are less alike are asked what happened to them
+DOUBT = (
+    0.02  # so are those that are more alike elsewhere; first with the reference that shows near things right
+)
+BETTER = 0.15  # an explanation makes them more alike by so much
+
+Picture = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageMatch:
+    """How one view's image lies against the reference, and under which explanation it does best."""
+
+    view: SampledView
+    match: Match
+    explanation: str | None = None  # crop, source or rig: what else was tried and made it alike
+    detail: str = ""
+    likeness: float = 0.0  # under the explanation
+    seam: float | None = None  # how much rougher the image is behind, where its ends meet
+    empty: float = 0.0  # share of what the rig sees that is one colour
+
+
+@cache
+def image_matches(target: Target, split: str) -> tuple[ImageMatch, ...]:
+    """Some views of a split. Raises Skip where the views have no image."""
+    found = moments(target, split)
+    views = found.views[:: max(1, len(found.views) // VIEWS)][:VIEWS]
+    kept = [_image_match(target, found, view) for view in views if view.array("img") is not None]
+    if not kept:
+        raise Skip(f"the views of {split} have no img")
+    return tuple(kept)
+
+
+def _image_match(target: Target, found: Moments, view: SampledView) -> ImageMatch:
+    image = view.array("img")
+    assert image is not None
+    picture = grey(image)
+    if picture.shape != view.shape:
+        raise Blocked(f"img is {image.shape}, the panorama {view.shape}")
+    cameras = rig(found.where, view.frame)
+    stitcher = Stitcher(cameras, found.cylinder)
+    images = pictures(view.frame, tuple(cameras))
+    shown = _shown(view, picture, stitcher.mask)
+    match = matched(picture, grey(stitcher.panorama(images).rgb), stitcher.mask & shown)
+    doubtful = match.best < ENOUGH or match.best > match.here + DOUBT
+    if doubtful and (near := _near(view, stitcher, images)) is not None:
+        match = max(match, matched(picture, near, stitcher.mask & shown), key=lambda each: each.here)
+    plain = ImageMatch(
+        view=view,
+        match=match,
+        likeness=match.here,
+        seam=seam(picture, stitcher.mask),
+        empty=float((stitcher.mask & ~shown).sum() / max(1, stitcher.mask.sum())),
+    )
+    return _explained(target, found, plain, picture, shown) if match.best < ENOUGH else plain
+
+
+def _near(view: SampledView, stitcher: Stitcher, images: Mapping[str, Picture]) -> Array | None:
+    """The reference that respects the cameras' offsets, where there are depth maps of the images' size."""
+    depths = {
+        name: depth_map(view.frame.depth(name))
+        for name in images
+        if view.frame.agent.has(view.frame.depth(name))
+    }
+    if any(depth.shape != images[name].shape[:2] for name, depth in depths.items()) or not depths:
+        return None
+    return grey(stitcher.panorama(images, depths).rgb)
+
+
+def _explained(target: Target, found: Moments, plain: ImageMatch, picture: Array, shown: Bools) -> ImageMatch:
+    """The match under what else may have happened to the images, where that makes them more alike."""
+    best = plain
+    for explanation, detail, expected, mask in _others(target, found, plain.view):
+        match = matched(picture, expected, mask & shown)
+        if match.here > max(plain.match.best + BETTER, best.likeness + DOUBT):
+            best = replace(plain, explanation=explanation, detail=detail, likeness=match.here)
+    return best
+
+
+def _others(target: Target, found: Moments, view: SampledView) -> Iterator[tuple[str, str, Array, Bools]]:
+    """Wrong ways to stitch: explanation, detail, and the panorama with its mask."""
+    own = rig(found.where, view.frame)
+    size = f"{found.cylinder.width}x{found.cylinder.height}"
+    for crop in (size, f"{size} cut"):
+        images = pictures(view.frame, tuple(own))
+        shape = next(iter(images.values())).shape
+        cameras = {
+            name: MountedCamera(_not_followed(c.pinhole, crop, shape), c.camera_to_lidar)
+            for name, c in own.items()
+        }
+        yield ("crop", crop, *_stitched(cameras, found, images))
+    for name, frame in neighbours(found.where, view.frame).items():
+        if all(frame.agent.has(frame.image(camera)) for camera in own):
+            yield ("source", name, *_stitched(own, found, pictures(frame, tuple(own))))
+    wrong = rigs(found.where, view.frame, wrong_conventions(target, found.split))
+    for name in sorted(wrong, key=lambda name: name == INVERSE):  # of two that look alike the likelier one
+        if name != "right":
+            mounted = dict(zip(own, wrong[name], strict=True))
+            yield ("rig", name, *_stitched(mounted, found, pictures(view.frame, tuple(own))))
+
+
+def _not_followed(pinhole: Pinhole, crop: str, shape: tuple[int, ...]) -> Pinhole:
+    """The camera that looks up the file's pixels as one does whose intrinsics do not follow the crop."""
+    zero, one = (uncropped(crop, np.array([p, p]), shape) for p in (0.0, 1.0))
+    affine = np.diag([one[0] - zero[0], one[1] - zero[1], 1.0])
+    affine[:2, 2] = zero
+    return Pinhole(affine @ pinhole.intrinsics, pinhole.width, pinhole.height)
+
+
+def _stitched(
+    cameras: Mapping[str, MountedCamera], found: Moments, images: Mapping[str, Picture]
+) -> tuple[Array, Bools]:
+    stitcher = Stitcher(cameras, found.cylinder)
+    return grey(stitcher.panorama(images).rgb), stitcher.mask
+
+
+def pictures(frame: Frame, cameras: tuple[str, ...]) -> dict[str, Picture]:
+    """The frame's images (h, w, 3). Raises Blocked where one cannot be read."""
+    return {name: _picture(frame.image(name)) for name in cameras}
+
+
+@lru_cache(maxsize=32)
+def _picture(path: Path) -> Picture:
+    import cv2
+
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise Blocked(f"{path}: no image")
+    return np.asarray(image, np.uint8)
+
+
+def _shown(view: SampledView, picture: Array, mask: Bools) -> Bools:
+    """Where the view shows something: by its own mask, less what has the one colour of what lies outside."""
+    own = view.array("non_ambiguous_mask")
+    usable = own is not None and own.size == mask.size and own.any()
+    shown = own.reshape(mask.shape) if own is not None and usable else np.ones_like(mask)
+    outside = picture[~mask]
+    if not outside.size or outside.std() > 1e-3:
+        return shown
+    return np.asarray(shown & ~np.isclose(picture, outside.mean(), atol=1e-3))

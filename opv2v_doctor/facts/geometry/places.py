@@ -1,0 +1,143 @@
+"""Places: the lines of the repository that do a step of the geometry, found in its syntax."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from opv2v_doctor.facts.datasets import Part
+from opv2v_doctor.facts.origins import class_place, crop_place, given_place
+from opv2v_doctor.facts.source import Place, definition, modules, syntax
+from opv2v_doctor.target import Target
+
+DEPTH = re.compile(r"depth|measured|range|distance", re.IGNORECASE)
+DIRECTION = re.compile(r"dir|ray|point|plane|norm", re.IGNORECASE)
+OFFSET = re.compile(r"offset|trans|position", re.IGNORECASE)
+ROTATES = re.compile(r"rot|euler|angle", re.IGNORECASE)
+STITCHES = ("bilinear", "remap", "grid_sample", "map_coordinates")
+
+Wanted = Callable[[ast.AST], bool]
+
+
+def reading_place(target: Target, part: Part, step: str) -> Place | None:
+    """Where the dataset does a step of reading depth maps: a field of `Reading`."""
+    if step == "depth":
+        return _first(target, part, _applies_depth, stitching=True)
+    if step == "offsets":
+        looked_up = _first(target, part, _has_no_offset)
+        return looked_up or _first(target, part, _looks_up_directions, stitching=True)
+    if step == "rig":
+        return convention_place(target, part)
+    if step == "crop":
+        return crop_place(target, part) or _first(target, part, _loads_depth)
+    if step == "source":
+        return _first(target, part, _loads_depth) or class_place(target, part.class_name)
+    return given_place(target, part, "depthmap")
+
+
+def convention_place(target: Target, part: Part) -> Place | None:
+    """Where six numbers become a rotation: a call of from_euler, else a product that is returned."""
+    called = _first(target, part, _is_euler_call, anywhere=True)
+    return called or _returned_rotation(target)
+
+
+def axes_place(target: Target, part: Part) -> Place | None:
+    """Where the axes of CARLA are said to become those of OpenCV."""
+    return _first(target, part, _is_axes, anywhere=True) or convention_place(target, part)
+
+
+def pose_place(target: Target, part: Part) -> Place | None:
+    """Where a view's pose is made: what is assigned to what it is given."""
+    given = given_place(target, part, "camera_pose")
+    if given is None:
+        return None
+    related = [
+        Place(path=given.path, line=node.lineno, text=ast.unparse(node))
+        for node in ast.walk(syntax(given.path))
+        if isinstance(node, ast.Assign)
+        and "pose" in ast.unparse(node.targets[0]).lower()
+        and _relates(node.value)
+    ]
+    before = [place for place in related if place.line <= given.line]
+    return max(before, key=lambda place: place.line, default=given)
+
+
+def _relates(node: ast.AST) -> bool:
+    """Whether one pose is seen from another: an inverse, a product, or a function called for that."""
+    text = ast.unparse(node)
+    return "inv" in text or "relative" in text or bool(re.search(r"T_\w+ @ ", text))
+
+
+def _first(
+    target: Target, part: Part, wanted: Wanted, *, stitching: bool = False, anywhere: bool = False
+) -> Place | None:
+    """The first wanted node in the dataset's class, its file, or the modules beside it."""
+    for path, tree in _trees(target, part, stitching=stitching, anywhere=anywhere):
+        lines = [node for node in ast.walk(tree) if wanted(node)]
+        if lines:
+            node = min(lines, key=lambda found: getattr(found, "lineno", 1))
+            return Place(path=path, line=getattr(node, "lineno", 1), text=ast.unparse(node))
+    return None
+
+
+def _trees(target: Target, part: Part, *, stitching: bool, anywhere: bool) -> Iterator[tuple[Path, ast.AST]]:
+    place = definition(target, part.class_name)
+    if place is None:
+        return
+    near = [path for path in modules(target) if anywhere or path.is_relative_to(place.path.parent)]
+    for path in dict.fromkeys([place.path, *near]):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if not stitching or any(word in text for word in STITCHES):
+            yield path, syntax(path)
+
+
+def _applies_depth(node: ast.AST) -> bool:
+    """A product of a direction and a depth."""
+    if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp)):
+        return False
+    if not isinstance(node.value.op, ast.Mult):
+        return False
+    sides = [ast.unparse(side) for side in (node.value.left, node.value.right)]
+    one, other = sides if DEPTH.search(sides[0]) else sides[::-1]
+    return bool(DEPTH.search(one) and DIRECTION.search(other))
+
+
+def _has_no_offset(node: ast.AST) -> bool:
+    """An offset that is given as zeros."""
+    if not isinstance(node, ast.keyword) or not OFFSET.search(node.arg or ""):
+        return False
+    return "zeros" in ast.unparse(node.value)
+
+
+def _looks_up_directions(node: ast.AST) -> bool:
+    """Rays that are rotated into a camera, and not moved."""
+    if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp)):
+        return False
+    return isinstance(node.value.op, ast.MatMult) and "rays" in ast.unparse(node.value.left)
+
+
+def _is_euler_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("from_euler", "euler_to_rotation"))
+
+
+def _is_axes(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Assign):
+        return False
+    return bool(re.search(r"(carla|ue|unreal)\w*_to_\w*", ast.unparse(node.targets[0]), re.IGNORECASE))
+
+
+def _loads_depth(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("np.load", "numpy.load"))
+
+
+def _returned_rotation(target: Target) -> Place | None:
+    """What a function named for rotations returns, where that is a product of matrices."""
+    for path in modules(target):
+        for node in ast.walk(syntax(path)):
+            if isinstance(node, ast.FunctionDef) and ROTATES.search(node.name):
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Return) and isinstance(inner.value, ast.BinOp):
+                        return Place(path=path, line=inner.lineno, text=ast.unparse(inner))
+    return None

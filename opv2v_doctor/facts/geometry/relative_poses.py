@@ -1,0 +1,124 @@
+"""Relative poses: those that the dataset gives against OPV2V's own, and the convention that yields them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.frames import Disk, Frame, disk, frame_file
+from opv2v_doctor.facts.geometry.moments import first_frame
+from opv2v_doctor.facts.geometry.rigs import neighbours
+from opv2v_doctor.facts.samples import samples
+from opv2v_doctor.facts.views import View
+from opv2v_doctor.geometry.cameras import Array
+from opv2v_doctor.geometry.conventions import RIGHT, Convention, alternatives, pose_errors
+from opv2v_doctor.target import Target
+
+EXACT = 0.02  # metres at 50 m: a convention that yields the poses does so to rounding
+SAME = 1e-4  # metres: two conventions that close are told apart by their simplicity only
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseErrors:
+    """The error of the poses of a split, and what explains it."""
+
+    views: int
+    degrees: float  # the largest
+    metres: float  # the largest, at 50 m
+    mean_metres: float
+    worst: Frame
+    tilt: float  # the largest roll or pitch of the frames, degrees
+    convention: Convention | None  # that yields the poses; None where none does, or the right one
+    ambiguous: bool  # another convention of the same simplicity yields them too
+    after: float  # mean metres at 50 m against what the convention yields
+    other: str | None = None  # the frame or agent whose poses they are
+
+
+@cache
+def relative_poses(target: Target, split: str) -> PoseErrors:
+    """Every drawn view's pose against its frame's. Raises Blocked where no view is traced to a frame."""
+    where = disk(target, split)
+    traced = [
+        (np.array(view.pose), frame, first_frame(where, view, frame))
+        for view, frame in _traced(target, split)
+    ]
+    if not traced:
+        raise Blocked(f"no view of {split} has a pose and names a frame that is on disk")
+    poses = np.stack([pose for pose, _, _ in traced])
+    own, first = _cords([frame for _, frame, _ in traced]), _cords([first for _, _, first in traced])
+    degrees, metres = pose_errors(poses, RIGHT.related(own, first))
+    convention, after, ambiguous, other = None, float(metres.mean()), False, None
+    if after > SAME:
+        convention, after, ambiguous = _explained(poses, own, first)
+        if convention is None:
+            other, after = _of_another(where, [frame for _, frame, _ in traced], poses, first, after)
+    return PoseErrors(
+        views=len(traced),
+        degrees=float(degrees.max()),
+        metres=float(metres.max()),
+        mean_metres=float(metres.mean()),
+        worst=traced[int(metres.argmax())][1],
+        tilt=float(np.abs(own[:, [3, 5]]).max()),
+        convention=convention,
+        after=after,
+        ambiguous=ambiguous,
+        other=other,
+    )
+
+
+def _traced(target: Target, split: str) -> Iterator[tuple[View, Frame]]:
+    where = disk(target, split)
+    for view in samples(target, split).views:
+        frame = where.frame_of(view)
+        if frame is not None and view.pose is not None:
+            yield view, frame
+
+
+def _cords(frames: list[Frame]) -> Array:
+    """The LiDAR poses (N, 6) of frames. Raises Blocked where one has none."""
+    numbers = [frame_file(frame.yaml).get("lidar_pose") for frame in frames]
+    try:
+        return np.array(numbers, dtype=np.float64).reshape(len(frames), 6)
+    except (TypeError, ValueError):
+        raise Blocked("a frame file has no lidar_pose of six numbers") from None
+
+
+def _explained(poses: Array, own: Array, first: Array) -> tuple[Convention | None, float, bool]:
+    """The simplest convention that yields the poses, its error, and whether it is the only one."""
+    errors = [(float(pose_errors(poses, c.related(own, first))[1].mean()), c) for c in alternatives()]
+    least = min(error for error, _ in errors)
+    right = float(pose_errors(poses, RIGHT.related(own, first))[1].mean())
+    if least > max(SAME, min(EXACT, right / 10)):
+        return None, right, False
+    fitting = sorted(
+        ((c.cost, error, c) for error, c in errors if error <= 2 * least + SAME), key=lambda e: e[:2]
+    )
+    cost, error, best = fitting[0]
+    return best, error, sum(other[0] == cost for other in fitting) > 1
+
+
+def _of_another(
+    where: Disk, frames: list[Frame], poses: Array, first: Array, error: float
+) -> tuple[str | None, float]:
+    """Whether the poses are those of the frame before or after, or of other agents."""
+    found: dict[str, list[float]] = {}
+    for index, frame in enumerate(frames):
+        for name, other in neighbours(where, frame).items():
+            expected = RIGHT.related(_cords([other])[0], first[index])
+            kind = "another agent" if name.startswith("agent") else name
+            wrong = float(pose_errors(poses[index], expected)[1])
+            found.setdefault(kind, [np.inf] * len(frames))[index] = min(
+                wrong, found.get(kind, [np.inf] * len(frames))[index]
+            )
+    if not found:
+        return None, error
+    moved = pose_errors(poses, np.eye(4))[1] > SAME  # the first agent's own pose tells nothing
+    means = {kind: float(np.mean(np.array(values)[moved])) for kind, values in found.items() if moved.any()}
+    best = min(means, key=lambda kind: means[kind], default=None)
+    if best is None or means[best] > EXACT:
+        return None, error
+    return best, means[best]

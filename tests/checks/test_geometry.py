@@ -1,0 +1,189 @@
+"""Geometry checks: silent on sound targets, noisy and sparse ones too; faults are named, in pairs too."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from opv2v_doctor.result import Result, Status
+from opv2v_doctor.target import Target, make_target
+from opv2v_doctor.testing import run_check
+
+Broken = Callable[..., Path]
+CODES = tuple(f"GEO{number:03d}" for number in range(1, 13))
+DATASET, PANORAMA = "mapanything/datasets/opv2v_cyl.py", "mapanything/datasets/opv2v_panorama.py"
+POSES = "data_processing/opv2v_poses.py"
+
+
+def one_split(repo: Path) -> Target:
+    return make_target(repo=repo, splits=("test",))
+
+
+def line_of(path: Path, words: str) -> int:
+    return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if words in line)
+
+
+def spoil(repo: Path, noise: float, dropped: float) -> None:
+    """Noise on all depth files of the test split, and pixels without depth."""
+    random = np.random.default_rng(3)
+    for path in sorted((repo / "data/opv2v_depth/test").rglob("*.npy")):
+        depth = np.load(path)
+        depth = depth * (1 + noise * random.standard_normal(depth.shape))
+        np.save(path, np.where(random.random(depth.shape) < dropped, 0, depth).astype(np.float32))
+
+
+def numbers(result: Result) -> Any:
+    """The evidence of the first finding."""
+    return result.findings[0].evidence
+
+
+def failing(target: Target) -> dict[str, Result]:
+    """The checks that do not pass."""
+    results = {code: run_check(code, target) for code in CODES}
+    return {code: result for code, result in results.items() if result.status is not Status.PASSED}
+
+
+def assert_told(result: Result, path: Path, words: str, **evidence: object) -> None:
+    """The first finding is an error at the line with these words, and has the evidence."""
+    assert result.status is Status.FAILED
+    assert result.findings[0].path == path
+    assert result.findings[0].line == line_of(path, words)
+    assert {key: result.findings[0].evidence[key] for key in evidence} == evidence
+
+
+def test_nothing_is_claimed_of_the_healthy_repository(healthy: Path) -> None:
+    target = make_target(repo=healthy)
+    assert failing(target) == {}
+    lidar = numbers(run_check("GEO007", target))
+    assert lidar["median"] < 0.001
+    assert set(lidar["sectors"]) == {
+        *("ahead", "right ahead", "right", "right behind", "behind", "left behind", "left", "left ahead")
+    }
+
+
+@pytest.mark.parametrize(("noise", "dropped"), [(0.02, 0.0), (0.02, 0.9)])
+def test_nothing_is_claimed_of_noisy_or_sparse_depth(broken: Broken, noise: float, dropped: float) -> None:
+    repo = broken()
+    spoil(repo, noise, dropped)
+    assert failing(one_split(repo)) == {}
+
+
+def test_z_taken_for_range_is_named_with_what_its_repair_brings(broken: Broken) -> None:
+    repo = broken("z_read_as_range")
+    spoil(repo, 0.005, 0.0)
+    found = failing(one_split(repo))
+    assert set(found) == {"GEO001", "GEO007", "GEO008"}
+    assert_told(found["GEO001"], repo / PANORAMA, "scaled = measured", steps=["depth"])
+    lidar, agents = numbers(found["GEO007"]), numbers(found["GEO008"])
+    assert lidar["after"] < 0.02 < 0.08 < lidar["median"]
+    assert agents["agreement"] < 0.4 < 0.8 < agents["repairs"]["depth"]
+
+
+def test_two_faults_are_told_apart_and_repaired_alone_and_together(broken: Broken) -> None:
+    repo = broken("parallax_ignored", "azimuth_offset")
+    found = failing(one_split(repo))
+    assert_told(found["GEO002"], repo / DATASET, "offset=np.zeros(3)", steps=["offsets", "turn"])
+    assert_told(found["GEO006"], repo / DATASET, '"depthmap":', steps=["offsets", "turn"])
+    assert "turned by 45.0 degrees to the right" in found["GEO006"].findings[0].message
+    repairs = numbers(found["GEO008"])["repairs"]
+    assert max(repairs["offsets"], repairs["turn"]) < repairs["offsets + turn"]
+    assert repairs["offsets + turn"] == pytest.approx(numbers(found["GEO008"])["expected"])
+
+
+def test_a_wrong_rotation_is_named_in_the_poses_of_agents_and_cameras(broken: Broken) -> None:
+    repo = broken("euler_order")
+    found = failing(one_split(repo))
+    assert set(found) == {"GEO003", "GEO007", "GEO008"}
+    assert_told(found["GEO003"], repo / POSES, "return about_x.T")
+    message = found["GEO003"].findings[0].message
+    assert "Rx(roll) Ry(pitch) Rz(yaw)" in message and "cameras' poses follow it" in message
+    assert numbers(found["GEO003"])["degrees"] > 1
+    assert numbers(found["GEO003"])["after"] < 1e-4
+    assert numbers(found["GEO007"])["steps"] == ["rig"]
+    assert numbers(found["GEO008"])["repairs"]["poses"] > 0.9
+
+
+def test_exchanged_left_and_right_is_named_at_the_axes(broken: Broken) -> None:
+    repo = broken("handedness")
+    result = run_check("GEO003", one_split(repo))
+    assert_told(result, repo / POSES, "CARLA_TO_OPENCV =")
+    assert "left and right are exchanged" in result.findings[0].message
+
+
+def test_inverse_poses_and_millimetres_are_named_together(broken: Broken) -> None:
+    repo = broken("inverse_pose", "depth_in_millimetres")
+    target = one_split(repo)
+    assert_told(run_check("GEO004", target), repo / DATASET, "pose = pose_to_opencv(")
+    assert "first to agent" in run_check("GEO004", target).findings[0].message
+    assert run_check("GEO003", target).status is Status.PASSED
+    result = run_check("GEO001", target)
+    assert_told(result, repo / DATASET, '"depthmap":', steps=["scale"])
+    assert "1000 times" in result.findings[0].message
+
+
+def test_files_of_ranges_and_mirrored_panoramas_are_named_together(broken: Broken) -> None:
+    repo = broken("range_read_as_z", "mirror")
+    target = one_split(repo)
+    result = run_check("GEO001", target)
+    assert_told(result, repo / PANORAMA, "scaled = measured", steps=["depth", "mirrored"])
+    assert result.findings[-1].evidence["holds"] == "range"
+    assert "mirrored" in run_check("GEO006", target).findings[0].message
+    assert "mirrored" in run_check("GEO009", target).findings[0].message
+
+
+def test_depth_of_another_frame_and_upside_down_is_named(broken: Broken) -> None:
+    repo = broken("frames_mixed", "elevation_flipped")
+    target = one_split(repo)
+    assert_told(run_check("GEO012", target), repo / DATASET, "np.load", steps=["flipped", "source"])
+    assert "another frame" in run_check("GEO012", target).findings[0].message
+    assert "upside down" in run_check("GEO006", target).findings[0].message
+
+
+def test_files_of_another_agent_and_mirrored_rays_are_named(broken: Broken) -> None:
+    repo = broken("agents_swapped", "rays_mirrored")
+    target = one_split(repo)
+    assert "another agent" in run_check("GEO012", target).findings[0].message
+    rays = run_check("GEO005", target)
+    assert_told(rays, repo / DATASET, '"ray_directions_cam"')
+    assert "azimuth is mirrored" in rays.findings[0].message
+
+
+def test_intrinsics_that_stay_behind_a_crop_are_named(broken: Broken) -> None:
+    repo = broken("intrinsics_not_followed")
+    target = one_split(repo)
+    assert numbers(run_check("GEO010", target))["steps"] == ["crop"]
+    assert "intrinsics do not follow a crop" in run_check("GEO009", target).findings[0].message
+
+
+def test_a_shifted_image_and_what_has_no_known_cause_are_told(broken: Broken) -> None:
+    repo = broken("image_shifted", "square_root_of_depth")
+    target = one_split(repo)
+    shifted = run_check("GEO009", target)
+    assert_told(shifted, repo / DATASET, '"img":', columns=16, rows=0)
+    assert "22.5 degrees" in shifted.findings[0].message
+    assert run_check("GEO001", target).status is Status.WARNED
+    assert "unexplained" in run_check("GEO007", target).findings[0].message
+    assert numbers(run_check("GEO007", target))["steps"] == []
+
+
+def test_without_points_or_depth_files_the_checks_say_why_they_say_nothing(broken: Broken) -> None:
+    repo = broken()
+    for path in (repo / "data/OPV2V/test").rglob("*.pcd"):
+        path.unlink()
+    target = one_split(repo)
+    assert run_check("GEO007", target).status is Status.SKIPPED
+    assert run_check("GEO001", target).status is Status.PASSED
+    assert "assumed" in run_check("GEO001", target).findings[-1].message
+
+
+def test_depth_files_are_compared_with_the_pngs_beside_them(broken: Broken) -> None:
+    import cv2
+
+    repo = broken()
+    for path in (repo / "data/opv2v_depth/test").rglob("*_depth.npy"):
+        cv2.imwrite(str(path.with_suffix(".png")), (np.load(path) * 1000).clip(0, 12000).astype(np.uint16))
+    result = run_check("GEO011", one_split(repo))
+    assert result.status is Status.WARNED
+    assert "millimetres" in result.findings[0].message
