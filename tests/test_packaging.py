@@ -54,4 +54,5 @@ def test_a_wheel_in_a_clean_venv_writes_the_demo_and_examines_it(wheel: Path, tm
     examine = [bin / "opv2v-doctor", "run-all", "--repo", tmp_path / "demo", "--format", "json"]
     report = run(*examine, cwd=tmp_path)
     assert json.loads(report)["exit_code"] == 0
-    assert f"{tmp_path}/venv" in run(bin / "python", "-c", "import opv2v_doctor as d; print(d.__file__)")
+    where = [bin / "python", "-c", "import opv2v_doctor; print(opv2v_doctor.__file__)"]
+    assert f"{tmp_path}/venv" in run(*where, cwd=tmp_path)  # not the checkout that the tests run in
