@@ -44,7 +44,7 @@ def examine(
     exceptions = ignored(installed, (*target.settings.ignore, *map(_ignore, ignores)), datetime.date.today())
     checks, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
     start(target)
-    head = _head(target, strict)
+    head = head_of(target, strict)
     with Display(total=len(checks)) as display:
         results = run(checks, target, ignored=exceptions, asked=asked, starting=display.start)
         shown = REPORTERS["text" if output else format or "text"]
@@ -77,7 +77,8 @@ def _ignore(word: str) -> Ignore:
     return Ignore(code=code.strip(), reason=reason.strip())
 
 
-def _head(target: Target, strict: bool) -> Examination:
+def head_of(target: Target, strict: bool) -> Examination:
+    """What every report of an examination begins with."""
     state = git_state(target)
     return Examination(
         repo=target.repo,

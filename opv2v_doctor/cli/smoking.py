@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX
+from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX, head_of
 from opv2v_doctor.cli.live import Display
-from opv2v_doctor.facts.git import git_state
-from opv2v_doctor.reporters import REPORTERS, Examination, Medium
+from opv2v_doctor.reporters import REPORTERS
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.smoke import CHECKS
@@ -28,7 +25,7 @@ def smoked(
     """
     planned = with_ranks(target, ranks)
     strict = strict or target.settings.strict
-    head = _head(planned, strict)
+    head = head_of(planned, strict)
     with Display(total=len(CHECKS)) as display:
         shown = REPORTERS["text" if output else format or "text"]
         for line in shown(_kept(planned, display), head):
@@ -55,17 +52,3 @@ def with_ranks(target: Target, ranks: int) -> Target:
     if ranks in variants or target.gpus not in variants:
         return replace(target, gpus=ranks)
     return replace(target, gpus=ranks, overrides=(*variants[target.gpus].overrides, *target.overrides))
-
-
-def _head(target: Target, strict: bool) -> Examination:
-    state = git_state(target)
-    return Examination(
-        repo=target.repo,
-        commit=state.commit,
-        dirty=bool(state.dirty or state.untracked) if state.commit else None,
-        overrides=target.launch_overrides,
-        gpus=target.gpus,
-        strict=strict,
-        started=datetime.now(UTC),
-        medium=Medium.of(sys.stdout),
-    )

@@ -60,16 +60,6 @@ def config(target: Target) -> Config:
     )
 
 
-@cache
-def values_with(target: Target, overrides: tuple[str, ...], keys: tuple[str, ...]) -> Mapping[str, Any]:
-    """A few values of the config that other overrides would give."""
-    main = entry_point(target)
-    answer: Mapping[str, Any] = ask(
-        target, "config", "values_at", **_arguments(main, overrides), keys=list(keys)
-    )
-    return answer
-
-
 def replayed(target: Target, source: str, path: Path, *, parameter: str, builders: list[str]) -> Any:
     """Lines of the training code at `path`, run by the training interpreter, but building no loader."""
     return ask(

@@ -79,14 +79,6 @@ def compose(send_progress, config_dir, config_name, overrides):
     }
 
 
-def values_at(send_progress, config_dir, config_name, overrides, keys):
-    """A few values of the config with these overrides; None where one is missing."""
-    from omegaconf import OmegaConf
-
-    cfg, _ = composed(config_dir, config_name, tuple(overrides))
-    return {key: Reading().plain(OmegaConf.select(cfg, key)) for key in keys}
-
-
 class Names(dict):
     """Names for replayed lines; those of the module that they stand in are imported only when needed."""
 
