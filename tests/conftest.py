@@ -1,5 +1,7 @@
 """A healthy, trained sandbox, and copies of it with faults."""
 
+import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +12,20 @@ from opv2v_doctor.sandbox import copy_repository, put, train_briefly, write_repo
 
 @pytest.fixture(scope="session")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A healthy repository that was trained for three epochs; to be read or copied, never to be changed."""
-    directory = tmp_path_factory.mktemp("healthy") / "repository"
-    write_repository(directory)
-    train_briefly(directory)
+    """A healthy repository that was trained for three epochs; to be read or copied, never to be changed.
+
+    The workers of pytest-xdist share one.
+    """
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "healthy" / "repository"
+    directory.parent.mkdir(exist_ok=True)
+    with (directory.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        trained = directory.parent / "trained"
+        if not trained.exists():
+            write_repository(directory)
+            train_briefly(directory)
+            trained.touch()
     return directory
 
 

@@ -8,38 +8,17 @@ from typing import Annotated
 
 import typer
 
-from opv2v_doctor.cli import checkpoint
-from opv2v_doctor.cli.audit import audit
-from opv2v_doctor.cli.catalogue import explain, list_checks, schema
-from opv2v_doctor.cli.examine import check, run_all
-from opv2v_doctor.cli.log import log
-from opv2v_doctor.cli.runs import app as runs
-from opv2v_doctor.cli.set_up import demo, init
-from opv2v_doctor.cli.smoke import smoke
-from opv2v_doctor.cli.train import infer, train
+from opv2v_doctor.cli.commands import Commands
 
 app = typer.Typer(
     name="opv2v-doctor",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: drawing it with rich costs four times the start-up
     help="Examine a MapAnything training on OPV2V before it costs days.",
     epilog="Exit codes: 0 all good, 1 a check failed, 2 wrong usage or settings, 3 no answer.",
 )
-app.command("run-all")(run_all)
-app.command("check")(check)
-app.command("train")(train)
-app.command("infer")(infer)
-app.add_typer(runs)
-app.command("smoke")(smoke)
-app.command("log")(log)
-app.add_typer(checkpoint.app, name="checkpoint")
-app.command("list")(list_checks)
-app.command("explain")(explain)
-app.command("init")(init)
-app.command("audit")(audit)
-app.command("demo")(demo)
-app.command("schema")(schema)
 
 
 def _print_version(wanted: bool) -> None:

@@ -29,6 +29,7 @@ class ShowOrDiff(TyperGroup):
 
 app = typer.Typer(
     cls=ShowOrDiff,
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Say what checkpoints hold, without running anything that is in them: `checkpoint PATH...`, "

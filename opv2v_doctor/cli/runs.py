@@ -123,6 +123,9 @@ def _described(run: Run) -> Iterator[str]:
     gpus = ", ".join(stamp.gpus) or "no GPU"
     yield f"  machine   {stamp.host or '?'}, {gpus}, python {stamp.python or '?'}"
     yield from (f"  module    {name}: {file}" for name, file in stamp.modules.items())
+    if stamp.dataset:
+        known = stamp.dataset["fingerprint"] or "never audited: its content is not known"
+        yield f"  dataset   {', '.join(stamp.dataset['roots'])}: {known}"
     if stamp.checkpoint:
         yield f"  checkpoint {stamp.checkpoint['file']} (epoch {stamp.checkpoint['epoch']})"
     for launch in run.launches:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.probe import ask, ask_ahead
 from opv2v_doctor.facts.source import HydraMain, hydra_main, module_name
 from opv2v_doctor.target import Target
 
@@ -50,14 +50,19 @@ def entry_point(target: Target) -> HydraMain:
 @cache
 def config(target: Target) -> Config:
     """The config that the launch would get. Raises Raised with Hydra's words where it does not compose."""
-    main = entry_point(target)
-    answer = ask(target, "config", "compose", **_arguments(main, target.launch_overrides))
+    main, answer = entry_point(target), composing(target)()
     return Config(
         values=answer["values"],
         missing=tuple(answer["missing"]),
         unresolved=answer["unresolved"],
         files=tuple((main.config_dir / f"{name}.yaml", package) for name, package in answer["files"]),
     )
+
+
+@cache
+def composing(target: Target) -> Callable[[], Any]:
+    """The question of `config`, under way."""
+    return ask_ahead(target, "config", "compose", **_arguments(entry_point(target), target.launch_overrides))
 
 
 def replayed(target: Target, source: str, path: Path, *, parameter: str, builders: list[str]) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import replayed
-from opv2v_doctor.facts.source import Place, modules, syntax
+from opv2v_doctor.facts.source import Place, modules, nodes
 from opv2v_doctor.target import Target
 
 BUILDERS = ("build_dataset", "get_test_data_loader")
@@ -33,7 +33,7 @@ def evaluation(target: Target) -> Evaluation:
     Raises Blocked where no module of the launch builds them.
     """
     for path in modules(target):
-        for function in (node for node in ast.walk(syntax(path)) if isinstance(node, ast.FunctionDef)):
+        for function in (node for node in nodes(path) if isinstance(node, ast.FunctionDef)):
             for statement in _statements(function.body):
                 if function.args.args and (call := _builds(statement)):
                     return _replay(target, path, function, statement, call)

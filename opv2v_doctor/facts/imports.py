@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from opv2v_doctor.facts.source import Place, modules, syntax
+from opv2v_doctor.facts.source import Place, modules, nodes, syntax
 from opv2v_doctor.target import Target
 
 
@@ -30,7 +30,7 @@ def first_party_modules(target: Target) -> tuple[FirstParty, ...]:
     reached = modules(target)
     found: dict[str, FirstParty] = {}
     for path in reached:
-        for name, line in _imported_names(syntax(path)):
+        for name, line in _imported_names(nodes(path)):
             homes = () if name in found or name in sys.stdlib_module_names else _homes(target, name, reached)
             if homes:
                 found[name] = FirstParty(name=name, homes=homes, imported=Place(path=path, line=line))
@@ -43,9 +43,9 @@ def first_party(target: Target) -> tuple[str, ...]:
     return tuple(module.name for module in first_party_modules(target))
 
 
-def _imported_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """The top-level name and line of every absolute import."""
-    for node in ast.walk(tree):
+def _imported_names(found: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:
+    """The top-level name and line of every absolute import among the nodes."""
+    for node in found:
         if isinstance(node, ast.Import):
             yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -77,7 +77,7 @@ def path_edits(target: Target) -> str:
 
 
 def _tops(node: ast.stmt) -> set[str]:
-    return {name for name, _ in _imported_names(ast.Module([node], []))}
+    return {name for name, _ in _imported_names(ast.walk(node))}
 
 
 def _bound(node: ast.stmt) -> set[str]:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from opv2v_doctor.facts.datasets import Part
-from opv2v_doctor.facts.source import Place, definition, modules, syntax
+from opv2v_doctor.facts.source import Place, definition, modules, nodes, syntax
 from opv2v_doctor.target import Target
 
 
@@ -22,7 +22,7 @@ def _anywhere(target: Target, name: str) -> Place | None:
     """Where a file beside the modules of the launch defines the class."""
     for folder in dict.fromkeys(path.parent for path in modules(target) if path != target.script):
         for path in sorted(folder.glob("*.py")):
-            for node in ast.walk(syntax(path)):
+            for node in nodes(path):
                 if isinstance(node, ast.ClassDef) and node.name == name:
                     return Place(path=path, line=node.lineno)
     return None
@@ -62,7 +62,7 @@ def _trees(target: Target, part: Part) -> Iterator[tuple[Path, ast.AST]]:
     place = definition(target, part.class_name)
     if place is None:
         return
-    for node in ast.walk(syntax(place.path)):
+    for node in nodes(place.path):
         if isinstance(node, ast.ClassDef) and node.name == part.class_name:
             yield place.path, node
     yield place.path, syntax(place.path)

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
-import os
-import select
-import signal
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.progress import advance
+from opv2v_doctor.facts.interpreter import Interpreter, Unanswered
 from opv2v_doctor.target import Target
 
-INSIDE = Path(__file__).parents[1] / "inside" / "__main__.py"
-LAST_LINES = 5
-MOST_OPEN = 3  # an examination needs one, and one for a fresh answer; of many targets the oldest's is closed
-
-
-class Unanswered(Blocked):
-    """The interpreter did not start, died, hung or answered garbage; the message holds its last words."""
+__all__ = ["Frame", "Raised", "Unanswered", "ask", "ask_ahead", "has_second", "start_second"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,34 +41,38 @@ class Raised(Blocked):
         return (inner[-1].file, inner[-1].line) if inner else None
 
 
-def ask(target: Target, module: str, question: str, **arguments: object) -> Any:
+def ask(target: Target, module: str, question: str, **arguments: Any) -> Any:
     """Ask the target's interpreter; `arguments` and the answer are JSON.
 
     Raises Unanswered where no answer came within the target's time limit, Raised where the examined code did.
     """
-    probe = _probe_of(target)
-    probe.send({"module": module, "question": question, "arguments": arguments})
-    return _unwrapped(probe.answer(question, target.timeout), target.repo)
+    return ask_ahead(target, module, question, **arguments)()
 
 
-def start(target: Target) -> None:
-    """Start the target's interpreter, so that it gets ready while we do something else."""
-    with contextlib.suppress(Unanswered):  # whoever asks it will be told
-        _probe_of(target).start()
-
-
-def ask_afresh(target: Target, module: str, question: str, **arguments: object) -> Callable[[], Any]:
-    """Ask an interpreter of its own, which works while we go on; what is returned waits for its answer."""
-    probe = _Probe(target.repo, target.python, target.script, tuple(sorted(target.launch_env.items())))
-    atexit.register(probe.close)
-    probe.send({"module": module, "question": question, "arguments": arguments})
+def ask_ahead(
+    target: Target, module: str, question: str, *, second: bool = False, **arguments: Any
+) -> Callable[[], Any]:
+    """Ask the target's interpreter, or its second one, and go on; what is returned waits for the answer."""
+    probe = _probe(_launch(target), second)
+    request: dict[str, object] = {"module": module, "question": question, "arguments": arguments}
+    number = probe.send(request)
 
     def answer() -> Any:
-        message = probe.answer(question, target.timeout)
-        probe.close()
-        return _unwrapped(message, target.repo)
+        asked = number if probe.will_answer(number) else probe.send(request)  # it died over another question
+        return _unwrapped(probe.answer(asked, question, target.timeout), target.repo)
 
     return answer
+
+
+def start_second(target: Target) -> None:
+    """Start the target's second interpreter, so that two questions that take long can be asked at once."""
+    with contextlib.suppress(Unanswered):  # whoever asks it will be told
+        _probe(_launch(target), True).start()
+
+
+def has_second(target: Target) -> bool:
+    """Whether the target's second interpreter was started."""
+    return _probe(_launch(target), True).is_running
 
 
 def _unwrapped(message: dict[str, Any], repo: Path) -> Any:
@@ -98,120 +89,16 @@ def _raised(answer: dict[str, Any], repo: Path) -> Raised:
     return Raised(answer["type"], answer["message"], tuple(frames), repo)
 
 
-class _Probe:
-    """One interpreter process, kept open over many questions, started anew after it died."""
-
-    _open: ClassVar[list[_Probe]] = []
-
-    def __init__(self, repo: Path, python: Path, script: Path, env: tuple[tuple[str, str], ...]) -> None:
-        self._repo, self._python, self._script, self._env = repo, python, script, env
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stack = contextlib.ExitStack()
-
-    def send(self, request: dict[str, object]) -> None:
-        self.start()
-        try:
-            os.write(self._requests, json.dumps(request).encode() + b"\n")
-        except BrokenPipeError:
-            raise self._died(str(request["question"])) from None
-
-    def start(self) -> None:
-        if self._process is not None:
-            return
-        while len(self._open) >= MOST_OPEN:
-            self._open[0].close()
-        self._open.append(self)
-        their_requests, self._requests = os.pipe()
-        self._answers, their_answers = os.pipe()
-        self._said = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
-        try:
-            self._process = subprocess.Popen(
-                [self._python, "-B", INSIDE, str(their_requests), str(their_answers), self._script],
-                cwd=self._repo,
-                env={**os.environ, **dict(self._env), "PYTHONDONTWRITEBYTECODE": "1"},
-                pass_fds=(their_requests, their_answers),
-                stdin=subprocess.DEVNULL,
-                stdout=self._said,
-                stderr=self._said,
-                start_new_session=True,
-            )
-        except OSError as problem:
-            self._forget()
-            raise Unanswered(
-                f"training interpreter {self._python} does not start: {problem.strerror}"
-            ) from None
-        finally:
-            os.close(their_requests)
-            os.close(their_answers)
-
-    def answer(self, question: str, timeout: float) -> dict[str, Any]:
-        for line in self._lines(question, time.monotonic() + timeout):
-            try:
-                message = json.loads(line)
-            except ValueError:
-                self.close()
-                raise Unanswered(
-                    f"training interpreter answered {question!r} with garbage: {line[:80]!r}"
-                ) from None
-            if "progress" in message:
-                advance(*message["progress"])
-            else:
-                return dict(message)
-        raise self._died(question)
-
-    def _lines(self, question: str, deadline: float) -> Iterator[bytes]:
-        """Whole lines as they come, until the pipe closes."""
-        waiting = b""
-        while True:
-            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                words = self._last_words()
-                self.close()
-                raise Unanswered(f"no answer to {question!r} within the time limit (--timeout){words}")
-            chunk = os.read(self._answers, 1 << 20)
-            if not chunk:
-                return
-            *lines, waiting = (waiting + chunk).split(b"\n")
-            yield from lines
-
-    def _died(self, question: str) -> Unanswered:
-        assert self._process is not None
-        code = self._process.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        words = self._last_words()
-        self.close()
-        return Unanswered(f"training interpreter {self._python} {how} while asked {question!r}{words}")
-
-    def _last_words(self) -> str:
-        """The last lines that the process printed."""
-        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 4096))
-        lines = self._said.read().decode(errors="replace").split("\n")
-        kept = [line.strip() for line in lines if line.strip()][-LAST_LINES:]
-        return "; its last lines: " + " | ".join(kept) if kept else ""
-
-    def close(self) -> None:
-        """End the process and all its children."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._process = None
-        self._forget()
-
-    def _forget(self) -> None:
-        self._open.remove(self)
-        os.close(self._requests)
-        os.close(self._answers)
-        self._stack.close()
+_Launch = tuple[Path, Path, Path, tuple[tuple[str, str], ...]]
 
 
-def _probe_of(target: Target) -> _Probe:
-    return _probe(target.repo, target.python, target.script, tuple(sorted(target.launch_env.items())))
+def _launch(target: Target) -> _Launch:
+    """What of a target tells one interpreter from another."""
+    return (target.repo, target.python, target.script, tuple(sorted(target.launch_env.items())))
 
 
 @cache
-def _probe(repo: Path, python: Path, script: Path, env: tuple[tuple[str, str], ...]) -> _Probe:
-    probe = _Probe(repo, python, script, env)
+def _probe(launch: _Launch, second: bool = False) -> Interpreter:
+    probe = Interpreter(*launch)
     atexit.register(probe.close)
     return probe

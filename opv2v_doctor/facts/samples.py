@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.datasets import Part, asked_eval_parts, parts_of, train_parts
 from opv2v_doctor.facts.loaders import loader_function, loader_module
-from opv2v_doctor.facts.probe import ask, ask_afresh
+from opv2v_doctor.facts.probe import ask, ask_ahead, has_second
 from opv2v_doctor.facts.views import Failure, Sample, View, sample_of
 from opv2v_doctor.target import Target
 
@@ -117,24 +118,14 @@ def samples(target: Target, split: str) -> Samples:
 def _outcome(target: Target, split: str) -> Samples | Blocked:
     """A failure is cached too: a dataset that hangs shall hang once."""
     try:
-        if _eval_splits(target):
-            _second_process(target)  # at work while this one draws
+        _draw_all(target)
         return _drawn(target, split)
     except Blocked as blocked:
         return blocked
 
 
 def _drawn(target: Target, split: str) -> Samples:
-    answer = ask(
-        target,
-        "samples",
-        "draw",
-        expression=_expression(target, split),
-        module_name=loader_module(target),
-        count=target.num_samples,
-        split=split,
-        folder=str(arrays_folder(target) / split),
-    )
+    answer = _drawing(target, split)()
     if not answer["length"]:
         raise Blocked(f"{split} is empty: there is no sample to draw")
     return Samples(
@@ -145,6 +136,39 @@ def _drawn(target: Target, split: str) -> Samples:
         view_counts=tuple(answer["views"]),
         samples=tuple(sample_of(entry, target.repo) for entry in answer["samples"]),
     )
+
+
+@cache
+def _draw_all(target: Target) -> None:
+    """Let all splits be drawn while we look at the first; by two, the evaluation splits twice."""
+    for split in examined_splits(target):
+        with contextlib.suppress(Blocked):  # whoever needs it will be told
+            _drawing(target, split)
+    if _by_two(target) and _eval_splits(target):
+        with contextlib.suppress(Blocked):
+            _drawing_again(target)
+
+
+@cache
+def _drawing(target: Target, split: str) -> Callable[[], Any]:
+    """The samples of a split, under way; by two, the second interpreter draws the evaluation splits."""
+    return ask_ahead(
+        target,
+        "samples",
+        "draw",
+        second=split != "train" and _by_two(target),
+        expression=_expression(target, split),
+        module_name=loader_module(target),
+        count=target.num_samples,
+        split=split,
+        folder=str(arrays_folder(target) / split),
+    )
+
+
+@cache
+def _by_two(target: Target) -> bool:
+    """Whether two interpreters draw; it stays so."""
+    return has_second(target)
 
 
 @cache
@@ -190,11 +214,13 @@ def _eval_splits(target: Target) -> tuple[str, ...]:
 
 
 @cache
-def _second_process(target: Target) -> Callable[[], Any]:
-    return ask_afresh(
+def _drawing_again(target: Target) -> Callable[[], Any]:
+    """A few of the same samples, under way in the interpreter that did not draw them first."""
+    return ask_ahead(
         target,
         "samples",
         "again",
+        second=not _by_two(target),
         expressions=[_expression(target, split) for split in _eval_splits(target)],
         module_name=loader_module(target),
         count=target.num_samples,
@@ -203,14 +229,14 @@ def _second_process(target: Target) -> Callable[[], Any]:
 
 @cache
 def drawn_twice(target: Target) -> Mapping[str, tuple[tuple[Sample, Sample], ...]]:
-    """A few samples of each evaluation split, and the same drawn in a process of its own."""
-    waiting = _second_process(target)
-    first = [samples(target, split).samples for split in _eval_splits(target)]  # while the other works
-    again = [[sample_of(entry, target.repo) for entry in entries] for entries in waiting()]
+    """A few samples of each evaluation split, and the same drawn by another process."""
+    splits = _eval_splits(target)
+    first = [samples(target, split).samples for split in splits]
+    again = [[sample_of(entry, target.repo) for entry in entries] for entries in _drawing_again(target)()]
     pairs = (
         tuple(zip(reversed(ones), others, strict=False)) for ones, others in zip(first, again, strict=True)
     )
-    return dict(zip(_eval_splits(target), pairs, strict=True))
+    return dict(zip(splits, pairs, strict=True))
 
 
 @cache

@@ -34,7 +34,7 @@ def modules(target: Target) -> tuple[Path, ...]:
 
 def _imported(target: Target, path: Path) -> Iterator[Path]:
     """The repository's files that a file's import statements name, anywhere in it."""
-    for node in ast.walk(syntax(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield from _files(target, name.name.split("."))
@@ -70,6 +70,12 @@ def syntax(path: Path) -> ast.Module:
         return ast.Module([], [])
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file's syntax tree, breadth first."""
+    return tuple(ast.walk(syntax(path)))
+
+
 def syntax_error(path: Path) -> SyntaxError | None:
     """Why Python would refuse the file, None where it would not."""
     try:
@@ -85,7 +91,7 @@ def find(target: Target, wanted: Callable[[ast.AST], bool], word: str) -> tuple[
         Place(path=path, line=getattr(node, "lineno", 1), text=ast.unparse(node))
         for path in modules(target)
         if word in path.read_text(encoding="utf-8", errors="replace")
-        for node in ast.walk(syntax(path))
+        for node in nodes(path)
         if wanted(node)
     )
 
@@ -94,7 +100,7 @@ def find(target: Target, wanted: Callable[[ast.AST], bool], word: str) -> tuple[
 def definition(target: Target, name: str) -> Place | None:
     """Where a module of the launch defines the class or function of this name."""
     for path in modules(target):
-        for node in ast.walk(syntax(path)):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
                 return Place(path=path, line=node.lineno)
     return None
@@ -109,7 +115,7 @@ def binds(target: Target, name: str) -> bool:
 @cache
 def _bound_names(path: Path) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(syntax(path)):
+    for node in nodes(path):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -131,7 +137,7 @@ class HydraMain:
 @cache
 def hydra_main(target: Target) -> HydraMain | None:
     """The script's Hydra entry point, None where it has none."""
-    for node in ast.walk(syntax(target.script)):
+    for node in nodes(target.script):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("hydra.main"):
             words: dict[str | None, ast.expr] = {word.arg: word.value for word in node.keywords}
             words |= dict(zip(("config_path", "config_name"), node.args, strict=False))

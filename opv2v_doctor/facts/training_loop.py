@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from opv2v_doctor.facts.source import Place, module_name, modules, syntax
+from opv2v_doctor.facts.source import Place, module_name, modules, nodes
 from opv2v_doctor.target import Target
 
 SCHEDULE = "adjust_learning_rate"
@@ -28,7 +28,7 @@ class Progress:
 def epoch_progress(target: Target) -> Progress | None:
     """The expression that the schedule is called with, None where it is not a plain one in a counted loop."""
     for path in modules(target):
-        functions = [node for node in ast.walk(syntax(path)) if isinstance(node, ast.FunctionDef)]
+        functions = [node for node in nodes(path) if isinstance(node, ast.FunctionDef)]
         for function in functions:
             for call in _calls(function):
                 asked, counter = _second_argument(call), _counter(function, call)

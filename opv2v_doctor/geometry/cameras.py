@@ -8,6 +8,7 @@ x 600. ``cv2.remap`` and array indices count from the first pixel's centre: take
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -114,9 +115,12 @@ class Cylinder:
         """The centre of every pixel: (H, W, 2), column first."""
         return pixel_centres(self.width, self.height)
 
+    @lru_cache(maxsize=4)  # noqa: B019 (a few cameras of a few numbers)
     def rays(self) -> Array:
-        """Unit direction through the centre of every pixel: (H, W, 3)."""
-        return self.directions(self.pixels())
+        """Unit direction through the centre of every pixel: (H, W, 3), read only."""
+        rays = self.directions(self.pixels())
+        rays.setflags(write=False)
+        return rays
 
     def directions(self, pixels: ArrayLike) -> Array:
         """Unit direction through each of the pixels (..., 2): (..., 3)."""

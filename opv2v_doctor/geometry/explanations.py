@@ -32,7 +32,7 @@ class Explained:
 
 def explained(
     right: Reading,
-    single: Sequence[Reading],
+    single: Callable[[], Sequence[Reading]],
     close: Judge,
     rough: Judge,
     turned: Callable[[], Sequence[Reading]],
@@ -50,12 +50,12 @@ def explained(
     after, reading = _found(right, single, close, rough, turned, seen, before)
     if after > CLEARLY * before or before - after < SMALLEST:
         return nothing
-    return _with_a_third(Explained(reading, right, before, after), single, close)
+    return _with_a_third(Explained(reading, right, before, after), single(), close)
 
 
 def _found(
     right: Reading,
-    single: Sequence[Reading],
+    single: Callable[[], Sequence[Reading]],
     close: Judge,
     rough: Judge,
     turned: Callable[[], Sequence[Reading]],
@@ -65,7 +65,7 @@ def _found(
     """The best reading and its error; the search ends where almost nothing of the error is left."""
     best = (before, right)
     tried: list[Reading] = []
-    steps: tuple[Callable[[], Iterable[Reading]], ...] = (lambda: seen, lambda: single, turned)
+    steps: tuple[Callable[[], Iterable[Reading]], ...] = (lambda: seen, single, turned)
     for more in steps:
         candidates = list(more())
         tried += candidates

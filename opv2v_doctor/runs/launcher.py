@@ -146,7 +146,7 @@ def _supervised(plan: Plan, token: str, output: Output, lock: int) -> Iterator[s
     kept = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_LAUNCH}
     env = {**kept, **plan.env, "PYTHONUNBUFFERED": "1", processes.TOKEN: token}
     if plan.watch:
-        env[WATCH] = json.dumps(plan.watch)
+        env[WATCH] = json.dumps({**plan.watch, "ends_with_parent": True})
     with (output.folder / OWN).open("ab") as said:
         process = subprocess.Popen(
             words,

@@ -73,6 +73,7 @@ class Stamp(BaseModel):
     executable: str = ""
     packages: dict[str, str | None] = {}
     modules: dict[str, str] = {}
+    dataset: dict[str, Any] | None = None  # its fingerprint, as the last audit saw it
     checkpoint: dict[str, Any] | None = None
     gate: Verdict | None = None
     files: dict[str, str] = {}  # written beside: name -> digest

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.check import Blocked
+from opv2v_doctor.audit.remembered import dataset_at, remembered
+from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.copies import resolutions
+from opv2v_doctor.facts.datasets import train_parts
 from opv2v_doctor.facts.environment import interpreter
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.gpus import gpus
@@ -78,6 +80,7 @@ def stamped(
         executable=here.executable,
         packages=dict(here.versions),
         modules=_modules(target),
+        dataset=_dataset(target),
         checkpoint=checkpoint,
         gate=gate,
         files={name: digests.of_bytes(content) for name, content in files.items()},
@@ -117,6 +120,24 @@ def _gpu_names(target: Target) -> tuple[str, ...]:
     except Blocked as problem:
         return (f"unknown: {problem}",)
     return tuple(gpu.name for gpu in found.visible) if found else ()
+
+
+def _dataset(target: Target) -> dict[str, Any] | None:
+    """Where the training's dataset lies, and its fingerprint by the last audit; null where there is none."""
+    try:
+        words = train_parts(target)[0].keywords
+    except (Blocked, Skip):
+        return None
+    if "ROOT" not in words:
+        return None
+    roots = [target.repo / words[name] for name in ("ROOT", "depth_root") if words.get(name)]
+    known = remembered(dataset_at(*roots))
+    return {
+        "roots": [str(root) for root in roots],
+        "fingerprint": known.fingerprint if known else None,
+        "files": known.files if known else None,
+        "audited": known.audited.isoformat() if known else None,
+    }
 
 
 def _modules(target: Target) -> dict[str, str]:

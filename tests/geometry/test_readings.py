@@ -69,7 +69,7 @@ def diagnosed(ranges: NDArray[Any], own: Source) -> Explained:
         pixels = some_pixels(PANORAMA, ranges, count)
         return lambda reading: error_of(residuals(reading, pixels, CAMERAS, sources[reading.source]))
 
-    return explained(RIGHT, SINGLE, judge(1500), judge(300), list)
+    return explained(RIGHT, lambda: SINGLE, judge(1500), judge(300), list)
 
 
 def made(reading: Reading, own: Source) -> NDArray[np.float32]:
@@ -116,7 +116,7 @@ def test_what_was_seen_elsewhere_is_tried_first() -> None:
         tried.append(reading)
         return error_of(residuals(reading, pixels, CAMERAS, source()))
 
-    assert explained(RIGHT, SINGLE[:4], judge, judge, list, [wrong]).reading == wrong
+    assert explained(RIGHT, lambda: SINGLE[:4], judge, judge, list, [wrong]).reading == wrong
     assert tried[:2] == [RIGHT, wrong]
 
 

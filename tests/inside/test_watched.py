@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,27 @@ def test_a_script_finds_all_as_without_the_watch(script: Path, settings: str, sa
         assert watched.returncode == plain.returncode == 3
         assert json.loads(watched.stdout) == json.loads(plain.stdout)
     assert ("not watched" in watched.stderr) == (settings == "no json")
+
+
+def test_a_training_ends_when_nobody_is_left_to_end_it(script: Path, tmp_path: Path) -> None:
+    """Launcher, supervisor and torchrun killed together leave ranks behind: each sees to itself."""
+    script.write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
+    settings = json.dumps({"run": str(tmp_path / "run"), "ends_with_parent": True})
+    shell = (
+        f"import subprocess; subprocess.Popen([{sys.executable!r}, {str(WATCHED)!r}, {str(script)!r}]).wait()"
+    )
+    env = {**os.environ, "OPV2V_DOCTOR_WATCH": settings}
+    with subprocess.Popen(
+        [sys.executable, "-c", shell], env=env, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        rank = Path(f"/proc/{parent.stdout.readline().strip()}")
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while rank.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not rank.exists()
+    assert '"orphaned"' in (tmp_path / "run/events.jsonl").read_text()
 
 
 def test_a_link_to_a_script_is_followed_as_python_does(script: Path, tmp_path: Path) -> None:

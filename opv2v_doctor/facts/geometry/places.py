@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.origins import class_place, crop_place, given_place
-from opv2v_doctor.facts.source import Place, definition, modules, syntax
+from opv2v_doctor.facts.source import Place, definition, modules, nodes, syntax
 from opv2v_doctor.target import Target
 
 DEPTH = re.compile(r"depth|measured|range|distance", re.IGNORECASE)
@@ -55,7 +55,7 @@ def pose_place(target: Target, part: Part) -> Place | None:
         return None
     related = [
         Place(path=given.path, line=node.lineno, text=ast.unparse(node))
-        for node in ast.walk(syntax(given.path))
+        for node in nodes(given.path)
         if isinstance(node, ast.Assign)
         and "pose" in ast.unparse(node.targets[0]).lower()
         and _relates(node.value)
@@ -135,7 +135,7 @@ def _loads_depth(node: ast.AST) -> bool:
 def _returned_rotation(target: Target) -> Place | None:
     """What a function named for rotations returns, where that is a product of matrices."""
     for path in modules(target):
-        for node in ast.walk(syntax(path)):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef) and ROTATES.search(node.name):
                 for inner in ast.walk(node):
                     if isinstance(inner, ast.Return) and isinstance(inner.value, ast.BinOp):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.frames import Disk
 from opv2v_doctor.facts.geometry.lidar import meaning
 from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
-from opv2v_doctor.facts.geometry.rigs import KNOWN_WRONG, names_of, neighbours, rigs, source
+from opv2v_doctor.facts.geometry.rigs import KNOWN_WRONG, names_of, neighbours, rig, rigs, source
 from opv2v_doctor.facts.samples import examined_splits
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import Convention
@@ -35,14 +36,36 @@ class Compared:
     view: SampledView
     many: Pixels
     few: Pixels
-    rigs: dict[str, list[MountedCamera]]
-    sources: dict[str, dict[str, Source]]  # own, another frame, another agent -> name -> its depth maps
+    where: Disk
+    own: Source
+    wrong: dict[str, Convention]
+
+    @cached_property
+    def rigs(self) -> dict[str, list[MountedCamera]]:
+        """Its cameras, right and wrong."""
+        return rigs(self.where, self.view.frame, self.wrong)
+
+    @cached_property
+    def sources(self) -> dict[str, dict[str, Source]]:
+        """Own, another frame, another agent -> name -> its depth maps."""
+        found = {"own": {"own": self.own}}
+        cameras = names_of(self.where, self.view.frame)
+        for name, frame in neighbours(self.where, self.view.frame).items():
+            kind = "another agent" if name.startswith("agent") else "another frame"
+            found.setdefault(kind, {})[name] = source(self.where, frame, cameras)
+        return found
 
     def missed(self, reading: Reading, pixels: Pixels) -> Array:
         """By how much each pixel misses the files; of several other agents or frames those of the nearest."""
-        sources = self.sources[reading.source].values()
-        found = [residuals(reading, pixels, self.rigs[reading.rig], source) for source in sources]
-        return min(found, key=error_of)
+        own = reading.source == "own"  # the right reading shall not wait for what only the wrong ones need
+        cameras = self.right if reading.rig == "right" else self.rigs[reading.rig]
+        sources = (self.own,) if own else self.sources[reading.source].values()
+        return min((residuals(reading, pixels, cameras, source) for source in sources), key=error_of)
+
+    @cached_property
+    def right(self) -> list[MountedCamera]:
+        """Its cameras where they are."""
+        return list(rig(self.where, self.view.frame).values())
 
     def nearest(self, reading: Reading) -> str:
         """Which agent or frame its depth comes from, by a reading that says another one's."""
@@ -59,7 +82,7 @@ def reading(target: Target, split: str) -> Explained:
     views, right = compared(target, split), right_reading(target, split)
     return explained(
         right,
-        list(_single(target, split, views, right)),
+        lambda: list(_single(target, split, views, right)),
         lambda reading: _error(views, reading, many=True),
         lambda reading: _error(views[:2], reading, many=False),
         lambda: _turned(views, right),
@@ -100,7 +123,7 @@ def compared(target: Target, split: str) -> tuple[Compared, ...]:
     found = moments(target, split)
     views = found.views[:: max(1, len(found.views) // VIEWS)][:VIEWS]
     ready = tuple(_compared(found, view, wrong_conventions(target, split)) for view in views)
-    if not any(depth is not None for each in ready for depth in each.sources["own"]["own"].depths):
+    if not any(depth is not None for each in ready for depth in each.own.depths):
         raise Skip(f"the frames of {split} have no depth files")
     return ready
 
@@ -113,17 +136,13 @@ def wrong_conventions(target: Target, split: str) -> dict[str, Convention]:
 
 
 def _compared(found: Moments, view: SampledView, named: dict[str, Convention]) -> Compared:
-    cameras = names_of(found.where, view.frame)
-    sources = {"own": {"own": source(found.where, view.frame, cameras)}}
-    for name, frame in neighbours(found.where, view.frame).items():
-        kind = "another agent" if name.startswith("agent") else "another frame"
-        sources.setdefault(kind, {})[name] = source(found.where, frame, cameras)
     return Compared(
         view=view,
         many=some_pixels(found.cylinder, view.ranges, MANY),
         few=some_pixels(found.cylinder, view.ranges, FEW),
-        rigs=rigs(found.where, view.frame, named),
-        sources=sources,
+        where=found.where,
+        own=source(found.where, view.frame, names_of(found.where, view.frame)),
+        wrong=named,
     )
 
 
@@ -132,7 +151,7 @@ def _error(views: Sequence[Compared], reading: Reading, *, many: bool) -> float:
     errors = [
         error_of(view.missed(reading, view.many if many else view.few))
         for view in views
-        if reading.source in view.sources
+        if reading.source == "own" or reading.source in view.sources
     ]
     return float(np.mean(errors))
 

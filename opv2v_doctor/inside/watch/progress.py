@@ -1,9 +1,12 @@
 """Where the training is: its epoch, step and phase; and the heart that beats it into the events."""
 
+import os
 import threading
 import time
 
 SECONDS = 5.0
+LOOK = 1.0  # seconds between two looks at the parent
+ORPHANED = 137  # as if it had been killed with the others
 
 
 class Progress:
@@ -55,12 +58,21 @@ def last_value(meters, name):
     return float(window[-1]) if window and isinstance(window[-1], (int, float)) else None
 
 
-def beat(progress, lines, guard, seconds=SECONDS):
-    """Start the heart: it beats even while a step takes long, and says for how long nothing moved."""
+def beat(progress, lines, guard, seconds=SECONDS, parent=None):
+    """Start the heart: it beats even while a step takes long, and says for how long nothing moved.
+
+    Where a parent is given, the process ends when that is gone: nobody would end it, or hear it, any more.
+    """
 
     def beats():
+        due = time.monotonic() + seconds
         while True:
-            time.sleep(seconds)
-            guard(lambda: lines.event("beat", **progress.pulse()))
+            time.sleep(min(seconds, LOOK))
+            if parent is not None and os.getppid() != parent:
+                guard(lambda: lines.event("orphaned", **progress.place()))
+                os._exit(ORPHANED)
+            if time.monotonic() >= due:
+                due += seconds
+                guard(lambda: lines.event("beat", **progress.pulse()))
 
     threading.Thread(target=beats, name="opv2v-doctor heart", daemon=True).start()

@@ -46,7 +46,8 @@ class Session:
     def begin(self):
         """The process has begun: nothing of the training is imported yet."""
         self.lines.event("begin", pid=os.getpid(), script=sys.argv[0], arguments=sys.argv[1:])
-        beat(self.progress, self.lines, self.guard, self.settings.get("beat") or SECONDS)
+        parent = os.getppid() if self.settings.get("ends_with_parent") else None
+        beat(self.progress, self.lines, self.guard, self.settings.get("beat") or SECONDS, parent)
         atexit.register(self.guard, self.end)
 
     def end(self):
