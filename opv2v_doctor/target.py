@@ -47,6 +47,8 @@ class Target:
             ours = [str((self.repo / part).resolve()) for part in env["PYTHONPATH"].split(os.pathsep) if part]
             inherited = os.environ.get("PYTHONPATH", "")
             env["PYTHONPATH"] = os.pathsep.join([*ours, *([inherited] if inherited else [])])
+        if self.gpus > 1 and "OMP_NUM_THREADS" not in os.environ:
+            env.setdefault("OMP_NUM_THREADS", "1")  # as torchrun sets it for several processes
         return env
 
 
