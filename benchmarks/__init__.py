@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+LIMIT = 600.0  # seconds of one command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +40,17 @@ def compared(ours: Callable[[], object], theirs: Callable[[], object], times: in
     return min(pair[0] for pair in pairs), min(pair[1] for pair in pairs)
 
 
-def command(words: Sequence[object], **options: object) -> Callable[[], object]:
+def command(words: Sequence[object], **options: Any) -> Callable[[], object]:
     """A command to be timed, its output thrown away; any exit code of a finished run will do."""
-    return lambda: subprocess.run(
-        [str(word) for word in words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-        timeout=600,
-        **options,  # type: ignore[call-overload]
-    )
+
+    def run() -> None:
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen(
+            [str(word) for word in words], stdout=quiet, stderr=quiet, **options
+        ) as process:
+            limit = threading.Timer(LIMIT, process.kill)  # a wait with a time limit polls: up to 50 ms off
+            limit.start()
+            process.wait()
+            limit.cancel()
+
+    return run
