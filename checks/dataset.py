@@ -6,11 +6,12 @@ from pathlib import Path
 from opv2v_doctor import Blocked, Finding, Findings, Target, check, error, note, warning
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.datasets import asked_eval_parts, train_parts
+from opv2v_doctor.facts.exports import Exported, exported
 from opv2v_doctor.facts.frames import Disk, Frame, Scenario, each_disk, frame_file
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.origins import class_place
 from opv2v_doctor.facts.probe import Raised
-from opv2v_doctor.facts.samples import Exported, examined_splits, exported
+from opv2v_doctor.facts.samples import examined_splits
 
 
 @check("DAT001", tier="static", requires=["ENV002", "CFG002"])

@@ -22,7 +22,7 @@ LAYERS = {  # what a module may import of ours; the first match of its path wins
     "sandbox": {"sandbox", "geometry"},
     "forensics": {"", "forensics", "facts", "check", "result", "target", "usage"},
     "smoke": {"", "smoke", "runs", "facts", "target", "settings", "check", "progress", "usage"},
-    "figures": {"", "figures", "facts", "check", "result", "target"},
+    "figures": {"", "figures", "facts", "geometry", "check", "result", "target"},
     "runs": {"", "runs", "audit", "facts", "target", "settings", "check", "usage"},
     "audit": {"audit", "check", "geometry", "target", "usage"},
     "inside": set(),

@@ -18,6 +18,7 @@ PLACES = {  # in the order of the help: command -> module, name in it, what it d
     "smoke": ("smoke", "smoke", "Train a few steps for real, kill, resume and compare."),
     "log": ("log", "log", "Say what went wrong in a training, from its log alone."),
     "checkpoint": ("checkpoint", "app", "Say what checkpoints hold, without running what is in them."),
+    "pointcloud": ("pointcloud", "pointcloud", "Run a checkpoint's model on a sample, and show its point cloud."),
     "list": ("catalogue", "list_checks", "List the checks in the order of the checklist."),
     "explain": ("catalogue", "explain", "Print the page of a check."),
     "init": ("set_up", "init", "Write commented settings for a training repository."),

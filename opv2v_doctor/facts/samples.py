@@ -14,7 +14,7 @@ from typing import Any
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.datasets import Part, asked_eval_parts, parts_of, train_parts
-from opv2v_doctor.facts.loaders import loader_function, loader_module
+from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask, ask_ahead, has_second
 from opv2v_doctor.facts.views import Failure, Sample, View, sample_of
 from opv2v_doctor.target import Target
@@ -182,30 +182,6 @@ def arrays_folder(target: Target) -> Path:
 def _expression(target: Target, split: str) -> str:
     """What the training would evaluate: for the training split the whole sum."""
     return " + ".join(part.expression for part in parts(target, split))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exported:
-    """The module in whose namespace datasets are evaluated, and the files of the names that it has."""
-
-    module: str
-    home: Path  # the repository's own file of it
-    file: Path  # the one that was imported
-    names: Mapping[str, Path]
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether no other copy of it wins the import."""
-        return self.file.resolve() == self.home.resolve()
-
-
-@cache
-def exported(target: Target, names: tuple[str, ...]) -> Exported:
-    """Which of the names the datasets module has, in the training interpreter."""
-    module, home = loader_module(target), loader_function(target).path
-    answer = ask(target, "samples", "exported", module_name=module, names=list(names))
-    files = {name: Path(file) for name, file in answer["names"].items()}
-    return Exported(module=module, home=home, file=Path(answer["file"] or module), names=files)
 
 
 @cache

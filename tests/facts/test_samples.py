@@ -7,11 +7,12 @@ import pytest
 
 from opv2v_doctor import Blocked, Skip, Target
 from opv2v_doctor.facts.damage import damage
+from opv2v_doctor.facts.exports import exported
 from opv2v_doctor.facts.frames import disk
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.origins import crop_place, given_place, seed_place
 from opv2v_doctor.facts.rigs import coverages
-from opv2v_doctor.facts.samples import each_split, examined_splits, exported, samples
+from opv2v_doctor.facts.samples import each_split, examined_splits, samples
 from opv2v_doctor.target import make_target
 
 

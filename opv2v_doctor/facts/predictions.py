@@ -1,0 +1,200 @@
+"""Predictions: what a checkpoint's model says of one sample, beside what is true and what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.checkpoints import CheckpointUnreadable, read_checkpoint
+from opv2v_doctor.facts.config import config
+from opv2v_doctor.facts.frames import Frame, frame_shown
+from opv2v_doctor.facts.geometry.clouds import cloud
+from opv2v_doctor.facts.loaders import loader_module
+from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.samples import arrays_folder, parts
+from opv2v_doctor.facts.views import View
+from opv2v_doctor.geometry.poses import invert
+from opv2v_doctor.target import Target
+
+PREDICTION, TRUTH, INPUT = "prediction", "truth", "input"
+SKY = 900.0  # metres: CARLA's cameras give the sky 1000
+MODELS = "mapanything.models"
+Array = NDArray[np.float32]
+Pose = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inquiry:
+    """One sample and what the model is given of it besides the images."""
+
+    checkpoint: Path
+    split: str = "val"
+    index: int = 0
+    poses: str = "none"  # or "truth", or "noisy"
+    depth: str = "none"  # or "sparse", or "dense"
+    metres: float = 0.5  # standard deviation of noisy poses, along the ground
+    degrees: float = 1.0  # and of their heading
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PredictedView:
+    """One agent's view: arrays by source (H, W, ...), in metres, its own frame in OpenCV axes."""
+
+    place: int
+    agent: str
+    label: str
+    instance: str
+    frame: Frame | None  # on disk
+    prefix: str  # of the files of its arrays
+
+    def array(self, name: str) -> NDArray[Any] | None:
+        """What was handed over under a name such as `prediction_depth`, None where there is no such thing."""
+        path = Path(f"{self.prefix}_{name}.npy")
+        return np.load(path, allow_pickle=False) if path.is_file() else None
+
+    @cached_property
+    def image(self) -> NDArray[np.uint8]:
+        """What the model saw, without its normalisation (H, W, 3)."""
+        image = self.array("prediction_image")
+        if image is None:
+            return np.full((*self.depths(TRUTH).shape, 3), 128, np.uint8)
+        return np.asarray(np.nan_to_num(np.clip(image, 0, 1)) * 255, np.uint8)
+
+    def depths(self, source: str) -> Array:
+        """Range along each ray (H, W). Raises Blocked where the source has none."""
+        depth = self.array(f"{source}_depth")
+        if depth is None:
+            raise Blocked(f"view {self.agent}: the {source} has no depth along its rays")
+        return np.asarray(depth.reshape(depth.shape[:2]), np.float32)
+
+    def points(self, source: str) -> Array:
+        """Points (H, W, 3) around the agent itself: range times ray."""
+        rays = self.array(f"{source}_rays")
+        if rays is None:
+            raise Blocked(f"view {self.agent}: the {source} has no rays")
+        return np.asarray(self.depths(source)[..., None] * rays, np.float32)
+
+    @cached_property
+    def valid(self) -> NDArray[np.bool_]:
+        """Where the true depth is known and not the sky (H, W)."""
+        depth, valid = self.depths(TRUTH), self.array("truth_valid")
+        known = np.isfinite(depth) & (depth > 0) & (depth < SKY)
+        return known if valid is None else known & valid.reshape(depth.shape).astype(bool)
+
+    def mask(self, source: str) -> NDArray[np.bool_] | None:
+        """The non-ambiguous mask (H, W); None where the source has none."""
+        mask = self.array(f"{source}_mask")
+        return None if mask is None else mask.reshape(mask.shape[:2]).astype(bool)
+
+    @cached_property
+    def lidar(self) -> Pose | None:
+        """The LiDAR points of the frame (N, 3) around the agent; None where there is no cloud on disk."""
+        return cloud(self.frame) if self.frame else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """The model's views of one sample, and how it came to them."""
+
+    inquiry: Inquiry
+    views: tuple[PredictedView, ...]
+    inputs: tuple[str, ...]  # the keys that a view had when it was given to the model
+    effect: float | None  # metres by which given poses and depth move the points; None where none were given
+    precision: str
+    weights: Mapping[str, Any]  # the account of what was loaded
+
+    def poses(self, source: str) -> tuple[Pose | None, ...]:
+        """Poses (4, 4) to the first agent's frame, of that same source; None where one is not finite."""
+        found = [view.array(f"{source}_pose") for view in self.views]
+        known = [None if pose is None else np.asarray(pose, np.float64) for pose in found]
+        first = known[0] if known else None
+        if first is None or not np.isfinite(first).all():
+            return tuple(None for _ in known)
+        here = invert(first)
+        return tuple(here @ pose if pose is not None and np.isfinite(pose).all() else None for pose in known)
+
+    @property
+    def scale(self) -> float | None:
+        """The factor that the model says makes its scene metric."""
+        found = self.views[0].array("prediction_scale") if self.views else None
+        return float(found.ravel()[0]) if found is not None and np.isfinite(found).all() else None
+
+
+@cache
+def predictions(target: Target, inquiry: Inquiry) -> Predictions:
+    """Run the model on a sample, in the training interpreter.
+
+    Raises Blocked where the model cannot be opened or run, Skip where the config has no such split.
+    """
+    expression = " + ".join(part.expression for part in parts(target, inquiry.split))
+    folder = arrays_folder(target) / f"predicted-{abs(hash(inquiry))}"
+    given = {name: getattr(inquiry, name) for name in ("poses", "depth", "metres", "degrees")}
+    answer = ask(
+        target,
+        "pointcloud",
+        "predict",
+        config=dict(training_config(target, inquiry.checkpoint)),
+        checkpoint=str(inquiry.checkpoint),
+        models=MODELS,
+        expression=expression,
+        datasets=loader_module(target),
+        index=inquiry.index,
+        given=given,
+        folder=str(folder),
+    )
+    views = (
+        _view(target, inquiry.split, view, place, f"{folder / str(place)}")
+        for place, view in enumerate(answer["views"])
+    )
+    return Predictions(
+        inquiry=inquiry,
+        views=tuple(views),
+        inputs=tuple(answer["inputs"]),
+        effect=answer["effect"],
+        precision=answer["precision"],
+        weights=answer["weights"],
+    )
+
+
+def training_config(target: Target, checkpoint: Path) -> Mapping[str, Any]:
+    """The config that made the checkpoint, which is in it; where it is not, that of the target."""
+    try:
+        own = read_checkpoint(checkpoint).args
+    except CheckpointUnreadable as problem:
+        if checkpoint.suffix != ".safetensors":
+            raise Blocked(f"{checkpoint}: {problem}") from None
+        own = None
+    found = own if own and "model" in own else config(target).values
+    return {key: value for key, value in found.items() if key != "hydra"}
+
+
+def _view(target: Target, split: str, told: Mapping[str, Any], place: int, prefix: str) -> PredictedView:
+    shown = View(
+        agent_id=told["agent_id"],
+        label=told["label"],
+        instance=told["instance"],
+        camera_model=told["camera_model"],
+        shape=(),
+        pose=None,
+        depth=None,
+        mask_mean=None,
+        valid_mean=None,
+        valid_outside=None,
+        mask_digest=None,
+        digest="",
+    )
+    return PredictedView(
+        place=place,
+        agent=shown.agent or str(place),
+        label=shown.label or "",
+        instance=shown.instance or "",
+        frame=frame_shown(target, split, shown),
+        prefix=prefix,
+    )

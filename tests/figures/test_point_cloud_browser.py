@@ -1,0 +1,272 @@
+"""The page of a point cloud in a real browser, without a network: it draws, and its controls work."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from opv2v_doctor.figures.point_cloud import (
+    INPUT,
+    LIDAR,
+    PREDICTION,
+    TRUTH,
+    Agent,
+    Camera,
+    Cloud,
+    Opening,
+    Scene,
+    write_page,
+)
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+RED, HIDDEN_BLUE = (230, 20, 20), (20, 20, 230)
+NAME = "<b>-1</b>"
+ASIDE = 3.0  # metres that the predicted pose of the second agent is off
+
+
+def wall(ahead: float, colour: tuple[int, int, int], masks: int) -> Cloud:
+    """A wall of points before an agent."""
+    x, y = np.meshgrid(np.linspace(-5, 5, 21), np.linspace(-3, 1, 9))
+    points = np.stack([x.ravel(), y.ravel(), np.full(x.size, ahead)], -1)
+    colours = np.tile(np.array(colour, np.uint8), (x.size, 1))
+    return Cloud(points=points, colours=colours, masks=np.full(x.size, masks, np.uint8))
+
+
+def joined(one: Cloud, other: Cloud) -> Cloud:
+    parts = [(one.points, other.points), (one.colours, other.colours), (one.masks, other.masks)]
+    points, colours, masks = (np.concatenate([a, b]) for a, b in parts if a is not None and b is not None)
+    return Cloud(points=points, colours=colours, masks=masks)
+
+
+def scene() -> Scene:
+    """Two agents: the predicted mask leaves a red wall and hides a blue one."""
+    here, there, predicted = np.eye(4), np.eye(4), np.eye(4)
+    there[2, 3] = predicted[2, 3] = 4.0
+    predicted[0, 3] = ASIDE
+    clouds = {
+        PREDICTION: joined(wall(12, RED, 3), wall(9, HIDDEN_BLUE, 2)),
+        TRUTH: wall(14, RED, 2),
+        LIDAR: Cloud(points=wall(16, RED, 0).points),
+    }
+    agents = [
+        Agent(name="641", poses={PREDICTION: here, TRUTH: here, INPUT: here}, clouds=clouds),
+        Agent(name=NAME, poses={PREDICTION: predicted, TRUTH: there, INPUT: there}, clouds=clouds),
+    ]
+    rows = [["641", "0"], [NAME, f"{ASIDE:g}"]]
+    return Scene(title=NAME, agents=agents, notes=[NAME], columns=["agent", "off"], rows=rows, scale=2.0)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    profile = tmp_path_factory.mktemp("profile")
+    for word in (
+        *(
+            "headless=new",
+            "no-sandbox",
+            "disable-dev-shm-usage",
+            "window-size=700,680",
+            "enable-unsafe-swiftshader",
+        ),
+        *("use-gl=angle", "use-angle=swiftshader", "disable-background-networking"),
+        *(f"user-data-dir={profile}", "host-resolver-rules=MAP * ~NOTFOUND"),
+    ):
+        options.add_argument(f"--{word}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    driver.set_script_timeout(120)
+    yield driver
+    driver.quit()
+
+
+def opened(browser: Any, path: Path) -> Any:
+    """The browser with the page in it, drawn."""
+    browser.get(path.as_uri())
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not browser.execute_script("return document.body.dataset.ready"):
+        time.sleep(0.05)
+    assert browser.execute_script("return document.body.dataset.ready"), browser.find_element(
+        "id", "status"
+    ).text
+    return browser
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("page") / "cloud.html"
+    write_page(path, scene(), Opening(size=6))
+    return opened(browser, path)
+
+
+def drawn(page: Any) -> Any:
+    """The page after all that it still has to draw."""
+    page.execute_async_script(
+        "const done = arguments[0]; drawing.then(() => requestAnimationFrame(() => done()))"
+    )
+    return page
+
+
+def settle(page: Any, key: str, value: str) -> None:
+    """Choose in one of the page's lists."""
+    page.execute_script(
+        "const box = document.getElementById(arguments[0]); box.value = arguments[1];"
+        "box.dispatchEvent(new Event('change'))",
+        key,
+        value,
+    )
+    drawn(page)
+
+
+def click(page: Any, selector: str) -> None:
+    page.find_element("css selector", selector).click()
+    drawn(page)
+
+
+def pixels(page: Any, colour: tuple[int, int, int]) -> int:
+    """How many pixels of the screen are about of a colour."""
+    png = np.frombuffer(page.get_screenshot_as_png(), np.uint8)
+    decoded = cv2.imdecode(png, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    picture: NDArray[np.int16] = decoded[..., ::-1].astype(np.int16)
+    return int((np.abs(picture - np.array(colour)).max(-1) < 30).sum())
+
+
+def traces(page: Any, expression: str) -> Any:
+    """Something about each trace of points."""
+    return page.execute_script(
+        "return document.getElementById('cloud').data.filter((t) => t.meta === 'points')"
+        f".map((t) => {expression})"
+    )
+
+
+def eye(page: Any) -> Any:
+    return page.execute_script("return toMetres(document.getElementById('cloud').layout.scene.camera.eye)")
+
+
+def test_the_points_that_the_mask_leaves_are_drawn(page: Any) -> None:
+    assert pixels(page, RED) > 500
+    assert pixels(page, HIDDEN_BLUE) == 0
+    assert "378 points drawn" in page.find_element("id", "status").text
+    assert "hides 50 %" in page.find_element("id", "status").text
+
+
+def test_without_a_mask_all_points_are_drawn(page: Any) -> None:
+    settle(page, "mask", "none")
+    assert pixels(page, HIDDEN_BLUE) > 500
+    settle(page, "mask", PREDICTION)
+
+
+def test_points_are_where_the_chosen_pose_puts_them(page: Any) -> None:
+    predicted = traces(page, "[t.x[0], t.y[0], t.z[0]]")
+    settle(page, "pose", TRUTH)
+    true = traces(page, "[t.x[0], t.y[0], t.z[0]]")
+    settle(page, "pose", PREDICTION)
+    assert predicted[0] == pytest.approx([-5, 12, 3], abs=0.01)  # right, ahead and up
+    assert predicted[1] == pytest.approx([-5 + ASIDE, 16, 3], abs=0.01)
+    assert true[1] == pytest.approx([-5, 16, 3], abs=0.01)
+
+
+def test_depth_comes_from_the_chosen_source(page: Any) -> None:
+    settle(page, "depth", LIDAR)
+    assert traces(page, "t.y[0]")[0] == pytest.approx(16, abs=0.01)
+    settle(page, "depth", PREDICTION)
+
+
+def test_layers_and_agents_can_be_switched(page: Any) -> None:
+    assert len(traces(page, "t.name")) == 2
+    click(page, "#layers input[name='ground truth']")
+    click(page, "#layers input[name='LiDAR']")
+    assert len(traces(page, "t.name")) == 6
+    click(page, "#agents input[name='641']")
+    assert len(traces(page, "t.name")) == 3
+    for box in (
+        "#agents input[name='641']",
+        "#layers input[name='LiDAR']",
+        "#layers input[name='ground truth']",
+    ):
+        click(page, box)
+    assert len(traces(page, "t.name")) == 2
+
+
+@pytest.mark.parametrize("colour", ["agent", "height", "distance"])
+def test_colours_can_tell_something_else(page: Any, colour: str) -> None:
+    settle(page, "colour", colour)
+    assert pixels(page, RED) == 0
+    settle(page, "colour", "rgb")
+    assert pixels(page, RED) > 500
+
+
+def test_the_right_scale_can_be_tried(page: Any) -> None:
+    click(page, "#fit")
+    assert traces(page, "[t.x[0], t.y[0]]")[1] == pytest.approx([2 * (-5 + ASIDE), 2 * 16], abs=0.01)
+    click(page, "#fit")
+
+
+def test_presets_move_the_camera_and_tell_it_as_options(page: Any) -> None:
+    for name, height in (("top", 40), ("ego", 0.1), ("chase", 13)):
+        click(page, f"#views button[value='{name}']")
+        page.execute_async_script("look(state.view).then(arguments[0])")
+        assert eye(page)[2] >= height - 0.01
+        assert f"{eye(page)[2]:.1f}" in page.find_element("id", "camera").text
+
+
+def test_compared_poses_stand_side_by_side(page: Any) -> None:
+    click(page, "#compare")
+    assert page.execute_script("return sceneNames") == ["scene", "scene2", "scene3"]
+    assert [t[1] for t in traces(page, "[t.scene, t.x[0]]")][1] == pytest.approx(-5 + ASIDE, abs=0.01)
+    assert set(traces(page, "t.scene")) == {"scene", "scene2", "scene3"}
+    click(page, "#compare")
+    assert page.execute_script("return sceneNames") == ["scene"]
+
+
+def test_names_are_text_and_no_markup(page: Any) -> None:
+    assert page.find_element("css selector", "h1").text == NAME
+    assert not page.find_elements("css selector", "b")
+    page.find_element("css selector", "summary").click()
+    assert NAME in page.find_element("css selector", "tbody").text
+    page.find_element("css selector", "summary").click()
+
+
+def test_the_page_fills_the_window_whatever_its_size(page: Any) -> None:
+    for width, height in ((420, 900), (1200, 700), (700, 680)):
+        page.set_window_size(width, height)
+        time.sleep(0.3)
+        wide, inner, plot, scroll = drawn(page).execute_script(
+            "return [document.getElementById('cloud').clientWidth, innerWidth,"
+            "document.querySelector('#cloud .svg-container').clientWidth, document.body.scrollWidth]"
+        )
+        assert wide == inner == scroll
+        assert plot == pytest.approx(wide, abs=2)
+
+
+def test_dark_and_light_differ(page: Any) -> None:
+    before = page.find_element("css selector", "body").value_of_css_property("background-color")
+    click(page, "#theme")
+    after = page.find_element("css selector", "body").value_of_css_property("background-color")
+    click(page, "#theme")
+    assert before != after
+
+
+def test_the_console_is_silent(page: Any) -> None:
+    assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_a_given_camera_and_sources_open_the_page(page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "given.html"
+    camera = Camera(eye=(10.0, -5.0, 20.0), center=(0.0, 5.0, 0.0))
+    write_page(path, scene(), Opening(pose=TRUTH, depth=TRUTH, mask="none", colour="height", camera=camera))
+    opened(page, path)
+    assert eye(page) == pytest.approx([10, -5, 20], abs=0.01)
+    assert traces(page, "t.y[0]") == pytest.approx([14, 18], abs=0.01)
+    assert page.find_element("id", "depth").get_attribute("value") == TRUTH
