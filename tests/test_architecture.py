@@ -23,6 +23,8 @@ LAYERS = {  # what a module may import of ours; the first match of its path wins
     "forensics": {"", "forensics", "facts", "check", "result", "target", "usage"},
     "smoke": {"", "smoke", "runs", "facts", "target", "settings", "check", "progress", "usage"},
     "figures": {"", "figures", "facts", "geometry", "check", "result", "target"},
+    "languages": {"", "languages", "check", "result", "registry"},
+    "serving": {"", "serving", "runs", "usage"},
     "runs": {"", "runs", "audit", "facts", "target", "settings", "check", "usage"},
     "audit": {"audit", "check", "geometry", "target", "usage"},
     "inside": set(),

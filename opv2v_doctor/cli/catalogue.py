@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ def explain(
     everything: Annotated[bool, typer.Option("--all", help="Print the pages of all checks.")] = False,
     repo: options.Repo = None,
     settings: options.SettingsFile = None,
+    lang: options.Lang = options.Language.EN,
 ) -> None:
     """Print the page of a check.
 
@@ -41,13 +43,14 @@ def explain(
     from rich.console import Console
     from rich.markdown import Markdown
 
+    from opv2v_doctor.languages import say, translated_check
     from opv2v_doctor.usage import unknown
 
-    checks = _checks(repo, settings)
+    checks = [translated_check(check, lang) for check in _checks(repo, settings)]
     chosen = [check for check in checks if everything or code.upper() == check.code or code == check.name]
     if not chosen:
         raise unknown("check", code, (check.code for check in checks))
-    pages = "\n".join(_page(check) for check in chosen)
+    pages = "\n".join(_page(check, partial(say, language=lang)) for check in chosen)
     console = Console()
     if console.is_terminal:
         console.print(Markdown(pages))
@@ -55,10 +58,11 @@ def explain(
         typer.echo(pages, nl=False)
 
 
-def _page(check: Check) -> str:
+def _page(check: Check, say: Callable[[str], str]) -> str:
     """A check's page in Markdown, its own headings below its title."""
-    needs = f", needs {', '.join(check.requires)}" if check.requires else ""
-    return f"# {check.code} {check.name}\n\n*{check.family}, tier {check.tier}{needs}*\n\n{check.page}\n"
+    needs = f", {say('needs')} {', '.join(check.requires)}" if check.requires else ""
+    kind = f"*{check.family}, {say('tier')} {check.tier}{needs}*"
+    return f"# {check.code} {check.name}\n\n{kind}\n\n{check.page}\n"
 
 
 def schema() -> None:
@@ -69,8 +73,11 @@ def schema() -> None:
 
 
 def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
-    """The installed checks, and the plugins of the settings."""
+    """The installed checks and the plugins of the settings; then those of `smoke` and `audit`."""
+    from opv2v_doctor.audit.verdicts import VERDICTS
     from opv2v_doctor.registry import installed_checks
+    from opv2v_doctor.smoke import CHECKS
     from opv2v_doctor.target import find_settings
 
-    return installed_checks([Path(plugin) for plugin in find_settings(repo, file).plugins])
+    plugins = [Path(plugin) for plugin in find_settings(repo, file).plugins]
+    return [*installed_checks(plugins), *CHECKS, *VERDICTS]

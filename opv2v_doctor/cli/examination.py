@@ -9,17 +9,25 @@ from pathlib import Path
 
 from opv2v_doctor import Target, Tier
 from opv2v_doctor.cli.live import Display
+from opv2v_doctor.cli.reporting import reported, told
 from opv2v_doctor.facts.git import git_state
-from opv2v_doctor.facts.probe import start
+from opv2v_doctor.facts.probe import start_second
 from opv2v_doctor.registry import ignored, installed_checks, named, select
-from opv2v_doctor.reporters import REPORTERS, Examination, Medium
+from opv2v_doctor.reporters import Examination, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.settings import Ignore
 from opv2v_doctor.usage import UsageError, unknown
 
 SPLITS = ("train", "val", "test")
-FORMATS_BY_SUFFIX = {".json": "json", ".xml": "junit", ".sarif": "sarif", ".md": "markdown", ".txt": "text"}
+FORMATS_BY_SUFFIX = {
+    ".json": "json",
+    ".xml": "junit",
+    ".sarif": "sarif",
+    ".md": "markdown",
+    ".txt": "text",
+    ".html": "html",
+}
 
 
 def examine(
@@ -31,6 +39,7 @@ def examine(
     format: str | None = None,
     output: Path | None = None,
     strict: bool = False,
+    language: str = "en",
 ) -> int:
     """Examine the target, write the report, and return the exit code.
 
@@ -43,17 +52,18 @@ def examine(
     installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
     exceptions = ignored(installed, (*target.settings.ignore, *map(_ignore, ignores)), datetime.date.today())
     checks, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
-    start(target)
-    head = head_of(target, strict)
+    if any(check.tier is Tier.DATA for check in checks):
+        start_second(target)
+    head = told(head_of(target, strict), target, language)
     with Display(total=len(checks)) as display:
         results = run(checks, target, ignored=exceptions, asked=asked, starting=display.start)
-        shown = REPORTERS["text" if output else format or "text"]
-        for line in shown(_kept(results, display.finish), head):
+        shown = "text" if output else format or "text"
+        for line in reported(shown, _kept(results, display.finish), head):
             display.write(line)
     kept = display.results
     if output is not None:
         chosen = format or FORMATS_BY_SUFFIX.get(output.suffix, "text")
-        _write(output, REPORTERS[chosen](kept, head))
+        _write(output, reported(chosen, kept, head))
     return exit_code(kept, strict=strict)
 
 

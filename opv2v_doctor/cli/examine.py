@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,18 +34,28 @@ def run_all(
     ignore: options.Ignore = None,
     format: options.ReportFormat = None,
     output: options.Output = None,
+    lang: options.Lang = options.Language.EN,
     strict: options.Strict = False,
 ) -> None:
     """Run the whole checklist on a training repository.
 
     Trailing words are Hydra overrides: `run-all --gpus 5 dataset=opv2v_cyl_coop_ft`.
     """
+    target = _begun(replace(target, overrides=tuple(overrides or ())))
     from opv2v_doctor.cli.examination import examine
 
-    target = replace(target, overrides=tuple(overrides or ()))
     words = select or target.settings.select
     raise typer.Exit(
-        examine(target, words, ignores=ignore or (), tier=tier, format=format, output=output, strict=strict)
+        examine(
+            target,
+            words,
+            ignores=ignore or (),
+            tier=tier,
+            format=format,
+            output=output,
+            strict=strict,
+            language=lang,
+        )
     )
 
 
@@ -55,6 +66,7 @@ def check(
     ignore: options.Ignore = None,
     format: options.ReportFormat = None,
     output: options.Output = None,
+    lang: options.Lang = options.Language.EN,
     strict: options.Strict = False,
     print_lr: PrintRates = False,
 ) -> None:
@@ -62,18 +74,37 @@ def check(
 
     `check masks --split val`, `check CFG006 loader --gpus 4`; trailing words with `=` are Hydra overrides.
     """
-    from opv2v_doctor.cli.examination import examine
     from opv2v_doctor.usage import UsageError
 
     overrides = tuple(word for word in words if "=" in word or word.startswith("~"))
     selected = [word for word in words if word not in overrides]
     if not selected:
         raise UsageError("check what? Name families, codes or names (`opv2v-doctor list` shows them)")
-    target = replace(target, overrides=overrides)
-    code = examine(target, selected, ignores=ignore or (), format=format, output=output, strict=strict)
+    target = _begun(replace(target, overrides=overrides))
+    from opv2v_doctor.cli.examination import examine
+
+    code = examine(
+        target,
+        selected,
+        ignores=ignore or (),
+        format=format,
+        output=output,
+        strict=strict,
+        language=lang,
+    )
     if print_lr:
         _print_rates(target)
     raise typer.Exit(code)
+
+
+def _begun(target: Target) -> Target:
+    """The target, its config being composed while we import what an examination needs."""
+    from opv2v_doctor.check import Blocked
+    from opv2v_doctor.facts.config import composing
+
+    with contextlib.suppress(Blocked):  # whoever needs the config will say so
+        composing(target)
+    return target
 
 
 def _print_rates(target: Target) -> None:

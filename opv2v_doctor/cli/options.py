@@ -24,6 +24,14 @@ class Format(StrEnum):
     SARIF = "sarif"
     GITHUB = "github"
     MARKDOWN = "markdown"
+    HTML = "html"
+
+
+class Language(StrEnum):
+    """The language of what is written for people."""
+
+    EN = "en"
+    ZH = "zh"
 
 
 class UpTo(StrEnum):
@@ -82,6 +90,13 @@ Ignore = Annotated[
 ]
 ReportFormat = Annotated[
     Format | None, typer.Option("--format", help="Format of the report.  [default: text]", show_default=False)
+]
+Lang = Annotated[
+    Language,
+    typer.Option(
+        "--lang",
+        help="Language of text, markdown and html; LANG is not asked, since reports are passed on.",
+    ),
 ]
 Output = Annotated[
     Path | None,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from opv2v_doctor.result import Result
 
@@ -28,6 +28,33 @@ class Medium:
         return Medium(colour=stream.isatty() and not plain, encoding=stream.encoding or "utf-8")
 
 
+Say = Callable[[str], str]  # a text of the program -> the same in the reader's language
+
+
+class Picture(Protocol):
+    """What a report can show of the facts: drawn elsewhere, since reporters know results only."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def caption(self) -> str: ...
+    @property
+    def missing(self) -> str:
+        """Why there is nothing to see, else empty."""
+        ...
+
+    @property
+    def legend(self) -> Sequence[tuple[str, str]]:
+        """The classes and the name of each series."""
+        ...
+
+    def svg(self, say: Say) -> str:
+        """The picture as an element of a page."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Examination:
     """What the results are about, and how they are judged: the head of every report.
@@ -44,6 +71,9 @@ class Examination:
     started: datetime | None = None
     root: Path | None = None
     medium: Medium = field(default_factory=Medium)
+    language: str = "en"
+    say: Say = str
+    pictures: Callable[[Sequence[Result]], Iterable[Picture]] = lambda results: ()
 
     def relative(self, path: Path, folder: Path | None = None) -> Path:
         """The path as seen from a folder (the git root unless given), absolute where it lies elsewhere."""
@@ -58,7 +88,7 @@ Reporter = Callable[[Iterable[Result], Examination], Iterator[str]]
 class _Reporters(Mapping[str, Reporter]):
     """The reporters by format, each imported when it is asked for: most need what the others do not."""
 
-    _formats = ("text", "json", "junit", "sarif", "github", "markdown")
+    _formats = ("text", "json", "junit", "sarif", "github", "markdown", "html")
 
     def __getitem__(self, name: str) -> Reporter:
         if name not in self._formats:
@@ -74,3 +104,4 @@ class _Reporters(Mapping[str, Reporter]):
 
 
 REPORTERS: Mapping[str, Reporter] = _Reporters()
+FOR_PEOPLE = ("text", "markdown", "html")  # the formats that are told in the reader's language

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from opv2v_doctor.check import Finding
-from opv2v_doctor.reporters import Examination
+from opv2v_doctor.reporters import Examination, Say
 from opv2v_doctor.reporters.wording import (
     first,
     hazards,
@@ -42,35 +42,37 @@ def escaped(text: str) -> str:
 
 def report(results: Iterable[Result], examination: Examination) -> Iterator[str]:
     """Write the whole report, once all results are there."""
-    kept = list(results)
+    kept, say = list(results), examination.say
     sign = SIGNS[exit_code(kept, strict=examination.strict)]
     yield f"## {sign} opv2v-doctor: {verdict(kept, examination)}"
     yield ""
-    yield f"{tally(kept)}. {escaped(revision(examination))}, {escaped(launch(examination))}."
+    yield f"{tally(kept, say)}. {escaped(revision(examination))}, {escaped(launch(examination))}."
     yield from _first(kept, examination)
-    yield from _table(kept)
+    yield from _table(kept, say)
     for result in kept:
         if hazards(result):
-            yield from _details(f"{result.check.code} {result.status}", _listed(hazards(result), examination))
+            yield from _details(
+                f"{result.check.code} {say(result.status.value)}", _listed(hazards(result), examination)
+            )
     notes = [f for result in kept for f in result.findings if f not in hazards(result)]
     if notes:
-        yield from _details(f"notes ({len(notes)})", _listed(notes, examination))
+        yield from _details(f"{say('notes')} ({len(notes)})", _listed(notes, examination))
 
 
 def _first(results: list[Result], examination: Examination) -> Iterator[str]:
-    chosen = first(results)
+    chosen = first(results, examination.say)
     if chosen is not None:
         check, finding = chosen
         yield ""
-        yield f"**First to fix: {check.code}** (`opv2v-doctor explain {check.code}`)"
+        yield f"**{examination.say('First to fix: ')}{check.code}** (`opv2v-doctor explain {check.code}`)"
         yield ""
         yield from _listed([finding], examination)
 
 
-def _table(results: list[Result]) -> Iterator[str]:
-    yield from ("", "| check | | claim |", "| --- | --- | --- |")
+def _table(results: list[Result], say: Say) -> Iterator[str]:
+    yield from ("", f"| {say('check')} | | {say('claim')} |", "| --- | --- | --- |")
     for result in results:
-        cell = f"{STATUS_SIGNS[result.status]} {escaped(outcome(result))}"
+        cell = f"{STATUS_SIGNS[result.status]} {escaped(outcome(result, say))}"
         yield f"| {result.check.code} | {cell} | {escaped(result.check.claim)} |"
 
 
@@ -84,5 +86,5 @@ def _listed(findings: Iterable[Finding], examination: Examination) -> Iterator[s
         where = place(finding, examination)
         shown = f"<code>{escaped(where)}</code> " if where else ""
         message = "<br>".join(escaped(line) for line in lines(finding.message))
-        hint = f"<br>fix: {escaped(finding.hint)}" if finding.hint else ""
+        hint = f"<br>{examination.say('fix: ')}{escaped(finding.hint)}" if finding.hint else ""
         yield f"- {shown}{message}{hint}"

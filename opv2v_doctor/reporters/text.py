@@ -16,6 +16,7 @@ from opv2v_doctor.reporters.wording import (
     launch,
     lines,
     one_line,
+    outcome,
     place,
     printable,
     revision,
@@ -82,8 +83,11 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
 
 def _head(pen: _Pen, examination: Examination) -> Iterator[str]:
     repo = printable(str(examination.repo))
-    yield pen.line((f"opv2v-doctor {__version__}", "bold"), f" examines {repo}, {revision(examination)}")
-    yield pen.line(f"launch: {launch(examination)}")
+    say = examination.say
+    yield pen.line(
+        (f"opv2v-doctor {__version__}", "bold"), f" {say('examines')} {repo}, {revision(examination)}"
+    )
+    yield pen.line(f"{say('launch')}: {launch(examination)}")
 
 
 def _result(pen: _Pen, result: Result, examination: Examination) -> Iterator[str]:
@@ -98,7 +102,7 @@ def _result(pen: _Pen, result: Result, examination: Examination) -> Iterator[str
     if result.seconds > 1:
         parts.append((f" ({result.seconds:.1f} s)", "dim"))
     if result.reason:
-        parts.append((f" {result.status}: {one_line(result.reason)}", SYMBOLS[result.status][2]))
+        parts.append((f" {outcome(result, examination.say)}", SYMBOLS[result.status][2]))
     yield pen.line(*parts)
     for finding in result.findings:
         yield from _finding(pen, finding, examination)
@@ -108,7 +112,7 @@ def _finding(pen: _Pen, finding: Finding, examination: Examination) -> Iterator[
     """A note in one line; a warning or an error with all that it says, and the hint below."""
     where = place(finding, examination, examination.medium.folder)
     style = STYLES[finding.severity]
-    severity = finding.severity.name.lower()
+    severity = examination.say(finding.severity.name.lower())
     prefix = f"      {where}: " if where else "      "
     if finding.severity is Severity.NOTE:
         yield pen.line((f"{prefix}{severity}: {one_line(finding.message)}", style))
@@ -116,28 +120,29 @@ def _finding(pen: _Pen, finding: Finding, examination: Examination) -> Iterator[
     head, *rest = lines(finding.message)
     yield pen.line(prefix, (severity, style), f": {head}")
     yield from (pen.line(f"        {line}") for line in rest)
-    yield from _hint(pen, finding, "        ")
+    yield from _hint(pen, finding, "        ", examination.say("fix: "))
 
 
-def _hint(pen: _Pen, finding: Finding, indent: str) -> Iterator[str]:
+def _hint(pen: _Pen, finding: Finding, indent: str, word: str) -> Iterator[str]:
     if finding.hint:
         head, *rest = lines(finding.hint)
-        yield pen.line(indent, ("fix: ", "cyan"), head)
+        yield pen.line(indent, (word, "cyan"), head)
         yield from (pen.line(f"{indent}     {line}") for line in rest)
 
 
 def _end(pen: _Pen, results: list[Result], examination: Examination) -> Iterator[str]:
-    seconds = sum(result.seconds for result in results)
+    say = examination.say
+    took = say(f" in {sum(result.seconds for result in results):.1f} s")
     yield ""
-    yield pen.line((tally(results), "bold"), f" in {seconds:.1f} s: {verdict(results, examination)}")
-    chosen = first(results)
+    yield pen.line((tally(results, say), "bold"), f"{took}: {verdict(results, examination)}")
+    chosen = first(results, say)
     if chosen is None:
         return
     check, finding = chosen
     where = place(finding, examination, examination.medium.folder)
     yield ""
-    yield pen.line(("First to fix: ", "bold"), (check.code, "bold"), f" {one_line(finding.message)}")
+    yield pen.line((say("First to fix: "), "bold"), (check.code, "bold"), f" {one_line(finding.message)}")
     if where:
         yield pen.line(f"  {where}")
-    yield from _hint(pen, finding, "  ")
+    yield from _hint(pen, finding, "  ", say("fix: "))
     yield pen.line(f"  opv2v-doctor explain {check.code}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from opv2v_doctor.check import Check, Finding, Severity
-from opv2v_doctor.reporters import Examination
+from opv2v_doctor.reporters import Examination, Say
 from opv2v_doctor.result import Result, Status, exit_code, first_to_fix
 
 VERDICTS = {
@@ -49,19 +49,19 @@ def counts(results: Iterable[Result]) -> dict[Status, int]:
     return {status: seen[status] for status in Status}
 
 
-def tally(results: Sequence[Result]) -> str:
+def tally(results: Sequence[Result], say: Say = str) -> str:
     """The counts in words."""
-    words = [f"{count} {status}" for status, count in counts(results).items() if count]
-    return ", ".join(words) or "no check was run"
+    words = [f"{count} {say(status.value)}" for status, count in counts(results).items() if count]
+    return ", ".join(words) or say("no check was run")
 
 
 def verdict(results: Sequence[Result], examination: Examination) -> str:
     """The exit code in words, and why a warning may have been enough for it."""
-    code = exit_code(results, strict=examination.strict)
+    code, say = exit_code(results, strict=examination.strict), examination.say
     if code == 0 and any(result.status is Status.WARNED for result in results):
-        return "nothing found that forbids it, but read the warnings first"
+        return say("nothing found that forbids it, but read the warnings first")
     strict = " (strict: a warning counts as a failure)" if examination.strict and code == 1 else ""
-    return VERDICTS[code] + strict
+    return say(VERDICTS[code]) + say(strict)
 
 
 def hazards(result: Result) -> list[Finding]:
@@ -69,27 +69,29 @@ def hazards(result: Result) -> list[Finding]:
     return [finding for finding in result.findings if finding.severity > Severity.NOTE]
 
 
-def outcome(result: Result) -> str:
+def outcome(result: Result, say: Say = str) -> str:
     """The status, and the reason where there is one: `blocked: needs DAT001`."""
-    return f"{result.status}: {one_line(result.reason)}" if result.reason else str(result.status)
+    status = say(result.status.value)
+    return f"{status}: {one_line(result.reason)}" if result.reason else status
 
 
-def first(results: Sequence[Result]) -> tuple[Check, Finding] | None:
+def first(results: Sequence[Result], say: Say = str) -> tuple[Check, Finding] | None:
     """What to fix first, as a check and a finding; a check without an answer makes one of its reason."""
     chosen = first_to_fix(results)
     if chosen is None:
         return None
     result, finding = chosen
     if finding is None or result.reason:
-        finding = Finding(severity=Severity.ERROR, message=outcome(result))
+        finding = Finding(severity=Severity.ERROR, message=outcome(result, say))
     return result.check, finding
 
 
 def revision(examination: Examination) -> str:
     """The commit in short, and whether the work tree differs from it."""
     if examination.commit is None:
-        return "no commit"
-    return f"commit {printable(examination.commit[:10])}{' (dirty)' if examination.dirty else ''}"
+        return examination.say("no commit")
+    dirty = examination.say(" (dirty)") if examination.dirty else ""
+    return f"{examination.say('commit')} {printable(examination.commit[:10])}{dirty}"
 
 
 def launch(examination: Examination) -> str:

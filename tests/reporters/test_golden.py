@@ -19,6 +19,7 @@ SUFFIXES = {
     "sarif": "sarif",
     "github": "txt",
     "markdown": "md",
+    "html": "html",
 }
 
 

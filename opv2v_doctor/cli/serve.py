@@ -1,0 +1,110 @@
+"""The command `serve`: a read-only server for the results in a directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import socket
+
+Directory = Annotated[
+    Path, typer.Argument(help="What to serve.  [default: the working directory]", show_default=False)
+]
+Host = Annotated[str, typer.Option(help="Address to listen on; one that others can reach needs a token.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="OPV2V_DOCTOR_TOKEN",
+        help="Answer only who shows it: as ?token= once, then by a cookie, or as a bearer token. "
+        "A command line is seen by all users of a machine, its environment is not.",
+        show_default=False,
+    ),
+]
+
+
+def serve(
+    directory: Directory = Path(), host: Host = "127.0.0.1", port: Port = 8350, token: Token = None
+) -> None:
+    """Show runs, reports, panoramas and point clouds in a browser.
+
+    Serves the pages, pictures, logs and tables of a directory, and nothing else: no hidden file, no
+    checkpoint, nothing outside of it. Nothing can be changed. Ends with Ctrl-C.
+    """
+    from opv2v_doctor.serving.access import verify_token
+    from opv2v_doctor.usage import UsageError
+
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: no such directory")
+    verify_token(host, token)
+    try:
+        import uvicorn
+
+        from opv2v_doctor.serving.application import LOCAL, application
+    except ImportError as problem:
+        raise UsageError(
+            f"serve needs starlette, uvicorn and jinja2: pip install 'opv2v-doctor[serve]' ({problem})"
+        ) from None
+    listening = _listening(host, port)
+    port = listening.getsockname()[1]
+    served = application(
+        directory,
+        token=token,
+        hosts=("*",) if token else (*LOCAL, host),  # without a token, a foreign name could be bound to us
+        cookie=f"opv2v_doctor_{port}",
+    )
+    _say(directory, host, port, has_token=token is not None)
+    settings = uvicorn.Config(served, log_level="warning", access_log=False, server_header=False)
+    uvicorn.Server(settings).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """The socket, so that the port that is printed is the one that was got."""
+    import socket
+
+    from opv2v_doctor.usage import UsageError
+
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as problem:
+        raise UsageError(f"--host {host} --port {port}: {problem.strerror or problem}") from None
+
+
+def _say(directory: Path, host: str, port: int, *, has_token: bool) -> None:
+    """Where to look, from here and from the machine of who sits in front of a browser."""
+    from opv2v_doctor.serving.access import is_private
+
+    query = "?token=TOKEN" if has_token else ""
+    address = f"[{host}]" if ":" in host else host
+    typer.echo(f"serving {directory.resolve()} (read-only), until Ctrl-C")
+    if not is_private(host):
+        typer.echo(f"  http://{_this_machine() if host in ('0.0.0.0', '::') else address}:{port}/{query}")
+        typer.echo("  the connection is not encrypted: whoever listens on the network sees the token")
+        return
+    typer.echo(f"  here:        http://{address}:{port}/{query}")
+    typer.echo(f"  from afar:   {_tunnel(address, port)}")
+    typer.echo(f"  then open:   http://127.0.0.1:{port}/{query}")
+    if not has_token:
+        typer.echo("  other users of this machine can read it, too: --token keeps them out")
+
+
+def _tunnel(address: str, port: int) -> str:
+    """The ssh line for the machine that this session came from."""
+    import getpass
+    import os
+    import shlex
+
+    connection = os.environ.get("SSH_CONNECTION", "").split()
+    machine, ssh_port = (connection[2], connection[3]) if len(connection) == 4 else (_this_machine(), "22")
+    special = f"-p {ssh_port} " if ssh_port != "22" else ""
+    return f"ssh -N -L {port}:{address}:{port} {special}{shlex.quote(f'{getpass.getuser()}@{machine}')}"
+
+
+def _this_machine() -> str:
+    import socket
+
+    return socket.getfqdn()

@@ -1,0 +1,224 @@
+"""The pictures of a report: drawn of facts that the checks have measured, never by measuring anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from math import isfinite
+from statistics import mean
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.figures.report_charts import Chart, Point, Series
+from opv2v_doctor.result import Result, Status
+from opv2v_doctor.target import Target
+
+MOST_WORLD_SIZES = 4
+ANSWERED = (Status.PASSED, Status.WARNED, Status.FAILED)
+STACKED = 0.09  # of a row: how far apart views of one value are drawn
+
+
+def charts(target: Target, results: Sequence[Result]) -> Iterator[Chart]:
+    """A chart of each kind that the checks asked for; where its fact is not known, the reason."""
+    by_code = {result.check.code: result for result in results}
+    for title, family, code, draw in _KINDS:
+        result = by_code.get(code)
+        if result is None:
+            continue  # nobody asked for it
+        why = "" if result.status in ANSWERED else f"{code} was {result.status}: {result.reason}"
+        try:
+            found = list(draw(target)) if not why else []
+        except (Blocked, Skip) as reason:
+            found, why = [], str(reason)
+        except Exception as problem:  # a picture must not cost the report of all that was examined
+            found, why = [], f"it cannot be drawn: {type(problem).__name__}: {problem}"
+        yield from found or [Chart(title=title, family=family, missing=why or "there is nothing to draw")]
+
+
+def _loader_lengths(target: Target) -> Iterator[Chart]:
+    from opv2v_doctor.facts.loaders import lengths, real_length
+
+    found, now = lengths(target), real_length(target)
+    if not found:
+        raise Skip("an epoch is as long as its data: only this launch's length is known")
+    wanted, ends = target.settings.steps_per_epoch, (min(found), max(found))
+    here = Series(name="this launch", points=[(now.gpus, now.steps)], kind="dots", colour=1)
+    yield Chart(
+        title=LENGTHS,
+        family="loader",
+        caption="This launch's dataset config on other numbers of GPUs: an epoch is not the same training.",
+        x="GPUs",
+        y="steps an epoch",
+        series=(
+            Series(name="steps an epoch", points=list(found.items()), kind="steps"),
+            *(
+                [Series(name="wanted", points=[(x, wanted) for x in ends], kind="dashes", colour=2)]
+                if wanted
+                else []
+            ),
+            here,
+        ),
+    )
+
+
+def _learning_rates(target: Target) -> Iterator[Chart]:
+    from opv2v_doctor.facts.loaders import computed_length
+    from opv2v_doctor.facts.schedule import curves, steps_per_epoch
+
+    if steps_per_epoch(target) is None:
+        raise Skip("an epoch is as long as its data: its updates are not known")
+    series = []
+    for colour, gpus in enumerate(_world_sizes(target)):
+        length = computed_length(target, gpus)
+        if length is None or not length.steps:
+            continue
+        trained = [curve for curve in curves(target, length.steps).values() if not curve.plan.frozen]
+        rates = [
+            (e * length.steps, rate) for e, rate in zip(trained[0].epochs, trained[0].rates, strict=True)
+        ]
+        steps = f"{gpus} GPUs, {length.steps} steps an epoch"
+        series.append(Series(name=steps, points=rates, kind="dashes" if colour else "line", colour=colour))
+    yield Chart(
+        title=RATES,
+        family="schedule",
+        caption="The first trained parameter group, by the repository's own function: "
+        "what the same config does on other numbers of GPUs.",
+        x="updates",
+        y="learning rate",
+        series=tuple(series),
+    )
+
+
+def _world_sizes(target: Target) -> list[int]:
+    """This launch's first, then those that the settings know, else the next one."""
+    others = [gpus for gpus, _ in target.settings.launch.variants if gpus != target.gpus]
+    return [target.gpus, *(others or [target.gpus + 1])][:MOST_WORLD_SIZES]
+
+
+def _masks(target: Target) -> Iterator[Chart]:
+    from opv2v_doctor.facts.samples import each_split
+
+    splits, dots, valid, seen, cropped = [], [], [], [], []
+    for row, drawn in enumerate(reversed(list(each_split(target)))):  # the first one on top
+        splits.append(drawn.split)
+        dots += _stacked(row, [view.mask_mean for view in drawn.views])
+        valid += _stacked(row - 0.3, [view.valid_mean for view in drawn.views])
+        for place, cut in _predicted(target, drawn.split):
+            seen.append((place, float(row)))
+            cropped.append((cut, float(row)))
+    yield Chart(
+        title=MASKS,
+        family="masks",
+        caption="A dot a view that was drawn. What the rig sees follows from its cameras alone.",
+        x="share of the panorama",
+        series=(
+            Series(name="what the rig sees", points=seen, kind="ticks", colour=1),
+            Series(name="if images were cropped first", points=cropped, kind="ticks", colour=3),
+            Series(name="non_ambiguous_mask", points=dots, kind="dots"),
+            Series(name="valid_mask", points=valid, kind="dots", colour=2),
+        ),
+        rows=tuple(splits),
+        ends=(0.0, 1.0),
+    )
+
+
+def _stacked(row: float, means: Sequence[float | None]) -> list[Point]:
+    """One dot a view; views of nearly the same value above each other."""
+    seen: Counter[float] = Counter()
+    points: list[Point] = []
+    for value in sorted(value for value in means if value is not None):
+        near = round(value, 2)
+        points.append((value, row + STACKED * min(seen[near], 3)))
+        seen[near] += 1
+    return points
+
+
+def _predicted(target: Target, split: str) -> list[tuple[float, float]]:
+    """What the rigs of a split see, on average, with whole and with cropped images; none where not known."""
+    from opv2v_doctor.facts.rigs import coverages
+
+    try:
+        found = coverages(target, split)
+    except (Blocked, Skip):
+        return []
+    return [(mean(view.seen for view in found), mean(view.cropped for view in found))]
+
+
+def _depths(target: Target) -> Iterator[Chart]:
+    from opv2v_doctor.facts.geometry.lidar import DISTANCES, lidar_errors
+    from opv2v_doctor.facts.samples import examined_splits
+
+    farthest = DISTANCES[-2]
+    found = {split: errors for split in examined_splits(target) if (errors := lidar_errors(target, split))}
+    for title, parts in ((DEPTHS, "distances"), (SECTORS, "sectors")):
+        names = list(dict.fromkeys(name for e in found.values() for name, _, _ in getattr(e, parts)))
+        if not names:
+            continue
+        yield Chart(
+            title=title,
+            family="geometry",
+            caption="Relative difference of the depth from the LiDAR points at its pixels: "
+            "the dot is the median, the line reaches to the 90th percentile.",
+            y="difference, %",
+            series=tuple(
+                Series(
+                    name=split,
+                    points=[
+                        (names.index(name) + 0.16 * (place - (len(found) - 1) / 2), 100 * low, 100 * high)
+                        for name, low, high in getattr(errors, parts)
+                    ],
+                    kind="spans",
+                    colour=place,
+                )
+                for place, (split, errors) in enumerate(found.items())
+            ),
+            columns=tuple(f"> {farthest:.0f} m" if "inf" in name else name for name in names),
+        )
+
+
+def _losses(target: Target) -> Iterator[Chart]:
+    from opv2v_doctor.facts.logs import judged_logs
+    from opv2v_doctor.facts.logs.loss_curves import curve
+
+    for log in judged_logs(target)[:1]:
+        lines = [
+            (float(epoch) + max(0.0, step) / max(1, run.steps), float(value))
+            for _, run in log.pieces
+            if run.phase == "train" and "loss" in run.names
+            for epoch, step, value in zip(
+                run.epoch, run.step, run.medians[:, run.names.index("loss")], strict=True
+            )
+            if isfinite(value)
+        ]
+        ends = {
+            phase: [(p.epoch + done, p.average) for p in curve(log, phase) if isfinite(p.average)]
+            for phase, done in (("train", 1.0), ("test", 0.0))  # an evaluation names the epochs before it
+        }
+        if lines or ends["train"]:
+            yield Chart(
+                title=LOSSES,
+                family="log",
+                caption=f"{log.path.parent.name}/{log.path.name}",
+                x="epochs",
+                y="loss",
+                series=(
+                    Series(name="training (median of a window)", points=lines, kind="line"),
+                    Series(
+                        name="training (average of an epoch)", points=ends["train"], kind="steps", colour=2
+                    ),
+                    Series(name="evaluation (average)", points=ends["test"], kind="steps", colour=1),
+                ),
+            )
+
+
+LENGTHS, RATES = "Steps an epoch over world sizes", "Learning rate by update"
+MASKS, LOSSES = "Masks against what the rig sees", "Loss, as the log has it"
+DEPTHS, SECTORS = "Depth against LiDAR, by distance", "Depth against LiDAR, by direction"
+
+# title, family, the check that has measured what is drawn, and what draws it
+_KINDS: tuple[tuple[str, str, str, Callable[[Target], Iterator[Chart]]], ...] = (
+    (LENGTHS, "loader", "LDR001", _loader_lengths),
+    (RATES, "schedule", "SCH002", _learning_rates),
+    (MASKS, "masks", "MSK001", _masks),
+    (DEPTHS, "geometry", "GEO007", _depths),
+    (LOSSES, "log", "LOG003", _losses),
+)

@@ -1,0 +1,207 @@
+"""The HTML report: one file for a pull request or a chat, which needs no network, no server and no script.
+
+With a script it can be filtered; the page allows this one script and no other, by its digest, so that even a
+text that were not escaped could not run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from opv2v_doctor import __version__
+from opv2v_doctor.check import Check, Finding
+from opv2v_doctor.reporters import Examination, Picture
+from opv2v_doctor.reporters.json import strict
+from opv2v_doctor.reporters.wording import (
+    VERDICTS,
+    counts,
+    first,
+    hazards,
+    launch,
+    lines,
+    one_line,
+    place,
+    printable,
+    revision,
+    verdict,
+)
+from opv2v_doctor.result import Result, Status, exit_code
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+SIGNS = {
+    Status.PASSED: "✓",
+    Status.WARNED: "!",
+    Status.FAILED: "✗",
+    Status.SKIPPED: "–",
+    Status.BLOCKED: "?",
+    Status.CRASHED: "‼",
+}
+TONES = {0: "passed", 1: "failed", 3: "blocked"}
+ORDER = (Status.FAILED, Status.CRASHED, Status.BLOCKED, Status.WARNED, Status.PASSED, Status.SKIPPED)
+LONGEST_NUMBER = 600  # characters of one piece of evidence
+
+
+def report(results: Iterable[Result], examination: Examination) -> Iterator[str]:
+    """Write the whole page, once all results are there."""
+    from markupsafe import Markup
+
+    kept, say = list(results), examination.say
+    style, script = _part("report.css"), _part("report.js")
+    yield _template().render(
+        say=say,
+        language=examination.language,
+        version=__version__,
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}",
+        tone=TONES[exit_code(kept, strict=examination.strict)],
+        verdict=_headline(kept, examination),
+        head=list(_head(kept, examination)),
+        first=_first(kept, examination),
+        counts=[(status.value, n) for status in ORDER if (n := counts(kept)[status])],
+        signs={status.value: sign for status, sign in SIGNS.items()},
+        pictures=[_picture(one, examination) for one in examination.pictures(kept)],
+        families=[(family, rows, _tally(rows)) for family, rows in _families(kept, examination)],
+    )
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    surroundings = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    surroundings.filters["ticked"] = _ticked
+    return surroundings.from_string(_part("report.html"))
+
+
+@cache
+def _part(name: str) -> str:
+    return files("opv2v_doctor.reporters").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """What a content security policy knows an inline script or style by."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _ticked(text: str) -> str:
+    """A text, what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    plain, *marked = re.split(r"`([^`\n]+)`", text)
+    pairs = zip(marked[::2], marked[1::2], strict=True)
+    return escape(plain) + Markup("").join(Markup("<code>{}</code>{}").format(*pair) for pair in pairs)
+
+
+def _headline(results: Sequence[Result], examination: Examination) -> str:
+    """The verdict; what to fix first has a place of its own."""
+    words = verdict(results, examination)
+    return words.replace(examination.say(VERDICTS[1]), examination.say("checks failed"))
+
+
+def _tally(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """How many checks of a family ended in each status, the worst first."""
+    seen = Counter(row["status"] for row in rows)
+    return [(status.value, seen[status.value]) for status in ORDER if seen[status.value]]
+
+
+def _head(results: Sequence[Result], examination: Examination) -> Iterator[tuple[str, str]]:
+    """What was examined, as names and values."""
+    say, started = examination.say, examination.started
+    yield say("repository"), printable(str(examination.repo))
+    yield say("revision"), revision(examination)
+    yield say("launch"), launch(examination)
+    if started:
+        seconds = sum(result.seconds for result in results)
+        yield say("examined"), f"{started:%Y-%m-%d %H:%M} {started.tzname() or ''} ({seconds:.1f} s)"
+
+
+def _first(results: Sequence[Result], examination: Examination) -> Mapping[str, Any] | None:
+    chosen = first(results, examination.say)
+    if chosen is None:
+        return None
+    check, finding = chosen
+    return {"code": check.code, "claim": one_line(check.claim), **_finding(finding, examination)}
+
+
+def _families(
+    results: Sequence[Result], examination: Examination
+) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """The checks of each family, in the order of the checklist; a family that comes twice is one."""
+    order = list(dict.fromkeys(result.check.family for result in results))
+    gathered = sorted(results, key=lambda result: order.index(result.check.family))
+    for family, alike in groupby(gathered, key=lambda result: result.check.family):
+        yield family, [_row(result, examination) for result in alike]
+
+
+def _row(result: Result, examination: Examination) -> Mapping[str, Any]:
+    check = result.check
+    return {
+        "code": check.code,
+        "name": check.name,
+        "tier": check.tier.value,
+        "requires": check.requires,
+        "claim": one_line(check.claim),
+        "status": result.status.value,
+        "reason": one_line(result.reason),
+        "seconds": result.seconds,
+        "is_open": bool(hazards(result)) or result.status in (Status.BLOCKED, Status.CRASHED),
+        "findings": [_finding(finding, examination) for finding in result.findings],
+        "page": _page(check),
+    }
+
+
+def _finding(finding: Finding, examination: Examination) -> Mapping[str, Any]:
+    return {
+        "severity": finding.severity.name.lower(),
+        "message": "\n".join(lines(finding.message)),
+        "place": place(finding, examination),
+        "hint": "\n".join(lines(finding.hint)) if finding.hint else "",
+        "evidence": [(printable(name), _number(value)) for name, value in finding.evidence.items()],
+    }
+
+
+def _number(value: object) -> str:
+    """A piece of evidence as JSON in one line."""
+    text = value if isinstance(value, str) else json.dumps(strict(value), ensure_ascii=False)
+    return one_line(text if len(text) <= LONGEST_NUMBER else f"{text[:LONGEST_NUMBER]} …")
+
+
+def _picture(picture: Picture, examination: Examination) -> Mapping[str, Any]:
+    from markupsafe import Markup
+
+    return {
+        "title": picture.title,
+        "family": picture.family,
+        "caption": printable(picture.caption),
+        "legend": picture.legend,
+        "missing": one_line(picture.missing),
+        "svg": "" if picture.missing else Markup(picture.svg(examination.say)),
+    }
+
+
+@cache
+def _page(check: Check) -> str:
+    """The check's page below its claim, as HTML that nothing in a docstring can break out of."""
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    reader = MarkdownIt("commonmark", {"html": False}).disable("image")
+    tokens = reader.parse(check.page.partition("\n")[2])
+    for token in tokens:
+        if token.tag in ("h1", "h2", "h3"):
+            token.tag = "h4"
+    return Markup(reader.renderer.render(tokens, reader.options, {}))

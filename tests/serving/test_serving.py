@@ -1,0 +1,249 @@
+"""The server of results: asked over real sockets, and never leaving its directory."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from opv2v_doctor.serving.access import is_private, verify_token
+from opv2v_doctor.serving.listing import MOST_PICTURES, listing
+from opv2v_doctor.usage import UsageError
+
+uvicorn = pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+pytest.importorskip("starlette", reason="the extra serve is not installed")
+TOKEN = "a-token-that-nobody-guesses"
+SECRET = "what lies outside"
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with results, and everything that must not be served."""
+    import cv2
+    import numpy as np
+
+    place = tmp_path_factory.mktemp("served")
+    (place / "secret.txt").write_text(SECRET)
+    root = place / "results"
+    preview, reports, hidden = root / "preview" / "val_0", root / "reports", root / ".git"
+    for folder in (preview, reports, hidden, place / "results-of-others"):
+        folder.mkdir(parents=True)
+    (place / "results-of-others" / "a.txt").write_text(SECRET)
+    cv2.imwrite(str(preview / "panorama.png"), np.full((64, 1024, 3), 128, np.uint8))
+    (preview / "page.html").write_text("<script>document.title = 'ran'</script>")
+    (preview / "agent <b>1&2.png").write_bytes(b"no picture")
+    (reports / "report.json").write_text(json.dumps({"exit_code": 1, "counts": {"passed": 2, "failed": 1}}))
+    (reports / "broken.json").write_text("{")
+    (hidden / "config.json").write_text(SECRET)
+    (root / "checkpoint-last.pth").write_bytes(SECRET.encode())
+    (root / "link.txt").symlink_to(place / "secret.txt")
+    (root / "up").symlink_to(place)
+    (root / "disguised.txt").symlink_to(hidden / "config.json")
+    (root / "inside.json").symlink_to(reports / "report.json")
+    os.mkfifo(root / "pipe.txt")
+    return root
+
+
+def served(root: Path, **options: Any) -> Iterator[int]:
+    """The port of a server that runs in a thread."""
+    from opv2v_doctor.serving.application import application
+
+    server = uvicorn.Server(uvicorn.Config(application(root, **options), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    end = time.monotonic() + 60
+    while not server.started and time.monotonic() < end:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def port(root: Path) -> Iterator[int]:
+    yield from served(root)
+
+
+@pytest.fixture(scope="module")
+def locked(root: Path) -> Iterator[int]:
+    yield from served(root, token=TOKEN, hosts=("*",))
+
+
+def ask(port: int, path: str, method: str = "GET", **headers: str) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(
+            method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
+        answer = connection.getresponse()
+        body = answer.read().decode("utf-8", "replace")
+        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+    finally:
+        connection.close()
+
+
+def test_the_index_shows_verdicts_pages_and_pictures(port: int) -> None:
+    answer = ask(port, "/")
+    assert answer.status == 200
+    assert "2 passed, 1 failed" in answer.body
+    assert '<a href="/files/preview/val_0/page.html">page.html</a>' in answer.body
+    assert 'src="/thumbnails/preview/val_0/panorama.png"' in answer.body
+    assert "agent &lt;b&gt;1&amp;2.png" in answer.body
+    assert "checkpoint" not in answer.body
+
+
+def test_files_are_served_as_they_are_and_kept_apart(port: int) -> None:
+    answer = ask(port, "/files/preview/val_0/page.html")
+    assert (answer.status, answer.body) == (200, "<script>document.title = 'ran'</script>")
+    assert answer.headers["content-security-policy"].startswith("sandbox ")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert ask(port, "/files/preview/val_0/" + quote("agent <b>1&2.png")).body == "no picture"
+    assert ask(port, "/files/inside.json").status == 200
+
+
+def test_thumbnails_are_small_pictures(port: int, root: Path) -> None:
+    answer = ask(port, "/thumbnails/preview/val_0/panorama.png")
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/jpeg")
+    assert int(answer.headers["content-length"]) < 3000
+    assert ask(port, "/thumbnails/preview/val_0/" + quote("agent <b>1&2.png")).status == 404
+    assert ask(port, "/thumbnails/reports/report.json").status == 404
+
+
+OUTSIDE = [
+    "../secret.txt",
+    "%2e%2e/secret.txt",
+    "..%2fsecret.txt",
+    "preview/../../secret.txt",
+    "..\\secret.txt",
+    "%2e%2e%2fresults-of-others/a.txt",
+    "/etc/hostname",
+    "%2fetc%2fhostname",
+    "link.txt",
+    "up/secret.txt",
+    "up/results/reports/report.json/../../../secret.txt",
+    ".git/config.json",
+    "disguised.txt",
+    "checkpoint-last.pth",
+    "pipe.txt",
+    "preview",
+    "",
+    "a%00.txt",
+    "x" * 5000 + ".txt",
+]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+@pytest.mark.parametrize("kind", ["files", "thumbnails"])
+def test_nothing_else_is_served(port: int, kind: str, path: str) -> None:
+    answer = ask(port, f"/{kind}/{path}")
+    assert answer.status in (307, 400, 404)
+    assert SECRET not in answer.body
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_nothing_can_be_changed(port: int, method: str) -> None:
+    assert ask(port, "/files/reports/report.json", method).status == 405
+    assert ask(port, "/", method).status == 405
+
+
+def test_a_head_has_no_body(port: int) -> None:
+    answer = ask(port, "/files/reports/report.json", "HEAD")
+    assert (answer.status, answer.body) == (200, "")
+
+
+def test_a_foreign_name_that_was_bound_to_us_is_refused(port: int) -> None:
+    assert ask(port, "/", Host="evil.example").status == 400
+    assert ask(port, "/", Host=f"localhost:{port}").status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/files/reports/report.json", "/thumbnails/preview/val_0/panorama.png"]
+)
+def test_who_shows_no_token_sees_nothing(locked: int, path: str) -> None:
+    for given in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": f"opv2v_doctor={TOKEN}"}):
+        assert ask(locked, path, **given).status == 401
+    for query in ("token=", "token=wrong", f"token={TOKEN}x", "token=%ff"):
+        assert ask(locked, f"{path}?{query}").status == 401
+
+
+def test_a_token_in_the_address_becomes_a_cookie(locked: int) -> None:
+    answer = ask(locked, f"/files/reports/report.json?token={TOKEN}")
+    assert (answer.status, answer.headers["location"]) == (303, "/files/reports/report.json")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert TOKEN not in cookie
+    assert ask(locked, "/files/reports/report.json", Cookie=cookie.partition(";")[0]).status == 200
+
+
+def test_a_bearer_token_is_accepted(locked: int) -> None:
+    assert ask(locked, "/", Authorization=f"Bearer {TOKEN}").status == 200
+
+
+def test_a_token_redirects_nowhere_else(locked: int) -> None:
+    answer = ask(locked, f"//evil.example/?token={TOKEN}")
+    assert answer.status in (303, 404)
+    assert not answer.headers.get("location", "/").startswith(("//", "http"))
+
+
+def test_loopback_is_private_and_all_else_is_not() -> None:
+    assert [is_private(host) for host in ("127.0.0.1", "127.5.5.5", "::1", "localhost")] == [True] * 4
+    assert [is_private(host) for host in ("0.0.0.0", "::", "192.0.2.1")] == [False] * 3
+    with pytest.raises(UsageError, match="--host"):
+        is_private("no such host")
+
+
+def test_a_public_address_needs_a_token_that_cannot_be_guessed() -> None:
+    verify_token("127.0.0.1", None)
+    verify_token("0.0.0.0", TOKEN)
+    for host, token in (("0.0.0.0", None), ("0.0.0.0", "short"), ("127.0.0.1", "")):
+        with pytest.raises(UsageError, match="token"):
+            verify_token(host, token)
+
+
+def test_a_run_that_failed_is_no_good_whatever_the_gate_said(tmp_path: Path) -> None:
+    stamp = {"gate": {"exit_code": 0}, "commit": "0123456789abcdef"}
+    for name, status in (("good", "finished"), ("bad", "failed")):
+        launch = {"stamp": stamp, "digest": "", "started": "2026-01-02T03:04:05Z", "status": status}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"schema": 1, "launches": [launch]}))
+    found = {
+        shown.name: (shown.state, shown.verdict, shown.tone, shown.commit) for shown in listing(tmp_path)
+    }
+    assert found["good"] == ("finished", "gate passed", "good", "01234567")
+    assert found["bad"] == ("failed", "gate passed", "bad", "01234567")
+
+
+def test_an_inference_shows_its_numbers_and_its_cloud_first(tmp_path: Path) -> None:
+    summary = {"total": {"pose_rmse": 0.1234567, "bounds": [1, 2], "pred_mask_mean": None}}
+    folder = tmp_path / "pointcloud"
+    folder.mkdir()
+    (folder / "summary.json").write_text(json.dumps(summary))
+    for name in ("a", "b", "c", "d", "e", "val_0_pointcloud"):
+        (folder / f"{name}.png").write_bytes(b"")
+    (shown,) = listing(tmp_path)
+    assert shown.numbers == (("pose_rmse", "0.1235"),)
+    assert shown.pictures[0] == "pointcloud/val_0_pointcloud.png"
+    assert len(shown.pictures) == MOST_PICTURES
+
+
+def test_an_empty_directory_says_what_makes_results(tmp_path: Path) -> None:
+    from opv2v_doctor.serving.application import application
+
+    assert listing(tmp_path) == []
+    assert application(tmp_path).routes
