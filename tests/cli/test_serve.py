@@ -13,10 +13,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
-COMMAND = (
-    "import sys; from opv2v_doctor.cli import commands, main; "
-    "commands.PLACES.setdefault('serve', ('serve', 'serve', '')); main()"
-)
+COMMAND = "from opv2v_doctor.cli import main; main()"
 
 
 def serve(*words: str, hide: str = "", **env: str) -> subprocess.Popen[str]:
