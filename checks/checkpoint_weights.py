@@ -45,9 +45,13 @@ def weights_are_finite(target: Target) -> Findings:
         )
     read, elements = sum(scan.read for scan in scans), sum(scan.elements for scan in scans)
     zeros = [scan.name for scan in scans if scan.is_zero]
-    part = "" if read == elements else f" of {elements}, the first of each tensor"
-    said = f"; all zero: {', '.join(zeros[:SHOWN])}" if zeros else ""
-    yield note(f"{read} values of {len(scans)} tensors{part} were read{said}", path=path, all_zero=zeros)
+    said = f"{read} values of {len(scans)} tensors were read"
+    if read < elements:
+        said += (
+            f", the first of each, of {elements} in all: opv2v-doctor checkpoint --deep '{path}' reads all"
+        )
+    said += f"; all zero: {', '.join(zeros[:SHOWN])}" if zeros else ""
+    yield note(said, path=path, read=read, elements=elements, all_zero=zeros)
 
 
 def _newest(found: list[Checkpoint]) -> Checkpoint:
@@ -103,6 +107,9 @@ def _judged(before: Checkpoint, newest: Checkpoint, difference: Difference) -> F
     where = ", ".join(_modules(compared)[:SHOWN])
     hint = "look why no gradient reaches it (requires_grad, detach, no_grad, lr 0), and resume from before"
     names = [name for each in still for name in each.still]
+    if any(each.elements > MOST_VALUES for each in compared):
+        between = f"in their first {MOST_VALUES} values {between}"
+        hint += f"; compare all values: opv2v-doctor checkpoint diff '{before.path}' '{newest.path}'"
     if compared and not moves:
         said = f"none of {len(compared)} tensors moved {between}"
         yield error(said, path=newest.path, hint=hint, still=names)

@@ -40,7 +40,7 @@ def every_name_was_found(target: Target) -> Findings:
     Launch from the root of the repository with `PYTHONPATH` set to it, and remove the other copy.
     """
     for log in judged_logs(target):
-        absent = [found for found in log.tracebacks if _missing(found) and not found.follows]
+        absent = [found for found in log.raised if _missing(found) and not found.follows]
         for alike in _grouped(absent):
             yield _absent(log, alike)
 
@@ -101,11 +101,14 @@ def no_launch_raised(target: Target) -> Findings:
     Follow the first one; those that follow from it go with it.
     """
     for log in judged_logs(target):
-        named = [found for found in log.tracebacks if found.kind]
+        named = [found for found in log.raised if found.kind]
         causes = [found for found in named if not found.is_consequence]
         for alike in _grouped(causes or named):
             if not _missing(alike[0]):
                 yield _raised(log, alike)
+        for typed in [found for found in log.tracebacks if found.is_typed][:1]:
+            said = f"somebody typed it into a debugger: {typed.summary[:200]}"
+            yield note(said, path=log.path, line=typed.exception_line)
 
 
 def _raised(log: Log, alike: Sequence[Traceback]) -> Finding:
@@ -158,9 +161,8 @@ def _summary(log: Log) -> str:
         for segment in log.segments
         if segment.trained
     ]
-    return f"{log.lines} lines, {len(launches)} launches that trained" + "".join(
-        f"; {one}" for one in launches[:5]
-    )
+    counted = "1 launch" if len(launches) == 1 else f"{len(launches)} launches"
+    return "; ".join([f"{log.lines} lines, {counted} that trained", *launches[:5]])
 
 
 @check("LOG004", tier="run")
@@ -182,8 +184,8 @@ def training_ended_normally(target: Target) -> Findings:
         end = log.of("end")
         if end:
             yield note(f"ended normally after {end[-1].value}", path=log.path, line=end[-1].line)
-        elif log.tracebacks:
-            last = max(log.tracebacks, key=lambda one: one.exception_line)
+        elif log.raised:
+            last = max(log.raised, key=lambda one: one.exception_line)
             yield note(f"the last exception is {last.summary[:200]}", path=log.path, line=last.exception_line)
         elif not found and not log.of("unstable") and log.segments:
             yield _unfinished(log)
@@ -219,12 +221,14 @@ def _nulls(log: Log) -> Iterator[Finding]:
 
 def _unfinished(log: Log) -> Finding:
     last = log.segments[-1]
-    place = f"epoch {last.last[0]}, step {last.last[1]} of {last.steps}"
+    place = (
+        f"in epoch {last.last[0]}, step {last.last[1]} of {last.steps}" if last.trained else "before a step"
+    )
     if log.path.is_file() and time.time() - log.path.stat().st_mtime < STILL_WRITTEN:
-        return note(f"still written: {place}", path=log.path, line=last.last_line)
+        return note(f"still written, {place}", path=log.path, line=last.last_line)
     return warning(
-        f"stops in {place}, without a word",
+        f"stops {place}, without a word",
         path=log.path,
-        line=last.last_line,
+        line=last.last_line or log.lines,
         hint="resume: train_params.resume=true, hydra.run.dir=RUN",
     )

@@ -8,6 +8,7 @@ from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, wa
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.runs import last_run, steps_per_epoch_of
 from opv2v_doctor.facts.schedule import (
+    DEFAULT,
     Curve,
     Plan,
     assumption,
@@ -43,13 +44,20 @@ def warmup_is_shorter_than_training(target: Target) -> Findings:
                 f"{plan.group}: a warm-up of {plan.warmup:g} epochs in a training of {plan.epochs:g}",
                 path=path,
                 line=line,
-                hint=f"lower it: {plan.key('warmup_epochs')}={plan.epochs / 10:g}",
+                hint=f"lower it: {_override(target, plan, 'warmup_epochs', plan.epochs / 10)}",
                 warmup=plan.warmup,
                 epochs=plan.epochs,
             )
     frozen = [plan.group for plan in plans(target) if plan.frozen]
     if frozen:
         yield note(f"not trained, with a learning rate of 0: {', '.join(frozen)}")
+
+
+def _override(target: Target, plan: Plan, name: str, value: float) -> str:
+    """The override that Hydra takes: a group that inherits the value has no such key yet."""
+    key = plan.key(name)
+    is_there = place(target, key)[0] is not None
+    return f"{key}={value:.3g}" if is_there or plan.group == DEFAULT else f"++{key}={value:.3g}"
 
 
 def _trained(target: Target) -> list[Plan]:
@@ -112,7 +120,7 @@ def _rising(target: Target, plan: Plan) -> Finding:
         f"{plan.group}: the minimum {plan.min_lr:.3g} lies above the rate {plan.lr:.3g}: it will rise",
         path=path,
         line=line,
-        hint=f"give it a minimum of its own: {plan.key('min_lr')}={plan.lr / 100:.3g}",
+        hint=f"give it a minimum of its own: {_override(target, plan, 'min_lr', plan.lr / 100)}",
         lr=plan.lr,
         min_lr=plan.min_lr,
     )

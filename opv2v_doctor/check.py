@@ -95,6 +95,7 @@ class Check:
     function: Callable[[Target], Findings]
     tier: Tier
     requires: tuple[str, ...] = ()
+    ahead: Callable[[Target], object] | None = None
 
     @property
     def name(self) -> str:
@@ -117,9 +118,12 @@ class Check:
 
 
 def check(
-    code: str, *, tier: str, requires: Sequence[str] = ()
+    code: str, *, tier: str, requires: Sequence[str] = (), ahead: Callable[[Target], object] | None = None
 ) -> Callable[[Callable[[Target], Findings]], Check]:
     """Make a check of a generator function.
+
+    `ahead` gets under way what takes the training interpreter long: it is called as soon as what the check
+    requires has passed, however many others come before the check itself.
 
     Raises ValueError at import for a code that is not FAM123 or a function without a docstring, since
     neither could be selected or explained.
@@ -130,6 +134,6 @@ def check(
     def decorate(function: Callable[[Target], Findings]) -> Check:
         if not function.__doc__:
             raise ValueError(f"check {code} ({function.__name__}) has no docstring to claim and explain")
-        return Check(code=code, function=function, tier=Tier(tier), requires=tuple(requires))
+        return Check(code=code, function=function, tier=Tier(tier), requires=tuple(requires), ahead=ahead)
 
     return decorate

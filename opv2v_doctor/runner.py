@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -31,12 +32,15 @@ def run(
     """
     statuses: dict[str, Status] = {}
     waived = ignored or {}  # who ignores a check vouches for it: what requires it may run
+
+    def unmet_by(check: Check) -> list[str]:
+        return [code for code in check.requires if statuses.get(code) not in SATISFIED and code not in waived]
+
+    waiting = [check for check in checks if check.ahead and check.code not in waived]
     for check in checks:
         starting(check)
-        reason = waived.get(check.code)
-        unmet = [
-            code for code in check.requires if statuses.get(code) not in SATISFIED and code not in waived
-        ]
+        waiting = [other for other in waiting if unmet_by(other) or not _begun(other, target)]
+        reason, unmet = waived.get(check.code), unmet_by(check)
         if reason is not None:
             result = Result(check=check, status=Status.SKIPPED, reason=f"ignored: {reason}")
         elif unmet:
@@ -45,6 +49,14 @@ def run(
             result = _examined(check, target)
         statuses[check.code] = result.status
         yield replace(result, asked=asked is None or check.code in asked)
+
+
+def _begun(check: Check, target: Target) -> bool:
+    """Get under way what the check will ask; whatever is wrong with that, the check itself will say."""
+    with contextlib.suppress(Exception):
+        assert check.ahead is not None
+        check.ahead(target)
+    return True
 
 
 def _examined(check: Check, target: Target) -> Result:

@@ -90,6 +90,7 @@ class Poses(_Table):
     """Bounds of the pose checks, in metres."""
 
     farthest: float = Field(default=100.0, gt=0)
+    error: float = Field(default=10.0, gt=0)  # RMSE of predicted poses
 
 
 class Ignore(_Table):

@@ -177,6 +177,25 @@ def test_an_error_before_a_block_is_an_answer() -> None:
     assert (failed.status, failed.reason) == (Status.FAILED, "val cannot be drawn")
 
 
+def test_what_takes_long_is_begun_once_as_soon_as_its_requirements_have_passed() -> None:
+    events: list[str] = []
+
+    def begin(target: Target) -> None:
+        events.append("begun")
+        raise Blocked("the check will say so")
+
+    @check("AAA010", tier="run", requires=["AAA001"], ahead=begin)
+    def takes_long(target: Target) -> Findings:
+        """It takes long."""
+        yield note("long")
+
+    for one in run([all_is_well, something_is_odd, takes_long, needs_what_failed], TARGET):
+        events.append(one.check.code)
+    assert events == ["AAA001", "begun", "AAA002", "AAA010", "AAA004"]
+    list(run([takes_long], TARGET, ignored={"AAA010": "not now"}))
+    assert events.count("begun") == 1
+
+
 def test_a_result_comes_before_the_next_check_starts() -> None:
     started: list[str] = []
     results = run(ALL, TARGET, starting=lambda entry: started.append(entry.code))

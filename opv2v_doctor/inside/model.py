@@ -8,7 +8,7 @@ import os
 
 from .config import Reading
 from .datasets import dataset_of
-from .samples import SEED, _begin, _leaves, _turn_retries_off
+from .samples import SEED, begin, leaves, turn_retries_off
 from .weights import weights_of
 
 
@@ -122,9 +122,9 @@ def batch_of(expression, module_name, index, views=None):
     dataset leaves the choice to its sampler: the most by default.
     """
     whole = dataset_of(expression, module_name)
-    _turn_retries_off(whole)
-    _begin(whole, SEED)
-    dataset = _leaves(whole)[0]
+    turn_retries_off(whole)
+    begin(whole, SEED)
+    dataset = leaves(whole)[0]
     loader = _loader(importlib.import_module(module_name), dataset)
     return loader.collate_fn([dataset[_key(dataset, index, views)]])
 

@@ -39,10 +39,10 @@ def draw(send_progress, expression, module_name, count, split, folder=None):
     The arrays of a few of them are written into the folder, where one is given.
     """
     dataset = dataset_of(expression, module_name)
-    if _is_empty(dataset):
+    if is_empty(dataset):
         return {"length": 0, "classes": [], "views": [], "samples": []}
-    _turn_retries_off(dataset)
-    _begin(dataset, SEED)
+    turn_retries_off(dataset)
+    begin(dataset, SEED)
     samples = []
     what, plan = f"drawing {split} samples", planned(dataset, count)
     wanted = chosen(plan, HANDED_OVER) if folder else ()
@@ -52,8 +52,8 @@ def draw(send_progress, expression, module_name, count, split, folder=None):
     send_progress(what, len(plan), len(plan))
     return {
         "length": len(dataset),
-        "classes": sorted({type(leaf).__name__ for leaf in _leaves(dataset)}),
-        "views": [view for view in _views(dataset) if view is not None],
+        "classes": sorted({type(leaf).__name__ for leaf in leaves(dataset)}),
+        "views": [view for view in view_counts(dataset) if view is not None],
         "samples": samples,
     }
 
@@ -64,29 +64,29 @@ def again(send_progress, expressions, module_name, count):
 
 
 def _backwards(dataset, count):
-    if _is_empty(dataset):
+    if is_empty(dataset):
         return []
-    _turn_retries_off(dataset)
-    _begin(dataset, ANOTHER_SEED)
+    turn_retries_off(dataset)
+    begin(dataset, ANOTHER_SEED)
     last = planned(dataset, count)[-DRAWN_AGAIN:]
     return [drawn(dataset, key, requested) for key, requested in reversed(last)]
 
 
-def _is_empty(dataset):
+def is_empty(dataset):
     """Whether some of its data has no sample: resizing that fails in arithmetic of its own."""
-    return not all(len(leaf) for leaf in _leaves(dataset))
+    return not all(len(leaf) for leaf in leaves(dataset))
 
 
 def in_next_epoch(send_progress, expression, module_name, keys):
     """The samples at these keys in epoch 1."""
     dataset = dataset_of(expression, module_name)
-    _begin(dataset, SEED, epoch=1)
+    begin(dataset, SEED, epoch=1)
     samples = [drawn(dataset, key, None) for key in keys]
     dataset.set_epoch(0)
     return samples
 
 
-def _begin(dataset, seed, epoch=0):
+def begin(dataset, seed, epoch=0):
     import numpy
     import torch
 
@@ -106,18 +106,18 @@ def _nodes(dataset):
     return found
 
 
-def _leaves(dataset):
+def leaves(dataset):
     return [n for n in _nodes(dataset) if not hasattr(n, "dataset") and not hasattr(n, "datasets")]
 
 
-def _turn_retries_off(dataset):
+def turn_retries_off(dataset):
     """Let a failure be seen where the training would take another sample."""
     for node in _nodes(dataset):
         if "max_num_retries" in vars(node):
             node.max_num_retries = 0
 
 
-def _views(dataset):
+def view_counts(dataset):
     """The numbers of views that the dataset draws; None where it does not say."""
     views = getattr(dataset, "num_views", None)
     return [int(view) for view in views] if isinstance(views, (list, tuple)) else [views]
@@ -125,11 +125,12 @@ def _views(dataset):
 
 def planned(dataset, count):
     """(key, number of views) of each sample to draw: indices spread evenly, the numbers of views in turn."""
-    views = _views(dataset)
+    views = view_counts(dataset)
     wanted = max(min(count, len(dataset)), len(views))
-    step = _step(len(dataset) // wanted, min(len(leaf) for leaf in _leaves(dataset)))
+    step = _step(len(dataset) // wanted, min(len(leaf) for leaf in leaves(dataset)))
     return [
-        (_key(dataset, turn * step % len(dataset), turn), views[turn % len(views)]) for turn in range(wanted)
+        (key_of(dataset, turn * step % len(dataset), turn), views[turn % len(views)])
+        for turn in range(wanted)
     ]
 
 
@@ -138,7 +139,7 @@ def _step(even, frames):
     return even // frames * frames + 1 if even >= frames else max(1, even)
 
 
-def _key(dataset, index, turn):
+def key_of(dataset, index, turn):
     """What the sampler would ask for: (sample, resolution, number of views), as far as there is a choice."""
     views, resolutions = getattr(dataset, "num_views", None), getattr(dataset, "_resolutions", None)
     key = (index,) if resolutions is None else (index, turn % len(resolutions))
@@ -159,10 +160,10 @@ def drawn(dataset, key, requested, place=None):
             "failure": None,
         }
     except Exception as problem:
-        return {"key": list(key), "requested": requested, "views": [], "failure": _failure(problem)}
+        return {"key": list(key), "requested": requested, "views": [], "failure": failure_of(problem)}
 
 
-def _failure(problem):
+def failure_of(problem):
     frames = traceback.extract_tb(problem.__traceback__)
     return {
         "kind": type(problem).__name__,
@@ -174,7 +175,7 @@ def _failure(problem):
 
 def described(view):
     """What a view holds, in a few numbers and words."""
-    arrays = {key: _array(value) for key, value in view.items() if hasattr(value, "shape")}
+    arrays = {key: array_of(value) for key, value in view.items() if hasattr(value, "shape")}
     mask, valid = _boolean(arrays.get("non_ambiguous_mask")), _boolean(arrays.get("valid_mask"))
     comparable = mask is not None and valid is not None and mask.shape == valid.shape
     pose = arrays.get("camera_pose")
@@ -192,7 +193,7 @@ def described(view):
     }
 
 
-def _array(value):
+def array_of(value):
     import numpy
 
     return numpy.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

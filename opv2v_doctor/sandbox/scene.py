@@ -53,15 +53,18 @@ def write_scene(
     scenarios: Mapping[str, Sequence[int]] = SCENARIOS,
     frames: int = 2,
     sky_depth: float = 0.0,
+    tilt: float = 3.0,
 ) -> None:
     """Write images, frame files, point clouds and depth; `scenarios` says how many agents each one has.
+
+    The agents roll and pitch by up to `tilt` degrees.
 
     Depth is distance to the image plane in metres, float32, exact at pixel centres. Where a pixel sees
     nothing within 150 m it is `sky_depth`: 0, "not measured"; give 1000 for the far plane of CARLA's camera.
     """
     for split_index, (split, agents) in enumerate(scenarios.items()):
         for index, count in enumerate(agents):
-            town = build_town(np.random.default_rng([seed, split_index, index]), count)
+            town = build_town(np.random.default_rng([seed, split_index, index]), count, tilt)
             name = f"2021_{8 + split_index:02d}_{16 + index:02d}_12_{10 * index:02d}_00"
             _write_protocol(root / split / name / "data_protocol.yaml", town)
             for frame in range(frames):

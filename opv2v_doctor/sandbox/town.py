@@ -63,22 +63,27 @@ def body_pose(cords: Array, extent: Array) -> Array:
     return np.asarray(pose_matrix(cords) @ lifted)
 
 
-def build_town(random: np.random.Generator, agents: int) -> Town:
-    """A town anywhere in the world, turned by any angle, with this many agents within 60 m."""
+def build_town(random: np.random.Generator, agents: int, tilt: float = 3.0) -> Town:
+    """A town anywhere in the world, turned by any angle, with this many agents within 60 m.
+
+    The agents roll and pitch by up to `tilt` degrees.
+    """
     place = np.array([*random.uniform(-300, 300, 2), 0.0, 0.0, random.uniform(-180, 180), 0.0])
     street = pose_matrix(place)
-    driving = [_agent(random, street, place[4], index) for index in range(agents)]
+    driving = [_agent(random, street, place[4], index, tilt) for index in range(agents)]
     standing = [_parked(random, street, place[4], index) for index in range(4)]
     return Town(_houses(random, street), tuple(driving), tuple(standing))
 
 
-def _agent(random: np.random.Generator, street: Array, street_yaw: float, index: int) -> Vehicle:
+def _agent(
+    random: np.random.Generator, street: Array, street_yaw: float, index: int, tilt: float
+) -> Vehicle:
     along = index % 2 == 0
     start = np.array([11.0 * (index - 2) + random.uniform(-2, 2), LANES[index % 2], 0.0, 1.0])
-    tilt = random.uniform(-3.0, 3.0, 2)
+    tilts = random.uniform(-tilt, tilt, 2)
     yaw = street_yaw + (0.0 if along else 180.0) + random.uniform(-4, 4)
     position = [*(street @ start)[:2], random.uniform(0.0, 0.05)]
-    cords = np.array([*position, tilt[0], _wrapped(yaw), tilt[1]])
+    cords = np.array([*position, tilts[0], _wrapped(yaw), tilts[1]])
     extent = np.array([2.45, 1.06, 0.75]) * random.uniform(0.92, 1.0)
     return Vehicle(FIRST_AGENT + 9 * index, cords, extent, random.uniform(15, 40), random.uniform(40, 230, 3))
 

@@ -53,7 +53,7 @@ def repo(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_repository(healthy, copy)
     settings = copy / "opv2v-doctor.toml"
     infer = f'\n[infer]\nscript = "scripts/infer.py"\narguments = {ARGUMENTS}\n'
-    settings.write_text(QUICK + settings.read_text() + infer)
+    settings.write_text(QUICK + settings.read_text().partition("\n[infer]")[0] + infer)
     (copy / "scripts/infer.py").write_text(INFER)
     git(copy, "add", ".")
     git(copy, "commit", "-m", "settings")

@@ -13,6 +13,7 @@ from opv2v_doctor.sandbox.faults import (
     environment,
     frames,
     geometry,
+    inference,
     loaders,
     training,
 )
@@ -20,7 +21,7 @@ from opv2v_doctor.sandbox.faults.fault import FAULTS as _FAULTS
 from opv2v_doctor.sandbox.faults.fault import Fault
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(_FAULTS)
-FAMILIES = (environment, config, frames, dataset, geometry, loaders, checkpoints, training)
+FAMILIES = (environment, config, frames, dataset, geometry, loaders, checkpoints, training, inference)
 
 __all__ = ["FAMILIES", "FAULTS", "Fault", "put"]
 

@@ -109,6 +109,34 @@ def image_shifted(directory: Path) -> None:
     replace_text(directory / DATASET, '"img": panorama.image,', rolled)
 
 
+@fault("GEO014")
+def camera_turned(directory: Path) -> None:
+    """One camera is taken to look two degrees farther to the right: its part does not meet the others'."""
+    turn = 'cv2.Rodrigues(np.deg2rad([0.0, 2.0 * (name == "camera1"), 0.0]))[0]'
+    replace_text(
+        directory / DATASET, "rotation=camera_pose[:3, :3],", f"rotation={turn} @ camera_pose[:3, :3],"
+    )
+
+
+@fault("GEO014")
+def cameras_swapped(directory: Path) -> None:
+    """The files of the left and the right camera are exchanged, their poses are not."""
+    other = "{'camera1': 'camera2', 'camera2': 'camera1'}.get(name, name)"
+    place = """f"{scene['frame']}_{name}")"""
+    replace_text(directory / DATASET, place, f"""f"{{scene['frame']}}_" + {other})""")
+
+
+@fault("GEO013")
+def images_enlarged(directory: Path) -> None:
+    """The images are cropped to their middle nine tenths and resized back; their intrinsics stay behind."""
+    enlarged = """\
+height, width = image.shape[:2]
+        image = image[height // 20 : height - height // 20, width // 20 : width - width // 20]
+        image = cv2.resize(image, (width, height))
+        return CameraView("""
+    replace_text(directory / DATASET, "return CameraView(", enlarged)
+
+
 @fault("GEO010")
 def intrinsics_not_followed(directory: Path) -> None:
     """Every image is cropped to the panorama's shape, and its intrinsics stay those of the whole."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mapanything.utils.geometry import quaternion_to_matrix
+from mapanything.utils.geometry import matrix_to_quaternion, quaternion_to_matrix
 from mapanything.utils.image import denormalize
 from mapanything.utils.inference import AMP_TYPES, validate_input_views_for_inference
 
@@ -66,8 +66,8 @@ class MapAnything(nn.Module):
             weights = {name: value for name, value in weights.items() if name.split(".")[0] in names}
         print(self.load_state_dict(weights, strict=not only_some))
 
-    def forward(self, views):
-        """One dictionary of predictions a view."""
+    def forward(self, views, take_poses=False):
+        """One dictionary of predictions a view; `take_poses` takes the poses of the views as they are."""
         shape = views[0]["img"].shape[-2:]
         features = [self.encoder(self._with_position(view["img"])) for view in views]
         features[0] = features[0] + self.reference[:, None, None]
@@ -76,8 +76,8 @@ class MapAnything(nn.Module):
         scale = self.scale_head(shared).exp()
         together = self.exchange(torch.cat([pooled, shared.expand_as(pooled)], dim=-1))
         return [
-            self._predict(feature + view[..., None, None], view, scale, shape)
-            for feature, view in zip(features, together, strict=True)
+            self._predict(feature + view[..., None, None], view, scale, shape, given if take_poses else None)
+            for feature, view, given in zip(features, together, views, strict=True)
         ]
 
     @staticmethod
@@ -89,9 +89,11 @@ class MapAnything(nn.Module):
         position = torch.stack([azimuth.sin(), azimuth.cos(), elevation])
         return torch.cat([images, position.expand(batch, -1, -1, -1)], dim=1)
 
-    def _predict(self, feature, pooled, scale, shape):
+    def _predict(self, feature, pooled, scale, shape, given):
         dense = functional.interpolate(self.dense_head(feature), shape, mode="bilinear").permute(0, 2, 3, 1)
         pose = self.pose_head(pooled)
+        if given is not None:
+            pose = torch.cat([given["camera_pose_trans"] / scale, given["camera_pose_quats"]], dim=-1)
         quaternion = functional.normalize(pose[:, 3:], dim=-1)
         directions = functional.normalize(dense[..., DIRECTIONS] + 1e-6, dim=-1)
         depth = dense[..., RANGE].clamp(-8, 8).exp()
@@ -127,19 +129,34 @@ class MapAnything(nn.Module):
         apply_confidence_mask=False,
         confidence_percentile=10,
     ):
-        """Predictions for views as a user has them: `img` (B, 3, H, W), normalised, and `data_norm_type`."""
+        """Predictions for views as a user has them: `img` (B, 3, H, W), normalised, and `data_norm_type`.
+
+        Poses that are known may be given as `camera_poses` (B, 4, 4): agent to the first agent's frame.
+        """
         views = validate_input_views_for_inference(views)
         device = next(self.parameters()).device
-        was_training = self.training
-        self.eval()
         with torch.autocast(device.type, enabled=use_amp, dtype=AMP_TYPES[amp_dtype]):
-            predictions = self([{"img": view["img"].to(device)} for view in views])
-        self.train(was_training)
+            predictions = self(
+                [self._inputs(view, device) for view in views],
+                take_poses=all("camera_poses" in view for view in views),
+            )
         for view, prediction in zip(views, predictions, strict=True):
             self._finish(
                 view, prediction, apply_mask, mask_edges, apply_confidence_mask, confidence_percentile
             )
         return predictions
+
+    @staticmethod
+    def _inputs(view, device):
+        """A view under the names that training gives its entries, on the model's device."""
+        inputs = {"img": view["img"]}
+        if "camera_poses" in view:
+            poses = view["camera_poses"].cpu().numpy()
+            inputs["camera_pose_quats"] = torch.stack(
+                [torch.from_numpy(matrix_to_quaternion(pose[:3, :3])) for pose in poses]
+            )
+            inputs["camera_pose_trans"] = torch.tensor(poses[:, :3, 3])
+        return {name: value.float().to(device) for name, value in inputs.items()}
 
     @staticmethod
     def _finish(view, prediction, apply_mask, mask_edges, apply_confidence_mask, confidence_percentile):

@@ -1,0 +1,158 @@
+"""Opening: the checkpoint that inference would take, and the config that it was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.checkpoints import CheckpointUnreadable, read_checkpoint, strangers
+from opv2v_doctor.facts.checkpoints.arguments import leaves
+from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
+from opv2v_doctor.target import Target
+
+STAMPED = ("config.yaml", ".hydra/config.yaml")  # ours, resolved; and what Hydra leaves behind
+SECTIONS = ("model", "dataset")  # that decide what a model predicts
+SHORTEST_PATH = 4  # of a machine's value that is looked for in others
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """A checkpoint, and what its model is built of."""
+
+    checkpoint: Path
+    stored: Mapping[str, Any] | None  # the config in the checkpoint, interpolations unresolved
+    stamped: Path | None  # the config beside it
+
+    @property
+    def config(self) -> Mapping[str, Any] | str:
+        """What builds the model: the checkpoint's own config, else the file beside it."""
+        if self.stored is not None:
+            return self.stored
+        if self.stamped is None:
+            raise Skip(f"{self.checkpoint.name} stores no config, and none lies beside it")
+        return str(self.stamped)
+
+    @property
+    def source(self) -> Path:
+        """The file that the config comes from."""
+        return self.checkpoint if self.stored is not None else self.stamped or self.checkpoint
+
+
+@cache
+def opening(target: Target) -> Opening:
+    """The run's best checkpoint, else its last one, else the newest that is numbered.
+
+    Raises Skip where there is none yet, Blocked where it cannot be read.
+    """
+    checkpoint = min(saved(target), key=_preference)
+    try:
+        found = read_checkpoint(checkpoint)
+    except CheckpointUnreadable as problem:
+        raise Blocked(f"{checkpoint.name}: {problem}") from None
+    if foreign := strangers(target, found):
+        raise Blocked(f"{checkpoint.name} is not opened: loading it would import {foreign[0]}")
+    stored = found.args if found.args and "model" in found.args else None
+    values = stored and {key: value for key, value in stored.items() if key != "hydra"}
+    return Opening(checkpoint=checkpoint, stored=values, stamped=_stamped(checkpoint.parent))
+
+
+def _preference(checkpoint: Path) -> tuple[int, int]:
+    ranks = {BEST: 0, LAST: 1}
+    return ranks.get(checkpoint.name, 2), -(number_of(checkpoint) or -1)
+
+
+def _stamped(run: Path) -> Path | None:
+    return next((run / name for name in STAMPED if (run / name).is_file()), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A value that the checkpoint was trained with, and that is another elsewhere."""
+
+    key: str
+    trained: Any
+    other: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: {_shown(self.trained)} -> {_shown(self.other)}"
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:40]} ... {text[-15:]}"
+
+
+@cache
+def trained_values(target: Target) -> Mapping[str, Any]:
+    """The config that the checkpoint was trained with, resolved."""
+    return _resolved(target, opening(target).config)
+
+
+@cache
+def stamped_values(target: Target) -> Mapping[str, Any] | None:
+    """The config that lies beside the checkpoint, resolved; None where there is none but the checkpoint's."""
+    found = opening(target)
+    return _resolved(target, str(found.stamped)) if found.stamped and found.stored else None
+
+
+def _resolved(target: Target, config: Mapping[str, Any] | str) -> Mapping[str, Any]:
+    (values,) = ask(target, "model", "resolved", configs=[config])
+    return dict(values)
+
+
+def differences(trained: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """The values of the sections that decide a prediction which differ; where data lies does not matter."""
+    return tuple(
+        difference
+        for section in SECTIONS
+        if section in trained and section in other
+        for difference in _section(section, _anywhere(trained), _anywhere(other))
+    )
+
+
+def _section(name: str, trained: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Difference]:
+    """Keys that both give a value; what one of them does not have decides nothing."""
+    before, after = dict(leaves(trained[name], name)), dict(leaves(other[name], name))
+    for key in before:
+        if key in after and not _same(before[key], after[key]) and not _is_whole(key):
+            yield Difference(key=key, trained=before[key], other=after[key])
+
+
+def _is_whole(key: str) -> bool:
+    """Whether a value only joins others, or is not for predicting: the datasets' expressions, the workers."""
+    last = key.rpartition(".")[2]
+    return last in ("dataset_str", "train_dataset", "test_dataset", "num_workers") or "pretrained" in last
+
+
+def _same(one: Any, other: Any) -> bool:
+    """YAML readers do not agree whether 1e-06 is a number."""
+    try:
+        return bool(one == other) or float(one) == float(other)
+    except (TypeError, ValueError):
+        return False
+
+
+def _anywhere(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values with what the machine's config says by its name there."""
+    machine = {
+        value: f"<machine.{key}>"
+        for key, value in leaves(values.get("machine"))
+        if isinstance(value, str) and len(value) >= SHORTEST_PATH
+    }
+    return {key: _named(value, machine) for key, value in values.items()}
+
+
+def _named(value: Any, machine: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _named(entry, machine) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_named(entry, machine) for entry in value]
+    if isinstance(value, str):
+        for path in sorted(machine, key=len, reverse=True):
+            value = value.replace(path, machine[path])
+    return value

@@ -1,0 +1,181 @@
+"""Parity: one batch through training's forward and through inference's, in the training interpreter."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.inference.comparisons import (
+    Inference,
+    Parity,
+    Scripted,
+    inference_of,
+    load_of,
+    place_of,
+    unlike_of,
+)
+from opv2v_doctor.facts.inference.opening import opening
+from opv2v_doctor.facts.loaders import loader_module
+from opv2v_doctor.facts.probe import ask_ahead, has_second
+from opv2v_doctor.facts.samples import arrays_folder, parts
+from opv2v_doctor.facts.source import definition, module_name
+from opv2v_doctor.target import Target
+
+SPLIT, INDEX = "val", 0
+LOSS, INIT = "loss_of_one_batch_multi_view", "init_model"
+
+
+def begin(target: Target) -> None:
+    """Get both questions under way, in the second interpreter where there is one."""
+    _comparing(target)
+    if (path := _script(target)) and path.is_file():
+        _running(target, path)
+
+
+@cache
+def _comparing(target: Target) -> Callable[[], Any]:
+    return ask_ahead(target, "parity", "infer", second=has_second(target), **_subject(target))
+
+
+@cache
+def _running(target: Target, path: Path) -> Callable[[], Any]:
+    words = {"path": str(path), "arguments": _arguments(target)}
+    return ask_ahead(target, "scripted", "script", second=has_second(target), **words, **_subject(target))
+
+
+def _script(target: Target) -> Path | None:
+    """The inference script that the settings name."""
+    script = target.settings.infer.script
+    return target.repo / script if script is not None else None
+
+
+def parity(target: Target) -> Parity:
+    """The validation batch through both paths. Raises Blocked where that cannot be measured."""
+    outcome = _parity(target)
+    if isinstance(outcome, Blocked):
+        raise outcome
+    return outcome
+
+
+@cache
+def _parity(target: Target) -> Parity | Blocked:
+    """A failure is cached too: what hangs shall hang once."""
+    try:
+        return _compared(target)
+    except Blocked as blocked:
+        return blocked
+
+
+def _compared(target: Target) -> Parity:
+    answer = _comparing(target)()
+    repeated, returned = answer["repeated"], answer["returned"]
+    return Parity(
+        load=load_of(answer["account"]),
+        device=answer["account"]["device"],
+        views=tuple(str(view) for view in answer["views"]),
+        unrepeated=tuple(unlike_of(found) for found in repeated["free"]),
+        unseeded=not repeated["seeded"],
+        composed=tuple(answer["composed"]),
+        inference=inference_of("infer", answer["inference"]),
+        returned=tuple(returned["views"]) if returned else (),
+        returned_at=place_of(returned["at"]) if returned else None,
+    )
+
+
+def inferences(target: Target) -> Iterator[Inference]:
+    """The model's own `infer`, then the settings' script, as far as there are such things.
+
+    Raises Skip where there is neither, Blocked where one of them cannot be measured.
+    """
+    own = parity(target).inference
+    if own is not None:
+        yield own
+    try:
+        found = scripted(target).inference
+    except Skip as skip:
+        if own is None:
+            raise Skip(f"the model has no infer(), and {skip}") from None
+        return
+    if found is None:
+        raise Blocked(f"{scripted(target).path} ended without calling infer() of the model")
+    yield found
+
+
+def scripted(target: Target) -> Scripted:
+    """What the inference script of the settings does. Raises Skip where there is none."""
+    path = _script(target)
+    if path is None:
+        raise Skip("the settings name no inference script ([infer] script)")
+    if not path.is_file():
+        raise Blocked(f"the inference script {path} is not there")
+    outcome = _scripted(target, path)
+    if isinstance(outcome, Blocked):
+        raise outcome
+    return outcome
+
+
+@cache
+def _scripted(target: Target, path: Path) -> Scripted | Blocked:
+    try:
+        answer = _running(target, path)()
+    except Blocked as blocked:
+        return blocked
+    return Scripted(
+        path=path,
+        loads=tuple(load_of(load) for load in answer["loads"]),
+        configs=tuple((config["values"], place_of(config["at"])) for config in answer["configs"]),
+        inference=inference_of(path.name, answer["inference"]),
+    )
+
+
+def _arguments(target: Target) -> list[str]:
+    """The script's arguments, as `opv2v-doctor infer` would fill them in, but with a folder of ours."""
+    found, folder = opening(target), arrays_folder(target) / "inference"
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {
+        "checkpoint": str(found.checkpoint),
+        "run": str(found.checkpoint.parent),
+        "config": str(found.stamped or ""),
+        "output": str(folder),
+        "split": SPLIT,
+        "index": str(INDEX),
+        "repo": str(target.repo),
+    }
+    overrides = [*target.overrides, f"hydra.run.dir={folder}"]
+    words = (
+        overrides if word == "{overrides}" else [_filled(word, places)]
+        for word in target.settings.infer.arguments
+    )
+    return [part for filled in words for part in filled]
+
+
+def _filled(word: str, places: Mapping[str, str]) -> str:
+    try:
+        return string.Formatter().vformat(word, (), places)
+    except (KeyError, IndexError, ValueError):
+        raise Blocked(f"infer.arguments: {word!r} cannot be filled in") from None
+
+
+def _subject(target: Target) -> dict[str, Any]:
+    """What both questions are about. Raises Skip where there is no checkpoint, or no such split."""
+    found = opening(target)
+    return {
+        "config": found.config,
+        "checkpoint": str(found.checkpoint),
+        "models": _module_of(target, INIT),
+        "losses": _module_of(target, LOSS),
+        "datasets": loader_module(target),
+        "expression": " + ".join(part.expression for part in parts(target, SPLIT)),
+        "index": INDEX,
+    }
+
+
+def _module_of(target: Target, function: str) -> str:
+    place = definition(target, function)
+    if place is None:
+        raise Blocked(f"the training code defines no {function}: the model cannot be opened as it does")
+    return module_name(target, place.path)

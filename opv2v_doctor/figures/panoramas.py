@@ -1,0 +1,199 @@
+"""The page of a sample: every view's panorama, depth and masks beside the reference, in one offline file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor.facts.panoramas import DrawnSample
+from opv2v_doctor.facts.references import Reference
+from opv2v_doctor.figures import pictures
+from opv2v_doctor.figures.packing import packed
+from opv2v_doctor.figures.panorama_words import HEAD, Shown, Words, details, notes, row
+from opv2v_doctor.figures.plotly_page import plotly_tags
+
+IN_MASK, IS_VALID, IN_RIG = 1, 2, 4  # bits of a view's flags
+SPARE = 490_000  # bytes of a page for each view, besides the library: four views are less than 4 MB
+QUALITIES = (92, 85, 75, 60)  # of panoramas, where they have to be JPEG
+SOURCE_QUALITIES = (80, 60, 45, 30, 20)
+SHARE_OF_PANORAMAS = 0.7  # of what the page has left for pictures
+SHARE_SHOWN = 0.98  # of the known depths lie in the range of the colours
+
+
+def page(sample: DrawnSample, shown: Sequence[Shown], facts: Sequence[str], threads: Executor) -> str:
+    """The page as HTML; the facts are sentences above the views."""
+    farthest = reach(shown)
+    views = list(threads.map(_view, shown))
+    left = SPARE * max(1, len(shown)) - sum(len(json.dumps(view)) for view in views)
+    for view, each, images in zip(views, shown, _images(shown, left, threads), strict=True):
+        view.update(images)
+        view["notes"] += _losses(each, images)
+    title = f"{sample.split} sample {sample.index}: what training sees"
+    content = {
+        "views": views,
+        "far": farthest,
+        "facts": list(facts),
+        "colours": base64.b64encode(pictures.colours().tobytes()).decode("ascii"),
+        "table": [HEAD, *(row(each) for each in shown)],
+    }
+    ours = files("opv2v_doctor.figures")
+    return Template(ours.joinpath("panoramas.html").read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        sample=json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"),
+        plotly=plotly_tags(),
+        script=ours.joinpath("panoramas.js").read_text(encoding="utf-8"),
+    )
+
+
+def reach(shown: Sequence[Shown]) -> float:
+    """Up to which depth colours differ: most known depths of all views, in tens of metres."""
+    depths = [depth for each in shown if (depth := each.drawn.depth) is not None]
+    known = [depth[np.isfinite(depth) & (depth > 0)].ravel() for depth in depths]
+    values = np.concatenate(known) if known else np.zeros(0)
+    return float(math.ceil(np.quantile(values, SHARE_SHOWN) / 10) * 10) if values.size else 10.0
+
+
+def _view(shown: Shown) -> dict[str, Any]:
+    """What the page holds of a view, without its pictures."""
+    drawn, found, shape = shown.drawn, shown.stitched, shown.shape
+    mask, valid = shown.fitting(drawn.mask), shown.fitting(drawn.valid)
+    answer: dict[str, Any] = {
+        "name": f"agent {shown.name}",
+        "words": [f"label {drawn.view.label}", f"instance {drawn.view.instance}", f"view {drawn.place}"],
+        "notes": notes(shown),
+        "details": details(shown),
+        "has_mask": mask is not None,
+        "has_valid": valid is not None,
+        "azimuth": _azimuth(found),
+        "sources": [],
+    }
+    if shape is None:
+        return answer
+    flags = np.zeros(shape, np.uint8)
+    for array, bit in ((mask, IN_MASK), (valid, IS_VALID), (found.mask if found else None, IN_RIG)):
+        flags |= np.uint8(bit) * (array.astype(bool) if array is not None else np.uint8(0))
+    answer |= {"height": shape[0], "width": shape[1], "flags": packed([flags.tobytes()])}
+    answer["depth"] = _depths(shown.fitting(drawn.depth), found.ranges if found else None)
+    if found:
+        answer["source"] = packed([found.source.astype(np.uint8).tobytes()])
+        answer |= {"cameras": found.cameras, "places": _places(found), "crop": _crop(shown, found)}
+    return answer
+
+
+def _depths(mine: NDArray[Any] | None, theirs: NDArray[Any] | None) -> dict[str, Any] | None:
+    if mine is None and theirs is None:
+        return None
+    scale = pictures.scale_of(mine, theirs)
+    answer: dict[str, Any] = {"low": scale.low, "step": scale.step, "digits": scale.digits}
+    for name, depth in (("mine", mine), ("theirs", theirs)):
+        if depth is not None:
+            answer[name] = pictures.packed_depth(depth, scale)
+    return answer
+
+
+def _images(shown: Sequence[Shown], left: int, threads: Executor) -> list[dict[str, Any]]:
+    """The pictures of each view: panoramas as they are, or as JPEG where these need more than their share."""
+    panoramas = list(threads.map(partial(_panoramas, quality=None), shown))
+    for quality in QUALITIES:
+        if _size(panoramas) <= left * SHARE_OF_PANORAMAS:
+            break
+        panoramas = list(threads.map(partial(_panoramas, quality=quality), shown))
+    left -= _size(panoramas)
+    for quality in SOURCE_QUALITIES:
+        sources = list(threads.map(partial(_sources, quality=quality), shown))
+        if _size(sources) <= left:
+            break
+    return [{**one, **other} for one, other in zip(panoramas, sources, strict=True)]
+
+
+def _size(images: Sequence[Mapping[str, Any]]) -> int:
+    return sum(len(json.dumps(each)) for each in images)
+
+
+def _panoramas(shown: Shown, quality: int | None) -> dict[str, Any]:
+    """The view's panorama and the reference's, as JPEG of this quality; None keeps them exact."""
+    if quality is None:
+        exact = {"rgb": shown.exact, "reference": shown.exact_reference}
+        return {name: pictures.uri(file) for name, file in exact.items() if file}
+    both = {"rgb": shown.drawn.rgb, "reference": shown.stitched.rgb if shown.stitched else None}
+    return {
+        name: pictures.uri(pictures.jpeg(picture, quality))
+        for name, picture in both.items()
+        if picture is not None
+    }
+
+
+def _sources(shown: Shown, quality: int) -> dict[str, Any]:
+    found = shown.reference if isinstance(shown.reference, Reference) else None
+    return {"sources": [_source(found, name, quality) for name in found.images] if found else []}
+
+
+def _source(found: Reference, name: str, quality: int) -> dict[str, Any]:
+    """One camera's image."""
+    image = found.images[name]
+    return {
+        "name": name,
+        "path": str(found.frame.image(name)),
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "uri": pictures.uri(pictures.jpeg(image[..., ::-1], quality)),
+    }
+
+
+def _losses(shown: Shown, images: Mapping[str, Any]) -> list[Words]:
+    """What the page's own compression costs, in words."""
+    rgb, address = shown.drawn.rgb, images.get("rgb", "")
+    if rgb is None or not address.startswith("data:image/jpeg"):
+        return []
+    seen = pictures.decoded(base64.b64decode(address.partition(",")[2]))
+    off = float(np.abs(seen.astype(np.int16) - rgb).mean())
+    return [
+        f"RGB is a JPEG here, off by {off:.1f} of 255 in the mean; panorama.png beside this page is exact"
+    ]
+
+
+def _azimuth(found: Reference | None) -> dict[str, float] | None:
+    if found is None:
+        return None
+    degrees = math.degrees
+    cylinder = found.cylinder
+    return {
+        "horizontal": degrees(cylinder.horizontal_fov),
+        "vertical": degrees(cylinder.vertical_fov),
+        "middle": degrees(cylinder.elevation_center),
+    }
+
+
+def _places(found: Reference) -> list[tuple[str, float, float]]:
+    """The middle of what each camera shows: name, column, row."""
+    width, answer = found.source.shape[1], []
+    for number, name in enumerate(found.cameras):
+        rows, columns = np.nonzero(found.source == number)
+        if rows.size:
+            turn = np.exp(2j * np.pi * columns / width).mean()
+            column = float(np.angle(turn) / (2 * np.pi) * width % width)
+            answer.append((name, column, float(rows.mean())))
+    return answer
+
+
+def _crop(shown: Shown, found: Reference) -> list[float] | None:
+    """What the crop that explains the mask leaves of each source image: left, top, right, bottom."""
+    mean = shown.drawn.view.mask_mean
+    if mean is None or not shown.wrong or found.explanation(mean) is None:
+        return None
+    height, width = next(iter(found.images.values())).shape[:2]
+    scale = max(found.cylinder.width / width, found.cylinder.height / height)
+    across = found.cylinder.width / scale / width / 2
+    down = found.cylinder.height / scale / height / 2
+    return [0.5 - across, 0.5 - down, 0.5 + across, 0.5 + down]

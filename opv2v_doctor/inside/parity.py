@@ -1,0 +1,173 @@
+"""Questions about parity: one batch through training's forward and through inference's, compared."""
+
+import contextlib
+import functools
+import importlib
+import inspect
+import json
+
+from .comparison import compared
+from .likeness import differing, words_of
+from .model import SEED, batch_of, config_of, device_of, open_model
+from .recording import calls_of, inferences_of
+from .truth import composed, returned
+
+SMALL = 1_000_000  # parameters, below which threads wait for each other longer than they work
+GEOMETRY = {  # what training's views call it -> how `infer` takes it
+    "ray_directions_cam": "ray_directions",
+    "depth_along_ray": "depth_z",
+    "camera_pose_quats": "camera_poses",
+    "camera_pose_trans": "camera_poses",
+}
+
+
+class Subject:
+    """A checkpoint's model and one batch, on a device, with the precision that the training evaluates in."""
+
+    def __init__(self, config, checkpoint, models, losses, datasets, expression, index, device=None):
+        self.model, self.account = open_model(config, checkpoint, models, device)
+        self.device = device_of(device)
+        self.batch = batch_of(expression, datasets, index)
+        self.loss_of_one_batch = importlib.import_module(losses).loss_of_one_batch_multi_view
+        params = config_of(config).get("train_params") or {}
+        self.precision = {
+            "use_amp": bool(params.get("amp")),
+            "amp_dtype": params.get("amp_dtype") or "bf16",
+        }
+
+    @functools.cached_property
+    def trained(self):
+        """Training's forward of the batch."""
+        return self.evaluated(SEED)
+
+    def evaluated(self, seed):
+        """The forward that training's evaluation makes of the batch; the criterion follows it."""
+        import torch
+
+        torch.manual_seed(seed)
+        batch = [dict(view) for view in self.batch]
+        self.model.eval()
+        with torch.no_grad(), calls_of(type(self.model)) as calls:
+            self.loss_of_one_batch(batch, self.model, None, self.device, **self.precision)
+        return calls[0]
+
+    def inferred(self, views, answer=None):
+        """What `infer` makes of views; `answer` answers in the model's place."""
+        import torch
+
+        torch.manual_seed(SEED)
+        wanted = dict(self.precision, mask_edges=False, memory_efficient_inference=False)
+        known = inspect.signature(self.model.infer).parameters
+        words = {name: value for name, value in wanted.items() if name in known}
+        self.model.eval()
+        with inferences_of(type(self.model)) as found:
+            if answer is None:
+                self.model.infer(views, **words)
+            else:
+                with calls_of(type(self.model), answer):
+                    self.model.infer(views, **words)
+        self.model.eval()
+        return found[0]
+
+
+def subject_of(words):
+    """The subject of a question, opened once: the next question is about the same."""
+    return _subject(json.dumps(words, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=1)
+def _subject(text):
+    return Subject(**json.loads(text))
+
+
+@contextlib.contextmanager
+def threads_for(model):
+    """One thread for a small model."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if sum(parameter.numel() for parameter in model.parameters()) < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def infer(send_progress, **subject):
+    """How the weights load, evaluation repeats itself, `infer` compares, and ground truth comes back."""
+    send_progress("parity", 0, 4)
+    asked = subject_of(subject)
+    with threads_for(asked.model):
+        return _measured(asked, send_progress)
+
+
+def _measured(asked, send_progress):
+    send_progress("parity", 1, 4)
+    first, second = asked.trained, asked.evaluated(SEED + 1)
+    send_progress("parity", 2, 4)
+    views = views_for_infer(asked.model, asked.batch, first, second)
+    found = {
+        "account": asked.account,
+        "views": [words_of(view.get("instance")) for view in asked.batch],
+        "repeated": repeated(asked, first, second),
+        "composed": composed(asked.batch),
+        "inference": None,
+        "returned": None,
+    }
+    if hasattr(asked.model, "infer"):
+        found["inference"] = compared([first, second], asked.inferred(views))
+        send_progress("parity", 3, 4)
+        found["returned"] = returned(asked, views, first)
+    send_progress("parity", 4, 4)
+    return found
+
+
+def repeated(asked, first, second):
+    """Outputs that differ between two evaluations: with other random numbers, and with the same ones."""
+    free = _apart(first, second)
+    return {"free": free, "seeded": _apart(first, asked.evaluated(SEED)) if free else []}
+
+
+def _apart(one, other):
+    pairs = [
+        (key, differing(value, others.get(key)))
+        for values, others in zip(one.outputs, other.outputs)
+        for key, value in values.items()
+        if hasattr(value, "dtype")
+    ]
+    worst = {}
+    for key, found in pairs:
+        if found and found.get("relative", 1.0) >= worst.get(key, {}).get("relative", 0.0):
+            worst[key] = found
+    return [dict(found, key=key) for key, found in worst.items()]
+
+
+def views_for_infer(model, batch, *calls):
+    """The batch as `infer` takes views: the images, and what geometry training's forward really took."""
+    allowed = allowed_keys(model)
+    taken = {key for call in calls for view in call.views for key in view.taken}
+    return [_view_for_infer(view, allowed, taken) for view in batch]
+
+
+def allowed_keys(model):
+    """The keys that the repository's own validation lets pass, as far as it names them."""
+    names = getattr(inspect.unwrap(type(model).infer), "__globals__", {}) if hasattr(model, "infer") else {}
+    validate = names.get("validate_input_views_for_inference")
+    return set(getattr(validate, "__globals__", {}).get("ALLOWED_VIEW_KEYS", ()))
+
+
+def _view_for_infer(view, allowed, taken):
+    given = {"img": view["img"], "data_norm_type": view["data_norm_type"]}
+    if "camera_model" in allowed and "camera_model" in view:
+        given["camera_model"] = words_of(view["camera_model"])
+    wanted = {name for key, name in GEOMETRY.items() if key in taken}
+    if "camera_poses" in wanted:
+        given["camera_poses"] = (view["camera_pose_quats"], view["camera_pose_trans"])
+    if wanted & {"ray_directions", "depth_z"}:
+        given["ray_directions"] = view["ray_directions_cam"]
+    if "depth_z" in wanted:
+        given["depth_z"] = (view["depth_along_ray"] * view["ray_directions_cam"][..., 2:]).squeeze(-1)
+    if wanted & {"camera_poses", "depth_z"} and "is_metric_scale" in allowed:
+        given["is_metric_scale"] = view["is_metric_scale"]
+    return given

@@ -1,0 +1,149 @@
+"""Recording: what a model is fed and answers, and the lines that take from the one and change the other."""
+
+import contextlib
+import functools
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def place():
+    """File and line of the innermost frame of the repository or of the running script, None without one."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        if _is_theirs(frame.f_code.co_filename):
+            return [os.path.abspath(frame.f_code.co_filename), frame.f_lineno]
+        frame = frame.f_back
+    return None
+
+
+def _is_theirs(file):
+    """Whether it is the script, or a file in the launch's directory that nobody installed there."""
+    path = os.path.abspath(file)
+    inside = path.startswith(os.getcwd() + os.sep) and "site-packages" not in path and file[:1] != "<"
+    return path == sys.argv[0] or (inside and not path.startswith(HERE + os.sep))
+
+
+class Entries(dict):
+    """A dictionary that remembers which entries were taken and set, and the line that did it first."""
+
+    def __init__(self, entries):
+        super(Entries, self).__init__(entries)
+        self.taken = {}
+        self.changed = {}
+
+    def __getitem__(self, key):
+        self.taken.setdefault(key, place())
+        return super(Entries, self).__getitem__(key)
+
+    def __setitem__(self, key, value):
+        self.changed.setdefault(key, place())
+        super(Entries, self).__setitem__(key, value)
+
+    def get(self, key, default=None):
+        if key in self:
+            self.taken.setdefault(key, place())
+        return super(Entries, self).get(key, default)
+
+    def items(self):
+        return [(key, self[key]) for key in list(self)]
+
+    def values(self):
+        return [self[key] for key in list(self)]
+
+
+class Call:
+    """One forward: the views with what was taken of them, the outputs as they came, and how it was called."""
+
+    def __init__(self, model, views):
+        self.views = [Entries(view) for view in views]
+        self.model = model
+        self.in_training = [name or "the model" for name, part in model.named_modules() if part.training]
+        self.precision = precision_now()
+        self.called_at = place()
+        self.outputs = []
+        self.given = []
+
+    def answered(self, outputs):
+        """Keep the outputs as they are, and hand on what remembers who changes them."""
+        self.outputs = [dict(output) for output in outputs]
+        self.given = [Entries(output) for output in outputs]
+        return self.given
+
+
+class Inference:
+    """One call of `infer`: what was given, what came back, from where, and the forward within."""
+
+    def __init__(self, model, views):
+        self.model = model
+        self.views = [dict(view) for view in views]
+        self.called_at = place()
+        self.defined_at = defined_at(model.infer)
+        self.calls = []
+        self.predictions = []
+
+
+def defined_at(function):
+    """File and line of a function, through its decorators."""
+    import inspect
+
+    code = inspect.unwrap(function).__code__
+    return [os.path.abspath(code.co_filename), code.co_firstlineno]
+
+
+def precision_now():
+    """The data type that autocast computes in here, None without autocast."""
+    import torch
+
+    if hasattr(torch, "get_autocast_dtype"):  # since torch 2.4
+        kinds = [kind for kind in ("cuda", "cpu") if torch.is_autocast_enabled(kind)]
+        return str(torch.get_autocast_dtype(kinds[0])) if kinds else None
+    if torch.is_autocast_enabled():
+        return str(torch.get_autocast_gpu_dtype())
+    return str(torch.get_autocast_cpu_dtype()) if torch.is_autocast_cpu_enabled() else None
+
+
+@contextlib.contextmanager
+def calls_of(kind, answer=None):
+    """Every forward of a class of models meanwhile; `answer` answers in the model's place."""
+    calls, real = [], kind.forward
+
+    @functools.wraps(real)
+    def forward(self, *rest, **words):
+        views = words.pop("views") if "views" in words else rest[0]
+        call = Call(self, views)
+        calls.append(call)
+        return call.answered(answer(views) if answer else real(self, call.views, *rest[1:], **words))
+
+    with replaced(kind, "forward", forward):
+        yield calls
+
+
+@contextlib.contextmanager
+def inferences_of(kind):
+    """Every `infer` of a class of models meanwhile, each with its forwards."""
+    found, real = [], kind.infer
+
+    @functools.wraps(real)
+    def infer(self, views, *rest, **words):
+        inference = Inference(self, views)
+        found.append(inference)
+        with calls_of(kind) as inference.calls:
+            predictions = real(self, views, *rest, **words)
+        inference.predictions = list(predictions)
+        return predictions
+
+    with replaced(kind, "infer", infer):
+        yield found
+
+
+@contextlib.contextmanager
+def replaced(owner, name, value):
+    """Give an attribute another value meanwhile."""
+    had, before = name in vars(owner), getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before) if had else delattr(owner, name)
