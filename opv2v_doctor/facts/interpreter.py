@@ -40,6 +40,12 @@ class Interpreter:
         self._answered: dict[int, dict[str, Any]] = {}  # those that nobody fetched yet
         self._received = b""
 
+    @classmethod
+    def close_all(cls) -> None:
+        """End all: who is asked again starts anew."""
+        for interpreter in list(cls._open):
+            interpreter.close()
+
     def send(self, request: dict[str, object]) -> int:
         """Send a request; what is returned is its number."""
         self.start()

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from opv2v_doctor.facts.interpreter import Interpreter
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.directory import RESERVE, Claim
 from opv2v_doctor.runs.failures import SIGNALLED, described, first_failure
@@ -122,6 +123,7 @@ def _write_stamp(run: Run, folder: Path, files: dict[str, bytes]) -> None:
 
 def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> Run:
     """Start what was stamped, show its output, and return the run with its end written down."""
+    Interpreter.close_all()  # they would hold memory for as long as the training lasts
     output = Output(output_folder(run.path, run.last.number, node), plan.ranks.start)
     output.folder.mkdir(parents=True, exist_ok=True)
     token = f"{run.last.token}/{node}" if node else run.last.token  # two nodes may be one machine
