@@ -1,9 +1,11 @@
-"""A healthy, trained sandbox, and copies of it with faults."""
+"""What many tests share: a healthy, trained sandbox, copies of it with faults, and a browser."""
 
 import fcntl
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +43,35 @@ def broken(healthy: Path, tmp_path: Path) -> Callable[..., Path]:
         return copy
 
     return build
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real browser without a display or a network; WebGL is drawn in software."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    binary, driver = next(filter(None, map(shutil.which, names)), None), shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for word in (
+        *("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-background-networking"),
+        *("use-gl=angle", "use-angle=swiftshader", "enable-unsafe-swiftshader"),
+        *(f"user-data-dir={tmp_path_factory.mktemp('profile')}", "host-resolver-rules=MAP * ~NOTFOUND"),
+    ):
+        options.add_argument(f"--{word}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    started.set_script_timeout(120)
+    yield started
+    started.quit()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any, request: pytest.FixtureRequest) -> Any:
+    """The browser with an empty page and console, in a window of the size that the module asks for."""
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    chromium.set_window_size(*getattr(request.module, "WINDOW", (1400, 1200)))
+    return chromium

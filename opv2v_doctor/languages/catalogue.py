@@ -15,6 +15,7 @@ _gap = re.compile(r"\{(\d+)\}")
 _word = re.compile(r"[A-Za-z]+")
 _whole_word = re.compile(r"(?<![A-Za-z\0])[A-Za-z]+(?![A-Za-z\0])")
 _words = re.compile(r"[A-Za-z]{2}")
+_mark = re.compile(r"(?=[,;:(]\s|\s\()")  # one text ends here, whatever template fits the whole
 _joint = re.compile(r"(?<=[\s:;,(])(?=\S)|(?=[,;:(]\s|\s\()")  # where one text may end and another begin
 DEEPEST = 5  # texts within texts
 MOST_JOINTS = 12  # places where a text is tried as two
@@ -60,6 +61,15 @@ class Template(NamedTuple):
             start = place + len(part)
         return [*found, text[start:end]]
 
+    def readings(self, text: str) -> list[list[str]]:
+        """The gaps with the leftmost places of the parts and, where these differ, with the rightmost."""
+        found = [gaps for gaps in (self.gaps(text), self._rightmost(text)) if gaps is not None]
+        return found[:1] if found[:1] == found[1:] else found
+
+    def _rightmost(self, text: str) -> list[str] | None:
+        mirrored = Template(tuple(part[::-1] for part in reversed(self.parts)), "").gaps(text[::-1])
+        return mirrored and [gap[::-1] for gap in reversed(mirrored)]
+
 
 class Told(NamedTuple):
     """A text in the language, and how many of its English characters the catalogue knew."""
@@ -99,8 +109,7 @@ class Catalogue:
         if not depth or " " not in text or not _words.search(text):
             return Told(0, text)
         ways = list(self._as_one(text, depth))
-        if not any(template.weight >= STRONG for template, _ in self._matched(text)):
-            ways += self._in_two(text, depth)
+        ways += self._in_two(text, depth)
         return max(ways, key=lambda told: told.known, default=Told(0, text))
 
     def _as_one(self, text: str, depth: int) -> Iterator[Told]:
@@ -112,7 +121,10 @@ class Catalogue:
 
     def _in_two(self, text: str, depth: int) -> Iterator[Told]:
         """The text as two: where a known one begins or ends, and what is left."""
-        for place in (found.start() for found in islice(_joint.finditer(text), MOST_JOINTS)):
+        strong = any(template.weight >= STRONG for template, _ in self._matched(text))
+        kinds = (_mark,) if strong else (_mark, _joint)
+        places = [found.start() for kind in kinds for found in islice(kind.finditer(text), MOST_JOINTS)]
+        for place in dict.fromkeys(places):
             left, right = text[:place], text[place:]
             if left and right and (self._is_known(left) or self._is_known(right)):
                 one, other = self._told(left, depth - 1), self._told(right, depth - 1)
@@ -124,8 +136,8 @@ class Catalogue:
     def _matching(self, text: str) -> tuple[tuple[Template, list[str]], ...]:
         """The templates that fit the whole text and do not say far less than the best, with their gaps."""
         likely = (self._by_word.get(word, ()) for word in {"", *_word.findall(text)})
-        tried = ((template, template.gaps(text)) for template in chain.from_iterable(likely))
-        found = [(template, gaps) for template, gaps in tried if gaps is not None]
+        templates = chain.from_iterable(likely)
+        found = [(template, gaps) for template in templates for gaps in template.readings(text)]
         most = max((template.weight for template, _ in found), default=0)
         return tuple((template, gaps) for template, gaps in found if 2 * template.weight >= most)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from opv2v_doctor.languages.catalogue import blocks
 
 _words = re.compile(r"[A-Za-z]{2}")
+_query = re.compile(r"\s*(SELECT|WITH \w+ AS) ")  # SQL, which is said to a database
 
 
 class SourceText(NamedTuple):
@@ -64,7 +65,9 @@ def template_of(node: ast.AST) -> str | None:
 def is_prose(text: str) -> bool:
     """Whether it is said to people: words with a space between."""
     bare = re.sub(r"\{\d+\}", "", text)
-    return " " in text.strip() and bool(_words.search(bare)) and "\\" not in text
+    return (
+        " " in text.strip() and bool(_words.search(bare)) and "\\" not in text and not _query.match(text)
+    )
 
 
 def _silent(tree: ast.AST) -> set[int]:

@@ -1,8 +1,7 @@
 """The page of a preview in a real browser, without a network."""
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,8 +13,7 @@ from opv2v_doctor.figures.panorama_files import write_preview
 from .sights import HEIGHT, HOSTILE, WIDTH, default_arrays, reference_of, sample_of_views, shown_of, view_of
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
+WINDOW = (1400, 2400)
 WHERE = """
 const figure = figures[arguments[0]], box = figure.holder.getBoundingClientRect();
 const panel = figure.panels.find((one) => `${one.row} ${one.column}` === arguments[1]);
@@ -23,24 +21,6 @@ const share = [(arguments[2] + 0.5) / figure.view.width, (arguments[3] + 0.5) / 
 return [box.left + panel.left + share[0] * panel.wide, box.top + panel.top + share[1] * panel.high];
 """
 RANGES = "return figures.map((figure) => figure.chart.layout.xaxis.range)"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("profile")
-    for word in (
-        *("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "window-size=1400,2400"),
-        *(f"user-data-dir={profile}", "host-resolver-rules=MAP * ~NOTFOUND", "disable-background-networking"),
-    ):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")

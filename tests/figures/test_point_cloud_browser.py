@@ -1,8 +1,6 @@
 """The page of a point cloud in a real browser, without a network: it draws, and its controls work."""
 
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,7 @@ from opv2v_doctor.figures.point_cloud import (
 )
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
+WINDOW = (700, 680)
 RED, HIDDEN_BLUE = (230, 20, 20), (20, 20, 230)
 NAME = "<b>-1</b>"
 ASIDE = 3.0  # metres that the predicted pose of the second agent is off
@@ -62,32 +59,6 @@ def scene() -> Scene:
     ]
     rows = [["641", "0"], [NAME, f"{ASIDE:g}"]]
     return Scene(title=NAME, agents=agents, notes=[NAME], columns=["agent", "off"], rows=rows, scale=2.0)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("profile")
-    for word in (
-        *(
-            "headless=new",
-            "no-sandbox",
-            "disable-dev-shm-usage",
-            "window-size=700,680",
-            "enable-unsafe-swiftshader",
-        ),
-        *("use-gl=angle", "use-angle=swiftshader", "disable-background-networking"),
-        *(f"user-data-dir={profile}", "host-resolver-rules=MAP * ~NOTFOUND"),
-    ):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    driver.set_script_timeout(120)
-    yield driver
-    driver.quit()
 
 
 def opened(browser: Any, path: Path) -> Any:

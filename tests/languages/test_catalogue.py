@@ -38,7 +38,7 @@ def test_texts_within_texts_are_translated(catalogue: Catalogue) -> None:
     said = catalogue.said(
         "val: the mask covers 0.3, the rig sees 0.8, which is what cropping leaves (4 views)"
     )
-    assert said == "val: 相机可见 0.8，这是裁剪后剩下的，掩码覆盖 0.3（4 个视图）"
+    assert said == "val: 相机可见 0.8，掩码覆盖 0.3，这是裁剪后剩下的（4 个视图）"
 
 
 def test_texts_that_follow_each_other_are_translated(catalogue: Catalogue) -> None:

@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from opv2v_doctor import Check
+from opv2v_doctor.audit.verdicts import VERDICTS as AUDIT_VERDICTS
 from opv2v_doctor.cli.catalogue import explain
 from opv2v_doctor.figures import report_figures
 from opv2v_doctor.languages import LANGUAGES, say, translated_check, translations
@@ -20,15 +21,18 @@ from opv2v_doctor.languages.sources import constants, page_texts, source_texts
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.reporters.wording import VERDICTS
 from opv2v_doctor.result import Status
+from opv2v_doctor.smoke import CHECKS as SMOKE_CHECKS
 
 ROOT = Path(__file__).parents[2]
 ENGINE, CHECKS = ROOT / "opv2v_doctor", ROOT / "checks"
+EVERY_CHECK = (*installed_checks(), *SMOKE_CHECKS, *AUDIT_VERDICTS)
+FILES = {file.stem: file for file in (Path(c.function.__code__.co_filename) for c in EVERY_CHECK)}
 OTHERS = [language for language in LANGUAGES if language != "en"]
 SPOKEN = [
     *CHECKS.glob("*.py"),
     *(
         p
-        for name in ("facts", "geometry", "figures", "reporters", "cli")
+        for name in ("facts", "geometry", "figures", "reporters", "cli", "audit", "smoke")
         for p in (ENGINE / name).rglob("*.py")
     ),
     *(ENGINE / name for name in ("merging.py", "runner.py", "check.py", "result.py")),
@@ -45,26 +49,26 @@ def finished() -> list[tuple[str, str]]:
             (language, name.removesuffix(".toml"))
             for language in OTHERS
             for name, _, _ in entries(language)
-            if (CHECKS / name).with_suffix(".py").is_file()
+            if name.removesuffix(".toml") in FILES
         }
     )
 
 
 def checks_of(module: str) -> list[Check]:
-    return [c for c in installed_checks() if c.function.__module__.rpartition(".")[2] == module]
+    return [c for c in EVERY_CHECK if c.function.__module__.rpartition(".")[2] == module]
 
 
 @pytest.mark.parametrize(("language", "module"), finished())
 def test_everything_that_a_translated_module_says_is_translated(language: str, module: str) -> None:
     known = {english for _, english, _ in entries(language)}
-    said = {text for text, _, _ in source_texts([CHECKS / f"{module}.py"])}
+    said = {text for text, _, _ in source_texts([FILES[module]])}
     pages = {text for check in checks_of(module) for text in page_texts(check.page)}
     assert not sorted((said | pages) - known)
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_no_translation_is_of_what_nobody_says_any_more(language: str) -> None:
-    pages = {text for check in installed_checks() for text in page_texts(check.page)}
+    pages = {text for check in EVERY_CHECK for text in page_texts(check.page)}
     severities = {"note", "warning", "error"}
     said = constants(SPOKEN) | pages | SAID_BY_THE_PAGE | severities | {status.value for status in Status}
     assert not [english for _, english, _ in entries(language) if english not in said]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.reporters import REPORTERS, Examination
 from opv2v_doctor.result import Result, Status
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
+WINDOW = (1280, 1000)
 HOSTILE = "agent <script>alert(1)</script> of '\"><img src=x onerror=alert(2)> \u202e{{ 7*7 }} `<b>x</b>`"
 LARGEST = 300_000  # bytes of a report of all checks
 
@@ -45,25 +43,6 @@ def agents_are_named(target: Target) -> Findings:
     <script>alert(3)</script> ![far](http://example.com/a.png) [bad](javascript:alert(4)) `code`
     """
     yield error("never run here", hint="none")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("profile")
-    for word in (
-        *("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "window-size=1280,1000"),
-        *(f"user-data-dir={profile}", "host-resolver-rules=MAP * ~NOTFOUND", "disable-background-networking"),
-    ):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
