@@ -104,7 +104,7 @@ class Catalogue:
         return "\n\n".join(self.said(block) for block in blocks(text))
 
     def _best(self, text: str, depth: int) -> Told:
-        if text in self._whole:
+        if text in self._whole and (depth == DEEPEST or " " in text):  # a word within a text may be quoted
             return Told(len(text), self._whole[text])
         if not depth or " " not in text or not _words.search(text):
             return Told(0, text)
@@ -131,7 +131,7 @@ class Catalogue:
                 yield Told(one.known + other.known, one.text + other.text)
 
     def _is_known(self, text: str) -> bool:
-        return text in self._whole or bool(self._matched(text))
+        return (text in self._whole and " " in text.strip()) or bool(self._matched(text))
 
     def _matching(self, text: str) -> tuple[tuple[Template, list[str]], ...]:
         """The templates that fit the whole text and do not say far less than the best, with their gaps."""

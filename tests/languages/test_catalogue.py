@@ -45,6 +45,12 @@ def test_texts_that_follow_each_other_are_translated(catalogue: Catalogue) -> No
     assert catalogue.said("no run yet; no run yet") == "还没有运行; 还没有运行"
 
 
+def test_a_word_alone_is_translated_and_within_a_quotation_it_stays() -> None:
+    found = Catalogue({"error": "错误", "the script ended: {0}": "脚本结束：{0}"})
+    assert found.said("error") == "错误"
+    assert found.said("the script ended: slurmstepd: error: killed") == "脚本结束：slurmstepd: error: killed"
+
+
 @pytest.mark.parametrize("text", ["loss is nan", "no run yet?", "", "x" * 5000, "no run"])
 def test_what_is_not_known_stays(catalogue: Catalogue, text: str) -> None:
     assert catalogue.said(text) == text
