@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench fuzz clean
 
 demo: $(VENV)/installed
 	rm -rf demo
@@ -17,7 +17,7 @@ test: $(VENV)/tested
 lint: $(VENV)/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy opv2v_doctor checks tests benchmarks
+	$(BIN)/mypy opv2v_doctor checks tests benchmarks fuzz
 
 bench: $(VENV)/tested
 	$(BIN)/python -m benchmarks
@@ -30,6 +30,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/tested: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test]"
 	touch $@
+
+fuzz: $(VENV)/tested
+	$(BIN)/python -m fuzz logs --seconds $(or $(SECONDS),600)
+	$(BIN)/python -m fuzz checkpoints --seconds $(or $(SECONDS),600)
 
 clean:
 	rm -rf $(VENV) demo demo-report.* build dist *.egg-info

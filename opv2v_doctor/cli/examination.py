@@ -50,7 +50,8 @@ def examine(
         raise UsageError(f"--output {output}: cannot be written: no such directory")
     strict = strict or target.settings.strict
     installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
-    exceptions = ignored(installed, (*target.settings.ignore, *map(_ignore, ignores)), datetime.date.today())
+    given = (*target.settings.ignore, *map(ignore_of, ignores))
+    exceptions = ignored(installed, given, datetime.date.today())
     checks, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
     if any(check.tier is Tier.DATA for check in checks):
         start_second(target)
@@ -79,7 +80,7 @@ def _verify_splits(target: Target) -> None:
             raise unknown("split", split, SPLITS)
 
 
-def _ignore(word: str) -> Ignore:
+def ignore_of(word: str) -> Ignore:
     """An exception from the command line: `CODE: reason`."""
     code, _, reason = word.partition(":")
     if not reason.strip():

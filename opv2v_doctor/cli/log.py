@@ -44,12 +44,20 @@ Into = Annotated[
 ]
 Follow = Annotated[bool, typer.Option("--follow", help="Go on as the file grows, until interrupted.")]
 
+UntilIdle = Annotated[
+    float | None,
+    typer.Option(
+        help="With --follow: end when nothing was written for so many seconds.", min=0, show_default=False
+    ),
+]
+
 
 def log(
     paths: Paths,
     format: Form = LogFormat.TEXT,
     output: Into = None,
     follow: Follow = False,
+    until_idle: UntilIdle = None,
     settings: options.SettingsFile = None,
     ignore: options.Ignore = None,
     strict: options.Strict = False,
@@ -61,7 +69,7 @@ def log(
     average, file, line.
     """
     if follow:
-        raise typer.Exit(_follow(paths, format))
+        raise typer.Exit(_follow(paths, format, until_idle, settings, ignore or [], strict))
     found = _found(paths)
     if format in (LogFormat.CSV, LogFormat.PARQUET):
         _write_table(found, format, output)
@@ -105,17 +113,16 @@ def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list
 
     if form is not LogFormat.HTML:
         return examine(target, ["LOG"], ignores=ignores, format=str(form), output=output, strict=strict)
+    from opv2v_doctor.cli.log_judging import verdicts
     from opv2v_doctor.facts.logs import judged_logs
     from opv2v_doctor.figures.curves import write_page
-    from opv2v_doctor.registry import installed_checks, select
     from opv2v_doctor.result import exit_code
-    from opv2v_doctor.runner import run
 
-    results = list(run(select(installed_checks(), ["LOG"]), target))
+    results = verdicts(target, ignores)
     assert output is not None
     write_page(output, judged_logs(target), results)
     typer.echo(f"{output} written")
-    return exit_code(results, strict=strict)
+    return exit_code(results, strict=strict or target.settings.strict)
 
 
 def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:
@@ -166,10 +173,23 @@ def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
         writer.close()
 
 
-def _follow(paths: list[Path], form: LogFormat) -> int:
+def _follow(
+    paths: list[Path],
+    form: LogFormat,
+    until_idle: float | None,
+    settings: Path | None,
+    ignores: list[str],
+    strict: bool,
+) -> int:
+    """Follow one log; its findings when they appear, and all of them at the end."""
     from opv2v_doctor.cli.log_following import follow
+    from opv2v_doctor.cli.log_judging import Judge
+    from opv2v_doctor.facts.logs import log_table
     from opv2v_doctor.usage import UsageError
 
     if len(paths) != 1 or form is not LogFormat.TEXT or not paths[0].is_file():
         raise UsageError("--follow takes one file, and --format text")
-    return follow(paths[0].resolve(), typer.echo)
+    target = _target((paths[0].resolve(),), settings)
+    follow(target.logs[0], typer.echo, Judge(target, ignores).news, until_idle)
+    log_table.cache_clear()
+    return _examine(target, form, None, ignores, strict)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -18,23 +19,53 @@ from opv2v_doctor.reporters.wording import printable
 QUIET = {"launch", "rank", "job", "length", "criterion", "testing", "weights", "keys"}
 
 
-def follow(path: Path, say: Callable[[str], object]) -> int:
-    """Say what a log says as it grows, until SIGINT or SIGTERM; a log that starts anew is another log."""
+def follow(
+    path: Path,
+    say: Callable[[str], object],
+    news: Callable[[], Iterable[str]] = tuple,
+    until_idle: float | None = None,
+) -> None:
+    """Say what a log says as it grows, and what `news` adds when it is quiet, until SIGINT or SIGTERM.
+
+    With `until_idle` it ends after so many quiet seconds. A log that starts anew is another log.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     reader = LogReader(path, KEPT_LINES)
+    quiet = _Quiet(say, news, until_idle)
     try:
         while True:
-            for found in records(growing(path)):
+            for found in records(growing(path, quiet.wait)):
+                quiet.since = time.monotonic()
                 for text in _news(reader, found):
                     say(text)
             say(f"{path.name} starts anew: it was cut off or replaced")
             reader = LogReader(path, KEPT_LINES)
             while not path.exists():
                 time.sleep(PAUSE)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Idle):
         unread = f", {reader.unparsed_count} could not be read" if reader.unparsed_count else ""
-        say(f"{path.name}: {reader.lines} lines{unread}; opv2v-doctor log judges it")
-        return 0
+        say(f"{path.name}: {reader.lines} lines{unread}")
+
+
+class _Idle(Exception):
+    """Nothing was written for as long as was asked for."""
+
+
+@dataclass
+class _Quiet:
+    """What happens while nothing is written."""
+
+    say: Callable[[str], object]
+    news: Callable[[], Iterable[str]]
+    until_idle: float | None
+    since: float = field(default_factory=time.monotonic)
+
+    def wait(self) -> None:
+        """Say what is new; end where it was quiet for long enough."""
+        for text in self.news():
+            self.say(text)
+        if self.until_idle is not None and time.monotonic() - self.since > self.until_idle:
+            raise _Idle
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

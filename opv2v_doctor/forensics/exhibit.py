@@ -109,6 +109,8 @@ def _exhibit(path: Path) -> Exhibit:
                 _read(exhibit)
     except CheckpointUnreadable as reason:
         exhibit.refused = reason
+        if not exhibit.answered and exhibit.form == "unreadable":
+            exhibit.form = "not examined"
     return exhibit
 
 

@@ -168,7 +168,7 @@ def _differences(title: str, found: Mapping[Exhibit, Changes]) -> Iterator[str]:
 
 def said(value: Any) -> str:
     """A value from a file, short and with nothing in it that a terminal would obey."""
-    text = printable(str(value))
+    text = printable(f"{value:.9g}" if isinstance(value, float) else str(value))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 

@@ -1,5 +1,6 @@
 """The weights of checkpoints: silent on the healthy run, and each check speaks when one thing is broken."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Severity
+from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox.faults.checkpoints import RUN, edit_checkpoint
 from opv2v_doctor.target import make_target
@@ -39,6 +41,17 @@ def test_a_nan_in_the_newest_checkpoint_is_an_error_that_names_the_tensor(broken
     assert finding.path is not None
     assert finding.path.name == LAST
     assert finding.evidence["tensors"] == {"pose_head.weight": 1}
+
+
+def test_what_was_not_read_is_said(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finite, moved = (next(c for c in installed_checks() if c.code == code) for code in ("CKP007", "CKP008"))
+    monkeypatch.setattr(sys.modules[finite.function.__module__], "MOST_BYTES", 1000)
+    monkeypatch.setattr(sys.modules[moved.function.__module__], "MOST_VALUES", 16)
+    (note,) = examined("CKP007", healthy).findings
+    assert int(str(note.evidence["read"])) < int(str(note.evidence["elements"]))
+    assert "checkpoint --deep" in note.message
+    (note,) = examined("CKP008", healthy).findings
+    assert "in their first 16 values" in note.message
 
 
 def test_a_sub_module_that_stood_still_is_a_warning(broken: Broken) -> None:

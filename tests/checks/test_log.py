@@ -90,6 +90,38 @@ def test_the_cause_is_told_from_what_followed(log: Any) -> None:
     assert "losses.py:78" in finding.message
 
 
+def test_what_was_typed_into_a_debugger_is_no_fault_of_the_training(log: Any) -> None:
+    debugger = "/root/.vscode-server/debugpy/_vendored/pydevd/_pydevd_bundle/pydevd_vars.py"
+    log.say("Traceback (most recent call last):")
+    log.say(frame(debugger, 629))
+    log.say(frame("<string>", 1))
+    log.say("NameError: name 'tensor' is not defined")
+    target = log.write()
+    assert run_check("LOG001", target).status is Status.PASSED
+    result = run_check("LOG002", target)
+    assert result.status is Status.PASSED
+    assert [finding.line for finding in result.findings] == [6]
+    assert "debugger" in result.findings[0].message
+
+
+def test_what_a_training_raises_under_a_debugger_is_its_own(log: Any) -> None:
+    log.say("Traceback (most recent call last):")
+    log.say(frame("/debugpy/_vendored/pydevd/pydevd.py", 3489))
+    log.say(frame("/repo/mapanything/train/losses.py", 78))
+    log.say("NameError: name 'Cylinder' is not defined")
+    assert run_check("LOG001", log.write()).status is Status.FAILED
+
+
+def test_a_launch_that_never_made_a_step_is_said_so(log: Any) -> None:
+    import os
+
+    log.say("Start training for 100 epochs")
+    target = log.write()
+    os.utime(target.logs[0], (1, 1))
+    for finding in run_check("LOG004", target).findings:
+        assert "step -1" not in finding.message
+
+
 def test_an_interrupt_by_hand_is_a_warning(log: Any) -> None:
     log.say("Traceback (most recent call last):")
     log.say("KeyboardInterrupt")

@@ -58,6 +58,22 @@ def test_the_warmup_of_a_single_group_counts(healthy: Path) -> None:
     assert result.findings[0].evidence == {"warmup": 40.0, "epochs": 3.0}
 
 
+def test_the_proposed_overrides_of_a_group_that_inherits_are_accepted(healthy: Path) -> None:
+    group = "++train_params.submodule_configs={encoder:{lr:0.000001}}"
+    overrides: tuple[str, ...] = (group, "train_params.warmup_epochs=5")
+    hints = [
+        finding.hint
+        for finding in run_check("SCH001", make_target(repo=healthy, overrides=overrides)).findings
+    ]
+    assert len(hints) == 2
+    overrides += tuple(hint.rpartition(": ")[2] for hint in hints)
+    target = make_target(repo=healthy, overrides=overrides)
+    assert run_check("SCH001", target).status is Status.PASSED
+    (rising,) = [f for f in run_check("SCH002", target).findings if "min_lr" in f.evidence]
+    target = make_target(repo=healthy, overrides=(*overrides, rising.hint.rpartition(": ")[2]))
+    assert run_check("SCH002", target).status is Status.PASSED
+
+
 def test_a_training_of_one_epoch_is_proposed_a_warmup_of_a_part_of_it(healthy: Path) -> None:
     target = make_target(repo=healthy, overrides=("train_params.epochs=1",))
     assert run_check("SCH001", target).findings[0].hint.endswith("train_params.warmup_epochs=0.1")

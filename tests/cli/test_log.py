@@ -116,10 +116,31 @@ def test_a_growing_log_is_followed_until_interrupted(tmp_path: Path) -> None:
             file.write(LINE.format(10, 6)[30:] + "CUDA out of memory\n")
         assert following.saw("train.log:2: train epoch 0 step 10/40  loss 6 (1)")
         assert following.saw("train.log:3: CUDA out of memory")
+        assert following.saw("train.log:3: ERROR LOG004 out of memory")
     finally:
         code = following.stop()
-    assert code == 0
+    assert code == 1
     assert following.saw("3 lines")
+    assert following.saw("First to fix: LOG004")
+
+
+def test_a_log_is_followed_until_it_is_quiet_and_judged_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_bytes(MISSION.read_bytes())
+    done = doctor(path, "--follow", "--until-idle", "0.1")
+    assert done.returncode == 1
+    said = done.stdout.decode()
+    assert "train.log:332: ERROR LOG001 NameError" in said
+    assert said.count("ERROR LOG001") == 1
+    assert "First to fix: LOG001" in said
+
+
+def test_a_page_leaves_out_what_is_ignored(tmp_path: Path) -> None:
+    output = tmp_path / "log.html"
+    ignores = [word for code in ("LOG001", "LOG005") for word in ("--ignore", f"{code}: known")]
+    assert doctor(MISSION, "--format", "html", "--output", output, *ignores).returncode == 0
+    assert "LOG001</td>" not in output.read_text()
+    assert doctor(MISSION, "--format", "html", "--output", output, "--ignore", "LOG001").returncode == 2
 
 
 @pytest.mark.parametrize("how", ["truncated", "replaced"])

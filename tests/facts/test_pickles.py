@@ -153,10 +153,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
 def test_what_is_malformed_or_asks_for_too_much_is_refused(content: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(PickleRefused):
         walk(content)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 def collisions() -> bytes:
@@ -201,10 +201,10 @@ def laughs() -> bytes:
 )
 def test_a_bomb_takes_no_longer_than_its_bytes(make: Callable[[], bytes]) -> None:
     content = make()
-    start = time.perf_counter()
+    start = time.process_time()
     walked = walk(content)
     del walked
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 def test_a_key_that_is_slow_to_hash_is_kept_unhashed() -> None:

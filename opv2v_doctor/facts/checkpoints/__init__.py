@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from opv2v_doctor.target import Target
 
 __all__ = ["Checkpoint", "CheckpointUnreadable", "read_checkpoint", "readable", "resumable", "strangers"]
 
-SAMPLED = 64  # parameters whose step is read: each is a piece of the disk of its own
+SAMPLED = 40  # parameters whose step is read: each is a piece of the disk of its own
 GLOBAL_STEPS = ("global_step", "global_steps", "num_updates", "iteration", "step")
 
 
@@ -47,12 +47,37 @@ class Checkpoint:
     has_optimizer: bool
     has_scaler: bool
     loss_scale: float | None  # where the gradient scaler stands; each step that it skips halves it
-    tensors: int
-    elements: int
-    args: Mapping[str, Any] | None  # the training's config as plain values, interpolations unresolved
-    world_size: int | None
     foreign: tuple[str, ...]  # globals that loading would import, and that no checkpoint needs
     problems: tuple[str, ...]
+    root: Mapping[Any, Any] = field(repr=False)  # the walked pickle, for what is not always asked for
+
+    @cached_property
+    def args(self) -> Mapping[str, Any] | None:
+        """The training's config as plain values, interpolations unresolved."""
+        args = plain(self.root["args"]) if "args" in self.root else None
+        return args if isinstance(args, dict) else None
+
+    @cached_property
+    def world_size(self) -> int | None:
+        """The number of processes, wherever the training wrote it down."""
+        args = self.args or {}
+        tables = [table for table in (self.root, args, args.get("distributed")) if isinstance(table, Mapping)]
+        found = (_integer(table.get("world_size")) for table in tables)
+        return next((size for size in found if size is not None), None)
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each of the model's tensors."""
+        found = map(shape_of, model_of(self.root).values())
+        return tuple(shape for shape in found if shape is not None)
+
+    @property
+    def tensors(self) -> int:
+        return len(self.shapes)
+
+    @property
+    def elements(self) -> int:
+        return sum(map(math.prod, self.shapes))
 
     @property
     def steps(self) -> int:
@@ -122,8 +147,6 @@ def _checkpoint(
     """What the walked pickle says; every part may be absent, or be something else."""
     problems: list[str] = []
     optimizer, scaler = _table(root.get("optimizer")), _table(root.get("scaler"))
-    shapes = [found for found in map(shape_of, model_of(root).values()) if found is not None]
-    args = plain(root["args"]) if "args" in root else None
     return Checkpoint(
         path=path,
         size=size,
@@ -138,12 +161,9 @@ def _checkpoint(
         has_optimizer=bool(_table(optimizer.get("state"))),
         has_scaler="scaler" in root,
         loss_scale=number(scaler.get("scale"), archive),
-        tensors=len(shapes),
-        elements=sum(math.prod(shape) for shape in shapes),
-        args=args if isinstance(args, dict) else None,
-        world_size=_world_size(root, args),
         foreign=tuple(printable(name) for name in pickle.names if not is_harmless(name)),
         problems=tuple(problems),
+        root=root,
     )
 
 
@@ -203,10 +223,3 @@ def _group_tables(optimizer: dict[Any, Any]) -> list[dict[Any, Any]]:
 
 def _length(value: Any) -> int:
     return len(value) if isinstance(value, list) else 0
-
-
-def _world_size(root: dict[Any, Any], args: Any) -> int | None:
-    """The number of processes, wherever the training wrote it down."""
-    tables = [root, args, args.get("distributed") if isinstance(args, dict) else None]
-    found = (_integer(table.get("world_size")) for table in tables if isinstance(table, dict))
-    return next((size for size in found if size is not None), None)

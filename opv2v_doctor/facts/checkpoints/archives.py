@@ -22,6 +22,7 @@ from opv2v_doctor.facts.checkpoints.directories import (
 
 LARGEST_MEMBER = 64 << 20  # bytes that are read at once; 0.4 MB in a checkpoint of 0.85 GB
 STORED, DEFLATED = 0, 8
+PICKLE, PICKLE_ENDS = b"/data.pkl", (b"l", b"L")  # torch finds it in capitals, too
 PACKED_CHUNK = 1 << 20
 PADDED = 192  # bytes of a local header, its name and the padding that torch.save puts behind them
 _local = struct.Struct("<4s22xHH")  # signature; bytes of name and extra field
@@ -138,7 +139,8 @@ def opened(path: Path) -> Iterator[Archive]:
             directory, entries = entries_of(file, size)
         except struct.error:
             raise ArchiveDamaged("its directory is damaged") from None
-        homes = {name.rpartition(b"/")[0] for name in entries if name[-9:].lower() == b"/data.pkl"}
+        pickles = [name for name in entries if name.endswith(PICKLE_ENDS) and name[-9:].lower() == PICKLE]
+        homes = {name.rpartition(b"/")[0] for name in pickles}
         if len(homes) != 1:
             raise ArchiveDamaged(f"a zip with {len(homes)} data.pkl: not written by torch.save")
         archive = Archive(file, size, directory, entries, homes.pop())

@@ -19,6 +19,8 @@ from opv2v_doctor.facts.logs.metric_lines import ESTIMATE, LONGEST_HEAD, MetricL
 from opv2v_doctor.facts.logs.metric_runs import NO_EPOCH, Flags, Rows, Run, run_of
 from opv2v_doctor.facts.logs.shared_texts import Anchored, SharedTexts
 
+MARKS_OF_A_HEAD = 4  # one behind the phase, one behind `eta`, and at least two in the estimate
+
 _estimate = re.compile(ESTIMATE)
 _marks = re.compile(rb"[:.]")
 _value = re.compile(
@@ -46,6 +48,7 @@ class Layout:
 
     example: Run
     marks: int  # colons and dots of a line
+    before: int  # of them, those before the head's first
     head: tuple[Anchored, ...]
     epoch: tuple[int, int, int] | None  # it starts behind the mark of this number, and ends before that one
     step: tuple[int, int, int]  # it ends so far before the mark of this number, and has a width
@@ -65,6 +68,8 @@ class Layout:
         """Those of the lines that match, and what they say."""
         marks = block.marks[block.first_marks[lines][:, None] + np.arange(self.marks)]
         kept = self.texts.hold(block, marks)
+        if self.before >= MARKS_OF_A_HEAD:
+            kept &= self._have_no_head_before(block, marks)
         if not kept.all():
             lines, marks = lines[kept], marks[kept]
         epoch, kept = self._epochs(block, marks)
@@ -76,6 +81,15 @@ class Layout:
             self.example, epoch=epoch, step=step, line=lines + block.line, medians=medians, averages=averages
         )
         return lines[kept], run if kept.all() else run.part(kept)
+
+    def _have_no_head_before(self, block: Block, marks: Positions) -> Flags:
+        """Which lines have no other head in their prefix: the expression would have taken that one."""
+        places = marks[:, : self.before]
+        is_estimate = block.array[places - 1] == ord("a")
+        for distance, letter in ((2, "t"), (3, "e")):
+            is_estimate &= block.array[places - distance] == ord(letter)
+        fine: Flags = ~is_estimate.any(axis=1)
+        return fine
 
     def _epochs(self, block: Block, marks: Positions) -> tuple[Positions, Flags]:
         if self.epoch is None:
@@ -174,9 +188,10 @@ def layout_of(text: bytes, line: MetricLine) -> Layout | None:
     return Layout(
         example=run_of(line, 0),
         marks=len(places),
+        before=marks[colon],
         head=(
             Anchored(mark=marks[colon], behind=opening_end - colon, text=opening),
-            Anchored(mark=marks[eta], behind=step - eta, text=text[epoch_end:step]),
+            Anchored(mark=marks[eta], behind=step - eta, text=text[epoch_end:step] or opening),
             Anchored(mark=marks[eta], behind=2, text=text[head.end("step") : eta + 2]),
         ),
         epoch=(marks[colon], marks[eta], eta - epoch_end) if line.epoch is not None else None,

@@ -43,6 +43,11 @@ class Log:
         """The incidents of these kinds, in the order of the log."""
         return [incident for incident in self.incidents if incident.kind in kinds]
 
+    @property
+    def raised(self) -> tuple[Traceback, ...]:
+        """The exceptions of the training itself."""
+        return tuple(one for one in self.tracebacks if not one.is_typed)
+
     def phase(self, phase: str) -> list[EpochPart]:
         return [part for part in self.parts if part.phase == phase]
 

@@ -54,6 +54,12 @@ class Traceback:
         return f"{self.name}: {self.message}" if self.message else self.name
 
     @property
+    def is_typed(self) -> bool:
+        """Whether somebody typed what failed into a debugger: the training goes on."""
+        evaluated = [frame for frame in self.frames[-2:] if "pydevd" in frame.path or "debugpy" in frame.path]
+        return bool(evaluated) and self.frames[-1].path == "<string>"
+
+    @property
     def is_consequence(self) -> bool:
         """Whether it only says that something else failed: another process, or the exception before it."""
         return self.follows or CONSEQUENCES.search(f"{self.kind}: {self.message}") is not None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import struct
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -29,6 +30,23 @@ class Pickle:
 
 def walk(content: bytes) -> Pickle:
     """Walk a pickle. Raises PickleRefused for one that is malformed, or asks for more than its bytes."""
+    with _nothing_collected():
+        return _walk(content)
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Pause the garbage collector: it would look for garbage again and again among what is all in use."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _walk(content: bytes) -> Pickle:
     with suppress(*MALFORMED):
         return _walked(Machine(content), PASSING)
     machine = Machine(content)

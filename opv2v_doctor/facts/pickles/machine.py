@@ -96,8 +96,8 @@ def printable(text: str) -> str:
 
 def key_of(key: object) -> Any:
     """The key itself where hashing and comparing it is quick."""
+    if key.__class__ is int:
+        return key if -LARGEST_KEY < key < LARGEST_KEY else Opaque(key)
     if key is None or isinstance(key, bool | float):
         return key
-    if isinstance(key, int):
-        return key if abs(key) < LARGEST_KEY else Opaque(key)
     return key if isinstance(key, str | bytes) and len(key) <= LONGEST_KEY else Opaque(key)

@@ -9,18 +9,20 @@ builds a name from texts, is walked again without passing anything over.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from opv2v_doctor.facts.pickles.literals import Operation
-from opv2v_doctor.facts.pickles.machine import Machine, Name, PickleRefused
+from opv2v_doctor.facts.pickles.machine import Call, Machine, Name, PickleRefused
 from opv2v_doctor.facts.pickles.operations import OPERATIONS
 
 REBUILD = "torch._utils._rebuild_tensor_v2"
 LONGEST_STORAGE_KEY = 7  # digits
 MOST_PASSED = 200_000  # tensors and tables; 2000 in a checkpoint of 0.85 GB
-TEXT = ord("X")
+TEXT, BUILD, MARK = ord("X"), ord("b"), ord("(")
+MADE, STATE = b"\x81r", b"}r"  # each followed by four bytes
 
 _remember = rb"(?:r....|q.)"
 _recall = rb"(?:j....|h.)"
@@ -42,6 +44,9 @@ _tensor = re.compile(rb"(?s:(?P<memo>%s)?%s)" % (_remember, _tensor_operations))
 _table = re.compile(
     rb"(?s:(?P<parameter>%s)}%s\((?P<entries>(?:%s%s)++)u)" % (_integer, _remember, _recall, _unnamed)
 )
+_two_memos = struct.Struct("<2xI2xI").unpack_from
+_length = struct.Struct("<I").unpack_from
+_set_marked = OPERATIONS["u"]
 _number = re.compile(rb"(?s:%s)" % _integer)
 _reference = re.compile(rb"(?s:%s)" % _recall)
 
@@ -83,16 +88,16 @@ class PassedTensor:
 class PassedTable:
     """A dictionary of tensors that was passed over: what the optimizer keeps for one parameter."""
 
-    __slots__ = ("_end", "_machine", "_start")
+    __slots__ = ("_found", "_machine")
 
     def __init__(self, machine: Machine, found: re.Match[bytes]) -> None:
         self._machine = machine
-        self._start, self._end = found.span("entries")
+        self._found = found
 
     def items(self) -> Iterator[tuple[Any, PassedTensor]]:
         """Its entries, one after the other."""
-        machine, at = self._machine, self._start
-        while at < self._end:
+        machine, (at, end) = self._machine, self._found.span("entries")
+        while at < end:
             key = _reference.match(machine.content, at)
             found = _tensor.match(machine.content, key.end()) if key else None
             if not key or not found:
@@ -120,53 +125,77 @@ def _numbers(operations: bytes) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _recall_tensors(width: int) -> Operation:
+def _recall_tensors(layout: str) -> Operation:
     """Recall; and where that begins a tensor, pass over it and those that follow it in its dictionary."""
+    unpack, width = struct.Struct(layout).unpack_from, struct.calcsize(layout)
 
     def operation(machine: Machine, at: int) -> int:
-        after = at + width
-        top = machine.memo[int.from_bytes(machine.content[at:after], "little")]
+        top = machine.memo[unpack(machine.content, at)[0]]
         if top.__class__ is Name and top.dotted == REBUILD:
             found = _tensor.match(machine.content, at - 1)
             if found:
                 machine.stack.append(PassedTensor(machine, found))
                 return _following(machine, found.end())
         machine.stack.append(top)
-        return after
+        return at + width
 
     return operation
 
 
 def _following(machine: Machine, at: int) -> int:
     """Pass over entries whose key is a text: a model's parameters."""
-    content, stack, memo = machine.content, machine.stack, machine.memo
+    content, stack, match = machine.content, machine.stack, _tensor.match
+    before = len(stack)
     while content[at] == TEXT:
-        end = at + 5 + int.from_bytes(content[at + 1 : at + 5], "little")
-        found = _tensor.match(content, end)
+        end = at + 5 + _length(content, at + 1)[0]
+        found = match(content, end)
         if not found:
             break
         name = content[at + 5 : end].decode("utf-8", "surrogatepass")
-        if found["memo"]:  # `exp_avg` of the first parameter is recalled by all others
-            memo[int.from_bytes(found["memo"][1:], "little")] = name
+        memo = found[1]
+        if memo:  # `exp_avg` of the first parameter is recalled by all others
+            machine.memo[int.from_bytes(memo[1:], "little")] = name
         stack += (name, PassedTensor(machine, found))
-        at = _passed(machine, found)
+        at = found.end()
+    _count(machine, (len(stack) - before) // 2)
     return at
-
-
-def _passed(machine: Machine, found: re.Match[bytes]) -> int:
-    machine.passed += 1
-    if machine.passed > MOST_PASSED:
-        raise PickleRefused(f"more than {MOST_PASSED} tensors")
-    return found.end()
 
 
 def _set_and_pass(machine: Machine, at: int) -> int:
     """Put entries into a dictionary; then pass over the dictionaries of tensors that follow."""
-    at = OPERATIONS["u"](machine, at)
-    while found := _table.match(machine.content, at):
-        machine.stack += (_integer_of(found["parameter"]), PassedTable(machine, found))
-        at = _passed(machine, found)
+    at = _set_marked(machine, at)
+    found = _table.match(machine.content, at) if machine.content[at] != BUILD else None
+    if not found:
+        return at
+    stack, match = machine.stack, _table.match
+    before = len(stack)
+    while found:
+        stack += (_integer_of(found[1]), PassedTable(machine, found))
+        at = found.end()
+        found = match(machine.content, at)
+    _count(machine, (len(stack) - before) // 2)
     return at
+
+
+def _count(machine: Machine, passed: int) -> None:
+    machine.passed += passed
+    if machine.passed > MOST_PASSED:
+        raise PickleRefused(f"more than {MOST_PASSED} tensors")
+
+
+def _begin_object(machine: Machine, at: int) -> int:
+    """An empty tuple; where it makes an object, that, and the state that follows."""
+    content = machine.content
+    if not (content.startswith(MADE, at) and content.startswith(STATE, at + 6) and content[at + 12] == MARK):
+        machine.stack.append(())
+        return at
+    one, other = _two_memos(content, at)
+    state: dict[Any, Any] = {}
+    call = machine.memo[one] = Call(machine.stack.pop(), ())
+    machine.memo[other] = state
+    machine.stack += (call, state)
+    machine.marks.append(len(machine.stack))
+    return at + 13
 
 
 def _walk_again(machine: Machine, at: int) -> int:
@@ -174,8 +203,9 @@ def _walk_again(machine: Machine, at: int) -> int:
 
 
 PASSING = OPERATIONS | {
-    "h": _recall_tensors(1),
-    "j": _recall_tensors(4),
+    "h": _recall_tensors("<B"),
+    "j": _recall_tensors("<I"),
     "u": _set_and_pass,
+    ")": _begin_object,
     "\x93": _walk_again,
 }
