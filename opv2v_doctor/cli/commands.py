@@ -19,7 +19,7 @@ PLACES = {  # in the order of the help: command -> module, name in it, what it d
     "log": ("log", "log", "Say what went wrong in a training, from its log alone."),
     "checkpoint": ("checkpoint", "app", "Say what checkpoints hold, without running what is in them."),
     "preview": ("preview", "preview", "Show a sample as training sees it, on one offline page."),
-    "pointcloud": ("pointcloud", "pointcloud", "Run a checkpoint's model on a sample, and show its point cloud."),
+    "pointcloud": ("pointcloud", "pointcloud", "Run a checkpoint's model on a sample: its point cloud."),
     "serve": ("serve", "serve", "Show results in a browser, read-only."),
     "list": ("catalogue", "list_checks", "List the checks in the order of the checklist."),
     "explain": ("catalogue", "explain", "Print the page of a check."),
