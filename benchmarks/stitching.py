@@ -1,4 +1,11 @@
-"""Stitching: a panorama with cached tables against a straightforward one, and against decoding its images."""
+"""Stitching: a panorama with cached tables against a straightforward one, and against decoding its images.
+
+The straightforward implementation is what training repositories do, the public fork's cylinder dataset among
+them: for each camera of each panorama, rotate all rays into it, project them, and interpolate its image in
+NumPy where it sees. It keeps nothing from one panorama to the next; that the rig is the same each time is
+just what cached tables make use of. Ours blends where two cameras see the same, too; it does not. For those
+who would keep the projected pixels and interpolate only, that is measured as well, under the same bound.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +38,7 @@ def ratios() -> Iterator[Ratio]:
         ours, theirs = compared(lambda: stitcher.panorama(images), lambda: _straightforward(rig, images), 15)
         details = f"{ours * 1e3:.2f} ms / {theirs * 1e3:.1f} ms"
         yield Ratio(
-            name="NumPy, camera by camera / stitching",
+            name="straightforward, camera by camera / stitching",
             measured=theirs / ours,
             bound=15,
             at_least=True,
@@ -39,9 +46,9 @@ def ratios() -> Iterator[Ratio]:
         )
         ours, theirs = compared(lambda: stitcher.panorama(images), lambda: _interpolated(places, images), 15)
         yield Ratio(
-            name="NumPy without projecting / stitching",
+            name="the same without projecting / stitching",
             measured=theirs / ours,
-            bound=10,
+            bound=15,
             at_least=True,
             details=f"{ours * 1e3:.2f} ms / {theirs * 1e3:.1f} ms",
         )

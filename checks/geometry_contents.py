@@ -15,12 +15,14 @@ from opv2v_doctor.facts.source import Place
 from opv2v_doctor.geometry.probing import Landing, Placing
 
 POINTS = 12  # random points of an image, to say anything
-ALIKE = 0.6  # where the content is found
-BETTER = 0.05  # there than where it belongs
+ALIKE = 0.7  # where the content is found
+LOST = 0.5  # where it is nowhere
+REGAINED = 0.45  # there, of the likeness that it lacks where it belongs
 ELSEWHERE = 0.1  # a whole image that is more alike elsewhere by so much is a matter of its own
 ENLARGED = 0.03  # share of the size
 DEGREES = 0.5  # of a camera against its neighbour, or all of them
 PIXELS = 0.4  # of the panorama: what can be told
+OTHERS = {"rig", "crop", "depth", "scale", "source"}  # wrong steps that move what is near in the images, too
 SHIFTED = 1.5  # pixels of a cropped image: half a pixel is a matter of taste
 
 
@@ -40,11 +42,11 @@ def random_points_land_on_their_content(target: Target) -> Findings:
         yield _crop_finding(crop)
     for drawn in each_split(target):
         if _explained(target, drawn):
-            yield note(f"{drawn.split}: images lie elsewhere for reasons that GEO003, GEO009 and GEO010 tell")
+            yield _told_elsewhere(drawn)
             continue
         told = contents(target, drawn.split)
         faults = [fault for each in told for fault in _unfollowed(each)]
-        for fault in faults[:1]:
+        for fault in sorted(faults, key=_clearest)[:1]:
             place = crop_place(target, drawn.part) or given_place(target, drawn.part, "img")
             yield _finding(
                 drawn, fault, place, "change the intrinsics where the images are cropped or resized"
@@ -68,10 +70,10 @@ def _crop_finding(crop: Crop) -> Finding:
         return note(
             f"{crop.function} ({sizes}): no points to compare", path=crop.place.path, line=crop.place.line
         )
-    pixels = math.hypot(found.placing.yaw, found.placing.pitch) / 180 * math.pi * crop.focal_length
+    pixels = crop.pixels
     words = f"{crop.function} ({sizes}): {found.points} random points"
     wrong = pixels > SHIFTED or abs(math.log(found.placing.zoom)) > ENLARGED
-    if found.best < ALIKE or (wrong and found.best > found.here + BETTER):
+    if found.best < LOST or (wrong and _is_sure(found)):
         where = (
             f"{pixels:.1f} pixels away and {found.placing.zoom:.2f} times as large"
             if wrong
@@ -91,22 +93,32 @@ def _crop_finding(crop: Crop) -> Finding:
 
 def _explained(target: Target, drawn: Samples) -> bool:
     """Whether the images lie elsewhere for a reason that other checks tell."""
-    if {"rig", "crop"} & set(reading_steps(target, drawn.split)):
+    if OTHERS & set(reading_steps(target, drawn.split)):
         return True
     matches = image_matches(target, drawn.split)
     moved = any(each.match.best > each.match.here + ELSEWHERE for each in matches)
     return moved or any(each.explanation for each in matches)
 
 
+def _clearest(fault: Fault) -> float:
+    return -fault.contents.landings[fault.cameras[0]].best
+
+
+def _told_elsewhere(drawn: Samples) -> Finding:
+    return note(
+        f"{drawn.split}: not judged: images lie elsewhere for reasons that other checks of geometry tell"
+    )
+
+
 def _unfollowed(told: Contents) -> Iterator[Fault]:
     """Cameras whose content is too large or too small, or all of which are too high or too low."""
-    sure = {name: found.placing for name, found in told.landings.items() if _is_sure(found)}
-    large = {name: p.zoom for name, p in sure.items() if abs(math.log(p.zoom)) > ENLARGED}
-    if large and told.near:
+    if large := _enlarged(told):
         zoom = sum(large.values()) / len(large)
         yield Fault(
             f"{', '.join(large)}: content is {zoom:.2f} times as large as it should be", told, tuple(large)
         )
+        return
+    sure = [name for name, found in told.landings.items() if _is_sure(found)]
     pitches = [placing.pitch for placing in _placings(told).values()]
     least = min(map(abs, pitches), default=0.0)
     one_way = all(pitch > 0 for pitch in pitches) or all(pitch < 0 for pitch in pitches)
@@ -117,15 +129,23 @@ def _unfollowed(told: Contents) -> Iterator[Fault]:
         )
 
 
+def _enlarged(told: Contents) -> dict[str, float]:
+    """Cameras whose content has another size, and which: a crop that is not followed is one of most."""
+    sure = {name: found.placing.zoom for name, found in told.landings.items() if _is_sure(found)}
+    large = {name: zoom for name, zoom in sure.items() if abs(math.log(zoom)) > ENLARGED}
+    judged = [found for found in told.landings.values() if found.points >= POINTS]
+    return large if told.near and len(large) * 2 >= len(judged) else {}
+
+
 def _is_sure(found: Landing) -> bool:
-    return found.points >= POINTS and found.best > ALIKE and found.best > found.here + BETTER
+    """Whether points are clearly found elsewhere: repeated windows and noise look a little alike anywhere."""
+    regained = found.best - found.here > REGAINED * (1 - found.here)
+    return found.points >= POINTS and found.best > ALIKE and regained
 
 
 def _placings(told: Contents) -> dict[str, Placing]:
     """Where each camera's content was found."""
-    found = {
-        name: each for name, each in told.landings.items() if each.points >= POINTS and each.best > ALIKE
-    }
+    found = {name: each for name, each in told.landings.items() if each.points >= POINTS and each.best > LOST}
     return {name: each.placing if _is_sure(each) else Placing() for name, each in found.items()}
 
 
@@ -173,8 +193,11 @@ def cameras_meet_at_their_seams(target: Target) -> Findings:
     for drawn in each_split(target):
         told = contents(target, drawn.split)
         faults = [fault for each in told for fault in _exchanged(each)]
-        if not faults and not _explained(target, drawn):
-            faults = [fault for each in told for fault in _misplaced(each)]
+        if not faults and _explained(target, drawn):
+            yield _told_elsewhere(drawn)
+            continue
+        enlarged = any(_enlarged(each) for each in told)  # GEO013 tells, and where it lies cannot be told
+        faults = faults or [fault for each in told for fault in _misplaced(each) if not enlarged]
         for fault in _once(faults):
             place = given_place(target, drawn.part, "img")
             yield _finding(drawn, fault, place, "take image, pose and intrinsics of the same camera")

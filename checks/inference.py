@@ -36,15 +36,17 @@ def every_weight_is_loaded(target: Target) -> Findings:
     except Skip:
         return
     for load in script.loads[-1:]:  # one before it was of pretrained weights
-        told = _other_model(target, script) if load.incomplete else ""
-        yield _loaded(load, f"{script.path.name} with strict={load.strict}{told}", load.place)
+        what = f"{script.path.name} with strict={load.strict}"
+        if load.incomplete and (changed := _changed_model(target, script)):
+            what = f"{what} and another model ({changed})"
+        yield _loaded(load, what, load.place)
 
 
-def _other_model(target: Target, script: Scripted) -> str:
+def _changed_model(target: Target, script: Scripted) -> str:
     """In what the script's model is not the one of the training."""
     used = [values for values, _ in script.configs[-1:]]
     changed = differences(trained_values(target), used[0]) if used else ()
-    return f" and another model ({'; '.join(map(str, changed[:SHOWN]))})" if changed else ""
+    return "; ".join(map(str, changed[:SHOWN]))
 
 
 def _loaded(load: Load, what: str, place: Place | None) -> Finding:

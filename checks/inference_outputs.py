@@ -164,14 +164,12 @@ def _misfit(fit: Fit) -> str:
 
 def _not_itself(found: Parity, said: str, numbers: Fit, infers: bool) -> Finding:
     place = found.returned_at if infers else None
+    where = "in infer()" if infers else "in the dataset: pts3d, camera_pose, its quaternion and translation"
     return error(
         said,
         path=place.path if place else None,
         line=place.line if place else None,
-        hint="look at the step that makes points of depth, rays and pose"
-        + (
-            " in infer()" if infers else " in the dataset: pts3d, camera_pose, its quaternion and translation"
-        ),
+        hint=f"look at the step that makes points of depth, rays and pose {where}",
         **{key: value for key, value in numbers.items() if isinstance(value, float)},
     )
 
@@ -180,5 +178,8 @@ def _itself(found: Parity) -> Finding:
     farthest = max((fit["apart"] for fit in found.composed if fit and "apart" in fit), default=0.0)
     back = sum(1 for fit in found.returned if fit)
     through = f", and {back} of them come back from infer()" if back else ""
-    said = f"{len(found.views)} views: depth x rays, moved by the pose, are their points within"
-    return note(f"{said} {farthest:.1e} m{through}", apart=farthest)
+    return note(
+        f"{len(found.views)} views: depth x rays, moved by the pose, are their points within {farthest:.1e} m"
+        f"{through}",
+        apart=farthest,
+    )

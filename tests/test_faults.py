@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,15 @@ from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
 
 CODES = {check.code for check in installed_checks()}
+ONE_SPLIT = {code for code in CODES if code.startswith("GEO")}  # its faults are in all samples of every split
 BAD = (Status.FAILED, Status.WARNED, Status.BLOCKED)
 
 
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.code in CODES])
 def test_a_fault_is_named_by_its_check(name: str, broken: Callable[..., Path]) -> None:
-    result = run_check(FAULTS[name].code, make_target(repo=broken(name)))
+    code = FAULTS[name].code
+    few: dict[str, Any] = {"splits": ("test",), "num_samples": 2} if code in ONE_SPLIT else {}
+    result = run_check(code, make_target(repo=broken(name), **few))
     assert result.status in BAD, (result.status, result.reason)
     assert result.findings or result.reason
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 SUFFIXES = {**FORMATS_BY_SUFFIX, ".csv": "csv", ".parquet": "parquet"}
-HEAD = 2  # lines of a text report that speak of a launch
+HEAD = 1  # line of a text report that speaks of a repository
 
 
 def audited(
@@ -89,6 +89,7 @@ def _dataset(root: str | None, depth: str | None) -> Dataset:
 def _head(inventory: Inventory, strict: bool) -> Examination:
     return Examination(
         repo=inventory.path("", "frame"),
+        gpus=None,
         strict=strict,
         started=datetime.now(UTC),
         medium=Medium.of(sys.stdout),

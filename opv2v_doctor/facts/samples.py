@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +15,7 @@ from opv2v_doctor.facts.datasets import Part, asked_eval_parts, parts_of, train_
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask, ask_ahead, has_second
 from opv2v_doctor.facts.views import Failure, Sample, View, sample_of
+from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.target import Target
 
 FOLDERS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
@@ -174,9 +173,7 @@ def _by_two(target: Target) -> bool:
 @cache
 def arrays_folder(target: Target) -> Path:
     """Where the training interpreter writes arrays that are too large for an answer; gone when we are."""
-    folder = tempfile.TemporaryDirectory(prefix="opv2v-doctor-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
+    return scratch_folder()
 
 
 def _expression(target: Target, split: str) -> str:

@@ -59,7 +59,7 @@ def _taken(
         return MountedCamera(pinhole, pose), 1.0
     step = max(1, round((depth.size / MANY_PIXELS) ** 0.5))
     height, width = _files(reading, depth).shape
-    return MountedCamera(_shrunk(_uncropped(reading, pinhole, depth), step, width, height), pose), float(step)
+    return MountedCamera(shrunk(_uncropped(reading, pinhole, depth), step, width, height), pose), float(step)
 
 
 def _uncropped(reading: Reading, pinhole: Pinhole, depth: NDArray[Any]) -> Matrix:
@@ -70,12 +70,12 @@ def _uncropped(reading: Reading, pinhole: Pinhole, depth: NDArray[Any]) -> Matri
     return np.asarray(affine @ pinhole.intrinsics)
 
 
-def _shrunk(intrinsics: Matrix, step: int, width: int, height: int) -> Pinhole:
+def shrunk(intrinsics: Matrix, step: int, width: int, height: int) -> Pinhole:
     """The camera of an image of which every step-th pixel is kept, from step // 2 on."""
-    shrunk = intrinsics.copy()
-    shrunk[:2] /= step
-    shrunk[:2, 2] += 0.5 - (step // 2 + 0.5) / step
-    return Pinhole(shrunk, width, height)
+    fewer = intrinsics.copy()
+    fewer[:2] /= step
+    fewer[:2, 2] += 0.5 - (step // 2 + 0.5) / step
+    return Pinhole(fewer, width, height)
 
 
 def _converted(

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.geometry.ranges import Float, known_depth, panorama_ranges
 from opv2v_doctor.geometry.rigs import MountedCamera
-from opv2v_doctor.geometry.tables import FAINT, Tables, feather, numbers_of, tables
+from opv2v_doctor.geometry.tables import FAINT, Blend, Tables, feather, numbers_of, tables
 
 AGREEMENT = 0.1  # a camera sees a point when its depth there is the point's, within this share
 
@@ -116,13 +116,27 @@ def _blended(pictures: list[Image], lookup: Tables) -> Image:
     import cv2
 
     rgb = np.zeros((*lookup.mask.shape, 3), np.uint8)
-    mixed = np.zeros((lookup.shared.size, 3), np.float32)
     for tile in lookup.tiles:
         warped = cv2.remap(pictures[tile.camera], *tile.maps, cv2.INTER_LINEAR)
         cv2.copyTo(warped, tile.alone, rgb[tile.place])
-        mixed[tile.slots] += warped.reshape(-1, 3)[tile.shared] * tile.weights
-    rgb.reshape(-1, 3)[lookup.shared] = np.rint(mixed)
+    for blend in lookup.blends:
+        mixed = _mixed([pictures[camera] for camera in blend.cameras], blend)
+        rgb.reshape(-1, 3)[blend.pixels] = mixed.reshape(-1, 3)[: blend.pixels.size]
     return rgb
+
+
+def _mixed(pictures: list[Image], blend: Blend) -> Image:
+    """The colours of pixels that several cameras see: (r, ROW, 3)."""
+    import cv2
+
+    warped = [
+        cv2.remap(picture, *maps, cv2.INTER_LINEAR)
+        for picture, maps in zip(pictures, blend.maps, strict=True)
+    ]
+    if len(warped) == 2:
+        return np.asarray(cv2.blendLinear(*warped, *blend.weights), np.uint8)
+    parts = (one * weight[..., None] for one, weight in zip(warped, blend.weights, strict=True))
+    return np.rint(sum(parts, np.float32(0))).astype(np.uint8)
 
 
 def _seen(

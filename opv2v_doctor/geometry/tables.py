@@ -3,7 +3,7 @@
 Seen from far away, as ``rigs.coverage`` is: only the cameras' rotations count, so the tables need no depth.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,7 +17,10 @@ from opv2v_doctor.geometry.rigs import MountedCamera, coverage
 DIGITS = 4  # numbers that agree so far are one rig: frame files round. It moves no pixel by more than 0.05
 FAINT = 1e-4  # the least weight of a camera that sees a pixel
 
+ROW = 256  # cv2.remap takes no more than 32 767 rows or columns: a list of pixels is folded
+
 Bools = NDArray[np.bool_]
+Maps = tuple[NDArray[np.int16], NDArray[np.uint16]]  # (h, w, 2) and (h, w): cv2.remap's own fixed point
 
 
 class CameraNumbers(NamedTuple):
@@ -59,21 +62,28 @@ class Tile:
 
     camera: int  # the camera's place in the rig
     place: tuple[slice, slice]  # rows and columns of the panorama
-    maps: tuple[NDArray[np.int16], NDArray[np.uint16]]  # (h, w, 2) and (h, w): cv2.remap's own fixed point
+    maps: Maps  # (h, w)
     alone: NDArray[np.uint8]  # (h, w): 255 where no other camera sees
-    shared: NDArray[np.int64]  # (n,): the tile's flat pixels that other cameras see, too
-    slots: NDArray[np.int64]  # (n,): where those stand in the list of all shared pixels
-    weights: NDArray[np.float32]  # (n, 1): this camera's part of their colour
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """Pixels of the panorama that the same cameras see, in rows of ROW; the last pixel fills the last row."""
+
+    pixels: NDArray[np.int64]  # (n,): flat
+    cameras: tuple[int, ...]
+    maps: tuple[Maps, ...]  # one for each camera, (r, ROW)
+    weights: tuple[NDArray[np.float32], ...]  # (r, ROW): each camera's part of the colour
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """All tiles of a rig, which camera shows most of each pixel, and which pixels several cameras see."""
+    """All tiles of a rig, what several of its cameras see, and which camera shows most of each pixel."""
 
     tiles: tuple[Tile, ...]
+    blends: tuple[Blend, ...]
     mask: Bools  # (H, W)
     source: NDArray[np.int8]  # (H, W): the camera with the largest weight, -1 where none sees
-    shared: NDArray[np.int64]  # (N,): the panorama's flat pixels that several cameras see
 
 
 @lru_cache(maxsize=16)
@@ -89,13 +99,12 @@ def tables(rig: RigNumbers, cylinder: Cylinder) -> Tables:
     mask, several = np.asarray(count > 0), np.asarray(count > 1)
     source = np.where(mask, weights.argmax(0) if rig else -1, -1).astype(np.int8)
     weights /= np.where(mask, total, 1)
-    slots = np.cumsum(several.ravel()) - 1
     tiles = [
-        _tile(index, place, sees, several, slots, weight)
-        for index, (place, each, weight) in enumerate(zip(pixels, seen, weights, strict=True))
-        for sees in _without_gaps(each)
+        _tile(index, place, part, several)
+        for index, (place, each) in enumerate(zip(pixels, seen, strict=True))
+        for part in _without_gaps(each)
     ]
-    return Tables(tuple(tiles), mask, source, np.flatnonzero(several))
+    return Tables(tuple(tiles), tuple(_blends(pixels, seen, several, weights)), mask, source)
 
 
 def feather(pinhole: Pinhole, pixels: Array) -> NDArray[np.float32]:
@@ -118,28 +127,38 @@ def _without_gaps(seen: Bools) -> Iterator[tuple[Bools, slice]]:
             yield seen, slice(int(run[0]), int(run[-1]) + 1)
 
 
-def _tile(
-    camera: int,
-    pixels: Array,
-    part: tuple[Bools, slice],
-    several: Bools,
-    slots: NDArray[np.int64],
-    weights: NDArray[np.float32],
-) -> Tile:
-    import cv2
-
+def _tile(camera: int, pixels: Array, part: tuple[Bools, slice], several: Bools) -> Tile:
     seen, columns = part
     touched = np.flatnonzero(seen[:, columns].any(1))
     place = (slice(int(touched[0]), int(touched[-1]) + 1), columns)
     sees, both = seen[place], (seen & several)[place]
-    where = np.where(sees[..., None], pixels[place] - 0.5, 0).astype(np.float32)
-    fixed, fraction = cv2.convertMaps(where[..., 0], where[..., 1], cv2.CV_16SC2)
-    return Tile(
-        camera,
-        place,
-        (np.asarray(fixed, np.int16), np.asarray(fraction, np.uint16)),
-        np.where(sees & ~both, 255, 0).astype(np.uint8),
-        np.flatnonzero(both),
-        slots.reshape(seen.shape)[place][both],
-        weights[place][both][:, None],
+    maps = _maps(np.where(sees[..., None], pixels[place] - 0.5, 0))
+    return Tile(camera, place, maps, np.where(sees & ~both, 255, 0).astype(np.uint8))
+
+
+def _blends(
+    pixels: Sequence[Array], seen: Sequence[Bools], several: Bools, weights: NDArray[np.float32]
+) -> Iterator[Blend]:
+    """What several cameras see, one blend for each set of them."""
+    sets = sum(
+        (each.astype(np.int64) << index for index, each in enumerate(seen)), np.zeros_like(several, int)
     )
+    for code in np.unique(sets[several]):
+        chosen = np.flatnonzero(sets == code)
+        cameras = tuple(index for index in range(len(seen)) if code >> index & 1)
+        folded = np.pad(chosen, (0, -chosen.size % ROW), mode="edge").reshape(-1, ROW)
+        yield Blend(
+            chosen,
+            cameras,
+            tuple(_maps(pixels[index].reshape(-1, 2)[folded] - 0.5) for index in cameras),
+            tuple(np.ascontiguousarray(weights[index].ravel()[folded]) for index in cameras),
+        )
+
+
+def _maps(where: Array) -> Maps:
+    """cv2.remap's own maps of index coordinates (h, w, 2)."""
+    import cv2
+
+    columns, rows = np.moveaxis(where.astype(np.float32), -1, 0)
+    fixed, fraction = cv2.convertMaps(np.ascontiguousarray(columns), np.ascontiguousarray(rows), cv2.CV_16SC2)
+    return np.asarray(fixed, np.int16), np.asarray(fraction, np.uint16)

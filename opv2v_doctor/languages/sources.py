@@ -65,9 +65,7 @@ def template_of(node: ast.AST) -> str | None:
 def is_prose(text: str) -> bool:
     """Whether it is said to people: words with a space between."""
     bare = re.sub(r"\{\d+\}", "", text)
-    return (
-        " " in text.strip() and bool(_words.search(bare)) and "\\" not in text and not _query.match(text)
-    )
+    return " " in text.strip() and bool(_words.search(bare)) and "\\" not in text and not _query.match(text)
 
 
 def _silent(tree: ast.AST) -> set[int]:

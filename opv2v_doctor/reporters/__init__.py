@@ -66,7 +66,7 @@ class Examination:
     commit: str | None = None
     dirty: bool | None = None
     overrides: tuple[str, ...] = ()
-    gpus: int = 1
+    gpus: int | None = 1  # None: this is no launch
     strict: bool = False
     started: datetime | None = None
     root: Path | None = None

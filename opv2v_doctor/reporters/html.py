@@ -123,7 +123,8 @@ def _head(results: Sequence[Result], examination: Examination) -> Iterator[tuple
     say, started = examination.say, examination.started
     yield say("repository"), printable(str(examination.repo))
     yield say("revision"), revision(examination)
-    yield say("launch"), launch(examination)
+    if examination.gpus is not None:
+        yield say("launch"), launch(examination)
     if started:
         seconds = sum(result.seconds for result in results)
         yield say("examined"), f"{started:%Y-%m-%d %H:%M} {started.tzname() or ''} ({seconds:.1f} s)"

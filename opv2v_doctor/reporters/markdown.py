@@ -46,7 +46,8 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
     sign = SIGNS[exit_code(kept, strict=examination.strict)]
     yield f"## {sign} opv2v-doctor: {verdict(kept, examination)}"
     yield ""
-    yield f"{tally(kept, say)}. {escaped(revision(examination))}, {escaped(launch(examination))}."
+    what = ", ".join(escaped(part) for part in (revision(examination), launch(examination)) if part)
+    yield f"{tally(kept, say)}. {what}."
     yield from _first(kept, examination)
     yield from _table(kept, say)
     for result in kept:

@@ -87,7 +87,8 @@ def _head(pen: _Pen, examination: Examination) -> Iterator[str]:
     yield pen.line(
         (f"opv2v-doctor {__version__}", "bold"), f" {say('examines')} {repo}, {revision(examination)}"
     )
-    yield pen.line(f"{say('launch')}: {launch(examination)}")
+    if examination.gpus is not None:
+        yield pen.line(f"{say('launch')}: {launch(examination)}")
 
 
 def _result(pen: _Pen, result: Result, examination: Examination) -> Iterator[str]:

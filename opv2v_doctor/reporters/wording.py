@@ -95,6 +95,8 @@ def revision(examination: Examination) -> str:
 
 
 def launch(examination: Examination) -> str:
-    """The launch that was examined: number of GPUs and overrides."""
+    """The launch that was examined: number of GPUs and overrides; empty where there was none."""
+    if examination.gpus is None:
+        return ""
     gpus = f"{examination.gpus} GPU{'s' if examination.gpus != 1 else ''}"
     return " ".join([gpus, *map(printable, examination.overrides)])

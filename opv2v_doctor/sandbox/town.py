@@ -75,9 +75,7 @@ def build_town(random: np.random.Generator, agents: int, tilt: float = 3.0) -> T
     return Town(_houses(random, street), tuple(driving), tuple(standing))
 
 
-def _agent(
-    random: np.random.Generator, street: Array, street_yaw: float, index: int, tilt: float
-) -> Vehicle:
+def _agent(random: np.random.Generator, street: Array, street_yaw: float, index: int, tilt: float) -> Vehicle:
     along = index % 2 == 0
     start = np.array([11.0 * (index - 2) + random.uniform(-2, 2), LANES[index % 2], 0.0, 1.0])
     tilts = random.uniform(-tilt, tilt, 2)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -22,6 +19,7 @@ from opv2v_doctor.runs.launcher import Plan, launch, number_of_launch, output_fo
 from opv2v_doctor.runs.output import Line
 from opv2v_doctor.runs.record import Run, Stamp
 from opv2v_doctor.runs.stamp import Stamped
+from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.smoke.traces import EVENTS, Trace, read_trace
 from opv2v_doctor.target import Target
 
@@ -109,10 +107,8 @@ def _accumulation(run: Path) -> int:
 
 @cache
 def _folder() -> Path:
-    """A folder for all launches of this process, gone when it ends."""
-    folder = Path(tempfile.mkdtemp(prefix="opv2v-doctor-smoke-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    """Where the trainings go: gone at our end."""
+    return scratch_folder("smoke")
 
 
 def _launched(target: Target, place: Path, name: str, earlier: Run | None = None, **watch: object) -> Outcome:

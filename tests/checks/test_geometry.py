@@ -12,13 +12,13 @@ from opv2v_doctor.target import Target, make_target
 from opv2v_doctor.testing import run_check
 
 Broken = Callable[..., Path]
-CODES = tuple(f"GEO{number:03d}" for number in range(1, 13))
+CODES = tuple(f"GEO{number:03d}" for number in range(1, 15))
 DATASET, PANORAMA = "mapanything/datasets/opv2v_cyl.py", "mapanything/datasets/opv2v_panorama.py"
 POSES = "data_processing/opv2v_poses.py"
 
 
 def one_split(repo: Path) -> Target:
-    return make_target(repo=repo, splits=("test",))
+    return make_target(repo=repo, splits=("test",), num_samples=2)
 
 
 def line_of(path: Path, words: str) -> int:

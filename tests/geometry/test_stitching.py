@@ -161,3 +161,15 @@ def test_an_image_or_depth_of_another_size_is_named() -> None:
         stitcher.panorama({**images, "camera2": black[1:]})
     with pytest.raises(ValueError, match="camera3: expected shape"):
         stitcher.panorama(images, {"camera3": np.ones((30, 40))})
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_cameras_that_see_the_same_blend_evenly_however_many_pixels_they_share(count: int) -> None:
+    front = rig()["camera0"]
+    cameras = {f"camera{index}": front for index in range(count)}
+    images = {name: np.full((600, 800, 3), 40 + 60 * index, np.uint8) for index, name in enumerate(cameras)}
+    panorama = Stitcher(cameras, Cylinder(2016, 504)).panorama(images)
+    assert panorama.mask.sum() > 2**15  # more rows than OpenCV takes in one list
+    shown = panorama.rgb[panorama.mask].astype(int)
+    assert np.abs(shown - (40 + 30 * (count - 1))).max() <= 1
+    assert not panorama.rgb[~panorama.mask].any()

@@ -66,7 +66,7 @@ def _image_match(target: Target, found: Moments, view: SampledView) -> ImageMatc
     cameras = rig(found.where, view.frame)
     stitcher = Stitcher(cameras, found.cylinder)
     images = pictures(view.frame, tuple(cameras))
-    shown = _shown(view, picture, stitcher.mask)
+    shown = shown_part(view, picture, stitcher.mask)
     match = matched(picture, grey(stitcher.panorama(images).rgb), stitcher.mask & shown)
     doubtful = match.best < ENOUGH or match.best > match.here + DOUBT
     if doubtful and (near := _near(view, stitcher, images)) is not None:
@@ -155,7 +155,7 @@ def _picture(path: Path) -> Picture:
     return np.asarray(image, np.uint8)
 
 
-def _shown(view: SampledView, picture: Array, mask: Bools) -> Bools:
+def shown_part(view: SampledView, picture: Array, mask: Bools) -> Bools:
     """Where the view shows something: by its own mask, less what has the one colour of what lies outside."""
     own = view.array("non_ambiguous_mask")
     usable = own is not None and own.size == mask.size and own.any()

@@ -1,0 +1,196 @@
+"""Contents: where random points of the cameras' images lie in the panoramas that the dataset made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor.check import Skip
+from opv2v_doctor.facts.geometry.images import image_matches, pictures, shown_part
+from opv2v_doctor.facts.geometry.lidar import Meaning, meaning
+from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
+from opv2v_doctor.facts.geometry.rigs import rig, source
+from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.geometry.likeness import grey
+from opv2v_doctor.geometry.probing import (
+    WIDEST_IMAGE,
+    Landing,
+    Picture,
+    Seen,
+    Windows,
+    landing,
+    likeness,
+    reduced,
+    reduced_camera,
+    reduced_panorama,
+    resized,
+    windows,
+)
+from opv2v_doctor.geometry.ranges import panorama_ranges
+from opv2v_doctor.geometry.restitching import shrunk
+from opv2v_doctor.geometry.rigs import MountedCamera, coverage
+from opv2v_doctor.target import Target
+
+SEED = 0
+SURE = 0.7  # points that land so well need no second opinion
+LOST = 0.5  # points that land no better are looked for in the other cameras' images
+FOUND = 0.3  # better than in their own
+WHOLE = 0.99  # of a reduced pixel is shown
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Contents:
+    """What one view's panorama shows of each of its cameras, by name."""
+
+    view: SampledView
+    seen: Mapping[str, Seen]
+    windows: Mapping[str, Windows]
+    seams: tuple[tuple[str, str, float], ...]  # neighbours, and the azimuth at which they meet, degrees
+    near: bool  # whether depth says where near things lie: without it they seem misplaced
+    resolution: float  # degrees of a pixel of the panorama, as probed
+
+    @cached_property
+    def landings(self) -> Mapping[str, Landing]:
+        """Where the content of random points of each camera lies."""
+        return {name: landing(self.windows[name], each) for name, each in self.seen.items()}
+
+    @cached_property
+    def instead(self) -> Mapping[str, tuple[str, float]]:
+        """Which camera's image stands in the place of which other's, and how alike it is there."""
+        found = {}
+        for name, own in self.seen.items():
+            here = likeness(self.windows[name], own)
+            others = {
+                other: likeness(self.windows[name], _in_place_of(own, self.seen[other]))
+                for other in self.seen
+            }
+            best = max(others, key=lambda other: others[other])
+            if len(self.windows[name].shown) and here < LOST and others[best] > here + FOUND:
+                found[name] = best, others[best]
+        return found
+
+
+@cache
+def contents(target: Target, split: str) -> tuple[Contents, ...]:
+    """Of the views whose images are compared. Raises Skip where the views have no image."""
+    found = moments(target, split)
+    files = meaning(target, split)
+    return tuple(_contents(found, match.view, files) for match in image_matches(target, split))
+
+
+def _contents(found: Moments, view: SampledView, files: Meaning) -> Contents:
+    cameras = rig(found.where, view.frame)
+    small = reduced_panorama(found.cylinder)
+    covered = {name: coverage(small, [camera]) for name, camera in cameras.items()}
+    maps = source(found.where, view.frame, tuple(cameras)).depths
+    depths = {
+        name: None if depth is None else _z_depth(files, camera, depth)
+        for (name, camera), depth in zip(cameras.items(), maps, strict=True)
+    }
+    near = any(depth is not None for depth in depths.values())
+    picture = _picture(view, small, list(cameras.values()), list(depths.values()))
+    seen = _seen(found, view, cameras, depths, covered)
+    chosen, here = _probed(picture, seen)
+    if near and min(here) < SURE:  # perhaps the dataset did not respect the cameras' offsets
+        flat = _probed(replace(picture, ranges=np.zeros_like(picture.ranges)), seen)
+        chosen, here = max((chosen, here), flat, key=lambda each: sum(each[1]))
+    return Contents(
+        view=view,
+        seen=seen,
+        windows=chosen,
+        seams=_seams(covered, small),
+        near=near,
+        resolution=360 / small.width,
+    )
+
+
+def _z_depth(files: Meaning, camera: MountedCamera, depth: NDArray[Any]) -> NDArray[Any]:
+    """A depth file's distance to the image plane in metres."""
+    if files.depth == "z":
+        return depth if files.scale == 1 else depth / files.scale
+    height, width = depth.shape
+    pinhole = resized(camera, width, height).pinhole
+    return np.asarray(depth / files.scale / pinhole.range_per_depth())
+
+
+def _picture(
+    view: SampledView, small: Cylinder, cameras: list[MountedCamera], depths: list[NDArray[Any] | None]
+) -> Picture:
+    """The view's image, and the ranges that its depth files give."""
+    image = view.array("img")
+    if image is None:
+        raise Skip(f"a view of {view.frame.yaml} has no img")
+    thin = [_thinned(camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
+    ranges = panorama_ranges([camera for camera, _ in thin], small, [depth for _, depth in thin]).ranges
+    return Picture(reduced(grey(image), small.width, small.height), small, ranges)
+
+
+def _thinned(camera: MountedCamera, depth: NDArray[Any] | None) -> tuple[MountedCamera, NDArray[Any] | None]:
+    """Every second or third pixel of a depth map that is large, and its camera."""
+    if depth is None:
+        return camera, None
+    camera, step = resized(camera, depth.shape[1], depth.shape[0]), max(1, depth.shape[1] // WIDEST_IMAGE)
+    fewer = depth[step // 2 :: step, step // 2 :: step]
+    pinhole = shrunk(camera.pinhole.intrinsics, step, fewer.shape[1], fewer.shape[0])
+    return MountedCamera(pinhole, camera.camera_to_lidar), fewer
+
+
+def _seen(
+    found: Moments,
+    view: SampledView,
+    cameras: Mapping[str, MountedCamera],
+    depths: Mapping[str, NDArray[Any] | None],
+    covered: Mapping[str, Bools],
+) -> dict[str, Seen]:
+    """Each camera's image, and where the panorama shows it alone."""
+    image = view.array("img")
+    assert image is not None
+    whole = shown_part(view, grey(image), coverage(found.cylinder, cameras.values()))
+    height, width = next(iter(covered.values())).shape
+    visible = reduced(whole.astype(np.float64), width, height) > WHOLE
+    alone = visible & (np.sum([*covered.values()], axis=0) == 1)
+    images = pictures(view.frame, tuple(cameras))
+    probed = {name: reduced_camera(camera) for name, camera in cameras.items()}
+    return {
+        name: Seen(
+            camera,
+            reduced(grey(images[name]), camera.pinhole.width, camera.pinhole.height),
+            depths[name],
+            alone & covered[name],
+        )
+        for name, camera in probed.items()
+    }
+
+
+def _probed(picture: Picture, seen: Mapping[str, Seen]) -> tuple[dict[str, Windows], list[float]]:
+    """Random points of each camera, and how well they land on their own content."""
+    random = np.random.default_rng(SEED)
+    chosen = {name: windows(picture, each, random) for name, each in seen.items()}
+    return chosen, [likeness(chosen[name], each) for name, each in seen.items()]
+
+
+def _in_place_of(place: Seen, image: Seen) -> Seen:
+    """One camera's image as if another had taken it."""
+    pinhole = image.camera.pinhole
+    return replace(image, camera=MountedCamera(pinhole, place.camera.camera_to_lidar))
+
+
+def _seams(covered: Mapping[str, Bools], cylinder: Cylinder) -> tuple[tuple[str, str, float], ...]:
+    """Neighbours around the horizon, and the azimuth in degrees where they meet or overlap."""
+    row = np.array([each[cylinder.height // 2] for each in covered.values()])  # (cameras, W)
+    names, found = list(covered), []
+    for one, two in combinations(range(len(names)), 2):
+        touching = row[one] & (row[two] | np.roll(row[two], 3) | np.roll(row[two], -3))
+        if touching.any():
+            azimuths = cylinder.pixels()[0, touching, 0] / cylinder.width * 2 * np.pi - np.pi
+            middle = np.angle(np.exp(1j * azimuths).sum())
+            found.append((names[one], names[two], float(np.rad2deg(middle))))
+    return tuple(found)

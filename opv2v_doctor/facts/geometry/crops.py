@@ -1,0 +1,94 @@
+"""Crops: what the repository's own crop and resize functions do to an image, against its intrinsics."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from opv2v_doctor.facts.loaders import loader_module
+from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.samples import arrays_folder, examined_splits, parts, samples
+from opv2v_doctor.facts.source import Place, modules, nodes
+from opv2v_doctor.geometry.cameras import Array, Pinhole
+from opv2v_doctor.geometry.cropping import Taken, crop_landing
+from opv2v_doctor.geometry.likeness import grey
+from opv2v_doctor.geometry.probing import Landing
+from opv2v_doctor.target import Target
+
+NAMED = re.compile("crop|resize|rescale", re.IGNORECASE)
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """One call of a function that took an image and its intrinsics, and gave both changed."""
+
+    function: str
+    place: Place
+    before: tuple[int, int]  # width and height
+    after: tuple[int, int]
+    landing: Landing | None  # None where the intrinsics are none
+    pixels: float  # of the image after, by which content is off
+
+
+@cache
+def crops(target: Target) -> tuple[Crop, ...]:
+    """Those that are seen while one sample is drawn; none where the repository has no such function."""
+    split = examined_splits(target)[0]
+    drawn = samples(target, split).drawn
+    if not drawn or not _has_crops(target):
+        return ()
+    folder = arrays_folder(target) / "crops"
+    calls = ask(
+        target,
+        "crops",
+        "seen",
+        expression=" + ".join(part.expression for part in parts(target, split)),
+        module_name=loader_module(target),
+        key=drawn[0].key,
+        folder=str(folder),
+        root=str(target.repo),
+    )
+    return tuple(_crop(call, folder / str(number)) for number, call in enumerate(calls))
+
+
+def _has_crops(target: Target) -> bool:
+    """Whether a function of the launch is named for crops: else nobody need be asked."""
+    return any(
+        isinstance(node, ast.FunctionDef) and NAMED.search(node.name)
+        for path in modules(target)
+        for node in nodes(path)
+    )
+
+
+def _crop(call: Mapping[str, Any], place: Path) -> Crop:
+    pictures = [grey(np.load(f"{place}_{when}.npy", allow_pickle=False)) for when in ("before", "after")]
+    sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
+    matrices = [np.array(call[when], dtype=np.float64) for when in ("before", "after")]
+    landing, pixels = _landing(pictures, matrices)
+    return Crop(
+        function=call["function"],
+        place=Place(path=Path(call["file"]), line=call["line"]),
+        before=sizes[0],
+        after=sizes[1],
+        landing=landing,
+        pixels=pixels,
+    )
+
+
+def _landing(pictures: list[Array], matrices: list[Array]) -> tuple[Landing | None, float]:
+    try:
+        before, after = (
+            Taken(picture, Pinhole(matrix, picture.shape[1], picture.shape[0]))
+            for picture, matrix in zip(pictures, matrices, strict=True)
+        )
+    except ValueError:
+        return None, 0.0
+    return crop_landing(before, after, np.random.default_rng(SEED))
