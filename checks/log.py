@@ -157,7 +157,7 @@ def _summary(log: Log) -> str:
     """What was read."""
     launches = [
         f"line {segment.place}: {segment.cause}, epoch {segment.first[0]} to {segment.last[0]}"
-        + (f" of {segment.steps} steps" if segment.steps else "")
+        + (f", {segment.steps} steps an epoch" if segment.steps else "")
         for segment in log.segments
         if segment.trained
     ]

@@ -96,7 +96,7 @@ def head_of(target: Target, strict: bool) -> Examination:
         commit=state.commit,
         dirty=bool(state.dirty or state.untracked) if state.commit else None,
         overrides=target.launch_overrides,
-        gpus=target.gpus,
+        gpus=None if target.logs else target.gpus,  # who gives logs speaks of no launch to come
         strict=strict,
         started=datetime.datetime.now(datetime.UTC),
         medium=Medium.of(sys.stdout),

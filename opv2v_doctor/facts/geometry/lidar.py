@@ -46,7 +46,10 @@ def summary(scans: list[Scanned]) -> LidarErrors | None:
     azimuths = np.concatenate([scan.azimuths for scan in scans])
     distances = np.concatenate([scan.distances for scan in scans])
     sector = np.round(azimuths / 45).astype(int) % 8
-    near = [(f"{a:.0f} to {b:.0f} m", (distances >= a) & (distances < b)) for a, b in pairwise(DISTANCES)]
+    near = [
+        (f"{a:.0f} to {b:.0f} m" if b < np.inf else f"beyond {a:.0f} m", (distances >= a) & (distances < b))
+        for a, b in pairwise(DISTANCES)
+    ]
     return LidarErrors(
         points=errors.size,
         median=float(np.median(errors)),
