@@ -64,7 +64,8 @@ def quoted(text: str) -> str:
     """A text as a value of Hydra's grammar of overrides."""
     if re.fullmatch(r"[A-Za-z_./][\w./:-]*", text, re.ASCII):
         return text
-    plain = text.replace("${", r"\${")
+    # no interpolation: OmegaConf reads backslashes before one
+    plain = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", text)
     # a backslash counts only before a quote and at the end
     escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (r"\'" if m[2] else ""), plain)
     return f"'{escaped}'"
@@ -89,5 +90,5 @@ def unquoted(value: str) -> str:
     """A value of an override without its quotes."""
     quote = value[:1]
     if len(value) > 1 and quote in "'\"" and value.endswith(quote):
-        return re.sub(r"(\\+)(?=['\"]|$)", lambda m: m[1][: len(m[1]) // 2], value[1:-1])
+        return re.sub(rf"(\\+)(?={quote}|$)", lambda m: m[1][: len(m[1]) // 2], value[1:-1])
     return value
