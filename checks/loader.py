@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from opv2v_doctor import Findings, Skip, Target, check, error, note, warning
-from opv2v_doctor.facts.commands import Command, commands, documented_lengths
+from opv2v_doctor.facts.commands import Command, begin, commands, documented_lengths
 from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.loaders import Length, computed_length, lengths, loaders, real_length, wanted_size
 from opv2v_doctor.facts.runs import last_run, steps_per_epoch_of
@@ -58,7 +58,7 @@ def _way_to(target: Target, steps: int, length: Length) -> str:
     return f"use dataset={fitting[0]}, or {size}" if fitting else f"use {size}"
 
 
-@check("LDR002", tier="static", requires=["CFG002"])
+@check("LDR002", tier="static", requires=["CFG002"], ahead=begin)
 def documented_commands_agree(target: Target) -> Findings:
     """All launch commands that the repository documents for one training give the same steps an epoch.
 

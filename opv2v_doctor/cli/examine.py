@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from opv2v_doctor.cli import options
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
+THREADS = "OPENBLAS_NUM_THREADS"
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
 ]
@@ -104,7 +106,22 @@ def _begun(target: Target) -> Target:
 
     with contextlib.suppress(Blocked):  # whoever needs the config will say so
         composing(target)
+    _import_numpy()
     return target
+
+
+def _import_numpy() -> None:
+    """Import numpy with one thread of its own: our products are small, and others need the cores.
+
+    The variable is read at the import, and gone before any process that we start could inherit it.
+    """
+    if THREADS in os.environ:
+        return
+    os.environ[THREADS] = "1"
+    try:
+        import numpy  # noqa: F401
+    finally:
+        del os.environ[THREADS]
 
 
 def _print_rates(target: Target) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from opv2v_doctor.facts.loaders import Length
 from opv2v_doctor.facts.source import Place
-from opv2v_doctor.facts.variants import family, gpus_in, length_in, train_sets
+from opv2v_doctor.facts.variants import composing_sets, family, gpus_in, length_in, train_sets
 from opv2v_doctor.target import Target
 
 DOCUMENTS = (".md", ".sh")
@@ -148,12 +148,26 @@ def _variables(lines: Sequence[str]) -> dict[str, str]:
 @cache
 def documented_lengths(target: Target) -> tuple[tuple[Command, Length], ...]:
     """The commands whose world size is known and whose config composes, with the length of their epochs."""
-    known = [command for command in commands(target) if command.gpus]
-    composed = train_sets(target, tuple(_relevant(command.overrides) for command in known))
+    composed = train_sets(target, _launches(target))
     pairs = [
-        (command, length_in(found, command.gpus or 1)) for command, found in zip(known, composed, strict=True)
+        (command, length_in(found, command.gpus or 1))
+        for command, found in zip(_sized(target), composed, strict=True)
     ]
     return tuple((command, length) for command, length in pairs if length)
+
+
+def begin(target: Target) -> None:
+    """Let the documented commands' configs be composed while others are judged."""
+    if launches := _launches(target):
+        composing_sets(target, launches)
+
+
+def _sized(target: Target) -> tuple[Command, ...]:
+    return tuple(command for command in commands(target) if command.gpus)
+
+
+def _launches(target: Target) -> tuple[tuple[str, ...], ...]:
+    return tuple(_relevant(command.overrides) for command in _sized(target))
 
 
 def _relevant(overrides: Sequence[str]) -> tuple[str, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import config, entry_point
 from opv2v_doctor.facts.loaders import Length, length_of
-from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.probe import ask_ahead
 from opv2v_doctor.target import Target
 
 _gpus_named = re.compile(r"_(\d+)g(pus?)?$")
@@ -65,16 +66,20 @@ def train_sets(target: Target, launches: tuple[tuple[str, ...], ...]) -> tuple[T
     """The train set of each list of overrides, None where it does not compose."""
     if not launches:
         return ()
+    sets = [TrainSet(**entry) if entry else None for entry in composing_sets(target, launches)()]
+    found = dict(zip(dict.fromkeys(launches), sets, strict=True))
+    return tuple(found[overrides] for overrides in launches)
+
+
+@cache
+def composing_sets(target: Target, launches: tuple[tuple[str, ...], ...]) -> Callable[[], Any]:
+    """The question of `train_sets`, under way."""
     main = entry_point(target)
-    unlike = list(dict.fromkeys(launches))
-    answer = ask(
+    return ask_ahead(
         target,
         "commands",
         "train_sets",
         config_dir=str(main.config_dir),
         config_name=main.config_name,
-        launches=[list(overrides) for overrides in unlike],
+        launches=[list(overrides) for overrides in dict.fromkeys(launches)],
     )
-    sets = [TrainSet(**entry) if entry else None for entry in answer]
-    found = dict(zip(unlike, sets, strict=True))
-    return tuple(found[overrides] for overrides in launches)

@@ -127,11 +127,16 @@ def landing(found: Windows, seen: Seen) -> Landing:
     here = likeness(found, seen, Placing())
     if all(likeness(found, seen, near) <= here for near in _near(Placing(), STEP, ZOOM_STEP)) and here > SURE:
         return Landing(len(found.shown), here, here, Placing())
-    grid = [Placing(float(y), float(p), float(z)) for y, p, z in product(YAWS, PITCHES, ZOOMS)]
-    some = _some(found, np.arange(0, len(found.shown), max(1, len(found.shown) // FEW)))
-    starts = sorted([Placing(), *grid], key=lambda placing: -likeness(some, seen, placing))[:STARTS]
+    starts = [Placing()] if here > SURE else _starts(found, seen)  # what is nearly there is nearby
     best, most = max((_climbed(found, seen, start) for start in starts), key=lambda climbed: climbed[1])
     return Landing(len(found.shown), here, most, best)
+
+
+def _starts(found: Windows, seen: Seen) -> list[Placing]:
+    """The best of a coarse grid of placings, by a few of the windows."""
+    grid = [Placing(float(y), float(p), float(z)) for y, p, z in product(YAWS, PITCHES, ZOOMS)]
+    some = _some(found, np.arange(0, len(found.shown), max(1, len(found.shown) // FEW)))
+    return sorted([Placing(), *grid], key=lambda placing: -likeness(some, seen, placing))[:STARTS]
 
 
 def likeness(found: Windows, seen: Seen, placing: Placing = Placing()) -> float:

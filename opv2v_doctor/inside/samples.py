@@ -11,7 +11,7 @@ from .opened import forget, last_opened
 
 SEED = 1
 HANDED_OVER = 2  # samples of a split, with all their arrays
-DRAWN_AGAIN = 3  # of each evaluation split: one alone may be the same by chance
+DRAWN_AGAIN = 2  # of each evaluation split: one alone may be the same by chance
 ANOTHER_SEED = 2  # a process of its own: what depends on its random state comes out differently
 
 
