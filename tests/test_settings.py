@@ -56,6 +56,16 @@ def test_relative_import_paths_are_the_repositorys(repo: Path, monkeypatch: pyte
     assert paths == [str(repo), "/elsewhere", "/inherited"]
 
 
+def test_several_processes_get_the_threads_that_torchrun_gives_them(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert make_target(repo=repo, gpus=2).launch_env["OMP_NUM_THREADS"] == "1"
+    assert "OMP_NUM_THREADS" not in make_target(repo=repo, gpus=1).launch_env
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert "OMP_NUM_THREADS" not in make_target(repo=repo, gpus=2).launch_env
+
+
 def test_a_target_can_key_a_cache(repo: Path) -> None:
     assert hash(make_target(repo=repo)) == hash(make_target(repo=repo))
     assert make_target(repo=repo) != make_target(repo=repo, gpus=5)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from opv2v_doctor.audit.record import File, Kind
-from opv2v_doctor.audit.storage import Storage, storage
+from opv2v_doctor.audit.storage import Storage, absolute, storage
 from opv2v_doctor.usage import UsageError
 
 FILE = re.compile(
@@ -99,3 +99,9 @@ def _verify(name: str) -> None:
     """A UsageError for a folder whose name is not text: no record could name it."""
     if any("\ud800" <= letter <= "\udfff" for letter in name):
         raise UsageError(f"folder {name!r}: its name is not UTF-8")
+
+
+def dataset_at(root: str, depth: str | None = None) -> Dataset:
+    """The dataset with these roots, paths or URLs; depth that lies with the images is no second root."""
+    found = Dataset(absolute(root), absolute(depth) if depth else None)
+    return Dataset(found.root) if found.depth == found.root else found

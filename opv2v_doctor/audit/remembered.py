@@ -10,7 +10,6 @@ from pathlib import Path
 from opv2v_doctor.audit.fingerprint import fingerprint
 from opv2v_doctor.audit.inventory import VERSION, cache_folder, inventory_file
 from opv2v_doctor.audit.listing import Dataset
-from opv2v_doctor.audit.storage import absolute
 from opv2v_doctor.usage import UsageError
 
 
@@ -21,12 +20,6 @@ class Remembered:
     fingerprint: str
     files: int
     audited: datetime.datetime
-
-
-def dataset_at(root: Path, depth: Path | None = None) -> Dataset:
-    """The dataset with these roots; depth that lies with the images is no second root."""
-    found = Dataset(absolute(str(root)), absolute(str(depth)) if depth else None)
-    return Dataset(found.root) if found.depth == found.root else found
 
 
 def remembered(dataset: Dataset, folder: Path | None = None) -> Remembered | None:

@@ -17,8 +17,7 @@ from rich.table import Table
 
 from opv2v_doctor.audit.fingerprint import inventory_fingerprint
 from opv2v_doctor.audit.inventory import Inventory, cache_folder, opened
-from opv2v_doctor.audit.listing import Dataset
-from opv2v_doctor.audit.storage import absolute
+from opv2v_doctor.audit.listing import Dataset, dataset_at
 from opv2v_doctor.audit.survey import Advance, survey
 from opv2v_doctor.audit.tables import Summary, csv_lines, summaries, write_parquet
 from opv2v_doctor.audit.verdicts import VERDICTS
@@ -70,20 +69,18 @@ def audited(
 def _dataset(root: str | None, depth: str | None) -> Dataset:
     """The dataset that was named, or the one that the training here reads."""
     if root is None:
-        from opv2v_doctor.facts.datasets import train_parts
+        from opv2v_doctor.facts.datasets import data_roots
         from opv2v_doctor.target import make_target
 
-        target = make_target()
-        words = train_parts(target)[0].keywords
-        if "ROOT" not in words:
+        roots = [str(place) for place in data_roots(make_target())]
+        if not roots:
             raise UsageError("which dataset? The training's config names no ROOT: give the folder")
-        root = str(target.repo / words["ROOT"])
-        depth = depth or (str(target.repo / words["depth_root"]) if words.get("depth_root") else None)
-    dataset = Dataset(absolute(root), absolute(depth) if depth else None)
+        root, depth = roots[0], depth or next(iter(roots[1:]), None)
+    dataset = dataset_at(root, depth)
     for place, word in ((dataset.storage, "ROOT"), (dataset.storage_of("depth"), "--depth")):
         if not place.exists():
             raise UsageError(f"{word} {place.url}: no such folder")
-    return Dataset(dataset.root) if dataset.depth == dataset.root else dataset
+    return dataset
 
 
 def _head(inventory: Inventory, strict: bool) -> Examination:

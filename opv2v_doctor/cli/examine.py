@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 THREADS = "OPENBLAS_NUM_THREADS"
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
-]
 Words = Annotated[
     list[str],
     typer.Argument(help="Families, codes or names of checks, then Hydra overrides.", show_default=False),
@@ -30,7 +27,7 @@ PrintRates = Annotated[
 @options.takes_target
 def run_all(
     target: Target,
-    overrides: Overrides = None,
+    overrides: options.Overrides = None,
     tier: options.Tier = options.UpTo.RUN,
     select: options.Select = None,
     ignore: options.Ignore = None,

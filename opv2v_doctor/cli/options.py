@@ -42,6 +42,9 @@ class UpTo(StrEnum):
     RUN = "run"
 
 
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
+]
 Repo = Annotated[
     Path | None,
     typer.Option(help="The training repository.  [default: the working directory]", show_default=False),

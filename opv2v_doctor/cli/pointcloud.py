@@ -68,9 +68,6 @@ class Colour(StrEnum):
 
 OURS = {"pred": "prediction", "gt": "truth"}
 
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
-]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(help="The checkpoint.  [default: the run's best, else its last]", show_default=False),
@@ -95,7 +92,7 @@ Up = Annotated[str, typer.Option(metavar="X,Y,Z", help="The direction that is up
 @options.takes_target
 def pointcloud(
     target: Target,
-    overrides: Overrides = None,
+    overrides: options.Overrides = None,
     checkpoint: Checkpoint = None,
     index: Annotated[int, typer.Option(min=0, help="Which sample of the split.")] = 0,
     pose_source: Annotated[

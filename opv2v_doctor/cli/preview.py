@@ -13,9 +13,6 @@ from opv2v_doctor.cli import options
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
-]
 Index = Annotated[
     int | None,
     typer.Option(
@@ -41,7 +38,7 @@ Folder = Annotated[
 @options.takes_target
 def preview(
     target: Target,
-    overrides: Overrides = None,
+    overrides: options.Overrides = None,
     index: Index = None,
     random: Random = None,
     seed: Seed = 0,

@@ -6,31 +6,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from opv2v_doctor.languages import ENGLISH, say, translated
 from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, Picture
 from opv2v_doctor.result import Result
 from opv2v_doctor.target import Target
 
-ENGLISH = "en"
-
 
 def told(head: Examination, target: Target, language: str) -> Examination:
     """The head of a report that is told in a language, with pictures of what was measured."""
-    return replace(head, language=language, say=partial(_say, language), pictures=partial(_pictures, target))
+    return replace(
+        head, language=language, say=partial(say, language=language), pictures=partial(_pictures, target)
+    )
 
 
 def reported(format: str, results: Iterable[Result], head: Examination) -> Iterator[str]:
     """The lines of a report; what programs read stays English."""
     if format not in FOR_PEOPLE or head.language == ENGLISH:
         return REPORTERS[format](results, replace(head, language=ENGLISH, say=str))
-    from opv2v_doctor.languages import translated
-
     return REPORTERS[format](translated(results, head.language), head)
-
-
-def _say(language: str, text: str) -> str:
-    from opv2v_doctor.languages import say
-
-    return say(text, language)
 
 
 def _pictures(target: Target, results: Sequence[Result]) -> Iterator[Picture]:

@@ -12,16 +12,13 @@ from opv2v_doctor.cli import options
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
-]
 Ranks = Annotated[int, typer.Option(min=2, help="Processes that train together.")]
 
 
 @options.takes_target
 def smoke(
     target: Target,
-    overrides: Overrides = None,
+    overrides: options.Overrides = None,
     ranks: Ranks = 2,
     format: options.ReportFormat = None,
     output: options.Output = None,

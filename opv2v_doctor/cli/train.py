@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 NOT_WRITTEN = 3
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
-]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="A new directory, also beside one that hydra.run.dir names.")
 ]
@@ -54,7 +51,7 @@ Index = Annotated[int, typer.Option(min=0, help="Sample of the split.")]
 @options.takes_target
 def train(
     target: Target,
-    overrides: Overrides = None,
+    overrides: options.Overrides = None,
     nnodes: Nnodes = 1,
     node_rank: NodeRank = 0,
     rdzv_endpoint: Endpoint = None,
@@ -140,7 +137,7 @@ def _submit(request: Request) -> None:
 @options.takes_target
 def infer(
     target: Target,
-    overrides: Overrides = None,
+    overrides: options.Overrides = None,
     checkpoint: CheckpointFile = None,
     index: Index = 0,
     dry_run: DryRun = False,

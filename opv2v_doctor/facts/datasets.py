@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
@@ -39,6 +40,17 @@ class Part:
             return (most,)
         most = min(most, int(self.keywords.get("max_num_views") or most))
         return tuple(range(int(self.keywords.get("min_num_views") or LEAST_VIEWS), most + 1))
+
+
+def data_roots(target: Target) -> tuple[Path, ...]:
+    """Where the training's data lies: images, then depth if it is told; none where the config does not say.
+
+    Raises Blocked where the train set is no dataset expression.
+    """
+    words = train_parts(target)[0].keywords
+    if not words.get("ROOT"):
+        return ()
+    return tuple(target.repo / words[name] for name in ("ROOT", "depth_root") if words.get(name))
 
 
 def parts_of(expression: str) -> tuple[Part, ...]:

@@ -15,7 +15,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead
-from opv2v_doctor.facts.samples import arrays_folder, parts
+from opv2v_doctor.facts.samples import arrays_folder, expression_of, parts
 from opv2v_doctor.facts.views import Sample, View, sample_of
 from opv2v_doctor.target import Target
 
@@ -164,7 +164,7 @@ def drawn_at(
         target,
         "preview",
         "draw_at",
-        expression=" + ".join(part.expression for part in parts(target, split)),
+        expression=expression_of(target, split),
         module_name=loader_module(target),
         split=split,
         folder=str(folder),

@@ -18,7 +18,7 @@ from opv2v_doctor.facts.frames import Frame, frame_shown
 from opv2v_doctor.facts.geometry.clouds import cloud
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask
-from opv2v_doctor.facts.samples import arrays_folder, parts
+from opv2v_doctor.facts.samples import arrays_folder, expression_of
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.target import Target
@@ -133,7 +133,7 @@ def predictions(target: Target, inquiry: Inquiry) -> Predictions:
 
     Raises Blocked where the model cannot be opened or run, Skip where the config has no such split.
     """
-    expression = " + ".join(part.expression for part in parts(target, inquiry.split))
+    expression = expression_of(target, inquiry.split)
     folder = arrays_folder(target) / f"predicted-{abs(hash(inquiry))}"
     given = {name: getattr(inquiry, name) for name in ("poses", "depth", "metres", "degrees")}
     answer = ask(

@@ -156,7 +156,7 @@ def _drawing(target: Target, split: str) -> Callable[[], Any]:
         "samples",
         "draw",
         second=split != "train" and _by_two(target),
-        expression=_expression(target, split),
+        expression=expression_of(target, split),
         module_name=loader_module(target),
         count=target.num_samples,
         split=split,
@@ -176,7 +176,7 @@ def arrays_folder(target: Target) -> Path:
     return scratch_folder()
 
 
-def _expression(target: Target, split: str) -> str:
+def expression_of(target: Target, split: str) -> str:
     """What the training would evaluate: for the training split the whole sum."""
     return " + ".join(part.expression for part in parts(target, split))
 
@@ -194,7 +194,7 @@ def _drawing_again(target: Target) -> Callable[[], Any]:
         "samples",
         "again",
         second=not _by_two(target),
-        expressions=[_expression(target, split) for split in _eval_splits(target)],
+        expressions=[expression_of(target, split) for split in _eval_splits(target)],
         module_name=loader_module(target),
         count=target.num_samples,
     )
@@ -222,7 +222,7 @@ def next_epoch(target: Target) -> tuple[tuple[Sample, Sample], ...]:
             target,
             "samples",
             "in_next_epoch",
-            expression=_expression(target, "train"),
+            expression=expression_of(target, "train"),
             module_name=loader_module(target),
             keys=[sample.key],
         )

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.audit.remembered import dataset_at, remembered
+from opv2v_doctor.audit.listing import dataset_at
+from opv2v_doctor.audit.remembered import remembered
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.copies import resolutions
-from opv2v_doctor.facts.datasets import train_parts
+from opv2v_doctor.facts.datasets import data_roots
 from opv2v_doctor.facts.environment import interpreter
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.gpus import gpus
@@ -125,13 +126,12 @@ def _gpu_names(target: Target) -> tuple[str, ...]:
 def _dataset(target: Target) -> dict[str, Any] | None:
     """Where the training's dataset lies, and its fingerprint by the last audit; null where there is none."""
     try:
-        words = train_parts(target)[0].keywords
+        roots = data_roots(target)
     except (Blocked, Skip):
         return None
-    if "ROOT" not in words:
+    if not roots:
         return None
-    roots = [target.repo / words[name] for name in ("ROOT", "depth_root") if words.get(name)]
-    known = remembered(dataset_at(*roots))
+    known = remembered(dataset_at(*map(str, roots)))
     return {
         "roots": [str(root) for root in roots],
         "fingerprint": known.fingerprint if known else None,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from opv2v_doctor.audit.fingerprint import inventory_fingerprint
 from opv2v_doctor.audit.inventory import Inventory
-from opv2v_doctor.audit.remembered import dataset_at, remembered
+from opv2v_doctor.audit.listing import dataset_at
+from opv2v_doctor.audit.remembered import remembered
 
 from .conftest import Audit
 
@@ -12,7 +13,7 @@ from .conftest import Audit
 def test_an_audited_dataset_has_its_fingerprint(
     dataset: Path, audit: Audit, inventory: Inventory, tmp_path: Path
 ) -> None:
-    where = dataset_at(dataset / "data", dataset / "depth")
+    where = dataset_at(str(dataset / "data"), str(dataset / "depth"))
     assert remembered(where, tmp_path / "cache") is None
     audit()
     found = remembered(where, tmp_path / "cache")
@@ -30,10 +31,10 @@ def test_an_audit_that_did_not_end_has_none(
     inventory.store([])
     inventory._database.execute("UPDATE files SET turn = turn + 1 WHERE path LIKE '%.png'")
     inventory._database.commit()
-    assert remembered(dataset_at(dataset / "data", dataset / "depth"), tmp_path / "cache") is None
+    assert remembered(dataset_at(str(dataset / "data"), str(dataset / "depth")), tmp_path / "cache") is None
 
 
 def test_a_dataset_that_nobody_audited_has_none(tmp_path: Path) -> None:
-    assert remembered(dataset_at(tmp_path), tmp_path / "cache") is None
+    assert remembered(dataset_at(str(tmp_path)), tmp_path / "cache") is None
     (tmp_path / "cache").mkdir()
-    assert remembered(dataset_at(tmp_path), tmp_path / "cache") is None
+    assert remembered(dataset_at(str(tmp_path)), tmp_path / "cache") is None

@@ -9,6 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from opv2v_doctor.cli import app
+from opv2v_doctor.cli.commands import PLACES
 
 Broken = Callable[..., Path]
 
@@ -169,6 +173,19 @@ def test_init_writes_settings_that_the_doctor_reads(broken: Broken) -> None:
     again = doctor("init", repo)
     assert again.returncode == 2
     assert "exists" in again.stderr
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_every_command_that_the_help_names_is_there(name: str) -> None:
+    told = CliRunner().invoke(app, [name, "--help"])
+    assert told.exit_code == 0
+    assert f"{name} [OPTIONS]" in told.stdout
+
+
+def test_a_command_with_a_typo_is_told_its_neighbour() -> None:
+    told = CliRunner().invoke(app, ["chekc"])
+    assert told.exit_code == 2
+    assert "'check'" in told.output
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.probe import Raised, Unanswered, ask
+from opv2v_doctor.facts.interpreter import Interpreter as Process
+from opv2v_doctor.facts.probe import Raised, Unanswered, ask, ask_ahead, has_second, start_second
 from opv2v_doctor.target import make_target
 
 Interpreter = Callable[[str], Target]
@@ -126,15 +127,53 @@ def test_it_is_one_process_for_many_questions(repo: Path) -> None:
     assert first != os.getpid()
 
 
+def test_what_was_asked_ahead_may_be_fetched_in_any_order(repo: Path) -> None:
+    (repo / "noisy.py").write_text("one, two = 1, 2")
+    first, second = ahead(repo, "one"), ahead(repo, "two")
+    assert evaluate(repo, "one + two") == 3
+    assert (second()["batch"], first()["batch"]) == (2, 1)
+
+
+def test_a_question_that_was_lost_with_its_interpreter_is_asked_again(repo: Path) -> None:
+    (repo / "noisy.py").write_text("import os\ndef die(): os._exit(5)\nalive = 'yes'")
+    deadly, harmless = ahead(repo, "die()"), ahead(repo, "alive")
+    with pytest.raises(Unanswered, match="exited with code 5"):
+        deadly()
+    assert harmless()["batch"] == "yes"
+
+
+def test_the_second_interpreter_is_another_process(repo: Path) -> None:
+    (repo / "noisy.py").write_text("import os\npid = os.getpid()")
+    target = make_target(repo=repo)
+    assert not has_second(target)
+    start_second(target)
+    assert has_second(target)
+    assert ahead(repo, "pid", second=True)()["batch"] not in (evaluate(repo, "pid"), os.getpid())
+
+
+def test_when_all_are_closed_none_is_left_and_the_next_question_is_answered(repo: Path) -> None:
+    (repo / "noisy.py").write_text("import os\npid = os.getpid()")
+    before = evaluate(repo, "pid")
+    Process.close_all()
+    assert not Path(f"/proc/{before}").exists()
+    assert evaluate(repo, "pid") != before
+
+
 def evaluate(repo: Path, expression: str) -> object:
     """An expression in a module of the repository, through the question that evaluates training code."""
+    return ahead(repo, expression)()["batch"]
+
+
+def ahead(repo: Path, expression: str, *, second: bool = False) -> Callable[[], dict[str, object]]:
+    """The same, under way."""
     configs = repo / "configs"
     configs.mkdir(exist_ok=True)
     (configs / "train.yaml").write_text("{}")
-    answer = ask(
+    return ask_ahead(
         make_target(repo=repo),
         "config",
         "replay",
+        second=second,
         config_dir=str(configs),
         config_name="train",
         overrides=[],
@@ -143,4 +182,3 @@ def evaluate(repo: Path, expression: str) -> object:
         parameter="args",
         builders=["build_dataset"],
     )
-    return answer["batch"]

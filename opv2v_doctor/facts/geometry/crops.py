@@ -14,7 +14,7 @@ import numpy as np
 
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask
-from opv2v_doctor.facts.samples import arrays_folder, examined_splits, parts, samples
+from opv2v_doctor.facts.samples import arrays_folder, examined_splits, expression_of, samples
 from opv2v_doctor.facts.source import Place, modules, nodes
 from opv2v_doctor.geometry.cameras import Array, Pinhole
 from opv2v_doctor.geometry.cropping import Taken, crop_landing
@@ -50,7 +50,7 @@ def crops(target: Target) -> tuple[Crop, ...]:
         target,
         "crops",
         "seen",
-        expression=" + ".join(part.expression for part in parts(target, split)),
+        expression=expression_of(target, split),
         module_name=loader_module(target),
         key=drawn[0].key,
         folder=str(folder),

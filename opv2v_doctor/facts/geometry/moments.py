@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import Disk, Frame, disk
 from opv2v_doctor.facts.rigs import panorama
-from opv2v_doctor.facts.samples import arrays_folder, each_split, samples
+from opv2v_doctor.facts.samples import arrays_folder, samples
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.target import Target
@@ -83,12 +82,6 @@ class Moments:
     def largest(self) -> Moment:
         """That of most agents."""
         return max(self.all, key=lambda moment: len(moment.views))
-
-
-def each_moments(target: Target) -> Iterator[Moments]:
-    """The moments of every examined split. Raises Skip where no dataset makes panoramas of OPV2V."""
-    for drawn in each_split(target):
-        yield moments(target, drawn.split)
 
 
 @cache

@@ -21,7 +21,7 @@ from opv2v_doctor.facts.inference.comparisons import (
 from opv2v_doctor.facts.inference.opening import opening
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead, has_second
-from opv2v_doctor.facts.samples import arrays_folder, parts
+from opv2v_doctor.facts.samples import arrays_folder, expression_of
 from opv2v_doctor.facts.source import definition, module_name
 from opv2v_doctor.target import Target
 
@@ -169,7 +169,7 @@ def _subject(target: Target) -> dict[str, Any]:
         "models": _module_of(target, INIT),
         "losses": _module_of(target, LOSS),
         "datasets": loader_module(target),
-        "expression": " + ".join(part.expression for part in parts(target, SPLIT)),
+        "expression": expression_of(target, SPLIT),
         "index": INDEX,
     }
 

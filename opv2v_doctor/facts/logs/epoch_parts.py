@@ -58,7 +58,6 @@ class EpochPart:
     epoch: int
     steps: int
     number: int  # of the test set
-    first_step: int = 0
     last_step: int = -1
     first_line: int = 0
     last_line: int = 0
@@ -80,7 +79,7 @@ class EpochPart:
     def add(self, run: Run) -> None:
         """Take in some lines of this epoch."""
         if not self.count:
-            self.first_step, self.first_line = int(run.step[0]), int(run.line[0])
+            self.first_line = int(run.line[0])
         self.last_step, self.last_line = max(self.last_step, int(run.step[-1])), int(run.line[-1])
         self.count += len(run)
         known = self.metrics.get(run.names)

@@ -51,10 +51,6 @@ class Log:
     def phase(self, phase: str) -> list[EpochPart]:
         return [part for part in self.parts if part.phase == phase]
 
-    @property
-    def has_metrics(self) -> bool:
-        return bool(self.parts)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LogTable:
