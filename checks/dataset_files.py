@@ -9,7 +9,7 @@ from opv2v_doctor import Blocked, Finding, Findings, Target, check, error, note,
 from opv2v_doctor.facts.damage import Damage, Damaged, RawDepth, damage, raw_depth
 from opv2v_doctor.facts.frames import frame_shown, is_opv2v
 from opv2v_doctor.facts.probe import Raised
-from opv2v_doctor.facts.samples import Samples, each_split, examined_splits, samples
+from opv2v_doctor.facts.samples import Samples, begin_drawing, each_split, examined_splits, samples
 from opv2v_doctor.facts.views import Depth, Failure, View
 
 NAMED = 3  # files that a message names; the evidence holds them all
@@ -17,7 +17,7 @@ UNKNOWN = 0.9  # fraction of the mask without depth
 FAR = 500.0  # metres: no street is so long that half of it is farther
 
 
-@check("DAT009", tier="data", requires=["DAT001", "ENV007"])
+@check("DAT009", tier="data", requires=["DAT001", "ENV007"], ahead=begin_drawing)
 def no_sample_is_replaced(target: Target) -> Findings:
     """No sample fails to load: none would be replaced by another one silently.
 

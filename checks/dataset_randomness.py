@@ -5,11 +5,12 @@ from pathlib import Path
 
 from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note, one_finding_a_cause
 from opv2v_doctor.facts.config import place
-from opv2v_doctor.facts.datasets import Part, train_parts
+from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.origins import class_place, seed_place
 from opv2v_doctor.facts.samples import (
     drawn_twice,
     examined_splits,
+    is_resized,
     next_epoch,
     samples,
 )
@@ -89,7 +90,7 @@ def training_changes_between_epochs(target: Target) -> Findings:
     """
     if "train" not in examined_splits(target):
         raise Skip("the training split is not examined")
-    if not any(part.size for part in train_parts(target)):
+    if not is_resized(target):
         raise Skip("the training set is not resized (N @ D): the sampler alone shuffles")
     pairs = next_epoch(target)
     if not pairs:

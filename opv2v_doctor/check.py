@@ -123,7 +123,7 @@ def check(
     """Make a check of a generator function.
 
     `ahead` gets under way what takes the training interpreter long: it is called as soon as what the check
-    requires has passed, however many others come before the check itself.
+    requires has passed, however many others come before the check itself, in the order of the checklist.
 
     Raises ValueError at import for a code that is not FAM123 or a function without a docstring, since
     neither could be selected or explained.

@@ -39,7 +39,10 @@ def run(
     waiting = [check for check in checks if check.ahead and check.code not in waived]
     for check in checks:
         starting(check)
-        waiting = [other for other in waiting if unmet_by(other) or not _begun(other, target)]
+        while waiting and all(code in statuses or code in waived for code in waiting[0].requires):
+            following = waiting.pop(0)  # in the checklist's order: what is needed first is answered first
+            if not unmet_by(following):
+                _begin(following, target)
         reason, unmet = waived.get(check.code), unmet_by(check)
         if reason is not None:
             result = Result(check=check, status=Status.SKIPPED, reason=f"ignored: {reason}")
@@ -51,12 +54,11 @@ def run(
         yield replace(result, asked=asked is None or check.code in asked)
 
 
-def _begun(check: Check, target: Target) -> bool:
+def _begin(check: Check, target: Target) -> None:
     """Get under way what the check will ask; whatever is wrong with that, the check itself will say."""
     with contextlib.suppress(Exception):
         assert check.ahead is not None
         check.ahead(target)
-    return True
 
 
 def _examined(check: Check, target: Target) -> Result:

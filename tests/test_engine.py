@@ -196,6 +196,25 @@ def test_what_takes_long_is_begun_once_as_soon_as_its_requirements_have_passed()
     assert events.count("begun") == 1
 
 
+def test_what_takes_long_is_begun_in_the_checklists_order() -> None:
+    events: list[str] = []
+
+    def long(code: str, *requires: str) -> Check:
+        @check(code, tier="run", requires=requires, ahead=lambda target: events.append(f"begun {code}"))
+        def takes_long(target: Target) -> Findings:
+            """It takes long."""
+            yield note("long")
+
+        return takes_long
+
+    first, second = long("AAA011", "AAA002"), long("AAA012", "AAA001")
+    hopeless = long("AAA013", "AAA003")  # what it requires fails
+    for one in run([all_is_well, something_is_odd, something_is_wrong, hopeless, first, second], TARGET):
+        events.append(one.check.code)
+    assert events[:5] == ["AAA001", "AAA002", "AAA003", "begun AAA011", "begun AAA012"]
+    assert "begun AAA013" not in events
+
+
 def test_a_result_comes_before_the_next_check_starts() -> None:
     started: list[str] = []
     results = run(ALL, TARGET, starting=lambda entry: started.append(entry.code))

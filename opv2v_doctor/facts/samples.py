@@ -13,7 +13,7 @@ from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.datasets import Part, asked_eval_parts, parts_of, train_parts
 from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.probe import ask, ask_ahead, has_second
+from opv2v_doctor.facts.probe import ask_ahead, has_second
 from opv2v_doctor.facts.views import Failure, Sample, View, sample_of
 from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.target import Target
@@ -117,7 +117,7 @@ def samples(target: Target, split: str) -> Samples:
 def _outcome(target: Target, split: str) -> Samples | Blocked:
     """A failure is cached too: a dataset that hangs shall hang once."""
     try:
-        _draw_all(target)
+        begin_drawing(target)
         return _drawn(target, split)
     except Blocked as blocked:
         return blocked
@@ -138,14 +138,17 @@ def _drawn(target: Target, split: str) -> Samples:
 
 
 @cache
-def _draw_all(target: Target) -> None:
-    """Let all splits be drawn while we look at the first; by two, the evaluation splits twice."""
+def begin_drawing(target: Target) -> None:
+    """Let all be drawn while we look at the first split; by two, the evaluation splits twice."""
     for split in examined_splits(target):
         with contextlib.suppress(Blocked):  # whoever needs it will be told
             _drawing(target, split)
     if _by_two(target) and _eval_splits(target):
         with contextlib.suppress(Blocked):
             _drawing_again(target)
+    if "train" in examined_splits(target) and is_resized(target):
+        with contextlib.suppress(Blocked):
+            _drawing_next_epoch(target, 0)
 
 
 @cache
@@ -179,6 +182,11 @@ def arrays_folder(target: Target) -> Path:
 def expression_of(target: Target, split: str) -> str:
     """What the training would evaluate: for the training split the whole sum."""
     return " + ".join(part.expression for part in parts(target, split))
+
+
+def is_resized(target: Target) -> bool:
+    """Whether a part of the training set is `N @ D`, which chooses N of the data anew in each epoch."""
+    return any(part.size for part in train_parts(target))
 
 
 @cache
@@ -215,18 +223,25 @@ def drawn_twice(target: Target) -> Mapping[str, tuple[tuple[Sample, Sample], ...
 @cache
 def next_epoch(target: Target) -> tuple[tuple[Sample, Sample], ...]:
     """Training samples at the same keys, in epochs 0 and 1, up to the first pair that differs."""
-    first = samples(target, "train").drawn[:EPOCH_TRIES]
     pairs = []
-    for sample in first:
-        (again,) = ask(
-            target,
-            "samples",
-            "in_next_epoch",
-            expression=expression_of(target, "train"),
-            module_name=loader_module(target),
-            keys=[sample.key],
-        )
-        pairs.append((sample, sample_of(again, target.repo)))
-        if pairs[-1][0].identity != pairs[-1][1].identity:
+    for place, sample in enumerate(samples(target, "train").samples):
+        if sample.failure is not None:
+            continue
+        pairs.append((sample, sample_of(_drawing_next_epoch(target, place)(), target.repo)))
+        if pairs[-1][0].identity != pairs[-1][1].identity or len(pairs) == EPOCH_TRIES:
             break
     return tuple(pairs)
+
+
+@cache
+def _drawing_next_epoch(target: Target, place: int) -> Callable[[], Any]:
+    """One of the planned training samples in epoch 1, under way."""
+    return ask_ahead(
+        target,
+        "samples",
+        "in_next_epoch",
+        expression=expression_of(target, "train"),
+        module_name=loader_module(target),
+        count=target.num_samples,
+        place=place,
+    )

@@ -5,10 +5,11 @@ panorama shows where the point belongs. Where it is not, the camera is turned an
 small steps, until the two are most alike: how far that is says by how much the camera's part is misplaced.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ HALVINGS, STEPS, STARTS = 5, 8, 3  # of the step; of one length; placings from w
 SURE = 0.7  # points that land so well, and no better nearby, are looked for nowhere else
 
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Real = TypeVar("Real", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,8 @@ def landing(found: Windows, seen: Seen) -> Landing:
     """Where the content of the windows' points lies in the panorama."""
     if not len(found.shown):
         return Landing(0, 0.0, 0.0, Placing())
-    here = likeness(found, seen, Placing())
-    if all(likeness(found, seen, near) <= here for near in _near(Placing(), STEP, ZOOM_STEP)) and here > SURE:
+    here, *near = likenesses(found, seen, [Placing(), *_near(Placing(), STEP, ZOOM_STEP)])
+    if max(near) <= here and here > SURE:
         return Landing(len(found.shown), here, here, Placing())
     starts = [Placing()] if here > SURE else _starts(found, seen)  # what is nearly there is nearby
     best, most = max((_climbed(found, seen, start) for start in starts), key=lambda climbed: climbed[1])
@@ -136,28 +139,36 @@ def _starts(found: Windows, seen: Seen) -> list[Placing]:
     """The best of a coarse grid of placings, by a few of the windows."""
     grid = [Placing(float(y), float(p), float(z)) for y, p, z in product(YAWS, PITCHES, ZOOMS)]
     some = _some(found, np.arange(0, len(found.shown), max(1, len(found.shown) // FEW)))
-    return sorted([Placing(), *grid], key=lambda placing: -likeness(some, seen, placing))[:STARTS]
+    placings = [Placing(), *grid]
+    best = np.argsort([-each for each in likenesses(some, seen, placings)], kind="stable")
+    return [placings[place] for place in best[:STARTS]]
 
 
-def likeness(found: Windows, seen: Seen, placing: Placing = Placing()) -> float:
-    """The mean correlation of the windows with what the image says there, if it were placed so."""
+def likeness(found: Windows, seen: Seen) -> float:
+    """The mean correlation of the windows with what the image shows where they belong."""
+    return likenesses(found, seen, [Placing()])[0]
+
+
+def likenesses(found: Windows, seen: Seen, placings: Sequence[Placing]) -> list[float]:
+    """The same if the image were placed so, for each of some placings; all at once is much faster."""
     if not len(found.shown):
-        return 0.0
-    values, known = _sampled(found, seen, placing)
-    return float(np.where(known, (normal(values) * found.shown).sum(-1), 0).clip(0, 1).mean())
+        return [0.0] * len(placings)
+    values, known = _sampled(found, seen, placings)
+    correlations = (normal(values) * found.shown.astype(np.float32)).sum(-1)
+    return [float(each) for each in np.where(known, correlations, 0).clip(0, 1).mean(-1)]
 
 
 def _climbed(found: Windows, seen: Seen, start: Placing) -> tuple[Placing, float]:
     """The best placing that shorter and shorter steps reach, and its likeness."""
-    best, most = start, likeness(found, seen, start)
+    best, (most,) = start, likenesses(found, seen, [start])
     for halving in range(HALVINGS):
         for _ in range(STEPS):
-            near = _near(best, STEP * 0.5**halving, ZOOM_STEP * 0.5**halving)
-            steps = {placing: likeness(found, seen, placing) for placing in near}
-            better = max(steps, key=lambda placing: steps[placing])
-            if steps[better] <= most:
+            near = list(_near(best, STEP * 0.5**halving, ZOOM_STEP * 0.5**halving))
+            steps = likenesses(found, seen, near)
+            if max(steps) <= most:
                 break
-            best, most = better, steps[better]
+            most = max(steps)
+            best = near[steps.index(most)]
     return best, most
 
 
@@ -194,8 +205,8 @@ def _around(cylinder: Cylinder, places: Array) -> tuple[NDArray[np.int64], NDArr
 
 def textured(found: Windows, seen: Seen) -> Windows:
     """Those windows where the image has something to be told by."""
-    values, known = _sampled(found, seen, Placing())
-    telling = known & (values.std(-1) > TEXTURE * seen.grey.std())
+    values, known = _sampled(found, seen, [Placing()])
+    telling = known[0] & (values[0].std(-1) > TEXTURE * seen.grey.std())
     return _some(found, np.flatnonzero(telling)[:KEPT])
 
 
@@ -203,43 +214,58 @@ def _some(found: Windows, chosen: NDArray[np.int64]) -> Windows:
     return Windows(found.shown[chosen], found.points[chosen], found.far[chosen])
 
 
-def _sampled(found: Windows, seen: Seen, placing: Placing) -> tuple[Array, Bools]:
-    """What the image shows at the windows' points (N, n * n), and which windows it shows in full (N,)."""
+def _sampled(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple[Floats, Bools]:
+    """What the image shows at the windows' points (P, N, n * n), and which windows in full (P, N)."""
     import cv2
 
     pinhole = seen.camera.pinhole
-    pixels, depth = _projected(found, seen, placing)
-    known = (depth > 1e-3) & pinhole.inside(pixels, border=0.5)
-    columns, rows = np.moveaxis(np.where(known[..., None], pixels - 0.5, 0).astype(np.float32), -1, 0)
-    maps = np.ascontiguousarray(columns), np.ascontiguousarray(rows)
-    values = cv2.remap(seen.grey.astype(np.float32), *maps, cv2.INTER_LINEAR)
-    return np.asarray(values, np.float64).reshape(known.shape), np.asarray(known.mean(-1) > 0.8)
+    columns, rows, depth = _projected(found, seen, placings)
+    known = depth > 1e-3
+    for places, size in ((columns, pinhole.width), (rows, pinhole.height)):
+        known &= (places >= 0.5) & (places < size - 0.5)
+    shape = (-1, found.shown.shape[1])  # a remapped picture has at most 32767 columns, and rows
+    maps = [np.where(known, places - np.float32(0.5), 0).reshape(shape) for places in (columns, rows)]
+    values = cv2.remap(seen.grey.astype(np.float32), maps[0], maps[1], cv2.INTER_LINEAR)
+    return np.asarray(values, np.float32).reshape(known.shape), np.asarray(known.mean(-1) > 0.8)
 
 
-def _projected(found: Windows, seen: Seen, placing: Placing) -> tuple[Array, Array]:
-    """The image's pixels (N, n * n, 2) and z-depth (N, n * n) of the windows' points."""
-    pinhole, pose = seen.camera
+def _projected(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple[Floats, Floats, Floats]:
+    """Column, row and z-depth of the windows' points for each placing: (P, N, n * n) each."""
+    pose = seen.camera.camera_to_lidar
     points = (found.points - np.where(found.far[..., None], 0, pose[:3, 3])) @ pose[:3, :3]
-    pixels, depth = pinhole.project(points @ _turned(placing).T)
-    middle = pinhole.intrinsics[:2, 2]
-    return middle + (pixels - middle) / placing.zoom, depth
+    matrices = np.stack([_placed(seen.camera.pinhole, placing) for placing in placings], dtype=np.float32)
+    axes: Floats = matrices @ points.reshape(-1, 3).T.astype(np.float32)  # (P, 3, N * n * n)
+    shape = (len(placings), *found.far.shape)
+    right, down, depth = (axes[:, axis].reshape(shape) for axis in range(3))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.divide(right, depth), np.divide(down, depth), depth
 
 
 def shift(found: Windows, seen: Seen, placing: Placing) -> float:
     """How many pixels of the image the placing moves the windows' points, on average."""
-    moved, still = (_projected(found, seen, each)[0] for each in (placing, Placing()))
-    return float(np.nan_to_num(np.linalg.norm(moved - still, axis=-1)).mean()) if len(found.shown) else 0.0
+    if not len(found.shown):
+        return 0.0
+    columns, rows, depth = _projected(found, seen, [placing, Placing()])
+    moved = np.hypot(columns[0] - columns[1], rows[0] - rows[1])
+    return float(np.where((depth > 0).all(0), moved, 0).mean())
+
+
+def _placed(pinhole: Pinhole, placing: Placing) -> Array:
+    """From the camera's frame to pixels, times z-depth, of content that is placed so: (3, 3)."""
+    zoomed = np.diag([1 / placing.zoom, 1 / placing.zoom, 1.0])
+    zoomed[:2, 2] = pinhole.intrinsics[:2, 2] * (1 - 1 / placing.zoom)
+    return zoomed @ pinhole.intrinsics @ _turned(placing)
 
 
 def _turned(placing: Placing) -> Array:
     """From where content is shown to where it belongs, in the camera's frame: (3, 3)."""
-    yaw, pitch = np.deg2rad([-placing.yaw, -placing.pitch])
-    right = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    up = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    yaw, pitch = math.radians(-placing.yaw), math.radians(-placing.pitch)
+    right = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
+    up = np.array([[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
     return np.asarray(right @ up)
 
 
-def normal(values: Array) -> Array:
+def normal(values: NDArray[Real]) -> NDArray[Real]:
     """Rows of mean 0 and length 1; rows without texture are 0."""
     centred = values - values.mean(-1, keepdims=True)
     length = np.linalg.norm(centred, axis=-1, keepdims=True)

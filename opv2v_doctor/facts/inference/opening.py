@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.checkpoints import CheckpointUnreadable, read_checkpoint, strangers
 from opv2v_doctor.facts.checkpoints.arguments import leaves
-from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.probe import ask_ahead
 from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
 from opv2v_doctor.target import Target
 
@@ -90,19 +90,31 @@ def _shown(value: Any) -> str:
 @cache
 def trained_values(target: Target) -> Mapping[str, Any]:
     """The config that the checkpoint was trained with, resolved."""
-    return _resolved(target, opening(target).config)
+    return dict(_resolving(target, beside=False)()[0])
 
 
 @cache
 def stamped_values(target: Target) -> Mapping[str, Any] | None:
     """The config that lies beside the checkpoint, resolved; None where there is none but the checkpoint's."""
+    return dict(_resolving(target, beside=True)()[0]) if _has_both(target) else None
+
+
+def begin_resolving(target: Target) -> None:
+    """Get the questions of both under way."""
+    _resolving(target, beside=False)
+    if _has_both(target):
+        _resolving(target, beside=True)
+
+
+@cache
+def _resolving(target: Target, *, beside: bool) -> Callable[[], Any]:
     found = opening(target)
-    return _resolved(target, str(found.stamped)) if found.stamped and found.stored else None
+    return ask_ahead(target, "model", "resolved", configs=[str(found.stamped) if beside else found.config])
 
 
-def _resolved(target: Target, config: Mapping[str, Any] | str) -> Mapping[str, Any]:
-    (values,) = ask(target, "model", "resolved", configs=[config])
-    return dict(values)
+def _has_both(target: Target) -> bool:
+    found = opening(target)
+    return bool(found.stamped and found.stored)
 
 
 def differences(trained: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:

@@ -18,7 +18,7 @@ from opv2v_doctor.facts.inference.comparisons import (
     place_of,
     unlike_of,
 )
-from opv2v_doctor.facts.inference.opening import opening
+from opv2v_doctor.facts.inference.opening import begin_resolving, opening
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead, has_second
 from opv2v_doctor.facts.samples import arrays_folder, expression_of
@@ -30,7 +30,8 @@ LOSS, INIT = "loss_of_one_batch_multi_view", "init_model"
 
 
 def begin(target: Target) -> None:
-    """Get both questions under way, in the second interpreter where there is one."""
+    """Get the family's questions under way, those of the model in the second interpreter if there is one."""
+    begin_resolving(target)
     _comparing(target)
     if (path := _script(target)) and path.is_file():
         _running(target, path)
