@@ -12,7 +12,8 @@ from opv2v_doctor.facts.geometry.readings import reading_steps
 from opv2v_doctor.facts.origins import crop_place, given_place
 from opv2v_doctor.facts.samples import Samples, each_split
 from opv2v_doctor.facts.source import Place
-from opv2v_doctor.geometry.probing import Landing, Placing
+from opv2v_doctor.geometry.placings import Placing
+from opv2v_doctor.geometry.probing import Landing
 
 POINTS = 12  # random points of an image, to say anything
 ALIKE = 0.7  # where the content is found

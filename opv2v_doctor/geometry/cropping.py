@@ -5,17 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from opv2v_doctor.geometry.cameras import Array, Pinhole
-from opv2v_doctor.geometry.probing import (
-    TRIED,
-    Bools,
-    Landing,
-    Seen,
-    Windows,
-    landing,
-    normal,
-    shift,
-    textured,
-)
+from opv2v_doctor.geometry.placings import Bools, Seen, Windows, normal, shift, textured
+from opv2v_doctor.geometry.probing import TRIED, Landing, landing
 from opv2v_doctor.geometry.rigs import MountedCamera
 
 SIDE = 9  # samples across the neighbourhood of a point

@@ -7,12 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.geometry.placings import Placing, Seen
 from opv2v_doctor.geometry.poses import pose_matrix, to_opencv
 from opv2v_doctor.geometry.probing import (
     Landing,
     Picture,
-    Placing,
-    Seen,
     landing,
     reduced_camera,
     reduced_panorama,

@@ -18,14 +18,12 @@ from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
 from opv2v_doctor.facts.geometry.rigs import rig, source
 from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.geometry.likeness import grey
+from opv2v_doctor.geometry.placings import Seen, Windows, likeness
 from opv2v_doctor.geometry.probing import (
     WIDEST_IMAGE,
     Landing,
     Picture,
-    Seen,
-    Windows,
     landing,
-    likeness,
     reduced,
     reduced_camera,
     reduced_panorama,
