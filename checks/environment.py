@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
-from opv2v_doctor import Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import Blocked, Findings, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.copies import Resolution, resolutions
 from opv2v_doctor.facts.environment import declared, interpreter, room
 from opv2v_doctor.facts.git import git_state
@@ -81,7 +81,7 @@ def first_party_modules_come_from_the_repository(target: Target) -> Findings:
 def _resolved(target: Target) -> tuple[Resolution, ...]:
     found = resolutions(target)
     if not found:
-        raise Skip(f"{target.settings.launch.script} imports no module of the repository")
+        raise Blocked(f"{target.settings.launch.script} imports no module of the repository")
     return found
 
 

@@ -27,10 +27,12 @@ def run(
     """Run the checks in order; `starting` is told each check before it runs.
 
     `asked` are the codes that somebody asked for, the others being there because these require them.
-    A check whose requirement did not pass is blocked; any exception of a check is its own result, keeps what
-    was found until then, and the run goes on.
+    A check whose requirement did not pass is blocked; where it only does not apply (no checkpoint yet), the
+    check does not either, and is skipped. Any exception of a check is its own result, keeps what was found
+    until then, and the run goes on.
     """
     statuses: dict[str, Status] = {}
+    reasons: dict[str, str] = {}
     waived = ignored or {}  # who ignores a check vouches for it: what requires it may run
 
     def unmet_by(check: Check) -> list[str]:
@@ -46,11 +48,13 @@ def run(
         reason, unmet = waived.get(check.code), unmet_by(check)
         if reason is not None:
             result = Result(check=check, status=Status.SKIPPED, reason=f"ignored: {reason}")
+        elif idle := [code for code in unmet if statuses.get(code) is Status.SKIPPED]:
+            result = Result(check=check, status=Status.SKIPPED, reason=reasons[idle[0]])
         elif unmet:
             result = Result(check=check, status=Status.BLOCKED, reason=f"needs {', '.join(unmet)}")
         else:
             result = _examined(check, target)
-        statuses[check.code] = result.status
+        statuses[check.code], reasons[check.code] = result.status, result.reason
         yield replace(result, asked=asked is None or check.code in asked)
 
 

@@ -149,6 +149,26 @@ def test_what_requires_a_failed_check_is_blocked_with_the_reason() -> None:
     assert blocked == "needs AAA003"
 
 
+def test_what_requires_a_check_that_does_not_apply_does_not_apply_either() -> None:
+    @check("AAA014", tier="run", requires=["AAA006"])
+    def looks_into_checkpoints(target: Target) -> Findings:
+        """All checkpoints are well."""
+        yield note("seen")
+
+    @check("AAA015", tier="run", requires=["AAA006", "AAA003"])
+    def needs_what_failed_too(target: Target) -> Findings:
+        """All that failed is in the checkpoints."""
+        yield note("seen")
+
+    found = {
+        one.check.code: (one.status, one.reason)
+        for one in run([*ALL, looks_into_checkpoints, needs_what_failed_too], TARGET)
+    }
+    assert found["AAA014"] == (Status.SKIPPED, "no checkpoint yet")
+    assert found["AAA015"] == (Status.SKIPPED, "no checkpoint yet")
+    assert exit_code(run([does_not_apply, looks_into_checkpoints], TARGET)) == 3
+
+
 def test_who_ignores_a_check_vouches_for_it() -> None:
     assert statuses(AAA003="known")["AAA003"] is Status.SKIPPED
     assert statuses(AAA003="known")["AAA004"] is Status.PASSED

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -45,6 +46,18 @@ def test_a_healthy_repository_passes_without_a_warning_and_stays_as_it_was(healt
     bad = [r for r in report["results"] if r["status"] not in ("passed", "skipped")]
     assert (bad, examined.returncode, examined.stderr) == ([], 0, "")
     assert contents(healthy) == before
+
+
+def test_a_healthy_repository_passes_before_its_first_training(broken: Broken) -> None:
+    repo = broken()
+    shutil.rmtree(repo / "experiments")
+    examined = doctor("run-all", "--repo", repo, "--format", "json", "--strict")
+    skipped = {r["code"] for r in json.loads(examined.stdout)["results"] if r["status"] == "skipped"}
+    assert (examined.returncode, examined.stderr) == (0, "")
+    assert {"CKP001", "INF001", "INF006", "LOG001"} <= skipped
+    assert not {"DAT009", "MSK002", "GEO008", "SCH001"} & skipped
+    asked = doctor("check", "inference", "--repo", repo)
+    assert (asked.returncode, "no checkpoint yet" in asked.stdout) == (3, True)
 
 
 def test_it_works_from_inside_the_repository(healthy: Path) -> None:
