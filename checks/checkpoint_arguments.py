@@ -6,9 +6,10 @@ from typing import Any
 
 from opv2v_doctor import Findings, Skip, Target, check, note, warning
 from opv2v_doctor.facts.checkpoints import Checkpoint, readable
-from opv2v_doctor.facts.checkpoints.arguments import ABSENT, Difference, differences
+from opv2v_doctor.facts.checkpoints.arguments import ABSENT, differences
 from opv2v_doctor.facts.checkpoints.counters import implied_steps_per_epoch
 from opv2v_doctor.facts.config import config, place
+from opv2v_doctor.facts.leaves import Difference
 from opv2v_doctor.facts.loaders import only_resized
 from opv2v_doctor.facts.runs import LAST, epoch_lengths
 from opv2v_doctor.facts.schedule import steps_per_epoch
@@ -54,7 +55,7 @@ def _differences(target: Target, newest: Checkpoint) -> list[Difference]:
 
 def _keeps_the_steps(target: Target, newest: Checkpoint, difference: Difference) -> bool:
     """Whether it is the length of the training set alone, and an epoch has as many steps as it had."""
-    resized = only_resized(str(difference.then), str(difference.now))
+    resized = only_resized(str(difference.before), str(difference.after))
     if difference.key != "dataset.train_dataset" or not resized:
         return False
     logged = {length.epoch: length.steps for length in epoch_lengths(newest.path.parent)}
@@ -80,15 +81,15 @@ def _changed(target: Target, newest: Checkpoint, found: list[Difference]) -> Fin
 
 
 def _evidence(found: list[Difference]) -> dict[str, Any]:
-    return {difference.key: {"then": difference.then, "now": difference.now} for difference in found}
+    return {difference.key: {"then": difference.before, "now": difference.after} for difference in found}
 
 
 def _override(difference: Difference) -> str:
     """What gives the checkpoint's own value, for a shell."""
-    if difference.then == ABSENT:
+    if difference.before == ABSENT:
         return shlex.quote(f"~{difference.key}")
-    add = "+" if difference.now == ABSENT else ""
-    return shlex.quote(f"{add}{difference.key}={_value(difference.then)}")
+    add = "+" if difference.after == ABSENT else ""
+    return shlex.quote(f"{add}{difference.key}={_value(difference.before)}")
 
 
 def _value(value: Any) -> str:

@@ -4,6 +4,7 @@ import re
 
 from opv2v_doctor import Findings, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.config import config, place
+from opv2v_doctor.facts.leaves import leaves
 
 START = "model.model_config.pretrained_checkpoint_path"  # what a fine-tuning starts from
 WEIGHTS = re.compile(r"(^|\.)(pretrained|pretrained_checkpoint_path|.*_checkpoint_path|resume_ckpt)$")
@@ -64,16 +65,10 @@ def weights_are_there(target: Target) -> Findings:
 
 def _weights(target: Target) -> dict[str, str]:
     """Path -> key of the weights in the model's config; of keys that repeat a path, the shortest."""
-    leaves = _leaves(config(target).get("model", {}), "model")
-    found = {str(path): key for key, path in leaves if WEIGHTS.search(key) and path}
-    keys = {path: [key for key, value in leaves if str(value) == path] for path in found}
+    values = list(leaves(config(target).get("model", {}), "model"))
+    found = {str(path): key for key, path in values if WEIGHTS.search(key) and path}
+    keys = {path: [key for key, value in values if str(value) == path] for path in found}
     return {path: min(keys[path], key=len) for path in found}
-
-
-def _leaves(node: object, prefix: str) -> list[tuple[str, object]]:
-    if not isinstance(node, dict):
-        return [(prefix, node)]
-    return [leaf for key, value in node.items() for leaf in _leaves(value, f"{prefix}.{key}")]
 
 
 def _is_fine_tuning(target: Target) -> bool:

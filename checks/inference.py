@@ -3,7 +3,6 @@
 from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.inference.comparisons import Inference, Load, Scripted, Unlike
 from opv2v_doctor.facts.inference.opening import (
-    Difference,
     differences,
     opening,
     stamped_values,
@@ -11,6 +10,7 @@ from opv2v_doctor.facts.inference.opening import (
 )
 from opv2v_doctor.facts.inference.parity import begin, inferences, parity, scripted
 from opv2v_doctor.facts.inference.wording import CLOSE, input_told
+from opv2v_doctor.facts.leaves import Difference
 from opv2v_doctor.facts.source import Place
 
 SHOWN = 6  # the rest is in the evidence
@@ -116,7 +116,7 @@ def _changed(what: str, trained: object, used: object, place: Place | None) -> F
 
 
 def _evidence(changed: tuple[Difference, ...]) -> dict[str, dict[str, str]]:
-    return {each.key: {"trained": str(each.trained), "used": str(each.other)} for each in changed}
+    return {each.key: {"trained": str(each.before), "used": str(each.after)} for each in changed}
 
 
 @check("INF003", tier="run", requires=["CKP001", "DAT001"])

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.facts.leaves import Difference
 from opv2v_doctor.runs import configuration
-from opv2v_doctor.runs.configuration import NOT_THERE, Difference, differences
+from opv2v_doctor.runs.configuration import NOT_THERE, differences
 from opv2v_doctor.runs.progress import Reached
 from opv2v_doctor.runs.record import Run
 from opv2v_doctor.runs.resume import stamped_config

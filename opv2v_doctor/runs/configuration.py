@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.facts.config import config
+from opv2v_doctor.facts.leaves import Difference, leaves
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.secrets import without_secrets
 from opv2v_doctor.target import Target
@@ -68,29 +68,12 @@ def digest(values: Mapping[str, Any]) -> str:
     return digests.of_values(values)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """One key that two configs give different values."""
-
-    key: str
-    before: Any
-    after: Any
-
-    def __str__(self) -> str:
-        return f"{self.key}: {_shown(self.before)} -> {_shown(self.after)}"
-
-
-def _shown(value: Any) -> str:
-    words = "null" if value is None else str(value)
-    return words if len(words) <= 120 else f"{words[:60]} ... {words[-55:]}"
-
-
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
     """The keys whose values differ, in the order of the first config.
 
     A text that still holds an interpolation is not compared: what it gives is not known.
     """
-    one, other = dict(_flat(before)), dict(_flat(after))
+    one, other = (dict(leaves(values, empty=True)) for values in (before, after))
     return [
         Difference(key=key, before=one.get(key, NOT_THERE), after=other.get(key, NOT_THERE))
         for key in dict.fromkeys([*one, *other])
@@ -101,12 +84,3 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
 def _same(one: Any, other: Any) -> bool:
     open_ended = any(isinstance(value, str) and "${" in value for value in (one, other))
     return one == other or (open_ended and NOT_THERE not in (one, other))
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values; a list is one value, and so is an empty table."""
-    if not isinstance(value, Mapping) or (prefix and not value):
-        yield prefix, value
-        return
-    for key, entry in value.items():
-        yield from _flat(entry, f"{prefix}.{key}" if prefix else str(key))

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opv2v_doctor.facts.checkpoints import Checkpoint, CheckpointUnreadable, read_checkpoint
-from opv2v_doctor.facts.checkpoints.arguments import Difference, differences
+from opv2v_doctor.facts.checkpoints.arguments import differences
+from opv2v_doctor.facts.leaves import Difference
 
 CONFIG = {
     "output_dir": "${hydra:run.dir}",
@@ -317,11 +318,11 @@ def test_stored_values_are_compared_with_todays() -> None:
         "dataset": {"root": "/here/opv2v", "length": 8},
     }
     assert differences(CONFIG, now, "train_params") == [
-        Difference(key="train_params.lr", then=1e-4, now=2e-4),
-        Difference(key="train_params.new", then="(not set)", now=1),
+        Difference(key="train_params.lr", before=1e-4, after=2e-4),
+        Difference(key="train_params.new", before="(not set)", after=1),
     ]
     (criterion,) = differences(CONFIG, now, "loss")
-    assert (criterion.then, criterion.now) == ("A() + B(0.0001)", "A() + B(0.0002)")
+    assert (criterion.before, criterion.after) == ("A() + B(0.0001)", "A() + B(0.0002)")
     assert differences(CONFIG, now, "dataset") == []
 
 

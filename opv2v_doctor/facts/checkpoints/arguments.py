@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import islice, takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
-from opv2v_doctor.facts.pickles.machine import Call, Name, printable
-
-BEFORE, AFTER = 12, 30  # characters shown about a difference
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A value that the checkpoint's training had and today's config has otherwise."""
-
-    key: str
-    then: Any
-    now: Any
-
-    def __str__(self) -> str:
-        """Key and both values, from shortly before the point where they differ: dataset strings are long."""
-        old, new = str(self.then), str(self.now)
-        same = next((n for n, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), 0)
-        start = max(0, same - BEFORE)
-        dots = "..." if start else ""
-        shown = [dots + printable(text[start : start + BEFORE + AFTER]) for text in (old, new)]
-        return f"{self.key} {shown[0]}, now {shown[1]}"
-
+from opv2v_doctor.facts.leaves import Difference, leaves
+from opv2v_doctor.facts.pickles.machine import Call, Name
 
 MOST_VALUES, MOST_REFERENCES, DEEPEST = 100_000, 20_000, 32
 LONGEST_TEXT = 20_000  # characters; a dataset string of the real repository has 1400
@@ -83,17 +62,8 @@ def differences(stored: Mapping[str, Any], today: Mapping[str, Any], section: st
     for key in dict.fromkeys((*then, *now)):
         old, new = _resolved(then.get(key, ABSENT), sources, left), now.get(key, ABSENT)
         if old is not UNKNOWN and old != new:
-            found.append(Difference(key=key, then=old, now=new))
+            found.append(Difference(key=key, before=old, after=new))
     return found
-
-
-def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of nested dictionaries with its dotted key; a list is a value."""
-    if isinstance(node, Mapping):
-        for name, entry in node.items():
-            yield from leaves(entry, f"{key}.{name}" if key else str(name))
-    elif key:
-        yield key, node
 
 
 def _resolved(value: Any, sources: Sequence[Mapping[str, Any]], left: list[int], depth: int = DEEPEST) -> Any:

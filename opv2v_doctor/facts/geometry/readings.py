@@ -132,7 +132,14 @@ def wrong_conventions(target: Target, split: str) -> dict[str, Convention]:
     """Those that are often seen, and that of the split's poses."""
     seen = relative_poses(target, split).convention
     own = replace(seen, relation="agent to first") if seen else None
-    return {**KNOWN_WRONG, **({"the wrong convention of the agents' poses": own} if own and own not in KNOWN_WRONG.values() else {})}
+    return {
+        **KNOWN_WRONG,
+        **(
+            {"the wrong convention of the agents' poses": own}
+            if own and own not in KNOWN_WRONG.values()
+            else {}
+        ),
+    }
 
 
 def _compared(found: Moments, view: SampledView, named: dict[str, Convention]) -> Compared:

@@ -10,7 +10,7 @@ from typing import Any
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.checkpoints import CheckpointUnreadable, read_checkpoint, strangers
-from opv2v_doctor.facts.checkpoints.arguments import leaves
+from opv2v_doctor.facts.leaves import Difference, leaves
 from opv2v_doctor.facts.probe import ask_ahead
 from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
 from opv2v_doctor.target import Target
@@ -70,23 +70,6 @@ def _stamped(run: Path) -> Path | None:
     return next((run / name for name in STAMPED if (run / name).is_file()), None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A value that the checkpoint was trained with, and that is another elsewhere."""
-
-    key: str
-    trained: Any
-    other: Any
-
-    def __str__(self) -> str:
-        return f"{self.key}: {_shown(self.trained)} -> {_shown(self.other)}"
-
-
-def _shown(value: Any) -> str:
-    text = "null" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:40]} ... {text[-15:]}"
-
-
 @cache
 def trained_values(target: Target) -> Mapping[str, Any]:
     """The config that the checkpoint was trained with, resolved."""
@@ -132,7 +115,7 @@ def _section(name: str, trained: Mapping[str, Any], other: Mapping[str, Any]) ->
     before, after = dict(leaves(trained[name], name)), dict(leaves(other[name], name))
     for key in before:
         if key in after and not _same(before[key], after[key]) and not _is_whole(key):
-            yield Difference(key=key, trained=before[key], other=after[key])
+            yield Difference(key=key, before=before[key], after=after[key])
 
 
 def _is_whole(key: str) -> bool:
