@@ -113,11 +113,11 @@ def training_is_evaluated(target: Target) -> Findings:
             line=line,
             hint="dataset.test_dataset='+ 1_000 @ ${dataset.opv2v.val.dataset_str}'",
         )
-    every, epochs = (config(target).get(f"train_params.{key}") for key in ("eval_freq", "epochs"))
+    every, epochs = (config(target).number(f"train_params.{key}") for key in ("eval_freq", "epochs"))
     if every is not None and epochs is not None and not 0 < every <= epochs:
         path, line = place(target, "train_params.eval_freq")
         yield warning(
-            f"eval_freq is {every} in a training of {epochs} epochs: it is never evaluated",
+            f"eval_freq is {every:g} in a training of {epochs:g} epochs: it is never evaluated",
             path=path,
             line=line,
             hint="train_params.eval_freq=1",

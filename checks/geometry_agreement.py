@@ -116,12 +116,12 @@ def agents_agree_with_each_other(target: Target) -> Findings:
 
 
 def _expected(target: Target, split: str) -> float:
-    """The agreement of the right targets of the same frames; 1 where they cannot be made."""
+    """The agreement of the right targets of the same frames; 1 where there is nothing to make them of."""
     if total(agreement(target, split)).agreement >= GOOD:
         return GOOD
     try:
         return right_agreement(target, split).agreement
-    except (Skip, Blocked):
+    except Skip:
         return 1.0
 
 

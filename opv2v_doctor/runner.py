@@ -78,7 +78,7 @@ def _examined(check: Check, target: Target) -> Result:
     except Blocked as blocked:  # an error that was found until then is an answer all the same
         failed = judged(findings) is Status.FAILED
         status, reason = Status.FAILED if failed else Status.BLOCKED, str(blocked)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         status, reason = Status.CRASHED, _crash(problem)
     return Result(
         check=check,
@@ -89,7 +89,7 @@ def _examined(check: Check, target: Target) -> Result:
     )
 
 
-def _crash(problem: Exception) -> str:
+def _crash(problem: BaseException) -> str:
     """What happened and where in the check, in one line."""
     last = traceback.extract_tb(problem.__traceback__)[-1]
     return f"{type(problem).__name__}: {problem} ({Path(last.filename).name}:{last.lineno})"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from opv2v_doctor.usage import UsageError, unknown
 
 FILE_NAME = "opv2v-doctor.toml"
+LONGEST = 1e6  # seconds: what a time limit may be
 
 
 class SettingsError(UsageError):
@@ -109,12 +110,12 @@ class Settings(_Table):
     run: str | None = None
     runs: str | None = None  # where new run directories go; default: beside hydra.run.dir
     gpus: int | None = Field(default=None, ge=1)
-    splits: tuple[str, ...] = ("train", "val", "test")
+    splits: tuple[str, ...] = Field(default=("train", "val", "test"), min_length=1)
     steps_per_epoch: int | None = Field(default=None, ge=1)
     dataset_class: str | None = None
     fine_tuning: bool | None = None
     num_samples: int = Field(default=4, ge=1)
-    timeout: float = Field(default=300.0, gt=0)
+    timeout: float = Field(default=300.0, gt=0, le=LONGEST)
     strict: bool = False
     select: tuple[str, ...] = ()
     ignore: tuple[Ignore, ...] = ()
@@ -133,7 +134,7 @@ def read_settings(path: Path) -> Settings:
     Raises SettingsError for a file that is not there, is not TOML, or holds a key or value that is not known.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         return _absolute(Settings.model_validate(tomllib.loads(text)), path.resolve().parent)
     except (OSError, UnicodeDecodeError) as problem:
         raise SettingsError(f"{path}: cannot be read: {problem}") from None

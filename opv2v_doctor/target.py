@@ -55,7 +55,7 @@ class Target:
 def find_settings(repo: Path | None, file: Path | None) -> Settings:
     """The settings: an explicit file, else that of the repository or working directory, else defaults."""
     path = file or (repo or Path.cwd()) / FILE_NAME
-    return read_settings(path) if file or path.is_file() else Settings()
+    return read_settings(path) if file or os.path.lexists(path) else Settings()
 
 
 def make_target(
@@ -88,7 +88,7 @@ def make_target(
         raise UsageError(f"run directory {chosen_run}: no such directory")
     return Target(
         repo=place,
-        python=_interpreter(python or settings.python),
+        python=_interpreter(settings.python if python is None else python),
         overrides=overrides,
         gpus=gpus or settings.gpus or 1,
         splits=splits or settings.splits,
@@ -106,5 +106,5 @@ def _interpreter(name: str | None) -> Path:
     found = shutil.which(name) if os.sep not in name else None
     path = Path(found) if found else Path.cwd() / Path(name).expanduser()
     if not path.is_file():
-        raise UsageError(f"--python {name}: no such interpreter")
+        raise UsageError(f"--python {name or repr(name)}: no such interpreter")
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -40,13 +39,17 @@ def _options(
 
 def main() -> None:
     """Run the program; a wrong word of the user ends with exit code 2 and no traceback."""
+    from opv2v_doctor.cli.process import exit_code_of, prepare
     from opv2v_doctor.usage import UsageError
 
+    prepare()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UsageError as problem:
         typer.echo(f"opv2v-doctor: {problem}", err=True)
         sys.exit(2)
-    except BrokenPipeError:  # the reader had enough, as `| head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    except (KeyboardInterrupt, OSError) as problem:
+        sys.exit(exit_code_of(problem))

@@ -27,6 +27,7 @@ from opv2v_doctor.reporters import REPORTERS, Examination, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.usage import UsageError
+from opv2v_doctor.whole import whole
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -123,14 +124,13 @@ def _summary(inventory: Inventory, medium: Medium) -> Iterator[str]:
 
 def _write(path: Path, format: str, inventory: Inventory, results: list[Result], head: Examination) -> None:
     """Write a report file as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        if format == "parquet":
-            write_parquet(inventory, partial)
-        else:
-            with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
-                file.writelines(f"{line}\n" for line in _lines(format, inventory, results, head))
-        partial.replace(path)
+        with whole(path) as partial:
+            if format == "parquet":
+                write_parquet(inventory, partial)
+            else:
+                with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                    file.writelines(f"{line}\n" for line in _lines(format, inventory, results, head))
     except OSError as problem:
         raise UsageError(f"--output {path}: cannot be written: {problem.strerror}") from None
 

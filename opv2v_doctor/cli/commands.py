@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from opv2v_doctor.cli.process import exit_code_of
+
 PLACES = {  # in the order of the help: command -> module, name in it, what it does in one line
     "run-all": ("examine", "run_all", "Run the whole checklist on a training repository."),
     "check": ("examine", "check", "Run some checks, and what they need."),
@@ -36,6 +38,13 @@ class Commands(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = _Imported()
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; who stops it, or reads no further, is answered by us, not by typer."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, BrokenPipeError) as problem:
+            raise typer.Exit(exit_code_of(problem)) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(PLACES)

@@ -18,6 +18,7 @@ from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.settings import Ignore
 from opv2v_doctor.usage import UsageError, unknown
+from opv2v_doctor.whole import whole
 
 SPLITS = ("train", "val", "test")
 FORMATS_BY_SUFFIX = {
@@ -48,6 +49,8 @@ def examine(
     _verify_splits(target)
     if output is not None and not output.absolute().parent.is_dir():
         raise UsageError(f"--output {output}: cannot be written: no such directory")
+    if output is not None and output.is_dir():
+        raise UsageError(f"--output {output}: cannot be written: it is a directory")
     strict = strict or target.settings.strict
     installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
     given = (*target.settings.ignore, *map(ignore_of, ignores))
@@ -105,9 +108,8 @@ def head_of(target: Target, strict: bool) -> Examination:
 
 def _write(path: Path, lines: Iterable[str]) -> None:
     """Write a report file as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        partial.replace(path)
+        with whole(path) as partial:
+            partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     except OSError as problem:
         raise UsageError(f"--output {path}: cannot be written: {problem.strerror}") from None

@@ -92,7 +92,7 @@ def check(
         language=lang,
     )
     if print_lr:
-        _print_rates(target)
+        _print_rates(target, beside=format not in (None, "text") and output is None)
     raise typer.Exit(code)
 
 
@@ -121,10 +121,16 @@ def _import_numpy() -> None:
         del os.environ[THREADS]
 
 
-def _print_rates(target: Target) -> None:
-    """The learning rate of every parameter group at the start of each epoch."""
+def _print_rates(target: Target, *, beside: bool) -> None:
+    """The learning rate of every parameter group at the start of each epoch; beside a report for programs."""
+    from opv2v_doctor.check import Blocked, Skip
     from opv2v_doctor.facts.schedule import epoch_starts
 
-    for group, rates in epoch_starts(target).items():
+    try:
+        starts = epoch_starts(target)
+    except (Blocked, Skip) as problem:
+        typer.echo(f"opv2v-doctor: --print-lr: {problem}", err=True)
+        return
+    for group, rates in starts.items():
         for epoch, rate in rates:
-            typer.echo(f"epoch {epoch:>4}  {group}  lr {rate:.6g}")
+            typer.echo(f"epoch {epoch:>4}  {group}  lr {rate:.6g}", err=beside)

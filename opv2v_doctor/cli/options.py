@@ -80,7 +80,9 @@ NumSamples = Annotated[
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option(min=0.1, help="Seconds that one question may take.  [default: 300]", show_default=False),
+    typer.Option(
+        min=0.1, max=1e6, help="Seconds that one question may take.  [default: 300]", show_default=False
+    ),
 ]
 Tier = Annotated[UpTo, typer.Option(help="Examine up to: config and source, samples of the data, or runs.")]
 Select = Annotated[

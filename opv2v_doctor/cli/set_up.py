@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,9 @@ def init(
 
     repo = directory.resolve()
     path = output or repo / FILE_NAME
-    if path.exists():
+    if not repo.is_dir():
+        raise UsageError(f"{directory}: no such directory")
+    if os.path.lexists(path):
         raise UsageError(f"{path} exists: edit it, or remove it first")
     if not path.parent.is_dir():
         raise UsageError(f"--output {path}: cannot be written: no such directory")
@@ -71,6 +74,9 @@ def demo(
     if train:
         typer.echo("training it for three epochs, two ranks on the CPU", err=True)
         train_briefly(directory.resolve())
-    for name in fault or ():
-        put(name, directory.resolve())
+    for name in dict.fromkeys(fault or ()):
+        try:
+            put(name, directory.resolve())
+        except (ValueError, OSError) as problem:
+            raise UsageError(f"--fault {name} cannot be put in beside the others: {problem}") from None
     typer.echo(f"opv2v-doctor run-all --repo {directory}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +32,17 @@ class Config:
                 return default
             node = node[part]
         return default if node is None else node
+
+    def number(self, key: str, default: float | None = None) -> float | None:
+        """The number at a dotted key, the default where there is none. Raises Blocked for anything else."""
+        value = self.get(key, default)
+        try:
+            number = None if value is None else float(value)
+        except (TypeError, ValueError):
+            raise Blocked(f"{key} is {value!r}: not a number") from None
+        if number is not None and not math.isfinite(number):
+            raise Blocked(f"{key} is {value!r}: not a finite number")
+        return number
 
     def has(self, key: str) -> bool:
         """Whether the key is there, be it with a value of null."""

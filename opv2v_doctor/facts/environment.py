@@ -241,6 +241,5 @@ def _words(node: Any) -> Iterator[str]:
 
 def _checkpoint_count(target: Target) -> int:
     """The numbered ones, and last, best, final, and the temporary file of a save."""
-    epochs = int(config(target).get("train_params.epochs", 0))
-    every = int(config(target).get("train_params.keep_freq", 0))
-    return (epochs // every if every > 0 else 0) + 4
+    epochs, every = (config(target).number(f"train_params.{key}", 0) or 0 for key in ("epochs", "keep_freq"))
+    return (int(epochs // every) if every > 0 else 0) + 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -18,8 +19,19 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.progress import advance
 
 INSIDE = Path(__file__).parents[1] / "inside" / "__main__.py"
-LAST_LINES = 5
+LAST_LINES, LONGEST_LINE = 5, 400
+MOMENT = 1.0  # seconds: for a process that is to end, or to say where it is
+DUMP = re.compile(
+    r"^(Fatal Python error: |Stack \(most recent call first\)|(Current t|T)hread 0x)", re.MULTILINE
+)
+ESCAPED = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
+FRAME = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
 MOST_OPEN = 3  # an examination needs two; of many targets the oldest's is closed
+
+
+def _sign(escaped: re.Match[str]) -> str:
+    """The character that a dump of the stack writes in ASCII."""
+    return chr(int("".join(filter(None, escaped.groups())), 16))
 
 
 class Unanswered(Blocked):
@@ -38,7 +50,8 @@ class Interpreter:
         self._sent = 0
         self._unanswered: list[int] = []  # numbers of requests: answers come in the order of these
         self._answered: dict[int, dict[str, Any]] = {}  # those that nobody fetched yet
-        self._received = b""
+        self._received = bytearray()
+        self._searched = 0  # bytes of it that hold no end of a line
 
     @classmethod
     def close_all(cls) -> None:
@@ -106,6 +119,9 @@ class Interpreter:
                 raise Unanswered(
                     f"training interpreter answered {question!r} with garbage: {line[:80]!r}"
                 ) from None
+            if not isinstance(message, dict) or not message.keys() & {"progress", "answer", "raised"}:
+                self.close()
+                raise Unanswered(f"training interpreter answered {question!r} with garbage: {line[:80]!r}")
             if "progress" in message:
                 advance(*message["progress"])
                 continue
@@ -117,13 +133,17 @@ class Interpreter:
     def _lines(self, question: str, deadline: float) -> Iterator[bytes]:
         """Whole lines as they come, until the pipe closes."""
         while True:
-            line, newline, rest = self._received.partition(b"\n")
-            if newline:
-                self._received = rest
+            end = self._received.find(b"\n", self._searched)
+            if end >= 0:
+                line = bytes(self._received[:end])
+                del self._received[: end + 1]
+                self._searched = 0
                 yield line
                 continue
-            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            self._searched = len(self._received)
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._answers], [], [], left)[0]:
+                self._ask_where()
                 words = self._last_words()
                 self.close()
                 raise Unanswered(f"no answer to {question!r} within the time limit (--timeout){words}")
@@ -134,18 +154,38 @@ class Interpreter:
 
     def _died(self, question: str) -> Unanswered:
         assert self._process is not None
-        code = self._process.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        try:
+            code = self._process.wait(timeout=MOMENT)
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        except subprocess.TimeoutExpired:
+            how = "closed its answers"
         words = self._last_words()
         self.close()
         return Unanswered(f"training interpreter {self._python} {how} while asked {question!r}{words}")
 
+    def _ask_where(self) -> None:
+        """Let the process say what it is doing."""
+        assert self._process is not None
+        before = self._said.seek(0, os.SEEK_END)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGUSR2)
+        end = time.monotonic() + MOMENT
+        while self._said.seek(0, os.SEEK_END) == before and time.monotonic() < end:
+            time.sleep(0.02)
+        time.sleep(0.02)  # for the rest of it
+
     def _last_words(self) -> str:
-        """The last lines that the process printed."""
-        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 4096))
-        lines = self._said.read().decode(errors="replace").split("\n")
-        kept = [line.strip() for line in lines if line.strip()][-LAST_LINES:]
-        return "; its last lines: " + " | ".join(kept) if kept else ""
+        """Where in the repository the process was, as far as it could say, and its last lines."""
+        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 16384))
+        said = self._said.read().decode(errors="replace")
+        dump = DUMP.search(said)
+        frames = FRAME.findall(said, dump.start()) if dump else []
+        places = [(Path(ESCAPED.sub(_sign, name)), line) for name, line in frames]  # the innermost first
+        own = [(path, line) for path, line in places if path.is_relative_to(self._repo)]
+        at = f", at {own[0][0].relative_to(self._repo)}:{own[0][1]}" if own else ""
+        lines = (said[: dump.start()] if dump else said).split("\n")
+        kept = [line.strip()[:LONGEST_LINE] for line in lines if line.strip()][-LAST_LINES:]
+        return at + ("; its last lines: " + " | ".join(kept) if kept else "")
 
     def close(self) -> None:
         """End the process and all its children."""
@@ -158,7 +198,7 @@ class Interpreter:
         self._forget()
 
     def _forget(self) -> None:
-        self._unanswered, self._answered, self._received = [], {}, b""
+        self._unanswered, self._answered, self._received, self._searched = [], {}, bytearray(), 0
         self._open.remove(self)
         os.close(self._requests)
         os.close(self._answers)

@@ -15,7 +15,7 @@ from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.datasets import number_of, parts_of
 from opv2v_doctor.facts.evaluation import evaluation
 from opv2v_doctor.facts.probe import ask
-from opv2v_doctor.facts.source import Place, definition, module_name
+from opv2v_doctor.facts.source import Place, definition, module_name, modules, syntax_error
 from opv2v_doctor.target import Target
 
 MOST_RANKS = 16  # that are measured: the first and the last of a bigger world tell as much
@@ -84,7 +84,7 @@ def computed_length(target: Target, gpus: int) -> Length | None:
 def _train_set(target: Target) -> tuple[str, int]:
     """The dataset expression of the training, and the images that a GPU takes."""
     expression = config(target).get("dataset.train_dataset")
-    images = config(target).get("train_params.max_num_of_imgs_per_gpu")
+    images = config(target).number("train_params.max_num_of_imgs_per_gpu")
     if not expression or not images:
         raise Blocked("dataset.train_dataset and train_params.max_num_of_imgs_per_gpu are needed")
     return str(expression), int(images)
@@ -156,6 +156,9 @@ def loader_module(target: Target) -> str:
 def loader_function(target: Target) -> Place:
     """Where the repository defines what builds the training loader."""
     found = definition(target, "get_train_data_loader")
+    unread = next((path for path in modules(target) if syntax_error(path)), None)
+    if found is None and unread is not None:  # by us: whether Python can is the training interpreter's say
+        return Place(path=unread, line=1)
     if found is None:
         raise Blocked("no module of this launch defines get_train_data_loader")
     return found

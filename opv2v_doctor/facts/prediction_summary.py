@@ -31,6 +31,7 @@ from typing import Any
 
 from opv2v_doctor.facts.prediction_errors import Errors, ViewErrors
 from opv2v_doctor.facts.predictions import PREDICTION, PredictedView, Predictions
+from opv2v_doctor.whole import whole
 
 SCHEMA, FILE = 1, "summary.json"
 
@@ -137,7 +138,6 @@ def _bounds(views: Sequence[ViewErrors]) -> dict[str, list[float]] | None:
 def write_summary(folder: Path, document: Mapping[str, Any]) -> Path:
     """Write the document into a folder, as a whole or not at all."""
     path = folder / FILE
-    partial = path.with_name(f".{FILE}.partial")
-    partial.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return path

@@ -65,7 +65,7 @@ def module_name(target: Target, path: Path) -> str:
 def syntax(path: Path) -> ast.Module:
     """The syntax tree of a file; an empty one where it cannot be read or parsed."""
     try:
-        return ast.parse(path.read_text(encoding="utf-8", errors="replace"), filename=str(path))
+        return ast.parse(path.read_bytes(), filename=str(path))  # bytes: Python's own rules of encodings
     except (OSError, SyntaxError, ValueError):
         return ast.Module([], [])
 

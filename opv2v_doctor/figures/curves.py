@@ -16,6 +16,7 @@ from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.facts.logs.run_configs import run_config
 from opv2v_doctor.result import Result
+from opv2v_doctor.whole import whole
 
 PANELS = ("loss", "learning rate", "masks", "validation")
 COLOURS = {Severity.ERROR: "#b3261e", Severity.WARNING: "#c98200", Severity.NOTE: "#8b96a3"}
@@ -170,6 +171,5 @@ def _entropies(means: Points) -> Points:
 
 def write_page(path: Path, logs: Sequence[Log], results: Sequence[Result]) -> None:
     """Write the page as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(page(logs, results), encoding="utf-8")
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_text(page(logs, results), encoding="utf-8")

@@ -17,6 +17,7 @@ from opv2v_doctor.facts.panoramas import DrawnSample
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_words import Shown
 from opv2v_doctor.figures.panoramas import page, reach
+from opv2v_doctor.whole import whole
 
 PAGE, SUMMARY = "preview.html", "summary.json"
 _unsafe = re.compile(r"[^A-Za-z0-9.-]+")
@@ -97,6 +98,5 @@ def _summary(shown: Shown) -> dict[str, Any]:
 
 def _write(path: Path, content: Callable[[], bytes]) -> None:
     """Write a file as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content())
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_bytes(content())

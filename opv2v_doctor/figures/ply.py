@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor.whole import whole
+
 RECORD = np.dtype(
     [
         ("x", "<f4"),
@@ -34,9 +36,8 @@ def write_ply(
     rows["x"], rows["y"], rows["z"] = np.asarray(points, np.float32).T
     rows["red"], rows["green"], rows["blue"] = np.asarray(colours, np.uint8).T
     rows["agent"] = agents
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(_header(len(rows), comments) + rows.tobytes())
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_bytes(_header(len(rows), comments) + rows.tobytes())
 
 
 def _header(count: int, comments: Sequence[str]) -> bytes:

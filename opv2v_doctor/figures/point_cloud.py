@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.figures.packing import Grid, differences, on_grid, packed
 from opv2v_doctor.figures.plotly_page import plotly_tags
+from opv2v_doctor.whole import whole
 
 PREDICTION, TRUTH, INPUT, LIDAR = "prediction", "truth", "input", "lidar"
 IN_PREDICTED_MASK, IN_TRUE_MASK = 1, 2  # bits of `Cloud.masks`
@@ -103,9 +104,8 @@ def page(scene: Scene, opening: Opening | None = None) -> str:
 
 def write_page(path: Path, scene: Scene, opening: Opening | None = None) -> None:
     """Write the page as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(page(scene, opening), encoding="utf-8")
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_text(page(scene, opening), encoding="utf-8")
 
 
 def thinned(agents: Sequence[Agent], most: int = MOST_POINTS, main: str = PREDICTION) -> list[Agent]:

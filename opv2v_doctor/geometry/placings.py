@@ -70,6 +70,8 @@ def likenesses(found: Windows, seen: Seen, placings: Sequence[Placing]) -> list[
 
 def textured(found: Windows, seen: Seen) -> Windows:
     """Those windows where the image has something to be told by."""
+    if not len(found.shown):
+        return found
     values, known = _sampled(found, seen, [Placing()])
     telling = known[0] & (values[0].std(-1) > TEXTURE * seen.grey.std())
     return found.some(np.flatnonzero(telling)[:KEPT])

@@ -5,10 +5,12 @@ environment. `sys.path[0]` becomes the script's folder, as for `python SCRIPT`: 
 """
 
 import contextlib
+import faulthandler
 import importlib
 import importlib.util
 import json
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -71,6 +73,13 @@ def import_ahead():
         importlib.import_module("torch")
 
 
+def say_where():
+    """Print where we are when we crash, and when the doctor, which waited long enough, asks."""
+    with contextlib.suppress(Exception):  # no stderr: then nobody can be told
+        faulthandler.enable()
+        faulthandler.register(signal.SIGUSR2, all_threads=False)
+
+
 def main():
     import queue
 
@@ -80,6 +89,7 @@ def main():
     sys.argv = [script]
     if not getattr(sys.flags, "safe_path", False):  # PYTHONSAFEPATH: no folder of a script is in front
         sys.path[0] = os.path.dirname(script)
+    say_where()
     load_package()
     threading.Thread(target=import_ahead, daemon=True).start()
     waiting = queue.Queue()

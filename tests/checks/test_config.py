@@ -194,6 +194,62 @@ def test_it_is_replayed_however_it_is_written(lines: str, key: str, status: str,
     assert checked("CFG005", repo, same_size).status is Status.PASSED
 
 
+HELPER = """
+def build_dataset(dataset, num_workers, test, batch_size=None):
+    return get_test_data_loader(dataset, batch_size=batch_size)
+
+def evaluation_loaders(cfg, size):
+    sets = [text for text in cfg.dataset.test_dataset.split("+") if "(" in text]
+    return {text: build_dataset(text, 0, True, size) for text in sets}
+
+def loaders(args):
+    images, views = args.train_params.max_num_of_imgs_per_gpu, args.dataset.num_views
+    return evaluation_loaders(args, 2 * (images // views))
+"""
+
+
+@pytest.mark.parametrize(("images", "status"), [(2, "failed"), (4, "passed")])
+def test_it_is_replayed_where_a_helper_is_given_the_batch_size(
+    images: int, status: str, broken: Broken
+) -> None:
+    repo = broken()
+    training = repo / "mapanything/train/training.py"
+    training.write_text(f"from mapanything.datasets import get_test_data_loader\n{HELPER}")
+    override = f"train_params.max_num_of_imgs_per_gpu={images}"
+    found = checked("CFG005", repo, override)
+    assert (found.status, found.reason) == (status, "")
+    if status == "failed":
+        assert (worst(found).path, worst(found).line) == (training, line_of(training, "images // views"))
+    assert checked("CFG006", repo, override).status is Status.PASSED
+
+
+def test_a_byte_order_mark_in_the_source_is_no_matter(broken: Broken) -> None:
+    repo = broken()
+    for name in ("datasets/__init__.py", "train/training.py"):
+        path = repo / "mapanything" / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    for code in ("CFG003", "CFG005", "DAT001"):
+        assert checked(code, repo).status is Status.PASSED
+
+
+def test_a_module_that_cannot_be_parsed_is_named(broken: Broken) -> None:
+    repo = broken()
+    path = repo / "mapanything/datasets/__init__.py"
+    path.write_text(path.read_text() + "\ndef broken(:\n")
+    found = checked("DAT001", repo)
+    assert found.status is Status.FAILED
+    assert (worst(found).path, worst(found).line) == (path, len(path.read_text().splitlines()))
+
+
+@pytest.mark.parametrize("key", ["epochs", "eval_freq"])
+def test_a_word_where_a_number_belongs_is_named(key: str, healthy: Path) -> None:
+    found = checked("CFG008", healthy, f"train_params.{key}=many")
+    assert (found.status, found.reason) == (
+        Status.BLOCKED,
+        f"train_params.{key} is 'many': not a number",
+    )
+
+
 def test_one_set_alone_cannot_be_replaced(broken: Broken) -> None:
     alone = "dataset.test_dataset='+ 4 @ ${dataset.opv2v.val.dataset_str}'"
     assert checked("CFG006", broken("eval_sets_share_a_key"), alone).status is Status.PASSED

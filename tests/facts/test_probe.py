@@ -75,6 +75,36 @@ def test_what_hangs_is_ended_with_its_children(repo: Path, interpreter: Interpre
     assert not Path(f"/proc/{child}").exists()
 
 
+def test_who_closes_its_answers_and_lives_on_is_ended(interpreter: Interpreter) -> None:
+    target = interpreter('exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; eval "exec $4>&-"; sleep 1000')
+    start = time.monotonic()
+    assert "closed its answers while asked 'interpreter'" in refusal(target)
+    assert time.monotonic() - start < 30
+
+
+def test_an_endless_line_ends_with_the_time_limit(repo: Path, interpreter: Interpreter) -> None:
+    target = interpreter('tr "\\0" x < /dev/zero >&"$4"')
+    short = make_target(repo=repo, python=str(target.python), timeout=0.5)
+    assert "within the time limit" in refusal(short)
+
+
+@pytest.mark.parametrize("answer", ["[1, 2]", "{}", "5"])
+def test_an_answer_of_another_shape_is_garbage(answer: str, interpreter: Interpreter) -> None:
+    assert "with garbage" in refusal(interpreter(f'echo "{answer}" >&"$4"; sleep 30'))
+
+
+def test_where_the_training_code_hangs_is_told(repo: Path) -> None:
+    (repo / "noisy.py").write_text("import time\n\ndef wait():\n    time.sleep(1000)\n")
+    with pytest.raises(Unanswered, match=r"within the time limit \(--timeout\), at noisy.py:4"):
+        ahead(repo, "wait()", timeout=3)()
+
+
+def test_where_the_training_code_crashed_is_told(repo: Path) -> None:
+    (repo / "noisy.py").write_text("import os\n\ndef crash():\n    os.kill(os.getpid(), 11)\n")
+    with pytest.raises(Unanswered, match=r"was killed by SIGSEGV while asked '\w+', at noisy.py:4"):
+        evaluate(repo, "crash()")
+
+
 def test_a_file_that_is_no_program_does_not_start(repo: Path) -> None:
     python = repo.parent / "python"
     python.write_text("not a program")
@@ -164,13 +194,15 @@ def evaluate(repo: Path, expression: str) -> object:
     return ahead(repo, expression)()["batch"]
 
 
-def ahead(repo: Path, expression: str, *, second: bool = False) -> Callable[[], dict[str, object]]:
+def ahead(
+    repo: Path, expression: str, *, second: bool = False, timeout: float | None = None
+) -> Callable[[], dict[str, object]]:
     """The same, under way."""
     configs = repo / "configs"
     configs.mkdir(exist_ok=True)
     (configs / "train.yaml").write_text("{}")
     return ask_ahead(
-        make_target(repo=repo),
+        make_target(repo=repo, timeout=timeout),
         "config",
         "replay",
         second=second,

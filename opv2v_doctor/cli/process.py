@@ -1,0 +1,69 @@
+"""The process: its streams, which may be closed, full or of another encoding, and the signals that end it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import typer
+
+ENOUGH = 141  # the exit code of a process whose reader had enough, as `| head` has
+INTERRUPTED = 128  # and the number of the signal
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asks us to end: what has to be cleaned up is, as at Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = INTERRUPTED + number
+
+
+def prepare() -> None:
+    """Open what is closed of the standard streams, let them say anything, and end tidily at a signal."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # else the next file of ours would become a standard stream of our children
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as we live)
+        elif getattr(stream, "errors", "") == "strict":
+            with contextlib.suppress(AttributeError):
+                stream.reconfigure(errors="backslashreplace")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup means it
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise Ended(number)
+
+
+def forget_output() -> None:
+    """Let nothing more be written where nobody reads, or there is no room."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def exit_code_of(problem: KeyboardInterrupt | OSError) -> int:
+    """What we end with where somebody stops us, or nothing can be written. Raises other problems."""
+    if isinstance(problem, BrokenPipeError):
+        forget_output()
+        return ENOUGH
+    if isinstance(problem, KeyboardInterrupt):
+        typer.echo("opv2v-doctor: interrupted", err=True)
+        return getattr(problem, "exit_code", INTERRUPTED + signal.SIGINT)
+    if problem.errno in UNWRITABLE:
+        forget_output()
+        typer.echo(f"opv2v-doctor: the report cannot be written: {problem.strerror}", err=True)
+        return 3
+    raise problem

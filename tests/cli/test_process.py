@@ -1,0 +1,83 @@
+"""The program as a process: its streams closed, full or cut off, and signals in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+DOCTOR = f"{sys.executable} -m opv2v_doctor"
+
+
+def shell(script: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **env},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_verdict(closed: str, healthy: Path) -> None:
+    ended = shell(f"{DOCTOR} check CFG001 --repo '{healthy}' {closed}")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_reader_that_has_enough_is_no_finding(healthy: Path) -> None:
+    ended = shell(f"{DOCTOR} check CFG --repo '{healthy}' | head -1; echo ${{PIPESTATUS[0]}}")
+    assert ended.stdout.splitlines()[-1] in ("0", "141")  # it may have said all before head left
+    assert ended.stderr == ""
+
+
+def test_a_full_disk_is_said_in_one_line() -> None:
+    ended = shell(f"{DOCTOR} schema > /dev/full")
+    assert ended.returncode == 3
+    assert ended.stderr == "opv2v-doctor: the report cannot be written: No space left on device\n"
+
+
+def test_signs_that_a_terminal_lacks_end_nothing(healthy: Path) -> None:
+    ended = shell(f"{DOCTOR} check CFG001 --repo '{healthy}' --format markdown", PYTHONIOENCODING="latin-1")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_is_ended_leaves_nothing_behind(
+    number: signal.Signals, code: int, healthy: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "opv2v_doctor", "check", "DAT009", "--repo", healthy],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("opv2v-doctor-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (code, "opv2v-doctor: interrupted\n")
+    assert not list(tmp_path.glob("opv2v-doctor-*"))
+
+
+def test_a_report_follows_a_link_and_keeps_what_is_no_file(healthy: Path, tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
+    real.write_text("old")
+    link.symlink_to(real)
+    os.mkfifo(pipe)
+    assert shell(f"{DOCTOR} check CFG001 --repo '{healthy}' --output '{link}'").returncode == 0
+    assert link.is_symlink()
+    assert real.read_text().startswith("{")
+    read = shell(
+        f"cat '{pipe}' & {DOCTOR} check CFG001 --repo '{healthy}' --format json --output '{pipe}' >&2; wait"
+    )
+    assert read.stdout.startswith("{")
+    assert pipe.is_fifo()
+    refused = shell(f"{DOCTOR} check CFG001 --repo '{healthy}' --output '{tmp_path}'")
+    assert (refused.returncode, "it is a directory" in refused.stderr) == (2, True)
