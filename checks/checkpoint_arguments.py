@@ -9,6 +9,7 @@ from opv2v_doctor.facts.checkpoints import Checkpoint, readable
 from opv2v_doctor.facts.checkpoints.arguments import ABSENT, differences
 from opv2v_doctor.facts.checkpoints.counters import implied_steps_per_epoch
 from opv2v_doctor.facts.config import config, place
+from opv2v_doctor.facts.datasets import mean_the_same
 from opv2v_doctor.facts.leaves import Difference
 from opv2v_doctor.facts.loaders import only_resized
 from opv2v_doctor.facts.runs import LAST, epoch_lengths
@@ -50,7 +51,11 @@ def _differences(target: Target, newest: Checkpoint) -> list[Difference]:
     today = config(target)
     unknown = {*SET_BY_THE_TRAINING, *today.missing, *today.unresolved}
     found = (entry for name in SECTIONS for entry in differences(newest.args or {}, today.values, name))
-    return [difference for difference in found if difference.key not in unknown]
+    return [
+        difference
+        for difference in found
+        if difference.key not in unknown and not mean_the_same(str(difference.before), str(difference.after))
+    ]
 
 
 def _keeps_the_steps(target: Target, newest: Checkpoint, difference: Difference) -> bool:

@@ -6,6 +6,7 @@ from opv2v_doctor import Findings, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.datasets import asked_eval_parts, parts_of, train_parts
 from opv2v_doctor.facts.evaluation import evaluation
+from opv2v_doctor.facts.samples import FOLDERS
 
 
 @check("CFG005", tier="static", requires=["CFG002"])
@@ -83,14 +84,17 @@ def eval_sets_are_not_trained_on(target: Target) -> Findings:
     Point the evaluation set at `validate` or `test`.
     """
     trained = {part.split for part in train_parts(target)} - {None}
-    path, line = place(target, "dataset.test_dataset")
     for part in asked_eval_parts(target):
         if part.split in trained:
+            wrong = "test" if part.split in FOLDERS["train"] else "train"
+            path, line = place(target, f"dataset.{wrong}_dataset")
             yield error(
                 f"the evaluation set {part.class_name} reads {part.split!r}, which is trained on",
                 path=path,
                 line=line,
-                hint="let it read another split: dataset.opv2v.split_names.val=validate",
+                hint="let it read another split: dataset.opv2v.split_names.val=validate"
+                if wrong == "test"
+                else "let the training read its own split: dataset.opv2v.split_names.train=train",
             )
 
 

@@ -1,6 +1,8 @@
 """Dataset: the class that reads it, and the splits that are on disk."""
 
+import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from opv2v_doctor import Blocked, Finding, Findings, Target, check, error, note, warning
@@ -193,14 +195,29 @@ def no_scenario_in_two_splits(target: Target) -> Findings:
     ## How to fix
     Remove the copy, by hand: which split it belongs to is told by the original data set.
     """
-    seen: dict[str, Path] = {}
+    seen: dict[object, Path] = {}
+    count = 0
     for folder, where in {where.folder: where for _, where in each_disk(target)}.items():
+        found: dict[object, Path] = {}
         for scenario in where.read:
-            if scenario.name in seen:
+            count += 1
+            identities = (scenario.name, scenario.folder.resolve(), *_first_frame(scenario))
+            other = next((seen[one] for one in identities if one in seen), None)
+            if other is not None:
+                alias = f", as {other.name}" if other.name != scenario.name else ""
                 yield error(
-                    f"scenario {scenario.name} is in {folder.name} and in {seen[scenario.name].name}",
+                    f"scenario {scenario.name} is in {folder.name} and in {other.parent.name}{alias}",
                     path=scenario.folder,
-                    hint=f"remove one: {scenario.folder} or {seen[scenario.name] / scenario.name}",
+                    hint=f"remove one: {scenario.folder} or {other}",
                 )
-            seen.setdefault(scenario.name, folder)
-    yield note(f"{len(seen)} scenarios in {', '.join(examined_splits(target))}")
+            found |= dict.fromkeys(identities, scenario.folder)
+        seen = {**found, **seen}
+    yield note(f"{count} scenarios in {', '.join(examined_splits(target))}")
+
+
+def _first_frame(scenario: Scenario) -> Iterator[bytes]:
+    """What the first frame file says: where all vehicles are, to the millimetre, tells a copy."""
+    frame = next((frame for agent in scenario.agents for frame in agent.frames), None)
+    with contextlib.suppress(OSError):
+        if frame is not None and (content := frame.yaml.read_bytes()):
+            yield content

@@ -180,6 +180,18 @@ def test_a_crash_keeps_what_was_found() -> None:
     assert crashed.reason.startswith("ZeroDivisionError: a bug of the check (test_engine.py:")
 
 
+def test_a_check_that_wants_to_end_us_crashes_alone() -> None:
+    @check("AAA016", tier="run")
+    def leaves(target: Target) -> Findings:
+        """All is well."""
+        yield error("found", hint="-")
+        raise SystemExit(0)
+
+    found = list(run([leaves, all_is_well], TARGET))
+    assert [one.status for one in found] == [Status.CRASHED, Status.PASSED]
+    assert exit_code(found) == 3
+
+
 def test_a_block_keeps_what_was_found() -> None:
     blocked = result(cannot_be_measured)
     assert (blocked.status, blocked.reason) == (Status.BLOCKED, "the interpreter died")

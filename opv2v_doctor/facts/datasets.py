@@ -90,6 +90,35 @@ def _part(node: ast.expr) -> Part:
     )
 
 
+def mean_the_same(one: str, other: str) -> bool:
+    """Whether two dataset expressions say the same in other words: white space, order of keywords, 2 * 20."""
+    try:
+        first, second = (ast.parse(" ".join(text.split()), mode="eval") for text in (one, other))
+    except SyntaxError:
+        return False
+    return ast.dump(_Plain().visit(first)) == ast.dump(_Plain().visit(second))
+
+
+class _Plain(ast.NodeTransformer):
+    """An expression in the plainest words."""
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        return node.operand if isinstance(node.op, ast.UAdd) else node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.BinOp(ast.Constant(int(one)), ast.Mult(), ast.Constant(int(other))):
+                return ast.Constant(one * other)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        node.keywords.sort(key=lambda word: word.arg or "")
+        return node
+
+
 def number_of(node: ast.expr) -> int:
     """A whole number, or a product of some as in `+ 2 * 40_000 @ D`. Raises Blocked for anything else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd):

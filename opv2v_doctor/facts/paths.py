@@ -87,7 +87,11 @@ def _absolute(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def _configured(target: Target, path: Path, read: bool, all_keys: Mapping[Path, list[str]]) -> ConfiguredPath:
     keys, checkout = all_keys[path], _other_checkout(target, path)
-    beside = [other for other in all_keys if checkout and _real(other).is_relative_to(checkout)]
+    above = [other for other in all_keys if checkout and path.is_relative_to(other)]
+    beside = sorted(
+        (other for other in above if _real(other).is_relative_to(checkout or other)),
+        key=lambda other: -len(other.parts),  # the nearest first: to change it changes least else
+    )
     values = {key: other for other in (*beside, path) for key in all_keys[other]}
     places = [(key, *place(target, key)) for key in dict.fromkeys([*keys, *values])]
     places.sort(key=lambda found: not _says(found[1], found[2], checkout, values[found[0]]))  # stable

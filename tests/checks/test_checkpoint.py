@@ -181,6 +181,14 @@ def test_a_dataset_length_that_keeps_the_steps_is_only_noted(healthy: Path) -> N
     )
 
 
+@pytest.mark.parametrize(
+    "same", ["40 @ ${dataset.opv2v.train.dataset_str}", "+ 2 * 20 @ (  ${dataset.opv2v.train.dataset_str})"]
+)
+def test_a_dataset_in_other_words_is_the_same(same: str, healthy: Path) -> None:
+    result = examined("CKP006", healthy, f"dataset.train_dataset='{same}'")
+    assert (result.status, result.findings) == (Status.PASSED, ())
+
+
 def test_a_dataset_length_that_changes_the_steps_is_a_warning(healthy: Path) -> None:
     longer = "dataset.train_dataset='+ 60 @ ${dataset.opv2v.train.dataset_str}'"
     assert examined("CKP006", healthy, longer).status is Status.WARNED

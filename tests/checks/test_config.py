@@ -268,6 +268,13 @@ def test_an_eval_set_that_is_trained_on_is_an_error(healthy: Path) -> None:
     assert (worst(result).path, worst(result).line) == (path, line_of(path, "test_dataset"))
 
 
+def test_a_training_on_the_eval_split_is_to_be_changed_in_the_training(healthy: Path) -> None:
+    finding = worst(checked("CFG007", healthy, "dataset.opv2v.split_names.train=validate"))
+    assert "dataset.opv2v.split_names.train=train" in finding.hint
+    path = healthy / "configs/dataset/opv2v_cyl_coop_ft_2gpu.yaml"
+    assert (finding.path, finding.line) == (path, line_of(path, "train_dataset"))
+
+
 @pytest.mark.parametrize("override", ["dataset.test_dataset='[null]'", "train_params.eval_freq=0"])
 def test_a_training_that_is_never_evaluated_is_a_warning(override: str, healthy: Path) -> None:
     assert checked("CFG008", healthy, override).status is Status.WARNED

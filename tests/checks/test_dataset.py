@@ -154,6 +154,20 @@ def test_folders_that_an_editor_leaves_are_no_scenarios(broken: Broken) -> None:
     assert run_check("DAT003", target).status is Status.PASSED
 
 
+@pytest.mark.parametrize("how", ["link", "copy"])
+def test_a_scenario_in_two_splits_is_named_whatever_it_is_called(how: str, broken: Broken) -> None:
+    repo = broken()
+    trained = min((repo / "data/OPV2V/train").iterdir())
+    other = repo / "data/OPV2V/test/2021_12_24_00_00_00"
+    if how == "link":
+        other.symlink_to(trained)
+    else:
+        shutil.copytree(trained, other)
+    result = run_check("DAT003", make_target(repo=repo))
+    assert (result.status, worst(result)) == (Status.FAILED, [other])
+    assert f"in test and in train, as {trained.name}" in result.findings[0].message
+
+
 def test_a_scenario_in_two_splits_is_named(broken: Broken) -> None:
     repo = broken("scenario_in_two_splits")
     result = run_check("DAT003", make_target(repo=repo))

@@ -157,6 +157,15 @@ def test_intrinsics_that_stay_behind_a_crop_are_named(broken: Broken) -> None:
     assert "intrinsics do not follow a crop" in run_check("GEO009", target).findings[0].message
 
 
+def test_a_broken_cloud_is_no_fault_of_the_poses(broken: Broken) -> None:
+    repo = broken()
+    for path in (repo / "data/OPV2V/test").rglob("*.pcd"):
+        path.write_bytes(b"\x00\x01broken")
+    found = run_check("GEO008", one_split(repo))
+    assert found.status is Status.BLOCKED
+    assert ".pcd" in found.reason
+
+
 def test_a_shifted_image_and_what_has_no_known_cause_are_told(broken: Broken) -> None:
     repo = broken("image_shifted", "square_root_of_depth")
     target = one_split(repo)

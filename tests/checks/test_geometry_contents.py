@@ -64,6 +64,14 @@ def test_a_turned_camera_is_named_with_its_degrees_and_seams_and_a_crop_with_its
     assert sky["pixels"] == pytest.approx(12, abs=1.5)
 
 
+def test_a_panorama_that_shows_nothing_is_judged(broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / DATASET, '"img": panorama.image', '"img": panorama.image * 0')
+    target = one_split(repo)
+    for code in ("GEO013", "GEO014"):
+        assert run_check(code, target).status is not Status.CRASHED
+
+
 def test_enlarged_images_are_named_with_their_scale(broken: Broken) -> None:
     target = one_split(broken("images_enlarged"))
     result = run_check("GEO013", target)

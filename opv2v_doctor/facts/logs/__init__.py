@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from opv2v_doctor.check import Skip
+from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.logs.blocks import STDIN, chunks
 from opv2v_doctor.facts.logs.event_files import is_event_file
 from opv2v_doctor.facts.logs.log_files import Log, LogTable
@@ -66,11 +66,23 @@ def _is_hidden(path: Path, place: Path) -> bool:
 
 
 def judged_logs(target: Target) -> tuple[Log, ...]:
-    """The logs to judge: of a folder its text, else its JSON lines, else its events: they say the same."""
+    """The logs to judge: of a folder its text, else its JSON lines, else its events: they say the same.
+
+    Raises Blocked where files were named and none of them is a log, Skip where there is none yet.
+    """
     by_folder: dict[Path, list[Log]] = {}
     for log in log_table(target).logs:
         by_folder.setdefault(log.path.parent, []).append(log)
+    if not any(_tells(log) for logs in by_folder.values() for log in logs):
+        names = ", ".join(str(log.path) for logs in by_folder.values() for log in logs)
+        reason = f"{names}: no launch, epoch, metric or exception in it"
+        raise Blocked(reason) if target.logs else Skip(reason)
     return tuple(log for logs in by_folder.values() for log in _fullest(logs))
+
+
+def _tells(log: Log) -> bool:
+    """Whether a file says anything that a log says."""
+    return bool(log.parts or log.tracebacks or log.incidents or log.unparsed_count or log.cut)
 
 
 def _fullest(logs: list[Log]) -> list[Log]:
