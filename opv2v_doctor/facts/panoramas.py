@@ -194,8 +194,8 @@ def _sample(target: Target, split: str, length: int, entry: dict[str, Any], fold
             view=view,
             place=place,
             norm_type=rule["name"],
-            rule=_rule(rule["done"]) or _rule(rule["named"]),
-            named=_rule(rule["named"]),
+            rule=rule_in(rule["done"]) or rule_in(rule["named"]),
+            named=rule_in(rule["named"]),
             prefix=folder / f"{index}_{place}",
         )
         for place, (view, rule) in enumerate(zip(sample.views, rules, strict=True))
@@ -210,7 +210,8 @@ def _sample(target: Target, split: str, length: int, entry: dict[str, Any], fold
     )
 
 
-def _rule(answer: dict[str, Any] | None) -> Rule | None:
+def rule_in(answer: dict[str, Any] | None) -> Rule | None:
+    """A rule as the training interpreter tells it."""
     if answer is None:
         return None
     return Rule(mean=tuple(answer["mean"]), deviation=tuple(answer["deviation"]), source=answer["source"])

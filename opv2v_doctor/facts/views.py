@@ -36,6 +36,7 @@ class View:
     mask_digest: str | None
     digest: str  # of image, depth and pose
     types: Mapping[str, str] = field(default_factory=dict)
+    norm_type: str | None = None  # what its data_norm_type says
 
     @property
     def scenario(self) -> str | None:

@@ -61,6 +61,11 @@ def _write(view, prefix):
             numpy.save("{}_{}.npy".format(prefix, key), numpy.ascontiguousarray(array))
 
 
+def named_rule(send_progress, expression, module_name, name):
+    """How images are normalised that say so of themselves."""
+    return rule_of({"data_norm_type": name}, dataset_of(expression, module_name))
+
+
 def rule_of(view, dataset):
     """How the image was normalised: mean and deviation of each channel and where they stand; None: unknown.
 

@@ -182,6 +182,7 @@ def described(view):
     return {
         **{key: _word(view.get(key)) for key in ("agent_id", "label", "instance", "camera_model")},
         "shape": list(arrays["img"].shape) if "img" in arrays else [],
+        "norm_type": _first_word(view.get("data_norm_type")),
         "pose": None if pose is None else pose.astype("float64").tolist(),
         "depth": _depth(arrays.get("depthmap"), mask),
         "mask_mean": None if mask is None else float(mask.mean()),
@@ -205,6 +206,10 @@ def _boolean(array):
 
 def _word(value):
     return None if value is None else str(value)
+
+
+def _first_word(value):
+    return _word(value[0] if isinstance(value, (list, tuple)) and value else value)
 
 
 def _digest(arrays):

@@ -44,6 +44,8 @@ class ImageMatch:
     likeness: float = 0.0  # under the explanation
     seam: float | None = None  # how much rougher the image is behind, where its ends meet
     empty: float = 0.0  # share of what the rig sees that is one colour
+    reference: Picture  # (H, W, 3), blue first
+    compared: Bools  # (H, W): where both show something
 
 
 @cache
@@ -67,13 +69,17 @@ def _image_match(target: Target, found: Moments, view: SampledView) -> ImageMatc
     stitcher = Stitcher(cameras, found.cylinder)
     images = pictures(view.frame, tuple(cameras))
     shown = shown_part(view, picture, stitcher.mask)
-    match = matched(picture, grey(stitcher.panorama(images).rgb), stitcher.mask & shown)
+    reference, compared = stitcher.panorama(images).rgb, stitcher.mask & shown
+    match = matched(picture, grey(reference), compared)
     doubtful = match.best < ENOUGH or match.best > match.here + DOUBT
     if doubtful and (near := _near(view, stitcher, images)) is not None:
-        match = max(match, matched(picture, near, stitcher.mask & shown), key=lambda each: each.here)
+        nearly = matched(picture, grey(near), compared)
+        match, reference = (nearly, near) if nearly.here > match.here else (match, reference)
     plain = ImageMatch(
         view=view,
         match=match,
+        reference=reference,
+        compared=compared,
         likeness=match.here,
         seam=seam(picture, stitcher.mask),
         empty=float((stitcher.mask & ~shown).sum() / max(1, stitcher.mask.sum())),
@@ -81,7 +87,7 @@ def _image_match(target: Target, found: Moments, view: SampledView) -> ImageMatc
     return _explained(target, found, plain, picture, shown) if match.best < ENOUGH else plain
 
 
-def _near(view: SampledView, stitcher: Stitcher, images: Mapping[str, Picture]) -> Array | None:
+def _near(view: SampledView, stitcher: Stitcher, images: Mapping[str, Picture]) -> Picture | None:
     """The reference that respects the cameras' offsets, where there are depth maps of the images' size."""
     depths = {
         name: depth_map(view.frame.depth(name))
@@ -90,7 +96,7 @@ def _near(view: SampledView, stitcher: Stitcher, images: Mapping[str, Picture]) 
     }
     if any(depth.shape != images[name].shape[:2] for name, depth in depths.items()) or not depths:
         return None
-    return grey(stitcher.panorama(images, depths).rgb)
+    return stitcher.panorama(images, depths).rgb
 
 
 def _explained(target: Target, found: Moments, plain: ImageMatch, picture: Array, shown: Bools) -> ImageMatch:

@@ -109,6 +109,22 @@ def image_shifted(directory: Path) -> None:
     replace_text(directory / DATASET, '"img": panorama.image,', rolled)
 
 
+@fault("GEO015")
+def red_and_blue_exchanged(directory: Path) -> None:
+    """Images are left in OpenCV's order of channels: blue first."""
+    replace_text(directory / DATASET, "image=image[..., ::-1].astype", "image=image.astype")
+
+
+@fault("GEO015")
+def normalised_twice(directory: Path) -> None:
+    """Mean and deviation are taken off the images twice: in the dataset, and by who made the transform."""
+    replace_text(
+        directory / "mapanything/utils/image.py",
+        "return ((images - mean) / deviation).contiguous()",
+        "return (((images - mean) / deviation - mean) / deviation).contiguous()",
+    )
+
+
 @fault("GEO014")
 def camera_turned(directory: Path) -> None:
     """One camera is taken to look two degrees farther to the right: its part does not meet the others'."""

@@ -1,0 +1,52 @@
+"""Checks of colours: what was done to the images of evaluation."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opv2v_doctor.result import Status
+from opv2v_doctor.sandbox.faults.fault import replace_text
+from opv2v_doctor.target import make_target
+from opv2v_doctor.testing import run_check
+
+Broken = Callable[..., Path]
+DATASET, IMAGE = "mapanything/datasets/opv2v_cyl.py", "mapanything/utils/image.py"
+NORMALISED = "return ((images - mean) / deviation).contiguous()"
+
+
+def line_of(path: Path, words: str) -> int:
+    return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if words in line)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("red_and_blue_exchanged", "OpenCV reads blue first"), ("normalised_twice", ": twice; its data_norm")],
+)
+def test_other_colours_are_named_with_what_was_done(fault: str, words: str, broken: Broken) -> None:
+    repo = broken(fault)
+    found = run_check("GEO015", make_target(repo=repo, splits=("test",), num_samples=2))
+    (finding,) = found.findings
+    assert found.status is Status.FAILED
+    assert words in finding.message
+    assert (finding.path, finding.line) == (repo / DATASET, line_of(repo / DATASET, '"img":'))
+
+
+@pytest.mark.parametrize(
+    ("instead", "words"),
+    [
+        ("return images.contiguous()", ": not at all; its"),
+        ("return (images * 255).contiguous()", ": not at all, and still 0 to 255; its"),
+    ],
+)
+def test_images_that_nobody_normalised_are_named(instead: str, words: str, broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / IMAGE, NORMALISED, instead)
+    found = run_check("GEO015", make_target(repo=repo, splits=("val",), num_samples=2))
+    assert found.status is Status.FAILED
+    assert words in found.findings[0].message
+
+
+def test_training_images_may_be_augmented(healthy: Path) -> None:
+    found = run_check("GEO015", make_target(repo=healthy, splits=("train",)))
+    assert (found.status, "may be augmented" in found.reason) == (Status.SKIPPED, True)
