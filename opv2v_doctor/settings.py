@@ -161,12 +161,22 @@ def _explained(path: Path, text: str, problem: ValidationError) -> str:
     first = min(
         problem.errors(), key=lambda error: error["type"] != "extra_forbidden"
     )  # a typo explains more
-    words = [str(part) for part in first["loc"] if part != "variants"]
-    word = next((w for w in reversed(words) if not w.isdigit()), "")
-    place = f"{path}:{_line_of(text, word)}"
+    words = _words(first["loc"], tomllib.loads(text))
+    *table, word = words
+    place = f"{path}:{_line_of(text, table, word)}"
     if first["type"] == "extra_forbidden":
-        return f"{place}: {unknown('setting', word, _known(words[:-1]))}"
+        return f"{place}: {unknown('setting', word, _known(table))}"
     return f"{place}: {'.'.join(words)}: {first['msg']}"
+
+
+def _words(loc: tuple[int | str, ...], content: dict[str, Any]) -> list[str]:
+    """Where a problem is, as the file says it: `[launch.4]`, not the place of that table in our tuple."""
+    words = [str(part) for part in loc]
+    if "variants" in words:
+        at = words.index("variants")
+        numbers = sorted((key for key in content["launch"] if key.isdigit()), key=int)
+        words[at : at + 3] = [numbers[int(words[at + 1])]]
+    return words
 
 
 def _known(table: list[str]) -> list[str]:
@@ -187,7 +197,21 @@ def _known(table: list[str]) -> list[str]:
     return [name for name in models[table[0]].model_fields if name != "variants"]
 
 
-def _line_of(text: str, word: str) -> int:
-    """The line that sets a key, 1 where it cannot be found."""
-    pattern = re.compile(rf"^\s*(\[+[\w.]*\b)?{re.escape(word)}\b")
-    return next((n for n, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
+def _line_of(text: str, table: list[str], word: str) -> int:
+    """The line that sets a key of a table, else that of the table's header or key, else 1."""
+    here: list[str] = []
+    counts: dict[str, int] = {}
+    home = 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*(\[\[?)([^\[\]]+)\]", line):
+            here = [part.strip(" \"'") for part in header[2].split(".")]
+            if header[1] == "[[":  # the entries of an array have numbers
+                name = header[2].strip()
+                here, counts[name] = [*here, str(counts.get(name, 0))], counts.get(name, 0) + 1
+            home = number if here in (table, [*table, word]) else home
+        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            path = [*here, *(part.strip("\"'") for part in key[1].split("."))]
+            if path == [*table, word]:
+                return number
+            home = number if path == table else home
+    return home

@@ -97,6 +97,35 @@ def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, text: str, words:
     assert words in problem(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("gpus = 2\n[masks]\nfloor = 0.1\ngpus = 3\n", ":4: unknown setting 'gpus'"),
+        (
+            "gpus = 2\n[[ignore]]\ncode = 'ENV005'\nreason = 'busy'\n[[ignore]]\ncode = 'ENV004'\n",
+            ":5: ignore",
+        ),
+        ("[launch]\n2 = 'x'\n", ":2: launch.2"),
+        ("[launch.4]\noverrides = []\n[launch.5]\noverride = []\n", ":4: unknown setting 'override'"),
+        ("masks = {gpus = 3}\n", ":1: unknown setting 'gpus'"),
+        ("splits = []\n", ":1: splits"),
+        ("timeout = inf\n", ":1: timeout"),
+    ],
+)
+def test_a_problem_is_placed_in_its_own_table(tmp_path: Path, text: str, place: str) -> None:
+    path = tmp_path / "opv2v-doctor.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())  # as some editors begin a file
+    with pytest.raises(SettingsError) as raised:
+        read_settings(path)
+    assert str(raised.value).startswith(f"{path}{place}")
+
+
+def test_settings_that_are_no_file_are_not_passed_over(repo: Path) -> None:
+    (repo / "opv2v-doctor.toml").symlink_to(repo / "nowhere")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        make_target(repo=repo)
+
+
 def test_an_explicit_settings_file_must_be_there(repo: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.toml: cannot be read"):
         make_target(repo=repo, settings_file=repo / "absent.toml")
