@@ -121,7 +121,9 @@ def test_a_problem_is_placed_in_its_own_table(tmp_path: Path, text: str, place: 
 
 
 def test_settings_that_are_no_file_are_not_passed_over(repo: Path) -> None:
-    (repo / "opv2v-doctor.toml").symlink_to(repo / "nowhere")
+    path = repo / "opv2v-doctor.toml"
+    path.unlink()
+    path.symlink_to(repo / "nowhere")
     with pytest.raises(SettingsError, match="cannot be read"):
         make_target(repo=repo)
 
