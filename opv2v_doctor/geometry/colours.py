@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.geometry.cameras import Array
 
-LEAST_PIXELS = 500
+LEAST_PIXELS, MOST_PIXELS = 500, 10_000  # more say nothing new
 TWICE = 2.0  # the wrong order leaves so many times more unexplained
 CLEARLY = 0.01  # of the variance, and so much more
 OFF, NEARER = 0.1, 3.0  # numbers that miss what they should be by so much, and less so in the other order
@@ -63,7 +63,8 @@ def colours(picture: NDArray[Any], expected: NDArray[Any]) -> Colours | None:
     """
     one, two = np.asarray(picture, np.float64), np.asarray(expected, np.float64)
     known = np.isfinite(one).all(-1)
-    one, two = one[known], two[known]
+    step = max(1, int(known.sum()) // MOST_PIXELS)
+    one, two = one[known][::step], two[known][::step]
     if len(one) < LEAST_PIXELS or not (one.std(0) > 0).all() or not (two.std(0) > 0).all():
         return None
     return Colours(_order(one, two), _order(one, two[:, ::-1]))
