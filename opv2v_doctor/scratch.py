@@ -24,11 +24,11 @@ def scratch_folder(purpose: str = "") -> Path:
     for folder in _left_behind(Path(tempfile.gettempdir())):
         shutil.rmtree(folder, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}{'-' if purpose else ''}"))
+    atexit.register(_remove, folder, os.getpid())  # at once: a signal may end us any moment
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     with contextlib.suppress(OSError):  # a filesystem without locks: then nobody removes it but we
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     _locks.append(lock)
-    atexit.register(_remove, folder, os.getpid())
     return folder
 
 

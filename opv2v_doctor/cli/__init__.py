@@ -47,7 +47,8 @@ def main() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()
+            if not sys.stdout.closed:
+                sys.stdout.flush()
     except UsageError as problem:
         typer.echo(f"opv2v-doctor: {problem}", err=True)
         sys.exit(2)

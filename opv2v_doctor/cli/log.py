@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Iterable, Iterator
@@ -133,7 +134,7 @@ def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) 
     readers = [LogReader(path, KEPT_LINES) for path in paths]
     frames = _frames(readers)
     if form is LogFormat.CSV:
-        with output.open("w", encoding="utf-8") if output else sys.stdout as file:
+        with output.open("w", encoding="utf-8") if output else contextlib.nullcontext(sys.stdout) as file:
             for number, frame in enumerate(frames):
                 frame.to_csv(file, index=False, header=number == 0)
     else:

@@ -58,7 +58,7 @@ def test_who_is_ended_leaves_nothing_behind(
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("opv2v-doctor-*")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("opv2v-doctor-*/.alive")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
