@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -57,8 +58,8 @@ def _evaluates(event: str, arguments: tuple[Any, ...]) -> bool:
     """Whether text becomes code: neither a module that is imported late, nor what such a module makes."""
     if event == "exec":
         code = arguments[0]
-        return isinstance(code, CodeType) and code.co_filename == "<string>" and not _is_importing()
-    return event == "compile" and arguments[1] in ("<string>", b"<string>") and not _is_importing()
+        return isinstance(code, CodeType) and code.co_filename == "<string>" and not _is_of_source()
+    return event == "compile" and arguments[1] in ("<string>", b"<string>") and not _is_of_source()
 
 
 def _writes(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -70,10 +71,11 @@ def _writes(event: str, arguments: tuple[Any, ...]) -> bool:
     return isinstance(flags, int) and bool(flags & 3)  # written, or both
 
 
-def _is_importing() -> bool:
+def _is_of_source() -> bool:
+    """Whether a module is being imported, or typing looks at an annotation that stands in quotes."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+        if frame.f_code.co_filename in ("<frozen importlib._bootstrap>", typing.__file__):
             return True
         frame = frame.f_back
     return False

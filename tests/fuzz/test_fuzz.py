@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import ForwardRef
 
 import pytest
 
@@ -35,6 +36,13 @@ def quietly(content: bytes, folder: Path) -> None:
 READER = Subject(
     name="logs", suffix=".log", seeds=lambda: [b""], mutated=lambda _, random: b"", examine=quietly
 )
+
+
+def test_annotations_in_quotes_are_no_code_of_a_file() -> None:
+    with nothing_runs():
+        assert ForwardRef("Path").__forward_arg__ == "Path"
+    with pytest.raises(Executed, match="compile"), nothing_runs():
+        compile("1 + 1", "<string>", "eval")
 
 
 def test_an_exception_is_a_finding_with_its_place(tmp_path: Path) -> None:
