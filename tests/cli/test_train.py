@@ -145,12 +145,12 @@ def test_an_unstamped_run_is_adopted_and_compared(run: Path, repo: Path, tmp_pat
 
 def test_a_dry_run_prints_and_writes_nothing(repo: Path, run: Path) -> None:
     before = sorted(repo.rglob("*"))
-    done = doctor("train", "--repo", repo, "--dry-run", "--gpus", 5, "+wandb.api_key=abc")
+    done = doctor("train", "--repo", repo, "--dry-run", "--gpus", 5, "+wandb.api_key=nobody-may-see-it")
     command, stamp = done.stdout.split("\n", 1)
     assert done.returncode == 0, done.stderr
     assert "--nproc_per_node 5" in command and "dataset=opv2v_cyl_coop_ft_5gpu" in command
     assert json.loads(stamp)["world_size"] == 5
-    assert "abc" not in done.stdout
+    assert "nobody-may-see-it" not in done.stdout
     assert sorted(repo.rglob("*")) == before
 
 
