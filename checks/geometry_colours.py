@@ -37,11 +37,12 @@ def images_keep_their_colours(target: Target) -> Findings:
             yield note(f"{drawn.split}: not judged: images lie elsewhere, or are grey")
             continue
         rule = _rule(target, drawn, found)
-        turned = [each for each in found if each.found.exchanged(_named(rule))]
+        named = rule.normalisation if rule else None
+        turned = [each for each in found if each.found.exchanged(named)]
         seen = typical([(each.found.turned if turned else each.found.straight).seen for each in found])
         if turned:
             yield _exchanged(target, drawn, turned, len(found))
-        if rule is not None and not _fits(seen, _named(rule)):
+        if rule is not None and not _fits(seen, rule.normalisation):
             yield _unlike(target, drawn, seen, rule)
         elif not turned:
             yield note(f"{drawn.split}: colours are those of the files: {_numbers(seen)}")
@@ -50,10 +51,6 @@ def images_keep_their_colours(target: Target) -> Findings:
 def _rule(target: Target, drawn: Samples, found: Sequence[ShownColours]) -> Rule | None:
     name = found[0].view.view.norm_type
     return named_rule(target, drawn.split, name) if name else None
-
-
-def _named(rule: Rule | None) -> Normalisation | None:
-    return Normalisation(rule.mean, rule.deviation) if rule else None
 
 
 def _exchanged(target: Target, drawn: Samples, turned: Sequence[ShownColours], count: int) -> Finding:
@@ -71,13 +68,12 @@ def _unlike(target: Target, drawn: Samples, seen: Normalisation, rule: Rule) -> 
         target,
         drawn,
         f"img is as if normalised by {_numbers(seen)}: {_story(seen, rule)}; its data_norm_type names "
-        f"{_numbers(Normalisation(rule.mean, rule.deviation))} ({rule.source})",
+        f"{_numbers(rule.normalisation)} ({rule.source})",
         "normalise once, by what data_norm_type names",
     )
 
 
-def _fits(seen: Normalisation, other: Normalisation | None) -> bool:
-    assert other is not None
+def _fits(seen: Normalisation, other: Normalisation) -> bool:
     apart = max(abs(one - two) for one, two in zip(seen.mean, other.mean, strict=True))
     times = max(abs(math.log(one / two)) for one, two in zip(seen.deviation, other.deviation, strict=True))
     return apart < APART and times < math.log(TIMES)

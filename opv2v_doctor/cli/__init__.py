@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from opv2v_doctor.cli.commands import Commands
+from opv2v_doctor.cli.process import exit_code_of, prepare
 
 app = typer.Typer(
     name="opv2v-doctor",
@@ -39,7 +40,6 @@ def _options(
 
 def main() -> None:
     """Run the program; a wrong word of the user ends with exit code 2 and no traceback."""
-    from opv2v_doctor.cli.process import exit_code_of, prepare
     from opv2v_doctor.usage import UsageError
 
     prepare()

@@ -17,12 +17,20 @@ from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead
 from opv2v_doctor.facts.samples import arrays_folder, expression_of, parts
 from opv2v_doctor.facts.views import Sample, View, sample_of
+from opv2v_doctor.geometry.colours import Normalisation
 from opv2v_doctor.target import Target
 
 SLACK = 0.02  # rounding may leave 0..1 by so much
 
 Picture = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
+
+
+def channels_last(image: NDArray[Any]) -> NDArray[Any] | None:
+    """An image (3, H, W) or (H, W, 3) as (H, W, 3); None where it is of no such shape."""
+    if image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]):
+        return None
+    return image if image.shape[2] == 3 else np.moveaxis(image, 0, 2)
 
 
 class NoSuchSample(Exception):
@@ -36,6 +44,11 @@ class Rule:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     source: str
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Its numbers alone."""
+        return Normalisation(self.mean, self.deviation)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,9 +71,7 @@ class DrawnView:
     def image(self) -> NDArray[Any] | None:
         """The image (H, W, 3) as the view holds it, None where it holds none of that shape."""
         image = self.array("img")
-        if image is None or image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]):
-            return None
-        return image if image.shape[2] == 3 else np.moveaxis(image, 0, 2)
+        return None if image is None else channels_last(image)
 
     @cached_property
     def _restored(self) -> NDArray[np.float32] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Severity
+from opv2v_doctor.facts.datasets import mean_the_same
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox.archive import rewrite_pickle
@@ -187,6 +188,11 @@ def test_a_dataset_length_that_keeps_the_steps_is_only_noted(healthy: Path) -> N
 def test_a_dataset_in_other_words_is_the_same(same: str, healthy: Path) -> None:
     result = examined("CKP006", healthy, f"dataset.train_dataset='{same}'")
     assert (result.status, result.findings) == (Status.PASSED, ())
+
+
+@pytest.mark.parametrize("text", ["(" * 9000, "-" * 9000 + "1", "a\0b", "1 +"])
+def test_a_text_that_is_no_expression_means_nothing_else(text: str) -> None:
+    assert not mean_the_same(text, "1")
 
 
 def test_a_dataset_length_that_changes_the_steps_is_a_warning(healthy: Path) -> None:

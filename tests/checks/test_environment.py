@@ -341,6 +341,25 @@ def test_a_path_in_another_checkout_is_a_warning(repo: Path, tmp_path: Path) -> 
     assert str(other) in text(result)
 
 
+def test_of_several_keys_that_lead_into_a_checkout_each_path_names_its_own(
+    repo: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "map-anything3"
+    stale(other)
+    shutil.copytree(tmp_path / "OPV2V", other / "OPV2V")
+    config = repo / "configs/train.yaml"
+    words = config.read_text().replace(str(tmp_path / "OPV2V"), str(other / "OPV2V"))
+    words = words.replace("machine:\n", f"machine:\n  experiments: {other}/experiments\n")
+    config.write_text(words + "output_dir: ${machine.experiments}/run\n")
+    result = run_check("ENV007", target_of(repo))
+    lines = config.read_text().splitlines()
+    places = [
+        lines.index(next(line for line in lines if key in line)) + 1 for key in ("images:", "experiments:")
+    ]
+    assert findings(result, Severity.WARNING) == [(config, line) for line in places]
+    assert "machine.experiments leads into" in text(result)
+
+
 def test_the_repositorys_own_paths_pass_through_a_link(repo: Path, tmp_path: Path) -> None:
     config, home = repo / "configs/train.yaml", tmp_path.with_name(f"{tmp_path.name} home")
     home.symlink_to(tmp_path)

@@ -88,6 +88,24 @@ def test_trailing_words_are_overrides(healthy: Path) -> None:
     assert "nothing_like_this" in refused.stdout
 
 
+def test_rates_that_cannot_be_printed_are_said_in_a_line(healthy: Path) -> None:
+    examined = doctor("check", "SCH001", "--repo", healthy, "--print-lr", "dataset=nothing_like_this")
+    assert examined.returncode == 1
+    assert examined.stderr.startswith("opv2v-doctor: --print-lr: ")
+    assert "Traceback" not in examined.stderr
+
+
+def test_rates_stand_beside_a_report_for_programs(healthy: Path) -> None:
+    examined = doctor("check", "SCH001", "--repo", healthy, "--print-lr", "--format", "json")
+    assert json.loads(examined.stdout)["exit_code"] == 0
+    assert "lr 0" in examined.stderr
+
+
+def test_an_interpreter_without_a_name_is_none(healthy: Path) -> None:
+    refused = doctor("check", "CFG001", "--repo", healthy, "--python", "")
+    assert (refused.returncode, "--python ''" in refused.stderr) == (2, True)
+
+
 def test_print_lr_prints_the_start_of_each_epoch(healthy: Path) -> None:
     examined = doctor("check", "schedule", "--repo", healthy, "--print-lr")
     assert examined.stdout.count("lr 0") >= 1

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from opv2v_doctor.facts.geometry.images import ENOUGH, ImageMatch, image_matches
 from opv2v_doctor.facts.geometry.moments import SampledView
 from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.panoramas import Rule, rule_in
+from opv2v_doctor.facts.panoramas import Rule, channels_last, rule_in
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import expression_of
 from opv2v_doctor.geometry.colours import Colours, colours
@@ -46,19 +45,11 @@ def _lies_right(match: ImageMatch) -> bool:
 def _colours(match: ImageMatch) -> Colours | None:
     image = match.view.array("img")
     assert image is not None
-    pixels = _channels_last(image)
+    pixels = channels_last(image)
     if pixels is None:
         return None
     scale = 255 if image.dtype == np.uint8 else 1
     return colours(pixels[match.compared] / scale, match.reference[match.compared][:, ::-1] / 255)
-
-
-def _channels_last(image: NDArray[np.generic]) -> NDArray[np.float32] | None:
-    """The image (H, W, 3), None where it has not three channels."""
-    if image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]):
-        return None
-    last = image if image.shape[2] == 3 else np.moveaxis(image, 0, 2)
-    return last.astype(np.float32)
 
 
 @cache
