@@ -6,6 +6,7 @@ from pathlib import Path
 
 from opv2v_doctor import Blocked, Findings, Target, check, error, note, warning
 from opv2v_doctor.facts.config import config, entry_point, place
+from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.facts.probe import Raised
 from opv2v_doctor.facts.source import binds, syntax_error
 
@@ -132,7 +133,7 @@ def dataset_expressions_are_python(target: Target) -> Findings:
         if "(" not in text:
             continue
         try:
-            ast.parse(text, mode="eval")
+            parsed_expression(text)
         except SyntaxError as problem:
             path, line = place(target, key)
             yield error(
@@ -174,7 +175,7 @@ def _called_names(expression: str) -> list[str]:
     if not expression:
         return []
     try:
-        tree = ast.parse(expression, mode="eval")
+        tree = parsed_expression(expression)
     except SyntaxError:
         return [expression[:60]]
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]

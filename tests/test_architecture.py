@@ -96,6 +96,16 @@ def test_each_module_says_what_it_is_for_and_stays_short() -> None:
         assert len(text.splitlines()) <= 250, path
 
 
+def test_examined_text_is_parsed_in_one_place() -> None:
+    apart = {
+        ENGINE / "facts" / "parsing.py",
+        *(ENGINE / "inside").rglob("*.py"),
+        *ENGINE.glob("languages/*.py"),
+    }
+    for path in set(SOURCES) - apart:
+        assert "ast.parse(" not in path.read_text(encoding="utf-8"), path
+
+
 def test_names_say_what_a_module_is() -> None:
     vague = re.compile(
         r"(^|_)(manager|helpers?|utils?|common|base|core|handler|processor|context|info|data)$"

@@ -11,6 +11,7 @@ from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import config
+from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.target import Target
 
 LEAST_VIEWS = 2  # the base dataset's lower bound where the expression gives none
@@ -56,7 +57,7 @@ def data_roots(target: Target) -> tuple[Path, ...]:
 def parts_of(expression: str) -> tuple[Part, ...]:
     """The datasets that an expression adds up. Raises Blocked where it is not such an expression."""
     try:
-        tree = ast.parse(expression.strip(), mode="eval").body
+        tree = parsed_expression(expression)
     except SyntaxError as problem:
         raise Blocked(f"not a dataset expression: {problem.msg} in {expression[:80]!r}") from None
     return tuple(_part(node) for node in _terms(tree))
@@ -93,11 +94,9 @@ def _part(node: ast.expr) -> Part:
 def mean_the_same(one: str, other: str) -> bool:
     """Whether two dataset expressions say the same in other words: white space, order of keywords, 2 * 20."""
     try:
-        first, second = (
-            _Plain().visit(ast.parse(" ".join(text.split()), mode="eval")) for text in (one, other)
-        )
+        first, second = (_Plain().visit(parsed_expression(" ".join(text.split()))) for text in (one, other))
         return ast.dump(first) == ast.dump(second)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a checkpoint may hold any text
+    except (SyntaxError, RecursionError):  # a checkpoint may hold any text
         return False
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import replayed
+from opv2v_doctor.facts.parsing import parsed_module
 from opv2v_doctor.facts.source import Place, modules, nodes
 from opv2v_doctor.target import Target
 
@@ -138,7 +139,7 @@ def _given(
                 words = {word.arg: word.value for word in call.keywords if word.arg}
                 bound = {**dict(zip(parameters, call.args, strict=False)), **words}
                 left, right = ", ".join(bound), ", ".join(map(ast.unparse, bound.values()))
-                together = ast.copy_location(ast.parse(f"({left},) = ({right},)").body[0], statement)
+                together = ast.copy_location(parsed_module(f"({left},) = ({right},)").body[0], statement)
                 before = _assignments(caller, statement.lineno, _reads(together))
                 read = set().union(*map(_reads, [*before, together]))
                 config, outer = _given(path, caller, read, depth - 1)

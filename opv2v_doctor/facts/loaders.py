@@ -14,6 +14,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.datasets import number_of, parts_of
 from opv2v_doctor.facts.evaluation import evaluation
+from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.source import Place, definition, module_name, modules, syntax_error
 from opv2v_doctor.target import Target
@@ -43,7 +44,7 @@ def length_of(expression: str, images: int, gpus: int) -> Length | None:
     Raises Blocked where it is not such an expression.
     """
     batch = largest_batch(expression, images)
-    samples = _samples(ast.parse(expression.strip(), mode="eval").body)
+    samples = _samples(parsed_expression(expression))
     return samples and Length(samples=samples, batch=batch, gpus=gpus)
 
 
@@ -155,13 +156,12 @@ def loader_module(target: Target) -> str:
 
 def loader_function(target: Target) -> Place:
     """Where the repository defines what builds the training loader."""
-    found = definition(target, "get_train_data_loader")
-    unread = next((path for path in modules(target) if syntax_error(path)), None)
-    if found is None and unread is not None:  # by us: whether Python can is the training interpreter's say
-        return Place(path=unread, line=1)
-    if found is None:
-        raise Blocked("no module of this launch defines get_train_data_loader")
-    return found
+    if found := definition(target, "get_train_data_loader"):
+        return found
+    for path in modules(target):
+        if syntax_error(path):  # to us: whether it is one is the training interpreter's say
+            return Place(path=path, line=1)
+    raise Blocked("no module of this launch defines get_train_data_loader")
 
 
 @cache

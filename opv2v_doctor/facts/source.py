@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from opv2v_doctor.facts.parsing import parsed_module
 from opv2v_doctor.target import Target
 
 
@@ -65,8 +66,8 @@ def module_name(target: Target, path: Path) -> str:
 def syntax(path: Path) -> ast.Module:
     """The syntax tree of a file; an empty one where it cannot be read or parsed."""
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))  # bytes: Python's own rules of encodings
-    except (OSError, SyntaxError, ValueError):
+        return parsed_module(path.read_bytes(), str(path))
+    except (OSError, SyntaxError):
         return ast.Module([], [])
 
 
@@ -79,9 +80,9 @@ def nodes(path: Path) -> tuple[ast.AST, ...]:
 def syntax_error(path: Path) -> SyntaxError | None:
     """Why Python would refuse the file, None where it would not."""
     try:
-        compile(path.read_bytes(), str(path), "exec", dont_inherit=True, flags=ast.PyCF_ONLY_AST)
-    except (SyntaxError, ValueError) as problem:
-        return problem if isinstance(problem, SyntaxError) else SyntaxError(str(problem))
+        parsed_module(path.read_bytes(), str(path))
+    except SyntaxError as problem:
+        return problem
     return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.facts.source import Place, module_name, modules, nodes
 from opv2v_doctor.target import Target
 
@@ -90,5 +91,5 @@ def _inlined(function: ast.FunctionDef, asked: ast.expr, depth: int = 4) -> ast.
             return values[0] if len(values) == 1 else node
 
     for _ in range(depth):
-        asked = Inline().visit(ast.parse(ast.unparse(asked), mode="eval").body)
+        asked = Inline().visit(parsed_expression(ast.unparse(asked)))
     return asked

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Mapping
 from typing import Any
+
+from opv2v_doctor.facts.parsing import parsed_expression
 
 LONGEST = 1 << 20  # characters
 
@@ -35,9 +36,8 @@ class PrintedConfig:
 
     def _finish(self) -> None:
         try:
-            with warnings.catch_warnings(action="ignore"):  # what a damaged log makes Python warn of
-                found = ast.literal_eval(" ".join(self._lines))
-        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            found = ast.literal_eval(parsed_expression(" ".join(self._lines)))
+        except (ValueError, SyntaxError, RecursionError, TypeError):
             found = None
         if isinstance(found, dict) and "train_params" in found:
             self.values = found

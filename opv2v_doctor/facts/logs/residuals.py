@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ast
 import math
-import warnings
 from dataclasses import dataclass
+
+from opv2v_doctor.facts.parsing import parsed_expression
 
 WEIGHTS = {  # the part of a metric's name, and the argument that weighs it
     "pose_trans": "pose_trans_loss_weight",
@@ -85,9 +86,8 @@ def inverse(value: float, alpha: float, scale: float) -> float | None:
 def robust_loss(criterion: str) -> RobustLoss | None:
     """The robust loss that a criterion's expression names; None where it names none."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # what a damaged log makes Python warn of
-            tree = ast.parse(" ".join(criterion.split()), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = parsed_expression(" ".join(criterion.split()))
+    except SyntaxError:
         return None
     calls = [
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
