@@ -15,11 +15,22 @@ from typing import Any
 from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.facts.logs.run_configs import run_config
+from opv2v_doctor.figures.plotly_page import plotly_tags
 from opv2v_doctor.result import Result
 from opv2v_doctor.whole import whole
 
 PANELS = ("loss", "learning rate", "masks", "validation")
 COLOURS = {Severity.ERROR: "#b3261e", Severity.WARNING: "#c98200", Severity.NOTE: "#8b96a3"}
+FIGURE = """\
+<div id="curves"></div>
+<script id="figure" type="application/json">{}</script>
+<script>
+"use strict";
+plotlyReady.then((Plotly) => {{
+  const {{ data, layout }} = JSON.parse(document.getElementById("figure").textContent);
+  Plotly.newPlot("curves", data, layout, {{ displaylogo: false, responsive: true }});
+}});
+</script>"""
 Points = list[tuple[float, float, int]]  # epoch, value, line
 
 
@@ -67,10 +78,8 @@ def _figure(logs: Sequence[Log], findings: Sequence[Finding]) -> str:
         height=1100, hovermode="x unified", template="plotly_white", margin={"t": 40, "r": 20}
     )
     figure.update_xaxes(title_text="epoch", row=len(PANELS), col=1)
-    html: str = figure.to_html(
-        full_html=False, include_plotlyjs=True, div_id="curves", config={"displaylogo": False}
-    )
-    return html
+    told = figure.to_json().replace("<", "\\u003c")  # no word of a log closes the script tag
+    return f"{plotly_tags()}\n{FIGURE.format(told)}"
 
 
 def _draw(figure: Any, row: int, name: str, points: Points, dash: str) -> None:
