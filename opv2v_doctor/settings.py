@@ -8,7 +8,18 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
 from opv2v_doctor.usage import UsageError, unknown
 
@@ -41,9 +52,9 @@ class Launch(_Table):
     script: str = "scripts/train.py"
     env: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = (("PYTHONPATH", "."),)
     overrides: tuple[str, ...] = ()
-    patience: float = Field(default=15.0, gt=0)  # seconds from an interrupt to a harder one
-    silence: float = Field(default=300.0, gt=0)  # seconds without a sign of a rank that are called a stall
-    end_stalled: bool = False
+    patience: StrictFloat = Field(default=15.0, gt=0)  # seconds from an interrupt to a harder one
+    silence: StrictFloat = Field(default=300.0, gt=0)  # seconds without a sign of a rank: a stall
+    end_stalled: StrictBool = False
     variants: tuple[tuple[int, Variant], ...] = ()
 
     @model_validator(mode="before")
@@ -59,8 +70,8 @@ class Launch(_Table):
 class Watch(_Table):
     """How closely a training is watched, and on how many steps an epoch its schedule runs."""
 
-    every: int = Field(default=50, ge=1)
-    steps_per_epoch: int | None = Field(default=None, ge=1)
+    every: StrictInt = Field(default=50, ge=1)
+    steps_per_epoch: StrictInt | None = Field(default=None, ge=1)
 
 
 class Infer(_Table):
@@ -74,24 +85,24 @@ class Slurm(_Table):
     """What a SLURM job asks for."""
 
     partition: str | None = None
-    minutes: int = Field(default=24 * 60, ge=1)
-    port: int = Field(default=29500, ge=1, le=65535)
-    parameters: Annotated[tuple[tuple[str, str | int], ...], BeforeValidator(_pairs)] = ()
+    minutes: StrictInt = Field(default=24 * 60, ge=1)
+    port: StrictInt = Field(default=29500, ge=1, le=65535)
+    parameters: Annotated[tuple[tuple[str, str | StrictInt], ...], BeforeValidator(_pairs)] = ()
 
 
 class Masks(_Table):
     """Bounds of the mask checks, as fractions of the panorama."""
 
-    floor: float = Field(default=0.05, ge=0, le=1)
-    tolerance: float = Field(default=0.05, gt=0, le=1)
-    band: tuple[float, float] = (0.25, 0.5)  # where the means that a log reports are expected
+    floor: StrictFloat = Field(default=0.05, ge=0, le=1)
+    tolerance: StrictFloat = Field(default=0.05, gt=0, le=1)
+    band: tuple[StrictFloat, StrictFloat] = (0.25, 0.5)  # where the means that a log reports are expected
 
 
 class Poses(_Table):
     """Bounds of the pose checks, in metres."""
 
-    farthest: float = Field(default=100.0, gt=0)
-    error: float = Field(default=10.0, gt=0)  # RMSE of predicted poses
+    farthest: StrictFloat = Field(default=100.0, gt=0)
+    error: StrictFloat = Field(default=10.0, gt=0)  # RMSE of predicted poses
 
 
 class Ignore(_Table):
@@ -99,7 +110,7 @@ class Ignore(_Table):
 
     code: str
     reason: str = Field(min_length=1)
-    until: datetime.date | None = None
+    until: Annotated[datetime.date, Strict()] | None = None
 
 
 class Settings(_Table):
@@ -109,14 +120,14 @@ class Settings(_Table):
     python: str | None = None
     run: str | None = None
     runs: str | None = None  # where new run directories go; default: beside hydra.run.dir
-    gpus: int | None = Field(default=None, ge=1)
+    gpus: StrictInt | None = Field(default=None, ge=1)
     splits: tuple[str, ...] = Field(default=("train", "val", "test"), min_length=1)
-    steps_per_epoch: int | None = Field(default=None, ge=1)
+    steps_per_epoch: StrictInt | None = Field(default=None, ge=1)
     dataset_class: str | None = None
-    fine_tuning: bool | None = None
-    num_samples: int = Field(default=4, ge=1)
-    timeout: float = Field(default=300.0, gt=0, le=LONGEST)
-    strict: bool = False
+    fine_tuning: StrictBool | None = None
+    num_samples: StrictInt = Field(default=4, ge=1)
+    timeout: StrictFloat = Field(default=300.0, gt=0, le=LONGEST)
+    strict: StrictBool = False
     select: tuple[str, ...] = ()
     ignore: tuple[Ignore, ...] = ()
     plugins: tuple[str, ...] = ()

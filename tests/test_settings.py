@@ -91,6 +91,14 @@ def test_an_unknown_key_in_a_table_names_that_tables_keys(tmp_path: Path) -> Non
         ("\n[masks]\nfloor = 2", "settings.toml:3: masks.floor: Input should be less than or equal to 1"),
         ("[[ignore]]\ncode = 'CFG001'", "ignore.0.reason: Field required"),
         ("gpus = ", "not TOML"),
+        ("gpus = '2'", "settings.toml:1: gpus: Input should be a valid integer"),
+        ("gpus = true", "settings.toml:1: gpus: Input should be a valid integer"),
+        ("strict = 'no'", "settings.toml:1: strict: Input should be a valid boolean"),
+        ("timeout = '60'", "settings.toml:1: timeout: Input should be a valid number"),
+        (
+            "[[ignore]]\ncode = 'CFG001'\nreason = 'r'\nuntil = 20270101",
+            ":4: ignore.0.until: Input should be",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, text: str, words: str) -> None:
