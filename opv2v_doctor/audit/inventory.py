@@ -49,10 +49,14 @@ class Inventory:
     def __init__(self, path: Path, dataset: Dataset) -> None:
         self.dataset = dataset
         self._database = sqlite3.connect(path, timeout=30)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing
-        self._prepare()
         self._turn = 0
+        try:
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """The answer to a query, row by row."""

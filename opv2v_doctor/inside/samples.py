@@ -5,13 +5,14 @@ import importlib
 import random
 import traceback
 
+from .chance import process_state, unseeded_generators
 from .datasets import dataset_of
 from .handover import chosen, hand_over
 from .opened import forget, last_opened
 
 SEED = 1
 HANDED_OVER = 2  # samples of a split, with all their arrays
-DRAWN_AGAIN = 2  # of each evaluation split: one alone may be the same by chance
+DRAWN_AGAIN = 2  # of each evaluation split, but all of them where their being the same may be chance
 ANOTHER_SEED = 2  # a process of its own: what depends on its random state comes out differently
 
 
@@ -59,17 +60,22 @@ def draw(send_progress, expression, module_name, count, split, folder=None):
 
 
 def again(send_progress, expressions, module_name, count):
-    """The last planned samples of each dataset, drawn backwards and under another random state."""
-    return [_backwards(dataset_of(expression, module_name), count) for expression in expressions]
+    """The planned samples of each dataset from the last, a few or all, drawn under another random state."""
+    return [_backwards(expression, module_name, count) for expression in expressions]
 
 
-def _backwards(dataset, count):
-    if is_empty(dataset):
-        return []
-    turn_retries_off(dataset)
-    begin(dataset, ANOTHER_SEED)
-    last = planned(dataset, count)[-DRAWN_AGAIN:]
-    return [drawn(dataset, key, requested) for key, requested in reversed(last)]
+def _backwards(expression, module_name, count):
+    with unseeded_generators() as unseeded:
+        dataset = dataset_of(expression, module_name)
+        if is_empty(dataset):
+            return []
+        turn_retries_off(dataset)
+        begin(dataset, ANOTHER_SEED)
+        state, plan = process_state(), planned(dataset, count)[::-1]
+        samples = [drawn(dataset, *wanted) for wanted in plan[:DRAWN_AGAIN]]
+        if unseeded or process_state() != state:
+            samples += [drawn(dataset, *wanted) for wanted in plan[DRAWN_AGAIN:]]
+    return samples
 
 
 def is_empty(dataset):

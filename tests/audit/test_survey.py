@@ -1,5 +1,6 @@
 """Tests of the survey: it remembers, goes on after a kill, survives its workers, and reads from anywhere."""
 
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -149,9 +150,8 @@ def _wait_for_records(dataset: Dataset, cache: Path, process: "subprocess.Popen[
         time.sleep(0.05)
         for path in cache.glob("*.sqlite"):
             try:
-                with sqlite3.connect(path, timeout=5) as database:
+                with contextlib.closing(sqlite3.connect(path, timeout=5)) as database:
                     (stored,) = database.execute("SELECT count(*) FROM files").fetchone()
-                database.close()
             except sqlite3.OperationalError:
                 continue
             if stored > 60:

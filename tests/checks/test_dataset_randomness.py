@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from opv2v_doctor.facts.samples import drawn_twice, samples
 from opv2v_doctor.result import Status
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
@@ -24,6 +27,31 @@ def test_a_seed_of_zero_that_counts_as_none_is_found(broken: Broken) -> None:
 def test_chance_does_not_hide_what_is_not_reproducible(broken: Broken) -> None:
     repo = broken("frozen_epochs", "view_counts_ignored", "unseeded_validation")
     assert run_check("DAT007", make_target(repo=repo)).status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        "np.random.default_rng()",
+        "np.random.default_rng(np.random.randint(2**31))",
+        "np.random.default_rng(__import__('random').getrandbits(31))",
+        "np.random.default_rng(int(__import__('torch').randint(2**31, ()))) ",
+    ],
+)
+def test_all_is_drawn_again_where_a_few_may_be_the_same_by_chance(broken: Broken, generator: str) -> None:
+    repo = broken()
+    base = repo / "mapanything/datasets/base/base_dataset.py"
+    seeded = "epoch_generator(self.epoch, self.seed, self._seed_offset, sample)"
+    assert seeded in base.read_text()
+    base.write_text(base.read_text().replace(seeded, generator))
+    target = make_target(repo=repo, splits=("val",))
+    (pairs,) = drawn_twice(target).values()
+    assert len(pairs) == len(samples(target, "val").samples) > 2
+    assert run_check("DAT007", target).status is Status.FAILED
+
+
+def test_a_few_are_drawn_again_where_nothing_is_left_to_chance(healthy: Path) -> None:
+    assert [len(pairs) for pairs in drawn_twice(make_target(repo=healthy)).values()] == [2, 2]
 
 
 def test_with_another_seed_the_same_code_is_reproducible(broken: Broken) -> None:

@@ -1,0 +1,33 @@
+"""Chance: whether the code that draws samples asks for random numbers that no seed of its own decides."""
+
+import contextlib
+import functools
+import random
+
+from .recording import replaced
+
+
+@contextlib.contextmanager
+def unseeded_generators():
+    """A list that grows by one with each generator of numpy's that is built without a seed."""
+    import numpy
+
+    found, real = [], numpy.random.default_rng
+
+    @functools.wraps(real)
+    def default_rng(seed=None):
+        if seed is None:
+            found.append(seed)
+        return real(seed)
+
+    with replaced(numpy.random, "default_rng", default_rng):
+        yield found
+
+
+def process_state():
+    """The state of the generators that a process shares; it changes where one of them is asked."""
+    import numpy
+    import torch
+
+    name, keys, *rest = numpy.random.get_state()
+    return random.getstate(), (name, keys.tobytes(), *rest), torch.get_rng_state().numpy().tobytes()
