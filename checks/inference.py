@@ -2,6 +2,7 @@
 
 from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.inference.comparisons import Inference, Load, Scripted, Unlike
+from opv2v_doctor.facts.inference.moving import moved
 from opv2v_doctor.facts.inference.opening import (
     differences,
     opening,
@@ -87,6 +88,9 @@ def inference_uses_the_trainings_config(target: Target) -> Findings:
     is stored in it (`args`).
     """
     found, trained = opening(target), trained_values(target)
+    if places := moved(target):
+        said = ", ".join(f"{old} -> {new}" for old, new in places.items())
+        yield note(f"the run's machine paths are gone, it is opened with today's: {said}", path=found.source)
     beside = stamped_values(target)
     if beside is not None and found.stamped:
         yield from _changed(found.stamped.name, trained, beside, Place(path=found.stamped, line=0))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.target import Target, make_target
@@ -168,6 +169,26 @@ def test_a_config_that_a_later_launch_wrote_is_told(healthy: Path, tmp_path: Pat
     finding = wrong(run_check("INF002", make_target(repo=healthy, run=run)))
     assert finding.path == file
     assert finding.evidence["differences"] == {"model.model_config.width": {"trained": "16", "used": "24"}}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_run_that_was_moved_is_opened_with_the_paths_of_today(
+    broken: Broken, tmp_path: Path, stored: bool
+) -> None:
+    before = broken()
+    repo = before.rename(tmp_path / "elsewhere")
+    machine = repo / "configs/machine/demo.yaml"
+    machine.write_text(machine.read_text().replace(str(before), str(repo)))
+    if not stored:
+        for path in (repo / RUN).glob("*.pth"):
+            kept = torch.load(path, weights_only=False)
+            torch.save({key: value for key, value in kept.items() if key != "args"}, path)
+    found = examined(make_target(repo=repo))
+    assert {result.status for result in found.values()} == {Status.PASSED, Status.SKIPPED}
+    assert found["INF008"].status is Status.SKIPPED
+    said = found["INF002"].findings[0].message
+    assert f"{before}/data/OPV2V -> {repo}/data/OPV2V" in said
+    assert not before.exists()
 
 
 def test_faults_of_the_models_own_infer_are_named_with_their_lines(broken: Broken) -> None:

@@ -18,6 +18,7 @@ from opv2v_doctor.facts.inference.comparisons import (
     place_of,
     unlike_of,
 )
+from opv2v_doctor.facts.inference.moving import config_today, stamped_today
 from opv2v_doctor.facts.inference.opening import begin_resolving, opening
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead, has_second
@@ -140,7 +141,7 @@ def _arguments(target: Target) -> list[str]:
     places = {
         "checkpoint": str(found.checkpoint),
         "run": str(found.checkpoint.parent),
-        "config": str(found.stamped or ""),
+        "config": str(stamped_today(target) or ""),
         "output": str(folder),
         "split": SPLIT,
         "index": str(INDEX),
@@ -165,7 +166,7 @@ def _subject(target: Target) -> dict[str, Any]:
     """What both questions are about. Raises Skip where there is no checkpoint, or no such split."""
     found = opening(target)
     return {
-        "config": found.config,
+        "config": config_today(target),
         "checkpoint": str(found.checkpoint),
         "models": _module_of(target, INIT),
         "losses": _module_of(target, LOSS),
