@@ -15,9 +15,10 @@ from opv2v_doctor.progress import advance
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.commands import command
 from opv2v_doctor.runs.directory import claimed
+from opv2v_doctor.runs.failures import SIGNALLED
 from opv2v_doctor.runs.launcher import Plan, launch, number_of_launch, output_folder, stamp_run
 from opv2v_doctor.runs.output import Line
-from opv2v_doctor.runs.record import Run, Stamp
+from opv2v_doctor.runs.record import Run, Stamp, State
 from opv2v_doctor.runs.stamp import Stamped
 from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.smoke.traces import EVENTS, Trace, read_trace
@@ -121,6 +122,8 @@ def _launched(target: Target, place: Path, name: str, earlier: Run | None = None
         run = stamp_run(claim, stamped, None, earlier)
         display = _Display(name, run.last.token, target.gpus)
         ended = launch(_plan(target, run, words, watch), run, claim.lock, display)
+    if ended.last.status is State.INTERRUPTED and not display.killed:
+        signal.raise_signal((ended.last.exit_code or 0) - SIGNALLED or signal.SIGINT)  # it was meant for us
     return Outcome(trace=read_trace(place, start), run=ended, failure=_failure(ended, display))
 
 
