@@ -11,6 +11,7 @@ import typer
 Faults = Annotated[
     list[str] | None, typer.Option("--fault", help="Put this fault in; repeatable.", show_default=False)
 ]
+UNSPEAKABLE = ("'", ":", "${", "\n")  # in a quoted path of an expression, in PYTHONPATH, in a config
 ListFaults = Annotated[bool, typer.Option("--list-faults", help="List the faults, one a line, and end.")]
 
 
@@ -69,6 +70,8 @@ def demo(
             raise unknown("fault", name, FAULTS)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"{directory} exists and is not empty: name another directory")
+    if refused := next((sign for sign in UNSPEAKABLE if sign in str(directory.resolve())), None):
+        raise UsageError(f"{directory.resolve()}: no training finds its data below a folder with {refused!r}")
     typer.echo(f"writing a training repository and its scene to {directory}", err=True)
     write_repository(directory.resolve(), seed=seed)
     if train:

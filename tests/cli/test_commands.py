@@ -191,6 +191,14 @@ def test_demo_does_not_overwrite(tmp_path: Path) -> None:
     assert "not empty" in refused.stderr
 
 
+@pytest.mark.parametrize("name", ["it's", "a: b", "${x}"])
+def test_demo_refuses_a_folder_that_its_configs_cannot_name(tmp_path: Path, name: str) -> None:
+    refused = doctor("demo", tmp_path / name)
+    assert refused.returncode == 2
+    assert "no training finds its data" in refused.stderr
+    assert not (tmp_path / name).exists()
+
+
 def test_init_writes_settings_that_the_doctor_reads(broken: Broken) -> None:
     repo = broken()
     (repo / "opv2v-doctor.toml").unlink()
