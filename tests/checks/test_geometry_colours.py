@@ -47,6 +47,16 @@ def test_images_that_nobody_normalised_are_named(instead: str, words: str, broke
     assert words in found.findings[0].message
 
 
+@pytest.mark.parametrize("fault", [None, "red_and_blue_exchanged"])
+def test_what_no_table_names_is_judged_by_the_picture_alone(fault: str | None, broken: Broken) -> None:
+    repo = broken(*[fault] if fault else [])
+    base = repo / "mapanything/datasets/base/base_dataset.py"
+    replace_text(base, '"data_norm_type": self.data_norm_type,', '"data_norm_type": "mine",')
+    found = run_check("GEO015", make_target(repo=repo, splits=("val",), num_samples=2))
+    assert found.status is (Status.FAILED if fault else Status.PASSED)
+    assert ("OpenCV reads blue first" if fault else "are those of the files") in found.findings[0].message
+
+
 def test_training_images_may_be_augmented(healthy: Path) -> None:
     found = run_check("GEO015", make_target(repo=healthy, splits=("train",)))
     assert (found.status, "may be augmented" in found.reason) == (Status.SKIPPED, True)

@@ -191,6 +191,13 @@ def test_demo_does_not_overwrite(tmp_path: Path) -> None:
     assert "not empty" in refused.stderr
 
 
+def test_demo_names_the_fault_that_does_not_go_with_another(tmp_path: Path) -> None:
+    faults = ("--fault", "flat_poses", "--fault", "vehicle_pose_for_lidar")
+    refused = doctor("demo", "--no-train", tmp_path / "demo", *faults)
+    assert refused.returncode == 2
+    assert "--fault vehicle_pose_for_lidar cannot be put in beside the others" in refused.stderr
+
+
 @pytest.mark.parametrize("name", ["it's", "a: b", "${x}"])
 def test_demo_refuses_a_folder_that_its_configs_cannot_name(tmp_path: Path, name: str) -> None:
     refused = doctor("demo", tmp_path / name)
