@@ -27,6 +27,14 @@ def test_every_number_of_views_is_drawn(target: Target) -> None:
     assert all(len(sample.views) == sample.requested for sample in drawn.samples)
 
 
+def test_a_sum_of_repeated_data_is_drawn(healthy: Path) -> None:
+    data = "${dataset.opv2v.train.dataset_str}"
+    target = make_target(repo=healthy, overrides=(f"dataset.train_dataset='+ 40 @ ({data} + 2 * {data})'",))
+    drawn = samples(target, "train")
+    assert drawn.samples
+    assert not any(sample.failure for sample in drawn.samples)
+
+
 def test_samples_are_spread_over_frames(target: Target) -> None:
     shown = {view.instance for view in samples(target, "val").views}
     assert len({(instance or "").split("/")[0] for instance in shown}) > 1

@@ -54,6 +54,9 @@ class _Wrapper(EasyDataset):
     def _resolutions(self):
         return self.dataset._resolutions
 
+    def _set_seed_offset(self, offset):
+        self.dataset._set_seed_offset(offset)
+
     def set_epoch(self, epoch):
         self.dataset.set_epoch(epoch)
 
