@@ -135,7 +135,7 @@ def opened(dataset: Dataset, folder: Path) -> Iterator[Inventory]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("w")
     except OSError as problem:
-        raise UsageError(f"--cache {folder}: {problem.strerror}") from None
+        raise UsageError(f"{folder}: {problem.strerror}: give another folder with --cache") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -45,6 +45,8 @@ def main() -> None:
     prepare()
     try:
         try:
+            if sys.flags.optimize > 1:
+                raise UsageError("python -OO takes away the checks' pages: leave it, or PYTHONOPTIMIZE, out")
             app()
         finally:
             if not sys.stdout.closed:

@@ -145,7 +145,8 @@ def _progress() -> Iterator[Advance]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    hidden = not console.file.isatty() or console.is_dumb_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("listing", total=None)
 
         def advance(what: str, done: int, total: int) -> None:

@@ -78,6 +78,9 @@ def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
     from opv2v_doctor.registry import installed_checks
     from opv2v_doctor.smoke import CHECKS
     from opv2v_doctor.target import find_settings
+    from opv2v_doctor.usage import UsageError
 
+    if repo is not None and not repo.is_dir():
+        raise UsageError(f"--repo {repo}: no such directory")
     plugins = [Path(plugin) for plugin in find_settings(repo, file).plugins]
     return [*installed_checks(plugins), *CHECKS, *VERDICTS]

@@ -47,10 +47,6 @@ def examine(
     Raises UsageError for a check, split, exception or report file that cannot be.
     """
     _verify_splits(target)
-    if output is not None and not output.absolute().parent.is_dir():
-        raise UsageError(f"--output {output}: cannot be written: no such directory")
-    if output is not None and output.is_dir():
-        raise UsageError(f"--output {output}: cannot be written: it is a directory")
     strict = strict or target.settings.strict
     installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
     given = (*target.settings.ignore, *map(ignore_of, ignores))

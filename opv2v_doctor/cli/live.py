@@ -38,7 +38,7 @@ class Display:
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            disable=not console.is_terminal,
+            disable=not console.file.isatty() or console.is_dumb_terminal,
         )
         self._checks = self._progress.add_task("examining", total=total)
         self._work = self._progress.add_task("", total=1, visible=False)

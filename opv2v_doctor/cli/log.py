@@ -41,7 +41,13 @@ Form = Annotated[
     LogFormat, typer.Option("--format", help="Findings (text, json), curves (html) or the table.")
 ]
 Into = Annotated[
-    Path | None, typer.Option("--output", help="Write here instead of to the terminal.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--output",
+        help="Write here instead of to the terminal.",
+        show_default=False,
+        callback=options.writable,
+    ),
 ]
 Follow = Annotated[bool, typer.Option("--follow", help="Go on as the file grows, until interrupted.")]
 

@@ -103,9 +103,35 @@ Lang = Annotated[
         help="Language of text, markdown and html; LANG is not asked, since reports are passed on.",
     ),
 ]
+
+
+def writable(output: Path | None) -> Path | None:
+    """The file of `--output`. Raises UsageError where it cannot be written: before the work, not after it."""
+    import os
+
+    from opv2v_doctor.usage import UsageError
+
+    if output is None:
+        return None
+    folder = output.absolute().parent
+    try:
+        if output.is_dir():
+            raise UsageError(f"--output {output}: cannot be written: it is a directory")
+        there, known = output.exists(), folder.is_dir()
+    except OSError as problem:  # a name that is too long, a folder that we may not enter
+        raise UsageError(f"--output {output}: cannot be written: {problem.strerror}") from None
+    if not known:
+        raise UsageError(f"--output {output}: cannot be written: no such directory")
+    if not there and not os.access(folder, os.W_OK):
+        raise UsageError(f"--output {output}: cannot be written: Permission denied")
+    return output
+
+
 Output = Annotated[
     Path | None,
-    typer.Option(help="Write the report here, and text to the terminal.", show_default=False),
+    typer.Option(
+        help="Write the report here, and text to the terminal.", show_default=False, callback=writable
+    ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="A warning fails, too.")]
 

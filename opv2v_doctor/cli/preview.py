@@ -28,8 +28,8 @@ Folder = Annotated[
     Path | None,
     typer.Option(
         "--output",
-        help="Folder to write into, one in it for each of several samples.  [default: preview/SPLIT_INDEX, "
-        "beside the repository where this is within it]",
+        help="Folder to write into, one in it for each of several samples.  [default: preview/SPLIT_INDEX; "
+        "within the repository that would be, REPO_preview/SPLIT_INDEX beside it]",
         show_default=False,
     ),
 ]

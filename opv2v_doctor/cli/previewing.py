@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import importlib
 import socket
 import sys
@@ -12,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.cli.process import user
 from opv2v_doctor.facts.config import composing
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView, NoSuchSample, drawn_at
@@ -154,7 +154,7 @@ def _tell(name: str, seeded: str, shown: Sequence[Shown], path: Path) -> None:
         for doubt in each.drawn.doubts:
             _say(f"  agent {each.name}: {doubt}")
     _say(f"  {path} ({path.stat().st_size / 1e6:.1f} MB; panorama, depth and masks beside it)")
-    place = f"{getpass.getuser()}@{socket.gethostname()}:{path.absolute()}"
+    place = f"{user()}@{socket.gethostname()}:{path.absolute()}"
     _say(f"  open it in a browser; from another machine: scp {place} . && open {path.name}")
 
 

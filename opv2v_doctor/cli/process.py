@@ -66,4 +66,17 @@ def exit_code_of(problem: KeyboardInterrupt | OSError) -> int:
         forget_output()
         typer.echo(f"opv2v-doctor: the report cannot be written: {problem.strerror}", err=True)
         return 3
+    if problem.filename is not None:  # what the user named, or a folder that is not the user's
+        typer.echo(f"opv2v-doctor: {os.fsdecode(problem.filename)}: {problem.strerror}", err=True)
+        return 2
     raise problem
+
+
+def user() -> str:
+    """Who we are; a number where this machine has no name for it, as in a container."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from opv2v_doctor.runs.register import Entry
 
 app = typer.Typer(
-    name="runs", no_args_is_help=True, rich_markup_mode=None, help="List, compare and verify runs."
+    name="runs",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, compare and verify runs.",
 )
 
 
@@ -184,8 +188,13 @@ def verify(run: Directory) -> None:
 def adopt(run: Directory) -> None:
     """Make a record of a run that was made by hand; it stays marked as unstamped."""
     from opv2v_doctor.runs.adoption import adopted
+    from opv2v_doctor.runs.writing import NotWritten
 
     found = adopted(run)
-    found.save()
+    try:
+        found.save()
+    except NotWritten as problem:
+        typer.echo(f"opv2v-doctor: {problem}", err=True)
+        raise typer.Exit(3) from None
     for line in _described(found):
         typer.echo(line)

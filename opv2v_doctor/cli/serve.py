@@ -94,17 +94,19 @@ def _say(directory: Path, host: str, port: int, *, has_token: bool) -> None:
 
 def _tunnel(address: str, port: int) -> str:
     """The ssh line for the machine that this session came from."""
-    import getpass
     import os
     import shlex
+
+    from opv2v_doctor.cli.process import user
 
     connection = os.environ.get("SSH_CONNECTION", "").split()
     machine, ssh_port = (connection[2], connection[3]) if len(connection) == 4 else (_this_machine(), "22")
     special = f"-p {ssh_port} " if ssh_port != "22" else ""
-    return f"ssh -N -L {port}:{address}:{port} {special}{shlex.quote(f'{getpass.getuser()}@{machine}')}"
+    return f"ssh -N -L {port}:{address}:{port} {special}{shlex.quote(f'{user()}@{machine}')}"
 
 
 def _this_machine() -> str:
     import socket
 
-    return socket.getfqdn()
+    name = socket.getfqdn()
+    return socket.gethostname() if name.startswith("localhost") else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -72,11 +73,17 @@ def demo(
         raise UsageError(f"{directory} exists and is not empty: name another directory")
     if refused := next((sign for sign in UNSPEAKABLE if sign in str(directory.resolve())), None):
         raise UsageError(f"{directory.resolve()}: no training finds its data below a folder with {refused!r}")
+    if shutil.which("git") is None:
+        raise UsageError("demo needs git: the training repository is one of git's")
     typer.echo(f"writing a training repository and its scene to {directory}", err=True)
     write_repository(directory.resolve(), seed=seed)
     if train:
         typer.echo("training it for three epochs, two ranks on the CPU", err=True)
-        train_briefly(directory.resolve())
+        try:
+            train_briefly(directory.resolve())
+        except (RuntimeError, TimeoutError) as problem:
+            typer.echo(f"opv2v-doctor: {problem}", err=True)
+            raise typer.Exit(3) from None
     for name in dict.fromkeys(fault or ()):
         try:
             put(name, directory.resolve())

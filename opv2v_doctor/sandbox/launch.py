@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,17 +30,18 @@ def train_briefly(directory: Path, python: Path | None = None) -> None:
     """
     directory = directory.resolve()
     interpreter = str(python or sys.executable)
-    _run([interpreter, "scripts/make_pretrained.py", *OVERRIDES], directory)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(RANKS)]
-    _run([interpreter, *torchrun, "scripts/train.py", *OVERRIDES], directory)
+    with tempfile.TemporaryDirectory() as scratch:  # torch leaves folders there
+        _run([interpreter, "scripts/make_pretrained.py", *OVERRIDES], directory, scratch)
+        _run([interpreter, *torchrun, "scripts/train.py", *OVERRIDES], directory, scratch)
 
 
-def _run(command: Sequence[str], directory: Path) -> None:
+def _run(command: Sequence[str], directory: Path, scratch: str) -> None:
     """Run a command to its end in a session of its own; whatever happens, its processes are gone then."""
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env=_environment(directory),
+        env=_environment(directory, scratch),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -55,10 +57,16 @@ def _run(command: Sequence[str], directory: Path) -> None:
         raise RuntimeError(f"{' '.join(command)} failed:\n{text[-LAST_CHARACTERS:]}")
 
 
-def _environment(directory: Path) -> Mapping[str, str]:
+def _environment(directory: Path, scratch: str) -> Mapping[str, str]:
     """The environment of the launch: no GPU, one thread a rank, nothing of a launch around this one."""
     inherited = {name: value for name, value in os.environ.items() if name not in {"RANK", "WORLD_SIZE"}}
-    return inherited | {"PYTHONPATH": str(directory), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    own = {
+        "PYTHONPATH": str(directory),
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "TMPDIR": scratch,
+    }
+    return inherited | own
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

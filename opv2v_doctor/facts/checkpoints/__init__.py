@@ -97,7 +97,7 @@ class Checkpoint:
     @property
     def counted(self) -> str:
         """Both counters, to be read."""
-        return f"epoch {self.epoch} after {self.steps} steps"
+        return f"epoch {self.epoch}" + (f" after {self.steps} steps" if self.steps else "")
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
