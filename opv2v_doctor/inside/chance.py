@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import pickle
 import random
 
 from .recording import replaced
@@ -29,5 +30,4 @@ def process_state():
     import numpy
     import torch
 
-    name, keys, *rest = numpy.random.get_state()
-    return random.getstate(), (name, keys.tobytes(), *rest), torch.get_rng_state().numpy().tobytes()
+    return random.getstate(), pickle.dumps(numpy.random.get_state()), torch.get_rng_state().numpy().tobytes()

@@ -72,7 +72,8 @@ def stamped_today(target: Target) -> Path | None:
     if found is None or not moved(target):
         return found
     copy = arrays_folder(target) / found.name
-    copy.write_text(_placed(found.read_text(encoding="utf-8"), moved(target)), encoding="utf-8")
+    text = found.read_bytes().decode(errors="surrogateescape")
+    copy.write_bytes(_placed(text, moved(target)).encode(errors="surrogateescape"))
     return copy
 
 
