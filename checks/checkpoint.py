@@ -209,4 +209,5 @@ def a_resume_finds_optimizer_and_scaler(target: Target) -> Findings:
         if missing := [part for part, there in held.items() if not there]:
             said = f"{checkpoint.path.name} holds no state of {' and '.join(missing)}"
             hint = "save the state of model, optimizer and scaler; resume from a checkpoint that has all"
-            yield error(said, path=checkpoint.path, hint=hint, missing=missing)
+            judged = note if checkpoint.path.name == BEST else error  # a resume takes the last one
+            yield judged(said, path=checkpoint.path, hint=hint, missing=missing)

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from opv2v_doctor import Finding, Findings, Target, check, error, note, warning
 from opv2v_doctor.facts.logs import judged_logs
@@ -42,7 +42,7 @@ def every_name_was_found(target: Target) -> Findings:
     for log in judged_logs(target):
         absent = [found for found in log.raised if _missing(found) and not found.follows]
         for alike in _grouped(absent):
-            yield _absent(log, alike)
+            yield _absent(target, log, alike)
 
 
 def _missing(found: Traceback) -> str:
@@ -56,7 +56,7 @@ def _missing(found: Traceback) -> str:
     return next(group for group in match.groups() if group)
 
 
-def _absent(log: Log, alike: Sequence[Traceback]) -> Finding:
+def _absent(target: Target, log: Log, alike: Sequence[Traceback]) -> Finding:
     found, name = alike[0], _missing(alike[0])
     at = next((frame for frame in reversed(found.frames) if not frame.path.startswith("<")), None)
     copy = _copy(at.path) if at else ""
@@ -64,8 +64,9 @@ def _absent(log: Log, alike: Sequence[Traceback]) -> Finding:
     where = f", raised in {at.path}:{at.line}" if at else ""
     ranks = f" (by {len(alike)} ranks)" if len(alike) > 1 else ""
     other = f"; other launches of this log ran {', '.join(others)}" if others else ""
-    return error(
-        f"{found.summary}{where}{ranks}{other}",
+    judged, then = _judged(target, log, alike)
+    return judged(
+        f"{found.summary}{where}{ranks}{other}{then}",
         path=log.path,
         line=found.exception_line,
         hint=f"launch from the copy that defines {name}: cd {others[0] if others else 'REPO'}, PYTHONPATH=.",
@@ -95,7 +96,8 @@ def no_launch_raised(target: Target) -> Findings:
 
     ## Why it matters
     Ranks write their tracebacks at once, and the exception that stopped the training stands between those
-    that only followed from it. They are told apart here, the first cause first.
+    that only followed from it. They are told apart here, the first cause first. One after which the same
+    launch trained on is a warning, one that a later launch overcame a note.
 
     ## How to fix
     Follow the first one; those that follow from it go with it.
@@ -105,20 +107,32 @@ def no_launch_raised(target: Target) -> Findings:
         causes = [found for found in named if not found.is_consequence]
         for alike in _grouped(causes or named):
             if not _missing(alike[0]):
-                yield _raised(log, alike)
+                yield _raised(target, log, alike)
         for typed in [found for found in log.tracebacks if found.is_typed][:1]:
             said = f"somebody typed it into a debugger: {typed.summary[:200]}"
             yield note(said, path=log.path, line=typed.exception_line)
 
 
-def _raised(log: Log, alike: Sequence[Traceback]) -> Finding:
+def _judged(target: Target, log: Log, alike: Sequence[Traceback]) -> tuple[Callable[..., Finding], str]:
+    """How bad exceptions are, and what came of them: what a later launch overcame is history.
+
+    Not so where somebody asks what went wrong in a log.
+    """
+    if all(map(log.survived, alike)):
+        return warning, "; the training went on"
+    if not target.logs and all(log.overcome(one.exception_line) for one in alike):
+        return note, "; a later launch went on"
+    return error, ""
+
+
+def _raised(target: Target, log: Log, alike: Sequence[Traceback]) -> Finding:
     first = alike[0]
     place = f", in {first.frames[-1].path}:{first.frames[-1].line}" if first.frames else ""
     ranks = f" (by {len(alike)} ranks)" if len(alike) > 1 else ""
     by_hand = first.name == "KeyboardInterrupt"
-    judged = warning if by_hand else error
-    return judged(
-        f"{first.summary}{place}{ranks}",
+    judged, then = _judged(target, log, alike)
+    return (warning if by_hand and judged is error else judged)(
+        f"{first.summary}{place}{ranks}{then}",
         path=log.path,
         line=first.line,
         hint="resume: train_params.resume=true" if by_hand else "correct what it says, then resume",
@@ -179,9 +193,10 @@ def training_ended_normally(target: Target) -> Findings:
     for log in judged_logs(target):
         if log.source != "text":
             continue
-        found = [*_reasons(log), *_nulls(log)]
+        found = [*_reasons(target, log), *_nulls(log)]
         yield from found
-        end = log.of("end")
+        start = log.segments[-1].place if log.segments else 0  # of the last launch
+        end = [one for one in log.of("end") if one.line >= start]
         if end:
             yield note(f"ended normally after {end[-1].value}", path=log.path, line=end[-1].line)
         elif log.raised:
@@ -191,11 +206,12 @@ def training_ended_normally(target: Target) -> Findings:
             yield _unfinished(log)
 
 
-def _reasons(log: Log) -> Iterator[Finding]:
+def _reasons(target: Target, log: Log) -> Iterator[Finding]:
     for kind, (what, hint) in ENDS.items():
         incidents = log.of(kind)
         if incidents:
-            yield error(
+            history = not target.logs and log.overcome(incidents[-1].line)
+            yield (note if history else error)(
                 f"{what}: {incidents[0].text[:200]} ({log.counts[kind]} lines)",
                 path=log.path,
                 line=incidents[0].line,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,64 @@ def test_an_interrupt_by_hand_is_a_warning(log: Any) -> None:
     log.say("Traceback (most recent call last):")
     log.say("KeyboardInterrupt")
     assert run_check("LOG002", log.write()).status is Status.WARNED
+
+
+def _upload_fails(log: Any) -> None:
+    log.say("Traceback (most recent call last):")
+    log.say(frame("/venv/tracker/upload.py", 21))
+    log.say("TimeoutError: will try again")
+
+
+def test_an_exception_that_a_training_outlived_is_a_warning(log: Any) -> None:
+    log.launch()
+    log.start()
+    log.epoch(0)
+    _upload_fails(log)
+    log.epoch(1)
+    (finding,) = run_check("LOG002", log.write()).findings
+    assert finding.severity is Severity.WARNING
+    assert finding.message.endswith("will try again, in /venv/tracker/upload.py:21; the training went on")
+
+
+def test_a_few_steps_of_the_other_ranks_or_another_launch_are_no_survival(log: Any) -> None:
+    log.launch()
+    log.start()
+    log.epoch(0)
+    _upload_fails(log)
+    log.metrics("Epoch: [1]  [   0/1000]  eta: 0:03:44  lr: 0.001  epoch: 1.0 (1.0)", {"loss": 1.0}, 1, 0)
+    assert run_check("LOG002", log.write()).status is Status.FAILED
+
+
+def test_what_a_later_launch_overcame_is_history_for_the_gate(log: Any) -> None:
+    log.launch()
+    log.start()
+    log.epoch(0)
+    _upload_fails(log)
+    log.say("NameError: name 'Cylinder' is not defined")
+    log.launch()
+    log.start()
+    log.epoch(1)
+    log.end()
+    asked = log.write()
+    assert run_check("LOG002", asked).status is Status.FAILED
+    gate = replace(asked, logs=(), run=asked.repo)
+    (finding,) = run_check("LOG002", gate).findings
+    assert (finding.severity, finding.message.rpartition("; ")[2]) == (
+        Severity.NOTE,
+        "a later launch went on",
+    )
+
+
+def test_the_end_of_an_earlier_launch_is_not_that_of_the_last(healthy_log: Any) -> None:
+    healthy_log.launch()
+    healthy_log.start()
+    healthy_log.epoch(7)
+    del healthy_log.lines[-9:]
+    target = healthy_log.write()
+    os.utime(target.logs[0], (1, 1))
+    (finding,) = run_check("LOG004", target).findings
+    assert finding.severity is Severity.WARNING
+    assert "stops in epoch 7" in finding.message
 
 
 def test_a_line_that_two_ranks_wrote_is_counted(healthy_log: Any) -> None:

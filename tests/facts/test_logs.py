@@ -117,7 +117,7 @@ def test_a_bound_on_lines_keeps_the_sums_exact(tmp_path: Path) -> None:
 
 
 def test_logs_of_a_folder_of_runs_are_found(tmp_path: Path) -> None:
-    for run in ("one", "two", ".hidden"):
+    for run in ("one", "two", ".hidden", "wandb"):
         (tmp_path / run).mkdir()
         write(tmp_path / run / "train.log", 1)
     assert [path.parent.name for path in logs_in(tmp_path)] == ["one", "two"]

@@ -97,7 +97,7 @@ class Checkpoint:
     @property
     def counted(self) -> str:
         """Both counters, to be read."""
-        return f"epoch {self.epoch}" + (f" after {self.steps} steps" if self.steps else "")
+        return f"epoch {self.epoch} after {self.steps} steps" if self.steps else f"epoch {self.epoch}"
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -26,7 +26,7 @@ def reasons(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise CheckpointUnreadable("a link to nothing" if path.is_symlink() else "no such file") from None
     except OSError as problem:
-        raise CheckpointUnreadable(f"{problem.strerror}") from None
+        raise CheckpointUnreadable(f"cannot be read: {problem.strerror}") from None
     except LegacyPickle as problem:
         raise CheckpointNotExamined(printable(str(problem))) from None
     except (ArchiveDamaged, PickleRefused) as problem:

@@ -18,6 +18,7 @@ from opv2v_doctor.facts.runs import last_run
 from opv2v_doctor.target import Target
 
 PATTERNS = ("*.log", "log.txt", "*_log.txt", "events.out.tfevents.*")
+TRACKERS = ("wandb", "mlruns")  # whose own logs, below a run, are not the training's
 KEPT_LINES = 20_000  # of metrics, for checks and curves; every epoch is summed up exactly before
 
 
@@ -62,7 +63,8 @@ def logs_in(place: Path) -> tuple[Path, ...]:
 
 
 def _is_hidden(path: Path, place: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(place).parts)
+    parts = path.relative_to(place).parts
+    return any(part.startswith(".") or part in TRACKERS for part in parts[:-1]) or parts[-1].startswith(".")
 
 
 def judged_logs(target: Target) -> tuple[Log, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,8 +49,29 @@ class Log:
         """The exceptions of the training itself."""
         return tuple(one for one in self.tracebacks if not one.is_typed)
 
+    def survived(self, raised: Traceback) -> bool:
+        """Whether its launch went on: after the exception it trained a whole epoch, or came to its end.
+
+        A few more lines prove nothing: other ranks write until they have to wait for the one that is gone.
+        """
+        launches = sorted(segment.place for segment in self.segments)
+        later = bisect_right(launches, raised.line)
+        before = launches[later] if later < len(launches) else self.lines + 1
+        return later > 0 and any(raised.exception_line < line < before for line in self._achievements)
+
+    def overcome(self, line: int) -> bool:
+        """Whether a whole epoch was trained after a line, or a launch came to its end."""
+        return any(line < achieved for achieved in self._achievements)
+
     def phase(self, phase: str) -> list[EpochPart]:
         return [part for part in self.parts if part.phase == phase]
+
+    @cached_property
+    def _achievements(self) -> list[int]:
+        """The lines where an epoch begins that was trained as a whole, and where a launch came to its end."""
+        trained = [part for part in self.parts if part.phase == "train" and part.steps]
+        wholes = [part.first_line for part in trained if part.last_step + 1 >= part.steps]
+        return [*wholes, *(end.line for end in self.of("end"))]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
