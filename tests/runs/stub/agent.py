@@ -1,5 +1,6 @@
 """An agent like torchrun's, without torch: ranks in sessions of their own, a file for each, and a table."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -27,7 +28,10 @@ def main(output: Path, ranks: int, command: list[str]) -> int:
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         for process in started:
-            os.killpg(process.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        for process in started:  # as torchrun does: who left at once would have them ended less gently
+            process.wait()
         sys.exit(1)
 
     signal.signal(signal.SIGINT, pass_on)
