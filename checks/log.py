@@ -114,10 +114,7 @@ def no_launch_raised(target: Target) -> Findings:
 
 
 def _judged(target: Target, log: Log, alike: Sequence[Traceback]) -> tuple[Callable[..., Finding], str]:
-    """How bad exceptions are, and what came of them: what a later launch overcame is history.
-
-    Not so where somebody asks what went wrong in a log.
-    """
+    """How bad exceptions are, and what came of them: history only for who does not ask about a log."""
     if all(map(log.survived, alike)):
         return warning, "; the training went on"
     if not target.logs and all(log.overcome(one.exception_line) for one in alike):
@@ -193,16 +190,18 @@ def training_ended_normally(target: Target) -> Findings:
     for log in judged_logs(target):
         if log.source != "text":
             continue
-        found = [*_reasons(target, log), *_nulls(log)]
-        yield from found
+        yield from _reasons(target, log)
+        yield from _nulls(log)
         start = log.segments[-1].place if log.segments else 0  # of the last launch
         end = [one for one in log.of("end") if one.line >= start]
+        raised = [one for one in log.raised if one.line >= start]
+        told = [one for one in log.of(*ENDS, "unstable") if one.line >= start]
         if end:
             yield note(f"ended normally after {end[-1].value}", path=log.path, line=end[-1].line)
-        elif log.raised:
-            last = max(log.raised, key=lambda one: one.exception_line)
+        elif raised:
+            last = max(raised, key=lambda one: one.exception_line)
             yield note(f"the last exception is {last.summary[:200]}", path=log.path, line=last.exception_line)
-        elif not found and not log.of("unstable") and log.segments:
+        elif log.segments and not told and log.nulls is None:
             yield _unfinished(log)
 
 

@@ -23,6 +23,7 @@ from opv2v_doctor.audit.tables import Summary, csv_lines, summaries, write_parqu
 from opv2v_doctor.audit.verdicts import VERDICTS
 from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX
+from opv2v_doctor.cli.live import is_live
 from opv2v_doctor.reporters import REPORTERS, Examination, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
@@ -145,8 +146,7 @@ def _progress() -> Iterator[Advance]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    hidden = not console.file.isatty() or console.is_dumb_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not is_live(console)) as progress:
         task = progress.add_task("listing", total=None)
 
         def advance(what: str, done: int, total: int) -> None:

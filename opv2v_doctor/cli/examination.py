@@ -63,7 +63,7 @@ def examine(
     kept = display.results
     if output is not None:
         chosen = format or FORMATS_BY_SUFFIX.get(output.suffix, "text")
-        _write(output, reported(chosen, kept, head))
+        write_report(output, reported(chosen, kept, head))
     return exit_code(kept, strict=strict)
 
 
@@ -102,8 +102,8 @@ def head_of(target: Target, strict: bool) -> Examination:
     )
 
 
-def _write(path: Path, lines: Iterable[str]) -> None:
-    """Write a report file as a whole or not at all."""
+def write_report(path: Path, lines: Iterable[str]) -> None:
+    """Write a report file as a whole or not at all. Raises UsageError where it cannot be written."""
     try:
         with whole(path) as partial:
             partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

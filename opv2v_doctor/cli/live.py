@@ -21,6 +21,11 @@ from opv2v_doctor.progress import listen
 from opv2v_doctor.result import Result
 
 
+def is_live(console: Console) -> bool:
+    """Whether a bar may be drawn: FORCE_COLOR makes rich take a pipe for a terminal."""
+    return console.file.isatty() and not console.is_dumb_terminal
+
+
 class Display:
     """A live line on the terminal, above which the report is written; only the report where there is none."""
 
@@ -38,7 +43,7 @@ class Display:
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            disable=not console.file.isatty() or console.is_dumb_terminal,
+            disable=not is_live(console),
         )
         self._checks = self._progress.add_task("examining", total=total)
         self._work = self._progress.add_task("", total=1, visible=False)

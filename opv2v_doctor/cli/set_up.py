@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from opv2v_doctor.cli import options
+
 Faults = Annotated[
     list[str] | None, typer.Option("--fault", help="Put this fault in; repeatable.", show_default=False)
 ]
@@ -20,7 +22,11 @@ def init(
     directory: Annotated[Path, typer.Argument(help="The training repository.")] = Path(),
     output: Annotated[
         Path | None,
-        typer.Option(help="Where to write.  [default: DIRECTORY/opv2v-doctor.toml]", show_default=False),
+        typer.Option(
+            help="Where to write.  [default: DIRECTORY/opv2v-doctor.toml]",
+            show_default=False,
+            callback=options.writable,
+        ),
     ] = None,
 ) -> None:
     """Write commented settings for a training repository.
@@ -37,8 +43,6 @@ def init(
         raise UsageError(f"{directory}: no such directory")
     if os.path.lexists(path):
         raise UsageError(f"{path} exists: edit it, or remove it first")
-    if not path.parent.is_dir():
-        raise UsageError(f"--output {path}: cannot be written: no such directory")
     path.write_text(draft(repo), encoding="utf-8")
     read_settings(path)  # what we write must be what we read
     elsewhere = f" --settings {path}" if output else ""

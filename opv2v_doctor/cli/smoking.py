@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX, head_of
+from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX, head_of, write_report
 from opv2v_doctor.cli.live import Display
 from opv2v_doctor.reporters import REPORTERS
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.smoke import CHECKS
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
 
 
 def smoked(
@@ -32,11 +31,7 @@ def smoked(
             display.write(line)
     if output is not None:
         chosen = format or FORMATS_BY_SUFFIX.get(output.suffix, "text")
-        text = "".join(f"{line}\n" for line in REPORTERS[chosen](display.results, head))
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as problem:
-            raise UsageError(f"--output {output}: cannot be written: {problem.strerror}") from None
+        write_report(output, REPORTERS[chosen](display.results, head))
     return exit_code(display.results, strict=strict)
 
 

@@ -160,6 +160,16 @@ def test_a_missing_last_checkpoint_is_a_warning(broken: Broken) -> None:
     assert (result.status, result.findings[0].path) == (Status.WARNED, repo / RUN)
 
 
+def test_a_best_checkpoint_that_is_only_a_model_is_a_note(broken: Broken) -> None:
+    repo = broken()
+    edit(repo, "best", lambda saved: saved.pop("optimizer"))
+    result = examined("CKP005", repo)
+    assert (result.status, [finding.severity for finding in result.findings]) == (
+        Status.PASSED,
+        [Severity.NOTE],
+    )
+
+
 def test_a_missing_scaler_is_an_error(broken: Broken) -> None:
     repo = broken()
     edit(repo, "2", lambda saved: saved.pop("scaler"))

@@ -175,6 +175,25 @@ def test_what_a_later_launch_overcame_is_history_for_the_gate(log: Any) -> None:
     )
 
 
+def test_what_stopped_an_earlier_launch_does_not_hide_how_the_last_one_stopped(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    log.say("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB")
+    _upload_fails(log)
+    log.launch()
+    log.epoch(1)
+    log.epoch(2)
+    del log.lines[-9:]
+    asked = log.write()
+    os.utime(asked.logs[0], (1, 1))
+    found = run_check("LOG004", replace(asked, logs=(), run=asked.repo)).findings
+    assert [finding.severity for finding in found] == [Severity.NOTE, Severity.WARNING]
+    assert found[0].message.startswith("out of memory")
+    assert "stops in epoch 2" in found[1].message
+    (error, _) = run_check("LOG004", asked).findings
+    assert error.severity is Severity.ERROR
+
+
 def test_the_end_of_an_earlier_launch_is_not_that_of_the_last(healthy_log: Any) -> None:
     healthy_log.launch()
     healthy_log.start()

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 DOCTOR = f"{sys.executable} -m opv2v_doctor"
@@ -47,23 +48,26 @@ def test_signs_that_a_terminal_lacks_end_nothing(healthy: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("words", "sign"), [("check DAT009", "*/.alive"), ("smoke", "*/*/events.jsonl")])
 def test_who_is_ended_leaves_nothing_behind(
-    number: signal.Signals, code: int, healthy: Path, tmp_path: Path
+    words: str, sign: str, number: signal.Signals, code: int, healthy: Path, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "opv2v_doctor", "check", "DAT009", "--repo", healthy],
+        [sys.executable, "-m", "opv2v_doctor", *words.split(), "--repo", healthy],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("opv2v-doctor-*/.alive")) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(f"opv2v-doctor-{sign}")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert (process.returncode, said) == (code, "opv2v-doctor: interrupted\n")
     assert not list(tmp_path.glob("opv2v-doctor-*"))
+    commands = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if str(tmp_path) in command]
 
 
 def test_a_report_follows_a_link_and_keeps_what_is_no_file(healthy: Path, tmp_path: Path) -> None:

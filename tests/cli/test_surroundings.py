@@ -37,9 +37,8 @@ def test_demo_without_git_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_demo_that_cannot_be_trained_says_why(tmp_path: Path) -> None:
-    failed = doctor(
-        "demo", tmp_path / "demo", flags=("-E",), PYTHONHASHSEED="nonsense"
-    )  # the training hears it
+    # The doctor does not listen to PYTHONHASHSEED here, the training does.
+    failed = doctor("demo", tmp_path / "demo", flags=("-E",), PYTHONHASHSEED="nonsense")
     assert failed.returncode == 3
     assert "make_pretrained.py" in failed.stderr
     assert "PYTHONHASHSEED must be" in failed.stderr

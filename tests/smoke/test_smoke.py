@@ -1,15 +1,8 @@
 """The smoke test passes on a healthy repository, in the end with the same bits, and names each fault."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from opv2v_doctor.cli.smoking import with_ranks
 from opv2v_doctor.result import Result, Status
@@ -71,24 +64,3 @@ def test_fewer_ranks_than_planned_train_on_the_planned_dataset(healthy: Path) ->
     four = make_target(repo=healthy, gpus=4)
     assert with_ranks(four, 2).launch_overrides[-1] == "dataset=opv2v_cyl_coop_ft_2gpu"
     assert with_ranks(replace(four, gpus=5), 3).launch_overrides[-1] == "dataset=opv2v_cyl_coop_ft_5gpu"
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_who_ends_it_ends_the_training_and_what_would_follow(
-    number: signal.Signals, code: int, healthy: Path, tmp_path: Path
-) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "opv2v_doctor", "smoke", "--repo", healthy],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*/*/events.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=120)
-    assert (process.returncode, said) == (code, "opv2v-doctor: interrupted\n")
-    assert not list(tmp_path.glob("opv2v-doctor-*"))
-    assert not living()

@@ -58,11 +58,10 @@ def _is_there(place: str) -> bool:
 
 def config_today(target: Target) -> Mapping[str, Any] | str:
     """What builds the run's model, with the paths of today. Raises Skip where no config is stored."""
-    found = opening(target)
-    if found.stored is None and found.stamped is not None:
+    values = opening(target).config
+    if isinstance(values, str):
         return str(stamped_today(target))
-    values: Mapping[str, Any] | str = _placed(found.config, moved(target))
-    return values
+    return {key: _placed(value, moved(target)) for key, value in values.items()}
 
 
 @cache
