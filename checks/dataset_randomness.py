@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note, one_finding_a_cause
+from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.origins import class_place, seed_place
@@ -18,7 +18,6 @@ from opv2v_doctor.facts.views import Sample
 
 
 @check("DAT007", tier="data", requires=["DAT001", "ENV007"])
-@one_finding_a_cause
 def validation_is_reproducible(target: Target) -> Findings:
     """The same index of an evaluation split is the same sample in another process.
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import dist, isfinite
 
-from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note, one_finding_a_cause
+from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.frames import Disk, disk, frame_shown
 from opv2v_doctor.facts.origins import class_place, given_place
@@ -18,7 +18,6 @@ RIGID = 1e-4  # float32 poses
 
 
 @check("DAT004", tier="data", requires=["DAT001", "ENV007"])
-@one_finding_a_cause
 def each_sample_has_one_view_an_agent(target: Target) -> Findings:
     """Each sample has one panorama an agent: four cameras of n agents become n views.
 
@@ -78,7 +77,6 @@ def _view_error(target: Target, drawn: Samples, fault: str, count: int) -> Findi
 
 
 @check("DAT005", tier="data", requires=["DAT001", "ENV007"])
-@one_finding_a_cause
 def every_number_of_views_is_sampled(target: Target) -> Findings:
     """A sample has as many views as were asked for, for every number of views that the config allows.
 
@@ -133,7 +131,6 @@ def _listed(numbers: Sequence[object]) -> str:
 
 
 @check("DAT006", tier="data", requires=["DAT001", "ENV007"])
-@one_finding_a_cause
 def poses_are_rigid(target: Target) -> Findings:
     """Every pose is a rotation and a translation, and no agent is farther than a radio reaches.
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from opv2v_doctor import Finding, Findings, Target, check, error, note
+from opv2v_doctor import Finding, Findings, Place, Target, check, error, note
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place
 from opv2v_doctor.facts.geometry.rays import Rays, rays
 from opv2v_doctor.facts.geometry.readings import reading_steps
@@ -10,7 +10,6 @@ from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, relative_pose
 from opv2v_doctor.facts.geometry.wording import convention_told
 from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.samples import Samples, each_split
-from opv2v_doctor.facts.source import Place
 from opv2v_doctor.geometry.conventions import RIGHT
 
 METRES = 0.05  # at 50 m: poses in float32 are a hundred times nearer

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note
+from opv2v_doctor import Blocked, Finding, Findings, Place, Skip, Target, check, error, note
 from opv2v_doctor.facts.geometry.agents import Pair, Repairs, agreement, repairs, right_agreement, total
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, lidar_errors, meaning
 from opv2v_doctor.facts.geometry.places import convention_place, pose_place, reading_place
@@ -10,7 +10,6 @@ from opv2v_doctor.facts.geometry.readings import reading, reading_steps
 from opv2v_doctor.facts.geometry.wording import STEPS, all_told
 from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.samples import Samples, each_split
-from opv2v_doctor.facts.source import Place
 
 MEDIAN, NINETIETH = 0.03, 0.25  # relative errors; edges fill the tail of sound panoramas
 JUDGED = 200  # points, to say anything

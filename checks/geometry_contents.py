@@ -4,14 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from opv2v_doctor import Finding, Findings, Target, check, error, note
+from opv2v_doctor import Finding, Findings, Place, Target, check, error, note
 from opv2v_doctor.facts.geometry.contents import Contents, contents
 from opv2v_doctor.facts.geometry.crops import Crop, crops
 from opv2v_doctor.facts.geometry.images import image_matches
 from opv2v_doctor.facts.geometry.readings import reading_steps
 from opv2v_doctor.facts.origins import crop_place, given_place
 from opv2v_doctor.facts.samples import Samples, each_split
-from opv2v_doctor.facts.source import Place
 from opv2v_doctor.geometry.placings import Placing
 from opv2v_doctor.geometry.probing import Landing
 

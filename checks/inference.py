@@ -1,6 +1,6 @@
 """Inference: the model as the training left it: its weights, its config, its mode, and what it is given."""
 
-from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import Finding, Findings, Place, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.inference.comparisons import Inference, Load, Scripted, Unlike
 from opv2v_doctor.facts.inference.moving import moved
 from opv2v_doctor.facts.inference.opening import (
@@ -12,7 +12,6 @@ from opv2v_doctor.facts.inference.opening import (
 from opv2v_doctor.facts.inference.parity import begin, inferences, parity, scripted
 from opv2v_doctor.facts.inference.wording import CLOSE, input_told
 from opv2v_doctor.facts.leaves import Difference
-from opv2v_doctor.facts.source import Place
 
 SHOWN = 6  # the rest is in the evidence
 

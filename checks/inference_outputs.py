@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import Finding, Findings, Place, Skip, Target, check, error, note, warning
 from opv2v_doctor.facts.inference.comparisons import Inference, Parity, Unlike
 from opv2v_doctor.facts.inference.parity import inferences, parity
 from opv2v_doctor.facts.inference.wording import CLOSE, apart_told, output_told, part_of, tolerance
-from opv2v_doctor.facts.source import Place
 
 Fit = Mapping[str, Any]
 METRES, DEGREES, SCALE = 0.01, 0.1, 1e-3  # within which ground truth comes back: float32 at 100 m is 1e-5

@@ -3,21 +3,31 @@
 import math
 from collections.abc import Sequence
 from statistics import mean, pstdev
-from typing import Any
 
-from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, one_finding_a_cause, warning
+from opv2v_doctor import (
+    Finding,
+    Findings,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.origins import crop_place, given_place
 from opv2v_doctor.facts.rigs import Coverage, coverages
 from opv2v_doctor.facts.samples import Samples, each_split
 from opv2v_doctor.facts.views import View
 
 MASK = "non_ambiguous_mask"
-SAME = 0.02  # a prediction that is so close to the measured value explains it
-OUTSIDE = 0.01
+SAME = Threshold(0.02, "of the panorama", "a prediction as close to the measured value explains it")
+OUTSIDE = Threshold(0.01, "of the panorama", "the border of a mask, moved by interpolation")
 
 
 @check("MSK001", tier="data", requires=["DAT001", "ENV007"])
-@one_finding_a_cause
 def masks_are_not_empty(target: Target) -> Findings:
     """The masks of every split mark more than a sliver of the panorama.
 
@@ -32,7 +42,8 @@ def masks_are_not_empty(target: Target) -> Findings:
     """
     for drawn in each_split(target):
         for name, means in _means(drawn).items():
-            yield from _judged(target, drawn, name, means)
+            yield examined(len(means), "mask", split=drawn.split)
+            yield _emptiness(target, drawn, name, means)
         yield from _constant(drawn)
 
 
@@ -43,47 +54,58 @@ def _means(drawn: Samples) -> dict[str, list[float]]:
         "valid_mask": [view.valid_mean for view in drawn.views if view.valid_mean is not None],
     }
     if not any(found.values()) and drawn.views:
-        raise Skip(f"the views of {drawn.split} have neither non_ambiguous_mask nor valid_mask")
+        raise Skip("the views of {split} have neither non_ambiguous_mask nor valid_mask", split=drawn.split)
     return {name: means for name, means in found.items() if means}
 
 
-def _judged(target: Target, drawn: Samples, name: str, means: Sequence[float]) -> Findings:
-    floor, place = target.settings.masks.floor, given_place(target, drawn.part, MASK)
-    evidence: dict[str, Any] = {"split": drawn.split, "mean": mean(means), "views": len(means)}
+def _emptiness(target: Target, drawn: Samples, name: str, means: Sequence[float]) -> Finding:
+    floor = target.settings.masks.floor
     if mean(means) < floor:
-        yield error(
-            f"{drawn.split}: {name} has mean {mean(means):.3f} over {len(means)} views, "
-            f"at least {floor} is expected",
-            path=place.path if place else None,
-            line=place.line if place else None,
-            hint="look at what this line marks, and at the depth files of the frames, or set masks.floor",
-            **evidence,
+        return error(
+            "{mask} covers {mean:.3f} of the panorama, expected at least {floor}",
+            hint="check what this line marks and the depth files of the frames, or set masks.floor",
+            at=given_place(target, drawn.part, MASK),
+            of=drawn.split,
+            mask=name,
+            mean=mean(means),
+            floor=floor,
+            views=len(means),
         )
-    else:
-        spread = f"{drawn.split}: {name} mean {mean(means):.3f}, spread {pstdev(means):.3f}"
-        yield note(f"{spread}; {_implied(mean(means))}" if name == MASK else spread, **evidence)
+    covered = Text(
+        "{mask} covers {mean:.3f} of the panorama, spread {spread:.3f}",
+        mask=name,
+        mean=mean(means),
+        spread=pstdev(means),
+    )
+    if name != MASK:
+        return note(covered, of=drawn.split)
+    return note("{covered}; {implied}", of=drawn.split, covered=covered, implied=_implied(mean(means)))
 
 
-def _implied(p: float) -> str:
+def _implied(p: float) -> Text:
     """What a mean says about the loss on it."""
     if not 0 < p < 1:
-        return "the same everywhere: the loss on it can be 0"
+        return Text("the same everywhere: the loss on it can be 0")
     entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
-    return f"pos_weight {(1 - p) / p:.2f}, the best constant prediction costs BCE {entropy:.3f}"
+    return Text(
+        "pos_weight {weight:.2f}, BCE of the best constant prediction {entropy:.3f}",
+        weight=(1 - p) / p,
+        entropy=entropy,
+    )
 
 
 def _constant(drawn: Samples) -> Findings:
     digests = [view.mask_digest for view in drawn.views if view.mask_digest]
     if len(digests) > 1 and len(set(digests)) == 1:
         yield note(
-            f"{drawn.split}: non_ambiguous_mask is the same in all {len(digests)} views: it carries no "
-            "information, and a mask loss near 0 shows only that one picture was learned",
-            split=drawn.split,
+            "non_ambiguous_mask is the same in all {views} views: it carries no information, and a mask loss "
+            "near 0 shows only that this one picture was learned",
+            of=drawn.split,
+            views=len(digests),
         )
 
 
 @check("MSK002", tier="data", requires=["DAT001", "ENV007"])
-@one_finding_a_cause
 def mask_covers_what_the_rig_sees(target: Target) -> Findings:
     """The non-ambiguous mask covers what the cameras of each agent can see.
 
@@ -99,33 +121,33 @@ def mask_covers_what_the_rig_sees(target: Target) -> Findings:
     for drawn in each_split(target):
         found = coverages(target, drawn.split)
         wrong = [view for view in found if abs(view.measured - view.seen) > target.settings.masks.tolerance]
+        yield examined(len(found), "view", split=drawn.split)
         if wrong:
-            yield _uncovered(target, drawn, found, wrong)
+            yield _uncovered(target, drawn, wrong)
         else:
-            yield note(f"{drawn.split}: {_compared(found)} ({len(found)} views)", **_numbers(drawn, found))
+            yield note(_coverage(found), of=drawn.split)
 
 
-def _uncovered(
-    target: Target, drawn: Samples, found: Sequence[Coverage], wrong: Sequence[Coverage]
-) -> Finding:
+def _uncovered(target: Target, drawn: Samples, wrong: Sequence[Coverage]) -> Finding:
     explained = _is_cropped(wrong)
     place = (crop_place(target, drawn.part) if explained else None) or given_place(target, drawn.part, MASK)
-    why = ", which is what images cropped to its shape leave" if explained else ""
     return error(
-        f"{drawn.split}: {_compared(wrong)}{why} ({len(wrong)} of {len(found)} views, "
-        f"first {wrong[0].frame.yaml})",
-        path=place.path if place else wrong[0].frame.yaml,
-        line=place.line if place else None,
+        "{coverage}: the images were cropped to its shape first" if explained else "{coverage}",
         hint=_remedy(wrong, explained=explained),
-        **_numbers(drawn, wrong),
+        at=place or wrong[0].frame.yaml,
+        of=drawn.split,
+        coverage=_coverage(wrong),
+        wrong=len(wrong),
+        first=wrong[0].frame.yaml,
     )
 
 
-def _remedy(wrong: Sequence[Coverage], *, explained: bool) -> str:
+def _remedy(wrong: Sequence[Coverage], *, explained: bool) -> Text:
+    if explained:
+        return Text("warp the whole images into the panorama, without the crop")
     if mean(view.measured - view.seen for view in wrong) > 0:
-        return "mark only where a camera looks"
-    whole = "warp the whole images, with the intrinsics of their frame files, into the panorama"
-    return f"{whole}; do not crop them first" if explained else whole
+        return Text("mark only pixels that a camera sees")
+    return Text("warp the whole images, with the intrinsics of their frame files, into the panorama")
 
 
 def _is_cropped(wrong: Sequence[Coverage]) -> bool:
@@ -133,22 +155,16 @@ def _is_cropped(wrong: Sequence[Coverage]) -> bool:
     return abs(mean(view.measured - view.cropped for view in wrong)) < SAME
 
 
-def _compared(views: Sequence[Coverage]) -> str:
-    measured, seen = mean(view.measured for view in views), mean(view.seen for view in views)
-    return f"the mask covers {measured:.2f} of the panorama, the rig sees {seen:.2f}"
-
-
-def _numbers(drawn: Samples, views: Sequence[Coverage]) -> dict[str, Any]:
-    return {
-        "split": drawn.split,
-        "measured": mean(view.measured for view in views),
-        "seen": mean(view.seen for view in views),
-        "cropped": mean(view.cropped for view in views),
-    }
+def _coverage(views: Sequence[Coverage]) -> Text:
+    return Text(
+        "the mask covers {measured:.2f} of the panorama, the rig sees {seen:.2f}",
+        measured=mean(view.measured for view in views),
+        seen=mean(view.seen for view in views),
+        cropped=mean(view.cropped for view in views),
+    )
 
 
 @check("MSK003", tier="data", requires=["DAT001", "ENV007"])
-@one_finding_a_cause
 def valid_lies_inside_the_mask(target: Target) -> Findings:
     """Where valid_mask is true, non_ambiguous_mask is too.
 
@@ -159,20 +175,22 @@ def valid_lies_inside_the_mask(target: Target) -> Findings:
     Set the depth to 0 wherever no camera looks, before `valid_mask` is made from it.
     """
     for drawn in each_split(target):
-        outside = [view for view in drawn.views if (view.valid_outside or 0.0) > OUTSIDE]
+        measured = [view for view in drawn.views if view.valid_outside is not None]
+        outside = [view for view in measured if (view.valid_outside or 0.0) > OUTSIDE]
+        yield examined(len(measured), "view", split=drawn.split)
         if outside:
             yield _outside(target, drawn, outside)
 
 
 def _outside(target: Target, drawn: Samples, outside: Sequence[View]) -> Finding:
-    place = given_place(target, drawn.part, MASK)
-    most = max(view.valid_outside or 0.0 for view in outside)
     return warning(
-        f"{drawn.split}: up to {most:.3f} of a panorama is valid where non_ambiguous_mask is false, at most "
-        f"{OUTSIDE} is expected ({len(outside)} of {len(drawn.views)} views)",
-        path=place.path if place else None,
-        line=place.line if place else None,
+        "up to {most:.3f} of a panorama is valid where non_ambiguous_mask is false, expected at most {bound} "
+        "({views} of {drawn} views)",
         hint="set the depth to 0 where the mask is false",
-        split=drawn.split,
-        most=most,
+        at=given_place(target, drawn.part, MASK),
+        of=drawn.split,
+        most=max(view.valid_outside or 0.0 for view in outside),
+        bound=OUTSIDE,
+        views=len(outside),
+        drawn=len(drawn.views),
     )

@@ -14,10 +14,12 @@ from opv2v_doctor.check import (
     Tier,
     check,
     error,
+    examined,
     note,
     warning,
 )
-from opv2v_doctor.merging import one_finding_a_cause
+from opv2v_doctor.text import Command, Override, Place, Text, counted, quoted, sentence
+from opv2v_doctor.threshold import Threshold
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -27,17 +29,25 @@ __version__ = "0.1.0"
 __all__ = [
     "Blocked",
     "Check",
+    "Command",
     "Finding",
     "Findings",
+    "Override",
+    "Place",
     "Severity",
     "Skip",
     "Target",
+    "Text",
+    "Threshold",
     "Tier",
     "__version__",
     "check",
+    "counted",
     "error",
+    "examined",
     "note",
-    "one_finding_a_cause",
+    "quoted",
+    "sentence",
     "warning",
 ]
 

@@ -1,4 +1,4 @@
-"""A check examines a target and yields findings: these nouns, and the decorator that makes a check."""
+"""A check examines a target and yields findings and what it examined: these nouns, and the decorator."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opv2v_doctor.text import JSON, Each, Place, Text, Value, text_of
+
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
-JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
-
 
 class Severity(IntEnum):
-    """How much a finding weighs. A NOTE is the evidence on a pass."""
+    """How much a finding weighs. A NOTE is worth knowing; it neither passes nor fails a check."""
 
     NOTE = 0
     WARNING = 1
@@ -37,54 +37,158 @@ class Tier(StrEnum):
         return order.index(other) <= order.index(self)
 
 
+def _tells(value: Value) -> bool:
+    """Whether a value says itself of which subject it is."""
+    if isinstance(value, Text):
+        return any(map(_tells, value.shown.values()))
+    return isinstance(value, Each)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that a check saw: what is, where, what to do about it, and the numbers for programs."""
+    """One thing that a check saw: what is, of whom, where, and what to do about it.
+
+    `subjects` are the splits, agents or ranks that it was found of: the runner makes one finding of those
+    that differ in their subject and its numbers only. `event` is the line of a log at which it happened: of
+    the findings about one log the earliest is the cause, and those of one line are one event.
+    """
 
     severity: Severity
-    message: str
-    path: Path | None = None
-    line: int | None = None
-    hint: str = ""
-    evidence: Mapping[str, JSON] = field(default_factory=dict)
+    text: Text
+    at: Place | None = None
+    hint: Text | None = None
+    subjects: tuple[str, ...] = ()
+    event: int | None = None
+
+    @property
+    def whole(self) -> Text:
+        """The text behind its subjects, which a text whose values tell them apart does not need."""
+        if not self.subjects or any(_tells(value) for value in self.text.shown.values()):
+            return self.text
+        return Text("{subjects}: {text}", subjects=self.subjects, text=self.text)
+
+    @property
+    def message(self) -> str:
+        """The whole text in English."""
+        return str(self.whole)
+
+    @property
+    def path(self) -> Path | None:
+        return self.at.path if self.at else None
+
+    @property
+    def line(self) -> int | None:
+        return self.at.line if self.at else None
 
 
-Findings = Iterator[Finding]
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What a check looked at: so many of a kind, and of which split or the like."""
+
+    count: int
+    unit: str  # a singular noun
+    where: Mapping[str, JSON] = field(default_factory=dict)
+
+
+Findings = Iterator[Finding | Examined]
+
+
+def examined(count: int, unit: str, **where: JSON) -> Examined:
+    """The evidence of a pass: `examined(12, "view", split="val")`.
+
+    A check that found nothing passes on this alone: nothing examined at all makes it skipped, and no word
+    about it crashed.
+    """
+    return Examined(count=count, unit=unit, where=where)
 
 
 def note(
-    message: str, *, path: Path | None = None, line: int | None = None, hint: str = "", **evidence: JSON
+    text: str | Text,
+    *,
+    hint: str | Text = "",
+    at: Place | Path | None = None,
+    of: str | Sequence[str] = (),
+    event: int | None = None,
+    **values: Value,
 ) -> Finding:
-    """Worth knowing, nothing to do."""
-    return Finding(
-        severity=Severity.NOTE, message=message, path=path, line=line, hint=hint, evidence=evidence
-    )
+    """Worth knowing, nothing to do. Arguments as those of `error`."""
+    return _finding(Severity.NOTE, text, hint, at, of, event, values)
 
 
 def warning(
-    message: str, *, hint: str, path: Path | None = None, line: int | None = None, **evidence: JSON
+    text: str | Text,
+    *,
+    hint: str | Text,
+    at: Place | Path | None = None,
+    of: str | Sequence[str] = (),
+    event: int | None = None,
+    **values: Value,
 ) -> Finding:
-    """A hazard: the training would run, perhaps not as meant."""
-    return Finding(
-        severity=Severity.WARNING, message=message, path=path, line=line, hint=hint, evidence=evidence
-    )
+    """A hazard: the training would run, perhaps not as meant. Arguments as those of `error`."""
+    return _finding(Severity.WARNING, text, hint, at, of, event, values)
 
 
 def error(
-    message: str, *, hint: str, path: Path | None = None, line: int | None = None, **evidence: JSON
+    text: str | Text,
+    *,
+    hint: str | Text,
+    at: Place | Path | None = None,
+    of: str | Sequence[str] = (),
+    event: int | None = None,
+    **values: Value,
 ) -> Finding:
-    """A fault: the training would stop, or train something else than it says."""
+    """A fault: the training would stop, or train something else than it says.
+
+    `text` and `hint` are templates that the values fill, or ready Texts; values that no template names are
+    for programs. `at` is where it is, `of` its subject (a split, an agent, a rank), `event` the line of the
+    log at which it happened.
+    """
+    return _finding(Severity.ERROR, text, hint, at, of, event, values)
+
+
+def _finding(
+    severity: Severity,
+    text: str | Text,
+    hint: str | Text,
+    at: Place | Path | None,
+    of: str | Sequence[str],
+    event: int | None,
+    values: Mapping[str, Value],
+) -> Finding:
     return Finding(
-        severity=Severity.ERROR, message=message, path=path, line=line, hint=hint, evidence=evidence
+        severity=severity,
+        text=text_of(text, values),
+        at=Place(at) if isinstance(at, Path) else at,
+        hint=text_of(hint, values) if hint else None,
+        subjects=(of,) if isinstance(of, str) else tuple(of),
+        event=event,
     )
 
 
-class Skip(Exception):
+class NoAnswer(Exception):
+    """Why a check ends without an answer, where that is decided, and what would give the answer."""
+
+    def __init__(
+        self,
+        reason: str | Text,
+        /,
+        *,
+        at: Place | Path | None = None,
+        hint: str | Text = "",
+        **values: Value,
+    ) -> None:
+        self.reason = text_of(reason, values)
+        self.at = Place(at) if isinstance(at, Path) else at
+        self.hint = text_of(hint, values) if hint else None
+        super().__init__(str(self.reason))
+
+
+class Skip(NoAnswer):
     """Raised by a check that does not apply here, with the reason."""
 
 
-class Blocked(Exception):
-    """Raised where something applies but could not be measured, with the reason."""
+class Blocked(NoAnswer):
+    """Raised where something applies but could not be measured, with the reason and the way out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +219,12 @@ class Check:
     def page(self) -> str:
         """The whole docstring, which `explain` prints."""
         return inspect.cleandoc(self.function.__doc__ or "")
+
+    @property
+    def place(self) -> Place:
+        """Where its function is written."""
+        code = inspect.unwrap(self.function).__code__
+        return Place(Path(code.co_filename), code.co_firstlineno)
 
 
 def check(

@@ -1,74 +1,60 @@
-"""Merging: what is wrong in several splits for one cause is told once."""
+"""Merging: what is wrong in several splits, agents or ranks for one cause is told once, with every number."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from opv2v_doctor.check import Finding, Findings, Severity
-
-if TYPE_CHECKING:
-    from opv2v_doctor.target import Target
-
-Cause = tuple[Severity, Path | None, int | None, str]
-
-
-def one_finding_a_cause(function: Callable[[Target], Findings]) -> Callable[[Target], Findings]:
-    """Let a check that examines each split for itself yield one finding a cause, which names the splits.
-
-    Its messages begin with `SPLIT: `. Equal are findings at one place whose messages differ in their split,
-    and in numbers and paths, only. Notes are evidence, and stay as they are.
-    """
-
-    @wraps(function)
-    def examine(target: Target) -> Findings:
-        found: list[Finding] = []
-        stopped: Exception | None = None
-        try:
-            for finding in function(target):
-                found.append(finding)  # one at a time: a crash loses none
-        except Exception as problem:
-            stopped = problem
-        yield from merged(found)
-        if stopped is not None:
-            raise stopped
-
-    return examine
+from opv2v_doctor.check import Finding
+from opv2v_doctor.text import Each, Text, Value
 
 
 def merged(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """One finding for each cause, in the order in which they came."""
-    causes: dict[tuple[Cause, int], list[Finding]] = {}
-    times: Counter[tuple[str, Cause]] = Counter()  # a split that has a cause twice has two findings
-    for finding in findings:
-        split, cause = _split(finding), _cause(finding)
-        times[split, cause] += 1
-        causes.setdefault((cause, times[split, cause]), []).append(finding)
-    for first, *others in causes.values():
-        yield _joined(first, others) if others else first
+    """One finding for each cause, in the order in which they came.
+
+    One cause have findings of different subjects that are equal but for their subject and the values of their
+    templates. Those without a subject stay as they are.
+    """
+    causes: dict[Hashable, list[Finding]] = {}
+    times: Counter[Hashable] = Counter()
+    for number, finding in enumerate(findings):
+        cause = _cause(finding) if finding.subjects else number
+        times[finding.subjects, cause] += 1  # a split that has a cause twice has two findings
+        causes.setdefault((cause, times[finding.subjects, cause]), []).append(finding)
+    for alike in causes.values():
+        yield _joined(alike) if len(alike) > 1 else alike[0]
 
 
-def _split(finding: Finding) -> str:
-    """What the message begins with."""
-    return finding.message.partition(": ")[0]
+def _cause(finding: Finding) -> Hashable:
+    hint = finding.hint.template if finding.hint else ""
+    return finding.severity, finding.at, finding.event, finding.text.template, hint
 
 
-def _cause(finding: Finding) -> Cause:
-    words = finding.message
-    if finding.severity is not Severity.NOTE:
-        words = re.sub(r"\S*[\d/]\S*", "#", words.partition(": ")[2])
-    return (finding.severity, finding.path, finding.line, words)
-
-
-def _joined(first: Finding, others: list[Finding]) -> Finding:
-    splits = [_split(finding) for finding in (first, *others)]
+def _joined(alike: Sequence[Finding]) -> Finding:
+    names = [", ".join(finding.subjects) for finding in alike]
+    hints = [finding.hint for finding in alike if finding.hint]
     return replace(
-        first,
-        message=f"{first.message}; likewise in {', '.join(splits[1:])}",
-        evidence={**first.evidence, "splits": splits},
+        alike[0],
+        text=_of_all([finding.text for finding in alike], names),
+        hint=_of_all(hints, names) if hints else None,
+        subjects=tuple(dict.fromkeys(subject for finding in alike for subject in finding.subjects)),
     )
+
+
+def _of_all(texts: Sequence[Text], names: Sequence[str]) -> Text:
+    """One text of several of one template: values that differ are told with the subject of each."""
+    keys = dict.fromkeys(key for text in texts for key in text.values)
+    return Text(
+        texts[0].template, **{key: _value([text.values.get(key) for text in texts], names) for key in keys}
+    )
+
+
+def _value(values: Sequence[Value], names: Sequence[str]) -> Value:
+    first = values[0]
+    if all(value == first for value in values):
+        return first
+    texts = [value for value in values if isinstance(value, Text)]
+    if len(texts) == len(values) and len({text.template for text in texts}) == 1:
+        return _of_all(texts, names)
+    return Each(tuple(zip(names, values, strict=True)))

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from opv2v_doctor.check import Check, Finding, Severity
+from opv2v_doctor.check import Check, Examined, Finding, Severity
+from opv2v_doctor.text import Place, Text, counted, sentence
 
 
 class Status(StrEnum):
@@ -22,24 +23,48 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One check's outcome: its findings, and the reason where it was skipped, blocked or crashed."""
+    """One check's outcome: its findings, what it examined, and why it gave no answer.
+
+    A reason says why the check was skipped, blocked or crashed, where that is decided, and what would help.
+    """
 
     check: Check
     status: Status
     findings: tuple[Finding, ...] = ()
-    reason: str = ""
+    examined: tuple[Examined, ...] = ()
+    reason: Text | None = None
+    at: Place | None = None
+    hint: Text | None = None
     seconds: float = 0.0
     asked: bool = True  # False for what only ran because another check requires it
 
 
-def judged(findings: Sequence[Finding]) -> Status:
-    """The status of a check that ran to its end."""
+def status_of(findings: Sequence[Finding]) -> Status:
+    """What the findings of a check make of it."""
     worst = max((finding.severity for finding in findings), default=Severity.NOTE)
     return {
         Severity.NOTE: Status.PASSED,
         Severity.WARNING: Status.WARNED,
         Severity.ERROR: Status.FAILED,
     }[worst]
+
+
+def examined_text(seen: Iterable[Examined]) -> Text:
+    """What was examined, in words: "12 views of 3 splits, 4 logs"."""
+    units: dict[str, list[Examined]] = {}
+    for one in seen:
+        units.setdefault(one.unit, []).append(one)
+    return sentence((_told(unit, of_it) for unit, of_it in units.items()), ", ")
+
+
+def _told(unit: str, seen: Sequence[Examined]) -> Text:
+    """So many of a unit, and of how many splits, agents or the like, if of several."""
+    text = counted(sum(one.count for one in seen), unit)
+    for name in dict.fromkeys(name for one in seen for name in one.where):
+        different = {str(one.where[name]) for one in seen if one.count and name in one.where}
+        if len(different) > 1:
+            text = Text("{things} of {groups}", things=text, groups=counted(len(different), name))
+    return text
 
 
 def exit_code(results: Iterable[Result], *, strict: bool = False) -> int:
@@ -61,10 +86,33 @@ def first_to_fix(results: Iterable[Result]) -> tuple[Result, Finding | None] | N
     """The result to look at first: the earliest failure, else the earliest crash, block or warning.
 
     The checklist is ordered from cause to consequence, so the earliest is the one that others follow from.
+    What happened in a log has an order of its own: of the events in the log that the earliest failure is
+    about, the first is the cause.
     """
     kept = list(results)
     for status in (Status.FAILED, Status.CRASHED, Status.BLOCKED, Status.WARNED):
-        for result in kept:
-            if result.status is status:
-                return result, max(result.findings, key=lambda f: f.severity, default=None)
+        worst = [(result, _worst(result)) for result in kept if result.status is status]
+        if worst:
+            return _earliest(worst, kept)
     return None
+
+
+def _worst(result: Result) -> Finding | None:
+    return max(result.findings, key=lambda finding: finding.severity, default=None)
+
+
+def _earliest(
+    candidates: Sequence[tuple[Result, Finding | None]], results: Sequence[Result]
+) -> tuple[Result, Finding | None]:
+    """The first candidate, or the first event of the log that it tells of, if that is as bad."""
+    result, finding = candidates[0]
+    if finding is None or finding.event is None or finding.severity is Severity.NOTE:
+        return result, finding
+    events = [
+        (other.event, result, other)
+        for result in results
+        for other in result.findings
+        if other.event is not None and other.path == finding.path and other.severity >= finding.severity
+    ]
+    _, result, finding = min(events, key=lambda event: event[0])
+    return result, finding

@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from opv2v_doctor.check import Blocked, Check, Finding, Skip
-from opv2v_doctor.result import Result, Status, judged
+from opv2v_doctor.check import Check, Examined, Finding, NoAnswer, Skip
+from opv2v_doctor.merging import merged
+from opv2v_doctor.result import Result, Status, examined_text, status_of
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place, Text
 
 SATISFIED = (Status.PASSED, Status.WARNED)
 
@@ -32,7 +34,7 @@ def run(
     until then, and the run goes on.
     """
     statuses: dict[str, Status] = {}
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Text | None] = {}
     waived = ignored or {}  # who ignores a check vouches for it: what requires it may run
 
     def unmet_by(check: Check) -> list[str]:
@@ -47,11 +49,11 @@ def run(
                 _begin(following, target)
         reason, unmet = waived.get(check.code), unmet_by(check)
         if reason is not None:
-            result = Result(check=check, status=Status.SKIPPED, reason=f"ignored: {reason}")
+            result = Result(check=check, status=Status.SKIPPED, reason=Text("ignored: {why}", why=reason))
         elif idle := [code for code in unmet if statuses.get(code) is Status.SKIPPED]:
             result = Result(check=check, status=Status.SKIPPED, reason=reasons[idle[0]])
         elif unmet:
-            result = Result(check=check, status=Status.BLOCKED, reason=f"needs {', '.join(unmet)}")
+            result = Result(check=check, status=Status.BLOCKED, reason=Text("needs {codes}", codes=unmet))
         else:
             result = _examined(check, target)
         statuses[check.code], reasons[check.code] = result.status, result.reason
@@ -68,28 +70,57 @@ def _begin(check: Check, target: Target) -> None:
 def _examined(check: Check, target: Target) -> Result:
     """One check's result, whatever the check does."""
     findings: list[Finding] = []
+    seen: list[Examined] = []
     start = time.perf_counter()
+    ending: NoAnswer | None = None
     try:
-        for finding in check.function(target):
-            findings.append(finding)  # one at a time: a crash loses none
-        status, reason = judged(findings), ""
-    except Skip as skip:
-        status, reason = Status.SKIPPED, str(skip)
-    except Blocked as blocked:  # an error that was found until then is an answer all the same
-        failed = judged(findings) is Status.FAILED
-        status, reason = Status.FAILED if failed else Status.BLOCKED, str(blocked)
+        for one in check.function(target):  # one at a time: a crash loses none
+            if isinstance(one, Examined):
+                seen.append(one)
+            else:
+                findings.append(one)
+        status, reason = _verdict(check, findings, seen)
+    except NoAnswer as problem:  # an error that was found until then is an answer all the same
+        ending, reason = problem, problem.reason
+        status = Status.SKIPPED if isinstance(problem, Skip) else Status.BLOCKED
+        if status_of(findings) is Status.FAILED:
+            status = Status.FAILED
     except (Exception, SystemExit) as problem:
         status, reason = Status.CRASHED, _crash(problem)
     return Result(
         check=check,
         status=status,
-        findings=tuple(findings),
+        findings=tuple(merged(findings)),
+        examined=tuple(seen),
         reason=reason,
+        at=ending.at if ending else None,
+        hint=ending.hint if ending else None,
         seconds=time.perf_counter() - start,
     )
 
 
-def _crash(problem: BaseException) -> str:
+def _verdict(
+    check: Check, findings: Sequence[Finding], seen: Sequence[Examined]
+) -> tuple[Status, Text | None]:
+    """The status of a check that ran to its end; a pass needs evidence."""
+    status = status_of(findings)
+    if status is not Status.PASSED or any(one.count for one in seen):
+        return status, None
+    if seen:
+        return Status.SKIPPED, Text("nothing to examine: {none}", none=examined_text(seen))
+    return Status.CRASHED, Text(
+        "{code} ended without a word on what it examined: yield examined(COUNT, UNIT) ({place})",
+        code=check.code,
+        place=check.place,
+    )
+
+
+def _crash(problem: BaseException) -> Text:
     """What happened and where in the check, in one line."""
     last = traceback.extract_tb(problem.__traceback__)[-1]
-    return f"{type(problem).__name__}: {problem} ({Path(last.filename).name}:{last.lineno})"
+    return Text(
+        "{kind}: {problem} ({place})",
+        kind=type(problem).__name__,
+        problem=str(problem),
+        place=Place(Path(Path(last.filename).name), last.lineno),
+    )

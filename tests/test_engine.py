@@ -1,5 +1,7 @@
 """The engine's nouns: check, result, runner. What a check may do, and what becomes of it."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,17 +9,21 @@ import pytest
 from opv2v_doctor import (
     Blocked,
     Check,
+    Finding,
     Findings,
+    Place,
     Skip,
     Target,
     Tier,
     check,
     error,
+    examined,
     note,
-    one_finding_a_cause,
+    quoted,
     warning,
 )
-from opv2v_doctor.result import Result, Status, exit_code, first_to_fix
+from opv2v_doctor.merging import merged
+from opv2v_doctor.result import Result, Status, examined_text, exit_code, first_to_fix
 from opv2v_doctor.runner import run
 
 TARGET = Target(repo=Path("/repo"), python=Path("/python"))
@@ -30,6 +36,7 @@ def all_is_well(target: Target) -> Findings:
     The page.
     """
     yield note("measured 1")
+    yield examined(1, "value")
 
 
 @check("AAA002", tier="static")
@@ -42,13 +49,13 @@ def something_is_odd(target: Target) -> Findings:
 def something_is_wrong(target: Target) -> Findings:
     """Nothing is wrong."""
     yield note("seen before")
-    yield error("wrong", path=target.repo / "file.py", line=3, hint="mend it")
+    yield error("wrong", at=Place(target.repo / "file.py", 3), hint="mend it")
 
 
 @check("AAA004", tier="data", requires=["AAA003"])
 def needs_what_failed(target: Target) -> Findings:
     """What comes after a failure is fine."""
-    yield note("never reached")
+    yield examined(1, "value")
 
 
 @check("AAA005", tier="data")
@@ -76,14 +83,22 @@ ALL = [value for value in list(globals().values()) if isinstance(value, Check)]
 
 
 @check("AAA008", tier="run")
-@one_finding_a_cause
 def looks_at_each_split(target: Target) -> Findings:
     """Each split is well."""
     for split, mean in (("train", 1), ("val", 2)):
-        yield error(f"{split}: mean {mean}", path=Path("a.py"), line=1, hint="-", split=split)
-        yield error(f"{split}: mean {mean + 7}", path=Path("a.py"), line=1, hint="-")
-        yield error(f"{split}: mean {mean}", path=Path("a.py"), line=mean, hint="-")
-        yield note(f"{split}: seen")
+        yield error(
+            "mean {mean}, floor {floor}", at=Place(Path("a.py"), 1), hint="-", of=split, mean=mean, floor=5
+        )
+        yield error(
+            "mean {mean}, floor {floor}",
+            at=Place(Path("a.py"), 1),
+            hint="-",
+            of=split,
+            mean=mean + 7,
+            floor=5,
+        )
+        yield error("mean {mean}", at=Place(Path("a.py"), mean), hint="-", of=split, mean=mean)
+        yield note("seen", of=split)
     raise Blocked("test cannot be read")
 
 
@@ -95,21 +110,103 @@ def result(entry: Check) -> Result:
     return next(iter(run([entry], TARGET, ignored=dict.fromkeys(entry.requires, "alone"))))
 
 
-def test_a_cause_in_several_splits_is_one_finding() -> None:
-    entry, messages = result(looks_at_each_split), []
-    for finding in entry.findings:
-        messages.append((finding.message, finding.line))
-    assert messages == [
-        ("train: mean 1; likewise in val", 1),
-        ("train: mean 8; likewise in val", 1),
+def test_a_cause_in_several_splits_is_one_finding_with_every_number() -> None:
+    entry = result(looks_at_each_split)
+    assert [(finding.message, finding.line) for finding in entry.findings] == [
+        ("mean 1 (train), 2 (val), floor 5", 1),
+        ("mean 8 (train), 9 (val), floor 5", 1),
         ("train: mean 1", 1),
-        ("train: seen", None),
+        ("train, val: seen", None),
         ("val: mean 2", 2),
-        ("val: seen", None),
     ]
-    assert entry.findings[0].evidence == {"split": "train", "splits": ["train", "val"]}
-    assert (entry.status, entry.reason) == (Status.FAILED, "test cannot be read")
+    assert entry.findings[0].subjects == ("train", "val")
+    assert (entry.status, str(entry.reason)) == (Status.FAILED, "test cannot be read")
     assert (entry.check.name, entry.check.claim) == ("looks_at_each_split", "Each split is well.")
+
+
+def test_what_many_agents_have_names_some_and_counts_the_rest() -> None:
+    found = merged(error("off by {m} m", hint="-", of=f"agent {n}", m=n) for n in range(20))
+    (finding,) = found
+    assert finding.message.endswith("11 (agent 11), … (+8) m")
+    assert len(finding.subjects) == 20
+
+
+def test_a_pass_needs_evidence() -> None:
+    @check("AAA021", tier="static")
+    def says_nothing(target: Target) -> Findings:
+        """All is well."""
+        yield note("a note is no evidence")
+
+    @check("AAA022", tier="static")
+    def sees_nothing(target: Target) -> Findings:
+        """All is well."""
+        yield examined(0, "image", split="train")
+        yield examined(0, "point cloud", split="val")
+
+    @check("AAA023", tier="static")
+    def sees_some(target: Target) -> Findings:
+        """All is well."""
+        yield examined(0, "image", split="train")
+        yield examined(1, "image", split="val")
+        yield examined(2, "image", split="test")
+
+    @check("AAA024", tier="static")
+    def finds_without_counting(target: Target) -> Findings:
+        """All is well."""
+        yield examined(0, "image")
+        yield warning("odd", hint="look")
+
+    silent, blind, seeing, finding = (
+        result(one) for one in (says_nothing, sees_nothing, sees_some, finds_without_counting)
+    )
+    assert silent.status is Status.CRASHED
+    assert "AAA021 ended without a word on what it examined" in str(silent.reason)
+    assert f"test_engine.py:{says_nothing.place.line}" in str(silent.reason)
+    assert exit_code([silent]) == 3
+    assert (blind.status, str(blind.reason)) == (
+        Status.SKIPPED,
+        "nothing to examine: 0 images, 0 point clouds",
+    )
+    assert seeing.status is Status.PASSED
+    assert str(examined_text(seeing.examined)) == "3 images of 2 splits"
+    assert finding.status is Status.WARNED
+
+
+def test_a_block_says_where_it_is_decided_and_what_would_help() -> None:
+    @check("AAA025", tier="static")
+    def cannot_tell(target: Target) -> Findings:
+        """All is well."""
+        yield from ()
+        raise Blocked("{name} is assumed", name="a", at=Place(Path("a.py"), 3), hint="set names.{name}")
+
+    blocked = result(cannot_tell)
+    assert (str(blocked.reason), str(blocked.at), str(blocked.hint)) == (
+        "a is assumed",
+        "a.py:3",
+        "set names.a",
+    )
+
+
+def test_a_text_that_lacks_a_value_or_cannot_show_it_crashes_its_check() -> None:
+    with pytest.raises(TypeError, match="lacks a value for mean"):
+        error("mean {mean}", hint="-")
+    with pytest.raises(ValueError, match="format"):
+        error("mean {mean:.2f}", hint="-", mean="much")
+
+
+def test_what_others_said_is_no_template() -> None:
+    said = error("{said}", hint=quoted("{x}"), said="{not} a template")
+    assert (said.message, str(said.hint)) == ("{not} a template", "{x}")
+
+
+def test_of_the_events_in_one_log_the_first_is_the_cause() -> None:
+    def tells(code: str, line: int, tell: Callable[..., Finding]) -> Result:
+        finding = tell("event {n}", hint="-", at=Place(Path("a.log"), line), event=line, n=line)
+        return Result(check=replace(all_is_well, code=code), status=Status.FAILED, findings=(finding,))
+
+    chosen = first_to_fix([tells("AAA101", 30, error), tells("AAA102", 20, error), tells("AAA103", 10, note)])
+    assert chosen is not None
+    assert chosen[0].check.code == "AAA102"
 
 
 def test_a_check_is_its_function_and_its_docstring() -> None:
@@ -146,14 +243,14 @@ def test_the_worst_finding_decides() -> None:
 
 def test_what_requires_a_failed_check_is_blocked_with_the_reason() -> None:
     blocked = {r.check.code: r.reason for r in run(ALL, TARGET)}["AAA004"]
-    assert blocked == "needs AAA003"
+    assert str(blocked) == "needs AAA003"
 
 
 def test_what_requires_a_check_that_does_not_apply_does_not_apply_either() -> None:
     @check("AAA014", tier="run", requires=["AAA006"])
     def looks_into_checkpoints(target: Target) -> Findings:
         """All checkpoints are well."""
-        yield note("seen")
+        yield examined(1, "value")
 
     @check("AAA015", tier="run", requires=["AAA006", "AAA003"])
     def needs_what_failed_too(target: Target) -> Findings:
@@ -161,7 +258,7 @@ def test_what_requires_a_check_that_does_not_apply_does_not_apply_either() -> No
         yield note("seen")
 
     found = {
-        one.check.code: (one.status, one.reason)
+        one.check.code: (one.status, str(one.reason))
         for one in run([*ALL, looks_into_checkpoints, needs_what_failed_too], TARGET)
     }
     assert found["AAA014"] == (Status.SKIPPED, "no checkpoint yet")
@@ -177,7 +274,7 @@ def test_who_ignores_a_check_vouches_for_it() -> None:
 def test_a_crash_keeps_what_was_found() -> None:
     crashed = result(crashes_half_way)
     assert [finding.message for finding in crashed.findings] == ["found before the crash"]
-    assert crashed.reason.startswith("ZeroDivisionError: a bug of the check (test_engine.py:")
+    assert str(crashed.reason).startswith("ZeroDivisionError: a bug of the check (test_engine.py:")
 
 
 def test_a_check_that_wants_to_end_us_crashes_alone() -> None:
@@ -194,7 +291,7 @@ def test_a_check_that_wants_to_end_us_crashes_alone() -> None:
 
 def test_a_block_keeps_what_was_found() -> None:
     blocked = result(cannot_be_measured)
-    assert (blocked.status, blocked.reason) == (Status.BLOCKED, "the interpreter died")
+    assert (blocked.status, str(blocked.reason)) == (Status.BLOCKED, "the interpreter died")
     assert len(blocked.findings) == 1
 
 
@@ -206,7 +303,7 @@ def test_an_error_before_a_block_is_an_answer() -> None:
         raise Blocked("val cannot be drawn")
 
     failed = result(half_measured)
-    assert (failed.status, failed.reason) == (Status.FAILED, "val cannot be drawn")
+    assert (failed.status, str(failed.reason)) == (Status.FAILED, "val cannot be drawn")
 
 
 def test_what_takes_long_is_begun_once_as_soon_as_its_requirements_have_passed() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,14 +42,13 @@ def explain(
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from opv2v_doctor.languages import say, translated_check
     from opv2v_doctor.usage import unknown
 
-    checks = [translated_check(check, lang) for check in _checks(repo, settings)]
+    checks = _checks(repo, settings)
     chosen = [check for check in checks if everything or code.upper() == check.code or code == check.name]
     if not chosen:
         raise unknown("check", code, (check.code for check in checks))
-    pages = "\n".join(_page(check, partial(say, language=lang)) for check in chosen)
+    pages = "\n".join(_page(check, lang) for check in chosen)
     console = Console()
     if console.is_terminal:
         console.print(Markdown(pages))
@@ -58,11 +56,13 @@ def explain(
         typer.echo(pages, nl=False)
 
 
-def _page(check: Check, say: Callable[[str], str]) -> str:
+def _page(check: Check, language: str) -> str:
     """A check's page in Markdown, its own headings below its title."""
-    needs = f", {say('needs')} {', '.join(check.requires)}" if check.requires else ""
-    kind = f"*{check.family}, {say('tier')} {check.tier}{needs}*"
-    return f"# {check.code} {check.name}\n\n{kind}\n\n{check.page}\n"
+    from opv2v_doctor.languages import page_of, say
+
+    needs = f", {say('needs', language)} {', '.join(check.requires)}" if check.requires else ""
+    kind = f"*{check.family}, {say('tier', language)} {check.tier}{needs}*"
+    return f"# {check.code} {check.name}\n\n{kind}\n\n{page_of(check, language)}\n"
 
 
 def schema() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from opv2v_doctor.languages import ENGLISH, say, translated
+from opv2v_doctor.languages import ENGLISH, page_of, say
 from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, Picture
 from opv2v_doctor.result import Result
 from opv2v_doctor.target import Target
@@ -15,15 +15,21 @@ from opv2v_doctor.target import Target
 def told(head: Examination, target: Target, language: str) -> Examination:
     """The head of a report that is told in a language, with pictures of what was measured."""
     return replace(
-        head, language=language, say=partial(say, language=language), pictures=partial(_pictures, target)
+        head,
+        language=language,
+        say=partial(say, language=language),
+        page=partial(page_of, language=language),
+        pictures=partial(_pictures, target),
     )
 
 
 def reported(format: str, results: Iterable[Result], head: Examination) -> Iterator[str]:
     """The lines of a report; what programs read stays English."""
     if format not in FOR_PEOPLE or head.language == ENGLISH:
-        return REPORTERS[format](results, replace(head, language=ENGLISH, say=str))
-    return REPORTERS[format](translated(results, head.language), head)
+        return REPORTERS[format](
+            results, replace(head, language=ENGLISH, say=str, page=lambda check: check.page)
+        )
+    return REPORTERS[format](results, head)
 
 
 def _pictures(target: Target, results: Sequence[Result]) -> Iterator[Picture]:

@@ -12,9 +12,9 @@ from itertools import takewhile
 from pathlib import Path, PurePath
 
 from opv2v_doctor.facts.loaders import Length
-from opv2v_doctor.facts.source import Place
 from opv2v_doctor.facts.variants import composing_sets, family, gpus_in, length_in, train_sets
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 DOCUMENTS = (".md", ".sh")
 BIGGEST = 1 << 20  # bytes

@@ -13,6 +13,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.probe import ask, ask_ahead
 from opv2v_doctor.facts.source import HydraMain, hydra_main, module_name
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,9 @@ class Config:
         try:
             number = None if value is None else float(value)
         except (TypeError, ValueError):
-            raise Blocked(f"{key} is {value!r}: not a number") from None
+            raise Blocked("{key} is {value!r}, expected a number", key=key, value=str(value)) from None
         if number is not None and not math.isfinite(number):
-            raise Blocked(f"{key} is {value!r}: not a finite number")
+            raise Blocked("{key} is {value!r}, expected a finite number", key=key, value=str(value))
         return number
 
     def has(self, key: str) -> bool:
@@ -55,7 +56,7 @@ def entry_point(target: Target) -> HydraMain:
     """The script's Hydra entry point. Raises Blocked where it has none."""
     found = hydra_main(target)
     if found is None:
-        raise Blocked(f"{target.script} has no @hydra.main: its config cannot be composed")
+        raise Blocked("no @hydra.main in the script: its config cannot be composed", at=target.script)
     return found
 
 
@@ -106,18 +107,18 @@ def run_directory(target: Target) -> str:
 
 
 @cache
-def place(target: Target, key: str) -> tuple[Path | None, int | None]:
-    """The file and line that give a key its value; (None, None) where an override does.
+def place(target: Target, key: str) -> Place | None:
+    """The file and line that give a key its value; None where an override does.
 
     The last file in the order of composition that sets the key wins, as in Hydra.
     """
     if any(override.lstrip("+~").partition("=")[0] == key for override in target.launch_overrides):
-        return None, None
+        return None
     for path, package in reversed(config(target).files):
         inner = key.removeprefix(f"{package}.") if package else key
         if (not package or inner != key) and (line := _line(path, tuple(inner.split(".")))):
-            return path, line
-    return None, None
+            return Place(path, line)
+    return None
 
 
 @cache

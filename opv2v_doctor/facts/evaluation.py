@@ -12,8 +12,9 @@ from pathlib import Path
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import replayed
 from opv2v_doctor.facts.parsing import parsed_module
-from opv2v_doctor.facts.source import Place, modules, nodes
+from opv2v_doctor.facts.source import modules, nodes
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 BUILDERS = ("build_dataset", "get_test_data_loader")
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from opv2v_doctor.facts.source import Place, modules, nodes, syntax
+from opv2v_doctor.facts.source import modules, nodes, syntax
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 
 @dataclass(frozen=True, kw_only=True)

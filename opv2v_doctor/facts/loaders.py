@@ -16,8 +16,9 @@ from opv2v_doctor.facts.datasets import number_of, parts_of
 from opv2v_doctor.facts.evaluation import evaluation
 from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.facts.probe import ask
-from opv2v_doctor.facts.source import Place, definition, module_name, modules, syntax_error
+from opv2v_doctor.facts.source import definition, module_name, modules, syntax_error
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 MOST_RANKS = 16  # that are measured: the first and the last of a bigger world tell as much
 TABLE = range(1, 17)

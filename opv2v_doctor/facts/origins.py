@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from opv2v_doctor.facts.datasets import Part
-from opv2v_doctor.facts.source import Place, definition, modules, nodes, syntax
+from opv2v_doctor.facts.source import definition, modules, nodes, syntax
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 
 def class_place(target: Target, name: str) -> Place | None:

@@ -11,9 +11,10 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import config, entry_point
 from opv2v_doctor.facts.loaders import computed_length, wanted_size
 from opv2v_doctor.facts.probe import ask
-from opv2v_doctor.facts.source import Place, definition, module_name
+from opv2v_doctor.facts.source import definition, module_name
 from opv2v_doctor.facts.training_loop import SCHEDULE, epoch_progress
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 UNKNOWN_STEPS = (
     1000  # an epoch, where only the data can tell: the curve is one of the epoch, hardly of its steps

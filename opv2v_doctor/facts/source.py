@@ -10,15 +10,7 @@ from pathlib import Path
 
 from opv2v_doctor.facts.parsing import parsed_module
 from opv2v_doctor.target import Target
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """A line of a file, with the source text that stands there."""
-
-    path: Path
-    line: int
-    text: str = ""
+from opv2v_doctor.text import Place
 
 
 @cache

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from opv2v_doctor.facts.parsing import parsed_expression
-from opv2v_doctor.facts.source import Place, module_name, modules, nodes
+from opv2v_doctor.facts.source import module_name, modules, nodes
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 SCHEDULE = "adjust_learning_rate"
 

@@ -2,64 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cache
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from opv2v_doctor.check import Check
+from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from opv2v_doctor.languages.catalogue import Catalogue
-    from opv2v_doctor.result import Result
+    from opv2v_doctor.check import Check
 
 ENGLISH = "en"
 LANGUAGES = {ENGLISH: "English", "zh": "中文"}
 
+_heading = re.compile(r"^(#.*)\n", re.MULTILINE)
+_laid_out = re.compile(r"^(\s*[-*+] |\s*\d+\. |    |```|\|)", re.MULTILINE)  # a list, a table or code
 
-@dataclass(frozen=True, kw_only=True)
-class TranslatedCheck(Check):
-    """A check whose claim and page are told in another language; all else is the check's own."""
 
-    language: str
+def say(said: str | Text, language: str) -> str:
+    """A text of the program in a language; a template that nobody has translated yet stays English."""
+    if language == ENGLISH:
+        return str(said)
+    translated = partial(_translated, language=language)
+    return said.told(translated) if isinstance(said, Text) else translated(said)
 
-    @property
-    def page(self) -> str:
-        return translations(self.language).page(super().page)
+
+def page_of(check: Check, language: str) -> str:
+    """The check's page in a language, block by block."""
+    if language == ENGLISH:
+        return check.page
+    return "\n\n".join(say(block, language) for block in blocks(check.page))
+
+
+def claim_of(check: Check, language: str) -> str:
+    """The first block of the page: what is true on a pass."""
+    return say(check.claim, language)
+
+
+def blocks(page: str) -> Iterator[str]:
+    """Headings and paragraphs of a page, each on one line, so that wrapping it anew changes none."""
+    for block in re.split(r"\n\s*\n", _heading.sub(r"\1\n\n", page)):
+        if block.strip():
+            yield block if _laid_out.search(block) else " ".join(block.split())
+
+
+def _translated(template: str, language: str) -> str:
+    return catalogue(language).get(template, template)
 
 
 @cache
-def translations(language: str) -> Catalogue:
-    """The catalogue of a language, read once; that of English is empty."""
-    from opv2v_doctor.languages.catalogue import read_catalogue
+def catalogue(language: str) -> Mapping[str, str]:
+    """English template -> translation, of all entries that are translated and not marked as fuzzy."""
+    from babel.messages.pofile import read_po
 
-    return read_catalogue(language)
-
-
-def say(text: str, language: str) -> str:
-    """A text of the program in a language; as it is where nobody has translated it yet."""
-    return text if language == ENGLISH or not text else translations(language).said(text)
-
-
-def translated_check(check: Check, language: str) -> Check:
-    """The check with its page in a language."""
-    if language == ENGLISH:
-        return check
-    return TranslatedCheck(
-        code=check.code, function=check.function, tier=check.tier, requires=check.requires, language=language
-    )
-
-
-def translated(results: Iterable[Result], language: str) -> Iterator[Result]:
-    """The results in a language, one at a time: claims, pages, messages, hints and reasons."""
-    if language == ENGLISH:
-        yield from results
-        return
-    for result in results:
-        findings = tuple(
-            replace(finding, message=say(finding.message, language), hint=say(finding.hint, language))
-            for finding in result.findings
-        )
-        check, reason = translated_check(result.check, language), say(result.reason, language)
-        yield replace(result, check=check, findings=findings, reason=reason)
+    found: dict[str, str] = {}
+    for file in (files("opv2v_doctor.languages") / language).iterdir():
+        if file.name.endswith(".po"):
+            with file.open("rb") as stream:
+                messages = read_po(stream, locale=language)
+            found |= {str(m.id): str(m.string) for m in messages if m.id and m.string and not m.fuzzy}
+    return found

@@ -1,4 +1,4 @@
-"""The source texts: every English template that the checks and the facts can say, found in their syntax."""
+"""The source texts: every template that the program can say, found in the syntax of its modules."""
 
 from __future__ import annotations
 
@@ -8,82 +8,67 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from opv2v_doctor.languages.catalogue import blocks
+from opv2v_doctor.languages import blocks
+from opv2v_doctor.text import counting
 
-_words = re.compile(r"[A-Za-z]{2}")
-_query = re.compile(r"\s*(SELECT|WITH \w+ AS) ")  # SQL, which is said to a database
+TELLING = {"Text", "note", "warning", "error", "Skip", "Blocked", "say"}  # the first argument is a template
+COUNTING = {"counted", "examined"}  # the second argument is a noun
+_in_page = re.compile(r"""say\((?:"([^"]+)"|'([^']+)')\)""")
 
 
 class SourceText(NamedTuple):
-    """One text, and where it is written."""
+    """One template, and where it is written."""
 
-    text: str
+    template: str
     path: Path
     line: int
 
 
 def source_texts(paths: Iterable[Path]) -> Iterator[SourceText]:
-    """What the modules can say: texts of several words; names, keys and patterns are none."""
+    """What the modules and page templates can say."""
     for path in paths:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        silent = _silent(tree)
-        for node in ast.walk(tree):
-            text = template_of(node) if id(node) not in silent else None
-            if text is not None and is_prose(text):
-                yield SourceText(text, path, getattr(node, "lineno", 1))
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".html":
+            for double, single in _in_page.findall(text):
+                yield SourceText(double or single, path, 1)
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call):
+                for template, line in _templates(node):
+                    yield SourceText(template, path, line)
+            elif isinstance(node, ast.FunctionDef) and any(map(_makes_a_check, node.decorator_list)):
+                for block in blocks(ast.get_docstring(node) or ""):
+                    yield SourceText(block, path, node.lineno)
 
 
-def page_texts(page: str) -> list[str]:
-    """What a check's page says, block by block."""
-    return list(blocks(page))
+def _makes_a_check(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Call) and _name(decorator) in {"check", "verdict"}
 
 
-def constants(paths: Iterable[Path]) -> set[str]:
-    """Every string of the modules, single words included: what a translation may be of."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
-    found = {template_of(node) for tree in trees for node in ast.walk(tree)}
-    return {text for text in found if text is not None}
+def _templates(call: ast.Call) -> Iterator[tuple[str, int]]:
+    """The templates that one call is written with: what it says, its hint, and the nouns that it counts."""
+    name = _name(call)
+    if name in TELLING:
+        hints = [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
+        for argument in (*call.args[:1], *hints):
+            yield from _literals(argument)
+    elif name in COUNTING:
+        for argument in call.args[1:2]:
+            for noun, line in _literals(argument):
+                yield counting(noun), line
+        if name == "examined":
+            for keyword in call.keywords:
+                yield counting(keyword.arg or ""), call.lineno
 
 
-def template_of(node: ast.AST) -> str | None:
-    """The template of a string or an f-string: numbered gaps for its values, one for neighbours."""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else None
-    if not isinstance(node, ast.JoinedStr):
-        return None
-    parts, gaps, in_gap = [], 0, False
-    for value in node.values:
-        if isinstance(value, ast.Constant):
-            parts.append(str(value.value))
-        elif not in_gap:
-            parts.append(f"{{{gaps}}}")
-            gaps += 1
-        in_gap = not isinstance(value, ast.Constant)
-    return "".join(parts)
+def _name(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
 
 
-def is_prose(text: str) -> bool:
-    """Whether it is said to people: words with a space between."""
-    bare = re.sub(r"\{\d+\}", "", text)
-    return " " in text.strip() and bool(_words.search(bare)) and "\\" not in text and not _query.match(text)
-
-
-def _silent(tree: ast.AST) -> set[int]:
-    """The strings that are no texts of their own: docstrings, parts and formats of f-strings."""
-    found: set[int] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-            found.add(id(_first_value(node)))
-        elif isinstance(node, ast.JoinedStr):
-            found |= {id(value) for value in node.values if isinstance(value, ast.Constant)}
-            specs = [
-                v.format_spec for v in node.values if isinstance(v, ast.FormattedValue) and v.format_spec
-            ]
-            found |= {id(inner) for spec in specs for inner in ast.walk(spec)}
-    return found
-
-
-def _first_value(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> ast.expr:
-    first = node.body[0]
-    assert isinstance(first, ast.Expr)
-    return first.value
+def _literals(node: ast.expr) -> Iterator[tuple[str, int]]:
+    """The string that an argument is, or those that it chooses from."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value:
+        yield node.value, node.lineno
+    elif isinstance(node, ast.IfExp):
+        yield from _literals(node.body)
+        yield from _literals(node.orelse)

@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from opv2v_doctor.check import Check
 from opv2v_doctor.result import Result
+from opv2v_doctor.text import Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Medium:
         return Medium(colour=stream.isatty() and not plain, encoding=stream.encoding or "utf-8")
 
 
-Say = Callable[[str], str]  # a text of the program -> the same in the reader's language
+Say = Callable[[str | Text], str]  # a text of the program -> the same in the reader's language
 
 
 class Picture(Protocol):
@@ -39,14 +41,14 @@ class Picture(Protocol):
     @property
     def family(self) -> str: ...
     @property
-    def caption(self) -> str: ...
+    def caption(self) -> str | Text: ...
     @property
-    def missing(self) -> str:
+    def missing(self) -> str | Text:
         """Why there is nothing to see, else empty."""
         ...
 
     @property
-    def legend(self) -> Sequence[tuple[str, str]]:
+    def legend(self) -> Sequence[tuple[str, str | Text]]:
         """The classes and the name of each series."""
         ...
 
@@ -73,6 +75,7 @@ class Examination:
     medium: Medium = field(default_factory=Medium)
     language: str = "en"
     say: Say = str
+    page: Callable[[Check], str] = lambda check: check.page
     pictures: Callable[[Sequence[Result]], Iterable[Picture]] = lambda results: ()
 
     def relative(self, path: Path, folder: Path | None = None) -> Path:

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from opv2v_doctor.check import Check, Finding
 from opv2v_doctor.reporters import Examination
-from opv2v_doctor.reporters.wording import hazards, lines, one_line, outcome, place, printable, tally, verdict
+from opv2v_doctor.reporters.wording import (
+    hazards,
+    hint,
+    message,
+    one_line,
+    place,
+    printable,
+    tally,
+    verdict,
+    way_out,
+)
 from opv2v_doctor.result import Result, Status
 
 
@@ -18,25 +28,25 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
         for finding in hazards(result):
             yield _annotation(result.check, finding, examination)
         if result.status in (Status.BLOCKED, Status.CRASHED):
-            yield _command("error", {"title": _title(result.check)}, outcome(result))
+            yield _annotation(result.check, way_out(result), examination)
     yield f"opv2v-doctor: {tally(kept)}: {verdict(kept, examination)}"
 
 
 def _annotation(check: Check, finding: Finding, examination: Examination) -> str:
     """One annotation; a place outside the repository has no line to stand on and goes into the message."""
-    path = examination.relative(finding.path) if finding.path else None
+    path = examination.relative(finding.at.path) if finding.at else None
     inside = path is not None and not path.is_absolute()
     where = (
         {"file": printable(str(path)), **({"line": str(finding.line)} if finding.line else {})}
         if inside
         else {}
     )
-    message = lines(finding.message)
-    if path is not None and not inside:
-        message = [f"{place(finding, examination)}:", *message]
-    if finding.hint:
-        message += [f"fix: {one_line(finding.hint)}"]
-    return _command(finding.severity.name.lower(), {**where, "title": _title(check)}, "\n".join(message))
+    said = message(finding, examination)
+    if finding.at and (not inside or finding.at.near):
+        said = [f"{place(finding.at, examination)}:", *said]
+    if told := hint(finding, examination):
+        said += [f"fix: {' '.join(line.strip() for line in told)}"]
+    return _command(finding.severity.name.lower(), {**where, "title": _title(check)}, "\n".join(said))
 
 
 def _title(check: Check) -> str:

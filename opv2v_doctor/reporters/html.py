@@ -18,23 +18,27 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from opv2v_doctor import __version__
-from opv2v_doctor.check import Check, Finding
+from opv2v_doctor.check import Finding
 from opv2v_doctor.reporters import Examination, Picture
-from opv2v_doctor.reporters.json import strict
+from opv2v_doctor.reporters.json import plain, strict
 from opv2v_doctor.reporters.wording import (
-    VERDICTS,
+    claim,
     counts,
+    evidence,
     first,
     hazards,
+    hint,
     launch,
-    lines,
+    message,
     one_line,
     place,
     printable,
     revision,
     verdict,
+    way_out,
 )
 from opv2v_doctor.result import Result, Status, exit_code
+from opv2v_doctor.text import Text, Value
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -66,7 +70,7 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
         script=Markup(script),
         policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}",
         tone=TONES[exit_code(kept, strict=examination.strict)],
-        verdict=_headline(kept, examination),
+        verdict=verdict(kept, examination),
         head=list(_head(kept, examination)),
         first=_first(kept, examination),
         counts=[(status.value, n) for status in ORDER if (n := counts(kept)[status])],
@@ -106,12 +110,6 @@ def _ticked(text: str) -> str:
     return escape(plain) + Markup("").join(Markup("<code>{}</code>{}").format(*pair) for pair in pairs)
 
 
-def _headline(results: Sequence[Result], examination: Examination) -> str:
-    """The verdict; what to fix first has a place of its own."""
-    words = verdict(results, examination)
-    return words.replace(examination.say(VERDICTS[1]), examination.say("checks failed"))
-
-
 def _tally(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     """How many checks of a family ended in each status, the worst first."""
     seen = Counter(row["status"] for row in rows)
@@ -131,11 +129,11 @@ def _head(results: Sequence[Result], examination: Examination) -> Iterator[tuple
 
 
 def _first(results: Sequence[Result], examination: Examination) -> Mapping[str, Any] | None:
-    chosen = first(results, examination.say)
+    chosen = first(results)
     if chosen is None:
         return None
     check, finding = chosen
-    return {"code": check.code, "claim": one_line(check.claim), **_finding(finding, examination)}
+    return {"code": check.code, "claim": claim(check, examination), **_finding(finding, examination)}
 
 
 def _families(
@@ -155,29 +153,34 @@ def _row(result: Result, examination: Examination) -> Mapping[str, Any]:
         "name": check.name,
         "tier": check.tier.value,
         "requires": check.requires,
-        "claim": one_line(check.claim),
+        "claim": claim(check, examination),
         "status": result.status.value,
-        "reason": one_line(result.reason),
+        "examined": evidence(result, examination),
+        "reason": one_line(result.reason.told(examination.say)) if result.reason else "",
+        "place": place(result.at, examination),
+        "hint": "\n".join(hint(way_out(result), examination)),
         "seconds": result.seconds,
         "is_open": bool(hazards(result)) or result.status in (Status.BLOCKED, Status.CRASHED),
         "findings": [_finding(finding, examination) for finding in result.findings],
-        "page": _page(check),
+        "page": _page(examination.page(check)),
     }
 
 
 def _finding(finding: Finding, examination: Examination) -> Mapping[str, Any]:
     return {
         "severity": finding.severity.name.lower(),
-        "message": "\n".join(lines(finding.message)),
-        "place": place(finding, examination),
-        "hint": "\n".join(lines(finding.hint)) if finding.hint else "",
-        "evidence": [(printable(name), _number(value)) for name, value in finding.evidence.items()],
+        "message": "\n".join(message(finding, examination)),
+        "place": place(finding.at, examination),
+        "hint": "\n".join(hint(finding, examination)),
+        "evidence": [(printable(name), _number(value)) for name, value in finding.text.values.items()],
     }
 
 
-def _number(value: object) -> str:
-    """A piece of evidence as JSON in one line."""
-    text = value if isinstance(value, str) else json.dumps(strict(value), ensure_ascii=False)
+def _number(value: Value) -> str:
+    """A piece of evidence in one line: a sentence as it is, all else as JSON."""
+    text = (
+        str(value) if isinstance(value, str | Text) else json.dumps(strict(plain(value)), ensure_ascii=False)
+    )
     return one_line(text if len(text) <= LONGEST_NUMBER else f"{text[:LONGEST_NUMBER]} …")
 
 
@@ -195,13 +198,13 @@ def _picture(picture: Picture, examination: Examination) -> Mapping[str, Any]:
 
 
 @cache
-def _page(check: Check) -> str:
+def _page(page: str) -> str:
     """The check's page below its claim, as HTML that nothing in a docstring can break out of."""
     from markdown_it import MarkdownIt
     from markupsafe import Markup
 
     reader = MarkdownIt("commonmark", {"html": False}).disable("image")
-    tokens = reader.parse(check.page.partition("\n")[2])
+    tokens = reader.parse(page.partition("\n")[2])
     for token in tokens:
         if token.tag in ("h1", "h2", "h3"):
             token.tag = "h4"

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 
 from opv2v_doctor import __version__
-from opv2v_doctor.check import JSON, Finding
+from opv2v_doctor.check import Finding
 from opv2v_doctor.reporters import Examination
 from opv2v_doctor.reporters.wording import counts
 from opv2v_doctor.result import Result, exit_code
+from opv2v_doctor.text import JSON, Each, Place, Text, Value
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def report(results: Iterable[Result], examination: Examination) -> Iterator[str]:
@@ -50,8 +51,11 @@ def _result(result: Result, examination: Examination) -> dict[str, object]:
         "tier": check.tier,
         "status": result.status,
         "seconds": round(result.seconds, 3),
-        "reason": result.reason,
         "claim": check.claim,
+        "examined": [{"count": one.count, "unit": one.unit, **one.where} for one in result.examined],
+        "reason": plain(result.reason),
+        **_place(result.at, examination),
+        "hint": plain(result.hint),
         "findings": [_finding(finding, examination) for finding in result.findings],
     }
 
@@ -60,11 +64,38 @@ def _finding(finding: Finding, examination: Examination) -> dict[str, object]:
     return {
         "severity": finding.severity.name.lower(),
         "message": finding.message,
-        "path": None if finding.path is None else examination.repo / finding.path,
-        "line": finding.line,
-        "hint": finding.hint,
-        "evidence": finding.evidence,
+        "template": finding.text.template,
+        "values": {name: plain(value) for name, value in finding.text.values.items()},
+        "subjects": finding.subjects,
+        **_place(finding.at, examination),
+        "hint": plain(finding.hint),
     }
+
+
+def _place(at: Place | None, examination: Examination) -> dict[str, object]:
+    """Where: `near` tells that the line was found by a rule of thumb."""
+    return {
+        "path": None if at is None else examination.repo / at.path,
+        "line": at.line if at else None,
+        "near": at.near if at else False,
+    }
+
+
+def plain(value: Value) -> object:
+    """A value as JSON knows it: a Text with its template and values, those of several subjects by subject."""
+    if isinstance(value, Text):
+        return {
+            "text": str(value),
+            "template": value.template,
+            "values": {name: plain(one) for name, one in value.values.items()},
+        }
+    if isinstance(value, Each):
+        return {subject: plain(one) for subject, one in value.values}
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
 
 
 def strict(value: object) -> JSON:

@@ -9,7 +9,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from opv2v_doctor.check import Finding
 from opv2v_doctor.reporters import Examination
-from opv2v_doctor.reporters.wording import hazards, lines, one_line, outcome, place
+from opv2v_doctor.reporters.wording import hazards, hint, message, one_line, outcome, place, way_out
 from opv2v_doctor.result import Result, Status
 
 
@@ -39,7 +39,8 @@ def _case(result: Result, examination: Examination) -> TestCase:
     """A test case whose identity, code and name, stays the same when the wording changes."""
     check = result.check
     case = TestCase(f"{check.code} {check.name}", check.family, round(result.seconds, 3))
-    told = "\n".join(line for finding in result.findings for line in _told(finding, examination))
+    told_of = [*result.findings, *([way_out(result)] if result.hint else [])]
+    told = "\n".join(line for finding in told_of for line in _told(finding, examination))
     ending = _ending(result, told, strict=examination.strict)
     if ending is not None:
         case.result = [ending]
@@ -52,7 +53,7 @@ def _ending(result: Result, told: str, *, strict: bool) -> Skipped | Failure | E
     """What JUnit calls this status; None is a pass."""
     ending: Failure | Error
     if result.status is Status.SKIPPED:
-        return Skipped(one_line(result.reason))
+        return Skipped(one_line(str(result.reason or "")))
     if result.status in (Status.BLOCKED, Status.CRASHED):
         ending = Error(outcome(result), str(result.status))
     elif result.status is Status.FAILED or (strict and result.status is Status.WARNED):
@@ -65,12 +66,12 @@ def _ending(result: Result, told: str, *, strict: bool) -> Skipped | Failure | E
 
 
 def _told(finding: Finding, examination: Examination) -> list[str]:
-    where = place(finding, examination)
-    head, *rest = lines(finding.message)
-    hint = [f"  fix: {one_line(finding.hint)}"] if finding.hint else []
+    where = place(finding.at, examination)
+    head, *rest = message(finding, examination)
+    fix = [f"  fix: {' '.join(line.strip() for line in hint(finding, examination))}"] if finding.hint else []
     severity = finding.severity.name.lower()
     return [
         f"{where}: {severity}: {head}" if where else f"{severity}: {head}",
         *(f"  {line}" for line in rest),
-        *hint,
+        *fix,
     ]

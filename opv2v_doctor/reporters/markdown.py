@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterable, Iterator
 
 from opv2v_doctor.check import Finding
-from opv2v_doctor.reporters import Examination, Say
+from opv2v_doctor.reporters import Examination
 from opv2v_doctor.reporters.wording import (
+    claim,
+    evidence,
     first,
     hazards,
+    hint,
     launch,
-    lines,
+    message,
     one_line,
     outcome,
     place,
@@ -49,7 +52,7 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
     what = ", ".join(escaped(part) for part in (revision(examination), launch(examination)) if part)
     yield f"{tally(kept, say)}. {what}."
     yield from _first(kept, examination)
-    yield from _table(kept, say)
+    yield from _table(kept, examination)
     for result in kept:
         if hazards(result):
             yield from _details(
@@ -61,7 +64,7 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
 
 
 def _first(results: list[Result], examination: Examination) -> Iterator[str]:
-    chosen = first(results, examination.say)
+    chosen = first(results)
     if chosen is not None:
         check, finding = chosen
         yield ""
@@ -70,11 +73,16 @@ def _first(results: list[Result], examination: Examination) -> Iterator[str]:
         yield from _listed([finding], examination)
 
 
-def _table(results: list[Result], say: Say) -> Iterator[str]:
+def _table(results: list[Result], examination: Examination) -> Iterator[str]:
+    say = examination.say
     yield from ("", f"| {say('check')} | | {say('claim')} |", "| --- | --- | --- |")
     for result in results:
-        cell = f"{STATUS_SIGNS[result.status]} {escaped(outcome(result, say))}"
-        yield f"| {result.check.code} | {cell} | {escaped(result.check.claim)} |"
+        seen = evidence(result, examination)
+        cell = (
+            f"{STATUS_SIGNS[result.status]} {escaped(outcome(result, say))}"
+            + f" ({escaped(seen)})" * bool(seen)
+        )
+        yield f"| {result.check.code} | {cell} | {escaped(claim(result.check, examination))} |"
 
 
 def _details(summary: str, body: Iterable[str]) -> Iterator[str]:
@@ -84,8 +92,9 @@ def _details(summary: str, body: Iterable[str]) -> Iterator[str]:
 
 def _listed(findings: Iterable[Finding], examination: Examination) -> Iterator[str]:
     for finding in findings:
-        where = place(finding, examination)
+        where = place(finding.at, examination)
         shown = f"<code>{escaped(where)}</code> " if where else ""
-        message = "<br>".join(escaped(line) for line in lines(finding.message))
-        hint = f"<br>{examination.say('fix: ')}{escaped(finding.hint)}" if finding.hint else ""
-        yield f"- {shown}{message}{hint}"
+        said = "<br>".join(escaped(line) for line in message(finding, examination))
+        told = " ".join(line.strip() for line in hint(finding, examination))
+        fix = f"<br>{examination.say('fix: ')}{escaped(told)}" if told else ""
+        yield f"- {shown}{said}{fix}"

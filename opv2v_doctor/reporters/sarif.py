@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
@@ -13,8 +15,9 @@ from opv2v_doctor import __version__
 from opv2v_doctor.check import Check, Finding, Severity
 from opv2v_doctor.reporters import Examination
 from opv2v_doctor.reporters.json import strict
-from opv2v_doctor.reporters.wording import hazards, lines, outcome
+from opv2v_doctor.reporters.wording import hazards, hint, message, outcome
 from opv2v_doctor.result import Result, Status, exit_code
+from opv2v_doctor.text import Text
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS = {Severity.WARNING: "warning", Severity.ERROR: "error"}
@@ -29,7 +32,7 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
             "driver": {
                 "name": "opv2v-doctor",
                 "version": __version__,
-                "rules": [_rule(r.check) for r in kept],
+                "rules": [_rule(result) for result in kept],
             }
         },
         "invocations": [_invocation(kept, rules, examination)],
@@ -50,12 +53,14 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
     yield json.dumps(strict(document), indent=2, allow_nan=False)
 
 
-def _rule(check: Check) -> dict[str, object]:
+def _rule(result: Result) -> dict[str, object]:
+    check = result.check
     return {
         "id": check.code,
         "name": check.name,
         "shortDescription": {"text": check.claim},
         "help": {"text": check.page, "markdown": check.page},
+        "messageStrings": {_message_id(finding): {"text": _numbered(finding)} for finding in hazards(result)},
         "properties": {"tags": [check.family, check.tier]},
     }
 
@@ -63,14 +68,34 @@ def _rule(check: Check) -> dict[str, object]:
 def _result(
     check: Check, rules: Mapping[str, int], finding: Finding, examination: Examination
 ) -> dict[str, object]:
-    hint = ["", "fix: " + "\n".join(lines(finding.hint))] if finding.hint else []
+    fix = ["", "fix: " + "\n".join(hint(finding, examination))] if finding.hint else []
     return {
         "ruleId": check.code,
         "ruleIndex": rules[check.code],
         "level": LEVELS[finding.severity],
-        "message": {"text": "\n".join([*lines(finding.message), *hint])},
+        "message": {
+            "text": "\n".join([*message(finding, examination), *fix]),
+            "id": _message_id(finding),
+            "arguments": [str(Text("{value}", value=value)) for value in finding.whole.shown.values()],
+        },
         "locations": [{"physicalLocation": _location(finding, examination)}],
+        "properties": {"near": True} if finding.at and finding.at.near else {},
     }
+
+
+def _message_id(finding: Finding) -> str:
+    """What a template is known by among those of its check."""
+    return hashlib.sha256(finding.whole.template.encode()).hexdigest()[:12]
+
+
+def _numbered(finding: Finding) -> str:
+    """The template as SARIF writes it, with numbered gaps in the order of the arguments."""
+    numbers = {name: str(number) for number, name in enumerate(finding.whole.shown)}
+    parts = []
+    for text, name, _, _ in string.Formatter().parse(finding.whole.template):
+        parts.append(text.replace("{", "{{").replace("}", "}}"))
+        parts.append(f"{{{numbers[name]}}}" if name is not None else "")
+    return "".join(parts)
 
 
 def _location(finding: Finding, examination: Examination) -> dict[str, object]:

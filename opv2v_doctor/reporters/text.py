@@ -6,24 +6,28 @@ from collections.abc import Iterable, Iterator
 from io import StringIO
 
 from rich.console import Console
-from rich.text import Text
+from rich.text import Text as Line
 
 from opv2v_doctor import __version__
 from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.reporters import Examination, Medium
 from opv2v_doctor.reporters.wording import (
+    claim,
+    evidence,
     first,
+    hint,
     launch,
-    lines,
-    one_line,
+    message,
     outcome,
     place,
     printable,
     revision,
     tally,
     verdict,
+    way_out,
 )
 from opv2v_doctor.result import Result, Status
+from opv2v_doctor.text import Text
 
 SYMBOLS = {
     Status.PASSED: ("✓", "ok", "green"),
@@ -53,7 +57,7 @@ class _Pen:
 
     def line(self, *parts: Part) -> str:
         with self._console.capture() as capture:
-            self._console.print(Text.assemble(*parts), soft_wrap=True, end="")
+            self._console.print(Line.assemble(*parts), soft_wrap=True, end="")
         encoding = self._medium.encoding
         return capture.get().encode(encoding, "backslashreplace").decode(encoding)
 
@@ -98,52 +102,59 @@ def _result(pen: _Pen, result: Result, examination: Examination) -> Iterator[str
         pen.symbol(result.status),
         " ",
         (check.code, "bold"),
-        f" {one_line(check.claim)}",
+        f" {claim(check, examination)}",
     ]
+    if seen := evidence(result, examination):
+        parts.append((f" ({seen})", "dim"))
     if result.seconds > 1:
         parts.append((f" ({result.seconds:.1f} s)", "dim"))
     if result.reason:
         parts.append((f" {outcome(result, examination.say)}", SYMBOLS[result.status][2]))
     yield pen.line(*parts)
+    if where := place(result.at, examination, examination.medium.folder):
+        yield pen.line(f"      {where}")
+    if result.hint:
+        yield from _hint(pen, way_out(result), examination, "        ")
     for finding in result.findings:
         yield from _finding(pen, finding, examination)
 
 
 def _finding(pen: _Pen, finding: Finding, examination: Examination) -> Iterator[str]:
     """A note in one line; a warning or an error with all that it says, and the hint below."""
-    where = place(finding, examination, examination.medium.folder)
+    where = place(finding.at, examination, examination.medium.folder)
     style = STYLES[finding.severity]
     severity = examination.say(finding.severity.name.lower())
     prefix = f"      {where}: " if where else "      "
+    head, *rest = message(finding, examination)
     if finding.severity is Severity.NOTE:
-        yield pen.line((f"{prefix}{severity}: {one_line(finding.message)}", style))
+        yield pen.line((f"{prefix}{severity}: {' '.join(line.strip() for line in (head, *rest))}", style))
         return
-    head, *rest = lines(finding.message)
     yield pen.line(prefix, (severity, style), f": {head}")
     yield from (pen.line(f"        {line}") for line in rest)
-    yield from _hint(pen, finding, "        ", examination.say("fix: "))
+    yield from _hint(pen, finding, examination, "        ")
 
 
-def _hint(pen: _Pen, finding: Finding, indent: str, word: str) -> Iterator[str]:
-    if finding.hint:
-        head, *rest = lines(finding.hint)
-        yield pen.line(indent, (word, "cyan"), head)
+def _hint(pen: _Pen, finding: Finding, examination: Examination, indent: str) -> Iterator[str]:
+    if told := hint(finding, examination):
+        head, *rest = told
+        yield pen.line(indent, (examination.say("fix: "), "cyan"), head)
         yield from (pen.line(f"{indent}     {line}") for line in rest)
 
 
 def _end(pen: _Pen, results: list[Result], examination: Examination) -> Iterator[str]:
     say = examination.say
-    took = say(f" in {sum(result.seconds for result in results):.1f} s")
+    took = Text(" in {seconds:.1f} s: ", seconds=sum(result.seconds for result in results)).told(say)
     yield ""
-    yield pen.line((tally(results, say), "bold"), f"{took}: {verdict(results, examination)}")
-    chosen = first(results, say)
+    yield pen.line((tally(results, say), "bold"), f"{took}{verdict(results, examination)}")
+    chosen = first(results)
     if chosen is None:
         return
     check, finding = chosen
-    where = place(finding, examination, examination.medium.folder)
+    where = place(finding.at, examination, examination.medium.folder)
     yield ""
-    yield pen.line((say("First to fix: "), "bold"), (check.code, "bold"), f" {one_line(finding.message)}")
+    said = " ".join(line.strip() for line in message(finding, examination))
+    yield pen.line((say("First to fix: "), "bold"), (check.code, "bold"), f" {said}")
     if where:
         yield pen.line(f"  {where}")
-    yield from _hint(pen, finding, "  ", say("fix: "))
+    yield from _hint(pen, finding, examination, "  ")
     yield pen.line(f"  opv2v-doctor explain {check.code}")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from opv2v_doctor.languages.catalogue import Catalogue, Template, blocks, parts_of
+
 from opv2v_doctor.languages.sources import source_texts, template_of
 
 TEXTS = {

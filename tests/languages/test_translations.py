@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from opv2v_doctor.languages.catalogue import entries, parts_of
 from typer.testing import CliRunner
 
 from opv2v_doctor import Check
@@ -16,7 +17,6 @@ from opv2v_doctor.audit.verdicts import VERDICTS as AUDIT_VERDICTS
 from opv2v_doctor.cli.catalogue import explain
 from opv2v_doctor.figures import report_figures
 from opv2v_doctor.languages import LANGUAGES, say, translated_check, translations
-from opv2v_doctor.languages.catalogue import entries, parts_of
 from opv2v_doctor.languages.sources import constants, page_texts, source_texts
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.reporters.wording import VERDICTS

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor import Check, Finding, Findings, Target, check, error, note, warning
+from opv2v_doctor import (
+    Check,
+    Finding,
+    Findings,
+    Place,
+    Target,
+    Text,
+    check,
+    error,
+    examined,
+    note,
+    quoted,
+    warning,
+)
 from opv2v_doctor.reporters import REPORTERS, Examination, Medium
 from opv2v_doctor.result import Result, Status
 
@@ -92,38 +105,57 @@ def checks() -> tuple[Check, ...]:
 
 def _failure() -> tuple[Finding, ...]:
     return (
-        note("12 scenarios", path=REPO / "configs/dataset/opv2v.yaml", line=3, scenarios=12),
+        note(
+            "{scenarios:scenario|scenarios}", at=Place(REPO / "configs/dataset/opv2v.yaml", 3), scenarios=12
+        ),
         error(
-            "validate is replaced by test: 1 loader kept, expected 2",
-            path=REPO / "configs/dataset/opv2v.yaml",
-            line=12,
+            "{lost} is replaced by {winner}: {kept:loader|loaders} kept, expected {expected}",
+            at=Place(REPO / "configs/dataset/opv2v.yaml", 12, near=True),
             hint="give the two sets different class names,\nor run with dataset=opv2v_two_sets",
+            lost="validate",
+            winner="test",
             kept=1,
             expected=2,
             share=float("nan"),
         ),
-        error(HOSTILE, path=Path("/data/opv2v/a, b.yaml"), hint="look at `log.txt` | [here](x)"),
+        error(quoted(HOSTILE), at=Path("/data/opv2v/a, b.yaml"), hint="look at `log.txt` | [here](x)"),
     )
 
 
 @pytest.fixture
 def results() -> tuple[Result, ...]:
     """One result of every status, in the order of a checklist."""
-    hazard = warning("mean 0.05, floor 0.05", hint="measure more samples", path=Path("mapanything/masks.py"))
+    hazard = warning(
+        "mean {mean:.2f}, floor {floor:.2f}",
+        hint="measure more samples",
+        at=Path("mapanything/masks.py"),
+        of="val",
+        mean=0.049,
+        floor=0.05,
+    )
     return (
         Result(
             check=config_composes,
             status=Status.PASSED,
             findings=(note("composed in 1.0 s\nonce"),),
+            examined=(examined(25, "config file"),),
             seconds=0.25,
         ),
         Result(check=evaluation_is_not_training, status=Status.FAILED, findings=_failure(), seconds=2.0),
         Result(
-            check=every_frame_is_whole, status=Status.CRASHED, reason="OSError: \x1b[31mgone (frames.py:7)"
+            check=every_frame_is_whole,
+            status=Status.CRASHED,
+            reason=quoted("OSError: \x1b[31mgone (frames.py:7)"),
         ),
-        Result(check=samples_repeat, status=Status.BLOCKED, reason="needs DAT901"),
+        Result(
+            check=samples_repeat,
+            status=Status.BLOCKED,
+            reason=Text("the seed is assumed"),
+            at=Place(REPO / "mapanything/datasets.py", 7),
+            hint=Text("set names.seed in opv2v-doctor.toml"),
+        ),
         Result(check=poses_are_rigid, status=Status.WARNED, findings=(hazard,), seconds=1.5),
-        Result(check=steps_agree, status=Status.SKIPPED, reason="no checkpoint yet"),
+        Result(check=steps_agree, status=Status.SKIPPED, reason=Text("no checkpoint yet")),
     )
 
 

@@ -15,12 +15,13 @@ import numpy as np
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import arrays_folder, examined_splits, expression_of, samples
-from opv2v_doctor.facts.source import Place, modules, nodes
+from opv2v_doctor.facts.source import modules, nodes
 from opv2v_doctor.geometry.cameras import Array, Pinhole
 from opv2v_doctor.geometry.cropping import Taken, crop_landing
 from opv2v_doctor.geometry.likeness import grey
 from opv2v_doctor.geometry.probing import Landing
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 NAMED = re.compile("crop|resize|rescale", re.IGNORECASE)
 SEED = 0

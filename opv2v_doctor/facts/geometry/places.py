@@ -9,8 +9,9 @@ from pathlib import Path
 
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.origins import class_place, crop_place, given_place
-from opv2v_doctor.facts.source import Place, definition, modules, nodes, syntax
+from opv2v_doctor.facts.source import definition, modules, nodes, syntax
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 DEPTH = re.compile(r"depth|measured|range|distance", re.IGNORECASE)
 DIRECTION = re.compile(r"dir|ray|point|plane|norm", re.IGNORECASE)

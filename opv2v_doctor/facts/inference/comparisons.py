@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.source import Place
+from opv2v_doctor.text import Place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,85 @@
+"""The guard of a check: what makes it fire, what keeps it silent, what leaves it nothing to examine; all run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opv2v_doctor.result import Result, Status
+from opv2v_doctor.target import make_target
+from opv2v_doctor.testing import run_check
+
+BAD = (Status.FAILED, Status.WARNED)
+NO_ANSWER = (Status.SKIPPED, Status.BLOCKED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """What fixtures are made of: a healthy trained repository, copies of it with faults, and a folder."""
+
+    healthy: Path
+    broken: Callable[..., Path]
+    folder: Path
+
+    def edited(self, *edits: tuple[str, str, str], faults: tuple[str, ...] = ()) -> Path:
+        """A copy of the repository, with faults and (file, old text, new text) put in."""
+        repo = self.broken(*faults)
+        for name, old, new in edits:
+            text = (repo / name).read_text()
+            assert old in text, f"{old!r} is not in {name}"
+            (repo / name).write_text(text.replace(old, new))
+        return repo
+
+
+Case = Callable[[Workshop, str], Result]  # (workshop, code) -> what the check says
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """One check's three fixtures: each is run, and its status looked at.
+
+    `bad` must fail or warn, `good` must pass, `empty` (prerequisites met, nothing of its own subject there)
+    must give no answer, never a pass.
+    """
+
+    bad: Case
+    good: Case
+    empty: Case
+
+
+def healthy(**words: Any) -> Case:
+    """The healthy repository; `words` are make_target's."""
+    return lambda shop, code: run_check(code, make_target(repo=shop.healthy, **words))
+
+
+def fault(*names: str, **words: Any) -> Case:
+    """A copy with faults of `opv2v-doctor demo --list-faults`."""
+    return lambda shop, code: run_check(code, make_target(repo=shop.broken(*names), **words))
+
+
+def edited(*edits: tuple[str, str, str], **words: Any) -> Case:
+    """A copy with edits: (file, old text, new text)."""
+    return lambda shop, code: run_check(code, make_target(repo=shop.edited(*edits), **words))
+
+
+def guarded(guards: Mapping[str, Guard]) -> Any:
+    """The test of a family: every fixture of every guard, run."""
+    cases = [(code, name) for code in guards for name in ("bad", "good", "empty")]
+
+    @pytest.mark.parametrize(("code", "name"), cases)
+    def test(code: str, name: str, healthy: Path, broken: Callable[..., Path], tmp_path: Path) -> None:
+        shop = Workshop(healthy=healthy, broken=broken, folder=tmp_path)
+        result = getattr(guards[code], name)(shop, code)
+        told = f"{result.status}: {result.reason}; {[finding.message for finding in result.findings]}"
+        assert result.check.code == code
+        if name == "good":
+            assert result.status is Status.PASSED, told
+            assert sum(one.count for one in result.examined) > 0, told
+        else:
+            assert result.status in (BAD if name == "bad" else NO_ANSWER), told
+
+    return test
