@@ -1,4 +1,4 @@
-"""The guard of a check: what makes it fire, what keeps it silent, what leaves it nothing to examine; all run."""
+"""A check's guard: what makes it fire, what keeps it silent, what leaves it nothing to examine; all run."""
 
 from __future__ import annotations
 
