@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-Say = Callable[[str], str]
+from opv2v_doctor.text import Text
+
+Say = Callable[[str | Text], str]
+Words = str | Text  # what is said in the reader's language is a Text, a name of somebody's is none
 Point = tuple[float, ...]  # x, y, and for a span the y of its other end
 
 WIDTH, HEIGHT = 360, 210
@@ -22,7 +25,7 @@ MOST_POINTS = 240  # of a line: more are not seen
 class Series:
     """One name in the legend: a line, dots, ticks across a row, or spans from one value to another."""
 
-    name: str
+    name: Words
     points: Sequence[Point]
     kind: str = "line"  # line, steps, dots, ticks, dashes or spans
     colour: int = 0
@@ -32,19 +35,19 @@ class Series:
 class Chart:
     """One picture of a report, or why there is none."""
 
-    title: str
+    title: Words
     family: str
-    caption: str = ""
-    x: str = ""
-    y: str = ""
+    caption: Words = ""
+    x: Words = ""
+    y: Words = ""
     series: tuple[Series, ...] = ()
     columns: tuple[str, ...] = ()  # names at x = 0, 1, 2 where x is no number
     rows: tuple[str, ...] = ()  # and at y
     ends: tuple[float, float] | None = None  # of x, where they do not follow from the points
-    missing: str = ""
+    missing: Words = ""
 
     @property
-    def legend(self) -> tuple[tuple[str, str], ...]:
+    def legend(self) -> tuple[tuple[str, Words], ...]:
         """(class, name) of each series."""
         return tuple((f"{one.kind} c{one.colour}", one.name) for one in self.series if one.name)
 
@@ -101,9 +104,9 @@ class _Sheet:
         (x1, y1), (x2, y2) = self.at(*start), self.at(*end)
         return SubElement(group, "line", {"x1": x1, "y1": y1, "x2": x2, "y2": y2})
 
-    def _text(self, group: Element, x: float, y: float, words: str, anchor: str) -> Element:
+    def _text(self, group: Element, x: float, y: float, words: Words, anchor: str) -> Element:
         element = SubElement(group, "text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor})
-        element.text = self.say(words)
+        element.text = words if isinstance(words, str) else self.say(words)
         return element
 
     def line(self, group: Element, one: Series) -> None:

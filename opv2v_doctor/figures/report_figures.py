@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 from statistics import mean
 
-from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.check import NoAnswer, Skip
 from opv2v_doctor.figures.report_charts import Chart, Point, Series
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 MOST_WORLD_SIZES = 4
 ANSWERED = (Status.PASSED, Status.WARNED, Status.FAILED)
@@ -24,14 +25,23 @@ def charts(target: Target, results: Sequence[Result]) -> Iterator[Chart]:
         result = by_code.get(code)
         if result is None:
             continue  # nobody asked for it
-        why = "" if result.status in ANSWERED else f"{code} was {result.status}: {result.reason}"
+        why = None if result.status in ANSWERED else _untold(result)
         try:
             found = list(draw(target)) if not why else []
-        except (Blocked, Skip) as reason:
-            found, why = [], str(reason)
+        except NoAnswer as problem:
+            found, why = [], problem.reason
         except Exception as problem:  # a picture must not cost the report of all that was examined
-            found, why = [], f"it cannot be drawn: {type(problem).__name__}: {problem}"
-        yield from found or [Chart(title=title, family=family, missing=why or "there is nothing to draw")]
+            said = f"{type(problem).__name__}: {problem}"
+            found, why = [], Text("it cannot be drawn: {problem}", problem=said)
+        nothing = Text("there is nothing to draw")
+        yield from found or [Chart(title=title, family=family, missing=why or nothing)]
+
+
+def _untold(result: Result) -> Text:
+    """That the check which measures what would be drawn gave no answer."""
+    status = Text(result.status.value)
+    reason = result.reason or status
+    return Text("{code} was {status}: {reason}", code=result.check.code, status=status, reason=reason)
 
 
 def _loader_lengths(target: Target) -> Iterator[Chart]:
@@ -41,17 +51,19 @@ def _loader_lengths(target: Target) -> Iterator[Chart]:
     if not found:
         raise Skip("an epoch is as long as its data: only this launch's length is known")
     wanted, ends = target.settings.steps_per_epoch, (min(found), max(found))
-    here = Series(name="this launch", points=[(now.gpus, now.steps)], kind="dots", colour=1)
+    here = Series(name=Text("this launch"), points=[(now.gpus, now.steps)], kind="dots", colour=1)
     yield Chart(
         title=LENGTHS,
         family="loader",
-        caption="This launch's dataset config on other numbers of GPUs: an epoch is not the same training.",
-        x="GPUs",
-        y="steps an epoch",
+        caption=Text(
+            "This launch's dataset config on other numbers of GPUs: an epoch is not the same training."
+        ),
+        x=Text("GPUs"),
+        y=Text("steps per epoch"),
         series=(
-            Series(name="steps an epoch", points=list(found.items()), kind="steps"),
+            Series(name=Text("steps per epoch"), points=list(found.items()), kind="steps"),
             *(
-                [Series(name="wanted", points=[(x, wanted) for x in ends], kind="dashes", colour=2)]
+                [Series(name=Text("wanted"), points=[(x, wanted) for x in ends], kind="dashes", colour=2)]
                 if wanted
                 else []
             ),
@@ -75,15 +87,17 @@ def _learning_rates(target: Target) -> Iterator[Chart]:
         rates = [
             (e * length.steps, rate) for e, rate in zip(trained[0].epochs, trained[0].rates, strict=True)
         ]
-        steps = f"{gpus} GPUs, {length.steps} steps an epoch"
+        steps = Text("{gpus:GPU|GPUs}, {steps} steps per epoch", gpus=gpus, steps=length.steps)
         series.append(Series(name=steps, points=rates, kind="dashes" if colour else "line", colour=colour))
     yield Chart(
         title=RATES,
         family="schedule",
-        caption="The first trained parameter group, by the repository's own function: "
-        "what the same config does on other numbers of GPUs.",
-        x="updates",
-        y="learning rate",
+        caption=Text(
+            "The first trained parameter group, by the repository's own function: "
+            "what the same config does on other numbers of GPUs."
+        ),
+        x=Text("updates"),
+        y=Text("learning rate"),
         series=tuple(series),
     )
 
@@ -108,11 +122,11 @@ def _masks(target: Target) -> Iterator[Chart]:
     yield Chart(
         title=MASKS,
         family="masks",
-        caption="A dot a view that was drawn. What the rig sees follows from its cameras alone.",
-        x="share of the panorama",
+        caption=Text("One dot per view. What the rig sees follows from its cameras alone."),
+        x=Text("share of the panorama"),
         series=(
-            Series(name="what the rig sees", points=seen, kind="ticks", colour=1),
-            Series(name="if images were cropped first", points=cropped, kind="ticks", colour=3),
+            Series(name=Text("what the rig sees"), points=seen, kind="ticks", colour=1),
+            Series(name=Text("if images were cropped first"), points=cropped, kind="ticks", colour=3),
             Series(name="non_ambiguous_mask", points=dots, kind="dots"),
             Series(name="valid_mask", points=valid, kind="dots", colour=2),
         ),
@@ -138,7 +152,7 @@ def _predicted(target: Target, split: str) -> list[tuple[float, float]]:
 
     try:
         found = coverages(target, split)
-    except (Blocked, Skip):
+    except NoAnswer:
         return []
     return [(mean(view.seen for view in found), mean(view.cropped for view in found))]
 
@@ -156,9 +170,11 @@ def _depths(target: Target) -> Iterator[Chart]:
         yield Chart(
             title=title,
             family="geometry",
-            caption="Relative difference of the depth from the LiDAR points at its pixels: "
-            "the dot is the median, the line reaches to the 90th percentile.",
-            y="difference, %",
+            caption=Text(
+                "Relative difference of the depth from the LiDAR points at its pixels: "
+                "the dot is the median, the line reaches to the 90th percentile."
+            ),
+            y=Text("difference, %"),
             series=tuple(
                 Series(
                     name=split,
@@ -198,24 +214,27 @@ def _losses(target: Target) -> Iterator[Chart]:
                 title=LOSSES,
                 family="log",
                 caption=f"{log.path.parent.name}/{log.path.name}",
-                x="epochs",
-                y="loss",
+                x=Text("epochs"),
+                y=Text("loss"),
                 series=(
-                    Series(name="training (median of a window)", points=lines, kind="line"),
+                    Series(name=Text("training (median of a window)"), points=lines, kind="line"),
                     Series(
-                        name="training (average of an epoch)", points=ends["train"], kind="steps", colour=2
+                        name=Text("training (average of an epoch)"),
+                        points=ends["train"],
+                        kind="steps",
+                        colour=2,
                     ),
-                    Series(name="evaluation (average)", points=ends["test"], kind="steps", colour=1),
+                    Series(name=Text("evaluation (average)"), points=ends["test"], kind="steps", colour=1),
                 ),
             )
 
 
-LENGTHS, RATES = "Steps an epoch over world sizes", "Learning rate by update"
-MASKS, LOSSES = "Masks against what the rig sees", "Loss, as the log has it"
-DEPTHS, SECTORS = "Depth against LiDAR, by distance", "Depth against LiDAR, by direction"
+LENGTHS, RATES = Text("Steps per epoch over world sizes"), Text("Learning rate by update")
+MASKS, LOSSES = Text("Masks against what the rig sees"), Text("Loss, as the log has it")
+DEPTHS, SECTORS = Text("Depth against LiDAR, by distance"), Text("Depth against LiDAR, by direction")
 
 # title, family, the check that has measured what is drawn, and what draws it
-_KINDS: tuple[tuple[str, str, str, Callable[[Target], Iterator[Chart]]], ...] = (
+_KINDS: tuple[tuple[Text, str, str, Callable[[Target], Iterator[Chart]]], ...] = (
     (LENGTHS, "loader", "LDR001", _loader_lengths),
     (RATES, "schedule", "SCH002", _learning_rates),
     (MASKS, "masks", "MSK001", _masks),

@@ -56,10 +56,6 @@ def catalogue(language: str) -> Mapping[str, str]:
     """English template -> translation, of all entries that are translated and not marked as fuzzy."""
     from babel.messages.pofile import read_po
 
-    found: dict[str, str] = {}
-    for file in (files("opv2v_doctor.languages") / language).iterdir():
-        if file.name.endswith(".po"):
-            with file.open("rb") as stream:
-                messages = read_po(stream, locale=language)
-            found |= {str(m.id): str(m.string) for m in messages if m.id and m.string and not m.fuzzy}
-    return found
+    with (files("opv2v_doctor.languages") / f"{language}.po").open("rb") as stream:
+        messages = read_po(stream, locale=language)
+    return {str(m.id): str(m.string) for m in messages if m.id and m.string and not m.fuzzy}

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from opv2v_doctor.check import Severity
 from opv2v_doctor.languages import blocks
+from opv2v_doctor.result import Status
 from opv2v_doctor.text import counting
 
 TELLING = {"Text", "note", "warning", "error", "Skip", "Blocked", "say"}  # the first argument is a template
@@ -24,10 +26,21 @@ class SourceText(NamedTuple):
     line: int
 
 
+def every_source(root: Path) -> list[Path]:
+    """The files of a checkout that say anything to people: not what runs in the training interpreter."""
+    engine = root / "opv2v_doctor"
+    apart = (engine / "sandbox", engine / "inside")
+    modules = [*engine.rglob("*.py"), *(root / "checks").glob("*.py"), *engine.rglob("*.html")]
+    return sorted(path for path in modules if not any(map(path.is_relative_to, apart)))
+
+
 def source_texts(paths: Iterable[Path]) -> Iterator[SourceText]:
     """What the modules and page templates can say."""
     for path in paths:
         text = path.read_text(encoding="utf-8")
+        if path.name == "result.py":
+            yield from (SourceText(word.value, path, 1) for word in Status)
+            yield from (SourceText(word.name.lower(), path, 1) for word in Severity)
         if path.suffix == ".html":
             for double, single in _in_page.findall(text):
                 yield SourceText(double or single, path, 1)

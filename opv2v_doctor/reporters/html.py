@@ -190,9 +190,9 @@ def _picture(picture: Picture, examination: Examination) -> Mapping[str, Any]:
     return {
         "title": picture.title,
         "family": picture.family,
-        "caption": printable(picture.caption),
+        "caption": printable(examination.say(picture.caption)),
         "legend": picture.legend,
-        "missing": one_line(picture.missing),
+        "missing": one_line(examination.say(picture.missing)),
         "svg": "" if picture.missing else Markup(picture.svg(examination.say)),
     }
 

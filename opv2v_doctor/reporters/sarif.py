@@ -60,7 +60,9 @@ def _rule(result: Result) -> dict[str, object]:
         "name": check.name,
         "shortDescription": {"text": check.claim},
         "help": {"text": check.page, "markdown": check.page},
-        "messageStrings": {_message_id(finding): {"text": _numbered(finding)} for finding in hazards(result)},
+        "messageStrings": {
+            _message_id(finding): {"text": _numbered(finding)[0]} for finding in hazards(result)
+        },
         "properties": {"tags": [check.family, check.tier]},
     }
 
@@ -76,7 +78,7 @@ def _result(
         "message": {
             "text": "\n".join([*message(finding, examination), *fix]),
             "id": _message_id(finding),
-            "arguments": [str(Text("{value}", value=value)) for value in finding.whole.shown.values()],
+            "arguments": _numbered(finding)[1],
         },
         "locations": [{"physicalLocation": _location(finding, examination)}],
         "properties": {"near": True} if finding.at and finding.at.near else {},
@@ -88,14 +90,16 @@ def _message_id(finding: Finding) -> str:
     return hashlib.sha256(finding.whole.template.encode()).hexdigest()[:12]
 
 
-def _numbered(finding: Finding) -> str:
-    """The template as SARIF writes it, with numbered gaps in the order of the arguments."""
-    numbers = {name: str(number) for number, name in enumerate(finding.whole.shown)}
-    parts = []
-    for text, name, _, _ in string.Formatter().parse(finding.whole.template):
-        parts.append(text.replace("{", "{{").replace("}", "}}"))
-        parts.append(f"{{{numbers[name]}}}" if name is not None else "")
-    return "".join(parts)
+def _numbered(finding: Finding) -> tuple[str, list[str]]:
+    """The template as SARIF writes it, with numbered gaps, and what fills them."""
+    text, arguments = "", []
+    for plain, name, spec, conversion in string.Formatter().parse(finding.whole.template):
+        text += plain.replace("{", "{{").replace("}", "}}")
+        if name is not None:
+            text += f"{{{len(arguments)}}}"
+            gap = f"!{conversion}" * bool(conversion) + f":{spec}" * bool(spec)
+            arguments.append(str(Text(f"{{{name}{gap}}}", **{name: finding.whole.values[name]})))
+    return text, arguments
 
 
 def _location(finding: Finding, examination: Examination) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from opv2v_doctor import error
+from opv2v_doctor import Place, error
 from opv2v_doctor.reporters import REPORTERS, Examination
 from opv2v_doctor.result import Result, Status
 
@@ -63,7 +63,7 @@ def test_a_place_elsewhere_is_told_in_the_message(commands: list[Command]) -> No
 def test_signs_of_the_command_syntax_are_escaped(
     results: tuple[Result, ...], examination: Examination
 ) -> None:
-    finding = error("50%: a::b, c%0A", path=Path("a:b,100%.yaml"), line=1, hint="")
+    finding = error("50%: a::b, c%0A", at=Place(Path("a:b,100%.yaml"), 1), hint="")
     failed = Result(check=results[0].check, status=Status.FAILED, findings=(finding,))
     line = next(iter(REPORTERS["github"]([failed], examination)))
     assert "file=a%3Ab%2C100%25.yaml," in line

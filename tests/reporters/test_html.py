@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Finding, Findings, Target, check, error
-from opv2v_doctor.languages import say, translated
+from opv2v_doctor.languages import page_of, say
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.reporters import REPORTERS, Examination
 from opv2v_doctor.result import Result, Status
@@ -188,8 +188,13 @@ def test_a_report_of_all_checks_is_small(examination: Examination) -> None:
 
 def test_the_reader_is_addressed_in_the_language(examination: Examination) -> None:
     (masks,) = [check for check in installed_checks() if check.code == "MSK001"]
-    results = translated([Result(check=masks, status=Status.PASSED)], "zh")
-    spoken = replace(examination, language="zh", say=lambda text: say(text, "zh"))
+    results = [Result(check=masks, status=Status.PASSED)]
+    spoken = replace(
+        examination,
+        language="zh",
+        say=lambda text: say(text, "zh"),
+        page=lambda check: page_of(check, "zh"),
+    )
     page = "".join(REPORTERS["html"](results, spoken))
     assert '<html lang="zh">' in page
     assert all(words in page for words in ("检查清单", "通过", masks.code, "为什么重要"))

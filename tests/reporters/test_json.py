@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opv2v_doctor.reporters import REPORTERS, Examination
-from opv2v_doctor.reporters.json import strict
+from opv2v_doctor.reporters.json import plain, strict
 from opv2v_doctor.result import Result
+from opv2v_doctor.text import Each, Text, counted
 
 
 def refuse(constant: str) -> None:
@@ -50,7 +51,19 @@ def test_the_report_fits_its_schema(written: Callable[[str], str], validate: Cal
     }
     failed = document["results"][1]["findings"][1]
     assert (failed["path"], failed["line"]) == ("/home/ada/map-anything/configs/dataset/opv2v.yaml", 12)
-    assert failed["evidence"] == {"kept": 1, "expected": 2, "share": "NaN"}
+    assert failed["message"] == "validate is replaced by test: 1 loader kept, expected 2"
+    assert failed["template"].startswith("{lost} is replaced by {winner}: ")
+    assert failed["values"] == {
+        "lost": "validate",
+        "winner": "test",
+        "kept": 1,
+        "expected": 2,
+        "share": "NaN",
+    }
+    assert (failed["near"], failed["subjects"]) == (True, [])
+    assert document["results"][0]["examined"] == [{"count": 25, "unit": "config file"}]
+    blocked = document["results"][3]
+    assert (blocked["reason"]["text"], blocked["line"]) == ("the seed is assumed", 7)
 
 
 def test_a_report_outside_git_fits_its_schema(
@@ -58,6 +71,18 @@ def test_a_report_outside_git_fits_its_schema(
 ) -> None:
     report = "".join(REPORTERS["json"](results[:1], Examination(repo=Path("/home/ada"))))
     assert validate(report)["target"]["commit"] is None
+
+
+def test_nested_texts_and_the_values_of_several_subjects_keep_their_parts() -> None:
+    text = Text("{share} of {split}", share=Each((("train", 0.5), ("val", 1.0))), split=counted(2, "split"))
+    assert plain(text) == {
+        "text": "0.5 (train), 1.0 (val) of 2 splits",
+        "template": "{share} of {split}",
+        "values": {
+            "share": {"train": 0.5, "val": 1.0},
+            "split": {"text": "2 splits", "template": "{n:split|splits}", "values": {"n": 2}},
+        },
+    }
 
 
 def test_numbers_of_other_libraries_become_json() -> None:

@@ -37,6 +37,13 @@ def test_a_place_in_the_repository_is_relative_and_another_is_not(scan: Any) -> 
     assert places[1] == {"artifactLocation": {"uri": "file:///data/opv2v/a%2C%20b.yaml"}}
 
 
+def test_a_message_is_a_template_of_its_rule_and_its_arguments(scan: Any) -> None:
+    message = scan["results"][0]["message"]
+    rule = scan["tool"]["driver"]["rules"][1]
+    assert rule["messageStrings"][message["id"]]["text"] == "{0} is replaced by {1}: {2} kept, expected {3}"
+    assert message["arguments"] == ["validate", "test", "1 loader", "2"]
+
+
 def test_what_was_not_answered_is_a_notification(scan: Any) -> None:
     (invocation,) = scan["invocations"]
     codes = [each["associatedRule"]["id"] for each in invocation["toolExecutionNotifications"]]

@@ -11,6 +11,7 @@ import pytest
 
 from opv2v_doctor.reporters import REPORTERS, Examination, Medium
 from opv2v_doctor.result import Result, Status
+from opv2v_doctor.text import Place
 
 Results = tuple[Result, ...]
 
@@ -42,7 +43,7 @@ def test_markup_in_a_message_stays_text(results: Results, examination: Examinati
 
 def test_a_long_path_stays_on_one_line(results: Results, examination: Examination) -> None:
     failed = results[1]
-    far = replace(failed.findings[1], path=Path("/data") / ("deep/" * 80) / "a.yaml", line=7)
+    far = replace(failed.findings[1], at=Place(Path("/data") / ("deep/" * 80) / "a.yaml", 7))
     report = lines((replace(failed, findings=(far,)),), examination)
     assert any(re.search(r"^\s+/data/(deep/){80}a\.yaml:7: error: ", line) for line in report)
 
@@ -52,14 +53,15 @@ def test_a_path_below_the_current_directory_is_relative_to_it(
 ) -> None:
     here = replace(examination, medium=Medium(folder=examination.repo.parent))
     assert any(
-        "      map-anything/configs/dataset/opv2v.yaml:12: error" in line for line in lines(results, here)
+        "      near map-anything/configs/dataset/opv2v.yaml:12: error" in line
+        for line in lines(results, here)
     )
 
 
 def test_a_path_elsewhere_is_absolute(results: Results, examination: Examination) -> None:
     there = replace(examination, medium=Medium(folder=examination.repo / "scripts"))
     path = "/home/ada/map-anything/configs/dataset/opv2v.yaml:12"
-    assert any(line.strip().startswith(f"{path}: error") for line in lines(results, there))
+    assert any(line.strip().startswith(f"near {path}: error") for line in lines(results, there))
 
 
 def test_every_line_fits_a_poor_encoding(results: Results, examination: Examination) -> None:
@@ -79,7 +81,13 @@ def test_it_ends_with_what_to_fix_first(results: Results, examination: Examinati
 
 def test_a_block_can_be_the_first_to_fix(results: Results, examination: Examination) -> None:
     blocked = tuple(result for result in results if result.status is Status.BLOCKED)
-    assert "First to fix: DAT902 blocked: needs DAT901" in lines(blocked, examination)
+    said = lines(blocked, examination)
+    assert "Inconclusive: 1 check could not run; fix DAT902 first." in said[-6]
+    assert said[-4:-1] == [
+        "First to fix: DAT902 blocked: the seed is assumed",
+        "  mapanything/datasets.py:7",
+        "  fix: set names.seed in opv2v-doctor.toml",
+    ]
 
 
 def test_a_healthy_run_has_nothing_to_fix(results: Results, examination: Examination) -> None:
