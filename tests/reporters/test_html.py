@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from opv2v_doctor import Finding, Findings, Target, check, error
+from opv2v_doctor import Finding, Findings, Place, Target, check, error, quoted
 from opv2v_doctor.languages import page_of, say
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.reporters import REPORTERS, Examination
@@ -48,7 +48,11 @@ def agents_are_named(target: Target) -> Findings:
 @pytest.fixture
 def all_results(results: tuple[Result, ...]) -> tuple[Result, ...]:
     found: Finding = error(
-        HOSTILE, path=Path("/data/<b>.yaml"), line=3, hint=f"rename `{HOSTILE}`", **{"<i>": HOSTILE}
+        quoted(HOSTILE),
+        at=Place(Path("/data/<b>.yaml"), 3),
+        hint="rename `{agent}`",
+        agent=HOSTILE,
+        **{"<i>": HOSTILE},
     )
     return (*results, Result(check=agents_are_named, status=Status.FAILED, findings=(found,)))
 
@@ -88,7 +92,7 @@ def test_it_opens_from_disk_in_silence(page: Any) -> None:
 
 
 def test_the_verdict_and_the_first_thing_to_fix_are_on_top(page: Any) -> None:
-    assert found(page, "h1")[0].text == "Checks failed"
+    assert found(page, "h1")[0].text == "2 checks failed."
     first = found(page, "main > section")[0]
     assert first.get_attribute("id") == "first"
     assert "CFG902" in first.text
