@@ -5,15 +5,28 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from opv2v_doctor import Blocked, Finding, Findings, Target, check, error, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Override,
+    Place,
+    Skip,
+    Target,
+    Text,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.config import place
-from opv2v_doctor.facts.datasets import asked_eval_parts, train_parts
+from opv2v_doctor.facts.datasets import dataset_classes, keyword_key, root_key, train_parts
 from opv2v_doctor.facts.exports import Exported, exported
 from opv2v_doctor.facts.frames import Disk, Frame, Scenario, each_disk, frame_file
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.origins import class_place
 from opv2v_doctor.facts.probe import Raised
-from opv2v_doctor.facts.samples import examined_splits
 
 
 @check("DAT001", tier="static", requires=["ENV002", "CFG002"])
@@ -29,58 +42,67 @@ def dataset_class_is_exported(target: Target) -> Findings:
     Import the class in the datasets module. Where that module comes from outside the repository, put the
     repository first: `PYTHONPATH=.`.
     """
-    wanted = {part.class_name: part for part in (*asked_eval_parts(target), *train_parts(target))}
+    used = train_parts(target)
+    wanted = dataset_classes(target)
     try:
         found = exported(target, tuple(wanted))
     except Raised as raised:
-        path, line = raised.place or (None, None)
         yield error(
-            f"{loader_module(target)} cannot be imported: {raised.kind}: {raised.message}",
-            path=path,
-            line=line,
-            hint="make `python -c 'import " + loader_module(target) + "'` work in the launch's environment",
+            "{module} cannot be imported: {kind}: {problem}",
+            hint="make `import {module}` work in the training environment",
+            at=raised.place,
+            module=loader_module(target),
+            kind=raised.kind,
+            problem=" ".join(raised.message.split()),
         )
         return
-    for name in wanted:
+    yield examined(len(wanted), "dataset class")
+    for name, key in wanted.items():
         if name not in found.names:
-            yield _unknown_class(target, name, found)
+            yield _unknown_class(target, name, key, found)
     expected = target.settings.dataset_class
-    if expected and expected not in {part.class_name for part in train_parts(target)}:
+    if expected and expected not in {part.class_name for part in used}:
         yield _other_class(target, expected)
     if set(wanted) == set(found.names):
-        yield note(f"{', '.join(wanted)} in {found.module} ({found.file})", module=str(found.file))
+        yield note(
+            "{classes} in {module} ({file})", classes=list(wanted), module=found.module, file=found.file
+        )
 
 
-def _unknown_class(target: Target, name: str, found: Exported) -> Finding:
+def _unknown_class(target: Target, name: str, key: str, found: Exported) -> Finding:
     defined = class_place(target, name)
-    path, line = (defined.path, defined.line) if defined else place(target, "dataset.train_dataset")
-    why = "the repository defines it here" if defined else "the repository does not define it"
     return error(
-        f"{name} is not in {found.module}, which was imported from {found.file}; {why}",
-        path=path,
-        line=line,
+        "{name} is not in {module}, which was imported from {file}; the repository defines it here"
+        if defined
+        else "{name} is not in {module}, which was imported from {file}; the repository does not define it",
         hint=_remedy(target, name, found, defined=defined is not None),
-        module=str(found.file),
+        at=defined or place(target, key),
+        name=name,
+        module=found.module,
+        file=found.file,
     )
 
 
-def _remedy(target: Target, name: str, found: Exported, *, defined: bool) -> str:
-    """What makes a class known; a copy of the package that wins the import is not to be mended."""
+def _remedy(target: Target, name: str, found: Exported, *, defined: bool) -> Text:
+    """What makes a class known; a copy of the package that wins the import is not to be changed."""
     if not found.is_ours:
-        return f"launch with PYTHONPATH={target.repo} alone, so that {found.home} is imported"
+        return Text(
+            "launch with PYTHONPATH={repo} alone, so that {home} is imported",
+            repo=target.repo,
+            home=found.home,
+        )
     if defined:
-        return f"import {name} in {found.home}"
-    return f"correct the class name in the config, or define {name}"
+        return Text("import {name} in {home}", name=name, home=found.home)
+    return Text("correct the class name in the config, or define {name}", name=name)
 
 
 def _other_class(target: Target, expected: str) -> Finding:
-    path, line = place(target, "dataset.train_dataset")
-    named = ", ".join(sorted({part.class_name for part in train_parts(target)}))
     return error(
-        f"the training reads {named}, the settings expect {expected}",
-        path=path,
-        line=line,
-        hint="choose the dataset config: dataset=opv2v_cyl_coop_ft, or correct dataset_class in the settings",
+        "the training reads {classes}, expected {expected} (dataset_class in opv2v-doctor.toml)",
+        hint="choose a dataset config that reads {expected}, or correct dataset_class",
+        at=place(target, "dataset.train_dataset"),
+        classes=sorted({part.class_name for part in train_parts(target)}),
+        expected=expected,
     )
 
 
@@ -96,7 +118,8 @@ def splits_have_scenarios(target: Target) -> Findings:
     Correct the roots in the machine config, and copy what is missing from the original data set.
     """
     for split, where in each_disk(target):
-        lost = _lost_folder(split, where) or _no_scenario(split, where)
+        yield examined(len(where.read), "scenario", split=split)
+        lost = _lost_folder(target, split, where) or _no_scenario(target, split, where)
         if lost is not None:
             yield lost
             continue
@@ -105,43 +128,74 @@ def splits_have_scenarios(target: Target) -> Findings:
             yield from _incomplete(split, where, scenario)
 
 
-def _lost_folder(split: str, where: Disk) -> Finding | None:
-    for folder, key in ((where.folder, "images"), (where.depth_folder, "depth")):
+def _lost_folder(target: Target, split: str, where: Disk) -> Finding | None:
+    for folder, keyword in ((where.folder, "ROOT"), (where.depth_folder, "depth_root")):
         if not folder.is_dir():
+            key = root_key(target, where.part.keywords[keyword])
             return error(
-                f"{split}: no folder {folder}",
-                path=folder,
-                hint=f"machine.opv2v_{key}_root=DIR with the folder that holds {folder.name}",
+                "no folder {folder}",
+                hint="set {key} to the folder that holds {name}"
+                if key
+                else "correct {keyword} in the dataset expression: it should be the folder that holds {name}",
+                at=folder,
+                of=split,
+                folder=folder,
+                key=key,
+                keyword=keyword,
+                name=folder.name,
             )
     return None
 
 
-def _no_scenario(split: str, where: Disk) -> Finding | None:
+def _no_scenario(target: Target, split: str, where: Disk) -> Finding | None:
     if where.scenes:
         return None
     most = max((len(moment) for scenario in where.chosen for moment in scenario.moments), default=0)
-    wanted = where.part.keywords.get("include_agents")
-    among = f" among {wanted} (include_agents)" if wanted else ""
+    if not most:
+        return error(
+            "no frame of any agent in {folder} ({agents})" if _included(where) else "no frame in {folder}",
+            hint="copy the scenarios of this split there, or correct the data root",
+            at=where.folder,
+            of=split,
+            folder=where.folder,
+            agents=Text("include_agents is {wanted}", wanted=_included(where)),
+        )
+    key = keyword_key(target, split, "min_agents")
     return error(
-        f"{split} is empty: no frame of its {len(where.scenarios)} scenarios has {where.least_agents} agents "
-        f"(min_agents){among}; the most that one has are {most}",
-        path=where.folder,
-        hint=f"dataset.opv2v.{split}.min_agents=N with at most {most}, or correct the root",
+        "no frame of the {scenarios:scenario|scenarios} has {least} agents (min_agents) among {wanted} "
+        "(include_agents), at most {most}"
+        if _included(where)
+        else "no frame of the {scenarios:scenario|scenarios} has {least} agents (min_agents), at most {most}",
+        hint="lower min_agents: {override}" if key else "lower min_agents to {most}",
+        at=where.folder,
+        of=split,
         scenarios=len(where.scenarios),
+        least=where.least_agents,
+        wanted=_included(where),
+        most=most,
+        override=Override(f"{key}={most}"),
     )
+
+
+def _included(where: Disk) -> list[str]:
+    """The agents that the dataset is told to include, empty where it includes all."""
+    wanted = where.part.keywords.get("include_agents") or []
+    return [str(agent) for agent in (wanted if isinstance(wanted, list | tuple | set) else [wanted])]
 
 
 def _counted(split: str, where: Disk) -> Finding:
     agents = Counter(len(scenario.agents) for scenario in where.read)
-    sizes = ", ".join(f"{count} of {size} agents" for size, count in sorted(agents.items()))
     return note(
-        f"{split}: {len(where.read)} of {len(where.scenarios)} scenarios are read, with {where.least_agents} "
-        f"agents or more ({sizes}), {len(where.scenes)} frames",
-        path=where.folder,
-        split=split,
+        "{usable} of {scenarios} scenarios are read, with {least} agents or more ({sizes}): {frames} samples",
+        at=where.folder,
+        of=split,
         scenarios=len(where.scenarios),
         usable=len(where.read),
-        agents=len(where.agents),
+        least=where.least_agents,
+        sizes=[
+            Text("{count} of {size:agent|agents}", count=count, size=size)
+            for size, count in sorted(agents.items())
+        ],
         frames=len(where.scenes),
     )
 
@@ -152,29 +206,37 @@ def _incomplete(split: str, where: Disk, scenario: Scenario) -> Findings:
         if scenario.agents and camera not in scenario.cameras:
             yield _no_camera(split, scenario, camera)
     for agent in scenario.agents:
-        lacking = [f"all of {camera}" for camera in sorted(scenario.cameras) if not agent.has_camera(camera)]
+        cameras = [camera for camera in sorted(scenario.cameras) if not agent.has_camera(camera)]
+        lacking = [Text("all images of {camera}", camera=camera) for camera in cameras]
         if fewer := len(scenario.moments) - len(agent.frames):
-            lacking.append(f"{fewer} of {len(scenario.moments)} frames")
+            lacking.append(Text("{fewer} of {frames} frames", fewer=fewer, frames=len(scenario.moments)))
         if lacking:
             yield warning(
-                f"{split}: agent {agent.name} of {scenario.name} lacks {', '.join(lacking)}",
-                path=agent.folder,
+                "agent {agent} of {scenario} lacks {lacking}",
                 hint="copy its files from the original data set, or move the agent out of the split",
-                split=split,
+                at=agent.folder,
+                of=split,
+                agent=agent.name,
+                scenario=scenario.name,
+                lacking=lacking,
             )
 
 
 def _no_camera(split: str, scenario: Scenario, camera: str) -> Finding:
     """OPV2V itself has a scenario without camera3: its frame files do not name it."""
     frames = [frame for agent in scenario.agents for frame in agent.frames[:1]]
-    message = f"{split}: {scenario.name} has no {camera}"
     if any(_names(frame, camera) for frame in frames):
         return warning(
-            f"{message}, though its frame files name it: the loader cannot read its agents",
-            path=scenario.folder,
-            hint=f"copy the images of {camera}, or move the scenario out of the split",
+            "{scenario} has no images of {camera}, though its frame files name it: its agents cannot be read",
+            hint="copy the images of {camera}, or move the scenario out of the split",
+            at=scenario.folder,
+            of=split,
+            scenario=scenario.name,
+            camera=camera,
         )
-    return note(message, path=scenario.folder)
+    return note(
+        "{scenario} has no {camera}", at=scenario.folder, of=split, scenario=scenario.name, camera=camera
+    )
 
 
 def _names(frame: Frame, camera: str) -> bool:
@@ -193,26 +255,57 @@ def no_scenario_in_two_splits(target: Target) -> Findings:
     on measures memory.
 
     ## How to fix
-    Remove the copy, by hand: which split it belongs to is told by the original data set.
+    Remove the copy, by hand: which split it belongs to is told by the original data set. Give each split a
+    folder of its own.
     """
-    seen: dict[object, Path] = {}
-    count = 0
-    for folder, where in {where.folder: where for _, where in each_disk(target)}.items():
-        found: dict[object, Path] = {}
+    readers: dict[Path, tuple[str, Disk]] = {}  # a folder -> the first split that reads it
+    shared = False
+    for split, where in each_disk(target):
+        first, _ = readers.setdefault(where.folder.resolve(), (split, where))
+        if split != first and "train" in (split, first):
+            yield _shared_folder(target, first if split == "train" else split, where)
+            shared = True
+    splits = list(dict.fromkeys(split for split, _ in readers.values()))
+    if len(splits) < 2 and not shared:
+        raise Skip("there is nothing to compare: only the folder of {splits} is examined", splits=splits)
+    seen: dict[object, tuple[str, Scenario]] = {}
+    for split, where in readers.values():
+        yield examined(len(where.read), "scenario", split=split)
         for scenario in where.read:
-            count += 1
             identities = (scenario.name, scenario.folder.resolve(), *_first_frame(scenario))
-            other = next((seen[one] for one in identities if one in seen), None)
-            if other is not None:
-                alias = f", as {other.name}" if other.name != scenario.name else ""
-                yield error(
-                    f"scenario {scenario.name} is in {folder.name} and in {other.parent.name}{alias}",
-                    path=scenario.folder,
-                    hint=f"remove one: {scenario.folder} or {other}",
-                )
-            found |= dict.fromkeys(identities, scenario.folder)
-        seen = {**found, **seen}
-    yield note(f"{count} scenarios in {', '.join(examined_splits(target))}")
+            others = [seen[one][1] for one in identities if one in seen and seen[one][0] != split]
+            if others:
+                yield _copy(scenario, others[0])
+            for one in identities:
+                seen.setdefault(one, (split, scenario))
+
+
+def _shared_folder(target: Target, split: str, where: Disk) -> Finding:
+    key = keyword_key(target, split, "split")
+    return warning(
+        "evaluation reads the folder of the training split: {folder}",
+        hint="set {key} to a folder of its own" if key else "let it read a folder of its own",
+        at=(place(target, key) if key else None) or Place(where.folder),
+        of=split,
+        folder=where.folder,
+        key=key,
+    )
+
+
+def _copy(scenario: Scenario, other: Scenario) -> Finding:
+    return error(
+        "scenario {scenario} is in {split} and in {other_split}"
+        if other.name == scenario.name
+        else "scenario {scenario} is in {split} and in {other_split}, as {other_name}",
+        hint="remove one: {folder} or {other}",
+        at=scenario.folder,
+        scenario=scenario.name,
+        split=scenario.folder.parent.name,
+        other_split=other.folder.parent.name,
+        other_name=other.name,
+        folder=scenario.folder,
+        other=other.folder,
+    )
 
 
 def _first_frame(scenario: Scenario) -> Iterator[bytes]:

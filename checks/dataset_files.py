@@ -1,20 +1,36 @@
 """Dataset: files that the training would fail on, or that hold no usable depth."""
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
-from opv2v_doctor import Blocked, Finding, Findings, Target, check, error, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Command,
+    Finding,
+    Findings,
+    Place,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.damage import Damage, Damaged, RawDepth, damage, raw_depth
 from opv2v_doctor.facts.frames import frame_shown, is_opv2v
+from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.probe import Raised
 from opv2v_doctor.facts.samples import Samples, begin_drawing, each_split, examined_splits, samples
 from opv2v_doctor.facts.views import Depth, Failure, View
 
-NAMED = 3  # files that a message names; the evidence holds them all
-UNKNOWN = 0.9  # fraction of the mask without depth
-FAR = 500.0  # metres: no street is so long that half of it is farther
+AUDIT = Command("opv2v-doctor audit")
+NAMED = 3  # files that a message names; the values hold them all
+UNKNOWN = Threshold(0.9, "of the mask", "a rig sees the sky, which has no depth, in less than this")
+FAR = Threshold(500.0, "m", "no street is so long that half of it is farther")
+INFINITE = Threshold(0.5, "of the pixels", "more than half of an image cannot be sky")
 
 
 @check("DAT009", tier="data", requires=["DAT001", "ENV007"], ahead=begin_drawing)
@@ -41,6 +57,7 @@ def no_sample_is_replaced(target: Target) -> Findings:
         if found:
             yield from _damaged_files(split, found, drawn)
         if drawn:
+            yield examined(len(drawn.samples), "sample", split=split)
             yield from _failures(drawn, found)
     if blocked is not None:
         raise blocked
@@ -50,26 +67,36 @@ def _failures(drawn: Samples, found: Damage | None) -> Findings:
     """One error for each way in which samples fail that no damaged file explains."""
     moments = {_moment(entry.path) for entry in found.files} if found else set()
     failures = [sample.failure for sample in drawn.samples if sample.failure]
-    for failure, count in Counter(one for one in failures if not _moments(one) & moments).items():
-        file = _named_file(failure.message)
-        path, line = (file, None) if file else failure.place or (None, None)
-        yield error(
-            f"{drawn.split}: {count} {_replaced(drawn, failure)}",
-            path=path,
-            line=line,
-            hint=f"restore {file}" if file else "correct what this line stumbles over",
-            split=drawn.split,
-            retries=drawn.part.keywords.get("max_num_retries"),
-        )
+    unexplained = [failure for failure in failures if not _moments(failure) & moments]
+    for failure in dict.fromkeys(unexplained):
+        yield _failure(drawn, failure, unexplained.count(failure))
     if not failures:
-        yield note(f"{drawn}, none failed")
+        yield note("none of the {samples:sample|samples} failed", of=drawn.split, samples=len(drawn.samples))
 
 
-def _replaced(drawn: Samples, failure: Failure) -> str:
+def _failure(drawn: Samples, failure: Failure, count: int) -> Finding:
+    file = _named_file(failure.message)
+    if file:
+        hint = Text("restore {file}", file=file)
+    elif failure.opened:
+        hint = Text("correct this line, or the file that was read last: {opened}", opened=failure.opened)
+    else:
+        hint = Text("correct this line")
+    return error(_replaced(drawn, failure, count), hint=hint, at=file or failure.place, of=drawn.split)
+
+
+def _replaced(drawn: Samples, failure: Failure, count: int) -> Text:
+    """What becomes of samples that fail."""
     retries = drawn.part.keywords.get("max_num_retries")
-    return (
-        f"of {len(drawn.samples)} samples fail: {failure}; "
-        f"up to {retries} retries would have replaced them silently"
+    return Text(
+        "{count} of {samples:sample|samples} failed to load, which up to {retries:retry|retries} would hide: "
+        "{failure}"
+        if retries
+        else "{count} of {samples:sample|samples} failed to load: {failure}",
+        count=count,
+        samples=len(drawn.samples),
+        retries=retries,
+        failure=str(failure),
     )
 
 
@@ -90,46 +117,64 @@ def _named_file(message: str) -> Path | None:
 
 
 def _unbuilt(split: str, raised: Raised) -> Finding:
-    path, line = raised.place or (None, None)
     return error(
-        f"{split}: the dataset cannot be built: {raised.kind}: {raised.message}",
-        path=path,
-        line=line,
-        hint="correct the dataset's expression in the config, or the roots of the machine config",
+        "the dataset cannot be built: {kind}: {problem}",
+        hint="correct the dataset expression, or the data roots in the config",
+        at=raised.place,
+        of=split,
+        kind=raised.kind,
+        problem=" ".join(raised.message.split()),
     )
 
 
 def _damaged_files(split: str, found: Damage, drawn: Samples | None) -> Findings:
     """Files that fail sooner or later, with the samples that have failed at their frames."""
-    for problem, entries in _grouped(found.files).items():
-        files = [str(path) for path, _ in entries]
-        more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
-        yield error(
-            f"{split}: {problem}: {', '.join(files[:NAMED])}{more}{_felt(drawn, entries)}",
-            path=entries[0][0],
-            line=entries[0][1],
-            hint="restore what is named from the original data set, or take their scenario out of the split",
-            files=files,
-        )
+    for entries in _grouped(found.files).values():
+        yield _damaged(split, entries, drawn)
+    yield examined(found.opened, "file", split=split)
     yield note(
-        f"{split}: files of {found.frames} frames looked for, those of {found.opened} opened",
-        frames=found.frames,
+        "{expected} files looked for, all of them opened"
+        if found.opened == found.present
+        else "{expected} files looked for, {opened} of them opened, spread over the split",
+        hint="" if found.opened == found.present else Text("open all: {command}", command=AUDIT),
+        of=split,
+        expected=found.expected,
         opened=found.opened,
     )
 
 
-def _felt(drawn: Samples | None, entries: Sequence[tuple[Path, int | None]]) -> str:
-    """How many samples have failed at the frames of these files."""
-    moments = {_moment(path) for path, _ in entries}
+def _damaged(split: str, entries: Sequence[Damaged], drawn: Samples | None) -> Finding:
+    """All files of one problem; of the numbers in it those of the first."""
+    first = entries[0]
+    shown = [entry.path for entry in entries[:NAMED]]
+    named = Text("{files} and {more} more", files=shown, more=len(entries) - NAMED)
+    failures = _felt(drawn, entries)
+    return error(
+        "{problem}: {named}; {felt}" if drawn and failures else "{problem}: {named}",
+        hint="restore what is named from the original data set, or take their scenario out of the split",
+        at=Place(first.path, first.line),
+        of=split,
+        problem=first.problem
+        if all(entry.problem == first.problem for entry in entries)
+        else Text("{problem} (the first file)", problem=first.problem),
+        named=named if len(entries) > NAMED else Text("{files}", files=shown),
+        felt=_replaced(drawn, failures[0], len(failures)) if drawn and failures else "",
+        files=[entry.path for entry in entries],
+    )
+
+
+def _felt(drawn: Samples | None, entries: Sequence[Damaged]) -> list[Failure]:
+    """The samples that have failed at the frames of these files."""
+    moments = {_moment(entry.path) for entry in entries}
     failures = [sample.failure for sample in drawn.samples if sample.failure] if drawn else []
-    felt = [failure for failure in failures if _moments(failure) & moments]
-    return f"; {len(felt)} {_replaced(drawn, felt[0])}" if drawn and felt else ""
+    return [failure for failure in failures if _moments(failure) & moments]
 
 
-def _grouped(entries: Sequence[Damaged]) -> dict[str, list[tuple[Path, int | None]]]:
-    groups: dict[str, list[tuple[Path, int | None]]] = {}
+def _grouped(entries: Sequence[Damaged]) -> dict[Hashable, list[Damaged]]:
+    """Damaged files by what is wrong with them, whatever their sizes are."""
+    groups: dict[Hashable, list[Damaged]] = {}
     for entry in entries:
-        groups.setdefault(entry.problem, []).append((entry.path, entry.line))
+        groups.setdefault(entry.problem.template, []).append(entry)
     return groups
 
 
@@ -143,74 +188,99 @@ def depth_is_usable(target: Target) -> Findings:
     is.
 
     ## How to fix
-    Make the depth files that are named anew: float32, metres, 0 where nothing was measured.
+    Write the depth files that are named again: float32, metres, 0 where nothing was measured.
     """
     for drawn in each_split(target):
+        if not any(view.depth for view in drawn.views):
+            raise Blocked(
+                "the views of {split} have no depthmap",
+                at=given_place(target, drawn.part, "depthmap"),
+                hint="let {name} give each view its depthmap",
+                split=drawn.split,
+                name=drawn.part.class_name,
+            )
         yield from _raw_depth_faults(target, drawn)
         for fault, views in _by_fault(drawn).items():
-            first = frame_shown(target, drawn.split, views[0])
-            judge = warning if fault == IN_MILLIMETRES else error
-            yield judge(
-                f"{drawn.split}: {fault} ({len(views)} of {len(drawn.views)} views)",
-                path=first.depth(first.cameras[0]) if first else None,
-                hint="make the depth files of this frame anew, in metres",
-                split=drawn.split,
-            )
+            yield _unusable(target, drawn, fault, views)
         known = [view.depth for view in drawn.views if view.depth]
-        if known:
-            least, most = min(depth.minimum for depth in known), max(depth.maximum for depth in known)
-            unknown = max(depth.zero_in_mask for depth in known)
-            yield note(
-                f"{drawn.split}: depth {least:.1f} to {most:.1f} m, unknown in up to {unknown:.0%} of a mask"
-            )
+        yield examined(len(known), "view", split=drawn.split)
+        yield note(
+            "depth {least:.1f} to {most:.1f} m, unknown in up to {unknown:.0%} of a mask",
+            of=drawn.split,
+            least=min(depth.minimum for depth in known),
+            most=max(depth.maximum for depth in known),
+            unknown=max(depth.zero_in_mask for depth in known),
+        )
 
 
-IN_MILLIMETRES = f"half of the depth is beyond {FAR:g}: millimetres rather than metres"
+def _unusable(target: Target, drawn: Samples, fault: Text, views: Sequence[View]) -> Finding:
+    first = frame_shown(target, drawn.split, views[0])
+    judge = warning if fault == IN_MILLIMETRES else error
+    return judge(
+        "{fault} ({views} of {drawn:view|views})",
+        hint="write the depth files of this frame again, in metres"
+        if first
+        else "correct the depth files of this sample, in metres",
+        at=Place(first.depth(first.cameras[0])) if first and first.cameras else None,
+        of=drawn.split,
+        fault=fault,
+        views=len(views),
+        drawn=len(drawn.views),
+    )
 
 
-def _by_fault(drawn: Samples) -> dict[str, list[View]]:
+IN_MILLIMETRES = Text("half of the depth is beyond {far:g} m: millimetres rather than metres", far=FAR)
+
+
+def _by_fault(drawn: Samples) -> dict[Text, list[View]]:
     """Fault of the depth -> the views that have it."""
-    found: dict[str, list[View]] = {}
+    found: dict[Text, list[View]] = {}
     for view in drawn.views:
         if fault := _depth_fault(view.depth):
             found.setdefault(fault, []).append(view)
     return found
 
 
-def _depth_fault(depth: Depth | None) -> str | None:
+def _depth_fault(depth: Depth | None) -> Text | None:
     if depth is None:
-        return "a view has no depthmap"
+        return Text("a view has no depthmap")
     if depth.finite < 1:
-        return "depth that is not finite reaches the training"
+        return Text("the depthmap is not finite")
     if depth.maximum == 0 or depth.zero_in_mask > UNKNOWN:
-        return f"the depth is unknown (0) in more than {UNKNOWN:.0%} of the mask"
+        return Text("the depth is unknown (0) in more than {bound:.0%} of the mask", bound=UNKNOWN)
     if depth.minimum == depth.maximum:
-        return f"the depth is {depth.minimum:g} everywhere"
+        return Text("the depth is {depth:g} m everywhere", depth=depth.minimum)
     return IN_MILLIMETRES if depth.median > FAR else None
 
 
 def _raw_depth_faults(target: Target, drawn: Samples) -> Findings:
-    """Faults of the files themselves, which the dataset may mend without a word."""
+    """Faults of the files themselves, which the dataset may replace without a word."""
     shown = [frame_shown(target, drawn.split, view) for view in drawn.views]
     frames = {frame.yaml: frame for frame in shown if frame}
     paths = [frame.depth(camera) for frame in frames.values() for camera in frame.cameras]
     read = [(path, depth) for path in paths if (depth := raw_depth(path))]
+    yield examined(len(read), "depth file", split=drawn.split)
     faults = [(path, fault) for path, depth in read if (fault := _raw_fault(depth))]
     for fault in dict.fromkeys(fault for _, fault in faults):
-        files = [str(path) for path, other in faults if other == fault]
+        files = [path for path, other in faults if other == fault]
         yield error(
-            f"{drawn.split}: {len(files)} of {len(read)} depth files {fault}, first {files[0]}",
-            path=Path(files[0]),
-            hint="make them anew: float32, metres, 0 where nothing was measured",
+            "{count} of {read} depth files {fault}, first {first}",
+            hint="write them again: float32, metres, 0 where nothing was measured",
+            at=files[0],
+            of=drawn.split,
+            count=len(files),
+            read=len(read),
+            fault=fault,
+            first=files[0],
             files=files,
         )
 
 
-def _raw_fault(depth: RawDepth) -> str | None:
+def _raw_fault(depth: RawDepth) -> Text | None:
     if depth.nan:
-        return "hold NaN"
-    if depth.infinite > 0.5:
-        return "are infinite in more than half of their pixels"
+        return Text("hold NaN")
+    if depth.infinite > INFINITE:
+        return Text("are infinite in more than half of their pixels")
     if depth.zero == 1:
-        return "are 0 everywhere"
-    return "hold one number everywhere" if depth.constant else None
+        return Text("are 0 everywhere")
+    return Text("hold one number everywhere") if depth.constant else None

@@ -1,11 +1,21 @@
 """Dataset: what an index means in another process, and in another epoch."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Override,
+    Place,
+    Skip,
+    Target,
+    Text,
+    check,
+    error,
+    examined,
+    note,
+)
 from opv2v_doctor.facts.config import place
-from opv2v_doctor.facts.datasets import Part
+from opv2v_doctor.facts.datasets import Part, keyword_key
 from opv2v_doctor.facts.origins import class_place, seed_place
 from opv2v_doctor.facts.samples import (
     drawn_twice,
@@ -35,14 +45,23 @@ def validation_is_reproducible(target: Target) -> Findings:
     for split, pairs in drawn_twice(target).items():
         drawn = [pair for pair in pairs if not any(sample.failure for sample in pair)]
         different = [pair for pair in drawn if pair[0].digest != pair[1].digest]
-        indices = _listed([first.key[0] for first, _ in drawn])
+        yield examined(len(drawn), "sample", split=split)
         if different:
             yield _unreproducible(target, split, *different[0])
         elif drawn:
-            yield note(f"{split}: the samples of the indices {indices} are the same in two processes")
+            yield note(
+                "the samples at indices {indices} are the same in two processes",
+                of=split,
+                indices=[first.key[0] for first, _ in drawn],
+            )
         else:
-            failure = samples(target, split).failure or "it fails in another process"
-            blocked = blocked or Blocked(f"no {split} sample could be drawn twice: {failure}")
+            failure = samples(target, split).failure
+            blocked = blocked or Blocked(
+                "no {split} sample could be drawn twice: {failure}",
+                at=failure.place if failure else None,
+                split=split,
+                failure=str(failure) if failure else Text("it fails in the second process"),
+            )
     if blocked is not None:
         raise blocked
 
@@ -50,30 +69,37 @@ def validation_is_reproducible(target: Target) -> Findings:
 def _unreproducible(target: Target, split: str, first: Sample, again: Sample) -> Finding:
     part = samples(target, split).part
     seed, condition = part.keywords.get("seed"), seed_place(target, part)
-    path, line = (
-        (condition.path, condition.line) if condition else place(target, f"dataset.opv2v.{split}.seed")
-    )
     test = condition.text.partition(":")[0] if condition else ""
     unseeded = seed == 0 and test == "if self.seed"
+    key = keyword_key(target, split, "seed")
     return error(
-        f"{split}: index {first.key[0]} is another sample in another process: {_differing(first, again)}"
-        + (f"; seed is 0, which `{test}:` takes for none" if unseeded else f"; seed is {seed}"),
-        path=path,
-        line=line,
-        hint=f"write `if self.seed is not None:` there, or set dataset.opv2v.{split}.seed=1"
+        "index {index} is another sample in a second process: {difference}; {reason}",
+        hint=_remedy(key, unseeded=unseeded),
+        at=condition or (place(target, key) if key else None),
+        of=split,
+        index=first.key[0],
+        difference=_difference(first, again),
+        reason=Text("seed is 0, which `{test}:` takes for none", test=test)
         if unseeded
-        else "seed the generator for each index from the dataset's seed",
-        split=split,
+        else Text("seed is {seed}", seed=seed),
         seed=seed,
     )
 
 
-def _differing(first: Sample, again: Sample) -> str:
+def _remedy(key: str | None, *, unseeded: bool) -> Text:
+    if not unseeded:
+        return Text("seed the generator of each index from the dataset's seed")
+    if key is None:
+        return Text("write `if self.seed is not None:` there")
+    return Text("write `if self.seed is not None:` there, or set {override}", override=Override(f"{key}=1"))
+
+
+def _difference(first: Sample, again: Sample) -> Text:
     """How two draws of one index differ."""
     if first.identity == again.identity:
-        return "the same frame and agents with other pixels"
-    ones, others = (", ".join(f"{view.instance}" for view in sample.views) for sample in (first, again))
-    return f"{ones} and {others}"
+        return Text("the same frame and agents with other pixels")
+    ones, others = ([str(view.instance) for view in sample.views] for sample in (first, again))
+    return Text("{ones}, then {others}", ones=ones, others=others)
 
 
 @check("DAT008", tier="data", requires=["DAT001", "ENV007"])
@@ -93,24 +119,22 @@ def training_changes_between_epochs(target: Target) -> Findings:
         raise Skip("the training set is not resized (N @ D): the sampler alone shuffles")
     pairs = next_epoch(target)
     if not pairs:
-        raise Blocked("no training sample could be drawn")
-    path, line = _set_epoch(target, samples(target, "train").part)
+        raise Blocked(
+            "no training sample could be drawn in two epochs: {failure}",
+            at=failure.place if (failure := samples(target, "train").failure) else None,
+            failure=str(failure) if failure else Text("it fails in epoch 1"),
+        )
+    yield examined(len(pairs), "training index")
     if all(first.identity == again.identity for first, again in pairs):
-        keys = _listed([first.key[0] for first, _ in pairs])
         yield error(
-            f"the training indices {keys} are the same frames and agents in epochs 0 and 1",
-            path=path,
-            line=line,
+            "the training indices {indices} are the same frames and agents in epochs 0 and 1",
             hint="let set_epoch choose the frames of each index by the epoch",
+            at=_set_epoch(target, samples(target, "train").part),
+            indices=[first.key[0] for first, _ in pairs],
         )
     else:
-        yield note(f"training index {pairs[-1][0].key[0]} is another sample in epoch 1")
+        yield note("training index {index} is another sample in epoch 1", index=pairs[-1][0].key[0])
 
 
-def _set_epoch(target: Target, part: Part) -> tuple[Path | None, int | None]:
-    built = class_place(target, "ResizedDataset") or class_place(target, part.class_name)
-    return (built.path, built.line) if built else (None, None)
-
-
-def _listed(numbers: Sequence[object]) -> str:
-    return ", ".join(str(number) for number in numbers)
+def _set_epoch(target: Target, part: Part) -> Place | None:
+    return class_place(target, "ResizedDataset") or class_place(target, part.class_name)

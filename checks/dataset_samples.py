@@ -1,25 +1,39 @@
 """Dataset: what the training's own code makes of the splits: views, their number, and poses."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import dist, isfinite
+from pathlib import Path
 
-from opv2v_doctor import Blocked, Finding, Findings, Skip, Target, check, error, note
-from opv2v_doctor.facts.config import place
-from opv2v_doctor.facts.frames import Disk, disk, frame_shown
-from opv2v_doctor.facts.origins import class_place, given_place
-from opv2v_doctor.facts.samples import (
-    Samples,
-    each_split,
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Override,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    sentence,
 )
+from opv2v_doctor.facts.config import place
+from opv2v_doctor.facts.datasets import keyword_key
+from opv2v_doctor.facts.frames import disk, disks, frame_shown
+from opv2v_doctor.facts.origins import class_place, given_place
+from opv2v_doctor.facts.samples import Samples, each_split
 from opv2v_doctor.facts.views import Sample, View
 
-RIGID = 1e-4  # float32 poses
+RIGID = Threshold(1e-4, "of a rotation's entries", "poses are float32")
+AT_ORIGIN = 1e-4  # metres
 
 
 @check("DAT004", tier="data", requires=["DAT001", "ENV007"])
 def each_sample_has_one_view_an_agent(target: Target) -> Findings:
-    """Each sample has one panorama an agent: four cameras of n agents become n views.
+    """Each sample has one panorama per agent: four cameras of n agents become n views.
 
     ## Why it matters
     An agent that comes twice teaches the model that two views may lie in one place; a panorama of another
@@ -31,48 +45,68 @@ def each_sample_has_one_view_an_agent(target: Target) -> Findings:
     """
     for drawn in each_split(target):
         if "panorama_resolution" not in drawn.part.keywords:
-            raise Skip(f"{drawn.part.class_name} is not told a panorama_resolution: it makes no panoramas")
+            raise Skip(
+                "{name} is given no panorama_resolution: it makes no panoramas", name=drawn.part.class_name
+            )
+        yield examined(len(drawn.views), "view", split=drawn.split)
         faults = [(sample, fault) for sample in drawn.drawn for fault in _view_faults(target, drawn, sample)]
         for fault, count in Counter(fault for _, fault in faults).items():
             yield _view_error(target, drawn, fault, count)
         if not faults and drawn.drawn:
-            size = "x".join(str(side) for side in reversed(drawn.views[0].shape[1:]))
-            yield note(f"{drawn}, one an agent, {size}, {', '.join(drawn.classes)}")
+            height, width = drawn.views[0].shape[1:]
+            yield note(
+                "{samples:sample|samples}, {views:view|views}, one per agent, {width}x{height}, {classes}",
+                of=drawn.split,
+                samples=len(drawn.drawn),
+                views=len(drawn.views),
+                width=width,
+                height=height,
+                classes=drawn.classes,
+            )
 
 
-def _view_faults(target: Target, drawn: Samples, sample: Sample) -> Iterator[str]:
+def _view_faults(target: Target, drawn: Samples, sample: Sample) -> Iterator[Text]:
     """What is wrong with a sample's views, each fault once."""
     agents = Counter(view.agent_id for view in sample.views)
     if any(agent and count > 1 for agent, count in agents.items()):
-        yield f"an agent comes up to {max(agents.values())} times"
+        yield Text("an agent appears up to {times} times", times=max(agents.values()))
     if len(sample.views) > 1 and None in agents:
-        yield "a view has no agent_id"
+        yield Text("a view has no agent_id")
     width, height = drawn.part.keywords["panorama_resolution"]
-    where = disk(target, drawn.split)
-    found = [fault for view in sample.views for fault in _one_view(view, (3, height, width), where)]
+    folder = disk(target, drawn.split).folder
+    known = {agent for where in disks(target, drawn.split) for agent in where.agents}
+    found = [fault for view in sample.views for fault in _one_view(view, (3, height, width), folder, known)]
     yield from dict.fromkeys(found)
 
 
-def _one_view(view: View, shape: tuple[int, ...], where: Disk) -> Iterator[str]:
+def _one_view(
+    view: View, shape: tuple[int, ...], folder: Path, known: Collection[tuple[str, str]]
+) -> Iterator[Text]:
     if view.camera_model != "cyl":
-        yield f"the camera model is {view.camera_model!r}, expected 'cyl'"
+        yield Text("the camera model is {model!r}, expected 'cyl'", model=view.camera_model)
     if view.shape != shape:
-        yield f"the image is {view.shape}, expected {shape} (panorama_resolution)"
+        yield Text(
+            "the image is {found}, expected {expected} (panorama_resolution)",
+            found=str(view.shape),
+            expected=str(shape),
+        )
     named = (view.label or "").split("/")
-    if len(named) != 2 or tuple(named) not in where.agents:
-        yield f"the label {view.label!r} is no scenario/agent of {where.folder}"
-    elif (named[0], view.agent or "") not in where.agents:
-        yield f"agent {view.agent} is not in scenario {named[0]} on disk"
+    if len(named) != 2 or tuple(named) not in known:
+        yield Text("the label {label!r} is no scenario/agent of {folder}", label=view.label, folder=folder)
+    elif (named[0], view.agent or "") not in known:
+        yield Text("agent {agent} is not in scenario {scenario} on disk", agent=view.agent, scenario=named[0])
 
 
-def _view_error(target: Target, drawn: Samples, fault: str, count: int) -> Finding:
-    built = given_place(target, drawn.part, "camera_model")
+def _view_error(target: Target, drawn: Samples, fault: Text, count: int) -> Finding:
     return error(
-        f"{drawn.split}: {fault} ({count} of {len(drawn.drawn)} samples)",
-        path=built.path if built else None,
-        line=built.line if built else None,
-        hint=f"correct what {drawn.part.class_name} puts into a view",
-        split=drawn.split,
+        "{fault} ({count} of {drawn:sample|samples})",
+        hint="correct what {name} puts into a view",
+        at=given_place(target, drawn.part, "camera_model"),
+        of=drawn.split,
+        fault=fault,
+        count=count,
+        drawn=len(drawn.drawn),
+        name=drawn.part.class_name,
     )
 
 
@@ -89,50 +123,75 @@ def every_number_of_views_is_sampled(target: Target) -> Findings:
     `max_num_views` and `min_agents` in step: k views need scenarios with k agents.
     """
     for drawn in each_split(target):
-        allowed = sorted({views for part in drawn.parts for views in part.views})
-        path, line = place(target, f"dataset.opv2v.{drawn.split}.max_num_views")
-        if missing := sorted(set(allowed) - set(drawn.view_counts)):
-            yield error(
-                f"{drawn.split}: the config allows {_listed(allowed)} views, the dataset draws "
-                f"{_listed(drawn.view_counts)}: never {_listed(missing)}",
-                path=path,
-                line=line,
-                hint=f"give it scenarios with {max(allowed)} agents, or set max_num_views to what there is",
-                allowed=allowed,
-                drawn=list(drawn.view_counts),
+        if not drawn.view_counts:
+            raise Skip(
+                "{name} has no num_views: it does not choose how many views a sample has",
+                name=drawn.part.class_name,
             )
+        allowed = sorted({views for part in drawn.parts if part.says_views for views in part.views})
+        missing = sorted(set(allowed) - set(drawn.view_counts))
+        yield examined(
+            sum(sample.requested in drawn.view_counts for sample in drawn.drawn), "sample", split=drawn.split
+        )
+        if missing:
+            yield _unsampled(target, drawn, allowed, missing)
         yield from _miscounted(target, drawn)
         failed = sorted(set(drawn.view_counts) - {sample.requested for sample in drawn.drawn})
         if failed and not missing:
-            raise Blocked(f"{drawn.split}: no sample of {_listed(failed)} views was drawn: {drawn.failure}")
+            raise Blocked(
+                "{split}: no sample of {views} views was drawn: {failure}",
+                at=drawn.failure.place if drawn.failure else None,
+                split=drawn.split,
+                views=failed,
+                failure=str(drawn.failure),
+            )
+
+
+def _unsampled(target: Target, drawn: Samples, allowed: Sequence[int], missing: Sequence[int]) -> Finding:
+    key = keyword_key(target, drawn.split, "max_num_views")
+    return error(
+        "the config allows {allowed} views, the dataset draws {counts}, never {missing}",
+        hint="set {override}, or provide scenarios with {wanted} agents"
+        if key
+        else "set max_num_views to {most}, or provide scenarios with {wanted} agents",
+        at=place(target, key or "dataset.train_dataset"),
+        of=drawn.split,
+        allowed=allowed,
+        counts=drawn.view_counts,
+        missing=missing,
+        override=Override(f"{key}={max(drawn.view_counts)}"),
+        most=max(drawn.view_counts),
+        wanted=max(allowed),
+    )
 
 
 def _miscounted(target: Target, drawn: Samples) -> Findings:
-    built = class_place(target, drawn.part.class_name)
     wrong = {
-        f"{sample.requested} were asked for, {len(sample.views)} came": None
+        (sample.requested, len(sample.views))
         for sample in drawn.drawn
         if sample.requested in drawn.view_counts and len(sample.views) != sample.requested
     }
     if wrong:
+        differences = [
+            Text("{wanted} views requested, {got} given", wanted=wanted, got=got)
+            for wanted, got in sorted(wrong, key=str)
+        ]
         yield error(
-            f"{drawn.split}: a sample has other views than asked for: {'; '.join(wrong)}",
-            path=built.path if built else None,
-            line=built.line if built else None,
-            hint=f"let {drawn.part.class_name} give as many views as the key asks for",
-            split=drawn.split,
+            "samples with another number of views than requested: {differences}",
+            hint="let {name} give as many views as the key asks for",
+            at=class_place(target, drawn.part.class_name),
+            of=drawn.split,
+            differences=sentence(differences),
+            name=drawn.part.class_name,
         )
     complete = sorted({s.requested for s in drawn.drawn if s.requested == len(s.views)} - {None}, key=str)
-    yield note(f"{drawn.split}: {_listed(complete) or 'no'} views came as asked for")
-
-
-def _listed(numbers: Sequence[object]) -> str:
-    return ", ".join(str(number) for number in numbers)
+    if complete:
+        yield note("{views} views given as requested", of=drawn.split, views=complete)
 
 
 @check("DAT006", tier="data", requires=["DAT001", "ENV007"])
 def poses_are_rigid(target: Target) -> Findings:
-    """Every pose is a rotation and a translation, and no agent is farther than a radio reaches.
+    """Every pose is a rotation and a translation, and all agents are within 100 m (`poses.farthest`).
 
     ## Why it matters
     A pose that shears or mirrors bends the ground truth. Norms of kilometres mean world coordinates where
@@ -146,20 +205,29 @@ def poses_are_rigid(target: Target) -> Findings:
     for drawn in each_split(target):
         posed = [view for view in drawn.views if view.pose is not None]
         if not posed:
-            raise Blocked(f"the views of {drawn.split} have no camera_pose")
+            raise Blocked(
+                "the views of {split} have no camera_pose",
+                at=given_place(target, drawn.part, "camera_pose"),
+                hint="let {name} give each view its camera_pose",
+                split=drawn.split,
+                name=drawn.part.class_name,
+            )
+        yield examined(len(posed), "pose", split=drawn.split)
         undefined = [view for view in posed if not isfinite(sum(map(sum, view.pose or ())))]
         bent = [view for view in posed if view not in undefined and not _is_rigid(view)]
         far = [view for view in posed if view not in undefined and _norm(view) > farthest]
         if undefined:
-            yield _pose_error(target, drawn, undefined, "is not finite")
+            yield _pose_error(target, drawn, undefined, Text("is not finite"))
         if bent:
-            yield _pose_error(
-                target, drawn, bent, "is not rigid: its rotation is not orthonormal, or mirrors"
-            )
+            fault = Text("is not rigid: its rotation is not orthonormal, or mirrors")
+            yield _pose_error(target, drawn, bent, fault)
         if far:
-            norm = max(_norm(view) for view in far)
-            limit = f"at most {farthest:g} m (poses.farthest)"
-            yield _pose_error(target, drawn, far, f"lies {norm:.1f} m from the first agent, expected {limit}")
+            fault = Text(
+                "is {norm:.1f} m from the first agent, expected at most {farthest:g} m (poses.farthest)",
+                norm=max(map(_norm, far)),
+                farthest=farthest,
+            )
+            yield _pose_error(target, drawn, far, fault)
         if not undefined and not bent and not far:
             yield _pose_note(drawn, posed)
 
@@ -175,26 +243,31 @@ def _norm(view: View) -> float:
     return dist([row[3] for row in (view.pose or ())[:3]], [0.0, 0.0, 0.0])
 
 
-def _pose_error(target: Target, drawn: Samples, views: Sequence[View], what: str) -> Finding:
-    built = given_place(target, drawn.part, "camera_pose")
+def _pose_error(target: Target, drawn: Samples, views: Sequence[View], fault: Text) -> Finding:
     first = frame_shown(target, drawn.split, views[0])
     return error(
-        f"{drawn.split}: the pose of agent {views[0].agent} {what} ({len(views)} of {len(drawn.views)} views"
-        + (f", first {first.yaml})" if first else ")"),
-        path=built.path if built else None,
-        line=built.line if built else None,
+        "the pose of agent {agent} {fault} ({views} of {drawn:view|views})",
         hint="correct the pose that the dataset computes from lidar_pose",
-        split=drawn.split,
+        at=given_place(target, drawn.part, "camera_pose"),
+        of=drawn.split,
+        agent=views[0].agent,
+        fault=fault,
+        views=len(views),
+        drawn=len(drawn.views),
+        first=first.yaml if first else None,
         pose=views[0].pose,
     )
 
 
 def _pose_note(drawn: Samples, posed: Sequence[View]) -> Finding:
     norms = [_norm(view) for view in posed]
-    at_origin = sum(any(_norm(view) < RIGID for view in sample.views) for sample in drawn.drawn)
     return note(
-        f"{drawn.split}: {len(posed)} rigid poses, {min(norms):.1f} to {max(norms):.1f} m from the origin; "
-        f"{at_origin} of {len(drawn.drawn)} samples hold the agent that is the origin",
-        split=drawn.split,
-        farthest=max(norms),
+        "{poses:rigid pose|rigid poses}, {least:.1f} to {most:.1f} m from the origin; {at_origin} of "
+        "{samples:sample|samples} hold the agent at the origin",
+        of=drawn.split,
+        poses=len(posed),
+        least=min(norms),
+        most=max(norms),
+        at_origin=sum(any(_norm(view) < AT_ORIGIN for view in sample.views) for sample in drawn.drawn),
+        samples=len(drawn.drawn),
     )

@@ -1,16 +1,44 @@
 """Loader: how many steps an epoch has, on how many GPUs, and what each rank is given."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from opv2v_doctor import Findings, Skip, Target, check, error, note, warning
-from opv2v_doctor.facts.commands import Command, begin, commands, documented_lengths
+from opv2v_doctor import (
+    Blocked,
+    Findings,
+    Override,
+    Place,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    sentence,
+    warning,
+)
+from opv2v_doctor.facts.commands import Command, begin, documented_lengths, unjudged
 from opv2v_doctor.facts.config import config, place
-from opv2v_doctor.facts.loaders import Length, computed_length, lengths, loaders, real_length, wanted_size
+from opv2v_doctor.facts.datasets import train_parts
+from opv2v_doctor.facts.loaders import (
+    EvalLoader,
+    Length,
+    computed_length,
+    counts_views_so,
+    lengths,
+    loaders,
+    real_length,
+    wanted_size,
+)
 from opv2v_doctor.facts.runs import last_run, steps_per_epoch_of
 from opv2v_doctor.facts.variants import chosen_dataset, family, variants
 
-ROUNDING = 0.01  # of an epoch: what dividing by the number of GPUs may cost
+ROUNDING = Threshold(0.01, "of the steps per epoch", "what dividing by the number of GPUs may leave over")
+DISTINCT = Threshold(0.9, "of the samples drawn", "two ranks that draw the same have half of it")
+NAMED = 12  # commands that a note names
 TOML = "opv2v-doctor.toml"
 
 
@@ -20,99 +48,180 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
 
     ## Why it matters
     `len(loader)` is the dataset length divided by the largest batch and by the number of GPUs. Learning rate,
-    checkpoints and evaluations are counted in epochs: with other steps an epoch, the same config is another
-    training.
+    checkpoints and evaluations are counted in epochs: with other steps per epoch, the same config is
+    another training.
 
     ## How to fix
     Choose the dataset config for this number of GPUs, or set the N of `N @ ...` in `dataset.train_dataset` to
     steps x GPUs x largest batch. Say what you want with `steps_per_epoch` in `opv2v-doctor.toml`.
     """
     length, wanted = computed_length(target, target.gpus), target.settings.steps_per_epoch
-    path, line = place(target, "dataset.train_dataset")
+    at = place(target, "dataset.train_dataset")
     if length is None:
-        yield note("an epoch is as long as its data: no `N @` in dataset.train_dataset", path=path, line=line)
-        return
-    if wanted and length.steps != wanted:
-        yield error(
-            f"{length.steps} steps an epoch on {target.gpus} GPUs, {wanted} are wanted",
-            path=path,
-            line=line,
-            hint=_way_to(target, wanted, length),
-            steps=length.steps,
-            wanted=wanted,
-        )
+        raise Skip("an epoch is as long as its data: no `N @` in dataset.train_dataset", at=at)
+    _know_views(target)
     table = lengths(target)
     yield note(
-        f"{length.steps} steps an epoch: {length.samples:_} samples, batches of {length.batch}, "
-        f"{target.gpus} GPUs; GPUs to steps: {', '.join(f'{g}: {steps}' for g, steps in table.items())}",
-        path=path,
-        line=line,
+        "{steps} steps per epoch: {samples:_} samples, batches of {batch}, {gpus:GPU|GPUs}; on other numbers "
+        "of GPUs: {others}",
+        at=at,
+        steps=length.steps,
+        samples=length.samples,
+        batch=length.batch,
+        gpus=target.gpus,
+        others=[Text("{gpus}: {steps}", gpus=gpus, steps=steps) for gpus, steps in table.items()],
         lengths={str(gpus): steps for gpus, steps in table.items()},
     )
+    if not wanted and length.steps:
+        raise Skip("no steps_per_epoch is set: there is nothing to compare with", hint=_settle(length))
+    yield examined(1, "launch")
+    if length.steps != wanted:
+        yield error(
+            "{steps} steps per epoch on {gpus:GPU|GPUs}, expected {wanted} (steps_per_epoch)"
+            if wanted
+            else "no step per epoch on {gpus:GPU|GPUs}: {samples} samples are less than one batch for each",
+            hint=_way_to(target, wanted or 1, length),
+            at=at,
+            steps=length.steps,
+            gpus=target.gpus,
+            wanted=wanted,
+            samples=length.samples,
+        )
 
 
-def _way_to(target: Target, steps: int, length: Length) -> str:
+def _know_views(target: Target) -> None:
+    """Raises Blocked where the largest batch follows from a number of views that nothing gives."""
+    for part in train_parts(target):
+        varies = bool(part.keywords.get("variable_num_views"))
+        lacking = "num_views" if not part.says_views else "min_num_views"
+        least = "min_num_views" in part.keywords or counts_views_so(target, part.class_name)
+        known = part.says_views and (not varies or least)
+        if not known:
+            raise Blocked(
+                "{name} is given no {keyword}: the largest batch of an epoch depends on it",
+                at=place(target, "dataset.train_dataset"),
+                hint="give {name} its {keyword} in the dataset expression",
+                name=part.class_name,
+                keyword=lacking,
+            )
+
+
+def _settle(length: Length) -> Text:
+    return Text("set steps_per_epoch = {steps} in {toml} where that is wanted", steps=length.steps, toml=TOML)
+
+
+def _way_to(target: Target, steps: int, length: Length) -> Text:
     """What gives so many steps on this launch's GPUs: a dataset config, and the length in any case."""
-    size = f"{wanted_size(steps, length.gpus, length.batch):_} @ in dataset.train_dataset"
     fitting = [name for name, found in variants(target).items() if found and found.steps == steps]
-    return f"use dataset={fitting[0]}, or {size}" if fitting else f"use {size}"
+    settled = {gpus for gpus, _ in target.settings.launch.variants}
+    size = Text("set {size:_} @ in dataset.train_dataset", size=wanted_size(steps, length.gpus, length.batch))
+    if not fitting:
+        return size
+    return Text(
+        "pass {override}, or {size}"
+        if target.gpus in settled
+        else "add [launch.{gpus}] with that dataset to {toml}, or pass {override}",
+        override=Override(f"dataset={fitting[0]}"),
+        size=size,
+        gpus=target.gpus,
+        toml=TOML,
+    )
 
 
 @check("LDR002", tier="static", requires=["CFG002"], ahead=begin)
 def documented_commands_agree(target: Target) -> Findings:
-    """All launch commands that the repository documents for one training give the same steps an epoch.
+    """All launch commands that the repository documents for one training give the same steps per epoch.
 
     ## Why it matters
     Who copies the command that fits the own machine gets another training than the one that was tuned: other
-    steps an epoch, so another warm-up and another decay.
+    steps per epoch, so another warm-up and another decay.
 
     ## How to fix
     Give each number of GPUs in the documents its dataset config, or the length that keeps the steps.
     """
-    found = documented_lengths(target)
-    if not found:
-        known = len(commands(target))
-        raise Skip(f"{known} launch commands are documented, none that names its GPUs and composes")
-    for command, length in found:
-        expected, why = _expected(target, command, length)
-        if abs(length.steps - expected) > ROUNDING * expected:
-            size = wanted_size(expected, length.gpus, length.batch)
+    judged, others = [], list(unjudged(target))
+    for command, length in documented_lengths(target):
+        expected = _expected(target, command, length)
+        if expected is None:
+            others.append((command, Text("no other command of that training is documented")))
+        else:
+            judged.append((command, length, *expected))
+    unknown = [_left_out(some) for some in _by_reason(others).values()]
+    if not judged:
+        raise Skip(
+            "{known} launch commands are documented, none of them can be judged: {reasons}"
+            if others
+            else "no launch command is documented",
+            at=others[0][0].place if others else None,
+            known=len(others),
+            reasons=sentence(unknown),
+        )
+    yield examined(len(judged), "documented command")
+    for command, length, steps, why in judged:
+        if abs(length.steps - steps) > ROUNDING * steps:
             yield warning(
-                f"{length.gpus} GPUs with dataset={command.dataset or 'its default'} give "
-                f"{length.steps} steps an epoch, {expected} {why}",
-                path=command.place.path,
-                line=command.place.line,
-                hint=f"--nproc_per_node={length.samples // length.batch // expected or 1}, or a dataset "
-                f"config of {size:_} samples for {length.gpus} GPUs",
-                steps=length.steps,
-                expected=expected,
+                "{gpus:GPU|GPUs} with dataset={dataset} give {steps} steps per epoch, expected {expected}: "
+                "{why}"
+                if command.dataset
+                else "{gpus:GPU|GPUs} with the default dataset give {steps} steps per epoch, expected "
+                "{expected}: {why}",
+                hint="write --nproc_per_node={fitting}, or choose a dataset config of {size:_} samples",
+                at=command.place,
                 gpus=length.gpus,
+                dataset=command.dataset,
+                steps=length.steps,
+                expected=steps,
+                why=why,
+                fitting=length.samples // length.batch // steps or 1,
+                size=wanted_size(steps, length.gpus, length.batch),
             )
-    said = [f"{command.dataset} on {length.gpus} GPUs: {length.steps}" for command, length in found]
-    yield note(f"{len(found)} of {len(commands(target))} documented commands judged: {'; '.join(said)}")
+    said = [
+        Text("{dataset} on {gpus:GPU|GPUs}: {steps}", dataset=c.dataset, gpus=x.gpus, steps=x.steps)
+        for c, x, _, _ in judged
+    ]
+    yield note("steps per epoch: {lengths}", lengths=list(dict.fromkeys(said))[:NAMED])
+    for some, told in zip(_by_reason(others).values(), unknown, strict=True):
+        yield note("not judged: {commands}", at=some[0][0].place, commands=told)
 
 
-def _expected(target: Target, command: Command, length: Length) -> tuple[int, str]:
-    """The steps that a command should give, and who says so.
+def _by_reason(left_out: Sequence[tuple[Command, Text]]) -> Mapping[Text, list[tuple[Command, Text]]]:
+    groups: dict[Text, list[tuple[Command, Text]]] = {}
+    for command, reason in left_out:
+        groups.setdefault(reason, []).append((command, reason))
+    return groups
+
+
+def _left_out(some: Sequence[tuple[Command, Text]]) -> Text:
+    return Text("{n:command|commands} ({reason})", n=len(some), reason=some[0][1])
+
+
+def _expected(target: Target, command: Command, length: Length) -> tuple[int, Text] | None:
+    """The steps that a command should give, and who says so; None where nothing does.
 
     The settings, else the GPUs in the name of its config or of a config like it, else most commands.
     """
     wanted = target.settings.steps_per_epoch
     if wanted and family(command.dataset) == family(chosen_dataset(target)):
-        return wanted, f"are wanted ({TOML})"
+        return wanted, Text("steps_per_epoch in {toml}", toml=TOML)
     if command.named_for:
         own = replace(length, gpus=command.named_for).steps
-        return own, f"on the {command.named_for} GPUs that the config is named for"
+        return own, Text("what {gpus:GPU|GPUs} give, for which the config is named", gpus=command.named_for)
     kin = [
         (other, found) for other, found in documented_lengths(target) if other.training == command.training
     ]
     claims = {replace(found, gpus=other.named_for).steps for other, found in kin if other.named_for}
     if len(claims) == 1:
-        return claims.pop(), "with the config that is named for its number of GPUs"
+        return claims.pop(), Text("what the config gives that is named for its number of GPUs")
+    if len(kin) == 1:
+        return None
     steps, times = Counter(found.steps for _, found in kin).most_common(1)[0]
     first = next(other.place for other, found in kin if found.steps == steps)
-    where = f"{first.path.relative_to(target.repo)}:{first.line}"
-    return steps, f"in {where}" if times == 1 else f"in {times} of {len(kin)} commands, first {where}"
+    return steps, Text(
+        "what {first} gives" if times == 1 else "what {times} of {commands} commands give, first {first}",
+        times=times,
+        commands=len(kin),
+        first=Place(first.path.relative_to(target.repo), first.line),
+    )
 
 
 @check("LDR003", tier="data", requires=["DAT001", "ENV007"])
@@ -127,39 +236,59 @@ def loaders_have_the_computed_length(target: Target) -> Findings:
     Look at the class of the sampler (its `__len__`) and at the numbers of views that the dataset offers it.
     """
     measured, computed = loaders(target), computed_length(target, target.gpus)
-    steps = measured.ranks[0].length
-    if computed and steps != computed.steps:
+    steps, wanted = measured.ranks[0].length, target.settings.steps_per_epoch
+    yield examined(1, "train loader")
+    if not steps:
         yield error(
-            f"the train loader has {steps} steps, the config implies {computed.steps}",
-            path=measured.sampler.path,
-            line=measured.sampler.line,
+            "the train loader has no batch",
+            hint="check the length of dataset.train_dataset against the batch and the number of GPUs",
+            at=place(target, "dataset.train_dataset"),
+        )
+    elif computed and steps != computed.steps:
+        yield error(
+            "the train loader has {steps} steps, the config implies {expected}",
             hint="compare the sampler's __len__ with samples // largest batch // GPUs",
+            at=measured.sampler,
             steps=steps,
             expected=computed.steps,
         )
-    wanted = target.settings.steps_per_epoch
-    if computed is None and wanted and steps != wanted:  # else LDR001 has said so
-        path, line = place(target, "dataset.train_dataset")
+    elif computed is None and wanted and steps != wanted:  # else LDR001 has said so
         yield error(
-            f"the train loader has {steps} steps on {target.gpus} GPUs, {wanted} are wanted ({TOML})",
-            path=path,
-            line=line,
+            "the train loader has {steps} steps on {gpus:GPU|GPUs}, expected {expected} (steps_per_epoch in "
+            "{toml})",
             hint=_way_to(target, wanted, real_length(target)),
+            at=place(target, "dataset.train_dataset"),
             steps=steps,
+            gpus=target.gpus,
             expected=wanted,
+            toml=TOML,
         )
-    path, line = place(target, "dataset.test_dataset")
     for loader in measured.evals:
         if not loader.length:
             yield error(
-                f"the evaluation loader {loader.key!r} cannot be used: {loader.problem or 'it has no batch'}",
-                path=loader.place.path if loader.place else path,
-                line=loader.place.line if loader.place else line,
-                hint="correct this set: dataset.test_dataset='...'",
+                "the evaluation loader {key!r} cannot be built: {problem}"
+                if loader.problem
+                else "the evaluation loader {key!r} has no batch",
+                hint="correct this set in dataset.test_dataset",
+                at=loader.place or place(target, "dataset.test_dataset"),
+                key=loader.key,
+                problem=loader.problem,
             )
-    evals = ", ".join(f"{loader.key}: {loader.length}" for loader in measured.evals)
-    evals = evals or (f"not known ({measured.untold})" if measured.untold else "none")
-    yield note(f"train loader: {steps} steps on {target.gpus} GPUs; evaluation loaders: {evals}", steps=steps)
+    yield note("train loader: {steps} steps on {gpus:GPU|GPUs}", steps=steps, gpus=target.gpus)
+    if measured.untold:
+        raise Blocked(
+            "the evaluation loaders are not known: {reason}",
+            at=measured.untold.at,
+            hint=measured.untold.hint or "",
+            reason=measured.untold.reason,
+        )
+    yield examined(len(measured.evals), "evaluation loader")
+    if measured.evals:
+        yield note("evaluation loaders: {lengths}", lengths=[_length(loader) for loader in measured.evals])
+
+
+def _length(loader: EvalLoader) -> Text:
+    return Text("{key}: {batches:batch|batches}", key=loader.key, batches=loader.length or 0)
 
 
 @check("LDR004", tier="data", requires=["DAT001", "ENV007"])
@@ -174,72 +303,91 @@ def all_ranks_agree(target: Target) -> Findings:
     Let the sampler deal out its batches by rank, and yield exactly `len(sampler)` of them on each.
     """
     measured = loaders(target)
+    for rank in measured.ranks:
+        yield examined(rank.batches, "batch", rank=rank.rank)
     counts = {rank.rank: rank.batches for rank in measured.ranks}
     said = sorted({rank.length for rank in measured.ranks})
     if any(rank.batches != rank.length for rank in measured.ranks) or len(said) > 1:
         yield error(
-            f"ranks are given {_listed(counts)} batches, their loaders say {', '.join(map(str, said))}",
-            path=measured.sampler.path,
-            line=measured.sampler.line,
+            "ranks are given {given} batches, their loaders say {said}",
             hint="let the sampler yield exactly len(sampler) batches on every rank",
+            at=measured.sampler,
+            given=_by_count(counts),
+            said=said,
             batches={str(rank): count for rank, count in counts.items()},
         )
-    if measured.distinct < 0.9 * measured.drawn:
+    if measured.distinct < DISTINCT * measured.drawn:
         yield error(
-            f"ranks draw the same samples: {measured.drawn} drawn, {measured.distinct} different ones",
-            path=measured.sampler.path,
-            line=measured.sampler.line,
+            "ranks draw the same samples: {drawn} drawn, {distinct} different",
             hint="deal out the batches by rank: pass rank and world_size to the sampler",
+            at=measured.sampler,
+            drawn=measured.drawn,
+            distinct=measured.distinct,
         )
     yield note(
-        f"{measured.drawn} samples drawn in an epoch by {len(counts)} of {target.gpus} ranks; "
-        f"they hold different numbers of views in {measured.mixed:.0%} of the steps",
+        "{drawn} samples drawn in an epoch by {ranks} of {gpus} ranks; in {mixed:.0%} of the steps they hold "
+        "different numbers of views",
         drawn=measured.drawn,
+        ranks=len(counts),
+        gpus=target.gpus,
         mixed=measured.mixed,
         views={str(rank.rank): dict(rank.views) for rank in measured.ranks},
     )
 
 
-def _listed(counts: dict[int, int]) -> str:
+def _by_count(counts: Mapping[int, int]) -> list[Text]:
     """The ranks by what they are given, so that equal ones are named together."""
-    ranks = {count: [str(r) for r in counts if counts[r] == count] for count in counts.values()}
-    return ", ".join(f"{count} (rank {', '.join(named)})" for count, named in ranks.items())
+    return [
+        Text("{count} (rank {ranks})", count=count, ranks=[rank for rank in counts if counts[rank] == count])
+        for count in dict.fromkeys(counts.values())
+    ]
 
 
 @check("LDR005", tier="run", requires=["CFG002"])
 def world_size_is_the_last_runs(target: Target) -> Findings:
-    """This launch has as many steps an epoch as the last run had.
+    """This launch has as many steps per epoch as the last run had.
 
     ## Why it matters
     A run that is resumed on another number of GPUs goes on with the same epoch, but that is another number of
     updates: warm-up and decay are stretched or squeezed, and its curves cannot be laid over the old ones.
 
     ## How to fix
-    Use the old number of GPUs, or the dataset config that keeps the steps an epoch.
+    Use the old number of GPUs, or the dataset config that keeps the steps per epoch.
     """
     run = last_run(target)
     logged = steps_per_epoch_of(run) if run else None
     if run is None or logged is None:
-        raise Skip("there is no earlier run whose log tells its steps an epoch")
+        raise Skip(
+            "the log of {run} gives no steps per epoch" if run else "there is no earlier run",
+            at=run,
+            run=run.name if run else None,
+        )
     length = real_length(target)
     before, path, line = logged
+    yield examined(1, "earlier run")
     if before == length.steps:
-        yield note(f"{before} steps an epoch, as in {run.name}", path=path, line=line)
+        yield note("{before} steps per epoch, as in {run}", at=Place(path, line), before=before, run=run.name)
         return
-    warmup = float(config(target).get("train_params.warmup_epochs") or 0)
+    warmup = config(target).number("train_params.warmup_epochs") or 0
+    earlier = _gpus_of(length, before)
     yield warning(
-        f"{before} steps an epoch in {run.name}{_explained(length, before)}, {length.steps} in this launch "
-        f"on {target.gpus} GPUs: a warm-up of {warmup * length.steps:g} updates, not {warmup * before:g}",
-        path=path,
-        line=line,
+        "{now} steps per epoch on {gpus:GPU|GPUs}, {before} in {run}{earlier}: a warm-up of {updates:g} "
+        "updates instead of {old_updates:g}"
+        if warmup
+        else "{now} steps per epoch on {gpus:GPU|GPUs}, {before} in {run}{earlier}",
         hint=_way_to(target, before, length),
-        before=before,
+        at=Place(path, line),
         now=length.steps,
+        gpus=target.gpus,
+        before=before,
+        run=run.name,
+        earlier=Text(" (as {gpus:GPU|GPUs} give)", gpus=earlier) if earlier else "",
+        updates=warmup * length.steps,
+        old_updates=warmup * before,
     )
 
 
-def _explained(length: Length, steps: int) -> str:
-    """The number of GPUs that gives so many steps with the same samples."""
+def _gpus_of(length: Length, steps: int) -> int:
+    """The number of GPUs that gives so many steps with the same samples, 0 where none does."""
     gpus = round(length.samples / length.batch / steps) if steps else 0
-    fits = gpus and replace(length, gpus=gpus).steps == steps
-    return f" ({gpus} GPUs with these {length.samples:_} samples)" if fits else ""
+    return gpus if gpus and replace(length, gpus=gpus).steps == steps else 0

@@ -98,7 +98,7 @@ def _write(
     name = f"{sample.split} sample {sample.index} of {sample.length}"
     if sample.sample.failure:
         failure = sample.sample.failure
-        where = f" ({failure.place[0]}:{failure.place[1]})" if failure.place else ""
+        where = f" ({failure.place})" if failure.place else ""
         read = f", while {failure.opened} was read" if failure.opened else ""
         _say(f"opv2v-doctor: {name} could not be drawn: {failure}{where}{read}; training would take another")
         return 3

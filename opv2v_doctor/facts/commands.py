@@ -12,9 +12,10 @@ from itertools import takewhile
 from pathlib import Path, PurePath
 
 from opv2v_doctor.facts.loaders import Length
-from opv2v_doctor.facts.variants import composing_sets, family, gpus_in, length_in, train_sets
+from opv2v_doctor.facts.source import hydra_main
+from opv2v_doctor.facts.variants import TrainSet, composing_sets, family, gpus_in, length_in, train_sets
 from opv2v_doctor.target import Target
-from opv2v_doctor.text import Place
+from opv2v_doctor.text import Place, Text
 
 DOCUMENTS = (".md", ".sh")
 BIGGEST = 1 << 20  # bytes
@@ -23,6 +24,10 @@ OTHER_CONFIG = re.compile(r"--config-(name|path|dir)\b|-c[nd]\b|-cp\b|--multirun
 # what cannot change how many samples there are, or how many views they have
 NEUTRAL = re.compile(
     r"[+~]*(hydra\.|loss\b|model\.|distributed\b|dataset\.(num_workers|principal_point_centered)=)"
+)
+HYDRAS = re.compile(  # the options that Hydra takes, with their values
+    r"--(help|hydra-help|version|cfg|resolve|package|run|shell-completion|info|experimental-rerun)(=.*)?"
+    r"|-(h|c|p|r|sc|i)"
 )
 _launcher = re.compile(r"(?<![\w/.-])(torchrun|torch\.distributed\.(run|launch))(?=\s)")
 
@@ -34,6 +39,7 @@ class Command:
     gpus: int | None  # None where only the shell that runs it knows
     overrides: tuple[str, ...]
     place: Place
+    refused: Text | None = None  # why it cannot start, as far as its words show that
 
     @property
     def dataset(self) -> str:
@@ -74,12 +80,10 @@ def _commands_in(target: Target, path: Path) -> Iterator[Command]:
     for start, line in enumerate(lines):
         for found in [] if line.lstrip().startswith("#") else _launcher.finditer(line):
             block = _continued([line[found.start() :], *lines[start + 1 :]], "`" in line[: found.start()])
-            command = _command(target, block, _variables(lines[:start]))
-            if command is not None:
-                gpus, overrides = command
-                number = next((n for n, text in enumerate(block) if "nproc" in text), 0)
-                place = Place(path=path, line=start + number + 1, text=block[number].strip())
-                yield Command(gpus=gpus, overrides=overrides, place=place)
+            number = next((n for n, text in enumerate(block) if "nproc" in text), 0)
+            place = Place(path=path, line=start + number + 1, text=block[number].strip())
+            if command := _command(target, block, _variables(lines[:start]), place):
+                yield command
 
 
 def _continued(lines: Sequence[str], in_prose: bool) -> list[str]:
@@ -90,17 +94,38 @@ def _continued(lines: Sequence[str], in_prose: bool) -> list[str]:
     return [line.rstrip().removesuffix("\\") for line in [*more, *lines[len(more) : len(more) + 1]]]
 
 
-def _command(
-    target: Target, block: Sequence[str], known: Mapping[str, str]
-) -> tuple[int | None, tuple[str, ...]] | None:
-    """World size and overrides; None where it is not a launch of the training script with its own config."""
+def _command(target: Target, block: Sequence[str], known: Mapping[str, str], place: Place) -> Command | None:
+    """The command of a block; None where it is no launch of the training script with its own config."""
     words = _words(" ".join(block))
     script = PurePath(target.settings.launch.script).parts
     at = next((n for n, word in enumerate(words) if PurePath(word).parts[-len(script) :] == script), None)
     if at is None or any(OTHER_CONFIG.match(word) for word in words[at:]):
         return None
     given = [word for word in words[at + 1 :] if OVERRIDE.match(word) and not re.search(r"[$`]", word)]
-    return _world_size(words[:at], known), tuple(word.replace("\0", "$") for word in given)
+    return Command(
+        gpus=_world_size(words[:at], known),
+        overrides=tuple(word.replace("\0", "$") for word in given),
+        place=place,
+        refused=_refused(target, words[:at], words[at + 1 :]),
+    )
+
+
+def _refused(target: Target, launcher: Sequence[str], arguments: Sequence[str]) -> Text | None:
+    """Why Hydra would refuse the script's arguments, None where nothing is known against them."""
+    own = hydra_main(target) is not None and not _reads_arguments(target)
+    option = next((word for word in arguments if word.startswith("-") and not HYDRAS.fullmatch(word)), None)
+    adds_rank = launcher[:1] == ["torch.distributed.launch"]
+    if own and adds_rank and not any(re.match(r"--use[-_]env\b", word) for word in launcher):
+        return Text(
+            "torch.distributed.launch without --use-env gives the script --local-rank, which Hydra refuses"
+        )
+    return Text("Hydra refuses {option}", option=option) if own and option else None
+
+
+@cache
+def _reads_arguments(target: Target) -> bool:
+    """Whether the script reads its arguments itself before Hydra does, and may take options of its own."""
+    return bool(re.search(r"\bsys\.argv\b|\bargparse\b", target.script.read_text(errors="replace")))
 
 
 def _words(text: str) -> list[str]:
@@ -146,6 +171,26 @@ def _variables(lines: Sequence[str]) -> dict[str, str]:
 
 
 @cache
+def unjudged(target: Target) -> tuple[tuple[Command, Text], ...]:
+    """The other commands, with the reason why the length of their epochs is not known."""
+    known = {command.place for command, _ in documented_lengths(target)}
+    others = [command for command in commands(target) if command.place not in known]
+    composed = dict(zip(_sized(target), train_sets(target, _launches(target)), strict=True))
+    return tuple((command, _unknown(command, composed.get(command))) for command in others)
+
+
+def _unknown(command: Command, found: TrainSet | None) -> Text:
+    """Why the length of a command's epoch is not known."""
+    if command.refused:
+        return command.refused
+    if not command.gpus:
+        return Text("the number of GPUs is not written down")
+    if found is None:
+        return Text("the config does not compose")
+    return Text("only the data gives the length of the epoch")
+
+
+@cache
 def documented_lengths(target: Target) -> tuple[tuple[Command, Length], ...]:
     """The commands whose world size is known and whose config composes, with the length of their epochs."""
     composed = train_sets(target, _launches(target))
@@ -163,7 +208,8 @@ def begin(target: Target) -> None:
 
 
 def _sized(target: Target) -> tuple[Command, ...]:
-    return tuple(command for command in commands(target) if command.gpus)
+    """The commands that can be launched as they stand."""
+    return tuple(command for command in commands(target) if command.gpus and not command.refused)
 
 
 def _launches(target: Target) -> tuple[tuple[str, ...], ...]:

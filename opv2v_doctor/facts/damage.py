@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
-from time import monotonic
 from zlib import crc32
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.frames import Disk, Frame, disk, frame_file
+from opv2v_doctor.facts.frames import Disk, Frame, disks, frame_file
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
-PATIENCE = 3.0  # seconds a split: opening every file of the full OPV2V would take minutes
+MOST_OPENED = 2000  # files of a split, which takes two seconds: all of the full OPV2V would take minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Damaged:
     """A file that the training would fail on."""
 
     path: Path
-    problem: str
+    problem: Text
     line: int | None = None
 
 
@@ -34,52 +34,61 @@ class Damage:
     """What was found in a split, and how much of it was looked into."""
 
     files: tuple[Damaged, ...]
-    frames: int  # of which all files were looked for
-    opened: int  # frames whose files were opened too, before patience ended
+    expected: int  # files that the frames should have; each was looked for
+    present: int  # of them
+    opened: int  # of those that are present: all, or a fixed number that is spread over the split
 
 
 @cache
 def damage(target: Target, split: str) -> Damage:
-    """Missing files among all frames, and damaged ones among as many, spread evenly, as there is time for."""
-    found, opened = list(_missing(disk(target, split))), 0
-    gone = {entry.path for entry in found}
-    end = monotonic() + PATIENCE
-    for frame in _spread(disk(target, split).frames):
-        if monotonic() > end:
+    """Missing files among all frames, and damaged ones among MOST_OPENED files at most.
+
+    Which ones are opened depends on their names alone: the same split gets the same answer everywhere.
+    """
+    frames = [(frame, _files_of(where, frame)) for where in disks(target, split) for frame in where.frames]
+    found = [
+        Damaged(path=path, problem=Text("missing"))
+        for frame, files in frames
+        for path in files
+        if not frame.agent.has(path)
+    ]
+    gone, opened = {entry.path for entry in found}, 0
+    for _, files in _spread(frames):
+        there = [path for path in files if path not in gone]
+        if opened and opened + len(there) > MOST_OPENED:
             break
-        opened += 1
-        found += [entry for entry in _damaged(disk(target, split), frame) if entry.path not in gone]
-    return Damage(files=tuple(found), frames=len(disk(target, split).frames), opened=opened)
+        opened += len(there)
+        found += filter(None, map(_damaged, there))
+    expected = sum(len(files) for _, files in frames)
+    return Damage(files=tuple(found), expected=expected, present=expected - len(gone), opened=opened)
 
 
-def _spread(frames: tuple[Frame, ...]) -> list[Frame]:
+def _spread(frames: list[tuple[Frame, list[Path]]]) -> list[tuple[Frame, list[Path]]]:
     """All frames, in an order of which every beginning is spread over the whole."""
-    return sorted(frames, key=lambda frame: crc32(str(frame.yaml).encode()))
+
+    def order(entry: tuple[Frame, list[Path]]) -> int:
+        frame, _ = entry
+        return crc32(f"{frame.agent.scenario}/{frame.agent.name}/{frame.name}".encode())
+
+    return sorted(frames, key=order)
 
 
 def _files_of(where: Disk, frame: Frame) -> list[Path]:
-    """What the dataset reads for a frame, but for a camera that its whole scenario lacks."""
+    """What the dataset reads of a frame, but for a camera that its whole scenario lacks."""
     present = where.by_name[frame.agent.scenario].cameras
     cameras = [camera for camera in where.cameras if camera in present]
-    return [path for camera in cameras for path in (frame.image(camera), frame.depth(camera))]
-
-
-def _missing(where: Disk) -> list[Damaged]:
-    """Files that a frame should have and that are not in its folders."""
     return [
-        Damaged(path=path, problem="missing")
-        for frame in where.frames
-        for path in _files_of(where, frame)
-        if not frame.agent.has(path)
+        frame.yaml,
+        *(path for camera in cameras for path in (frame.image(camera), frame.depth(camera))),
     ]
 
 
-def _damaged(where: Disk, frame: Frame) -> list[Damaged]:
-    found = [yaml_damage(frame.yaml)]
-    for path in _files_of(where, frame):
-        problem = npy_damage(path) if path.suffix == ".npy" else png_damage(path)
-        found.append(Damaged(path=path, problem=problem) if problem else None)
-    return [entry for entry in found if entry is not None]
+def _damaged(path: Path) -> Damaged | None:
+    """What is wrong with a file of a frame, None where nothing is."""
+    if path.suffix == ".yaml":
+        return yaml_damage(path)
+    problem = npy_damage(path) if path.suffix == ".npy" else png_damage(path)
+    return Damaged(path=path, problem=problem) if problem else None
 
 
 def yaml_damage(path: Path) -> Damaged | None:
@@ -87,13 +96,18 @@ def yaml_damage(path: Path) -> Damaged | None:
     try:
         content = frame_file(path)
     except Blocked as blocked:
-        lines = re.findall(r"line (\d+)", str(blocked))
-        problem = str(blocked).removeprefix(f"{path}: ")
+        problem = blocked.reason.values["problem"]
+        assert isinstance(problem, Text)
+        lines = re.findall(r"line (\d+)", str(problem))
         return Damaged(path=path, problem=problem, line=int(lines[-1]) if lines else None)
-    return None if "lidar_pose" in content else Damaged(path=path, problem="it has no lidar_pose", line=1)
+    return None if "lidar_pose" in content else Damaged(path=path, problem=Text("no lidar_pose"), line=1)
 
 
-def png_damage(path: Path) -> str | None:
+def _unreadable(problem: OSError) -> Text:
+    return Text("cannot be read: {problem}", problem=problem.strerror or str(problem))
+
+
+def png_damage(path: Path) -> Text | None:
     """Why a PNG cannot be read to its end."""
     try:
         with path.open("rb") as file:
@@ -102,8 +116,10 @@ def png_damage(path: Path) -> str | None:
             file.seek(max(0, size - 8))
             ends = file.read() == PNG_END
     except OSError as problem:
-        return problem.strerror or str(problem)
-    return None if begins and ends else ("truncated: it has no end" if begins else "not a PNG")
+        return _unreadable(problem)
+    if not begins:
+        return Text("not a PNG")
+    return None if ends else Text("truncated: it has no end")
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -112,9 +128,9 @@ def image_size(path: Path) -> tuple[int, int]:
         with path.open("rb") as file:
             header = file.read(24)
     except OSError as problem:
-        raise Blocked(f"{path}: {problem.strerror}") from None
+        raise Blocked("{path}: {problem}", path=path, problem=str(problem.strerror)) from None
     if header[:8] != PNG_SIGNATURE or len(header) < 24:
-        raise Blocked(f"{path}: not a PNG")
+        raise Blocked("{path}: not a PNG", path=path)
     width, height = struct.unpack(">II", header[16:24])
     return width, height
 
@@ -148,7 +164,7 @@ def raw_depth(path: Path) -> RawDepth | None:
     )
 
 
-def npy_damage(path: Path) -> str | None:
+def npy_damage(path: Path) -> Text | None:
     """Why an array cannot be read, told from its header and its size."""
     from numpy.lib import format as npy
 
@@ -159,10 +175,12 @@ def npy_damage(path: Path) -> str | None:
             shape, _, dtype = read(file)
             begin, size = file.tell(), file.seek(0, 2)
     except OSError as problem:
-        return problem.strerror or str(problem)
+        return _unreadable(problem)
     except (ValueError, EOFError) as problem:
-        return f"not an array: {problem}"
+        return Text("not an array: {problem}", problem=str(problem))
     if dtype.hasobject:
-        return "it holds pickled objects, which run code when they are read"
+        return Text("it holds pickled objects, which run code when they are read")
     wanted = begin + dtype.itemsize * prod(shape)
-    return None if size >= wanted else f"truncated: {size} bytes, {wanted} are needed"
+    if size >= wanted:
+        return None
+    return Text("truncated: {size} bytes, expected {wanted}", size=size, wanted=wanted)

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.config import config
+from opv2v_doctor.facts.config import config, place
+from opv2v_doctor.facts.leaves import leaves
 from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.target import Target
 
 LEAST_VIEWS = 2  # the base dataset's lower bound where the expression gives none
+SHOWN = 80  # characters of an expression that a reason quotes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,11 @@ class Part:
         """The folder that it reads, None where the expression does not say."""
         split = self.keywords.get("split")
         return None if split is None else str(split)
+
+    @property
+    def says_views(self) -> bool:
+        """Whether the expression gives the numbers of views; else they are the class's default."""
+        return "num_views" in self.keywords
 
     @property
     def views(self) -> tuple[int, ...]:
@@ -59,7 +66,11 @@ def parts_of(expression: str) -> tuple[Part, ...]:
     try:
         tree = parsed_expression(expression)
     except SyntaxError as problem:
-        raise Blocked(f"not a dataset expression: {problem.msg} in {expression[:80]!r}") from None
+        raise Blocked(
+            "not a dataset expression: {problem} in {expression!r}",
+            problem=problem.msg,
+            expression=expression[:SHOWN],
+        ) from None
     return tuple(_part(node) for node in _terms(tree))
 
 
@@ -84,7 +95,7 @@ def _part(node: ast.expr) -> Part:
         size, repeat = (number, repeat) if isinstance(node.op, ast.MatMult) else (size, repeat * number)
         node = node.right
     if not isinstance(node, ast.Call):
-        raise Blocked(f"not a dataset expression: {expression[:80]!r}")
+        raise Blocked("not a dataset expression: {expression!r}", expression=expression[:SHOWN])
     keywords = {word.arg: _literal(word.value) for word in node.keywords if word.arg}
     return Part(
         expression=expression, class_name=ast.unparse(node.func), size=size, repeat=repeat, keywords=keywords
@@ -128,7 +139,9 @@ def number_of(node: ast.expr) -> int:
         return number_of(node.left) * number_of(node.right)
     if isinstance(node, ast.Constant) and isinstance(node.value, int):
         return node.value
-    raise Blocked(f"the length of a dataset is not a number: {ast.unparse(node)[:80]!r}")
+    raise Blocked(
+        "the length of a dataset is not a number: {expression!r}", expression=ast.unparse(node)[:SHOWN]
+    )
 
 
 def _literal(node: ast.expr) -> Any:
@@ -152,9 +165,49 @@ def asked_eval_parts(target: Target) -> tuple[Part, ...]:
     return parts_of(expression) if "(" in expression else ()
 
 
+@cache
+def dataset_classes(target: Target) -> Mapping[str, str]:
+    """The class of each dataset that the training or its evaluation builds -> the key that names it."""
+    keys = ("dataset.test_dataset", "dataset.train_dataset")
+    expressions = [(key, str(config(target).get(key, ""))) for key in keys]
+    return {
+        name: key
+        for key, expression in expressions
+        if "(" in expression
+        for name in _classes(parsed_expression(expression))
+    }
+
+
+def _classes(node: ast.expr) -> list[str]:
+    """The classes of all terms, also of those that are resized together."""
+    if isinstance(node, ast.UnaryOp):
+        return _classes(node.operand)
+    if isinstance(node, ast.BinOp):
+        return [*_classes(node.left), *_classes(node.right)]
+    return [ast.unparse(node.func)] if isinstance(node, ast.Call) else []
+
+
+def keyword_key(target: Target, split: str, keyword: str) -> str | None:
+    """The config's key behind a keyword of a split's dataset; None where the config has no such key."""
+    key = f"dataset.opv2v.{split}.{keyword}"
+    return key if config(target).has(key) else None
+
+
+def root_key(target: Target, folder: object) -> str | None:
+    """The config's key that holds a data root: that of the machine, if it is one of several."""
+    found = [key for key, value in leaves(config(target).values) if value == folder]
+    return min(found, key=lambda key: (not key.startswith("machine."), key), default=None)
+
+
 def _expression(target: Target, key: str) -> str:
     expression = config(target).get(key)
     if not expression:
-        reason = config(target).unresolved.get(key, "it is empty")
-        raise Blocked(f"{key} cannot be read: {reason}")
+        why = config(target).unresolved.get(key)
+        raise Blocked(
+            "{key} cannot be read: {why}" if why else "{key} is empty",
+            at=place(target, key),
+            hint="choose a dataset config that sets {key}",
+            key=key,
+            why=why,
+        )
     return str(expression)

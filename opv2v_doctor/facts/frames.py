@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -15,8 +16,20 @@ from opv2v_doctor.facts.samples import examined_splits, parts
 from opv2v_doctor.facts.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
-__all__ = ["Agent", "Disk", "Frame", "Scenario", "disk", "each_disk", "frame_file", "frame_shown", "is_opv2v"]
+__all__ = [
+    "Agent",
+    "Disk",
+    "Frame",
+    "Scenario",
+    "disk",
+    "disks",
+    "each_disk",
+    "frame_file",
+    "frame_shown",
+    "is_opv2v",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +103,38 @@ class Disk:
 
 
 def each_disk(target: Target) -> Iterator[tuple[str, Disk]]:
-    """Every examined split with its folder."""
+    """Every examined split with each folder that it reads. Raises Skip where one reads nothing of OPV2V."""
     for split in examined_splits(target):
-        yield split, disk(target, split)
+        for where in disks(target, split) or (disk(target, split),):
+            yield split, where
+
+
+@cache
+def disks(target: Target, split: str) -> tuple[Disk, ...]:
+    """The folders that the datasets of a split read, each once; none where they are not of OPV2V."""
+    found: dict[Path, Disk] = {}
+    for part in parts(target, split):
+        with contextlib.suppress(Skip):
+            where = _disk(target, part)
+            found.setdefault(where.folder, where)
+    return tuple(found.values())
 
 
 @cache
 def disk(target: Target, split: str) -> Disk:
-    """The folder that a split reads, empty where it is not there. Raises Skip where it is not OPV2V."""
-    part = parts(target, split)[0]
+    """The folder that a split's first dataset reads, empty where it is not there.
+
+    Raises Skip where that is not OPV2V.
+    """
+    return _disk(target, parts(target, split)[0])
+
+
+def _disk(target: Target, part: Part) -> Disk:
     root, depth_root = part.keywords.get("ROOT"), part.keywords.get("depth_root")
     if root is None or depth_root is None or part.split is None:
-        raise Skip(f"{part.class_name} is not told ROOT, depth_root and split: not OPV2V")
+        raise Skip(
+            "{name} is given no ROOT, depth_root and split: not a dataset of OPV2V", name=part.class_name
+        )
     return Disk(
         part=part,
         folder=target.repo / root / part.split,
@@ -111,16 +144,14 @@ def disk(target: Target, split: str) -> Disk:
 
 
 def is_opv2v(target: Target, split: str) -> bool:
-    """Whether the split's dataset is told which folders of OPV2V to read."""
-    try:
-        return bool(disk(target, split))
-    except Skip:
-        return False
+    """Whether a dataset of the split is told which folders of OPV2V to read."""
+    return bool(disks(target, split))
 
 
 def frame_shown(target: Target, split: str, view: View) -> Frame | None:
     """The frame on disk that a view shows, None where it names none or the dataset is not OPV2V."""
-    return disk(target, split).frame_of(view) if is_opv2v(target, split) else None
+    found = (where.frame_of(view) for where in disks(target, split))
+    return next((frame for frame in found if frame), None)
 
 
 @cache
@@ -133,8 +164,12 @@ def frame_file(path: Path) -> Mapping[str, Any]:
 
     try:
         content = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as problem:
-        raise Blocked(f"{path}: {' '.join(str(problem).split())}") from None
+    except OSError as problem:
+        said = Text("cannot be read: {problem}", problem=problem.strerror or str(problem))
+        raise Blocked("{path}: {problem}", at=path, path=path, problem=said) from None
+    except (ValueError, RecursionError, yaml.YAMLError) as problem:
+        said = Text("not YAML: {problem}", problem=" ".join(str(problem).split()))
+        raise Blocked("{path}: {problem}", at=path, path=path, problem=said) from None
     if not isinstance(content, dict):
-        raise Blocked(f"{path}: not a frame file")
+        raise Blocked("{path}: {problem}", at=path, path=path, problem=Text("not a frame file"))
     return content

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.config import config
-from opv2v_doctor.facts.datasets import number_of, parts_of
+from opv2v_doctor.facts.config import config, place
+from opv2v_doctor.facts.datasets import LEAST_VIEWS, number_of, parts_of
 from opv2v_doctor.facts.evaluation import evaluation
 from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.facts.probe import ask
-from opv2v_doctor.facts.source import definition, module_name, modules, syntax_error
+from opv2v_doctor.facts.source import definition, find, module_name, modules, nodes, syntax_error
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
+BUILDER = "get_train_data_loader"
 MOST_RANKS = 16  # that are measured: the first and the last of a bigger world tell as much
 TABLE = range(1, 17)
 _size = re.compile(r"\b\d[\d_]{0,17}(?=\s*@)")
@@ -55,6 +56,26 @@ def largest_batch(expression: str, images: int) -> int:
     return max(1, images // min((min(some, default=1) for some in views), default=1))
 
 
+@cache
+def counts_views_so(target: Target, class_name: str) -> bool:
+    """Whether the repository's own rule for the least number of views is the one that we count by.
+
+    It is the base dataset's `num_views_min`, where the class has no `min_num_views` with a default of its own.
+    """
+    said = {
+        ast.unparse(node.value)
+        for path in modules(target)
+        for node in nodes(path)
+        if isinstance(node, ast.Assign)
+        if any(ast.unparse(name).removeprefix("self.") == "num_views_min" for name in node.targets)
+    }
+    home = definition(target, class_name)
+    own = home is not None and any(
+        isinstance(node, ast.arg) and node.arg == "min_num_views" for node in nodes(home.path)
+    )
+    return said == {str(LEAST_VIEWS)} and not own
+
+
 def only_resized(then: str, now: str) -> bool:
     """Whether two dataset expressions differ in nothing but their lengths N, all by the same factor."""
     old, new = ([int(size) for size in _size.findall(text)] for text in (then, now))
@@ -88,7 +109,8 @@ def _train_set(target: Target) -> tuple[str, int]:
     expression = config(target).get("dataset.train_dataset")
     images = config(target).number("train_params.max_num_of_imgs_per_gpu")
     if not expression or not images:
-        raise Blocked("dataset.train_dataset and train_params.max_num_of_imgs_per_gpu are needed")
+        key = "train_params.max_num_of_imgs_per_gpu" if expression else "dataset.train_dataset"
+        raise Blocked("{key} is not set", at=place(target, key), hint="set {key} in the config", key=key)
     return str(expression), int(images)
 
 
@@ -102,13 +124,13 @@ def real_length(target: Target) -> Length:
 
 
 def lengths(target: Target) -> Mapping[int, int]:
-    """Steps an epoch for 1 to 16 GPUs; empty where only the data can tell."""
+    """Steps per epoch for 1 to 16 GPUs; empty where only the data can tell."""
     found = {gpus: computed_length(target, gpus) for gpus in TABLE}
     return {gpus: length.steps for gpus, length in found.items() if length}
 
 
 def wanted_size(steps: int, gpus: int, batch: int) -> int:
-    """The dataset length N of `N @ D` that gives so many steps an epoch."""
+    """The dataset length N of `N @ D` that gives so many steps per epoch."""
     return steps * gpus * batch
 
 
@@ -142,7 +164,7 @@ class Loaders:
     distinct: int  # samples that are drawn by at least one rank
     sampler: Place  # the class that deals out the batches, else the function that builds the loader
     evals: tuple[EvalLoader, ...]
-    untold: str  # why the evaluation loaders are not known, else empty
+    untold: Blocked | None  # why the evaluation loaders are not known, None where they are
 
     @property
     def drawn(self) -> int:
@@ -157,17 +179,32 @@ def loader_module(target: Target) -> str:
 
 def loader_function(target: Target) -> Place:
     """Where the repository defines what builds the training loader."""
-    if found := definition(target, "get_train_data_loader"):
+    if found := definition(target, BUILDER):
         return found
     for path in modules(target):
         if syntax_error(path):  # to us: whether it is one is the training interpreter's say
             return Place(path=path, line=1)
-    raise Blocked("no module of this launch defines get_train_data_loader")
+    raise Blocked(
+        "no module that this script imports defines {name}",
+        at=target.script,
+        hint="call the function that builds the training loader {name}",
+        name=BUILDER,
+    )
 
 
 @cache
 def loaders(target: Target) -> Loaders:
-    """Build the loaders in the training interpreter and go through their indices: no sample is read."""
+    """Build the loaders in the training interpreter and go through their indices: no sample is read.
+
+    Raises Blocked where the launch does not build its training loader by the function that is asked.
+    """
+    if definition(target, BUILDER) and not find(target, _uses_builder, BUILDER):
+        raise Blocked(
+            "no module of this launch calls {name}: the loader that it trains with is not known",
+            at=loader_function(target),
+            hint="build the training loader by {name}",
+            name=BUILDER,
+        )
     every = range(target.gpus)
     measured = [*every[: MOST_RANKS // 2], *every[MOST_RANKS // 2 :][-MOST_RANKS // 2 :]]
     evals, batch, untold = _eval_sets(target)
@@ -193,13 +230,19 @@ def loaders(target: Target) -> Loaders:
     )
 
 
-def _eval_sets(target: Target) -> tuple[dict[str, str], int, str]:
+def _uses_builder(node: ast.AST) -> bool:
+    """Whether a node calls the builder of the training loader, or passes it on."""
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name == BUILDER
+
+
+def _eval_sets(target: Target) -> tuple[dict[str, str], int, Blocked | None]:
     """The evaluation sets and their batch size, else why they are not known: the ranks are, without."""
     try:
         found = evaluation(target)
-    except Blocked as reason:
-        return {}, 1, str(reason)
-    return dict(found.kept), found.batch or 1, ""
+    except Blocked as problem:
+        return {}, 1, problem
+    return dict(found.kept), found.batch or 1, None
 
 
 def _eval_loader(

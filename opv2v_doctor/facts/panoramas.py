@@ -19,6 +19,7 @@ from opv2v_doctor.facts.samples import arrays_folder, expression_of, parts
 from opv2v_doctor.facts.views import Sample, View, sample_of
 from opv2v_doctor.geometry.colours import Normalisation
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 SLACK = 0.02  # rounding may leave 0..1 by so much
 
@@ -98,34 +99,48 @@ class DrawnView:
         return np.rint(levels).astype(np.uint8)
 
     @property
-    def how(self) -> str:
+    def how(self) -> Text:
         """In words, how the picture was made of the view's numbers."""
         if self.image is None:
-            return "The view holds no image of three channels"
+            return Text("The view holds no image of three channels")
         if self.image.dtype == np.uint8:
-            return "RGB is 8-bit and shown as it is"
+            return Text("RGB is 8-bit and shown as it is")
         if self.rule is None:
-            return (
-                f"data_norm_type is {self.norm_type!r}, and neither the dataset's transform nor a table of "
-                "its modules tells mean and deviation: RGB is stretched from its least to its largest "
-                "value, and its colours mean nothing"
+            return Text(
+                "data_norm_type is {name!r}, and neither the dataset's transform nor a table of its modules "
+                "gives its mean and deviation: RGB is stretched from its least to its largest value, and its "
+                "colours mean nothing",
+                name=self.norm_type,
             )
-        return f"RGB is denormalised by {self.rule.source}"
+        return Text("RGB is denormalised by {source}", source=self.rule.source)
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """What speaks against the rule."""
+    def doubts(self) -> tuple[Text, ...]:
+        """What the rule does not fit."""
         found = []
         if self.rule and self.named and not self._agree:
             found.append(
-                f"data_norm_type {self.norm_type!r} names mean {_numbers(self.named.mean)}, deviation "
-                f"{_numbers(self.named.deviation)}; the transform used {_numbers(self.rule.mean)} and "
-                f"{_numbers(self.rule.deviation)}: the model will take one for the other"
+                Text(
+                    "data_norm_type {name!r} names mean ({named_mean:.3g}), deviation "
+                    "({named_deviation:.3g}); the transform used ({mean:.3g}) and ({deviation:.3g}): the "
+                    "model will take one for the other",
+                    name=self.norm_type,
+                    named_mean=self.named.mean,
+                    named_deviation=self.named.deviation,
+                    mean=self.rule.mean,
+                    deviation=self.rule.deviation,
+                )
             )
         if self.rule and self._restored is not None and self.image is not None:
             low, high = float(np.nanmin(self._restored)), float(np.nanmax(self._restored))
             if self.image.dtype != np.uint8 and (low < -SLACK or high > 1 + SLACK):
-                found.append(f"denormalised, img goes from {low:.2f} to {high:.2f}: the rule does not fit it")
+                found.append(
+                    Text(
+                        "denormalised, img goes from {low:.2f} to {high:.2f}: the rule does not fit it",
+                        low=low,
+                        high=high,
+                    )
+                )
         return tuple(found)
 
     @property
@@ -191,7 +206,7 @@ def _samples(
 ) -> tuple[DrawnSample, ...]:
     length = answer["length"]
     if not length:
-        raise Blocked(f"{split} is empty: there is no sample to draw")
+        raise Blocked("{split} is empty: there is no sample to draw", split=split)
     if not answer["samples"]:
         raise NoSuchSample(f"{max(indices)}: {split} has {length} samples, 0 to {length - 1}")
     return tuple(_sample(target, split, length, entry, folder) for entry in answer["samples"])
@@ -234,7 +249,3 @@ def _flat(array: NDArray[Any] | None) -> NDArray[Any] | None:
         return None
     flat = array.reshape([side for side in array.shape if side != 1])
     return flat if flat.ndim == 2 else None
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:.3g}" for value in values) + ")"

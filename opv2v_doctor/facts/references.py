@@ -21,6 +21,7 @@ from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.geometry.rigs import MountedCamera, coverage_fraction, crop_to_aspect
 from opv2v_doctor.geometry.stitching import Panorama, Stitcher
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 SHUFFLED_BY = 777  # the seed of the order in which map-anything resizes a dataset, in epoch 0
 NAMED = 0.02  # a coverage that is so near to a predicted one is explained by it
@@ -55,11 +56,15 @@ class Reference:
         mounted = [(crop_to_aspect(c.pinhole, *shape), c.camera_to_lidar) for c in self.rig.values()]
         return coverage_fraction(self.cylinder, mounted)
 
-    def explanation(self, measured: float) -> str | None:
+    def explanation(self, measured: float) -> Text | None:
         """What a mask of this mean says about the images, where it is not the rig's coverage."""
         if abs(measured - self.coverage) > NAMED and abs(measured - self.cropped_coverage) < NAMED:
-            shape = f"{self.cylinder.width}:{self.cylinder.height}"
-            return f"images cropped to {shape} before stitching would cover {self.cropped_coverage:.3f}"
+            return Text(
+                "images cropped to {width}:{height} before stitching would cover {covered:.3f}",
+                width=self.cylinder.width,
+                height=self.cylinder.height,
+                covered=self.cropped_coverage,
+            )
         return None
 
 
@@ -68,8 +73,8 @@ def where_of(target: Target, split: str) -> tuple[Disk, Cylinder]:
     try:
         where = disk(target, split)
         return where, panorama(where)
-    except Skip as reason:
-        raise Blocked(f"no reference: {reason}") from None
+    except Skip as skipped:
+        raise Blocked("no reference: {reason}", reason=skipped.reason) from None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,9 +130,13 @@ class References:
         """
         frame = self._where.frame_of(drawn.view)
         if frame is None:
-            raise Blocked(f"no frame on disk is named {drawn.view.label} {drawn.view.instance}")
+            raise Blocked(
+                "no frame on disk is named {label} {instance}",
+                label=drawn.view.label,
+                instance=drawn.view.instance,
+            )
         if drawn.view.camera_model not in (None, "cyl"):
-            raise Blocked(f"the camera model is {drawn.view.camera_model!r}: not a panorama")
+            raise Blocked("the camera model is {model!r}: not a panorama", model=drawn.view.camera_model)
         task = self._ahead.pop(frame.yaml, None)
         found = (
             stitched(self._where, self._cylinder, frame) if task is None or task.cancel() else task.result()

@@ -9,6 +9,7 @@ from functools import cache
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.damage import image_size
 from opv2v_doctor.facts.frames import Disk, Frame, disk, frame_file
+from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.samples import samples
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
@@ -49,7 +50,13 @@ def coverages(target: Target, split: str) -> tuple[Coverage, ...]:
     views = [view for view in samples(target, split).views if view.mask_mean is not None]
     pairs = [(view, frame) for view in views if (frame := where.frame_of(view))]
     if not pairs:
-        raise Blocked(f"no view of {split} names a scenario, an agent and a frame that are on disk")
+        raise Blocked(
+            "no view of {split} names a scenario, an agent and a frame that are on disk",
+            at=given_place(target, where.part, "label"),
+            hint="set label to scenario/agent and instance to frame/agent, as they are named in {folder}",
+            split=split,
+            folder=where.folder,
+        )
     return tuple(_coverage(where, cylinder, view, frame) for view, frame in pairs)
 
 
@@ -58,7 +65,7 @@ def panorama(where: Disk) -> Cylinder:
     words = where.part.keywords
     size = words.get("panorama_resolution")
     if not isinstance(size, list | tuple) or len(size) != 2:
-        raise Skip(f"{where.part.class_name} is not told a panorama_resolution")
+        raise Skip("{name} is given no panorama_resolution", name=where.part.class_name)
     return Cylinder(
         width=int(size[0]),
         height=int(size[1]),
@@ -86,7 +93,7 @@ def _rig(where: Disk, frame: Frame) -> tuple[_Camera, ...]:
     try:
         return tuple(_rounded(rig_of(content, *image_size(frame.image(name)))[name]) for name in names)
     except ValueError as problem:
-        raise Blocked(f"{frame.yaml}: {problem}") from None
+        raise Blocked("{path}: {problem}", path=frame.yaml, problem=str(problem)) from None
 
 
 def _rounded(camera: MountedCamera) -> _Camera:

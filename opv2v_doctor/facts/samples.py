@@ -51,9 +51,6 @@ class Samples:
     def views(self) -> tuple[View, ...]:
         return tuple(view for sample in self.drawn for view in sample.views)
 
-    def __str__(self) -> str:
-        return f"{self.split}: {len(self.drawn)} samples, {len(self.views)} views"
-
 
 @cache
 def parts(target: Target, split: str) -> tuple[Part, ...]:
@@ -68,7 +65,7 @@ def parts(target: Target, split: str) -> tuple[Part, ...]:
         return (asked[0],)
     described = config(target).get(f"dataset.opv2v.{split}.dataset_str")
     if not described:
-        raise Skip(f"the config has no {split} split")
+        raise Skip("the config has no {split} split", split=split)
     return parts_of(str(described))
 
 
@@ -77,7 +74,7 @@ def examined_splits(target: Target) -> tuple[str, ...]:
     """The splits of the target that the config knows. Raises Skip where it knows none."""
     known = tuple(split for split in target.splits if _has(target, split))
     if not known:
-        raise Skip(f"the config knows none of the splits {', '.join(target.splits)}")
+        raise Skip("the config has none of the splits {splits}", splits=target.splits)
     return known
 
 
@@ -100,9 +97,20 @@ def each_split(target: Target) -> Iterator[Samples]:
         if found.drawn:
             yield found
         else:
-            problem = problem or Blocked(f"no {split} sample could be drawn: {found.failure}")
+            problem = problem or undrawn(found)
     if problem is not None:
         raise problem
+
+
+def undrawn(found: Samples) -> Blocked:
+    """That every sample of a split failed, with the first failure."""
+    failure = found.failure
+    return Blocked(
+        "no {split} sample could be drawn: {failure}",
+        at=failure.place if failure else None,
+        split=found.split,
+        failure=str(failure),
+    )
 
 
 def samples(target: Target, split: str) -> Samples:
@@ -126,7 +134,7 @@ def _outcome(target: Target, split: str) -> Samples | Blocked:
 def _drawn(target: Target, split: str) -> Samples:
     answer = _drawing(target, split)()
     if not answer["length"]:
-        raise Blocked(f"{split} is empty: there is no sample to draw")
+        raise Blocked("{split} is empty: there is no sample to draw", split=split)
     return Samples(
         split=split,
         parts=parts(target, split),
@@ -227,7 +235,10 @@ def next_epoch(target: Target) -> tuple[tuple[Sample, Sample], ...]:
     for place, sample in enumerate(samples(target, "train").samples):
         if sample.failure is not None:
             continue
-        pairs.append((sample, sample_of(_drawing_next_epoch(target, place)(), target.repo)))
+        again = sample_of(_drawing_next_epoch(target, place)(), target.repo)
+        if again.failure is not None:
+            continue
+        pairs.append((sample, again))
         if pairs[-1][0].identity != pairs[-1][1].identity or len(pairs) == EPOCH_TRIES:
             break
     return tuple(pairs)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.text import Place
+
 
 @dataclass(frozen=True, kw_only=True)
 class Depth:
@@ -60,11 +62,11 @@ class Failure:
 
     kind: str
     message: str
-    place: tuple[Path, int] | None  # the innermost line inside the repository
+    place: Place | None  # the innermost line inside the repository
     opened: Path | None = field(compare=False)  # the last file that was opened: failures alike differ in it
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.message}"
+        return f"{self.kind}: {' '.join(self.message.split())}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ def sample_of(answer: dict[str, Any], repo: Path) -> Sample:
 
 
 def _failure(answer: dict[str, Any], repo: Path) -> Failure:
-    inner = [(Path(file), line) for file, line in answer["frames"] if Path(file).is_relative_to(repo)]
+    inner = [Place(Path(file), line) for file, line in answer["frames"] if Path(file).is_relative_to(repo)]
     return Failure(
         kind=answer["kind"],
         message=answer["message"],

@@ -112,7 +112,7 @@ def notes(shown: Shown) -> list[Words]:
         why = found.explanation(drawn.view.mask_mean)
         words = f"the mask covers {drawn.view.mask_mean:.3f}, the rig sees {found.coverage:.3f}"
         said.append((f"{words}; {why}" if why else words, "bad"))
-    said += [(doubt, "bad") for doubt in drawn.doubts]
+    said += [(str(doubt), "bad") for doubt in drawn.doubts]
     if isinstance(shown.reference, str):
         said.append(f"No reference: {shown.reference}")
     elif found is None:
@@ -131,7 +131,7 @@ def notes(shown: Shown) -> list[Words]:
             said.append(f"The view has no {name} of rows and columns")
         elif shown.fitting(array) is None:
             said.append((f"{name} is {array.shape}, the image {shown.shape}: not shown", "bad"))
-    return [*said, drawn.how]
+    return [*said, str(drawn.how)]
 
 
 def details(shown: Shown) -> str:

@@ -86,6 +86,7 @@ def is_empty(dataset):
 def in_next_epoch(send_progress, expression, module_name, count, place):
     """The sample at one place of the plan, in epoch 1."""
     dataset = dataset_of(expression, module_name)
+    turn_retries_off(dataset)
     begin(dataset, SEED, epoch=1)
     sample = drawn(dataset, *planned(dataset, count)[place])
     begin(dataset, SEED)
