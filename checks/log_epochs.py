@@ -1,11 +1,22 @@
-"""Log: epochs and their lengths, evaluations, and the checkpoints that follow from them."""
+"""Log: epochs, their lengths and their order, from one launch to the next."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
-from opv2v_doctor import Finding, Findings, Target, check, error, warning
-from opv2v_doctor.facts.logs import judged_logs, logs_with_config
-from opv2v_doctor.facts.logs.epoch_parts import EpochPart
+from opv2v_doctor import (
+    Finding,
+    Findings,
+    Override,
+    Place,
+    Skip,
+    Target,
+    Text,
+    check,
+    error,
+    examined,
+    sentence,
+    warning,
+)
+from opv2v_doctor.facts.logs import each_log, judged_logs
 from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.facts.logs.run_configs import RunConfig, run_config
 from opv2v_doctor.facts.logs.segments import Segment
@@ -16,51 +27,99 @@ MOST_BY_CHANCE = 16  # without a config, ratios of larger numbers of GPUs explai
 
 @check("LOG005", tier="run")
 def epochs_keep_their_length(target: Target) -> Findings:
-    """All launches of one training have the same number of steps an epoch.
+    """All launches of one training have the same number of steps per epoch.
 
     ## Why it matters
-    Steps an epoch follow from the number of GPUs. The learning rate follows the epoch: the same warm-up and
+    Steps per epoch follow from the number of GPUs. The learning rate follows the epoch: the same warm-up and
     the same cosine are then another number of updates, and the run is not the one that was planned.
 
     ## How to fix
     Resume on the number of GPUs that it began with, or choose the dataset config whose epoch has the old
     length on the new number: samples = steps * GPUs * batch.
     """
-    for log in judged_logs(target):
-        for before, after in pairwise([segment for segment in log.segments if segment.steps]):
-            if before.steps != after.steps:
-                yield _other_length(log, before, after, run_config(log))
+    yield from each_log(judged_logs(target), _lengths)
+
+
+def _lengths(log: Log) -> Findings:
+    counted = [segment for segment in log.trained if segment.steps]
+    if not counted:
+        raise Skip("no steps per epoch in {log}", log=log.path)
+    _alone(log)
+    for before, after in pairwise(counted):
+        if before.steps != after.steps:
+            yield _other_length(log, before, after, run_config(log))
+    for segment in counted:
+        parts = [part for part in log.phase("train") if part.segment == segment.number]
+        yield examined(len(parts), "epoch", launch=segment.number)
+
+
+def _alone(log: Log) -> None:
+    """Raises Skip where two trainings are at work at once: their epochs say nothing about each other."""
+    if _at_work_at_once(log):
+        raise Skip("two trainings write into {log}: see LOG007", log=log.path)
+
+
+def _at_work_at_once(log: Log) -> tuple[Segment, Segment] | None:
+    """The first launch that goes on after the next one has begun, and that one."""
+    pairs = pairwise(log.segments)
+    return next(((one, other) for one, other in pairs if other.first_line < one.last_line), None)
 
 
 def _other_length(log: Log, before: Segment, after: Segment, config: RunConfig | None) -> Finding:
     gpus, batch = _gpus(before.steps, after.steps, config)
-    hint = "keep the length of an epoch: the data, the batch or the number of GPUs changed"
+    change = Text(
+        "steps per epoch dropped from {before} (line {line}) to {after}"
+        if after.steps < before.steps
+        else "steps per epoch rose from {before} (line {line}) to {after}",
+        before=before.steps,
+        line=before.first_line,
+        after=after.steps,
+    )
+    hint = Text("keep the samples of an epoch, the batch and the number of GPUs as they were")
     if gpus:
-        samples = f"{before.steps * gpus[1] * batch:_}" if batch else f"{before.steps * gpus[1]} * batch"
-        hint = f"resume on {gpus[0]} GPUs, or give an epoch {samples} samples on {gpus[1]}"
-    why = f", as when {gpus[0]} GPUs become {gpus[1]}" if gpus else ""
+        samples = (
+            Text("{n:_}", n=before.steps * gpus[1] * batch)
+            if batch
+            else Text("{n:_} x the batch", n=before.steps * gpus[1])
+        )
+        hint = Text(
+            "resume on {before:GPU|GPUs}, or give an epoch {samples} samples on {after}",
+            before=gpus[0],
+            samples=samples,
+            after=gpus[1],
+        )
+        change = Text(
+            "{change}, as when resuming on {after:GPU|GPUs} instead of {before}",
+            change=change,
+            before=gpus[0],
+            after=gpus[1],
+        )
     return error(
-        f"{after.steps} steps an epoch since here, {before.steps} before (line {before.first_line}){why}; "
-        f"{_effect(before.steps, after.steps, config)}",
-        path=log.path,
-        line=after.first_line,
+        sentence([change, _effect(before.steps, after.steps, config)]),
         hint=hint,
+        at=Place(log.path, after.first_line),
+        event=after.first_line,
         before=before.steps,
         after=after.steps,
         gpus=list(gpus),
     )
 
 
-def _effect(before: int, after: int, config: RunConfig | None) -> str:
+def _effect(before: int, after: int, config: RunConfig | None) -> Text:
     """What another length of an epoch does to a schedule that follows the epoch."""
     keys = ("train_params.warmup_epochs", "train_params.epochs")
     warmup, epochs = (config.number(key) if config else None for key in keys)
     if warmup is None or epochs is None:
-        return f"the same warm-up and cosine are {after / before:.2f} times as many updates"
-    return (
-        f"at that length the warm-up of {warmup:g} epochs is {warmup * after:.0f} updates instead of "
-        f"{warmup * before:.0f}, and all {epochs:g} epochs are {epochs * after:.0f} instead of "
-        f"{epochs * before:.0f}"
+        return Text("the schedule then takes {ratio:.2f} times as many updates", ratio=after / before)
+    return Text(
+        "the warm-up of {warmup:g} epochs then takes {now:.0f} updates instead of {then:.0f}, all {epochs:g} "
+        "epochs take {all_now:.0f} instead of {all_then:.0f}",
+        warmup=warmup,
+        now=warmup * after,
+        then=warmup * before,
+        epochs=epochs,
+        all_now=epochs * after,
+        all_then=epochs * before,
     )
 
 
@@ -82,7 +141,7 @@ def _gpus(before: int, after: int, config: RunConfig | None) -> tuple[tuple[int,
 
 @check("LOG006", tier="run")
 def epochs_follow_each_other(target: Target) -> Findings:
-    """Each launch goes on with the epoch after the last one that was finished.
+    """Epochs follow each other, from one launch to the next as well.
 
     ## Why it matters
     Epochs that are trained again, left out or counted anew make another schedule, and a second meaning for
@@ -92,18 +151,39 @@ def epochs_follow_each_other(target: Target) -> Findings:
     Resume from the last checkpoint (`train_params.resume=true`, the same run directory), or give a training
     that starts anew a directory of its own.
     """
-    for log in judged_logs(target):
-        for before, after in pairwise([segment for segment in log.segments if segment.trained]):
-            finished = before.last[0] if _is_finished(before) else before.last[0] - 1
-            first = after.first[0]
-            if after.first_line < before.last_line:
-                continue  # they are at work at once, which is another check's affair
-            if first == 0 and finished > 0:
-                yield _renumbered(log, after, f"counts from epoch 0 again; epoch {finished} was finished")
-            elif first <= finished:
-                yield _renumbered(log, after, f"trains epochs {first} to {finished} again")
-            elif first > finished + 1:
-                yield _renumbered(log, after, f"starts at epoch {first}; epoch {finished} was finished last")
+    yield from each_log(judged_logs(target), _order)
+
+
+def _order(log: Log) -> Findings:
+    if log.source == "events":
+        raise Skip("{log} holds events, without the order of launches", log=log.path)
+    _alone(log)
+    odd = [
+        (after, what)
+        for before, after in pairwise(log.trained)
+        if (what := _oddity(before, after)) is not None
+    ]
+    for template in dict.fromkeys(what.template for _, what in odd):
+        alike = [one for one in odd if one[1].template == template]
+        yield _renumbered(log, *alike[0], more=len(alike) - 1)
+    yield examined(max(0, len(log.phase("train")) - 1), "epoch change")
+
+
+def _oddity(before: Segment, after: Segment) -> Text | None:
+    """What is wrong with the epoch that a launch begins with."""
+    finished = before.last[0] if _is_finished(before) else before.last[0] - 1
+    first = after.first[0]
+    if first == 0 and finished > 0:
+        return Text("counts from epoch 0 again; epoch {finished} was finished", finished=finished)
+    if first == finished:
+        return Text("trains epoch {first} again", first=first)
+    if first < finished:
+        return Text("trains epochs {first} to {finished} again", first=first, finished=finished)
+    if first > finished + 1:
+        return Text(
+            "starts at epoch {first}; epoch {finished} was finished last", first=first, finished=finished
+        )
+    return None
 
 
 def _is_finished(segment: Segment) -> bool:
@@ -111,12 +191,28 @@ def _is_finished(segment: Segment) -> bool:
     return not segment.steps or segment.last[1] + max(segment.stride, 1) >= segment.steps
 
 
-def _renumbered(log: Log, segment: Segment, what: str) -> Finding:
+def _renumbered(log: Log, segment: Segment, what: Text, *, more: int) -> Finding:
+    launch = log.launch_of(segment.first_line)
+    loaded = [one for one in log.of("resume") if log.launch_of(one.line) == launch]
+    hint = Text(
+        "resume from checkpoint-last.pth in the same run directory: {resume}",
+        resume=Override("train_params.resume=true"),
+    )
+    if loaded:  # it was resumed already
+        hint = Text(
+            "see why the epoch stored in {file} is not used: line {line} loads it",
+            file=loaded[-1].value,
+            line=loaded[-1].line,
+        )
     return warning(
-        f"the launch that trains from this line {what}",
-        path=log.path,
-        line=segment.first_line,
-        hint="resume from checkpoint-last.pth: train_params.resume=true, hydra.run.dir=RUN",
+        "the launch that trains from here {what}; so do {more} more"
+        if more
+        else "the launch that trains from here {what}",
+        hint=hint,
+        at=Place(log.path, segment.first_line),
+        event=segment.first_line,
+        what=what,
+        more=more,
         epoch=segment.first[0],
     )
 
@@ -131,91 +227,28 @@ def one_training_writes_the_log(target: Target) -> Findings:
     ## How to fix
     Give each launch a directory of its own: `hydra.run.dir=DIR`.
     """
-    for log in judged_logs(target):
-        for before, after in pairwise(log.segments):
-            if after.first_line < before.last_line:
-                yield error(
-                    f"another training starts here, while one goes on to line {before.last_line} "
-                    f"({before.steps} and {after.steps} steps an epoch)",
-                    path=log.path,
-                    line=after.first_line,
-                    hint="stop one of them, and give it another hydra.run.dir",
-                )
-                break
+    yield from each_log(judged_logs(target), _at_once)
 
 
-@check("LOG008", tier="run")
-def configured_evaluation_ran(target: Target) -> Findings:
-    """The evaluation that the config asks for ran.
-
-    ## Why it matters
-    Without it no best checkpoint is chosen, and nothing tells that the training learns by heart.
-
-    ## How to fix
-    `train_params.eval_freq=1`, and a set in `dataset.test_dataset`.
-    """
-    for log, config in logs_with_config(target):
-        due = _due(log, config)
-        if due and not log.phase("test"):
-            yield warning(
-                f"an evaluation was due after epoch {due[0] - 1} (eval_freq is "
-                f"{config.number('train_params.eval_freq'):g}), and none is in the log",
-                path=log.path,
-                line=log.phase("train")[-1].last_line,
-                hint="see that dataset.test_dataset has a set: opv2v-doctor check CFG006",
-            )
-
-
-def _due(log: Log, config: RunConfig) -> list[int]:
-    """The epochs before which an evaluation should have run; what a kill came before is not missing."""
-    every = int(config.number("train_params.eval_freq") or 0)
-    asked = any(mark in config.text("dataset.test_dataset") for mark in "(@")
-    finished = [part.epoch + 1 for part in log.phase("train") if part.last_step + 1 >= part.steps > 0]
-    begun = {part.epoch for part in log.phase("train")}
-    return [
-        epoch
-        for epoch in finished
-        if asked and every > 0 and epoch % every == 0 and _went_on(epoch, begun, log)
-    ]
-
-
-def _went_on(epoch: int, begun: set[int], log: Log) -> bool:
-    return epoch in begun or bool(log.of("end"))
-
-
-@check("LOG009", tier="run")
-def best_checkpoint_is_the_best(target: Target) -> Findings:
-    """checkpoint-best.pth was written after the best epoch.
-
-    ## Why it matters
-    What is evaluated and published is that file. Where it was never written, or before the best epoch, it is
-    not what it is called.
-
-    ## How to fix
-    Evaluate the numbered checkpoint of the best epoch instead.
-    """
-    for log in judged_logs(target):
-        if log.of("save"):
-            yield from _best(log)
-
-
-def _best(log: Log) -> Iterator[Finding]:
-    tests = [(span.last_median, part) for part in log.phase("test") if (span := part.span("loss"))]
-    if not tests or any(part.number for _, part in tests):
-        return  # several sets: the training averages them, each weighing the same
-    value, best = min(tests, key=lambda test: test[0])
-    written = [save.line for save in log.of("save") if save.value.endswith("checkpoint-best.pth")]
-    if not any(line > best.last_line for line in written) and _goes_on(log, best):
-        last = f"last written in line {written[-1]}" if written else "never written"
-        yield warning(
-            f"the best epoch is {best.epoch} (median loss {value:g}); checkpoint-best.pth was {last}",
-            path=log.path,
-            line=best.last_line,
-            hint=f"use checkpoint-{best.epoch}.pth",
-            epoch=best.epoch,
-        )
-
-
-def _goes_on(log: Log, test: EpochPart) -> bool:
-    """Whether the training went on after an evaluation, so that it had the time to save."""
-    return bool(log.of("end")) or any(part.first_line > test.last_line for part in log.phase("train"))
+def _at_once(log: Log) -> Findings:
+    if log.source == "events":
+        raise Skip("{log} holds events, without the order of launches", log=log.path)
+    overlap = _at_work_at_once(log)
+    if overlap is None:
+        judged = [launch for launch in log.trained if launch.stride]
+        if log.trained and not judged:
+            raise Skip("{log} has one line per epoch: two trainings at once would not show", log=log.path)
+        yield examined(len(judged), "launch")
+        return
+    one, other = overlap
+    yield error(
+        "another training starts here, while the one of line {start} goes on to line {end} "
+        "({one} and {other} steps per epoch)",
+        hint="stop one of them, and give it another hydra.run.dir",
+        at=Place(log.path, other.first_line),
+        event=other.first_line,
+        start=one.first_line,
+        end=one.last_line,
+        one=one.steps,
+        other=other.steps,
+    )

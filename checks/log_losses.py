@@ -3,17 +3,33 @@
 import math
 from collections.abc import Iterator
 
-from opv2v_doctor import Finding, Findings, Target, check, error, note, warning
-from opv2v_doctor.facts.logs import judged_logs
+from opv2v_doctor import (
+    Finding,
+    Findings,
+    Place,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    sentence,
+    warning,
+)
+from opv2v_doctor.facts.logs import each_log, judged_logs
 from opv2v_doctor.facts.logs.epoch_parts import EpochPart, Span
 from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.facts.logs.loss_curves import updates
 from opv2v_doctor.facts.logs.residuals import RobustLoss, robust_loss
 from opv2v_doctor.facts.logs.run_configs import run_config
 
-FEWEST_UPDATES = 500  # before these a mask need not have been learned
-LEARNED, AT_THE_MEAN, COLLAPSED = 0.5, 0.95, 1.05  # shares of the entropy
-NEAR = 0.1  # between the means of prediction and target, at least
+FEWEST_UPDATES = Threshold(500, "updates", "before these a mask need not have been learned")
+LEARNED = Threshold(0.5, "of the entropy", "far below what any constant prediction costs")
+AT_THE_MEAN = Threshold(0.95, "of the entropy", "a prediction of the mean costs all of it")
+COLLAPSED = Threshold(1.05, "of the entropy", "worse than a prediction of the mean")
+NEAR = Threshold(0.1, "of the panorama", "between the means of prediction and target")
 
 
 @check("LOG017", tier="run")
@@ -28,47 +44,77 @@ def masks_are_learned(target: Target) -> Findings:
     ## How to fix
     At H(p): see that the mask's head gets a gradient, and give it weight. Above: `pos_weight = (1 - p) / p`.
     """
-    for log in judged_logs(target):
-        for phase in ("train", "test"):
-            yield from _masks(log, phase)
+    yield from each_log(judged_logs(target), _masks)
 
 
-def _masks(log: Log, phase: str) -> Iterator[Finding]:
-    """The verdict on the last epoch of a phase that has a mask loss."""
+def _masks(log: Log) -> Findings:
+    found = [mask for phase in ("train", "test") if (mask := _last_mask(log, phase))]
+    if not found:
+        raise Skip(
+            "no mask loss with the mean of its target in {log} (MaskLoss_mask_avg, gt_mask_mean)",
+            log=log.path,
+        )
+    steps = updates(log) or 0
+    judged = [mask for mask in found if steps >= FEWEST_UPDATES or _share(*mask[1:]) < LEARNED]
+    if not judged:
+        raise Skip(
+            "too early to judge the mask: {n:update|updates}, at least {fewest:g} are needed",
+            n=steps,
+            fewest=FEWEST_UPDATES,
+        )
+    for part, loss, mean in judged:
+        yield examined(1, "mask loss", phase=part.phase)
+        yield _learned(log, part, loss, mean)
+
+
+def _last_mask(log: Log, phase: str) -> tuple[EpochPart, Span, float] | None:
+    """The last epoch of a phase that has a mask loss, the loss, and the mean of its target."""
     for part in reversed(log.phase(phase)):
         loss, mean = _ending(part, "MaskLoss_mask_avg"), _ending(part, "gt_mask_mean")
         if loss is not None and mean is not None and 0 < mean.last < 1 and math.isfinite(loss.last):
-            yield _learned(log, part, loss, mean.last)
-            return
+            return part, loss, mean.last
+    return None
 
 
 def _ending(part: EpochPart, end: str) -> Span | None:
     return next((part.span(name) for name in part.names if name.endswith(end)), None)
 
 
+def _entropy(mean: float) -> float:
+    """What the best constant prediction costs."""
+    return -mean * math.log(mean) - (1 - mean) * math.log(1 - mean)
+
+
+def _share(loss: Span, mean: float) -> float:
+    return loss.last / _entropy(mean)
+
+
 def _learned(log: Log, part: EpochPart, loss: Span, mean: float) -> Finding:
-    path, line = log.path, loss.last_line
-    entropy = -mean * math.log(mean) - (1 - mean) * math.log(1 - mean)
-    share, steps = loss.last / entropy, updates(log)
-    said = (
-        f"mask loss {loss.last:.4g} ({part.phase}, epoch {part.epoch}) is {100 * share:.1f} % of "
-        f"H({mean:.3g}) = {entropy:.3f}"
+    at, share = Place(log.path, loss.last_line), _share(loss, mean)
+    said = Text(
+        "mask loss {loss:.4g} ({phase}, epoch {epoch}); the best constant prediction of a target with mean "
+        "{mean:.3g} costs {entropy:.3f}",
+        loss=loss.last,
+        phase=part.phase,
+        epoch=part.epoch,
+        mean=mean,
+        entropy=_entropy(mean),
     )
     if share < LEARNED:
         return note(
-            f"{said}: learned, not collapsed: no constant output costs less than H", path=path, line=line
+            sentence([said, Text("far below it: the mask head has learned something")]), at=at, share=share
         )
-    if steps is None or steps < FEWEST_UPDATES:
-        return note(f"{said}: too early to judge, after {steps or 'few'} updates", path=path, line=line)
     predicted = _ending(part, "pred_mask_mean")
-    mean_said = f", and predicts a mean of {predicted.last:.3g}" if predicted else ""
+    constant = [Text("the mean of its predictions is {mean:.3g}", mean=predicted.last)] if predicted else []
     if share > COLLAPSED:
-        hint = f"weigh the mask: pos_weight={(1 - mean) / mean:.2f}"
-        return error(f"{said}: collapsed{mean_said}", path=path, line=line, hint=hint, share=share)
+        verdict = Text("above it: the mask head has collapsed")
+        hint = Text("weigh the mask loss: pos_weight={weight:.2f}", weight=(1 - mean) / mean)
+        return error(sentence([said, verdict, *constant]), hint=hint, at=at, share=share)
     if share > AT_THE_MEAN:
-        hint = "see that the mask's head gets a gradient"
-        return warning(f"{said}: no information{mean_said}", path=path, line=line, hint=hint, share=share)
-    return note(f"{said}: partly learned", path=path, line=line)
+        verdict = Text("as much: the mask head knows the mean and nothing else")
+        hint = Text("see that the mask head gets a gradient, and give its loss more weight")
+        return warning(sentence([said, verdict, *constant]), hint=hint, at=at, share=share)
+    return note(sentence([said, Text("below it: the mask is partly learned")]), at=at, share=share)
 
 
 @check("LOG018", tier="run")
@@ -83,33 +129,53 @@ def predicted_masks_cover_what_the_target_does(target: Target) -> Findings:
     Weigh the classes: `pos_weight = (1 - p) / p`. The band for logs that do not have the target's mean is a
     setting: `masks.band`.
     """
-    for log in judged_logs(target):
-        steps = updates(log)
-        if steps is None or steps < FEWEST_UPDATES:
-            continue
-        for part in log.phase("train")[-1:] + log.phase("test")[-1:]:
-            yield from _covered(target, log, part)
+    yield from each_log(judged_logs(target), lambda log: _coverage(target, log))
 
 
-def _covered(target: Target, log: Log, part: EpochPart) -> Iterator[Finding]:
-    predicted, mean = _ending(part, "pred_mask_mean"), _ending(part, "gt_mask_mean")
-    if predicted is None:
-        return
-    low, high = getattr(target.settings.masks, "band", (0.25, 0.5))
-    if mean is not None:
-        low, high = mean.last - NEAR, mean.last + NEAR
-    wanted = f"that of its target is {mean.last:.3g}" if mean else f"the band is {low:g} to {high:g}"
-    said = f"the mean of predicted masks is {predicted.last:.3g} ({part.phase}, epoch {part.epoch}), {wanted}"
-    if low <= predicted.last <= high:
-        yield note(said, path=log.path, line=predicted.last_line)
-    else:
-        yield warning(
-            said,
-            path=log.path,
-            line=predicted.last_line,
-            hint="weigh the classes of the mask loss: pos_weight = (1 - p) / p",
-            measured=predicted.last,
+def _coverage(target: Target, log: Log) -> Findings:
+    steps = updates(log) or 0
+    parts = [*log.phase("train")[-1:], *log.phase("test")[-1:]]
+    means = [(part, mean) for part in parts if (mean := _ending(part, "pred_mask_mean"))]
+    if not means:
+        raise Skip("no mean of predicted masks in {log} (pred_mask_mean)", log=log.path)
+    if steps < FEWEST_UPDATES:
+        raise Skip(
+            "too early to judge the mask: {n:update|updates}, at least {fewest:g} are needed",
+            n=steps,
+            fewest=FEWEST_UPDATES,
         )
+    for part, predicted in means:
+        yield examined(1, "predicted mean", phase=part.phase)
+        yield _covered(target, log, part, predicted)
+
+
+def _covered(target: Target, log: Log, part: EpochPart, predicted: Span) -> Finding:
+    mean, masks = _ending(part, "gt_mask_mean"), target.settings.masks
+    if mean is None and "band" not in masks.model_fields_set:
+        raise Skip(
+            "no mean of the target's masks in {log} (gt_mask_mean)",
+            hint="set masks.band in opv2v-doctor.toml to where the mean should lie",
+            log=log.path,
+        )
+    low, high = (mean.last - NEAR, mean.last + NEAR) if mean else masks.band
+    said = Text(
+        "the mean of the predicted masks is {predicted:.3g} ({phase}, epoch {epoch}), expected {low:.3g} to "
+        "{high:.3g}",
+        predicted=predicted.last,
+        phase=part.phase,
+        epoch=part.epoch,
+        low=low,
+        high=high,
+    )
+    at = Place(log.path, predicted.last_line)
+    if low <= predicted.last <= high:
+        return note(said, at=at)
+    return warning(
+        said,
+        hint="weigh the classes of the mask loss: pos_weight = (1 - p) / p",
+        at=at,
+        measured=predicted.last,
+    )
 
 
 @check("LOG019", tier="run")
@@ -123,10 +189,24 @@ def losses_are_read_as_residuals(target: Target) -> Findings:
     ## How to fix
     Nothing: read the residuals, not the losses.
     """
-    for log in judged_logs(target):
-        loss = robust_loss(_criterion(log))
-        if loss is not None and log.parts:
-            yield from _residuals(log, loss)
+    yield from each_log(judged_logs(target), _residuals)
+
+
+def _residuals(log: Log) -> Findings:
+    """The last value of each robust loss of the training."""
+    loss = robust_loss(_criterion(log))
+    if loss is None:
+        raise Skip("no criterion with a robust loss is known for {log}", log=log.path)
+    parts = log.phase("train") or list(log.parts)
+    names = parts[-1].names if parts else ()
+    told = [
+        one
+        for name in names
+        if name.endswith(("_avg", "_scale")) and "bot95%" not in name
+        for one in _residual(log, loss, name, parts[0], parts[-1])
+    ]
+    yield examined(len(told), "robust loss")
+    yield from told
 
 
 def _criterion(log: Log) -> str:
@@ -135,27 +215,30 @@ def _criterion(log: Log) -> str:
     return created[-1].value if created else (config.text("loss.train_criterion") if config else "")
 
 
-def _residuals(log: Log, loss: RobustLoss) -> Iterator[Finding]:
-    """The last value of each robust loss of the training."""
-    parts = log.phase("train") or list(log.parts)
-    for name in parts[-1].names:
-        if name.endswith(("_avg", "_scale")) and "bot95%" not in name:
-            yield from _residual(log, loss, name, parts[0], parts[-1])
-
-
 def _residual(log: Log, loss: RobustLoss, name: str, first: EpochPart, last: EpochPart) -> Iterator[Finding]:
     span, began = last.span(name), first.span(name)
     residual = loss.residual(name, span.last) if span else None
     if span is None or residual is None:
         return
-    weight = f" / {loss.weight(name):g}" if loss.weight(name) != 1 else ""
-    length = f", not {span.last:.2g} metres" if loss.part(name) == "pose_trans" else ""
     earlier = loss.residual(name, began.last) if began and first is not last else None
-    before = f" ({earlier:.3g} in epoch {first.epoch})" if earlier is not None else ""
+    said = Text(
+        "{metric} {value:.3g} is a robust-loss value, not metres: a residual of {residual:.3g} {unit}"
+        if loss.part(name) == "pose_trans"
+        else "{metric} {value:.3g} is a robust-loss value: a residual of {residual:.3g} {unit}",
+        metric=name.rpartition("Loss_")[2],
+        value=span.last,
+        residual=residual,
+        unit=loss.unit(name),
+    )
+    began_at = Text("{residual:.3g} in epoch {epoch}", residual=earlier or 0.0, epoch=first.epoch)
+    rule = Text(
+        "rho with alpha {alpha:g}, c {scale:g}, weight {weight:g}",
+        alpha=loss.alpha,
+        scale=loss.scale,
+        weight=loss.weight(name),
+    )
     yield note(
-        f"{name.rpartition('Loss_')[2]} {span.last:.4g}{weight} is a residual of {residual:.3g} "
-        f"{loss.unit(name)}{length}{before}: rho with alpha {loss.alpha:g}, c {loss.scale:g}",
-        path=log.path,
-        line=span.last_line,
+        sentence([said, *([began_at] if earlier is not None else []), rule]),
+        at=Place(log.path, span.last_line),
         residual=residual,
     )

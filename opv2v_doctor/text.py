@@ -115,7 +115,7 @@ def counted(number: int, noun: str) -> Text:
 
 def counting(noun: str) -> str:
     """The template that counts a noun, with its regular English plural."""
-    if re.search(r"(s|x|ch|sh)$", noun):
+    if re.search(r"(s|x|(?<!epo)ch|sh)$", noun):
         return f"{{n:{noun}|{noun}es}}"
     return f"{{n:{noun}|{re.sub(r'(?<![aeiou])y$', 'ie', noun)}s}}"
 

@@ -72,5 +72,5 @@ def _stamp(path: Path) -> Stamp | None:
 
 def _line(code: str, finding: Finding) -> str:
     place = f"{finding.path.name if finding.path else ''}{f':{finding.line}' if finding.line else ''}"
-    fix = f" (fix: {one_line(finding.hint)})" if finding.hint else ""
+    fix = f" (fix: {one_line(str(finding.hint))})" if finding.hint else ""
     return f"{place}: {finding.severity.name} {code} {one_line(finding.message)}{fix}"

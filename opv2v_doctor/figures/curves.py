@@ -58,7 +58,7 @@ def _counted(findings: Sequence[Finding]) -> str:
 def _row(result: Result, finding: Finding) -> str:
     place = f"{finding.path.name if finding.path else ''}{f':{finding.line}' if finding.line else ''}"
     severity = finding.severity.name.lower()
-    cells = (result.check.code, severity, place, finding.message, finding.hint)
+    cells = (result.check.code, severity, place, finding.message, str(finding.hint or ""))
     return f'<tr class="{severity}">{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
 
 

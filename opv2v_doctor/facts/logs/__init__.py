@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor import Blocked, Findings, Skip, Text
+from opv2v_doctor.check import NoAnswer
 from opv2v_doctor.facts.logs.blocks import STDIN, chunks
 from opv2v_doctor.facts.logs.event_files import is_event_file
 from opv2v_doctor.facts.logs.log_files import Log, LogTable
@@ -45,7 +46,7 @@ def log_table(target: Target) -> LogTable:
     """The logs that were named, else those of the last run; Skip where there is none."""
     paths = target.logs or _logs_of_the_last_run(target)
     if not paths:
-        raise Skip("no log yet: nothing was trained, or it wrote elsewhere")
+        raise Skip("no log yet: nothing was trained, or the log is elsewhere")
     return read_logs(paths, keep=KEPT_LINES)
 
 
@@ -76,9 +77,9 @@ def judged_logs(target: Target) -> tuple[Log, ...]:
     for log in log_table(target).logs:
         by_folder.setdefault(log.path.parent, []).append(log)
     if not any(_tells(log) for logs in by_folder.values() for log in logs):
-        names = ", ".join(str(log.path) for logs in by_folder.values() for log in logs)
-        reason = f"{names}: no launch, epoch, metric or exception in it"
-        raise Blocked(reason) if target.logs else Skip(reason)
+        paths = [log.path for logs in by_folder.values() for log in logs]
+        reason = Text("no launch, epoch, metric or exception in {paths}", paths=paths)
+        raise Blocked(reason, hint="name a log that a training printed") if target.logs else Skip(reason)
     return tuple(log for logs in by_folder.values() for log in _fullest(logs))
 
 
@@ -96,9 +97,40 @@ def _fullest(logs: list[Log]) -> list[Log]:
     return logs[:1]
 
 
-def logs_with_config(target: Target) -> tuple[tuple[Log, RunConfig], ...]:
-    """The logs whose config is known. Raises Skip where none is."""
-    found = [(log, config) for log in judged_logs(target) if (config := run_config(log)) is not None]
+def text_logs(target: Target) -> tuple[Log, ...]:
+    """Those of the logs to judge that a training printed. Raises Skip where there are statistics only."""
+    logs = judged_logs(target)
+    found = tuple(log for log in logs if log.is_text)
     if not found:
-        raise Skip("no .hydra/config.yaml beside the log, and no config in it")
-    return tuple(found)
+        paths = [log.path for log in logs]
+        raise Skip("only statistics in {paths}: what a training printed is in its train.log", paths=paths)
+    return found
+
+
+def each_log(logs: Iterable[Log], judge: Callable[[Log], Findings]) -> Findings:
+    """What a check says of each log; where none gives it an answer, the reason of the first."""
+    reasons: list[NoAnswer] = []
+    answered = False
+    for log in logs:
+        try:
+            yield from judge(log)
+            answered = True
+        except NoAnswer as reason:
+            reasons.append(reason)
+    if reasons and not answered:
+        raise reasons[0]
+
+
+def launches_with_steps(log: Log) -> int:
+    """How many launches of a log made a step. Raises Skip where none did: it shows nothing of a training."""
+    if not log.trained:
+        raise Skip("no step of a training in {log}", log=log.path)
+    return len(log.trained)
+
+
+def config_of(log: Log) -> RunConfig:
+    """The config of a log. Raises Skip where it is not known."""
+    config = run_config(log)
+    if config is None:
+        raise Skip("no .hydra/config.yaml beside {log}, and no config in it", log=log.path)
+    return config

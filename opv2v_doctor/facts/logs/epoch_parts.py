@@ -68,6 +68,20 @@ class EpochPart:
     def names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for names in self.metrics for name in names))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its last step is there."""
+        return 0 < self.steps <= self.last_step + 1
+
+    @property
+    def is_finite(self) -> bool:
+        return not any(metrics.broken_line.any() for metrics in self.metrics.values())
+
+    @property
+    def values(self) -> int:
+        """How many values it has, in all lines."""
+        return sum(metrics.count * len(metrics.names) for metrics in self.metrics.values())
+
     def span(self, name: str) -> Span | None:
         """One metric over this epoch; None where it has none of this name."""
         found = [metrics for metrics in self.metrics.values() if name in metrics.names]

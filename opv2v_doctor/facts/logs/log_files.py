@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from opv2v_doctor.facts.logs.epoch_parts import EpochPart
 from opv2v_doctor.facts.logs.incidents import Incident
@@ -19,6 +19,8 @@ from opv2v_doctor.facts.logs.tracebacks import Traceback
 if TYPE_CHECKING:
     import pandas as pd
 
+Fate = Literal["survived", "overcome", "stopped"]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Log:
@@ -27,6 +29,7 @@ class Log:
     path: Path
     lines: int
     segments: tuple[Segment, ...]
+    launches: tuple[int, ...]  # the lines where launches show themselves, those that made no step included
     parts: tuple[EpochPart, ...]
     pieces: tuple[Piece, ...]  # the lines of metrics that were kept
     stride: int  # every so many lines of an epoch were kept
@@ -49,29 +52,55 @@ class Log:
         """The exceptions of the training itself."""
         return tuple(one for one in self.tracebacks if not one.is_typed)
 
-    def survived(self, raised: Traceback) -> bool:
-        """Whether its launch went on: after the exception it trained a whole epoch, or came to its end.
+    @property
+    def is_text(self) -> bool:
+        """Whether it is what a training printed: statistics and events alone show no launch or exception."""
+        return self.source == "text" or bool(self.incidents or self.tracebacks)
 
-        A few more lines prove nothing: other ranks write until they have to wait for the one that is gone.
+    @cached_property
+    def starts(self) -> list[int]:
+        """The line where each launch starts; those that show themselves only by their metrics included."""
+        return sorted({*self.launches, *(segment.place for segment in self.segments)})
+
+    def launch_of(self, line: int) -> int:
+        """The launch that wrote a line, counted from 1; 0 before the first."""
+        return bisect_right(self.starts, line)
+
+    @property
+    def trained(self) -> tuple[Segment, ...]:
+        """The launches that made a step."""
+        return tuple(segment for segment in self.segments if segment.trained)
+
+    def fate(self, begins: int, ends: int) -> Fate:
+        """What became of the training after what happened in these lines.
+
+        It survived where the same launch then trained a whole epoch or came to its end, and it was overcome
+        where a later launch did. A few more lines prove nothing: other ranks write until they have to wait
+        for the one that is gone.
         """
-        launches = sorted(segment.place for segment in self.segments)
-        later = bisect_right(launches, raised.line)
-        before = launches[later] if later < len(launches) else self.lines + 1
-        return later > 0 and any(raised.exception_line < line < before for line in self._achievements)
-
-    def overcome(self, line: int) -> bool:
-        """Whether a whole epoch was trained after a line, or a launch came to its end."""
-        return any(line < achieved for achieved in self._achievements)
+        launch = self.launch_of(begins)
+        index = bisect_right(self._achievements, ends)
+        if index == len(self._achievements):
+            return "stopped"
+        return "survived" if self.launch_of(self._achievements[index]) == launch > 0 else "overcome"
 
     def phase(self, phase: str) -> list[EpochPart]:
         return [part for part in self.parts if part.phase == phase]
 
     @cached_property
     def _achievements(self) -> list[int]:
-        """The lines where an epoch begins that was trained as a whole, and where a launch came to its end."""
-        trained = [part for part in self.parts if part.phase == "train" and part.steps]
-        wholes = [part.first_line for part in trained if part.last_step + 1 >= part.steps]
-        return [*wholes, *(end.line for end in self.of("end"))]
+        """The lines where an epoch begins that was trained as a whole, and where a launch came to its end.
+
+        What is not finite is no achievement: a training goes on with NaN as if nothing had happened.
+        """
+        trained = self.phase("train")
+        wholes = [part.first_line for part in trained if part.is_whole and part.is_finite]
+        ends = [end.line for end in self.of("end") if self._is_finite_before(end.line)]
+        return sorted([*wholes, *ends])
+
+    def _is_finite_before(self, line: int) -> bool:
+        before = [part for part in self.phase("train") if part.last_line < line]
+        return not before or before[-1].is_finite
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -106,6 +106,7 @@ class LogReader:
             path=self.path,
             lines=self.lines,
             segments=tuple(self.segments.found),
+            launches=self.segments.launches,
             parts=tuple(self.parts.found),
             pieces=tuple(self.kept.pieces),
             stride=self.kept.stride,

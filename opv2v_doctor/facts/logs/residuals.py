@@ -9,6 +9,7 @@ import ast
 import math
 from dataclasses import dataclass
 
+from opv2v_doctor import Text
 from opv2v_doctor.facts.parsing import parsed_expression
 
 WEIGHTS = {  # the part of a metric's name, and the argument that weighs it
@@ -52,14 +53,14 @@ class RobustLoss:
         part = self.part(metric)
         return dict(self.weights).get(WEIGHTS[part], 1.0) if part else 1.0
 
-    def unit(self, metric: str) -> str:
+    def unit(self, metric: str) -> Text:
         """What the residual is measured in."""
         part = self.part(metric)
         if part in ("pose_quats", "ray_directions"):
-            return "of a unit vector"
+            return Text("of a unit vector")
         if self.in_log and part in IN_LOG:
-            return "in log(1 + length)"
-        return "of the scene's size (its mean distance)" if self.normalised else "in the unit of the data"
+            return Text("in log(1 + length)")
+        return Text("x the mean scene distance" if self.normalised else "in the unit of the data")
 
 
 def robust(residual: float, alpha: float, scale: float) -> float:

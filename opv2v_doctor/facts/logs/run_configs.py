@@ -56,6 +56,11 @@ class RunConfig:
         """The sub-modules that have a learning rate of their own."""
         return tuple(self.get("train_params.submodule_configs", {}) or {})
 
+    def names_schedule(self, group: str) -> bool:
+        """Whether it says by which schedule a group's rate changes."""
+        own = self.get(f"train_params.submodule_configs.{group}.schedule_type") if group else None
+        return bool(own or self.get("train_params.schedule_type"))
+
     def rate(self, group: str, epoch: float) -> float | None:
         """The learning rate of a group at a (fractional) epoch; None where the config does not say."""
         own = self.get(f"train_params.submodule_configs.{group}", {}) if group else {}

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from opv2v_doctor import Text
 from opv2v_doctor.facts.logs.metric_runs import NO_EPOCH, Run
 
 MOST = 10_000
@@ -19,7 +20,7 @@ class Segment:
     """One launch: its lines, its length of an epoch, and from where to where in the training it went."""
 
     number: int
-    cause: str  # why it is a segment of its own
+    cause: Text  # why it is a segment of its own
     first_line: int
     steps: int = 0
     first: tuple[int, int] = (NO_EPOCH, 0)  # epoch and step
@@ -63,6 +64,11 @@ class Segments:
         self._launches: list[int] = []
         self._current = -1
         self._seen = 0
+
+    @property
+    def launches(self) -> tuple[int, ...]:
+        """The lines where launches show themselves."""
+        return tuple(self._launches)
 
     def launch(self, line: int) -> None:
         """A launch shows itself in this line."""
@@ -128,12 +134,18 @@ class Segments:
         )
         return len(self.found) - 1
 
-    def _cause(self, current: Segment | None, epoch: int, step: int, steps: int, launches: list[int]) -> str:
+    def _cause(self, current: Segment | None, epoch: int, step: int, steps: int, launches: list[int]) -> Text:
         if launches or current is None:
-            return "launched" if launches else "the log begins"
+            return Text("launched" if launches else "the log begins")
         if steps != current.steps:
-            return f"{steps} steps an epoch after {current.steps}"
-        return f"goes from epoch {current.last[0]}, step {current.last[1]} to epoch {epoch}, step {step}"
+            return Text("{after} steps per epoch after {before}", after=steps, before=current.steps)
+        return Text(
+            "from epoch {old}, step {old_step} to epoch {epoch}, step {step}",
+            old=current.last[0],
+            old_step=current.last[1],
+            epoch=epoch,
+            step=step,
+        )
 
     def _advance(self, segment: Segment, piece: Run) -> None:
         if not segment.trained:

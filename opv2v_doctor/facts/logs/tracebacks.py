@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-MOST, MOST_FRAMES = 100, 80
+MOST, MOST_FRAMES, MOST_DETAILS = 100, 80, 20
+LONGEST = 300  # characters that are shown of an exception's beginning, and as many of its end
 CONSEQUENCES = re.compile(
     r"ChildFailedError|DistBackendError|BrokenPipe|Connection(Reset|Refused|Aborted|Closed)|EOFError|"
     r"Connection (closed|reset)|NCCL|ncclRemoteError|SIGTERM|SignalException"
@@ -20,7 +21,12 @@ _exception = re.compile(
     r"(?:Error|Exception|Interrupt|Exit|Warning|Quit|Iteration|Group|Timeout|Failure))"
     r"(?::\s?(?P<message>.*))?$"
 )
+_missing = re.compile(
+    r"name '(\w+)' is not defined|cannot import name '(\w+)'|No module named '([\w.]+)'|"
+    r"has no attribute '(\w+)'"
+)
 _chained = re.compile(r"(During handling of|The above exception was)")
+_detail = re.compile(r"\s+\S|nccl\w+: |Last error:")  # what goes on with an exception's message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,7 @@ class Traceback:
     frames: tuple[Frame, ...]
     rank: str = ""
     follows: bool = False  # it was raised while another one was handled
+    details: tuple[str, ...] = ()  # the lines of its message after the first
 
     @property
     def name(self) -> str:
@@ -52,6 +59,28 @@ class Traceback:
     @property
     def summary(self) -> str:
         return f"{self.name}: {self.message}" if self.message else self.name
+
+    @property
+    def missing(self) -> str:
+        """The class or module that it says is not there, empty where it says something else."""
+        if not self.name.endswith(("NameError", "ImportError", "ModuleNotFoundError", "AttributeError")):
+            return ""
+        match = _missing.search(self.message)
+        of_an_object = self.name == "AttributeError" and not self.message.startswith(("module", "partially"))
+        if match is None or of_an_object:
+            return ""
+        return next(group for group in match.groups() if group)
+
+    @property
+    def told(self) -> str:
+        """The whole message in one line: of a long one, the beginning and the end."""
+        whole = " ".join([self.summary, *map(str.strip, self.details)])
+        return whole if len(whole) <= 2 * LONGEST else f"{whole[:LONGEST]} ... {whole[-LONGEST:]}"
+
+    @property
+    def last_line(self) -> int:
+        """The line of the log with which it ends."""
+        return self.exception_line + len(self.details)
 
     @property
     def is_typed(self) -> bool:
@@ -80,6 +109,7 @@ class Tracebacks:
         self._open: list[_Open] = []
         self._found: list[Traceback] = []
         self._chained: set[str] = set()
+        self._ended: dict[str, int] = {}  # rank -> its last exception, whose message may go on
         self.count = 0
 
     @property
@@ -88,6 +118,9 @@ class Tracebacks:
 
     def read(self, number: int, text: str, rank: str) -> Traceback | None:
         """Take in a line; the traceback that it completes, if it does."""
+        if self._goes_on(text, rank):
+            return None
+        self._ended.pop(rank, None)
         if _head.search(text):
             self._open.append(_Open(number, rank, rank in self._chained))
             self._chained.discard(rank)
@@ -101,6 +134,19 @@ class Tracebacks:
         elif _chained.match(text):
             self._chained.add(rank)
         return None
+
+    def _goes_on(self, text: str, rank: str) -> bool:
+        """Whether a line belongs to the message of the rank's last exception; it is taken in."""
+        index = self._ended.get(rank)
+        busy = any(one.rank == rank for one in self._open)
+        if index is None or busy or _head.search(text) or _chained.match(text):
+            return False
+        one = self._found[index]
+        before = one.details[-1] if one.details else one.message
+        if len(one.details) >= MOST_DETAILS or not (_detail.match(text) or before.endswith(":")):
+            return False
+        self._found[index] = replace(one, details=(*one.details, text.rstrip()[:1000]))
+        return True
 
     def _add(self, frame: Frame, rank: str) -> None:
         """To the rank's first open traceback that has not got the frame: ranks write the same at once."""
@@ -124,6 +170,7 @@ class Tracebacks:
         )
         self.count += 1
         if len(self._found) < MOST:
+            self._ended[rank] = len(self._found)
             self._found.append(found)
         return found
 

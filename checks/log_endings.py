@@ -1,0 +1,254 @@
+"""Log: what can be read of it, and how the training ended."""
+
+import time
+from collections.abc import Sequence
+
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Place,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    counted,
+    error,
+    examined,
+    note,
+    sentence,
+    warning,
+)
+from opv2v_doctor.facts.logs import each_log, judged_logs, text_logs
+from opv2v_doctor.facts.logs.exceptions import AFTERMATH
+from opv2v_doctor.facts.logs.incidents import Incident
+from opv2v_doctor.facts.logs.log_files import Fate, Log
+from opv2v_doctor.facts.logs.run_configs import run_config
+from opv2v_doctor.facts.logs.segments import Segment
+from opv2v_doctor.facts.logs.stops import KINDS, RESUME, Stop, outside, stops
+
+SHOWN = 5  # launches
+STILL_WRITTEN = Threshold(600, "s since the last line", "longer than a step or an evaluation takes")
+JUDGED = {"survived": warning, "overcome": note, "stopped": error}
+
+
+@check("LOG003", tier="run")
+def every_metric_line_can_be_read(target: Target) -> Findings:
+    """Every line that looks like metrics can be read.
+
+    ## Why it matters
+    What cannot be read is not guessed at: it is missing from the table and from every verdict. Lines of
+    several ranks that run into one another are the usual reason.
+
+    ## How to fix
+    Let one rank write the log, or write one file for each.
+    """
+    yield from each_log(judged_logs(target), _lines)
+
+
+def _lines(log: Log) -> Findings:
+    if log.source == "events":
+        raise Skip("{log} holds events, not lines", log=log.path)
+    if log.unparsed_count:
+        line, text = log.unparsed[0]
+        yield warning(
+            "{n:line|lines} that look like metrics cannot be read, first: {line}",
+            hint="write a log for each rank, if lines of several ranks run into one another here",
+            at=Place(log.path, line),
+            n=log.unparsed_count,
+            line=text[:160],
+        )
+    if log.cut:
+        line, text = log.cut
+        yield note(
+            "the last line lacks its end: {line}", at=Place(log.path, line), event=line, line=text[:80]
+        )
+    yield note(_summary(log.lines, log.trained), at=log.path)
+    yield examined(log.unparsed_count + sum(part.count for part in log.parts), "metric line")
+
+
+def _summary(lines: int, launches: Sequence[Segment]) -> Text:
+    """What was read."""
+    read = Text(
+        "{lines}, {launches} that trained",
+        lines=counted(lines, "line"),
+        launches=counted(len(launches), "launch"),
+    )
+    return sentence([read, *map(_launch, launches[:SHOWN])])
+
+
+def _launch(launch: Segment) -> Text:
+    return Text(
+        "line {line}: {cause}, epoch {first} to {last}, {steps} steps per epoch"
+        if launch.steps
+        else "line {line}: {cause}, epoch {first} to {last}",
+        line=launch.place,
+        cause=launch.cause,
+        first=launch.first[0],
+        last=launch.last[0],
+        steps=launch.steps,
+    )
+
+
+@check("LOG004", tier="run")
+def training_ended_normally(target: Target) -> Findings:
+    """The last launch came to its own end, after all epochs that it announced.
+
+    ## Why it matters
+    Out of memory, a rank that waits for another, a full disk, a kill or a power cut all look the same from
+    outside: a log that stops. A training that ends some epochs early looks finished, but its learning rate
+    has not come down.
+
+    ## How to fix
+    See the finding; then resume from the last checkpoint that can be read.
+    """
+    yield from each_log(text_logs(target), _ending)
+
+
+def _ending(log: Log) -> Findings:
+    last = log.launch_of(log.lines)
+    stopped = stops(log)
+    for launch, (first, *_) in stopped.items():
+        if first.incident is not None and first.incident.kind in KINDS:
+            yield _outside(log, first.incident, first.fate)
+        elif launch == last:
+            yield _reference(log, first)
+    survived = [one for one in outside(log) if log.fate(one.line, one.line) == "survived"]
+    for kind in dict.fromkeys(one.kind for one in survived):
+        yield _outside(log, next(one for one in survived if one.kind == kind), "survived")
+    yield from _nulls(log)
+    if last not in stopped and not (log.nulls and log.nulls[2]):
+        ends = [one for one in log.of("end") if log.launch_of(one.line) == last]
+        yield from _ended(log, ends[-1]) if ends else _silent(log)
+
+
+def _outside(log: Log, incident: Incident, fate: Fate) -> Finding:
+    """What came from outside and stopped a launch, or did not."""
+    what, hint = KINDS[incident.kind]
+    launch = log.launch_of(incident.line)
+    said = Text(
+        "{what}: {line} ({n:line|lines})",
+        what=what,
+        line=incident.text[:200],
+        n=sum(one.kind == incident.kind and log.launch_of(one.line) == launch for one in outside(log)),
+    )
+    if fate != "stopped":
+        said = sentence([said, AFTERMATH[fate]])
+    return JUDGED[fate](
+        said,
+        hint="" if fate == "overcome" else hint,
+        at=Place(log.path, incident.line),
+        event=incident.line,
+        kind=incident.kind,
+    )
+
+
+def _reference(log: Log, stop: Stop) -> Finding:
+    """The last launch stopped for a reason that another check tells."""
+    code = "LOG014"
+    if stop.exception is not None:
+        code = "LOG001" if stop.exception.missing else "LOG002"
+    by_hand = stop.exception is not None and stop.exception.name == "KeyboardInterrupt"
+    return (warning if by_hand else error)(
+        "the last launch stopped {place} ({code}, line {line})",
+        hint="fix {code} first",
+        at=Place(log.path, stop.line),
+        event=stop.line,
+        place=_progress(log),
+        code=code,
+        line=stop.line,
+    )
+
+
+def _progress(log: Log) -> Text:
+    """How far the last launch came."""
+    launch = _last(log)
+    if launch is None:
+        return Text("before its first step")
+    epoch, step = launch.last
+    if not launch.steps:
+        return Text("in epoch {epoch}", epoch=epoch)
+    return Text("in epoch {epoch}, step {step} of {steps}", epoch=epoch, step=step, steps=launch.steps)
+
+
+def _last(log: Log) -> Segment | None:
+    """The last launch, if it made a step."""
+    found = log.trained[-1] if log.trained else None
+    return found if found and log.launch_of(found.place) == log.launch_of(log.lines) else None
+
+
+def _nulls(log: Log) -> Findings:
+    if log.nulls is None:
+        return
+    line, count, at_the_end = log.nulls
+    if at_the_end:
+        yield error(
+            "{n:NUL byte ends|NUL bytes end} the log: the machine lost power, or the disk its last blocks",
+            hint="look at the last checkpoint before you resume: opv2v-doctor checkpoint RUN",
+            at=Place(log.path, line),
+            event=line,
+            n=count,
+        )
+    else:
+        yield note(
+            "{n:NUL byte|NUL bytes}: the file was cut off while it was written",
+            at=Place(log.path, line),
+            event=line,
+            n=count,
+        )
+
+
+def _ended(log: Log, end: Incident) -> Findings:
+    """The verdict on a launch that came to its own end."""
+    if not log.trained:
+        raise Skip("no step of a training in {log}", log=log.path)
+    last = _last(log) or log.trained[-1]  # a launch with nothing left to do made no step
+    epochs = _epochs(log)
+    yield examined(1, "launch")
+    if epochs is not None and last.last[0] + 1 < epochs:
+        yield warning(
+            "ended after {done:epoch|epochs} of {epochs:g}: the last one is epoch {epoch}",
+            hint=Text("if it was not meant to stop early, {resume}", resume=RESUME),
+            at=Place(log.path, end.line),
+            event=end.line,
+            done=last.last[0] + 1,
+            epochs=epochs,
+            epoch=last.last[0],
+        )
+        return
+    said = Text("ended after epoch {epoch} and {time}", epoch=last.last[0], time=end.value)
+    if epochs is None:
+        said = Text("{said}; how many epochs were planned is not in the log", said=said)
+    yield note(said, at=Place(log.path, end.line), event=end.line)
+
+
+def _epochs(log: Log) -> float | None:
+    """How many epochs the last launch announced, else those of its config."""
+    last = log.launch_of(log.lines)
+    announced = [one for one in log.of("start") if log.launch_of(one.line) == last and one.value]
+    if announced:
+        return float(announced[-1].value)
+    config = run_config(log)
+    return config.number("train_params.epochs") if config else None
+
+
+def _silent(log: Log) -> Findings:
+    """The verdict on a launch whose log just stops."""
+    yield from ()
+    if log.path.is_file() and time.time() - log.path.stat().st_mtime < STILL_WRITTEN:
+        raise Skip("still written, {place}", place=_progress(log))
+    launch = _last(log)
+    if launch is None:
+        raise Blocked(
+            "the last launch made no step that is in the log, and the log does not say why",
+            at=Place(log.path, log.starts[-1] if log.starts else log.lines),
+            hint="look for its error in what the launcher printed (stderr, the scheduler's file)",
+        )
+    yield warning(
+        "the log stops {place}, and no line that is known here says why",
+        hint=RESUME,
+        at=Place(log.path, launch.last_line),
+        event=launch.last_line,
+        place=_progress(log),
+    )
