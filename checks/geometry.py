@@ -1,23 +1,40 @@
 """Geometry: poses and rays of the views, against those of their frames."""
 
-from typing import Any
+from collections.abc import Iterator
+from math import isinf
 
-from opv2v_doctor import Finding, Findings, Place, Target, check, error, note
+from opv2v_doctor import (
+    Blocked,
+    Command,
+    Finding,
+    Findings,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+)
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place
 from opv2v_doctor.facts.geometry.rays import Rays, rays
 from opv2v_doctor.facts.geometry.readings import reading_steps
 from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, relative_poses
-from opv2v_doctor.facts.geometry.wording import convention_told
+from opv2v_doctor.facts.geometry.splits import of_each_split
+from opv2v_doctor.facts.geometry.wording import convention_told, rig_told, source_told
 from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.samples import Samples, each_split
+from opv2v_doctor.facts.samples import Samples
 from opv2v_doctor.geometry.conventions import RIGHT
 
-METRES = 0.05  # at 50 m: poses in float32 are a hundred times nearer
-DEGREES = 0.05
-PIXELS = 0.25
-LENGTH = 1e-3
-RELATIVE = 0.01
-FLAT = 0.05  # degrees: where no agent is tilted by more, most conventions give the same
+METRES = Threshold(0.05, "m at 50 m", "poses in float32 are a hundred times nearer")
+DEGREES = Threshold(0.05, "degrees", "0.04 m at 50 m: as METRES")
+PIXELS = Threshold(0.25, "pixels of the panorama", "half of the error of rays through the pixels' corners")
+LENGTH = Threshold(1e-3, "of the length 1", "rays in float16 round by half of it")
+RELATIVE = Threshold(0.01, "of the range", "points in float16 round by a tenth of it")
+FLAT = Threshold(
+    0.05, "degrees", "with smaller roll and pitch every order of angles gives the same, to METRES"
+)
 
 
 @check("GEO003", tier="data", requires=["DAT001", "ENV007", "DAT006"])
@@ -32,19 +49,44 @@ def poses_follow_opv2vs_convention(target: Target) -> Findings:
     ## How to fix
     Use `Rz(yaw) Ry(-pitch) Rx(-roll)`, then `B R B^T` and `B t` with `B = [[0,1,0],[0,0,-1],[1,0,0]]`.
     """
-    for drawn in each_split(target):
-        found = relative_poses(target, drawn.split)
-        convention = found.convention
-        turned = convention is not None and convention.relation == RIGHT.relation
-        strange = found.degrees > DEGREES and convention is None and found.other is None
-        both = convention is not None and not turned and _differs(found)
-        rig = "rig" in reading_steps(target, drawn.split)
-        if found.metres > METRES and (turned or strange or both):
-            yield _wrong_convention(target, drawn, found, rig=rig)
-        elif rig:
-            yield _wrong_cameras(target, drawn)
-        else:
-            yield note(f"{drawn.split}: {_off(found)}{_untold(found)}", **_numbers(drawn, found))
+    yield from of_each_split(target, _convention)
+
+
+def _convention(target: Target, drawn: Samples) -> Findings:
+    found = relative_poses(target, drawn.split)
+    rig = reading_steps(target, drawn.split).get("rig")
+    if has_wrong_convention(found):
+        yield _wrong_convention(target, drawn, found, rig=rig is not None)
+    elif rig:
+        yield _wrong_cameras(target, drawn, rig)
+    elif not moved(found.moved):
+        raise Skip(
+            "the {samples:drawn sample|drawn samples} of {split} show no agent away from its first one: the "
+            "right poses are the identity in every convention",
+            split=drawn.split,
+            samples=len(drawn.drawn),
+        )
+    elif is_flat(found):
+        raise Skip(
+            "roll and pitch of the {views:view|views} of {split} are at most {tilt:.3f} degrees: too flat to "
+            "tell one order of angles from another, expected {flat} or more",
+            split=drawn.split,
+            views=found.views,
+            tilt=found.tilt,
+            flat=FLAT,
+        )
+    else:
+        yield examined(moved(found.moved), "pose", split=drawn.split)
+        yield note(off(found), of=drawn.split, after=found.after)
+
+
+def has_wrong_convention(found: PoseErrors) -> bool:
+    """Whether the poses are off, and their rotations or axes are why."""
+    if found.metres <= METRES:
+        return False
+    if found.convention is None:
+        return found.degrees > DEGREES and found.other is None
+    return found.convention.relation == RIGHT.relation or _differs(found)
 
 
 def _differs(found: PoseErrors) -> bool:
@@ -59,55 +101,56 @@ def _differs(found: PoseErrors) -> bool:
     )
 
 
-def _off(found: PoseErrors) -> str:
-    return (
-        f"poses are off by up to {found.degrees:.2f} degrees and {found.metres:.2f} m at 50 m "
-        f"({found.views} views, roll and pitch up to {found.tilt:.2f} degrees)"
+def moved(metres: tuple[float, ...]) -> int:
+    """How many poses differ from what they are compared with: the others are right in any case."""
+    return sum(each > METRES for each in metres)
+
+
+def is_flat(found: PoseErrors) -> bool:
+    """Whether the agents are tilted so little that most orders of angles give the same poses."""
+    return found.tilt < FLAT
+
+
+def off(found: PoseErrors) -> Text:
+    """How far the poses are from those of the frame files."""
+    return Text(
+        "poses are off by up to {degrees:.2f} degrees, {metres:.2f} m at 50 m",
+        degrees=found.degrees,
+        metres=found.metres,
+        views=found.views,
+        tilt=found.tilt,
     )
-
-
-def _untold(found: PoseErrors) -> str:
-    return ": too flat to tell one order of angles from another" if found.tilt < FLAT else ""
 
 
 def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig: bool) -> Finding:
     convention = found.convention
-    why = (
-        f": {convention_told(convention)}"
-        if convention
-        else "; unexplained: no known convention gives these poses"
-    )
-    also = "; the cameras' poses follow it, too" if rig else ""
     axes = convention is not None and convention.axes != RIGHT.axes and convention.rotation == RIGHT.rotation
-    place = axes_place(target, drawn.part) if axes else convention_place(target, drawn.part)
-    return _error(
-        drawn,
-        f"{_off(found)}{why}{' (or the like)' if found.ambiguous else ''}{also}",
-        place,
-        f"make the rotation {RIGHT.rotation} of right-handed matrices, then B R B^T and B t",
-        **_numbers(drawn, found),
+    if convention is None:
+        why = Text("unexplained, no known convention gives these poses")
+    elif found.ambiguous:
+        why = Text("{convention} (or the like)", convention=convention_told(convention))
+    else:
+        why = convention_told(convention)
+    return error(
+        "{off}: {why}; the cameras' poses are made in the same way" if rig else "{off}: {why}",
+        hint="make the rotation {rotation} of right-handed matrices, then B R B^T and B t",
+        at=axes_place(target, drawn.part) if axes else convention_place(target, drawn.part),
+        of=drawn.split,
+        off=off(found),
+        why=why,
+        after=found.after,
+        rotation=RIGHT.rotation,
     )
 
 
-def _wrong_cameras(target: Target, drawn: Samples) -> Finding:
-    rig = reading_steps(target, drawn.split)["rig"]
-    return _error(
-        drawn,
-        f"the cameras' poses follow {rig}, the agents' poses are right",
-        convention_place(target, drawn.part),
-        "make the cameras' poses as the agents': inv(T(lidar_pose)) @ T(cords)",
-        split=drawn.split,
+def _wrong_cameras(target: Target, drawn: Samples, rig: str) -> Finding:
+    return error(
+        "the cameras' poses are made by {rig}, the agents' poses are right",
+        hint="make the cameras' poses as the agents': inv(T(lidar_pose)) @ T(cords)",
+        at=convention_place(target, drawn.part),
+        of=drawn.split,
+        rig=rig_told(rig),
     )
-
-
-def _numbers(drawn: Samples, found: PoseErrors) -> dict[str, Any]:
-    return {
-        "split": drawn.split,
-        "degrees": found.degrees,
-        "metres_at_50_m": found.metres,
-        "after": found.after,
-        "tilt": found.tilt,
-    }
 
 
 @check("GEO004", tier="data", requires=["DAT001", "ENV007", "DAT006"])
@@ -121,32 +164,59 @@ def poses_are_agent_to_first_agent(target: Target) -> Findings:
     ## How to fix
     `camera_pose = inv(T(lidar_pose of the first agent)) @ T(lidar_pose of the agent)`, in OpenCV axes.
     """
-    for drawn in each_split(target):
-        found = relative_poses(target, drawn.split)
-        convention = found.convention
-        related = convention is not None and convention.relation != RIGHT.relation
-        moved = convention is None and found.degrees <= DEGREES
-        if found.metres > METRES and (related or moved or found.other):
-            yield _wrong_relation(target, drawn, found)
-        else:
-            yield note(
-                f"{drawn.split}: {found.views} poses are agent to first agent", **_numbers(drawn, found)
-            )
+    yield from of_each_split(target, _relation)
+
+
+def _relation(target: Target, drawn: Samples) -> Findings:
+    found = relative_poses(target, drawn.split)
+    if has_wrong_relation(found):
+        yield _wrong_relation(target, drawn, found)
+    elif found.metres > METRES and found.convention is None:
+        raise Blocked(
+            "the poses of {split} are off by up to {metres:.2f} m at 50 m and follow no known convention: "
+            "their direction cannot be told",
+            at=pose_place(target, drawn.part),
+            hint="make their rotations right first: {command}",
+            split=drawn.split,
+            metres=found.metres,
+            command=Command("opv2v-doctor check GEO003"),
+        )
+    elif not moved(found.turned):
+        raise Skip(
+            "the {samples:drawn sample|drawn samples} of {split} show no agent away from its first one: the "
+            "right poses are their own inverses",
+            split=drawn.split,
+            samples=len(drawn.drawn),
+        )
+    else:
+        yield examined(moved(found.turned), "pose", split=drawn.split)
+        yield note("poses are agent to first agent", of=drawn.split, metres=found.metres, views=found.views)
+
+
+def has_wrong_relation(found: PoseErrors) -> bool:
+    """Whether the poses are off, and lead from or to something else."""
+    if found.metres <= METRES:
+        return False
+    if found.convention is None:
+        return found.other is not None or found.degrees <= DEGREES
+    return found.convention.relation != RIGHT.relation
 
 
 def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Finding:
     if found.other:
-        why = f"they are those of {found.other}"
+        why = Text("they are those of {other}", other=source_told(found.other))
     elif found.convention:
         why = convention_told(found.convention)
     else:
-        why = "unexplained: their rotations are right, their places are not"
-    return _error(
-        drawn,
-        f"{_off(found)}: {why}",
-        pose_place(target, drawn.part),
-        "camera_pose is inv(T(first agent's lidar_pose)) @ T(agent's lidar_pose), in OpenCV axes",
-        **_numbers(drawn, found),
+        why = Text("unexplained, their rotations are right and their positions are not")
+    return error(
+        "{off}: {why}",
+        hint="camera_pose is inv(T(first agent's lidar_pose)) @ T(agent's lidar_pose), in OpenCV axes",
+        at=pose_place(target, drawn.part),
+        of=drawn.split,
+        off=off(found),
+        why=why,
+        after=found.after,
     )
 
 
@@ -162,49 +232,51 @@ def rays_are_the_panoramas(target: Target) -> Findings:
     Ray = `(cos e sin a, -sin e, cos e cos a)` with `a = ((i + 0.5) / W - 0.5) * 2 pi` and `e` falling from
     the top to the bottom of the field of view.
     """
-    for drawn in each_split(target):
-        found = rays(target, drawn.split)
-        for message in _wrong_rays(found):
-            yield _error(
-                drawn,
-                message,
-                given_place(target, drawn.part, "ray_directions_cam"),
-                "compute the rays at the pixels' centres, and the points from them",
-                split=drawn.split,
-                pixels=found.pixels,
-                length=found.length,
-                points=found.points,
-            )
-        if not any(_wrong_rays(found)):
-            yield note(
-                f"{drawn.split}: rays of {found.views} views are within {found.pixels:.3f} pixels",
-                split=drawn.split,
-                pixels=found.pixels,
-            )
+    yield from of_each_split(target, _rays)
 
 
-def _wrong_rays(found: Rays) -> list[str]:
-    faults = []
-    if found.length > LENGTH:
-        faults.append(f"rays are not of length 1: they differ by up to {found.length:.3f}")
+def _rays(target: Target, drawn: Samples) -> Findings:
+    found = rays(target, drawn.split)
+    yield examined(found.views, "view", split=drawn.split)
+    faults = list(ray_faults(found))
+    for fault in faults:
+        yield error(
+            fault,
+            hint="compute the rays at the pixels' centres, and the points from them",
+            at=given_place(target, drawn.part, "ray_directions_cam"),
+            of=drawn.split,
+            points=found.points,
+        )
+    if not faults:
+        yield note(
+            "rays are within {pixels:.3f} pixels; no pts3d to compare"
+            if found.points is None
+            else "rays are within {pixels:.3f} pixels, pts3d within {points:.2%} of the range",
+            of=drawn.split,
+            pixels=found.pixels,
+            points=found.points,
+        )
+
+
+def ray_faults(found: Rays) -> Iterator[Text]:
+    """What is wrong with the rays."""
+    if isinf(found.length):
+        yield Text("some rays are not finite")
+    elif found.length > LENGTH:
+        yield Text("rays are not of length 1: they differ by up to {length:.3f}", length=found.length)
     if found.pixels > PIXELS:
-        why = f": {found.explanation}" if found.explanation else "; unexplained"
-        faults.append(
-            f"rays are off by {found.median:.1f} pixels (median; up to {found.pixels:.1f}), at most {PIXELS} "
-            f"is expected{why}"
+        yield Text(
+            "rays are off by {median:.1f} pixels (median; up to {pixels:.1f}), at most {bound} is expected: "
+            "{why}",
+            median=found.median,
+            pixels=found.pixels,
+            bound=PIXELS,
+            why=found.explanation or Text("unexplained"),
         )
     if found.points is not None and found.points > RELATIVE:
-        faults.append(
-            f"pts3d is up to {found.points:.0%} of the range away from depth times ray through the pose"
+        yield Text(
+            "pts3d is up to {points:.0%} of the range away from depth times ray through the pose, at most "
+            "{bound:.0%} is expected",
+            points=found.points,
+            bound=RELATIVE,
         )
-    return faults
-
-
-def _error(drawn: Samples, message: str, place: Place | None, hint: str, **evidence: Any) -> Finding:
-    return error(
-        f"{drawn.split}: {message}",
-        path=place.path if place else None,
-        line=place.line if place else None,
-        hint=hint,
-        **evidence,
-    )

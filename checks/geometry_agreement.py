@@ -1,20 +1,39 @@
 """Geometry: the panoramas against the LiDAR, and against each other."""
 
-from typing import Any
+from collections.abc import Iterator
 
-from opv2v_doctor import Blocked, Finding, Findings, Place, Skip, Target, check, error, note
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Place,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    sentence,
+)
 from opv2v_doctor.facts.geometry.agents import Pair, Repairs, agreement, repairs, right_agreement, total
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, lidar_errors, meaning
 from opv2v_doctor.facts.geometry.places import convention_place, pose_place, reading_place
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
+from opv2v_doctor.facts.geometry.splits import of_each_split
 from opv2v_doctor.facts.geometry.wording import STEPS, all_told
 from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.samples import Samples, each_split
+from opv2v_doctor.facts.samples import Samples
+from opv2v_doctor.geometry.agreement import Split
 
-MEDIAN, NINETIETH = 0.03, 0.25  # relative errors; edges fill the tail of sound panoramas
-JUDGED = 200  # points, to say anything
-GOOD = 0.95  # an agreement that needs no comparison
-WORSE = 0.05  # than the right targets of the same frames
+MEDIAN = Threshold(
+    0.03, "of the range", "noise of depth files; what is sharper than a pixel adds to the tail only"
+)
+NINETIETH = Threshold(0.25, "of the range", "edges fill the tail of sound panoramas")
+JUDGED = Threshold(200, "points", "a share of 0.05 of fewer than 200 points is chance")
+GOOD = Threshold(0.95, "of the judged points", "an agreement that needs no comparison")
+WORSE = Threshold(0.05, "of the judged points", "below the right targets of the same frames")
 
 
 @check("GEO007", tier="data", requires=["DAT001", "ENV007"])
@@ -30,61 +49,64 @@ def depth_agrees_with_the_lidar(target: Target) -> Findings:
     Follow the explanation, if there is one; else look at the sectors and distances: a fault of one camera
     shows in its sector, a fault of offsets in what is near.
     """
-    for drawn in each_split(target):
-        found = lidar_errors(target, drawn.split)
-        if found is None:
-            raise Skip(f"no LiDAR points at pixels of known depth in {drawn.split}")
-        allowed = MEDIAN + meaning(target, drawn.split).error
-        if found.median > allowed or found.ninetieth > NINETIETH + allowed:
-            yield _beside_the_lidar(target, drawn, found, allowed)
-        else:
-            yield note(
-                f"{drawn.split}: {_lidar_told(found)}; {_parts_told(found)}", **_lidar_numbers(drawn, found)
-            )
+    yield from of_each_split(target, _against_the_lidar)
 
 
-def _lidar_told(found: LidarErrors) -> str:
-    return (
-        f"{found.points} LiDAR points differ by {found.median:.1%} from the depth at their pixels (median; "
-        f"90th percentile {found.ninetieth:.1%})"
+def _against_the_lidar(target: Target, drawn: Samples) -> Findings:
+    found = lidar_errors(target, drawn.split)
+    own = meaning(target, drawn.split).error
+    yield examined(found.points, "LiDAR point", split=drawn.split)
+    if is_beside_the_lidar(found, own):
+        yield _beside_the_lidar(target, drawn, found, MEDIAN + own)
+    else:
+        yield note(_errors(found), of=drawn.split)
+
+
+def is_beside_the_lidar(found: LidarErrors, own: float) -> bool:
+    """Whether panoramas miss the LiDAR by more than the depth files themselves, and noise."""
+    return found.median > MEDIAN + own or found.ninetieth > NINETIETH + MEDIAN + own
+
+
+def _errors(found: LidarErrors) -> Text:
+    return Text(
+        "the depth at the pixels of LiDAR points differs from their range by {median:.1%} (median; 90th "
+        "percentile {ninetieth:.1%})",
+        median=found.median,
+        ninetieth=found.ninetieth,
+        sectors={str(name): [median, ninetieth] for name, median, ninetieth in found.sectors},
+        distances={str(name): [median, ninetieth] for name, median, ninetieth in found.distances},
+        views=found.views,
     )
 
 
-def _parts_told(found: LidarErrors) -> str:
-    parts = [
-        f"{name} {median:.1%}/{ninetieth:.1%}"
-        for name, median, ninetieth in (*found.sectors, *found.distances)
-    ]
-    return ", ".join(parts)
-
-
-def _lidar_numbers(drawn: Samples, found: LidarErrors) -> dict[str, Any]:
-    return {
-        "split": drawn.split,
-        "median": found.median,
-        "ninetieth": found.ninetieth,
-        "sectors": {name: [median, ninetieth] for name, median, ninetieth in found.sectors},
-        "distances": {name: [median, ninetieth] for name, median, ninetieth in found.distances},
-    }
+def _worst_parts(found: LidarErrors) -> list[Text]:
+    """The direction and the distance with the largest median."""
+    worst = [max(parts, key=lambda part: part[1]) for parts in (found.sectors, found.distances) if parts]
+    return [Text("{part} {median:.1%}", part=part, median=median) for part, median, _ in worst]
 
 
 def _beside_the_lidar(target: Target, drawn: Samples, found: LidarErrors, allowed: float) -> Finding:
     steps = reading_steps(target, drawn.split)
-    why, after, place = "unexplained", None, given_place(target, drawn.part, "depthmap")
+    why, place = Text("unexplained"), given_place(target, drawn.part, "depthmap")
     if steps:
         after = repairs(target, drawn.split).all.lidar_median
         place = reading_place(target, drawn.part, next(iter(steps)))
-        left = f"; {after:.1%} without" if after is not None else ""
-        why = f"{all_told(reading(target, drawn.split))}{left}"
+        why = all_told(reading(target, drawn.split))
+        if after is not None:
+            why = Text("{why}; {after:.1%} once that is corrected", why=why, after=after)
     return error(
-        f"{drawn.split}: {_lidar_told(found)}, a median of at most {allowed:.0%} is expected: {why}; "
-        f"{_parts_told(found)}",
-        path=place.path if place else None,
-        line=place.line if place else None,
-        hint="put right what explains it" if steps else "look at the sectors and distances that are worst",
-        after=after,
+        "{errors}, expected at most {allowed:.0%} (90th percentile {tail:.0%}): {why}; most {parts}",
+        hint="correct what explains it, at this line"
+        if steps
+        else "compare depth and images in the direction and at the distance that differ most",
+        at=place,
+        of=drawn.split,
+        errors=_errors(found),
+        allowed=allowed,
+        tail=NINETIETH + allowed,
+        why=why,
+        parts=_worst_parts(found),
         steps=list(steps),
-        **_lidar_numbers(drawn, found),
     )
 
 
@@ -101,17 +123,35 @@ def agents_agree_with_each_other(target: Target) -> Findings:
     Each repair is tried on the frames' own files, alone and together, before anybody makes it: begin with
     that which helps most, and expect the last step of the way from the last one only.
     """
-    for drawn in each_split(target):
-        pairs = agreement(target, drawn.split)
-        found = total(pairs)
-        expected = _expected(target, drawn.split) if found.judged >= JUDGED else 1.0
-        if found.judged < JUDGED:
-            few = f"only {found.judged} points of an agent are seen from another one: too few to judge"
-            yield note(f"{drawn.split}: {few}", **_agent_numbers(drawn, pairs))
-        elif found.agreement < min(GOOD, expected) and expected - found.agreement > WORSE:
-            yield _contradicting(target, drawn, pairs, expected)
-        else:
-            yield note(f"{drawn.split}: {_agreed(pairs)}", **_agent_numbers(drawn, pairs))
+    yield from of_each_split(target, _agents)
+
+
+def _agents(target: Target, drawn: Samples) -> Findings:
+    pairs = agreement(target, drawn.split)
+    found = total(pairs)
+    if are_few(found):
+        raise Skip(
+            "only {judged} points of an agent in {split} are seen from another one, {least:.0f} are needed",
+            split=drawn.split,
+            judged=found.judged,
+            least=JUDGED,
+        )
+    expected = _expected(target, drawn.split)
+    if contradict(found, expected):
+        yield _contradicting(target, drawn, pairs, expected)
+        return
+    yield examined(sum(pair.split.judged > 0 for pair in pairs), "agent pair", split=drawn.split)
+    yield note(_agreed(pairs), of=drawn.split)
+
+
+def are_few(found: Split) -> bool:
+    """Whether too few points can be judged to say anything."""
+    return found.judged < JUDGED
+
+
+def contradict(found: Split, expected: float) -> bool:
+    """Whether the agents confirm less of each other than with right targets they would."""
+    return found.agreement < min(GOOD, expected) and expected - found.agreement > WORSE
 
 
 def _expected(target: Target, split: str) -> float:
@@ -119,46 +159,50 @@ def _expected(target: Target, split: str) -> float:
     if total(agreement(target, split)).agreement >= GOOD:
         return GOOD
     try:
-        return right_agreement(target, split).agreement
+        right = right_agreement(target, split)
     except Skip:
         return 1.0
+    if are_few(right):
+        raise Blocked(
+            "of the right targets of {split} only {judged} points of an agent are seen from another one, "
+            "{least:.0f} are needed to compare with",
+            split=split,
+            judged=right.judged,
+            least=JUDGED,
+        )
+    return right.agreement
 
 
-def _agreed(pairs: tuple[Pair, ...]) -> str:
+def _agreed(pairs: tuple[Pair, ...]) -> Text:
     found = total(pairs)
-    return (
-        f"agents confirm {found.agreement:.0%} of each other's points that they can see ({found.consistent} "
-        f"consistent, {found.contradicting} contradicting, {found.occluded} hidden; {len(pairs)} pairs)"
+    return Text(
+        "agents confirm {agreement:.0%} of each other's points that they can see",
+        agreement=found.agreement,
+        consistent=found.consistent,
+        contradicting=found.contradicting,
+        occluded=found.occluded,
+        by_pair={f"{pair.one} from {pair.other}": round(pair.split.agreement, 4) for pair in pairs},
     )
-
-
-def _agent_numbers(drawn: Samples, pairs: tuple[Pair, ...]) -> dict[str, Any]:
-    found = total(pairs)
-    return {
-        "split": drawn.split,
-        "agreement": found.agreement,
-        "consistent": found.consistent,
-        "contradicting": found.contradicting,
-        "occluded": found.occluded,
-        "pairs": {f"{pair.one} from {pair.other}": round(pair.split.agreement, 4) for pair in pairs},
-    }
 
 
 def _contradicting(target: Target, drawn: Samples, pairs: tuple[Pair, ...], expected: float) -> Finding:
     known = _repairs(target, drawn.split)
     worst = min((pair for pair in pairs if pair.split.judged), key=lambda pair: pair.split.agreement)
-    place = _worst_place(target, drawn, known) or pose_place(target, drawn.part)
     return error(
-        f"{drawn.split}: {_agreed(pairs)}, right targets of these frames {expected:.0%}; worst {worst.one} "
-        f"seen from {worst.other}, {worst.split.agreement:.0%}{_repairs_told(known)}",
-        path=place.path if place else None,
-        line=place.line if place else None,
-        hint="make the repairs, in the order of what they bring"
+        "{agreed}, expected {expected:.0%} as with the right targets of these frames; worst {one} seen from "
+        "{other}, {least:.0%}; {repaired}",
+        hint="make the repairs in the order of what they bring"
         if known and known.steps
         else "compare the panoramas of the worst pair",
+        at=_worst_place(target, drawn, known) or pose_place(target, drawn.part),
+        of=drawn.split,
+        agreed=_agreed(pairs),
         expected=expected,
+        one=worst.one,
+        other=worst.other,
+        least=worst.split.agreement,
+        repaired=sentence(_repaired(known), ", ") if known and known.steps else Text("unexplained"),
         repairs={" + ".join(found.steps): found.agents.agreement for found in known.tried} if known else {},
-        **_agent_numbers(drawn, pairs),
     )
 
 
@@ -169,19 +213,15 @@ def _repairs(target: Target, split: str) -> Repairs | None:
         return None
 
 
-def _repairs_told(known: Repairs | None) -> str:
-    """How far each repair would bring it, alone and all together."""
-    if known is None or not known.steps:
-        return "; unexplained"
-    alone = [f"{STEPS[step]} alone {known.of(step).agents.agreement:.0%}" for step in known.steps]
-    if len(alone) == 1:
-        return f"; repaired ({STEPS[known.steps[0]]}) {known.all.agents.agreement:.0%}"
-    pairs = [
-        f"{' and '.join(STEPS[step] for step in found.steps)} {found.agents.agreement:.0%}"
-        for found in known.tried
-        if 1 < len(found.steps) < len(known.steps)
-    ]
-    return f"; repaired: {', '.join([*alone, *pairs])}, all together {known.all.agents.agreement:.0%}"
+def _repaired(known: Repairs) -> Iterator[Text]:
+    """How far each repair would bring it, alone and with others."""
+    for found in sorted(known.tried, key=lambda found: len(found.steps)):
+        if found.steps:
+            yield Text(
+                "repaired ({steps}) {agreement:.0%}",
+                steps=[STEPS[step] for step in found.steps],
+                agreement=found.agents.agreement,
+            )
 
 
 def _worst_place(target: Target, drawn: Samples, known: Repairs | None) -> Place | None:

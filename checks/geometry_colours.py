@@ -3,14 +3,30 @@
 import math
 from collections.abc import Sequence
 
-from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+)
 from opv2v_doctor.facts.geometry.shown_colours import ShownColours, named_rule, shown_colours
+from opv2v_doctor.facts.geometry.splits import of_each_split
 from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.panoramas import Rule
-from opv2v_doctor.facts.samples import Samples, each_split
+from opv2v_doctor.facts.samples import Samples, examined_splits
 from opv2v_doctor.geometry.colours import Normalisation, typical
 
-TIMES, APART = 1.5, 0.15  # deviations and means that differ by more are not a matter of blur or seams
+TIMES = Threshold(
+    1.5, "times the deviation", "blur and seams change less; a second normalisation more than 4"
+)
+APART = Threshold(0.15, "of the brightest value", "blur and seams change less")
 LEVELS = 255
 
 
@@ -28,80 +44,94 @@ def images_keep_their_colours(target: Target) -> Findings:
     Turn the channels once, where the file is read (`image[..., ::-1]`). Normalise once, by the entry that
     `data_norm_type` names: either the dataset's transform does it, or the model.
     """
-    judged = [drawn for drawn in each_split(target) if drawn.split != "train"]
-    if not judged:
+    if set(examined_splits(target)) == {"train"}:
         raise Skip("only the training split is examined, whose images may be augmented")
-    for drawn in judged:
-        found = shown_colours(target, drawn.split)
-        if not found:
-            yield note(f"{drawn.split}: not judged: images lie elsewhere, or are grey")
-            continue
-        rule = _rule(target, drawn, found)
-        named = rule.normalisation if rule else None
-        turned = [each for each in found if each.found.exchanged(named)]
-        seen = typical([(each.found.turned if turned else each.found.straight).seen for each in found])
-        if turned:
-            yield _exchanged(target, drawn, turned, len(found))
-        if rule is not None and not _fits(seen, rule.normalisation):
-            yield _unlike(target, drawn, seen, rule)
-        elif not turned:
-            yield note(f"{drawn.split}: colours are those of the files: {_numbers(seen)}")
+    yield from of_each_split(target, _colours)
 
 
-def _rule(target: Target, drawn: Samples, found: Sequence[ShownColours]) -> Rule | None:
+def _colours(target: Target, drawn: Samples) -> Findings:
+    if drawn.split == "train":
+        return
+    found = shown_colours(target, drawn.split)
     name = found[0].view.view.norm_type
-    return named_rule(target, drawn.split, name) if name else None
+    rule = named_rule(target, drawn.split, name) if name else None
+    named = rule.normalisation if rule else None
+    turned = [each for each in found if each.found.exchanged(named)]
+    seen = typical([(each.found.turned if turned else each.found.straight).seen for each in found])
+    if turned:
+        yield _exchanged(target, drawn, turned, len(found))
+    if rule is None:
+        raise _unnamed(target, drawn, name, seen)
+    if not fits(seen, rule.normalisation):
+        yield _unlike(target, drawn, seen, rule)
+    elif not turned:
+        yield examined(len(found), "view", split=drawn.split)
+        yield note("colours are those of the files: {seen}", of=drawn.split, seen=_numbers(seen))
+
+
+def _unnamed(target: Target, drawn: Samples, name: str | None, seen: Normalisation) -> Blocked:
+    """That nothing says how images should be normalised."""
+    return Blocked(
+        "no table of the repository says mean and deviation of data_norm_type {name}; img of {split} is as "
+        "if normalised by {seen}"
+        if name
+        else "the views of {split} have no data_norm_type; img is as if normalised by {seen}",
+        at=given_place(target, drawn.part, "data_norm_type"),
+        hint="give each view a data_norm_type that the repository's table of mean and deviation has",
+        name=repr(name),
+        split=drawn.split,
+        seen=_numbers(seen),
+    )
 
 
 def _exchanged(target: Target, drawn: Samples, turned: Sequence[ShownColours], count: int) -> Finding:
-    return _error(
-        target,
-        drawn,
-        f"red and blue are exchanged in {len(turned)} of {count} views: OpenCV reads blue first "
-        f"({turned[0].view.frame.yaml})",
-        "turn the channels where the file is read: image[..., ::-1]",
+    return error(
+        "red and blue are exchanged in {turned} of {views:view|views}, as OpenCV reads files: {frame}",
+        hint="turn the channels where the file is read: image[..., ::-1]",
+        at=given_place(target, drawn.part, "img"),
+        of=drawn.split,
+        turned=len(turned),
+        views=count,
+        frame=turned[0].view.frame.yaml,
     )
 
 
 def _unlike(target: Target, drawn: Samples, seen: Normalisation, rule: Rule) -> Finding:
-    return _error(
-        target,
-        drawn,
-        f"img is as if normalised by {_numbers(seen)}: {_story(seen, rule)}; its data_norm_type names "
-        f"{_numbers(rule.normalisation)} ({rule.source})",
-        "normalise once, by what data_norm_type names",
+    return error(
+        "img is normalised {story}, as if by {seen}; its data_norm_type names {named} ({source})",
+        hint="normalise once, by what data_norm_type names",
+        at=given_place(target, drawn.part, "img"),
+        of=drawn.split,
+        seen=_numbers(seen),
+        story=_story(seen, rule),
+        named=_numbers(rule.normalisation),
+        source=rule.source,
     )
 
 
-def _fits(seen: Normalisation, other: Normalisation) -> bool:
+def fits(seen: Normalisation, other: Normalisation) -> bool:
+    """Whether images are normalised so, but for what blur and seams change."""
     apart = max(abs(one - two) for one, two in zip(seen.mean, other.mean, strict=True))
     times = max(abs(math.log(one / two)) for one, two in zip(seen.deviation, other.deviation, strict=True))
     return apart < APART and times < math.log(TIMES)
 
 
-def _story(seen: Normalisation, rule: Rule) -> str:
+def _story(seen: Normalisation, rule: Rule) -> Text:
     """What may have happened to the images."""
     none = Normalisation((0.0,) * 3, (1.0,) * 3)
     mean = tuple(m + d * m for m, d in zip(rule.mean, rule.deviation, strict=True))
-    stories = {
-        "twice": Normalisation(mean, tuple(d * d for d in rule.deviation)),
-        "not at all": none,
-        "not at all, and still 0 to 255": Normalisation(none.mean, (1 / LEVELS,) * 3),
-    }
-    return next((how for how, other in stories.items() if _fits(seen, other)), "in no known way")
+    if fits(seen, Normalisation(mean, tuple(d * d for d in rule.deviation))):
+        return Text("twice")
+    if fits(seen, none):
+        return Text("not at all")
+    if fits(seen, Normalisation(none.mean, (1 / LEVELS,) * 3)):
+        return Text("not at all, and still 0 to 255")
+    return Text("in no known way")
 
 
-def _numbers(seen: Normalisation) -> str:
-    mean, deviation = (" ".join(f"{value:.3g}" for value in part) for part in seen)
-    return f"mean {mean}, deviation {deviation}"
-
-
-def _error(target: Target, drawn: Samples, message: str, hint: str) -> Finding:
-    place = given_place(target, drawn.part, "img")
-    return error(
-        f"{drawn.split}: {message}",
-        path=place.path if place else None,
-        line=place.line if place else None,
-        hint=hint,
-        split=drawn.split,
+def _numbers(seen: Normalisation) -> Text:
+    return Text(
+        "mean {mean}, deviation {deviation}",
+        mean=" ".join(f"{value:.3g}" for value in seen.mean),
+        deviation=" ".join(f"{value:.3g}" for value in seen.deviation),
     )

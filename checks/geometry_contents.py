@@ -4,26 +4,43 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from opv2v_doctor import Finding, Findings, Place, Target, check, error, note
+from opv2v_doctor import (
+    Blocked,
+    Command,
+    Finding,
+    Findings,
+    Place,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+)
 from opv2v_doctor.facts.geometry.contents import Contents, contents
 from opv2v_doctor.facts.geometry.crops import Crop, crops
 from opv2v_doctor.facts.geometry.images import image_matches
-from opv2v_doctor.facts.geometry.readings import reading_steps
+from opv2v_doctor.facts.geometry.readings import reading, reading_steps
+from opv2v_doctor.facts.geometry.splits import of_each_split
+from opv2v_doctor.facts.geometry.wording import told
 from opv2v_doctor.facts.origins import crop_place, given_place
-from opv2v_doctor.facts.samples import Samples, each_split
+from opv2v_doctor.facts.samples import Samples
+from opv2v_doctor.geometry.likeness import Match
 from opv2v_doctor.geometry.placings import Placing
 from opv2v_doctor.geometry.probing import Landing
 
-POINTS = 12  # random points of an image, to say anything
-ALIKE = 0.7  # where the content is found
-LOST = 0.5  # where it is nowhere
-REGAINED = 0.45  # there, of the likeness that it lacks where it belongs
-ELSEWHERE = 0.1  # a whole image that is more alike elsewhere by so much is a matter of its own
-ENLARGED = 0.03  # share of the size
-DEGREES = 0.5  # of a camera against its neighbour, or all of them
-PIXELS = 0.4  # of the panorama: what can be told
-OTHERS = {"rig", "crop", "depth", "scale", "source"}  # wrong steps that move what is near in the images, too
-SHIFTED = 1.5  # pixels of a cropped image: half a pixel is a matter of taste
+POINTS = Threshold(12, "random points", "fewer are alike somewhere by chance")
+ALIKE = Threshold(0.7, "of likeness", "where the content is found")
+LOST = Threshold(0.5, "of likeness", "where it is nowhere")
+REGAINED = Threshold(0.45, "of the likeness that it lacks where it belongs", "repeated windows regain less")
+ELSEWHERE = Threshold(0.1, "of likeness", "a whole image that is so much more alike elsewhere: GEO009")
+ENLARGED = Threshold(0.03, "of the size", "what the steps of the search cannot tell")
+DEGREES = Threshold(0.5, "degrees", "of a camera against its neighbour, or all of them")
+PIXELS = Threshold(0.4, "pixels of the panorama", "what can be told")
+SHIFTED = Threshold(1.5, "pixels of a cropped image", "half a pixel is a matter of taste")
+OTHERS = ("depth", "scale", "crop", "source", "rig")  # wrong steps that move what is near in the images, too
 
 
 @check("GEO013", tier="data", requires=["DAT001", "ENV007"])
@@ -40,138 +57,199 @@ def random_points_land_on_their_content(target: Target) -> Findings:
     """
     for crop in crops(target):
         yield _crop_finding(crop)
-    for drawn in each_split(target):
-        if _explained(target, drawn):
-            yield _told_elsewhere(drawn)
-            continue
-        told = contents(target, drawn.split)
-        faults = [fault for each in told for fault in _unfollowed(each)]
-        for fault in sorted(faults, key=_clearest)[:1]:
-            place = crop_place(target, drawn.part) or given_place(target, drawn.part, "img")
-            yield _finding(
-                drawn, fault, place, "change the intrinsics where the images are cropped or resized"
-            )
-        if not faults:
-            yield _landed(drawn, told)
+    yield from of_each_split(target, _contents)
+
+
+def _contents(target: Target, drawn: Samples) -> Findings:
+    _require_their_place(target, drawn)
+    seen = contents(target, drawn.split)
+    faults = [fault for each in seen for fault in unfollowed(each)]
+    for fault in sorted(faults, key=_clearest)[:1]:
+        place = crop_place(target, drawn.part) or given_place(target, drawn.part, "img")
+        hint = Text("change the intrinsics where the images are cropped or resized")
+        yield _finding(drawn, fault, place, hint)
+    if not faults:
+        _require_depth(drawn, seen)
+        yield examined(sum(len(placings(each)) for each in seen), "camera image", split=drawn.split)
+        yield _landed(drawn, seen)
 
 
 class Fault(NamedTuple):
     """What is wrong with a view, in words and numbers."""
 
-    message: str
+    text: Text
     contents: Contents
     cameras: tuple[str, ...]
 
 
 def _crop_finding(crop: Crop) -> Finding:
-    sizes = " to ".join(f"{width}x{height}" for width, height in (crop.before, crop.after))
+    function = Text(
+        "{function} ({before} to {after})",
+        function=crop.function,
+        before=_size(crop.before),
+        after=_size(crop.after),
+    )
     found = crop.landing
     if found is None or found.points < POINTS:
+        return note("{function}: no points to compare", at=crop.place, function=function)
+    fault = crop_fault(found, crop.pixels)
+    if fault is None:
         return note(
-            f"{crop.function} ({sizes}): no points to compare", path=crop.place.path, line=crop.place.line
+            "{function}: {points:random point|random points} land on their content, likeness {here:.2f}",
+            at=crop.place,
+            function=function,
+            points=found.points,
+            here=found.here,
         )
-    pixels = crop.pixels
-    words = f"{crop.function} ({sizes}): {found.points} random points"
-    wrong = pixels > SHIFTED or abs(math.log(found.placing.zoom)) > ENLARGED
-    if found.best < LOST or (wrong and _is_sure(found)):
-        where = (
-            f"{pixels:.1f} pixels away and {found.placing.zoom:.2f} times as large"
-            if wrong
-            else "nowhere near"
-        )
-        return error(
-            f"{words} are not where its intrinsics say: likeness {found.here:.2f}, {found.best:.2f} {where}",
-            path=crop.place.path,
-            line=crop.place.line,
-            hint="let the intrinsics follow what this function does to the image",
-            likeness=found.here,
+    return error(
+        "{function}: {points:random point|random points} are not where its intrinsics say: {fault}",
+        hint="let the intrinsics follow what this function does to the image",
+        at=crop.place,
+        function=function,
+        points=found.points,
+        fault=fault,
+        pixels=crop.pixels,
+        zoom=found.placing.zoom,
+    )
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def crop_fault(found: Landing, pixels: float) -> Text | None:
+    """Where the content of a cropped image lies instead."""
+    if (pixels > SHIFTED or _is_enlarged(found)) and is_sure(found):
+        return Text(
+            "likeness {here:.2f}, {best:.2f} at {pixels:.1f} pixels away and {zoom:.2f} times the size",
+            here=found.here,
+            best=found.best,
             pixels=pixels,
             zoom=found.placing.zoom,
         )
-    return note(f"{words} land on their content, likeness {found.here:.2f}", likeness=found.here)
+    if found.best < LOST:
+        return Text("likeness {here:.2f}, no more than {best:.2f} near", here=found.here, best=found.best)
+    return None
 
 
-def _explained(target: Target, drawn: Samples) -> bool:
-    """Whether the images lie elsewhere for a reason that other checks tell."""
-    if OTHERS & set(reading_steps(target, drawn.split)):
-        return True
-    matches = image_matches(target, drawn.split)
-    moved = any(each.match.best > each.match.here + ELSEWHERE for each in matches)
-    return moved or any(each.explanation for each in matches)
+def _require_their_place(target: Target, drawn: Samples) -> None:
+    """Raises Blocked where the images lie elsewhere for a reason that another check tells."""
+    steps = [step for step in OTHERS if step in reading_steps(target, drawn.split)]
+    if steps:
+        known = reading(target, drawn.split)
+        raise Blocked(
+            "what is near in the images of {split} lies elsewhere for another reason: {reasons}",
+            hint="correct that first",
+            split=drawn.split,
+            reasons=[told(known, step) for step in steps],
+        )
+    for each in image_matches(target, drawn.split):
+        if each.explanation or lies_elsewhere(each.match):
+            raise Blocked(
+                "the images of {split} lie elsewhere as a whole: likeness {here:.2f} where they belong, "
+                "{best:.2f} elsewhere",
+                at=each.view.frame.yaml,
+                hint="see where they lie: {command}",
+                split=drawn.split,
+                here=each.match.here,
+                best=max(each.match.best, each.likeness),
+                command=Command("opv2v-doctor check GEO009 GEO012"),
+            )
+
+
+def lies_elsewhere(found: Match) -> bool:
+    """Whether a whole image is clearly more alike in another place."""
+    return found.best > found.here + ELSEWHERE
+
+
+def _require_depth(drawn: Samples, seen: Sequence[Contents]) -> None:
+    """Raises Skip where no depth maps say where near things belong: the cameras' offsets misplace them."""
+    if not any(each.near for each in seen):
+        raise Skip(
+            "the frames of {split} have no depth files: where near content belongs is not known",
+            split=drawn.split,
+        )
 
 
 def _clearest(fault: Fault) -> float:
     return -fault.contents.landings[fault.cameras[0]].best
 
 
-def _told_elsewhere(drawn: Samples) -> Finding:
-    return note(
-        f"{drawn.split}: not judged: images lie elsewhere for reasons that other checks of geometry tell"
-    )
-
-
-def _unfollowed(told: Contents) -> Iterator[Fault]:
+def unfollowed(seen: Contents) -> Iterator[Fault]:
     """Cameras whose content is too large or too small, or all of which are too high or too low."""
-    if large := _enlarged(told):
+    if large := enlarged(seen):
         zoom = sum(large.values()) / len(large)
-        yield Fault(
-            f"{', '.join(large)}: content is {zoom:.2f} times as large as it should be", told, tuple(large)
-        )
+        text = Text("{cameras}: content is {zoom:.2f} times its size", cameras=list(large), zoom=zoom)
+        yield Fault(text, seen, tuple(large))
         return
-    sure = [name for name, found in told.landings.items() if _is_sure(found)]
-    pitches = [placing.pitch for placing in _placings(told).values()]
+    sure = [name for name, found in seen.landings.items() if is_sure(found)]
+    pitches = [placing.pitch for placing in placings(seen).values()]
     least = min(map(abs, pitches), default=0.0)
     one_way = all(pitch > 0 for pitch in pitches) or all(pitch < 0 for pitch in pitches)
-    if sure and told.near and one_way and least > _limit(told):
-        side = "high" if pitches[0] > 0 else "low"
-        yield Fault(
-            f"{', '.join(told.landings)}: content is {least:.1f} degrees too {side}", told, tuple(sure)
+    if sure and seen.near and one_way and least > limit(seen):
+        text = Text(
+            "{cameras}: content is {least:.1f} degrees too high"
+            if pitches[0] > 0
+            else "{cameras}: content is {least:.1f} degrees too low",
+            cameras=list(seen.landings),
+            least=least,
         )
+        yield Fault(text, seen, tuple(sure))
 
 
-def _enlarged(told: Contents) -> dict[str, float]:
+def enlarged(seen: Contents) -> dict[str, float]:
     """Cameras whose content has another size, and which: a crop that is not followed is one of most."""
-    sure = {name: found.placing.zoom for name, found in told.landings.items() if _is_sure(found)}
-    large = {name: zoom for name, zoom in sure.items() if abs(math.log(zoom)) > ENLARGED}
-    judged = [found for found in told.landings.values() if found.points >= POINTS]
-    return large if told.near and len(large) * 2 >= len(judged) else {}
+    sure = {name: found.placing.zoom for name, found in seen.landings.items() if is_sure(found)}
+    large = {name: zoom for name, zoom in sure.items() if _is_enlarged(seen.landings[name])}
+    judged = [found for found in seen.landings.values() if found.points >= POINTS]
+    return large if seen.near and len(large) * 2 >= len(judged) else {}
 
 
-def _is_sure(found: Landing) -> bool:
+def _is_enlarged(found: Landing) -> bool:
+    return abs(math.log(found.placing.zoom)) > ENLARGED
+
+
+def is_sure(found: Landing) -> bool:
     """Whether points are clearly found elsewhere: repeated windows and noise look a little alike anywhere."""
     regained = found.best - found.here > REGAINED * (1 - found.here)
     return found.points >= POINTS and found.best > ALIKE and regained
 
 
-def _placings(told: Contents) -> dict[str, Placing]:
+def placings(seen: Contents) -> dict[str, Placing]:
     """Where each camera's content was found."""
-    found = {name: each for name, each in told.landings.items() if each.points >= POINTS and each.best > LOST}
-    return {name: each.placing if _is_sure(each) else Placing() for name, each in found.items()}
+    found = {name: each for name, each in seen.landings.items() if each.points >= POINTS and each.best > LOST}
+    return {name: each.placing if is_sure(each) else Placing() for name, each in found.items()}
 
 
-def _limit(told: Contents) -> float:
+def limit(seen: Contents) -> float:
     """Degrees that can be told."""
-    return max(DEGREES, PIXELS * told.resolution)
+    return max(DEGREES, PIXELS * seen.resolution)
 
 
-def _landed(drawn: Samples, told: Sequence[Contents]) -> Finding:
-    landings = [found for each in told for found in each.landings.values() if found.points]
-    least = min((found.here for found in landings), default=0.0)
-    points = sum(found.points for found in landings)
+def _landed(drawn: Samples, seen: Sequence[Contents]) -> Finding:
+    landings = [found for each in seen for found in each.landings.values() if found.points]
     return note(
-        f"{drawn.split}: likeness at {points} random points of the images is {least:.2f} or more in each"
+        "likeness at random points is {least:.2f} or more in each image",
+        of=drawn.split,
+        points=sum(found.points for found in landings),
+        least=min((found.here for found in landings), default=0.0),
     )
 
 
-def _finding(drawn: Samples, fault: Fault, place: Place | None, hint: str) -> Finding:
-    first = fault.contents.landings[fault.cameras[0]]
+def _finding(drawn: Samples, fault: Fault, place: Place | None, hint: Text) -> Finding:
+    first, frame = fault.contents.landings[fault.cameras[0]], fault.contents.view.frame.yaml
     return error(
-        f"{drawn.split}: {fault.message}; {first.points} random points of {fault.cameras[0]} have likeness "
-        f"{first.here:.2f} where they belong, {first.best:.2f} there ({fault.contents.view.frame.yaml})",
-        path=place.path if place else fault.contents.view.frame.yaml,
-        line=place.line if place else None,
+        "{fault}; {points:random point|random points} of {camera} have likeness {here:.2f} where they "
+        "belong, {best:.2f} there ({frame})",
         hint=hint,
-        split=drawn.split,
+        at=place or frame,
+        of=drawn.split,
+        fault=fault.text,
+        points=first.points,
+        camera=fault.cameras[0],
+        here=first.here,
+        best=first.best,
+        frame=frame,
         cameras=list(fault.cameras),
         yaw=first.placing.yaw,
         pitch=first.placing.pitch,
@@ -190,50 +268,98 @@ def cameras_meet_at_their_seams(target: Target) -> Findings:
     ## How to fix
     Take each image with the pose and the intrinsics that its frame file gives under the same camera's name.
     """
-    for drawn in each_split(target):
-        told = contents(target, drawn.split)
-        faults = [fault for each in told for fault in _exchanged(each)]
-        if not faults and _explained(target, drawn):
-            yield _told_elsewhere(drawn)
-            continue
-        enlarged = any(_enlarged(each) for each in told)  # GEO013 tells, and where it lies cannot be told
-        faults = faults or [fault for each in told for fault in _misplaced(each) if not enlarged]
-        for fault in _once(faults):
-            place = given_place(target, drawn.part, "img")
-            yield _finding(drawn, fault, place, "take image, pose and intrinsics of the same camera")
-        if not faults:
-            seams = len({seam[:2] for each in told for seam in each.seams})
-            yield note(f"{drawn.split}: nothing is misplaced at the {seams} seams between cameras")
+    yield from of_each_split(target, _seams)
 
 
-def _exchanged(told: Contents) -> Iterator[Fault]:
-    for name, (other, alike) in told.instead.items():
-        message = f"{name}'s part of the panorama shows the image of {other}, likeness {alike:.2f}"
-        yield Fault(message, told, (name,))
+def _seams(target: Target, drawn: Samples) -> Findings:
+    seen = contents(target, drawn.split)
+    faults = [fault for each in seen for fault in _exchanged(each)]
+    if not faults:
+        _require_their_place(target, drawn)
+        _require_its_size(drawn, seen)
+        faults = [fault for each in seen for fault in misplaced(each)]
+    for fault in _once(faults):
+        place = given_place(target, drawn.part, "img")
+        yield _finding(drawn, fault, place, Text("take image, pose and intrinsics of the same camera"))
+    if not faults:
+        _require_depth(drawn, seen)
+        yield examined(sum(len(_judged(each)) for each in seen), "seam", split=drawn.split)
+        yield note("no camera is misplaced against its neighbours", of=drawn.split)
 
 
-def _misplaced(told: Contents) -> Iterator[Fault]:
+def _require_its_size(drawn: Samples, seen: Sequence[Contents]) -> None:
+    """Raises Blocked where content is enlarged: where it lies cannot be told then."""
+    for each in seen:
+        if large := enlarged(each):
+            raise Blocked(
+                "content of {cameras} in {split} is {zoom:.2f} times its size: where it lies cannot be told",
+                at=each.view.frame.yaml,
+                hint="correct its size first: {command}",
+                cameras=list(large),
+                split=drawn.split,
+                zoom=sum(large.values()) / len(large),
+                command=Command("opv2v-doctor check GEO013"),
+            )
+
+
+def _exchanged(seen: Contents) -> Iterator[Fault]:
+    for name, (other, alike) in seen.instead.items():
+        text = Text(
+            "{camera}'s part of the panorama shows the image of {other}, likeness {alike:.2f}",
+            camera=name,
+            other=other,
+            alike=alike,
+        )
+        yield Fault(text, seen, (name,))
+
+
+def _judged(seen: Contents) -> list[tuple[str, str, float]]:
+    """The seams between cameras whose content was found."""
+    placed = placings(seen)
+    return [seam for seam in seen.seams if seam[0] in placed and seam[1] in placed] if seen.near else []
+
+
+def misplaced(seen: Contents) -> Iterator[Fault]:
     """Cameras that do not meet a neighbour, each with the seams where that shows."""
-    placed = _placings(told)
-    steps: dict[str, list[str]] = {}
-    for one, two, azimuth in told.seams if told.near else ():
-        if one in placed and two in placed and _step(placed[one], placed[two]) > _limit(told):
-            moved, still = sorted((one, two), key=lambda name: -_step(placed[name], Placing()))
-            step = _step(placed[one], placed[two])
-            steps.setdefault(moved, []).append(f"{step:.1f} degrees to {still} at {azimuth:+.0f} degrees")
+    placed = placings(seen)
+    steps: dict[str, list[Text]] = {}
+    for one, two, azimuth in _judged(seen):
+        step = _step(placed[one], placed[two])
+        if step > limit(seen):
+            gone, still = sorted((one, two), key=lambda name: -_step(placed[name], Placing()))
+            text = Text(
+                "{step:.1f} degrees to {other} at {azimuth:+.0f} degrees",
+                step=step,
+                other=still,
+                azimuth=azimuth,
+            )
+            steps.setdefault(gone, []).append(text)
     for name, where in steps.items():
-        message = f"{name}'s part of the panorama lies {_away(placed[name])}: seams of {' and '.join(where)}"
-        yield Fault(message, told, (name,))
+        text = Text(
+            "{camera}'s part of the panorama lies {away}: seams of {seams}",
+            camera=name,
+            away=_away(placed[name]),
+            seams=where,
+        )
+        yield Fault(text, seen, (name,))
 
 
 def _step(one: Placing, two: Placing) -> float:
     return max(abs(one.yaw - two.yaw), abs(one.pitch - two.pitch))
 
 
-def _away(placing: Placing) -> str:
-    sideways = f"{abs(placing.yaw):.1f} degrees too far to the {'right' if placing.yaw > 0 else 'left'}"
-    upwards = f"{abs(placing.pitch):.1f} degrees too {'high' if placing.pitch > 0 else 'low'}"
-    return sideways if abs(placing.yaw) > abs(placing.pitch) else upwards
+def _away(placing: Placing) -> Text:
+    if abs(placing.yaw) > abs(placing.pitch):
+        return Text(
+            "{degrees:.1f} degrees too far to the right"
+            if placing.yaw > 0
+            else "{degrees:.1f} degrees too far to the left",
+            degrees=abs(placing.yaw),
+        )
+    return Text(
+        "{degrees:.1f} degrees too high" if placing.pitch > 0 else "{degrees:.1f} degrees too low",
+        degrees=abs(placing.pitch),
+    )
 
 
 def _once(faults: Sequence[Fault]) -> list[Fault]:

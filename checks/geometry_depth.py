@@ -1,52 +1,92 @@
 """Geometry: the depth of the panoramas against the depth files of their frames, explained step by step."""
 
-from typing import Any
+from collections.abc import Collection
 
-from opv2v_doctor import Finding, Findings, Target, check, error, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Command,
+    Finding,
+    Findings,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.geometry.depth_files import FAR_PLANE, DepthFile, depth_files
 from opv2v_doctor.facts.geometry.images import image_matches
-from opv2v_doctor.facts.geometry.lidar import meaning
+from opv2v_doctor.facts.geometry.lidar import Meaning, meaning
+from opv2v_doctor.facts.geometry.moments import moments
 from opv2v_doctor.facts.geometry.places import reading_place
-from opv2v_doctor.facts.geometry.rays import rays
-from opv2v_doctor.facts.geometry.readings import reading, reading_steps
-from opv2v_doctor.facts.geometry.wording import FILES, told
+from opv2v_doctor.facts.geometry.rays import Intrinsics, intrinsics
+from opv2v_doctor.facts.geometry.readings import compared, reading
+from opv2v_doctor.facts.geometry.splits import of_each_split
+from opv2v_doctor.facts.geometry.wording import FILES, source_told, told
 from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.samples import Samples, each_split
+from opv2v_doctor.facts.samples import Samples
+from opv2v_doctor.geometry.explanations import Explained
 
-UNEXPLAINED = 0.075  # mean error, each pixel up to 0.1, that noise and interpolation do not reach
-CEILING = 0.01  # of the pixels may have the largest value
-UNLIKE = 0.05  # of the pixels may differ between a file and its PNG
-RELATIVE = 0.01
+UNEXPLAINED = Threshold(
+    0.075, "of the range (mean, clipped at 0.1)", "noise and interpolation of sound panoramas do not reach it"
+)
+CEILING = Threshold(0.01, "of the pixels", "float32 depth repeats its largest value by chance only")
+SKY = Threshold(1.0, "m from the far plane", "CARLA gives the sky the distance of its far plane, 1000 m")
+UNLIKE = Threshold(0.05, "of the pixels", "rounding of a PNG moves fewer by more than 2 %")
+RELATIVE = Threshold(0.01, "of the focal lengths and the middle", "half a pixel of a panorama of 100 rows")
 
 
-def _explained(target: Target, drawn: Samples, steps: tuple[str, ...], fine: str, hint: str) -> Findings:
-    """An error for each of the steps that are part of the explanation; a note where none is."""
+def is_unexplained(known: Explained) -> bool:
+    """Whether panoramas miss their depth files, also when read in the way that fits best."""
+    return known.after > UNEXPLAINED
+
+
+def _explained(target: Target, drawn: Samples, steps: Collection[str], fine: Text, hint: Text) -> Findings:
+    """An error for each of the steps that are part of the explanation.
+
+    Raises Blocked where none is, and the panoramas miss their depth files all the same.
+    """
     known = reading(target, drawn.split)
-    for step in known.steps:
-        if step in steps:
-            yield _step(target, drawn, step, hint)
-    if not set(known.steps) & set(steps):
-        untold = not known.steps and known.before > UNEXPLAINED
-        what = "cannot be told: the panoramas do not follow from the depth files" if untold else fine
-        yield note(f"{drawn.split}: {what}", **_numbers(drawn, known))
+    wrong = [step for step in known.steps if step in steps]
+    for step in wrong:
+        yield _step(target, drawn, known, step, hint)
+    if wrong:
+        return
+    if is_unexplained(known):
+        raise Blocked(
+            "the panoramas of {split} miss their depth files by {after:.1%} for an unknown reason, so no "
+            "single step can be judged",
+            at=given_place(target, drawn.part, "depthmap"),
+            hint="find out how depth is made here: {command}",
+            split=drawn.split,
+            after=known.after,
+            command=Command("opv2v-doctor check GEO001"),
+        )
+    yield examined(len(compared(target, drawn.split)), "view", split=drawn.split)
+    yield note(fine, of=drawn.split, before=known.before, after=known.after)
 
 
-def _step(target: Target, drawn: Samples, step: str, hint: str) -> Finding:
-    known, place = reading(target, drawn.split), reading_place(target, drawn.part, step)
-    others = f", together with {len(known.steps) - 1} other fault(s)" if len(known.steps) > 1 else ""
+def _step(target: Target, drawn: Samples, known: Explained, step: str, hint: Text) -> Finding:
+    others = len(known.steps) - 1
     return error(
-        f"{drawn.split}: {told(known, step)}: that explains the panoramas{others}: they miss the depth "
-        f"files by {known.before:.1%} if read right, by {known.after:.1%} if read so (mean, clipped at 10 %)",
-        path=place.path if place else None,
-        line=place.line if place else None,
+        "{wrong}: with {others:other fault|other faults} that explains the panoramas, which miss the depth "
+        "files by {before:.1%} if read right, by {after:.1%} if read so (mean, clipped at 10 %)"
+        if others
+        else "{wrong}: that explains the panoramas, which miss the depth files by {before:.1%} if read "
+        "right, by {after:.1%} if read so (mean, clipped at 10 %)",
         hint=hint,
+        at=reading_place(target, drawn.part, step),
+        of=drawn.split,
+        wrong=told(known, step),
+        others=others,
+        before=known.before,
+        after=known.after,
         step=step,
-        **_numbers(drawn, known),
+        steps=list(known.steps),
     )
-
-
-def _numbers(drawn: Samples, known: Any) -> dict[str, Any]:
-    return {"split": drawn.split, "before": known.before, "after": known.after, "steps": list(known.steps)}
 
 
 @check("GEO001", tier="data", requires=["DAT001", "ENV007"])
@@ -62,48 +102,58 @@ def depth_is_metres_along_the_ray(target: Target) -> Findings:
     ## How to fix
     Multiply z-depth by the length of the pixel's ray at unit depth, once, where the line below applies it.
     """
-    for drawn in each_split(target):
+    yield from of_each_split(target, _range)
+
+
+def _range(target: Target, drawn: Samples) -> Findings:
+    known, files = reading(target, drawn.split), meaning(target, drawn.split)
+    if is_unexplained(known):
+        yield warning(
+            "panoramas miss their depth files by {after:.1%} (mean, clipped at 10 %), expected at most "
+            "{bound:.1%}: unexplained",
+            hint="follow a depth map from its file to this line",
+            at=given_place(target, drawn.part, "depthmap"),
+            of=drawn.split,
+            after=known.after,
+            bound=UNEXPLAINED,
+        )
+    if not files.known:
+        raise _assumed(target, drawn, known, files)
+    if {"depth", "scale"} & set(known.steps) or not is_unexplained(known):
         yield from _explained(
             target,
             drawn,
             ("depth", "scale"),
-            "depth is read as what the files hold",
-            "multiply z-depth by the length of (u, v, 1) through the inverse intrinsics; give metres",
+            Text("panoramas follow from their depth files but for {after:.1%}", after=known.after),
+            Text("multiply z-depth by the length of (u, v, 1) through the inverse intrinsics; give metres"),
         )
-        yield from _left(target, drawn)
-        yield _files_told(target, drawn)
-
-
-def _left(target: Target, drawn: Samples) -> Findings:
-    """What no explanation takes away; a warning where that is much."""
-    known = reading(target, drawn.split)
-    if known.after <= UNEXPLAINED:
-        left = f"panoramas follow from their depth files but for {known.after:.1%}"
-        yield note(f"{drawn.split}: {left}", **_numbers(drawn, known))
-        return
-    place = given_place(target, drawn.part, "depthmap")
-    yield warning(
-        f"{drawn.split}: panoramas miss their depth files by {known.after:.1%} (mean, clipped at 10 %), "
-        f"at most {UNEXPLAINED:.0%} is expected: unexplained",
-        path=place.path if place else None,
-        line=place.line if place else None,
-        hint="follow a depth map from its file to this line",
-        **_numbers(drawn, known),
-    )
-
-
-def _files_told(target: Target, drawn: Samples) -> Finding:
-    files = meaning(target, drawn.split)
-    how = (
-        f"the LiDAR's points differ by {files.error:.1%}, else by {files.otherwise:.1%}"
-        if files.known
-        else "assumed, no LiDAR points tell"
-    )
-    return note(
-        f"{drawn.split}: the depth files hold {FILES[files.depth]} in {files.unit} ({how})",
-        split=drawn.split,
+    yield note(
+        "the depth files hold {kind} in {unit} (the LiDAR's points differ by {z:.1%} as distance to the "
+        "image plane, by {range:.1%} as range along the ray)",
+        of=drawn.split,
+        kind=FILES[files.depth],
+        unit=files.unit,
+        z=files.as_z,
+        range=files.as_range,
         holds=files.depth,
         scale=files.scale,
+    )
+
+
+def _assumed(target: Target, drawn: Samples, known: Explained, files: Meaning) -> Blocked:
+    """That nobody can say what the depth files hold."""
+    read = known.reading.depth
+    return Blocked(
+        "depth is read as {read}; whether the depth files of {split} hold that is not known: {why}"
+        if known.reading.scale == 1
+        else "depth is read as {read}, times {scale:g}; whether the depth files of {split} hold that is not "
+        "known: {why}",
+        at=moments(target, drawn.split).views[0].frame.yaml,
+        hint="put the LiDAR files (.pcd) of the frames beside their frame files",
+        read=FILES[read],
+        scale=known.reading.scale,
+        split=drawn.split,
+        why=files.untold,
     )
 
 
@@ -119,14 +169,17 @@ def camera_offsets_are_respected(target: Target) -> Findings:
     Move the depth pixels' points into the LiDAR's frame and draw them into the panorama, nearest first; or
     iterate along the ray until it meets the surface.
     """
-    for drawn in each_split(target):
-        yield from _explained(
-            target,
-            drawn,
-            ("offsets",),
-            "camera offsets are kept",
-            "move the points of the depth maps by the cameras' offsets before looking up",
-        )
+    yield from of_each_split(target, _offsets)
+
+
+def _offsets(target: Target, drawn: Samples) -> Findings:
+    yield from _explained(
+        target,
+        drawn,
+        ("offsets",),
+        Text("camera offsets are respected"),
+        Text("move the points of the depth maps by the cameras' offsets before looking up"),
+    )
 
 
 @check("GEO006", tier="data", requires=["DAT001", "ENV007"])
@@ -139,14 +192,17 @@ def depth_lies_where_the_rays_point(target: Target) -> Findings:
     ## How to fix
     Column -> azimuth grows to the right from -180 degrees, row -> elevation falls from the top.
     """
-    for drawn in each_split(target):
-        yield from _explained(
-            target,
-            drawn,
-            ("mirrored", "flipped", "turn"),
-            "depth is upright and turned to where it belongs",
-            "let columns grow to the right from straight behind, and rows fall from the top",
-        )
+    yield from of_each_split(target, _orientation)
+
+
+def _orientation(target: Target, drawn: Samples) -> Findings:
+    yield from _explained(
+        target,
+        drawn,
+        ("mirrored", "flipped", "turn"),
+        Text("depth is upright and at its azimuth"),
+        Text("let columns grow to the right from straight behind, and rows fall from the top"),
+    )
 
 
 @check("GEO010", tier="data", requires=["DAT001", "ENV007"])
@@ -160,19 +216,34 @@ def intrinsics_follow_every_crop(target: Target) -> Findings:
     Subtract the crop's corner from the principal point; multiply focal length and principal point by the
     scale.
     """
-    hint = "change the intrinsics where the image is cropped or resized"
-    for drawn in each_split(target):
-        yield from _explained(target, drawn, ("crop",), "intrinsics fit the images", hint)
-        off = rays(target, drawn.split).intrinsics
-        if off is not None and off > RELATIVE:
-            place = given_place(target, drawn.part, "camera_intrinsics")
-            yield warning(
-                f"{drawn.split}: camera_intrinsics differ by {off:.0%} from the panorama's pixels per radian",
-                path=place.path if place else None,
-                line=place.line if place else None,
-                hint="give W / (2 pi), H / vertical field of view, and the middle",
-                split=drawn.split,
-            )
+    yield from of_each_split(target, _intrinsics)
+
+
+def _intrinsics(target: Target, drawn: Samples) -> Findings:
+    given = intrinsics(target, drawn.split)
+    if given and are_off(given):
+        yield warning(
+            "camera_intrinsics of {views:view|views} differ by up to {off:.0%} from the panorama's pixels "
+            "per radian and middle, expected at most {bound:.0%}",
+            hint="give W / (2 pi), H / vertical field of view, and the middle",
+            at=given_place(target, drawn.part, "camera_intrinsics"),
+            of=drawn.split,
+            views=given.views,
+            off=given.off,
+            bound=RELATIVE,
+        )
+    yield from _explained(
+        target,
+        drawn,
+        ("crop",),
+        Text("intrinsics fit the images"),
+        Text("change the intrinsics where the image is cropped or resized"),
+    )
+
+
+def are_off(given: Intrinsics) -> bool:
+    """Whether the views' intrinsics are not those of the panorama."""
+    return given.off > RELATIVE
 
 
 @check("GEO012", tier="data", requires=["DAT001", "ENV007"])
@@ -186,19 +257,42 @@ def each_panorama_shows_its_own_frame(target: Target) -> Findings:
     ## How to fix
     Build the paths of the frame file, images and depth maps from the same agent and frame.
     """
-    hint = "build all paths of a view from the same scenario, agent and frame"
-    for drawn in each_split(target):
-        yield from _explained(target, drawn, ("source",), "depth is that of its own frame", hint)
-        if "source" not in reading_steps(target, drawn.split):
-            for match in image_matches(target, drawn.split):
-                if match.explanation == "source":
-                    yield error(
-                        f"{drawn.split}: the image of {match.view.frame.yaml} is that of {match.detail}: "
-                        f"likeness {match.match.here:.2f}, {match.likeness:.2f} with that",
-                        path=match.view.frame.yaml,
-                        hint=hint,
-                        split=drawn.split,
-                    )
+    yield from of_each_split(target, _own_frame)
+
+
+def _own_frame(target: Target, drawn: Samples) -> Findings:
+    hint = Text("build all paths of a view from the same scenario, agent and frame")
+    depth: list[Finding] = []
+    ending: Skip | Blocked | None = None
+    try:
+        for one in _explained(target, drawn, ("source",), Text("depth is that of its own frame"), hint):
+            depth += [one] if isinstance(one, Finding) else []
+            yield one
+    except (Skip, Blocked) as problem:
+        ending = problem
+    if not any(finding.text.values.get("step") == "source" for finding in depth):
+        yield from _others_images(target, drawn, hint)
+    if ending:
+        raise ending
+
+
+def _others_images(target: Target, drawn: Samples, hint: Text) -> Findings:
+    try:
+        matches = image_matches(target, drawn.split)
+    except Skip:  # views without an image
+        return
+    for match in matches:
+        if match.explanation == "source":
+            yield error(
+                "the image is that of {other}: likeness {here:.2f} with its own frame, {likeness:.2f} with "
+                "that one",
+                hint=hint,
+                at=match.view.frame.yaml,
+                of=drawn.split,
+                other=source_told(match.detail),
+                here=match.match.here,
+                likeness=match.likeness,
+            )
 
 
 @check("GEO011", tier="data", requires=["DAT001", "ENV007"])
@@ -211,33 +305,50 @@ def depth_files_have_no_ceiling(target: Target) -> Findings:
     ## How to fix
     Write depth as float32 metres, 0 or infinite where nothing was measured.
     """
-    for drawn in each_split(target):
-        files = depth_files(target, drawn.split)
-        wrong = [(file, fault) for file in files if (fault := _fault(file))]
-        for fault in dict.fromkeys(fault for _, fault in wrong):
-            first = next(file for file, other in wrong if other == fault)
-            yield warning(
-                f"{drawn.split}: {fault} ({sum(other == fault for _, other in wrong)} of {len(files)} files)",
-                path=first.path,
-                hint="write depth as float32 metres, 0 where nothing was measured",
-                split=drawn.split,
-            )
-        if not wrong:
-            zero = sum(file.zero for file in files) / len(files)
-            farthest = max(file.largest for file in files)
-            yield note(
-                f"{drawn.split}: {len(files)} depth files, up to {farthest:.1f}, {zero:.0%} of it zero"
-            )
+    yield from of_each_split(target, _files)
 
 
-def _fault(file: DepthFile) -> str | None:
+def _files(target: Target, drawn: Samples) -> Findings:
+    files = depth_files(target, drawn.split)
+    yield examined(
+        sum(file.largest > 0 or file.negative > 0 for file in files), "depth file", split=drawn.split
+    )
+    wrong = [(file, fault) for file in files if (fault := file_fault(file))]
+    for fault in dict.fromkeys(fault for _, fault in wrong):
+        alike = [file for file, other in wrong if other == fault]
+        yield warning(
+            "{fault} ({wrong} of {files:file|files})",
+            hint="write depth as float32 metres, 0 where nothing was measured",
+            at=alike[0].path,
+            of=drawn.split,
+            fault=fault,
+            wrong=len(alike),
+            files=len(files),
+        )
+    if not wrong:
+        yield note(
+            "depth is up to {farthest:.1f}, 0 in {zero:.0%} of the pixels",
+            of=drawn.split,
+            farthest=max(file.largest for file in files),
+            zero=sum(file.zero for file in files) / len(files),
+            pngs=sum(file.disagreement is not None for file in files),
+        )
+
+
+def file_fault(file: DepthFile) -> Text | None:
     """What is wrong with a depth file."""
     if file.negative:
-        return "depth below 0"
-    if file.ceiling > CEILING and abs(file.largest - FAR_PLANE) > 1:
-        return f"depth ends at {file.largest:g}: more than {CEILING:.0%} of the pixels have just that value"
+        return Text("depth below 0")
+    if file.ceiling > CEILING and abs(file.largest - FAR_PLANE) > SKY:
+        return Text(
+            "depth ends at {largest:g}: more than {bound:.0%} of the pixels have just that value",
+            largest=file.largest,
+            bound=CEILING,
+        )
     if file.disagreement is not None and file.disagreement > UNLIKE:
-        return (
-            f"the PNG of depth ({file.encoding}) says something else in more than {UNLIKE:.0%} of its pixels"
+        return Text(
+            "the PNG of depth ({encoding}) differs in more than {bound:.0%} of its pixels",
+            encoding=file.encoding,
+            bound=UNLIKE,
         )
     return None

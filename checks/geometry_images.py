@@ -1,17 +1,33 @@
 """Geometry: the images of the panoramas against those that the reference stitches."""
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from opv2v_doctor import Finding, Findings, Target, check, error, note, warning
+from opv2v_doctor import (
+    Finding,
+    Findings,
+    Place,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.geometry.images import ImageMatch, image_matches
 from opv2v_doctor.facts.geometry.places import convention_place
+from opv2v_doctor.facts.geometry.splits import of_each_split
+from opv2v_doctor.facts.geometry.wording import rig_told
 from opv2v_doctor.facts.origins import crop_place, given_place
-from opv2v_doctor.facts.samples import Samples, each_split
+from opv2v_doctor.facts.samples import Samples
 
-MOVED = 0.1  # an image is more alike elsewhere by so much
-EMPTY = 0.1  # of what the rig sees may be missing
-ROUGH = 6.0  # times the usual step between columns
-UNLIKE = 0.3
+MOVED = Threshold(0.1, "of likeness", "a street is a little alike in several places")
+EMPTY = Threshold(0.1, "of what the rig sees", "borders that interpolation leaves out")
+ROUGH = Threshold(6.0, "times the usual step", "columns beside each other differ more where an object ends")
+UNLIKE = Threshold(0.3, "of likeness", "pictures of different places reach it by chance")
 
 
 @check("GEO009", tier="data", requires=["DAT001", "ENV007"])
@@ -24,70 +40,126 @@ def images_lie_where_they_belong(target: Target) -> Findings:
     ## How to fix
     Stitch image and depth with the same table of pixels; see the explanation for what differs.
     """
-    for drawn in each_split(target):
-        matches = image_matches(target, drawn.split)
-        faults = [(match, fault) for match in matches for fault in _image_faults(match)]
-        seen: set[str] = set()
-        for match, fault in faults:
-            kind = fault.split(":")[0]
-            if kind not in seen:
-                seen.add(kind)
-                yield _image_finding(target, drawn, match, fault)
-        if not faults:
-            likeness = min(match.likeness for match in matches)
-            yield note(
-                f"{drawn.split}: images are like the reference's, {likeness:.2f} or more", likeness=likeness
-            )
+    yield from of_each_split(target, _images)
 
 
-def _image_faults(match: ImageMatch) -> list[str]:
-    """What is wrong with one image; the words before a colon are its kind."""
-    found, faults = match.match, []
-    if match.explanation == "rig":
-        faults.append(
-            f"cameras are elsewhere: their poses follow {match.detail}, likeness {match.likeness:.2f}"
+def _images(target: Target, drawn: Samples) -> Findings:
+    matches = image_matches(target, drawn.split)
+    yield examined(len(matches), "image", split=drawn.split)
+    first: dict[str, tuple[ImageMatch, Fault]] = {}  # of each kind
+    for match in matches:
+        for fault in image_faults(match):
+            first.setdefault(fault.kind, (match, fault))
+    for match, fault in first.values():
+        yield _finding(target, drawn, match, fault)
+    if not first:
+        yield note(
+            "images are like the reference's, likeness {likeness:.2f} or more",
+            of=drawn.split,
+            likeness=min(match.likeness for match in matches),
         )
-    elif match.explanation == "crop":
-        faults.append(f"intrinsics do not follow a crop: to {match.detail}, likeness {match.likeness:.2f}")
-    elif match.explanation is None and found.best > found.here + MOVED and found.best > UNLIKE:
-        faults.append(f"the image lies elsewhere: {_moved(match)}, likeness {found.best:.2f} there")
-    elif match.explanation is None and found.here < UNLIKE:
-        faults.append("the image is not like the reference's: unexplained")
+
+
+class Fault(NamedTuple):
+    """What is wrong with one image: rig, crop, elsewhere, unlike, cropped or open."""
+
+    kind: str
+    text: Text
+
+
+def image_faults(match: ImageMatch) -> Iterator[Fault]:
+    """What is wrong with one image."""
+    if fault := _misplaced(match):
+        yield fault
     if match.empty > EMPTY:
-        faults.append(f"the image is cropped: it lacks {match.empty:.0%} of what the rig sees")
+        text = Text("the image is cropped: it lacks {empty:.0%} of what the rig sees", empty=match.empty)
+        yield Fault("cropped", text)
     if match.seam is not None and match.seam > ROUGH:
-        faults.append(
-            f"the panorama does not close behind: its ends differ {match.seam:.0f} times the usual step"
+        text = Text(
+            "the panorama does not close behind: its ends differ by {seam:.0f} times the usual step between "
+            "columns, expected at most {bound:.0f}",
+            seam=match.seam,
+            bound=ROUGH,
         )
-    return faults
+        yield Fault("open", text)
 
 
-def _moved(match: ImageMatch) -> str:
-    """In words by what the image is moved."""
+def _misplaced(match: ImageMatch) -> Fault | None:
+    found = match.match
+    if match.explanation == "rig":
+        text = Text(
+            "the cameras' poses are made by {rig}, likeness {likeness:.2f} then",
+            rig=rig_told(match.detail),
+            likeness=match.likeness,
+        )
+        return Fault("rig", text)
+    if match.explanation == "crop":
+        text = Text(
+            "intrinsics do not follow a crop to {size}, likeness {likeness:.2f} then",
+            size=match.detail.split()[0],
+            likeness=match.likeness,
+        )
+        return Fault("crop", text)
+    if match.explanation:  # its files are those of another frame or agent: GEO012
+        return None
+    if found.best > found.here + MOVED and found.best > UNLIKE:
+        text = Text(
+            "the image lies elsewhere: {how}, likeness {best:.2f} there", how=_moved(match), best=found.best
+        )
+        return Fault("elsewhere", text)
+    if found.here < UNLIKE:
+        return Fault("unlike", Text("the image is not like the reference's: unexplained"))
+    return None
+
+
+def _moved(match: ImageMatch) -> list[Text]:
+    """By what the image is moved."""
     found, width = match.match, match.view.shape[1]
-    words = [word for word, is_so in (("mirrored", found.mirrored), ("upside down", found.flipped)) if is_so]
+    words = []
+    if found.mirrored:
+        words.append(Text("mirrored"))
+    if found.flipped:
+        words.append(Text("upside down"))
     if found.columns:
-        side = "right" if found.columns > 0 else "left"
-        degrees = math.degrees(abs(found.columns) / width * 2 * math.pi)
-        words.append(f"{degrees:.1f} degrees ({abs(found.columns)} columns) too far to the {side}")
+        words.append(
+            Text(
+                "{degrees:.1f} degrees ({columns:column|columns}) too far to the right"
+                if found.columns > 0
+                else "{degrees:.1f} degrees ({columns:column|columns}) too far to the left",
+                degrees=math.degrees(abs(found.columns) / width * 2 * math.pi),
+                columns=abs(found.columns),
+            )
+        )
     if found.rows:
-        words.append(f"{abs(found.rows)} rows too {'low' if found.rows > 0 else 'high'}")
-    return " and ".join(words)
+        words.append(
+            Text(
+                "{rows:row|rows} too low" if found.rows > 0 else "{rows:row|rows} too high",
+                rows=abs(found.rows),
+            )
+        )
+    return words
 
 
-def _image_finding(target: Target, drawn: Samples, match: ImageMatch, fault: str) -> Finding:
-    cropped = fault.startswith("the image is cropped")
-    place = (crop_place(target, drawn.part) if cropped else None) or given_place(target, drawn.part, "img")
-    if match.explanation == "rig" and not cropped:
-        place = convention_place(target, drawn.part)
-    tell = warning if "unexplained" in fault or "close behind" in fault else error
+def _finding(target: Target, drawn: Samples, match: ImageMatch, fault: Fault) -> Finding:
+    tell = warning if fault.kind in ("unlike", "open") else error
+    frame = match.view.frame.yaml
     return tell(
-        f"{drawn.split}: {fault}; {match.match.here:.2f} where it is ({match.view.frame.yaml})",
-        path=place.path if place else match.view.frame.yaml,
-        line=place.line if place else None,
-        hint="stitch image and depth of whole images with the same table of pixels",
-        split=drawn.split,
-        likeness=match.likeness,
+        Text(
+            "{fault}; likeness {here:.2f} where it is ({frame})",
+            fault=fault.text,
+            here=match.match.here,
+            frame=frame,
+        ),
+        hint=Text("stitch image and depth of whole images with the same table of pixels"),
+        at=_place(target, drawn, fault) or frame,
+        of=drawn.split,
         columns=match.match.columns,
         rows=match.match.rows,
     )
+
+
+def _place(target: Target, drawn: Samples, fault: Fault) -> Place | None:
+    if fault.kind == "rig":
+        return convention_place(target, drawn.part)
+    cropped = crop_place(target, drawn.part) if fault.kind == "cropped" else None
+    return cropped or given_place(target, drawn.part, "img")

@@ -31,7 +31,7 @@ def _anywhere(target: Target, name: str) -> Place | None:
 
 def given_place(target: Target, part: Part, key: str) -> Place | None:
     """Where the dataset gives a view this key: in a call's keyword, or a dictionary's; else its class."""
-    found = _first(target, part, lambda node: _gives(node, key))
+    found = _first(target, part, lambda node: _gives(node, key), near=False)
     return found or class_place(target, part.class_name)
 
 
@@ -45,12 +45,16 @@ def seed_place(target: Target, part: Part) -> Place | None:
     return _first(target, part, _asks_for_seed) or _first(target, part, _makes_generator)
 
 
-def _first(target: Target, part: Part, wanted: Callable[[ast.AST], bool]) -> Place | None:
+def _first(
+    target: Target, part: Part, wanted: Callable[[ast.AST], bool], *, near: bool = True
+) -> Place | None:
+    """The first such node; without `near` it is certain, where it is in the dataset's own class."""
     for path, tree in _trees(target, part):
         found = [node for node in ast.walk(tree) if wanted(node)]
         if found:
             node = min(found, key=_line)
-            return Place(path=path, line=_line(node), text=ast.unparse(node))
+            certain = not near and isinstance(tree, ast.ClassDef)
+            return Place(path=path, line=_line(node), text=ast.unparse(node), near=not certain)
     return None
 
 

@@ -117,9 +117,18 @@ def _known(view: PredictedView) -> tuple[Floats, Floats]:
     """Predicted and true ranges of the valid pixels whose prediction is finite."""
     predicted, actual = view.depths(PREDICTION), view.depths(TRUTH)
     if predicted.shape != actual.shape:
-        raise Blocked(f"view {view.agent}: predicted depth is {predicted.shape}, true depth {actual.shape}")
+        raise Blocked(
+            "view {agent}: predicted depth is {predicted}, true depth {actual}",
+            agent=view.agent,
+            predicted=_sides(predicted.shape),
+            actual=_sides(actual.shape),
+        )
     both = view.valid & np.isfinite(predicted)
     return predicted[both].astype(np.float64), actual[both].astype(np.float64)
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _fitted(poses: Sequence[Pose | None], true: Sequence[Pose | None]) -> tuple[float | None, float | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from math import isfinite
 from statistics import mean
 
@@ -158,11 +159,13 @@ def _predicted(target: Target, split: str) -> list[tuple[float, float]]:
 
 
 def _depths(target: Target) -> Iterator[Chart]:
-    from opv2v_doctor.facts.geometry.lidar import DISTANCES, lidar_errors
+    from opv2v_doctor.facts.geometry.lidar import lidar_errors
     from opv2v_doctor.facts.samples import examined_splits
 
-    farthest = DISTANCES[-2]
-    found = {split: errors for split in examined_splits(target) if (errors := lidar_errors(target, split))}
+    found = {}
+    for split in examined_splits(target):
+        with suppress(NoAnswer):  # a split without LiDAR files has no part in the picture
+            found[split] = lidar_errors(target, split)
     for title, parts in ((DEPTHS, "distances"), (SECTORS, "sectors")):
         names = list(dict.fromkeys(name for e in found.values() for name, _, _ in getattr(e, parts)))
         if not names:
@@ -187,7 +190,7 @@ def _depths(target: Target) -> Iterator[Chart]:
                 )
                 for place, (split, errors) in enumerate(found.items())
             ),
-            columns=tuple(f"> {farthest:.0f} m" if "inf" in name else name for name in names),
+            columns=tuple(map(str, names)),
         )
 
 

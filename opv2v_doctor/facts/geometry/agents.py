@@ -49,7 +49,9 @@ def agreement(target: Target, split: str) -> tuple[Pair, ...]:
     found = moments(target, split)
     pairs = [pair for moment in found.all for pair in _pairs(moment, found.cylinder, _given)]
     if not pairs:
-        raise Skip(f"no handed-over sample of {split} has two views")
+        raise Skip(
+            "each drawn sample of {split} shows one agent: there is no other one to agree with", split=split
+        )
     return tuple(pairs)
 
 
@@ -129,7 +131,7 @@ def repairs(target: Target, split: str) -> Repairs:
     try:
         known = reading(target, split)
     except Skip:
-        raise Blocked("without depth files nothing can be stitched anew") from None
+        raise Blocked("without depth files no panorama can be stitched again") from None
     steps = tuple(dict.fromkeys(_repair_of(step, known) for step in known.steps))
     if poses.metres > WRONG and "poses" not in steps:
         steps = (*steps, "poses")

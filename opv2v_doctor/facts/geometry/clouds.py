@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.frames import Frame
 from opv2v_doctor.geometry.poses import UE_TO_OPENCV
+from opv2v_doctor.text import Text
 
 LARGEST_FILE = 128 << 20  # bytes
 LONGEST_HEADER = 4096
@@ -33,12 +34,18 @@ def cloud(frame: Frame) -> Array | None:
 def _points(path: Path) -> Array:
     try:
         if path.stat().st_size > LARGEST_FILE:
-            raise Blocked(f"{path}: larger than {LARGEST_FILE >> 20} MB")
+            raise Blocked("{file}: larger than {limit} MB", file=path, limit=LARGEST_FILE >> 20)
         points = read_points(path.read_bytes())
     except (OSError, ValueError, KeyError) as problem:
-        raise Blocked(f"{path}: {problem}") from None
+        raise Blocked("{file}: {problem}", file=path, problem=_said(problem)) from None
     points = points[np.isfinite(points).all(-1)]
     return np.asarray(points[:: max(1, -(-len(points) // MOST_POINTS))] @ UE_TO_OPENCV.T)
+
+
+def _said(problem: Exception) -> str | Text:
+    """What is wrong with a file: in our words where we found it, else in those of who did."""
+    said = problem.args[0] if problem.args else ""
+    return said if isinstance(said, Text) else str(problem)
 
 
 def read_points(content: bytes) -> Array:
@@ -47,12 +54,14 @@ def read_points(content: bytes) -> Array:
     names = header["FIELDS"].split()
     count = int(header["POINTS"])
     if any(axis not in names for axis in "xyz") or set(header.get("COUNT", "1").split()) != {"1"}:
-        raise ValueError(f"its fields are {' '.join(names)[:80]!r}, not x y z with one number each")
+        raise ValueError(
+            Text("its fields are {names}, not x y z with one number each", names=repr(" ".join(names)[:80]))
+        )
     if header["DATA"] == "ascii":
         return _from_text(body, names, count)
     if header["DATA"] == "binary":
         return _from_binary(body, names, count, header)
-    raise ValueError(f"DATA {header['DATA'][:40]!r} is neither ascii nor binary")
+    raise ValueError(Text("DATA {kind} is neither ascii nor binary", kind=repr(header["DATA"][:40])))
 
 
 def _parted(content: bytes) -> tuple[dict[str, str], bytes]:
@@ -62,7 +71,7 @@ def _parted(content: bytes) -> tuple[dict[str, str], bytes]:
     while "DATA" not in header:
         end = content.find(b"\n", place, LONGEST_HEADER)
         if end < 0:
-            raise ValueError("not a PCD file: no DATA line")
+            raise ValueError(Text("not a PCD file: no DATA line"))
         key, _, words = content[place:end].decode("ascii", "replace").strip().partition(" ")
         header[key], place = words.strip(), end + 1
     return header, content[place:]
@@ -71,7 +80,14 @@ def _parted(content: bytes) -> tuple[dict[str, str], bytes]:
 def _from_text(body: bytes, names: list[str], count: int) -> Array:
     numbers = np.array(body.split(), dtype=np.float64)
     if numbers.size != count * len(names):
-        raise ValueError(f"{numbers.size} numbers, its header promises {count} points of {len(names)}")
+        raise ValueError(
+            Text(
+                "{found} numbers, its header says {points:point|points} of {each}",
+                found=numbers.size,
+                points=count,
+                each=len(names),
+            )
+        )
     return np.asarray(numbers.reshape(count, len(names))[:, [names.index(axis) for axis in "xyz"]])
 
 
@@ -80,6 +96,13 @@ def _from_binary(body: bytes, names: list[str], count: int, header: dict[str, st
     kinds = [KINDS[pair] for pair in zip(header["TYPE"].split(), sizes, strict=True)]
     record = np.dtype(list(zip(names, kinds, strict=True)))
     if len(body) < count * record.itemsize:
-        raise ValueError(f"truncated: {len(body)} bytes, {count} points need {count * record.itemsize}")
+        raise ValueError(
+            Text(
+                "truncated: {found} bytes, {points:point|points} need {needed}",
+                found=len(body),
+                points=count,
+                needed=count * record.itemsize,
+            )
+        )
     points = np.frombuffer(body, record, count)
     return np.stack([points[axis].astype(np.float64) for axis in "xyz"], axis=-1)

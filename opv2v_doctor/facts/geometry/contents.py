@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.check import Skip
-from opv2v_doctor.facts.geometry.images import image_matches, pictures, shown_part
+from opv2v_doctor.facts.geometry.images import brightness, image_matches, pictures, shown_part
 from opv2v_doctor.facts.geometry.lidar import Meaning, meaning
 from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
 from opv2v_doctor.facts.geometry.rigs import rig, source
@@ -125,10 +125,10 @@ def _picture(
     """The view's image, and the ranges that its depth files give."""
     image = view.array("img")
     if image is None:
-        raise Skip(f"a view of {view.frame.yaml} has no img")
+        raise Skip("the view of {frame} has no img", frame=view.frame.yaml)
     thin = [_thinned(camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
     ranges = panorama_ranges([camera for camera, _ in thin], small, [depth for _, depth in thin]).ranges
-    return Picture(reduced(grey(image), small.width, small.height), small, ranges)
+    return Picture(reduced(brightness(image), small.width, small.height), small, ranges)
 
 
 def _thinned(camera: MountedCamera, depth: NDArray[Any] | None) -> tuple[MountedCamera, NDArray[Any] | None]:
@@ -151,7 +151,7 @@ def _seen(
     """Each camera's image, and where the panorama shows it alone."""
     image = view.array("img")
     assert image is not None
-    whole = shown_part(view, grey(image), coverage(found.cylinder, cameras.values()))
+    whole = shown_part(view, brightness(image), coverage(found.cylinder, cameras.values()))
     height, width = next(iter(covered.values())).shape
     visible = reduced(whole.astype(np.float64), width, height) > WHOLE
     alone = visible & (np.sum([*covered.values()], axis=0) == 1)

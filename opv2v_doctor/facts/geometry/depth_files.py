@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.geometry.moments import moments
-from opv2v_doctor.facts.geometry.rigs import depth_map, names_of
+from opv2v_doctor.facts.geometry.rigs import depth_map, names_of, without_depth
 from opv2v_doctor.geometry.ranges import known_depth
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
+from opv2v_doctor.threshold import Threshold
 
 FAR_PLANE = 1000.0  # metres: CARLA's camera says so of the sky
 LARGEST_PNG = 64 << 20
-ENCODINGS = ("millimetres", "centimetres", "1/256 m", "24 bit of 1000 m")
-SAME = 0.02  # relative
+ENCODINGS = (Text("millimetres"), Text("centimetres"), Text("1/256 m"), Text("24 bits of 1000 m"))
+SAME = Threshold(0.02, "of the depth", "a PNG of 16 bits in centimetres rounds 0.5 m by so much")
+PICTURE = Threshold(0.5, "of the depth's logarithm", "a PNG that differs so much is no encoding of the depth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class DepthFile:
     ceiling: float  # exactly at the largest value
     largest: float
     image: Path | None = None  # the same depth as a PNG
-    encoding: str | None = None  # that fits best
+    encoding: Text | None = None  # that fits best
     disagreement: float | None = None  # share of pixels that differ by more than SAME
 
 
@@ -49,7 +52,7 @@ def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
             if view.frame.agent.has(path) and path not in seen:
                 seen[path] = _described(path)
     if not seen:
-        raise Skip(f"the frames of {split} have no depth files")
+        raise without_depth(found.where, split, found.views[0].frame)
     return tuple(seen.values())
 
 
@@ -72,7 +75,7 @@ def _described(path: Path) -> DepthFile:
     )
 
 
-def _compared(path: Path, depth: NDArray[Any]) -> tuple[Path | None, str | None, float | None]:
+def _compared(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | None, float | None]:
     """The PNG beside it, how that is encoded, and how far the two disagree."""
     image = path.with_suffix(".png")
     if not image.is_file():
@@ -89,12 +92,12 @@ def _compared(path: Path, depth: NDArray[Any]) -> tuple[Path | None, str | None,
                 else (np.inf, 1.0)
             )
     best = min(found, key=lambda encoding: found[encoding], default=None)
-    if best is None or found[best][0] > 0.5:
+    if best is None or found[best][0] > PICTURE:
         return image, None, None  # a picture to look at
     return image, best, found[best][1]
 
 
-def _decoded(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
+def _decoded(path: Path) -> Iterator[tuple[Text, NDArray[Any]]]:
     """What a PNG may say in metres, by encoding."""
     import cv2
 
@@ -102,7 +105,7 @@ def _decoded(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
         return
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if picture is None:
-        raise Blocked(f"{path}: no image")
+        raise Blocked("{file}: cannot be read as an image", file=path)
     if picture.ndim == 2 and picture.dtype == np.uint16:
         for encoding, scale in zip(ENCODINGS, (1e-3, 1e-2, 1 / 256), strict=False):
             yield encoding, picture * scale

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import Frame
-from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
+from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments, sides
 from opv2v_doctor.facts.geometry.readings import wrong_conventions
 from opv2v_doctor.facts.geometry.rigs import INVERSE, depth_map, neighbours, rig, rigs
 from opv2v_doctor.geometry.cameras import Array, Pinhole
@@ -55,16 +56,21 @@ def image_matches(target: Target, split: str) -> tuple[ImageMatch, ...]:
     views = found.views[:: max(1, len(found.views) // VIEWS)][:VIEWS]
     kept = [_image_match(target, found, view) for view in views if view.array("img") is not None]
     if not kept:
-        raise Skip(f"the views of {split} have no img")
+        raise Skip("the views of {split} have no img", split=split)
     return tuple(kept)
 
 
 def _image_match(target: Target, found: Moments, view: SampledView) -> ImageMatch:
     image = view.array("img")
     assert image is not None
-    picture = grey(image)
+    picture = brightness(image)
     if picture.shape != view.shape:
-        raise Blocked(f"img is {image.shape}, the panorama {view.shape}")
+        raise Blocked(
+            "img is {given}, the panorama {expected}",
+            hint="give img the size of panorama_resolution",
+            given=sides(image.shape),
+            expected=sides(view.shape),
+        )
     cameras = rig(found.where, view.frame)
     stitcher = Stitcher(cameras, found.cylinder)
     images = pictures(view.frame, tuple(cameras))
@@ -85,6 +91,11 @@ def _image_match(target: Target, found: Moments, view: SampledView) -> ImageMatc
         empty=float((stitcher.mask & ~shown).sum() / max(1, stitcher.mask.sum())),
     )
     return _explained(target, found, plain, picture, shown) if match.best < ENOUGH else plain
+
+
+def brightness(image: NDArray[Any]) -> Array:
+    """Of a view's image (H, W): black where it is not finite."""
+    return np.nan_to_num(grey(image), posinf=0.0, neginf=0.0)
 
 
 def _near(view: SampledView, stitcher: Stitcher, images: Mapping[str, Picture]) -> Picture | None:
@@ -157,7 +168,7 @@ def _picture(path: Path) -> Picture:
 
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise Blocked(f"{path}: no image")
+        raise Blocked("{file}: cannot be read as an image", file=path)
     return np.asarray(image, np.uint8)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.frames import Frame
 from opv2v_doctor.facts.geometry.clouds import cloud
 from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
 from opv2v_doctor.facts.geometry.rigs import rig, source
@@ -17,13 +19,29 @@ from opv2v_doctor.geometry.agreement import NEAREST, Scanned, against_lidar
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.lookups import depth_at
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Command, Text
+from opv2v_doctor.threshold import Threshold
 
-SECTORS = ("ahead", "right ahead", "right", "right behind", "behind", "left behind", "left", "left ahead")
+SECTORS = (
+    Text("ahead"),
+    Text("right ahead"),
+    Text("right"),
+    Text("right behind"),
+    Text("behind"),
+    Text("left behind"),
+    Text("left"),
+    Text("left ahead"),
+)
 DISTANCES = (NEAREST, 10.0, 20.0, 40.0, np.inf)
-LEAST_POINTS = 30  # in a sector or at a distance, to say anything
-CLEARLY = 0.5  # files hold what is nearer to the LiDAR by this factor
+LEAST_POINTS = 30  # of all, in a sector or at a distance, to say anything
+CLEARLY = Threshold(
+    0.5, "of the other error", "z and range differ by a third on average over the images of OPV2V's cameras"
+)
 UNITS = {1.0: "m", 1000.0: "mm", 100.0: "cm", 0.001: "km"}
 VIEWS, POINTS = 4, 2000  # of a view: enough to tell what the files hold
+
+
+Part = tuple[Text, float, float]  # its name, median and 90th percentile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,34 +51,37 @@ class LidarErrors:
     points: int
     median: float
     ninetieth: float
-    sectors: tuple[tuple[str, float, float], ...]  # median and 90th percentile of each
-    distances: tuple[tuple[str, float, float], ...]
+    sectors: tuple[Part, ...]
+    distances: tuple[Part, ...]
     views: int
 
 
 def summary(scans: list[Scanned]) -> LidarErrors | None:
-    """The errors of some panoramas together; None where no point has a range."""
+    """The errors of some panoramas together; None where fewer than LEAST_POINTS points have a range."""
     errors = np.abs(np.expm1(np.concatenate([scan.errors for scan in scans]))) if scans else np.empty(0)
     if errors.size < LEAST_POINTS:
         return None
     azimuths = np.concatenate([scan.azimuths for scan in scans])
     distances = np.concatenate([scan.distances for scan in scans])
     sector = np.round(azimuths / 45).astype(int) % 8
-    near = [
-        (f"{a:.0f} to {b:.0f} m" if b < np.inf else f"beyond {a:.0f} m", (distances >= a) & (distances < b))
-        for a, b in pairwise(DISTANCES)
-    ]
+    near = [(_distance(a, b), (distances >= a) & (distances < b)) for a, b in pairwise(DISTANCES)]
     return LidarErrors(
         points=errors.size,
         median=float(np.median(errors)),
         ninetieth=float(np.quantile(errors, 0.9)),
-        sectors=_parts(errors, [(name, sector == place) for place, name in enumerate(SECTORS)]),
+        sectors=_parts(errors, [(name, np.asarray(sector == n)) for n, name in enumerate(SECTORS)]),
         distances=_parts(errors, near),
         views=len(scans),
     )
 
 
-def _parts(errors: Array, parts: list[tuple[str, NDArray[np.bool_]]]) -> tuple[tuple[str, float, float], ...]:
+def _distance(near: float, far: float) -> Text:
+    if far == np.inf:
+        return Text("beyond {near:.0f} m", near=near)
+    return Text("{near:.0f} to {far:.0f} m", near=near, far=far)
+
+
+def _parts(errors: Array, parts: list[tuple[Text, NDArray[np.bool_]]]) -> tuple[Part, ...]:
     return tuple(
         (name, float(np.median(errors[where])), float(np.quantile(errors[where], 0.9)))
         for name, where in parts
@@ -69,34 +90,83 @@ def _parts(errors: Array, parts: list[tuple[str, NDArray[np.bool_]]]) -> tuple[t
 
 
 @cache
-def lidar_errors(target: Target, split: str) -> LidarErrors | None:
-    """Of all handed-over views of a split; None where their frames have no LiDAR points."""
+def lidar_errors(target: Target, split: str) -> LidarErrors:
+    """Of all handed-over views of a split.
+
+    Raises Skip where their frames have no LiDAR files, Blocked where too few points are at known depth.
+    """
     found = moments(target, split)
     pairs = [(view, points) for view in found.views if (points := cloud(view.frame)) is not None]
-    return summary([against_lidar(view.ranges, found.cylinder, points) for view, points in pairs])
+    if not pairs:
+        raise without_clouds(split, found.views[0].frame)
+    scans = [against_lidar(view.ranges, found.cylinder, points) for view, points in pairs]
+    errors = summary(scans)
+    if errors is None:
+        raise Blocked(
+            "{found} of {points} LiDAR points of {split} are at pixels of known depth, {least} are needed",
+            hint="see what the depth files hold: {command}",
+            command=Command("opv2v-doctor check DAT009"),
+            found=sum(scan.errors.size for scan in scans),
+            points=sum(len(points) for _, points in pairs),
+            split=split,
+            least=LEAST_POINTS,
+        )
+    return errors
+
+
+def without_clouds(split: str, frame: Frame) -> Skip:
+    """That the frames have no LiDAR files to compare with."""
+    return Skip(
+        "the frames of {split} have no LiDAR file, as {file} would be",
+        split=split,
+        file=frame.agent.folder / f"{frame.name}.pcd",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
-    """What the numbers in the depth files are, as the LiDAR tells; assumed where there is none."""
+    """What the numbers in the depth files are, as the LiDAR shows; assumed where it does not."""
 
     depth: str = "z"  # or range
-    scale: float = 1.0  # numbers a metre
+    scale: float = 1.0  # numbers per metre
     known: bool = False
-    error: float = 0.0  # median, relative, of what they are
-    otherwise: float = 0.0  # and of what they are not
+    as_z: float = 0.0  # their median relative difference from z-depth in that unit
+    as_range: float = 0.0  # and from the range along the ray
+    points: int = 0  # of the LiDAR that a camera sees
+
+    @property
+    def error(self) -> float:
+        """The difference from what they are, 0 where that is assumed."""
+        return min(self.as_z, self.as_range) if self.known else 0.0
 
     @property
     def unit(self) -> str:
         return UNITS.get(self.scale, f"1/{self.scale:g} m")
+
+    @property
+    def untold(self) -> Text:
+        """Why it is only assumed."""
+        if self.points < LEAST_POINTS:
+            return Text("the depth files have {n:LiDAR point|LiDAR points} at their pixels", n=self.points)
+        return Text(
+            "the LiDAR's points differ by {z:.1%} from the depth files as distance to the image plane, by "
+            "{range:.1%} as range along the ray: no clear answer",
+            z=self.as_z,
+            range=self.as_range,
+        )
 
 
 @cache
 def meaning(target: Target, split: str) -> Meaning:
     """What the depth files of a split hold: z or range along the ray, and in which unit."""
     z, ranges = _files_against_lidar(moments(target, split))
+    return meaning_of(z, ranges)
+
+
+def meaning_of(z: Array, ranges: Array) -> Meaning:
+    """What log(file / z) and log(file / range) (N,) at LiDAR points say."""
     if z.size < LEAST_POINTS:
-        return Meaning()
+        return Meaning(points=z.size)
     scale = 10.0 ** float(np.round(np.median(z) / np.log(10)))
     errors = {
         "z": float(np.median(np.abs(z - np.log(scale)))),
@@ -104,9 +174,10 @@ def meaning(target: Target, split: str) -> Meaning:
     }
     best = min(errors, key=lambda kind: errors[kind])
     other = errors["range" if best == "z" else "z"]
+    found = Meaning(as_z=errors["z"], as_range=errors["range"], points=z.size)
     if errors[best] > CLEARLY * other:
-        return Meaning(scale=scale if errors["z"] < 0.1 else 1.0)
-    return Meaning(depth=best, scale=scale, known=True, error=errors[best], otherwise=other)
+        return replace(found, scale=scale if errors["z"] < 0.1 else 1.0)
+    return replace(found, depth=best, scale=scale, known=True)
 
 
 def _files_against_lidar(found: Moments) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Places: the lines of the repository that do a step of the geometry, found in its syntax."""
+"""Places: the lines of the repository that do a step of the geometry, by rules of thumb in its syntax."""
 
 from __future__ import annotations
 
@@ -55,14 +55,17 @@ def pose_place(target: Target, part: Part) -> Place | None:
     if given is None:
         return None
     related = [
-        Place(path=given.path, line=node.lineno, text=ast.unparse(node))
+        node
         for node in nodes(given.path)
         if isinstance(node, ast.Assign)
         and "pose" in ast.unparse(node.targets[0]).lower()
         and _relates(node.value)
+        and node.lineno <= (given.line or 0)
     ]
-    before = [place for place in related if place.line <= given.line]
-    return max(before, key=lambda place: place.line, default=given)
+    if not related:
+        return given
+    last = max(related, key=lambda node: node.lineno)
+    return Place(path=given.path, line=last.lineno, text=ast.unparse(last), near=True)
 
 
 def _relates(node: ast.AST) -> bool:
@@ -79,7 +82,7 @@ def _first(
         lines = [node for node in ast.walk(tree) if wanted(node)]
         if lines:
             node = min(lines, key=lambda found: getattr(found, "lineno", 1))
-            return Place(path=path, line=getattr(node, "lineno", 1), text=ast.unparse(node))
+            return Place(path=path, line=getattr(node, "lineno", 1), text=ast.unparse(node), near=True)
     return None
 
 
@@ -140,5 +143,5 @@ def _returned_rotation(target: Target) -> Place | None:
             if isinstance(node, ast.FunctionDef) and ROTATES.search(node.name):
                 for inner in ast.walk(node):
                     if isinstance(inner, ast.Return) and isinstance(inner.value, ast.BinOp):
-                        return Place(path=path, line=inner.lineno, text=ast.unparse(inner))
+                        return Place(path=path, line=inner.lineno, text=ast.unparse(inner), near=True)
     return None

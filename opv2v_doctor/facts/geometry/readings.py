@@ -14,7 +14,16 @@ from opv2v_doctor.facts.frames import Disk
 from opv2v_doctor.facts.geometry.lidar import meaning
 from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
-from opv2v_doctor.facts.geometry.rigs import KNOWN_WRONG, names_of, neighbours, rig, rigs, source
+from opv2v_doctor.facts.geometry.rigs import (
+    AGENTS_OWN,
+    KNOWN_WRONG,
+    names_of,
+    neighbours,
+    rig,
+    rigs,
+    source,
+    without_depth,
+)
 from opv2v_doctor.facts.samples import examined_splits
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import Convention
@@ -22,6 +31,7 @@ from opv2v_doctor.geometry.explanations import Explained, explained
 from opv2v_doctor.geometry.readings import Pixels, Reading, Source, error_of, residuals, some_pixels
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Command
 
 VIEWS = 4  # of different agents and moments: what is wrong with all shows in them
 MANY, FEW = 1500, 300  # pixels of a view
@@ -119,13 +129,24 @@ def right_reading(target: Target, split: str) -> Reading:
 
 @cache
 def compared(target: Target, split: str) -> tuple[Compared, ...]:
-    """Some views of a split with all that is compared with them."""
+    """Some views of a split with all that is compared with them.
+
+    Raises Skip where their frames have no depth files, Blocked where the views have no depth.
+    """
     found = moments(target, split)
     views = found.views[:: max(1, len(found.views) // VIEWS)][:VIEWS]
-    ready = tuple(_compared(found, view, wrong_conventions(target, split)) for view in views)
-    if not any(depth is not None for each in ready for depth in each.own.depths):
-        raise Skip(f"the frames of {split} have no depth files")
-    return ready
+    ready = [_compared(found, view, wrong_conventions(target, split)) for view in views]
+    filed = tuple(each for each in ready if any(depth is not None for depth in each.own.depths))
+    if not filed:
+        raise without_depth(found.where, split, views[0].frame)
+    if not any(each.many.ranges.size for each in filed):
+        raise Blocked(
+            "no pixel of the drawn panoramas of {split} has a depth above 0",
+            hint="see what the depth files hold: {command}",
+            command=Command("opv2v-doctor check DAT009"),
+            split=split,
+        )
+    return filed
 
 
 def wrong_conventions(target: Target, split: str) -> dict[str, Convention]:
@@ -134,11 +155,7 @@ def wrong_conventions(target: Target, split: str) -> dict[str, Convention]:
     own = replace(seen, relation="agent to first") if seen else None
     return {
         **KNOWN_WRONG,
-        **(
-            {"the wrong convention of the agents' poses": own}
-            if own and own not in KNOWN_WRONG.values()
-            else {}
-        ),
+        **({AGENTS_OWN: own} if own and own not in KNOWN_WRONG.values() else {}),
     }
 
 

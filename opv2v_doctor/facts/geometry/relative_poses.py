@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 
 import numpy as np
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.frames import Disk, Frame, disk, frame_file
-from opv2v_doctor.facts.geometry.moments import first_frame
+from opv2v_doctor.facts.geometry.moments import first_frame, require_panoramas, untraced
 from opv2v_doctor.facts.geometry.rigs import neighbours
 from opv2v_doctor.facts.samples import samples
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import RIGHT, Convention, alternatives, pose_errors
+from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.target import Target
 
 EXACT = 0.02  # metres at 50 m: a convention that yields the poses does so to rounding
@@ -27,11 +29,15 @@ class PoseErrors:
     """The error of the poses of a split, and what explains it."""
 
     views: int
+    moved: tuple[
+        float, ...
+    ]  # of each right pose from the identity, metres at 50 m: one of an agent alone is it
+    turned: tuple[float, ...]  # of each right pose from its own inverse
     degrees: float  # the largest
     metres: float  # the largest, at 50 m
     mean_metres: float
     worst: Frame
-    tilt: float  # the largest roll or pitch of the frames, degrees
+    tilt: float  # the largest roll or pitch of the frames that poses lead between, degrees
     convention: Convention | None  # that yields the poses; None where none does, or the right one
     ambiguous: bool  # another convention of the same simplicity yields them too
     after: float  # mean metres at 50 m against what the convention yields
@@ -40,17 +46,23 @@ class PoseErrors:
 
 @cache
 def relative_poses(target: Target, split: str) -> PoseErrors:
-    """Every drawn view's pose against its frame's. Raises Blocked where no view is traced to a frame."""
+    """Every drawn view's pose against its frame's.
+
+    Raises Skip where the views are no panoramas, Blocked where none has a pose and is traced to a frame.
+    """
     where = disk(target, split)
     traced = [
         (np.array(view.pose), frame, first_frame(where, view, frame))
         for view, frame in _traced(target, split)
     ]
     if not traced:
-        raise Blocked(f"no view of {split} has a pose and names a frame that is on disk")
+        raise untraced(split)
     poses = np.stack([pose for pose, _, _ in traced])
+    if not np.isfinite(poses).all():
+        raise Blocked("a camera_pose of {split} is not finite: DAT006 says which", split=split)
     own, first = _cords([frame for _, frame, _ in traced]), _cords([first for _, _, first in traced])
-    degrees, metres = pose_errors(poses, RIGHT.related(own, first))
+    right = RIGHT.related(own, first)
+    degrees, metres = pose_errors(poses, right)
     convention, after, ambiguous, other = None, float(metres.mean()), False, None
     if after > SAME:
         convention, after, ambiguous = _explained(poses, own, first)
@@ -58,11 +70,13 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
             other, after = _of_another(where, [frame for _, frame, _ in traced], poses, first, after)
     return PoseErrors(
         views=len(traced),
+        moved=_metres(right, np.eye(4)),
+        turned=_metres(right, invert(right)),
         degrees=float(degrees.max()),
         metres=float(metres.max()),
         mean_metres=float(metres.mean()),
         worst=traced[int(metres.argmax())][1],
-        tilt=float(np.abs(own[:, [3, 5]]).max()),
+        tilt=float(np.abs([own[:, [3, 5]], first[:, [3, 5]]]).max()),
         convention=convention,
         after=after,
         ambiguous=ambiguous,
@@ -70,21 +84,40 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
     )
 
 
+def _metres(poses: Array, others: Array) -> tuple[float, ...]:
+    """Between poses (N, 4, 4), at 50 m."""
+    return tuple(pose_errors(poses, others)[1].tolist())
+
+
 def _traced(target: Target, split: str) -> Iterator[tuple[View, Frame]]:
     where = disk(target, split)
-    for view in samples(target, split).views:
-        frame = where.frame_of(view)
-        if frame is not None and view.pose is not None:
-            yield view, frame
+    for sample in samples(target, split).drawn:
+        require_panoramas(where, split, sample)
+        for view in sample.views:
+            frame = where.frame_of(view)
+            if frame is not None and view.pose is not None:
+                yield view, frame
 
 
 def _cords(frames: list[Frame]) -> Array:
     """The LiDAR poses (N, 6) of frames. Raises Blocked where one has none."""
     numbers = [frame_file(frame.yaml).get("lidar_pose") for frame in frames]
     try:
-        return np.array(numbers, dtype=np.float64).reshape(len(frames), 6)
+        found = np.array(numbers, dtype=np.float64).reshape(len(frames), 6)
+        if np.isfinite(found).all():
+            return found
     except (TypeError, ValueError):
-        raise Blocked("a frame file has no lidar_pose of six numbers") from None
+        pass
+    wrong = next(
+        (frame for frame, given in zip(frames, numbers, strict=True) if not _are_six(given)), frames[0]
+    )
+    raise Blocked("{file}: lidar_pose is not six finite numbers", file=wrong.yaml)
+
+
+def _are_six(numbers: object) -> bool:
+    if not isinstance(numbers, list) or len(numbers) != 6:
+        return False
+    return all(isinstance(number, int | float) and isfinite(number) for number in numbers)
 
 
 def _explained(poses: Array, own: Array, first: Array) -> tuple[Convention | None, float, bool]:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.check import Blocked
+from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.damage import image_size
 from opv2v_doctor.facts.frames import Disk, Frame, frame_file
+from opv2v_doctor.facts.geometry.moments import sides
 from opv2v_doctor.geometry.conventions import Convention
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.geometry.readings import Source
@@ -20,6 +21,7 @@ from opv2v_doctor.geometry.rigs import MountedCamera, rig_of
 
 LARGEST_DEPTH = 256 << 20  # bytes of a file
 INVERSE = "inverse extrinsics"
+AGENTS_OWN = "the wrong convention of the agents' poses"
 KNOWN_WRONG: Mapping[str, Convention] = {
     "Rx(roll) Ry(pitch) Rz(yaw)": Convention(order="xyz", signs=(1, 1, 1)),
     "Rz(yaw) Ry(pitch) Rx(roll)": Convention(signs=(1, 1, 1)),
@@ -37,11 +39,16 @@ def rig(where: Disk, frame: Frame) -> dict[str, MountedCamera]:
     """The frame's cameras by name. Raises Blocked where its file does not describe them."""
     names = names_of(where, frame)
     if not names:
-        raise Blocked(f"{frame.yaml}: no camera that the dataset uses")
+        raise Blocked(
+            "{file}: none of the cameras that the dataset uses ({cameras}) has an entry here and an image",
+            hint="set camera_ids to cameras that have both",
+            file=frame.yaml,
+            cameras=where.cameras,
+        )
     try:
         found = rig_of(frame_file(frame.yaml), *image_size(frame.image(names[0])))
     except ValueError as problem:
-        raise Blocked(f"{frame.yaml}: {problem}") from None
+        raise Blocked("{file}: {problem}", file=frame.yaml, problem=str(problem)) from None
     return {name: found[name] for name in names}
 
 
@@ -70,14 +77,30 @@ def depth_map(path: Path) -> NDArray[Any]:
     """A depth map (h, w). Raises Blocked where it is none."""
     try:
         if path.stat().st_size > LARGEST_DEPTH:
-            raise Blocked(f"{path}: larger than {LARGEST_DEPTH >> 20} MB")
+            raise Blocked("{file}: larger than {limit} MB", file=path, limit=LARGEST_DEPTH >> 20)
         depth = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as problem:
-        raise Blocked(f"{path}: {' '.join(str(problem).split())}") from None
+        said = " ".join(str(problem).split())
+        raise Blocked("{file}: {problem}", file=path, problem=said) from None
     flat = depth.reshape([side for side in depth.shape if side != 1]) if depth.size else depth
     if flat.ndim != 2 or flat.dtype.kind not in "fiu":
-        raise Blocked(f"{path}: {depth.shape} of {depth.dtype} is no depth map")
+        raise Blocked(
+            "{file}: {shape} numbers of {type} are no depth map",
+            hint="write depth as an array of height x width",
+            file=path,
+            shape=sides(depth.shape),
+            type=str(depth.dtype),
+        )
     return np.asarray(flat)
+
+
+def without_depth(where: Disk, split: str, frame: Frame) -> Skip:
+    """That the frames have no depth maps to compare with."""
+    return Skip(
+        "the frames of {split} have no depth files, as {file} would be",
+        split=split,
+        file=frame.depth(where.cameras[0]),
+    )
 
 
 def neighbours(where: Disk, frame: Frame) -> dict[str, Frame]:

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.geometry.images import ENOUGH, ImageMatch, image_matches
 from opv2v_doctor.facts.geometry.moments import SampledView
 from opv2v_doctor.facts.loaders import loader_module
@@ -15,8 +16,12 @@ from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import expression_of
 from opv2v_doctor.geometry.colours import Colours, colours
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Command
+from opv2v_doctor.threshold import Threshold
 
-ALIKE = 0.5  # of the variance: else the images lie elsewhere, which other checks tell
+ALIKE = Threshold(
+    0.5, "of the variance", "images that show less of their files lie elsewhere, which GEO009 examines"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +34,41 @@ class ShownColours:
 
 @cache
 def shown_colours(target: Target, split: str) -> tuple[ShownColours, ...]:
-    """Of the views whose images lie where they belong."""
-    known = [(match, _colours(match)) for match in image_matches(target, split) if _lies_right(match)]
-    return tuple(
-        ShownColours(view=match.view, found=found)
-        for match, found in known
-        if found is not None and max(order.alike for order in found) > ALIKE
-    )
+    """Of the views whose images lie where they belong.
+
+    Raises Skip where they have no colours, Blocked where none shows its files well enough.
+    """
+    matches = image_matches(target, split)
+    right = [match for match in matches if _lies_right(match)]
+    if not right:
+        raise Blocked(
+            "no image of {split} lies where it belongs: likeness up to {likeness:.2f} with the stitched "
+            "files, expected {least}",
+            at=matches[0].view.frame.yaml,
+            hint="see where the images lie: {command}",
+            split=split,
+            likeness=max(match.match.here for match in matches),
+            least=ENOUGH,
+            command=Command("opv2v-doctor check GEO009"),
+        )
+    known = [(match, found) for match in right if (found := _colours(match)) is not None]
+    if not known:
+        raise Skip("img of {split} is of one colour, or has not three channels", split=split)
+    kept = tuple(ShownColours(view=match.view, found=found) for match, found in known if are_shown(found))
+    if not kept:
+        raise Blocked(
+            "the colours of img in {split} explain {alike:.0%} of those of the files, expected more than "
+            "{least:.0%}: too little to compare them",
+            split=split,
+            alike=max(order.alike for _, found in known for order in found),
+            least=ALIKE,
+        )
+    return kept
+
+
+def are_shown(found: Colours) -> bool:
+    """Whether a picture shows its files well enough to compare colours, in one order of the channels."""
+    return max(order.alike for order in found) > ALIKE
 
 
 def _lies_right(match: ImageMatch) -> bool:

@@ -2,72 +2,132 @@
 
 from __future__ import annotations
 
+from opv2v_doctor.facts.geometry.rigs import AGENTS_OWN, INVERSE
 from opv2v_doctor.geometry.conventions import RIGHT, Convention
 from opv2v_doctor.geometry.explanations import Explained
+from opv2v_doctor.text import Text, quoted, sentence
 
-FILES = {"z": "distance to the image plane", "range": "range along the ray"}
+FILES = {"z": Text("distance to the image plane"), "range": Text("range along the ray")}
 OFFSETS = {
-    "ignored": "the cameras are taken to sit where the LiDAR is",
-    "added": "depth is looked up as if the cameras sat where the LiDAR is, then lengthened by their offset",
+    "ignored": Text("the cameras are taken to sit where the LiDAR is"),
+    "added": Text(
+        "depth is looked up as if the cameras sat where the LiDAR is, then lengthened by their offset"
+    ),
 }
 STEPS = {  # what the repair of a step is called
-    "depth": "depth read as what the files hold",
-    "scale": "its unit",
-    "offsets": "camera offsets",
-    "mirrored": "left and right",
-    "flipped": "up and down",
-    "turn": "azimuth",
-    "crop": "intrinsics",
-    "source": "files of its own frame",
-    "rig": "camera poses",
-    "poses": "pose convention",
+    "depth": Text("depth read as what the files hold"),
+    "scale": Text("its unit"),
+    "offsets": Text("camera offsets"),
+    "mirrored": Text("left and right"),
+    "flipped": Text("up and down"),
+    "turn": Text("azimuth"),
+    "crop": Text("intrinsics"),
+    "source": Text("files of its own frame"),
+    "rig": Text("camera poses"),
+    "poses": Text("pose convention"),
 }
 AXES = {
-    "unconverted": "its axes are still CARLA's",
-    "half converted": "only one of its two frames is in OpenCV axes",
-    "mirrored": "CARLA's left-handed axes are taken for right-handed ones: left and right are exchanged",
+    "unconverted": Text("its axes are still CARLA's"),
+    "half converted": Text("only one of its two frames is in OpenCV axes"),
+    "mirrored": Text(
+        "CARLA's left-handed axes are taken for right-handed ones: left and right are exchanged"
+    ),
+}
+RELATIONS = {
+    "agent to first": Text("agent to first"),
+    "first to agent": Text("first to agent"),
+    "agent to world": Text("agent to world"),
+    "world to agent": Text("world to agent"),
+}
+SOURCES = {
+    "another agent": Text("another agent"),
+    "another frame": Text("another frame"),
+    "the frame before": Text("the frame before"),
+    "the frame after": Text("the frame after"),
+}
+RIGS = {
+    INVERSE: Text("inverse extrinsics"),
+    AGENTS_OWN: Text("the wrong convention of the agents' poses"),
+    "mirrored axes": Text("mirrored axes"),
 }
 
 
-def told(known: Explained, step: str) -> str:
+def told(known: Explained, step: str) -> Text:
     """What is done wrong in one step of a reading."""
     wrong, right = getattr(known.reading, step), getattr(known.right, step)
     match step:
         case "depth":
-            return f"depth is read as {FILES[wrong]} where the files hold {FILES[right]}"
+            return Text(
+                "depth is read as {wrong} where the files hold {right}",
+                wrong=FILES[wrong],
+                right=FILES[right],
+            )
         case "scale":
-            return f"depth is {wrong / right:g} times its value in metres"
+            return Text("depth is {factor:g} times its value in metres", factor=wrong / right)
         case "offsets":
             return OFFSETS[wrong]
         case "turn":
-            return f"depth is turned by {abs(wrong):.1f} degrees to the {'right' if wrong > 0 else 'left'}"
+            return Text(
+                "depth is turned by {degrees:.1f} degrees to the right"
+                if wrong > 0
+                else "depth is turned by {degrees:.1f} degrees to the left",
+                degrees=abs(wrong),
+            )
         case "crop":
-            return f"images are cropped to {wrong.split()[0]}, their intrinsics are not"
+            return Text("images are cropped to {size}, their intrinsics are not", size=wrong.split()[0])
         case "source":
-            return f"depth is that of {wrong}"
+            return Text("depth is that of {source}", source=source_told(wrong))
         case "rig":
-            return f"the cameras' poses follow {wrong}"
-    return {"mirrored": "depth is mirrored: left is right", "flipped": "depth is upside down"}[step]
+            return Text("the cameras' poses are made by {rig}", rig=rig_told(wrong))
+        case "mirrored":
+            return Text("depth is mirrored: left is right")
+    return Text("depth is upside down")
 
 
-def all_told(known: Explained) -> str:
+def all_told(known: Explained) -> Text:
     """All steps of a reading in one phrase."""
-    return ", and ".join(told(known, step) for step in known.steps)
+    return sentence(told(known, step) for step in known.steps)
 
 
-def convention_told(convention: Convention) -> str:
+def source_told(name: str) -> Text:
+    """Whose files or poses are taken for a view's own: "the frame before", "agent 650"."""
+    return SOURCES.get(name) or Text("agent {name}", name=name.removeprefix("agent "))
+
+
+def rig_told(name: str) -> Text:
+    """A wrong way to place cameras; a formula is told as it is."""
+    return RIGS.get(name) or quoted(name)
+
+
+def convention_told(convention: Convention) -> Text:
     """In what a convention differs from OPV2V's."""
     parts = []
     if convention.rotation != RIGHT.rotation:
-        parts.append(f"the rotation is {convention.rotation}, OPV2V's is {RIGHT.rotation}")
+        parts.append(
+            Text(
+                "the rotation is {wrong}, OPV2V's is {right}",
+                wrong=convention.rotation,
+                right=RIGHT.rotation,
+            )
+        )
     if convention.names != RIGHT.names:
         parts.append(
-            f"the angles are read as {', '.join(convention.names)}, the files say {', '.join(RIGHT.names)}"
+            Text(
+                "the angles are read as {wrong}, the files hold {right}",
+                wrong=convention.names,
+                right=RIGHT.names,
+            )
         )
     if not convention.degrees:
-        parts.append("degrees are taken for radians")
+        parts.append(Text("degrees are taken for radians"))
     if convention.axes != RIGHT.axes:
         parts.append(AXES[convention.axes])
     if convention.relation != RIGHT.relation:
-        parts.append(f"the pose is {convention.relation}, expected {RIGHT.relation}")
-    return ", and ".join(parts)
+        parts.append(
+            Text(
+                "the pose is {wrong}, expected {right}",
+                wrong=RELATIONS[convention.relation],
+                right=RELATIONS[RIGHT.relation],
+            )
+        )
+    return sentence(parts)
