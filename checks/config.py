@@ -4,12 +4,14 @@ import ast
 import re
 from pathlib import Path
 
-from opv2v_doctor import Blocked, Findings, Target, check, error, note, warning
+from opv2v_doctor import Blocked, Findings, Place, Target, Text, check, error, examined, note, warning
 from opv2v_doctor.facts.config import config, entry_point, place
+from opv2v_doctor.facts.leaves import leaves
 from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.facts.probe import Raised
 from opv2v_doctor.facts.source import binds, syntax_error
 
+SHOWN = 5  # names in a sentence
 READ_BY_TRAINING = ("dataset.train_dataset", "dataset.test_dataset", "loss.", "train_params.", "model.")
 
 
@@ -25,37 +27,42 @@ def config_composes(target: Target) -> Findings:
     or a yaml file that does not parse.
     """
     if refused := syntax_error(target.script):
-        message = f"the script is not Python: {refused.msg}"
-        yield error(message, path=target.script, line=refused.lineno, hint="mend it: no rank can start")
+        yield error(
+            "the script is not Python: {problem}",
+            at=Place(target.script, refused.lineno),
+            hint="correct the syntax",
+            problem=refused.msg,
+        )
         return
     main = entry_point(target)
     try:
         composed = config(target)
     except Raised as raised:
-        path, line = _refused_at(main.config_dir, raised.message)
+        at = _refused_at(main.config_dir, raised.message)
         yield error(
-            f"Hydra refuses it: {' '.join(raised.message.split())}",
-            path=path,
-            line=line,
-            hint=f"correct the overrides ({' '.join(target.launch_overrides) or 'none given'}) or the file",
+            "Hydra refuses the config: {message}",
+            at=at,
+            hint="correct the file at this line" if at else "correct the overrides: {overrides}",
+            message=" ".join(raised.message.split()),
+            overrides=" ".join(target.launch_overrides) or "none",
         )
         return
-    yield note(f"{len(composed.files)} config files", overrides=list(target.launch_overrides))
+    yield examined(len(composed.files), "config file", overrides=list(target.launch_overrides))
 
 
-def _refused_at(folder: Path, message: str) -> tuple[Path | None, int | None]:
-    """The file and line that Hydra's words lead to; none where it is an override that it refuses."""
+def _refused_at(folder: Path, message: str) -> Place | None:
+    """The file and line that Hydra's words lead to; None where it is an override that it refuses."""
     if marks := re.findall(r'in "([^"]+)", line (\d+)', message):  # the last is where the parser stood
-        return Path(marks[-1][0]), int(marks[-1][1])
+        return Place(Path(marks[-1][0]), int(marks[-1][1]))
     if "codec can't decode" in message:
-        return next((path for path in sorted(folder.rglob("*.yaml")) if not _is_utf8(path)), None), None
+        return next((Place(path) for path in sorted(folder.rglob("*.yaml")) if not _is_utf8(path)), None)
     named = re.search(r"In '([\w/.-]+)'", message)
     path = folder / f"{named[1]}.yaml" if named else None
     if path is None or not path.is_file():
-        return None, None
+        return None
     word = re.search(r"Could not (?:find|load) '(?:[^']*/)?([^'/]+)'", message)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return path, next((n for n, text in enumerate(lines, 1) if word and word[1] in text), None)
+    return Place(path, next((n for n, text in enumerate(lines, 1) if word and word[1] in text), None))
 
 
 def _is_utf8(path: Path) -> bool:
@@ -85,30 +92,38 @@ def every_value_is_given(target: Target) -> Findings:
         if key.startswith(READ_BY_TRAINING):
             readers.setdefault(_cause(key, why), []).append(key)
     for cause, keys in readers.items():
-        path, line = place(target, cause)
         yield warning(
-            f"{cause} is not given, and the training reads it: {', '.join(keys)}",
-            path=path,
-            line=line,
-            hint=f"give it: {cause}=VALUE",
+            "{key} is not given (???); the training reads it as {readers}",
+            at=place(target, cause),
+            hint=_way_to_give(target),
+            key=cause,
             readers=keys,
         )
     if readers:
-        raise Blocked(f"{_unsettled(target)}not given: {', '.join(readers)}")
+        raise Blocked(
+            "no value for {keys}", hint=_way_to_give(target), keys=list(readers), key=next(iter(readers))
+        )
     if names := list(open_values):
         yield note(
-            f"{len(names)} values that this training does not read are open, such as {names[0]}", open=names
+            "{n:value|values} that this training does not read are ???: {keys}", n=len(names), keys=names[:5]
         )
+    yield examined(sum(key.startswith(READ_BY_TRAINING) for key, _ in leaves(composed.values)), "value")
 
 
-def _unsettled(target: Target) -> str:
-    """Why values may be missing: no settings, or none for this number of GPUs."""
+def _way_to_give(target: Target) -> Text:
+    """What gives the values: overrides for this number of GPUs, settings, or a value by hand."""
     variants = [gpus for gpus, _ in target.settings.launch.variants]
     if variants and target.gpus not in variants:
-        return f"the settings have no [launch.{target.gpus}], but {', '.join(map(str, variants))}; "
+        return Text(
+            "add [launch.{gpus}] to opv2v-doctor.toml (it has {known}), or pass GROUP=NAME",
+            gpus=target.gpus,
+            known=variants,
+        )
     if not target.launch_overrides:
-        return "no overrides, and no settings (`opv2v-doctor init` writes some); "
-    return ""
+        return Text(
+            "pass the launch's overrides, or let `opv2v-doctor init` write them into opv2v-doctor.toml"
+        )
+    return Text("pass KEY=VALUE or a GROUP=NAME whose config gives it")
 
 
 def _cause(key: str, why: str) -> str:
@@ -130,17 +145,19 @@ def dataset_expressions_are_python(target: Target) -> Findings:
     """
     for key in ("dataset.train_dataset", "dataset.test_dataset"):
         text = str(config(target).get(key, "") or "").strip()
+        yield examined("(" in text, "dataset expression")
         if "(" not in text:
             continue
         try:
             parsed_expression(text)
         except SyntaxError as problem:
-            path, line = place(target, key)
             yield error(
-                f"{key} is not an expression: {problem.msg} at {text[: problem.offset or 60][-40:]!r}",
-                path=path,
-                line=line,
-                hint=f"correct it: {key}='+ N @ ${{dataset.opv2v.train.dataset_str}}'",
+                "{key} is not an expression: {problem} at {words!r}",
+                at=place(target, key),
+                hint="balance its brackets and quotes",
+                key=key,
+                problem=problem.msg,
+                words=text[: problem.offset or 60][-40:],
             )
 
 
@@ -157,17 +174,31 @@ def criteria_are_defined(target: Target) -> Findings:
     """
     for key in ("loss.train_criterion", "loss.test_criterion"):
         text = str(config(target).get(key, "") or "").strip()
-        path, line = place(target, key)
-        if not text and key == "loss.train_criterion":
-            yield error(f"{key} is empty", path=path, line=line, hint="choose one: loss=overall_loss")
-        for name in _called_names(text):
+        if not text and key == "loss.train_criterion" and config(target).has(key):
+            yield error(
+                "{key} is empty",
+                at=place(target, key),
+                hint="choose a loss config: loss={choices}" if _losses(target) else "give {key}",
+                key=key,
+                choices=" | ".join(_losses(target)),
+            )
+        names = _called_names(text)
+        yield examined(len(names), "name", criterion=key)
+        for name in names:
             if not binds(target, name):
                 yield error(
-                    f"{key} names {name}, which no module of this launch defines or imports",
-                    path=path,
-                    line=line,
-                    hint=f"correct the name in {key}, or define class {name} among the losses",
+                    "{key} names {name}, which no module of this launch defines or imports",
+                    at=place(target, key),
+                    hint="correct the name, or define class {name} among the losses",
+                    key=key,
+                    name=name,
                 )
+
+
+def _losses(target: Target) -> list[str]:
+    """The loss configs that the repository has, besides the default one."""
+    names = [path.stem for path in sorted((entry_point(target).config_dir / "loss").glob("*.yaml"))]
+    return [name for name in names if name != "default"][:SHOWN]
 
 
 def _called_names(expression: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from opv2v_doctor import Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import Findings, Override, Skip, Target, Text, check, error, examined, note, warning
 from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.datasets import asked_eval_parts, parts_of, train_parts
 from opv2v_doctor.facts.evaluation import evaluation
@@ -25,16 +25,20 @@ def eval_batch_is_not_empty(target: Target) -> Findings:
         raise Skip("no evaluation loader is built")
     images = config(target).get("train_params.max_num_of_imgs_per_gpu")
     views = config(target).get("dataset.num_views")
+    yield examined(1, "batch size")
     if built.batch < 1:
         yield error(
-            f"eval batch size {built.batch}, needed is 1: {images} images a GPU, {views} views a sample",
-            path=built.formula.path,
-            line=built.formula.line,
-            hint=f"train_params.max_num_of_imgs_per_gpu={views}",
+            "the evaluation batch size is {size}, expected at least 1: {images} images per GPU, "
+            "{views} views per sample",
+            at=built.formula,
+            hint="raise it: {override}",
+            override=Override(f"train_params.max_num_of_imgs_per_gpu={views}"),
             size=built.batch,
+            images=images,
+            views=views,
         )
     else:
-        yield note(f"eval batch size {built.batch}", size=built.batch)
+        yield note("evaluation batch size {size}", size=built.batch)
 
 
 @check("CFG006", tier="static", requires=["CFG002"])
@@ -52,25 +56,25 @@ def every_eval_set_keeps_its_loader(target: Target) -> Findings:
     loaders = evaluation(target)
     kept = Counter(str(parts_of(expression)[0].split) for expression in loaders.kept.values())
     lost = Counter(str(part.split) for part in asked) - kept
-    path, line = place(target, "dataset.test_dataset")
-    where = f"{path.name}:{line}" if path else "an override"
+    yield examined(len(asked), "evaluation set")
+    at = place(target, "dataset.test_dataset")
+    where = f"{at.path.name}:{at.line}" if at else Text("an override")
     if lost:
         yield error(
-            f"{len(asked)} evaluation sets asked for ({where}), {len(loaders.kept)} kept: "
-            f"{', '.join(lost)} is replaced by {', '.join(kept)}, under the key "
-            f"{', '.join(repr(key.strip()) for key in loaders.kept)}",
-            path=loaders.place.path,
-            line=loaders.place.line,
-            hint="give each set a key of its own there, or ask for one set: dataset.test_dataset='...'",
-            asked=[str(part.split) for part in asked],
+            "{asked_for:evaluation set|evaluation sets} asked for ({where}), {left} kept: {lost} is replaced "
+            "by {kept}, under the key {keys}",
+            at=loaders.place,
+            hint="give each set a key of its own there, or ask for one set only in dataset.test_dataset",
+            asked_for=len(asked),
+            where=where,
+            left=len(loaders.kept),
+            lost=list(lost),
             kept=list(kept),
+            keys=[repr(key.strip()) for key in loaders.kept],
+            asked=[str(part.split) for part in asked],
         )
-    else:
-        yield note(
-            f"{len(asked)} evaluation sets: {', '.join(str(part.split) for part in asked) or 'none'}",
-            path=path,
-            line=line,
-        )
+    elif asked:
+        yield note("evaluation sets: {splits}", at=at, splits=[str(part.split) for part in asked])
 
 
 @check("CFG007", tier="static", requires=["CFG002"])
@@ -84,17 +88,24 @@ def eval_sets_are_not_trained_on(target: Target) -> Findings:
     Point the evaluation set at `validate` or `test`.
     """
     trained = {part.split for part in train_parts(target)} - {None}
-    for part in asked_eval_parts(target):
+    known = [part for part in asked_eval_parts(target) if part.split is not None]
+    yield examined(len(known) if trained else 0, "evaluation set")
+    for part in known:
         if part.split in trained:
-            wrong = "test" if part.split in FOLDERS["train"] else "train"
-            path, line = place(target, f"dataset.{wrong}_dataset")
+            wrong, own = (
+                ("test", "val=validate") if part.split in FOLDERS["train"] else ("train", "train=train")
+            )
+            key = f"dataset.opv2v.split_names.{own.partition('=')[0]}"
             yield error(
-                f"the evaluation set {part.class_name} reads {part.split!r}, which is trained on",
-                path=path,
-                line=line,
-                hint="let it read another split: dataset.opv2v.split_names.val=validate"
-                if wrong == "test"
-                else "let the training read its own split: dataset.opv2v.split_names.train=train",
+                "the evaluation set {name} reads the split {split!r}, which is trained on",
+                at=place(target, f"dataset.{wrong}_dataset"),
+                hint="give dataset.{wrong}_dataset a split of its own: {override}"
+                if config(target).has(key)
+                else "give dataset.{wrong}_dataset a split of its own",
+                name=part.class_name,
+                split=part.split,
+                wrong=wrong,
+                override=Override(f"dataset.opv2v.split_names.{own}"),
             )
 
 
@@ -109,20 +120,20 @@ def training_is_evaluated(target: Target) -> Findings:
     ## How to fix
     Ask for a set in `dataset.test_dataset`, and an `eval_freq` between 1 and `epochs`.
     """
-    path, line = place(target, "dataset.test_dataset")
     if not asked_eval_parts(target):
         yield warning(
-            "no evaluation set: checkpoint-best.pth will never be written",
-            path=path,
-            line=line,
-            hint="dataset.test_dataset='+ 1_000 @ ${dataset.opv2v.val.dataset_str}'",
+            "no evaluation set: no checkpoint-best.pth will be written",
+            at=place(target, "dataset.test_dataset"),
+            hint="add one to dataset.test_dataset",
         )
     every, epochs = (config(target).number(f"train_params.{key}") for key in ("eval_freq", "epochs"))
+    yield examined(sum(value is not None for value in (every, epochs)), "value")
     if every is not None and epochs is not None and not 0 < every <= epochs:
-        path, line = place(target, "train_params.eval_freq")
         yield warning(
-            f"eval_freq is {every:g} in a training of {epochs:g} epochs: it is never evaluated",
-            path=path,
-            line=line,
-            hint="train_params.eval_freq=1",
+            "eval_freq is {every:g} in a training of {epochs:g} epochs: it is never evaluated",
+            at=place(target, "train_params.eval_freq"),
+            hint="evaluate after every epoch: {override}",
+            override=Override("train_params.eval_freq=1"),
+            every=every,
+            epochs=epochs,
         )

@@ -1,6 +1,6 @@
 """Config: where the training would write, and what it would resume."""
 
-from opv2v_doctor import Findings, Skip, Target, check, note, warning
+from opv2v_doctor import Findings, Override, Skip, Target, check, examined, note, warning
 from opv2v_doctor.facts.config import config, place, run_directory
 from opv2v_doctor.facts.runs import last_run
 
@@ -19,19 +19,22 @@ def resume_finds_its_checkpoint(target: Target) -> Findings:
     if not config(target).get("train_params.resume"):
         raise Skip("train_params.resume is off")
     folder = run_directory(target)
-    path, line = place(target, "hydra.run.dir")
+    at, run = place(target, "hydra.run.dir"), last_run(target)
+    if run is None:
+        raise Skip("there is no earlier run to resume")
+    yield examined(1, "run directory")
     if not _is_named_for_the_time(target):
-        yield note(f"resumes from {folder} if it holds a checkpoint-last.pth", path=path, line=line)
-    elif run := last_run(target):
-        yield warning(
-            f"resume is on, but the run directory is new at every launch ({folder}): "
-            f"{run / 'checkpoint-last.pth'} will not be found",
-            path=path,
-            line=line,
-            hint=f"hydra.run.dir={run}, or train_params.resume=false",
-        )
+        yield note("a resume looks for {folder}/checkpoint-last.pth", at=at, folder=folder)
     else:
-        yield note("resume is on, and there is no earlier run to resume", path=path, line=line)
+        yield warning(
+            "resume is on, but every launch gets a new run directory ({folder}): {checkpoint} will not be "
+            "found",
+            at=at,
+            hint="name the run to resume: {override}",
+            override=Override(f"hydra.run.dir={run}"),
+            folder=folder,
+            checkpoint=run / "checkpoint-last.pth",
+        )
 
 
 @check("CFG010", tier="static", requires=["CFG002"])
@@ -47,13 +50,14 @@ def all_ranks_share_the_run_directory(target: Target) -> Findings:
     """
     if target.gpus < 2:
         raise Skip("one process: there is nothing to share")
+    yield examined(1, "run directory")
     if _is_named_for_the_time(target):
-        path, line = place(target, "hydra.run.dir")
         yield warning(
-            f"hydra.run.dir is made from the time at which each of the {target.gpus} ranks starts",
-            path=path,
-            line=line,
-            hint="fix it for the launch: hydra.run.dir=DIR",
+            "hydra.run.dir ({folder}) holds the time at which each of the {gpus} ranks starts",
+            at=place(target, "hydra.run.dir"),
+            hint="give one directory for the launch: hydra.run.dir=DIR",
+            folder=run_directory(target),
+            gpus=target.gpus,
         )
 
 

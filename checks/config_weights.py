@@ -2,7 +2,9 @@
 
 import re
 
-from opv2v_doctor import Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import Findings, Skip, Target, check, error, examined, note, warning
+from opv2v_doctor.facts.checkpoints.models import weights_opened
+from opv2v_doctor.facts.checkpoints.unreadable import CheckpointNotExamined, CheckpointUnreadable, remedy
 from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.leaves import leaves
 
@@ -22,44 +24,59 @@ def fine_tuning_names_its_weights(target: Target) -> Findings:
     where training from scratch is meant.
     """
     if weights := _weights(target):
-        yield note(f"weights: {', '.join(f'{key}={path}' for path, key in weights.items())}")
+        yield note("weights: {weights}", weights=[f"{key}={path}" for path, key in weights.items()])
+        yield examined(len(weights), "weights path")
     elif not config(target).has(START):
-        yield note("the config names no weights: a model of this kind brings its own, if it has any")
-    elif _is_fine_tuning(target):
-        path, line = place(target, START)
+        raise Skip("the config has no key for weights: a model of this kind brings its own, if any")
+    elif not _is_fine_tuning(target):
+        raise Skip(
+            "no config of this launch is named for a fine-tuning, and the settings do not say fine_tuning"
+        )
+    else:
         hub = config(target).get("model.encoder.uses_torch_hub")
-        judged = warning if hub else error
-        yield judged(
-            "a fine-tuning from no weights: every pretrained path of the model is empty"
-            + (" (the encoder alone comes pretrained, from the torch hub)" if hub else ""),
-            path=path,
-            line=line,
-            hint=f"{START}=FILE",
+        tell = warning if hub else error
+        yield tell(
+            "a fine-tuning without weights: every pretrained path of the model is empty; only the encoder "
+            "comes pretrained, from the torch hub"
+            if hub
+            else "a fine-tuning without weights: every pretrained path of the model is empty",
+            at=place(target, START),
+            hint="name the weights: {key}=FILE",
+            key=START,
         )
 
 
 @check("CFG011", tier="data", requires=["CFG002"])
 def weights_are_there(target: Target) -> Findings:
-    """Every file of weights that the model's config names exists on this machine.
+    """Every file of weights that the model's config names is on this machine and holds weights.
 
     ## Why it matters
-    A path that does not exist stops the launch only after the data loaders are built, on every rank. On a
-    machine that does not train, such as a CI runner, `--tier static` leaves this question out.
+    A path that does not exist, or a file that is only a Git LFS pointer or half a download, stops the launch
+    only after the data loaders are built, on every rank. On a machine that does not train, such as a CI
+    runner, `--tier static` leaves this question out.
 
     ## How to fix
-    Correct the path, or copy the file to where it is looked for.
+    Correct the path, or fetch the file to where it is looked for.
     """
     weights = {path: key for path, key in _weights(target).items() if "://" not in path}
     if not weights:
         raise Skip("the config names no local weights")
     for value, key in weights.items():
-        if not (target.repo / value).exists():
-            path, line = place(target, key)
+        path = target.repo / value
+        try:
+            with weights_opened(path) as found:
+                yield examined(1, "weights file")
+                yield note("{path} holds {n:tensor|tensors}", path=value, n=len(found.tensors))
+        except CheckpointNotExamined as reason:
+            yield note("{path} was not examined: {reason}", at=path, path=value, reason=str(reason))
+        except CheckpointUnreadable as reason:
             yield error(
-                f"{key} names weights that do not exist: {value}",
-                path=path,
-                line=line,
-                hint=f"correct it: {key}=FILE",
+                "{key} names {path}: {reason}",
+                at=place(target, key),
+                hint=remedy(path),
+                key=key,
+                path=value,
+                reason=str(reason),
             )
 
 

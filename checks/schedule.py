@@ -4,7 +4,22 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Override,
+    Place,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.runs import last_run, steps_per_epoch_of
 from opv2v_doctor.facts.schedule import (
@@ -19,8 +34,10 @@ from opv2v_doctor.facts.schedule import (
     steps_per_epoch,
 )
 
-CLOSE = 0.01  # of the configured rate
-STEEPEST = 3  # times the slope that the schedule has by its own formula
+CLOSE = Threshold(0.01, "of the configured rate", "rounding, and a curve that is sampled")
+STEEPEST = Threshold(
+    3, "times the slope of the schedule's formula", "a sampled step may span several updates"
+)
 KNOWN = "linear_warmup_half_cycle_cosine_decay"
 
 
@@ -35,29 +52,27 @@ def warmup_is_shorter_than_training(target: Target) -> Findings:
     ## How to fix
     Lower `train_params.warmup_epochs`, or raise `train_params.epochs`.
     """
+    yield examined(len(_trained(target)), "parameter group")
     for plan in _trained(target):
         if plan.warmup >= plan.epochs:
-            path, line = place(target, plan.key("warmup_epochs"))
-            if path is None:  # the group inherits it
-                path, line = place(target, "train_params.warmup_epochs")
             yield error(
-                f"{plan.group}: a warm-up of {plan.warmup:g} epochs in a training of {plan.epochs:g}",
-                path=path,
-                line=line,
-                hint=f"lower it: {_override(target, plan, 'warmup_epochs', plan.epochs / 10)}",
+                "{group}: a warm-up of {warmup:g} epochs in a training of {epochs:g}",
+                at=place(target, plan.key("warmup_epochs")) or place(target, "train_params.warmup_epochs"),
+                hint="lower it: {override}",
+                group=plan.group,
+                override=_override(target, plan, "warmup_epochs", plan.epochs / 10),
                 warmup=plan.warmup,
                 epochs=plan.epochs,
             )
-    frozen = [plan.group for plan in plans(target) if plan.frozen]
-    if frozen:
-        yield note(f"not trained, with a learning rate of 0: {', '.join(frozen)}")
+    if frozen := [plan.group for plan in plans(target) if plan.frozen]:
+        yield note("not trained, with a learning rate of 0: {groups}", groups=frozen)
 
 
-def _override(target: Target, plan: Plan, name: str, value: float) -> str:
+def _override(target: Target, plan: Plan, name: str, value: float) -> Override:
     """The override that Hydra takes: a group that inherits the value has no such key yet."""
     key = plan.key(name)
-    is_there = place(target, key)[0] is not None
-    return f"{key}={value:.3g}" if is_there or plan.group == DEFAULT else f"++{key}={value:.3g}"
+    is_there = place(target, key) is not None or plan.group == DEFAULT
+    return Override(f"{key}={value:.3g}" if is_there else f"++{key}={value:.3g}")
 
 
 def _trained(target: Target) -> list[Plan]:
@@ -80,72 +95,80 @@ def learning_rate_reaches_its_peak_and_its_minimum(target: Target) -> Findings:
     Compare the function with the schedule's formula, and what the training loop calls it with: the epoch plus
     the share of its steps that are done.
     """
+    _require_known_epoch(target)
     function = schedule_place(target)
+    yield examined(len(_trained_curves(target)), "parameter group")
     for curve in _trained_curves(target):
         if curve.plan.min_lr > curve.plan.lr:
             yield _rising(target, curve.plan)
             continue
         for what, measured, expected in _misses(curve):
             yield error(
-                f"{curve.plan.group}: the learning rate {what} {measured:.3g}, expected {expected:.3g}",
-                path=function.path,
-                line=function.line,
-                hint="compare the function with its schedule, and with what the training loop hands to it",
+                "{group}: the learning rate {what} {measured:.3g}, expected {expected:.3g}",
+                at=function,
+                hint="compare the function with its schedule, and with what the training loop passes to it",
+                group=curve.plan.group,
+                what=what,
                 measured=measured,
                 expected=expected,
             )
         yield note(
-            f"{curve.plan.group}: from {curve.rates[0]:.3g} to {max(curve.rates):.3g} in "
-            f"{curve.plan.warmup:g} epochs, then to {curve.rates[-1]:.3g} after {curve.plan.epochs:g}",
+            "{group}: {first:.3g} to {peak:.3g} in {warmup:g} epochs, then to {last:.3g} after {epochs:g}",
+            group=curve.plan.group,
+            first=curve.rates[0],
             peak=max(curve.rates),
             last=curve.rates[-1],
+            warmup=curve.plan.warmup,
+            epochs=curve.plan.epochs,
         )
-    yield from _assumed(target)
 
 
-def _assumed(target: Target) -> Findings:
-    """What the curves rest on where the training loop's own expression does not tell."""
-    assumed = assumption(target)
-    if assumed:
+def _require_known_epoch(target: Target) -> None:
+    """Raise Blocked where the curves would rest on an assumption: which epoch the loop asks a rate for."""
+    if assumed := assumption(target):
         problem, loop = assumed
-        said = f"the training loop's own epoch is not known: {problem}"
-        usual = "the schedule was computed with epoch + step / len(loader)"
-        yield note(f"{said}; {usual}", path=loop.path, line=loop.line)
+        raise Blocked(
+            "which epoch the training loop asks a learning rate for is not known: {problem}",
+            at=loop,
+            hint="call adjust_learning_rate in the loop over the batches, with a plain expression of the "
+            "epoch, the step and len(loader)",
+            problem=problem,
+        )
 
 
 def _rising(target: Target, plan: Plan) -> Finding:
     """A minimum above the peak: a group with a small rate of its own inherits the minimum of the others."""
-    path, line = place(target, plan.key("lr"))
     return error(
-        f"{plan.group}: the minimum {plan.min_lr:.3g} lies above the rate {plan.lr:.3g}: it will rise",
-        path=path,
-        line=line,
-        hint=f"give it a minimum of its own: {_override(target, plan, 'min_lr', plan.lr / 100)}",
+        "{group}: the minimum {min_lr:.3g} is above the learning rate {lr:.3g}: the rate will rise",
+        at=place(target, plan.key("lr")),
+        hint="give the group its own minimum: {override}",
+        group=plan.group,
+        override=_override(target, plan, "min_lr", plan.lr / 100),
         lr=plan.lr,
         min_lr=plan.min_lr,
     )
 
 
-def _misses(curve: Curve) -> Iterator[tuple[str, float, float]]:
+def _misses(curve: Curve) -> Iterator[tuple[Text, float, float]]:
     """What the curve should touch and does not: (what, measured, expected)."""
     plan, close = curve.plan, CLOSE * curve.plan.lr
     one_step = min(1.0, curve.step / plan.warmup) if plan.warmup else 0.0
     peak, last = max(curve.rates), curve.rates[-1]
     if "warmup" in plan.kind and one_step and curve.rates[0] > plan.lr * one_step + close:
-        yield "starts at", curve.rates[0], 0.0
+        yield Text("starts at"), curve.rates[0], 0.0
     if not plan.lr * (1 - (0 if plan.warmup.is_integer() else one_step)) - close <= peak <= plan.lr + close:
-        yield "peaks at", peak, plan.lr
+        yield Text("peaks at"), peak, plan.lr
     before_end = 0.5 * (
         1 - math.cos(math.pi * min(1.0, curve.step / max(plan.epochs - plan.warmup, curve.step)))
     )
     floor = plan.min_lr + (plan.lr - plan.min_lr) * before_end
     if "cosine" in plan.kind and not plan.min_lr - close <= last <= max(floor, plan.min_lr) + close:
-        yield "ends at", last, floor
+        yield Text("ends at"), last, floor
 
 
 @check("SCH003", tier="static", requires=["SCH001"])
 def learning_rate_has_no_jump(target: Target) -> Findings:
-    """The learning rate changes from step to step by no more than its schedule's slope, a resume included.
+    """The learning rate changes from step to step by no more than its schedule's slope.
 
     ## Why it matters
     A jump throws the optimizer out of where it was: the loss leaps, and AdamW's moments are those of another
@@ -157,23 +180,25 @@ def learning_rate_has_no_jump(target: Target) -> Findings:
     function = schedule_place(target)
     unknown = {curve.plan.kind for curve in _trained_curves(target)} - {KNOWN}
     if unknown:
-        raise Skip(f"the slope of {', '.join(sorted(unknown))} is not known here")
+        raise Skip("the slope of a schedule of type {types} is not known", types=sorted(unknown))
+    _require_known_epoch(target)
     for curve in _trained_curves(target):
+        yield examined(len(curve.rates), "learning rate", group=curve.plan.group)
         jumps = list(_jumps(curve))
         if jumps:
             epoch, before, after = max(jumps, key=lambda jump: abs(jump[2] - jump[1]))
             yield error(
-                f"{curve.plan.group}: the learning rate jumps at epoch {epoch:.3f}, from {before:.3g} to "
-                f"{after:.3g} ({len(jumps)} jumps in all)",
-                path=function.path,
-                line=function.line,
-                hint="let the schedule be continuous in the epoch, and hand it epoch + step / len(loader)",
+                "{group}: the learning rate jumps from {before:.3g} to {after:.3g} at epoch {epoch:.3f} "
+                "({jumps:jump|jumps} in all)",
+                at=function,
+                hint="make the schedule continuous in the epoch, and pass it epoch + step / len(loader)",
+                group=curve.plan.group,
+                jumps=len(jumps),
                 epoch=epoch,
                 before=before,
                 after=after,
             )
     yield from _jumps_at_resume(target)
-    yield from _assumed(target)
 
 
 def _jumps(curve: Curve) -> Iterator[tuple[float, float, float]]:
@@ -194,24 +219,28 @@ def _jumps_at_resume(target: Target) -> Findings:
     logged = steps_per_epoch_of(run) if run else None
     if logged is None or now is None or logged[0] == now:
         return
-    before, path, line = logged
+    before, at = logged[0], Place(*logged[1:])
     for plan in _trained(target):
         pairs = zip(epoch_starts(target)[plan.group], epoch_starts(target, before)[plan.group], strict=False)
         apart = [(epoch, rate, old) for (epoch, rate), (_, old) in pairs if abs(rate - old) > CLOSE * plan.lr]
         if apart:
             epoch, rate, old = apart[0]
             yield warning(
-                f"{plan.group}: epoch {epoch} begins at {rate:.3g} with {now} steps an epoch, at {old:.3g} "
-                f"with the last run's {before}: a resume there jumps",
-                path=path,
-                line=line,
-                hint="keep the steps an epoch, or let the schedule depend on the epoch only",
+                "{group}: epoch {epoch} begins at {rate:.3g} with {now} steps per epoch, at {old:.3g} with the "
+                "last run's {before}: a resume there jumps",
+                at=at,
+                hint="keep the steps per epoch, or make the schedule depend on the epoch only",
+                group=plan.group,
+                epoch=epoch,
+                rate=rate,
+                old=old,
+                now=now,
+                before=before,
             )
     yield note(
-        f"the last run had {before} steps an epoch, this launch has {now}: "
-        f"a rate belongs to an epoch, so each now comes after another number of updates",
-        path=path,
-        line=line,
+        "the last run had {before} steps per epoch, this launch has {now}: the same epoch comes after "
+        "another number of updates",
+        at=at,
         before=before,
         now=now,
     )

@@ -45,7 +45,11 @@ def evaluation(target: Target) -> Evaluation:
                     assert isinstance(call, ast.Call)
                     return _replay(target, path, function, told, call)
     raise Blocked(
-        f"no call of {' or '.join(BUILDERS)} for the test set found: cannot replay how it is parsed"
+        "no module that {script} imports calls one of {builders} for the test set: the repository builds its "
+        "evaluation loaders in a way that is not known here",
+        at=target.script,
+        script=target.settings.launch.script,
+        builders=list(BUILDERS),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.progress import advance
+from opv2v_doctor.text import Text
 
 INSIDE = Path(__file__).parents[1] / "inside" / "__main__.py"
 LAST_LINES, LONGEST_LINE = 5, 400
@@ -26,6 +27,7 @@ DUMP = re.compile(
 )
 ESCAPED = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
 FRAME = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
+NOTHING = Text("")
 MOST_OPEN = 3  # an examination needs two; of many targets the oldest's is closed
 
 
@@ -101,7 +103,9 @@ class Interpreter:
         except OSError as problem:
             self._forget()
             raise Unanswered(
-                f"training interpreter {self._python} does not start: {problem.strerror}"
+                "training interpreter {python} does not start: {problem}",
+                python=self._python,
+                problem=problem.strerror,
             ) from None
         finally:
             os.close(their_requests)
@@ -115,13 +119,14 @@ class Interpreter:
             try:
                 message = json.loads(line)
             except ValueError:
-                self.close()
-                raise Unanswered(
-                    f"training interpreter answered {question!r} with garbage: {line[:80]!r}"
-                ) from None
+                message = None
             if not isinstance(message, dict) or not message.keys() & {"progress", "answer", "raised"}:
                 self.close()
-                raise Unanswered(f"training interpreter answered {question!r} with garbage: {line[:80]!r}")
+                raise Unanswered(
+                    "training interpreter answered {question!r} with garbage: {answer!r}",
+                    question=question,
+                    answer=line[:80].decode(errors="replace"),
+                )
             if "progress" in message:
                 advance(*message["progress"])
                 continue
@@ -146,7 +151,11 @@ class Interpreter:
                 self._ask_where()
                 words = self._last_words()
                 self.close()
-                raise Unanswered(f"no answer to {question!r} within the time limit (--timeout){words}")
+                raise Unanswered(
+                    "no answer to {question!r} within the time limit (--timeout){words}",
+                    question=question,
+                    words=words,
+                )
             chunk = os.read(self._answers, 1 << 20)
             if not chunk:
                 return
@@ -156,12 +165,20 @@ class Interpreter:
         assert self._process is not None
         try:
             code = self._process.wait(timeout=MOMENT)
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+            how = Text("exited with code {code}", code=code)
+            if code < 0:
+                how = Text("was killed by {signal}", signal=signal.Signals(-code).name)
         except subprocess.TimeoutExpired:
-            how = "closed its answers"
+            how = Text("closed its answers")
         words = self._last_words()
         self.close()
-        return Unanswered(f"training interpreter {self._python} {how} while asked {question!r}{words}")
+        return Unanswered(
+            "training interpreter {python} {how} while asked {question!r}{words}",
+            python=self._python,
+            how=how,
+            question=question,
+            words=words,
+        )
 
     def _ask_where(self) -> None:
         """Let the process say what it is doing."""
@@ -174,7 +191,7 @@ class Interpreter:
             time.sleep(0.02)
         time.sleep(0.02)  # for the rest of it
 
-    def _last_words(self) -> str:
+    def _last_words(self) -> Text:
         """Where in the repository the process was, as far as it could say, and its last lines."""
         self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 16384))
         said = self._said.read().decode(errors="replace")
@@ -182,10 +199,13 @@ class Interpreter:
         frames = FRAME.findall(said, dump.start()) if dump else []
         places = [(Path(ESCAPED.sub(_sign, name)), line) for name, line in frames]  # the innermost first
         own = [(path, line) for path, line in places if path.is_relative_to(self._repo)]
-        at = f", at {own[0][0].relative_to(self._repo)}:{own[0][1]}" if own else ""
+        at = (
+            Text(", at {place}", place=f"{own[0][0].relative_to(self._repo)}:{own[0][1]}") if own else NOTHING
+        )
         lines = (said[: dump.start()] if dump else said).split("\n")
         kept = [line.strip()[:LONGEST_LINE] for line in lines if line.strip()][-LAST_LINES:]
-        return at + ("; its last lines: " + " | ".join(kept) if kept else "")
+        words = Text("; its last lines: {lines}", lines=" | ".join(kept)) if kept else NOTHING
+        return Text("{at}{words}", at=at, words=words)
 
     def close(self) -> None:
         """End the process and all its children."""

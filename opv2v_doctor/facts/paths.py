@@ -13,6 +13,7 @@ from opv2v_doctor.facts.config import config, place, run_directory
 from opv2v_doctor.facts.datasets import asked_eval_parts, train_parts
 from opv2v_doctor.facts.imports import first_party_modules
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place, Text
 
 ROOTS = ("root", "depth_root")  # keywords of a dataset that name the folders it reads
 USED = ("model.", "train_params.", "loss.", "output_dir")
@@ -24,16 +25,15 @@ class ConfiguredPath:
 
     path: Path
     keys: tuple[str, ...]  # the keys that lead there, the one that says it literally first
-    file: Path | None  # where it is written
-    line: int | None
+    at: Place | None  # where it is written
     read: bool  # a dataset expression reads it
     used: bool  # it is read, or belongs to the model, the run or the training
     checkout: Path | None  # another copy of the training repository that it lies in
 
     @property
-    def key(self) -> str:
+    def key(self) -> str | Text:
         """The key to name it by."""
-        return self.keys[0] if self.keys else "a dataset expression"
+        return self.keys[0] if self.keys else Text("a dataset expression")
 
     @property
     def missing(self) -> bool:
@@ -93,25 +93,23 @@ def _configured(target: Target, path: Path, read: bool, all_keys: Mapping[Path, 
         key=lambda other: -len(other.parts),  # the nearest first: to change it changes least else
     )
     values = {key: other for other in (*beside, path) for key in all_keys[other]}
-    places = [(key, *place(target, key)) for key in dict.fromkeys([*keys, *values])]
-    places.sort(key=lambda found: not _says(found[1], found[2], checkout, values[found[0]]))  # stable
-    _, file, line = places[0] if places else ("", *place(target, "dataset.train_dataset"))
+    places = [(key, place(target, key)) for key in dict.fromkeys([*keys, *values])]
+    places.sort(key=lambda found: not _says(found[1], checkout, values[found[0]]))  # stable
     return ConfiguredPath(
         path=path,
-        keys=tuple(key for key, _, _ in places),
-        file=file,
-        line=line,
+        keys=tuple(key for key, _ in places),
+        at=places[0][1] if places else place(target, "dataset.train_dataset"),
         read=read,
         used=read or any(key.startswith(USED) for key in keys) or path == target.repo / run_directory(target),
         checkout=checkout,
     )
 
 
-def _says(file: Path | None, line: int | None, *paths: Path | None) -> bool:
+def _says(at: Place | None, *paths: Path | None) -> bool:
     """Whether that line holds one of the paths itself, not an interpolation of it."""
-    if file is None or line is None:
+    if at is None or at.line is None:
         return False
-    text = file.read_text(encoding="utf-8").splitlines()[line - 1]
+    text = at.path.read_text(encoding="utf-8").splitlines()[at.line - 1]
     return any(str(path) in text for path in paths if path)
 
 

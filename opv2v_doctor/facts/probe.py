@@ -13,6 +13,7 @@ from typing import Any
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import Interpreter, Unanswered
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 __all__ = ["Frame", "Raised", "Unanswered", "ask", "ask_ahead", "has_second", "start_second"]
 
@@ -31,14 +32,14 @@ class Raised(Blocked):
 
     def __init__(self, kind: str, message: str, frames: tuple[Frame, ...], repo: Path) -> None:
         self.kind, self.message, self.frames, self.repo = kind, message, frames, repo
-        place = f" ({self.place[0]}:{self.place[1]})" if self.place else ""
-        super().__init__(f"{kind}: {' '.join(message.split())}{place}")  # a reason is one line
+        said = " ".join(message.split())  # a reason is one line
+        super().__init__("{kind}: {message}", kind=kind, message=said, at=self.place)
 
     @property
-    def place(self) -> tuple[Path, int] | None:
+    def place(self) -> Place | None:
         """The innermost line inside the repository, the one that its owner can change."""
         inner = [frame for frame in self.frames if frame.file.is_relative_to(self.repo)]
-        return (inner[-1].file, inner[-1].line) if inner else None
+        return Place(inner[-1].file, inner[-1].line) if inner else None
 
 
 def ask(target: Target, module: str, question: str, **arguments: Any) -> Any:

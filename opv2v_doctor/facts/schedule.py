@@ -80,7 +80,9 @@ def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> Pla
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise Blocked(
-            f"the learning rate of {group!r} needs a number that train_params does not give: {problem}"
+            "the learning rate of {group!r} needs a number that train_params does not give: {problem}",
+            group=group,
+            problem=str(problem),
         ) from None
 
 
@@ -96,7 +98,12 @@ def schedule_place(target: Target) -> Place:
     """The repository's function. Raises Blocked where it has none."""
     found = definition(target, SCHEDULE)
     if found is None:
-        raise Blocked(f"no module of this launch defines {SCHEDULE}: its learning rate cannot be computed")
+        raise Blocked(
+            "no module that {script} imports defines {name}: its learning rate cannot be computed",
+            at=target.script,
+            script=target.settings.launch.script,
+            name=SCHEDULE,
+        )
     return found
 
 

@@ -39,7 +39,7 @@ def test_an_override_that_hydra_refuses_is_quoted(healthy: Path) -> None:
     result = checked("CFG001", healthy, "train_params.epoch=3")
     assert result.status is Status.FAILED
     assert "epoch" in worst(result).message
-    assert "train_params.epoch=3" in worst(result).hint
+    assert "train_params.epoch=3" in str(worst(result).hint)
 
 
 def test_a_config_that_is_no_yaml_is_named_with_its_line(broken: Broken) -> None:
@@ -64,7 +64,7 @@ def test_a_value_that_is_not_given_blocks_and_is_named_with_its_place(broken: Br
     result = checked("CFG002", repo)
     path = repo / "configs/machine/default.yaml"
     assert result.status is Status.BLOCKED
-    assert "machine.opv2v_depth_root" in result.reason
+    assert "machine.opv2v_depth_root" in str(result.reason)
     assert (worst(result).path, worst(result).line) == (path, line_of(path, "opv2v_depth_root"))
 
 
@@ -97,7 +97,7 @@ def test_a_config_in_another_encoding_is_named(broken: Broken) -> None:
 
 def test_a_world_size_without_settings_is_said(healthy: Path) -> None:
     result = checked("CFG002", healthy, "machine.opv2v_depth_root=???", gpus=3)
-    assert "no [launch.3], but 2, 4, 5" in result.reason
+    assert str(result.hint).startswith("add [launch.3] to opv2v-doctor.toml (it has 2, 4, 5)")
 
 
 def test_a_dataset_expression_that_does_not_parse_is_an_error(healthy: Path) -> None:
@@ -126,7 +126,7 @@ def test_training_from_scratch_may_be_meant(broken: Broken) -> None:
     repo = broken("no_pretrained_weights")
     settings = repo / "opv2v-doctor.toml"
     settings.write_text("fine_tuning = false\n" + settings.read_text())
-    assert checked("CFG004", repo).status is Status.PASSED
+    assert checked("CFG004", repo).status is Status.SKIPPED
 
 
 def test_weights_that_do_not_exist_are_named(healthy: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_set_that_is_replaced_is_named_with_the_line_that_does_it(broken: Brok
     finding = worst(result)
     assert result.status is Status.FAILED
     assert finding.path == repo / "mapanything/train/training.py"
-    assert finding.evidence == {"asked": ["validate", "test"], "kept": ["test"]}
+    assert (finding.text.values["asked"], finding.text.values["kept"]) == (["validate", "test"], ["test"])
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_it_is_replayed_where_a_helper_is_given_the_batch_size(
     training.write_text(f"from mapanything.datasets import get_test_data_loader\n{HELPER}")
     override = f"train_params.max_num_of_imgs_per_gpu={images}"
     found = checked("CFG005", repo, override)
-    assert (found.status, found.reason) == (status, "")
+    assert (found.status, found.reason) == (status, None)
     if status == "failed":
         assert (worst(found).path, worst(found).line) == (training, line_of(training, "images // views"))
     assert checked("CFG006", repo, override).status is Status.PASSED
@@ -244,10 +244,8 @@ def test_a_module_that_cannot_be_parsed_is_named(broken: Broken) -> None:
 @pytest.mark.parametrize("key", ["epochs", "eval_freq"])
 def test_a_word_where_a_number_belongs_is_named(key: str, healthy: Path) -> None:
     found = checked("CFG008", healthy, f"train_params.{key}=many")
-    assert (found.status, found.reason) == (
-        Status.BLOCKED,
-        f"train_params.{key} is 'many': not a number",
-    )
+    assert found.status is Status.BLOCKED
+    assert str(found.reason) == f"train_params.{key} is 'many', expected a number"
 
 
 def test_one_set_alone_cannot_be_replaced(broken: Broken) -> None:
@@ -270,7 +268,7 @@ def test_an_eval_set_that_is_trained_on_is_an_error(healthy: Path) -> None:
 
 def test_a_training_on_the_eval_split_is_to_be_changed_in_the_training(healthy: Path) -> None:
     finding = worst(checked("CFG007", healthy, "dataset.opv2v.split_names.train=validate"))
-    assert "dataset.opv2v.split_names.train=train" in finding.hint
+    assert "dataset.opv2v.split_names.train=train" in str(finding.hint)
     path = healthy / "configs/dataset/opv2v_cyl_coop_ft_2gpu.yaml"
     assert (finding.path, finding.line) == (path, line_of(path, "train_dataset"))
 
@@ -290,7 +288,7 @@ def test_a_resume_that_cannot_find_its_checkpoint_is_a_warning(broken: Broken) -
 
 def test_a_first_run_has_nothing_to_resume(healthy: Path, tmp_path: Path) -> None:
     folder = f"hydra.run.dir='{tmp_path}/${{now:%H%M%S}}'"
-    assert checked("CFG009", healthy, folder).status is Status.PASSED
+    assert checked("CFG009", healthy, folder).status is Status.SKIPPED
 
 
 def test_ranks_that_start_in_different_seconds_write_into_different_directories(healthy: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor import Severity
+from opv2v_doctor import Place, Severity
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox.faults.fault import replace_text, set_value
 from opv2v_doctor.target import make_target
@@ -42,7 +42,7 @@ def assert_found_at(result: Result, path: Path, text: str) -> None:
 )
 def test_a_healthy_schedule_passes(healthy: Path, code: str, overrides: tuple[str, ...]) -> None:
     result = run_check(code, make_target(repo=healthy, overrides=overrides))
-    assert (result.status, result.reason) == (Status.PASSED, "")
+    assert (result.status, result.reason) == (Status.PASSED, None)
 
 
 def test_a_warmup_of_the_whole_training_is_found_in_the_config(broken: Broken) -> None:
@@ -55,28 +55,26 @@ def test_the_warmup_of_a_single_group_counts(healthy: Path) -> None:
     group = "++train_params.submodule_configs={encoder:{lr:0.001,warmup_epochs:40}}"
     result = run_check("SCH001", make_target(repo=healthy, overrides=(group,)))
     assert result.status is Status.FAILED
-    assert result.findings[0].evidence == {"warmup": 40.0, "epochs": 3.0}
+    values = result.findings[0].text.values
+    assert (values["group"], values["warmup"], values["epochs"]) == ("encoder", 40.0, 3.0)
 
 
 def test_the_proposed_overrides_of_a_group_that_inherits_are_accepted(healthy: Path) -> None:
     group = "++train_params.submodule_configs={encoder:{lr:0.000001}}"
     overrides: tuple[str, ...] = (group, "train_params.warmup_epochs=5")
-    hints = [
-        finding.hint
-        for finding in run_check("SCH001", make_target(repo=healthy, overrides=overrides)).findings
-    ]
-    assert len(hints) == 2
-    overrides += tuple(hint.rpartition(": ")[2] for hint in hints)
+    found = run_check("SCH001", make_target(repo=healthy, overrides=overrides)).findings
+    assert len(found) == 2
+    overrides += tuple(str(finding.text.values["override"]) for finding in found)
     target = make_target(repo=healthy, overrides=overrides)
     assert run_check("SCH001", target).status is Status.PASSED
-    (rising,) = [f for f in run_check("SCH002", target).findings if "min_lr" in f.evidence]
-    target = make_target(repo=healthy, overrides=(*overrides, rising.hint.rpartition(": ")[2]))
+    (rising,) = [f for f in run_check("SCH002", target).findings if "min_lr" in f.text.values]
+    target = make_target(repo=healthy, overrides=(*overrides, str(rising.text.values["override"])))
     assert run_check("SCH002", target).status is Status.PASSED
 
 
 def test_a_training_of_one_epoch_is_proposed_a_warmup_of_a_part_of_it(healthy: Path) -> None:
     target = make_target(repo=healthy, overrides=("train_params.epochs=1",))
-    assert run_check("SCH001", target).findings[0].hint.endswith("train_params.warmup_epochs=0.1")
+    assert run_check("SCH001", target).findings[0].text.values["override"] == "train_params.warmup_epochs=0.1"
 
 
 def test_a_decay_that_stops_half_way_is_found_at_the_function(broken: Broken) -> None:
@@ -90,14 +88,14 @@ def test_a_peak_that_is_not_reached_is_found(healthy: Path) -> None:
     target = make_target(repo=healthy, overrides=("train_params.warmup_epochs=5",))
     result = run_check("SCH002", target)
     assert result.status is Status.FAILED
-    assert result.findings[0].evidence["expected"] == pytest.approx(0.01)
+    assert result.findings[0].text.values["expected"] == pytest.approx(0.01)
 
 
 def test_a_minimum_above_the_rate_is_found(healthy: Path) -> None:
     group = "++train_params.submodule_configs={encoder:{lr:0.000001}}"
     result = run_check("SCH002", make_target(repo=healthy, overrides=(group,)))
     assert result.status is Status.FAILED
-    assert {"lr", "min_lr"} <= result.findings[-1].evidence.keys()
+    assert {"lr", "min_lr"} <= result.findings[-1].text.values.keys()
 
 
 def test_a_warmup_to_half_the_rate_jumps(broken: Broken) -> None:
@@ -118,18 +116,26 @@ def test_a_loop_that_divides_by_its_samples_jumps_between_epochs(broken: Broken)
     replace_text(repo / LOOP, "step / len(data_loader)", "step / len(data_loader.dataset)")
     result = run_check("SCH003", make_target(repo=repo))
     assert result.status is Status.FAILED
-    assert result.findings[0].evidence["epoch"] in (1.0, 2.0)
+    assert result.findings[0].text.values["epoch"] in (1.0, 2.0)
 
 
-def test_a_loop_whose_epoch_is_not_known_is_said_with_its_line(broken: Broken) -> None:
+def test_a_loop_whose_epoch_is_not_known_is_no_pass(broken: Broken) -> None:
     repo = broken()
     either = "total = len(data_loader) if step else 1\n        total = total * 1\n        epoch_f = "
     replace_text(repo / LOOP, "epoch_f = epoch + step / len(data_loader)", f"{either}epoch + step / total")
     for code in ("SCH002", "SCH003"):
         result = run_check(code, make_target(repo=repo))
-        finding = result.findings[-1]
-        assert result.status is Status.PASSED
-        assert (finding.path, finding.line) == (repo / LOOP, line_of(repo / LOOP, ".adjust_learning_rate("))
+        assert result.status is Status.BLOCKED
+        assert result.at == Place(repo / LOOP, line_of(repo / LOOP, ".adjust_learning_rate("))
+
+
+def test_a_schedule_that_nobody_calls_is_no_pass(broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / LOOP, ".adjust_learning_rate(", ".another_schedule(")
+    for code in ("SCH002", "SCH003"):
+        result = run_check(code, make_target(repo=repo))
+        assert result.status is Status.BLOCKED
+        assert result.at == Place(repo / TOOLS, line_of(repo / TOOLS, "def adjust_learning_rate"))
 
 
 def test_a_curve_over_steps_jumps_at_a_resume_with_other_steps(broken: Broken) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from opv2v_doctor.facts.checkpoints.directories import ArchiveDamaged, LegacyPickle
 from opv2v_doctor.facts.pickles.machine import PickleRefused, printable
+from opv2v_doctor.text import Command, Text
+
+LFS, HTML = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html")
 
 
 class CheckpointUnreadable(Exception):
@@ -30,4 +34,24 @@ def reasons(path: Path) -> Iterator[None]:
     except LegacyPickle as problem:
         raise CheckpointNotExamined(printable(str(problem))) from None
     except (ArchiveDamaged, PickleRefused) as problem:
-        raise CheckpointUnreadable(printable(str(problem))) from None
+        raise CheckpointUnreadable(stand_in(path) or printable(str(problem))) from None
+
+
+def stand_in(path: Path) -> str:
+    """What lies in the place of a file that was never fetched; empty for anything else."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512).lstrip().lower()
+    except OSError:
+        return ""
+    if head.startswith(LFS):
+        return "a Git LFS pointer, not the file itself"
+    return "an HTML page, not the file itself" if head.startswith(HTML) else ""
+
+
+def remedy(path: Path) -> Text:
+    """What brings a file that cannot be read."""
+    if stand_in(path).startswith("a Git LFS"):
+        command = Command(f"git lfs pull --include {shlex.quote(path.name)}")
+        return Text("fetch it: {command}", command=command)
+    return Text("fetch the file again") if path.exists() else Text("correct the path, or fetch the file")
