@@ -60,6 +60,18 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
     if length is None:
         raise Skip("an epoch is as long as its data: no `N @` in dataset.train_dataset", at=at)
     _know_views(target)
+    if length.steps != wanted and (wanted or not length.steps):
+        yield error(
+            "{steps} steps per epoch on {gpus:GPU|GPUs}, expected {wanted} (steps_per_epoch)"
+            if wanted
+            else "no step per epoch on {gpus:GPU|GPUs}: {samples} samples are less than one batch for each",
+            hint=_way_to(target, wanted or 1, length),
+            at=at,
+            steps=length.steps,
+            gpus=target.gpus,
+            wanted=wanted,
+            samples=length.samples,
+        )
     table = lengths(target)
     yield note(
         "{steps} steps per epoch: {samples:_} samples, batches of {batch}, {gpus:GPU|GPUs}; on other numbers "
@@ -72,21 +84,14 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
         others=[Text("{gpus}: {steps}", gpus=gpus, steps=steps) for gpus, steps in table.items()],
         lengths={str(gpus): steps for gpus, steps in table.items()},
     )
-    if not wanted and length.steps:
-        raise Skip("no steps_per_epoch is set: there is nothing to compare with", hint=_settle(length))
-    yield examined(1, "launch")
-    if length.steps != wanted:
-        yield error(
-            "{steps} steps per epoch on {gpus:GPU|GPUs}, expected {wanted} (steps_per_epoch)"
-            if wanted
-            else "no step per epoch on {gpus:GPU|GPUs}: {samples} samples are less than one batch for each",
-            hint=_way_to(target, wanted or 1, length),
-            at=at,
+    if not wanted:
+        raise Skip(
+            "no steps_per_epoch is set: there is nothing to compare with",
+            hint="set steps_per_epoch = {steps} in {toml}, if that is wanted",
             steps=length.steps,
-            gpus=target.gpus,
-            wanted=wanted,
-            samples=length.samples,
+            toml=TOML,
         )
+    yield examined(1, "launch")
 
 
 def _know_views(target: Target) -> None:
@@ -94,7 +99,7 @@ def _know_views(target: Target) -> None:
     for part in train_parts(target):
         varies = bool(part.keywords.get("variable_num_views"))
         lacking = "num_views" if not part.says_views else "min_num_views"
-        least = "min_num_views" in part.keywords or counts_views_so(target, part.class_name)
+        least = part.keywords.get("min_num_views") or counts_views_so(target, part.class_name)
         known = part.says_views and (not varies or least)
         if not known:
             raise Blocked(
@@ -104,10 +109,6 @@ def _know_views(target: Target) -> None:
                 name=part.class_name,
                 keyword=lacking,
             )
-
-
-def _settle(length: Length) -> Text:
-    return Text("set steps_per_epoch = {steps} in {toml} where that is wanted", steps=length.steps, toml=TOML)
 
 
 def _way_to(target: Target, steps: int, length: Length) -> Text:
@@ -149,7 +150,7 @@ def documented_commands_agree(target: Target) -> Findings:
     unknown = [_left_out(some) for some in _by_reason(others).values()]
     if not judged:
         raise Skip(
-            "{known} launch commands are documented, none of them can be judged: {reasons}"
+            "{known:launch command is|launch commands are} documented, and none can be judged: {reasons}"
             if others
             else "no launch command is documented",
             at=others[0][0].place if others else None,

@@ -186,7 +186,7 @@ def _unknown(command: Command, found: TrainSet | None) -> Text:
     if not command.gpus:
         return Text("the number of GPUs is not written down")
     if found is None:
-        return Text("the config does not compose")
+        return Text("the config does not compose, or lacks a value")
     return Text("only the data gives the length of the epoch")
 
 

@@ -60,7 +60,7 @@ def largest_batch(expression: str, images: int) -> int:
 def counts_views_so(target: Target, class_name: str) -> bool:
     """Whether the repository's own rule for the least number of views is the one that we count by.
 
-    It is the base dataset's `num_views_min`, where the class has no `min_num_views` with a default of its own.
+    It is the base dataset's `num_views_min`, unless the class has a `min_num_views` of its own.
     """
     said = {
         ast.unparse(node.value)
