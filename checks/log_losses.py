@@ -71,13 +71,15 @@ def _last_mask(log: Log, phase: str) -> tuple[EpochPart, Span, float] | None:
     """The last epoch of a phase that has a mask loss, the loss, and the mean of its target."""
     for part in reversed(log.phase(phase)):
         loss, mean = _ending(part, "MaskLoss_mask_avg"), _ending(part, "gt_mask_mean")
-        if loss is not None and mean is not None and 0 < mean.last < 1 and math.isfinite(loss.last):
+        if loss is not None and mean is not None and 0 < mean.last < 1:
             return part, loss, mean.last
     return None
 
 
 def _ending(part: EpochPart, end: str) -> Span | None:
-    return next((part.span(name) for name in part.names if name.endswith(end)), None)
+    """The metric with this ending, if its last value is finite."""
+    spans = [part.span(name) for name in part.names if name.endswith(end)]
+    return next((span for span in spans if span and math.isfinite(span.last)), None)
 
 
 def _entropy(mean: float) -> float:
@@ -199,12 +201,8 @@ def _residuals(log: Log) -> Findings:
         raise Skip("no criterion with a robust loss is known for {log}", log=log.path)
     parts = log.phase("train") or list(log.parts)
     names = parts[-1].names if parts else ()
-    told = [
-        one
-        for name in names
-        if name.endswith(("_avg", "_scale")) and "bot95%" not in name
-        for one in _residual(log, loss, name, parts[0], parts[-1])
-    ]
+    losses = [name for name in names if name.endswith(("_avg", "_scale")) and "bot95%" not in name]
+    told = [one for name in losses for one in _residual(log, loss, name, parts[0], parts[-1])]
     yield examined(len(told), "robust loss")
     yield from told
 
@@ -218,6 +216,14 @@ def _criterion(log: Log) -> str:
 def _residual(log: Log, loss: RobustLoss, name: str, first: EpochPart, last: EpochPart) -> Iterator[Finding]:
     span, began = last.span(name), first.span(name)
     residual = loss.residual(name, span.last) if span else None
+    if span and loss.part(name) and span.last < 0:
+        yield warning(
+            "{metric} is {value:.3g}, and no robust loss is negative: another criterion wrote these lines",
+            hint="compare loss.train_criterion with the line that says which criterion was created",
+            at=Place(log.path, span.last_line),
+            metric=name.rpartition("Loss_")[2],
+            value=span.last,
+        )
     if span is None or residual is None:
         return
     earlier = loss.residual(name, began.last) if began and first is not last else None

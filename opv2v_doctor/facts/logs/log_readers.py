@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,6 +60,8 @@ class LogReader:
         self.unparsed += [(line, _shown(text)) for line, text in found.unparsed[: SHOWN - len(self.unparsed)]]
         self.segments.without_steps = self._sources <= {"json"}
         pieces = list(self.segments.assign(runs))
+        if any(piece.line[-1] > self._launch for _, piece in pieces):
+            self._starting = False
         for segment, piece in pieces:
             self.parts.add(segment, piece)
             self.kept.add(segment, piece)
@@ -92,7 +95,7 @@ class LogReader:
         """A launch shows itself in several lines; the first of them after anything else is its beginning."""
         kind = incident.kind if incident is not None else ""
         if kind in STARTING:
-            trained = any(self._launch < run.line[0] < number for run in runs)
+            trained = any(_has_line_between(run, self._launch, number) for run in runs)
             if not self._starting or trained:
                 self.segments.launch(number)
                 self._launch = number
@@ -120,6 +123,11 @@ class LogReader:
             config=self.config.values,
             source=next((source for source in SOURCES if source in self._sources), "text"),
         )
+
+
+def _has_line_between(run: Run, first: int, last: int) -> bool:
+    index = bisect_right(run.line, first)
+    return index < len(run) and bool(run.line[index] < last)
 
 
 def _shown(text: bytes) -> str:

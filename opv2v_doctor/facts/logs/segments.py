@@ -118,9 +118,7 @@ class Segments:
             if not launches and current.goes_on(epoch, step, steps):
                 return self._current
             for segment in reversed(self.found[-20:]):
-                if segment.goes_on_exactly(epoch, step, steps) and (
-                    not launches or segment is not current or step
-                ):
+                if segment.goes_on_exactly(epoch, step, steps) and (step or not launches):
                     return segment.number
         if len(self.found) >= MOST:
             return self._current
