@@ -226,8 +226,8 @@ def _jumps_at_resume(target: Target) -> Findings:
         if apart:
             epoch, rate, old = apart[0]
             yield warning(
-                "{group}: epoch {epoch} begins at {rate:.3g} with {now} steps per epoch, at {old:.3g} with the "
-                "last run's {before}: a resume there jumps",
+                "{group}: epoch {epoch} begins at {rate:.3g} with {now} steps per epoch, at {old:.3g} with "
+                "the last run's {before}: a resume there jumps",
                 at=at,
                 hint="keep the steps per epoch, or make the schedule depend on the epoch only",
                 group=plan.group,

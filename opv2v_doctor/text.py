@@ -114,10 +114,11 @@ def counted(number: int, noun: str) -> Text:
 
 
 def counting(noun: str) -> str:
-    """The template that counts a noun, with its regular English plural."""
-    if re.search(r"(s|x|(?<!epo)ch|sh)$", noun):
-        return f"{{n:{noun}|{noun}es}}"
-    return f"{{n:{noun}|{re.sub(r'(?<![aeiou])y$', 'ie', noun)}s}}"
+    """The template that counts a noun ("pair of frames"), with its regular English plural."""
+    head, of, rest = noun.partition(" of ")
+    hisses = re.search(r"(s|x|(?<!epo)ch|sh)$", head)
+    several = f"{head}es" if hisses else re.sub(r"(?<![aeiou])y$", "ie", head) + "s"
+    return f"{{n:{noun}|{several}{of}{rest}}}"
 
 
 @cache

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.verdicts.verdict import agent_folder, verdict
-from opv2v_doctor.check import Findings, error, note, warning
+from opv2v_doctor.check import Findings, Skip, error, examined, note, warning
+from opv2v_doctor.threshold import Threshold
 
-SPARSE = 0.05  # of the pixels: below, depth says too little to train on
-TOLERANCE = 0.02  # of the panorama: rigs that differ by more are different rigs
-MARK = "0 marks what is not measured"
+SPARSE = Threshold(0.05, "of the pixels", "below, depth says too little to train on")
+TOLERANCE = Threshold(0.02, "of the panorama", "rigs that differ by more are different rigs")
 
 
 @verdict("AUD012")
@@ -31,17 +31,18 @@ def depth_covers_the_images(inventory: Inventory) -> Findings:
     images = inventory.number("SELECT count(*) FROM files WHERE kind = 'image'")
     maps = inventory.number("SELECT count(*) FROM files WHERE kind = 'depth'")
     if not maps:
-        yield note("no depth beside the images", hint="give its folder: --depth FOLDER")
-        return
+        raise Skip("there is no depth beside the images", hint="give its folder: --depth FOLDER")
     shares = sorted(share for (share,) in inventory.rows("SELECT known FROM files WHERE known IS NOT NULL"))
     if shares:
         yield note(
-            f"{maps} depth maps for {images} images; {median(shares):.1%} of the pixels are known in the "
-            f"middle one, {shares[0]:.1%} in the sparsest",
+            "{maps} depth maps for {images} images; {median:.1%} of the pixels have a depth in the median "
+            "map, {least:.1%} in the sparsest",
             maps=maps,
+            images=images,
             median=median(shares),
             least=shares[0],
         )
+    yield examined(len(shares), "depth map")
     yield from _sparse(inventory)
     yield from _negative(inventory)
 
@@ -54,9 +55,13 @@ def _sparse(inventory: Inventory) -> Findings:
     )
     for *_, camera, maps, least, path in rows:
         yield warning(
-            f"{maps} depth maps of {camera} know less than {SPARSE:.0%} of their pixels, one {least:.2%}",
-            path=inventory.path(path, "depth"),
+            "{maps:depth map|depth maps} of {camera} with a depth in less than {bound:.0%} of the pixels, "
+            "down to {least:.2%}",
+            at=inventory.path(path, "depth"),
             hint="render this depth again, or leave these frames out",
+            maps=maps,
+            camera=camera,
+            bound=SPARSE,
             least=least,
         )
 
@@ -68,9 +73,11 @@ def _negative(inventory: Inventory) -> Findings:
     )
     for *_, camera, maps, lowest, path in rows:
         yield error(
-            f"{maps} depth maps of {camera} hold negative metres, down to {lowest:.3g}; {MARK}",
-            path=inventory.path(path, "depth"),
+            "{maps:depth map|depth maps} of {camera} with negative depth, down to {lowest:.3g} m",
+            at=inventory.path(path, "depth"),
             hint="write this depth again, with 0 where nothing was measured",
+            maps=maps,
+            camera=camera,
             lowest=lowest,
         )
 
@@ -97,12 +104,13 @@ def rigs_cover_the_panorama(inventory: Inventory) -> Findings:
     Compare `cords` and `intrinsic` of the agent's cameras with another agent's.
     """
     rigs = list(_rigs(inventory))
+    yield examined(len(rigs), "rig")
     if not rigs:
         return
     usual = median(rig.share for rig in rigs)
     least, most = min(rig.share for rig in rigs), max(rig.share for rig in rigs)
     yield note(
-        f"the cameras see {usual:.3f} of a panorama ({least:.3f} to {most:.3f} over all agents)",
+        "the cameras see {median:.3f} of a panorama ({least:.3f} to {most:.3f} over all agents)",
         median=usual,
         least=least,
         most=most,
@@ -110,10 +118,12 @@ def rigs_cover_the_panorama(inventory: Inventory) -> Findings:
     for rig in rigs:
         if abs(rig.share - usual) > TOLERANCE:
             yield warning(
-                f"in {rig.frames} frames the cameras see {rig.share:.3f}, others' see {usual:.3f}",
-                path=agent_folder(inventory, *rig[:3]),
+                "the cameras see {share:.3f} of a panorama in {frames:frame|frames}, others {usual:.3f}",
+                at=agent_folder(inventory, *rig[:3]),
                 hint="compare these cameras' cords, intrinsic and images with another agent's",
+                frames=rig.frames,
                 share=rig.share,
+                usual=usual,
             )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from opv2v_doctor.audit.fingerprint import inventory_fingerprint
 from opv2v_doctor.audit.inventory import Inventory
-from opv2v_doctor.audit.verdicts.verdict import gathered, verdict
-from opv2v_doctor.check import Blocked, Findings, error, note, warning
+from opv2v_doctor.audit.verdicts.verdict import of_each_shelf, verdict
+from opv2v_doctor.check import Blocked, Findings, error, examined, note, warning
+from opv2v_doctor.text import Text
 
 PLACE = "split, scenario, agent, camera, kind"
 
@@ -28,12 +29,24 @@ def dataset_can_be_read(inventory: Inventory) -> Findings:
     frames = inventory.number("SELECT count(*) FROM files WHERE kind = 'frame'")
     root = inventory.dataset.root
     if not files:
-        raise Blocked(f"{root} holds no SPLIT/SCENARIO/AGENT/FRAME.yaml: is it the root of OPV2V?")
+        raise Blocked(
+            "no SPLIT/SCENARIO/AGENT/FRAME.yaml in {root}",
+            hint="give the folder that holds train, validate, test",
+            root=root,
+        )
     if not read:
-        raise Blocked(f"none of the {files} files under {root} could be read")
+        raise Blocked("none of the {files} files in {root} can be read", files=files, root=root)
+    yield examined(read, "file")
+    if not frames:
+        yield error(
+            "no frame file (FRAME.yaml) among {files} files",
+            at=inventory.path("", "frame"),
+            hint="copy the frame files beside their images",
+            files=files,
+        )
     yield note(
-        f"{frames} frames in {files} files; fingerprint {inventory_fingerprint(inventory)}",
-        path=inventory.path("", "frame"),
+        "{frames} frames in {files} files; fingerprint {fingerprint}",
+        at=inventory.path("", "frame"),
         files=files,
         read=read,
         frames=frames,
@@ -52,11 +65,12 @@ def files_are_whole(inventory: Inventory) -> Findings:
     ## How to fix
     Copy or unpack the files again. A finding names the first file of an agent's; `--format json` lists all.
     """
+    yield examined(inventory.number("SELECT count(*) FROM files"), "file")
     rows = inventory.rows(
         f"SELECT {PLACE}, problem, frame, path FROM files WHERE problem IS NOT NULL "
         "ORDER BY split, scenario, agent, camera, kind, problem, frame"
     )
-    yield from gathered(inventory, rows, error, "copy these files from the original again")
+    yield from of_each_shelf(inventory, rows, error, "copy these files from the original again")
 
 
 @verdict("AUD003")
@@ -69,19 +83,20 @@ def pictures_are_not_empty(inventory: Inventory) -> Findings:
     ## How to fix
     Render or download the frames again, or leave them out.
     """
-    rows = inventory.rows(
-        f"""
-        SELECT {PLACE}, CASE kind
-            WHEN 'image' THEN 'every pixel is ' || CAST(lowest AS INTEGER)
-            WHEN 'depth' THEN 'no pixel is known'
-            ELSE 'no points' END AS empty, frame, path
-        FROM files
-        WHERE problem IS NULL
-            AND (kind = 'image' AND lowest = highest OR kind = 'depth' AND known = 0 OR points = 0)
-        ORDER BY split, scenario, agent, camera, kind, empty, frame
-        """
-    )
-    yield from gathered(inventory, rows, error, "render these frames again, or leave them out")
+    for kind, unit, wanted, problem in (
+        ("image", "image", "lowest = highest", lambda value: Text("every pixel is {value:.0f}", value=value)),
+        ("depth", "depth map", "known = 0", lambda value: Text("no pixel has a depth")),
+        ("cloud", "point cloud", "points = 0", lambda value: Text("it has no points")),
+    ):
+        whole = "kind = ? AND problem IS NULL"
+        yield examined(inventory.number(f"SELECT count(*) FROM files WHERE {whole}", kind), unit)
+        rows = inventory.rows(
+            f"SELECT {PLACE}, lowest, frame, path FROM files WHERE {whole} AND {wanted} "
+            "ORDER BY split, scenario, agent, camera, kind, lowest, frame",
+            kind,
+        )
+        hint = "render these frames again, or leave them out"
+        yield from of_each_shelf(inventory, rows, error, hint, problem)
 
 
 @verdict("AUD004")
@@ -94,19 +109,29 @@ def images_have_one_size(inventory: Inventory) -> Findings:
     ## How to fix
     Restore the original images; where they were scaled on purpose, scale the intrinsics of their frames too.
     """
+    images = inventory.number("SELECT count(*) FROM files WHERE kind = 'image' AND problem IS NULL")
+    yield examined(images, "image")
     size, share = _usual_size(inventory)
     if size is None:
         return
-    width, height = size
-    yield note(f"{share:.1%} of the images are {width} x {height}", width=width, height=height)
+    usual = f"{size[0]} x {size[1]}"
+    yield note(
+        "{share:.1%} of the images are {usual}", share=share, usual=usual, width=size[0], height=size[1]
+    )
     rows = inventory.rows(
-        f"SELECT {PLACE}, width || ' x ' || height || ', others are {width} x {height}' AS wrong, frame, "
+        f"SELECT {PLACE}, width || ' x ' || height AS wrong, frame, "
         "path FROM files WHERE kind = 'image' AND problem IS NULL AND (width, height) != (?, ?) "
         "ORDER BY split, scenario, agent, camera, kind, wrong, frame",
-        width,
-        height,
+        *size,
     )
-    yield from gathered(inventory, rows, warning, "restore the original images, or scale their intrinsics")
+    hint = "restore the original images, or scale their intrinsics"
+    yield from of_each_shelf(
+        inventory,
+        rows,
+        warning,
+        hint,
+        lambda size: Text("{size}, others are {usual}", size=size, usual=usual),
+    )
 
 
 def _usual_size(inventory: Inventory) -> tuple[tuple[int, int] | None, float]:
@@ -133,18 +158,27 @@ def depth_has_its_images_size(inventory: Inventory) -> Findings:
     ## How to fix
     Write the depth again from images of the same size.
     """
+    pairs = """
+        FROM files d JOIN files i USING (split, scenario, agent, frame, camera)
+        WHERE d.kind = 'depth' AND i.kind = 'image' AND d.problem IS NULL AND i.problem IS NULL
+    """
+    yield examined(inventory.number(f"SELECT count(*) {pairs}"), "depth map")
     rows = inventory.rows(
         f"""
         SELECT d.split, d.scenario, d.agent, d.camera, d.kind,
-            d.width || ' x ' || d.height || ', its image is ' || i.width || ' x ' || i.height AS wrong,
-            d.frame, d.path
-        FROM files d JOIN files i USING (split, scenario, agent, frame, camera)
-        WHERE d.kind = 'depth' AND i.kind = 'image' AND d.problem IS NULL AND i.problem IS NULL
-            AND (d.width, d.height) != (i.width, i.height)
+            d.width || ' x ' || d.height || '/' || i.width || ' x ' || i.height AS wrong, d.frame, d.path
+        {pairs} AND (d.width, d.height) != (i.width, i.height)
         ORDER BY {", ".join("d." + name for name in PLACE.split(", "))}, wrong, d.frame
         """
     )
-    yield from gathered(inventory, rows, error, "write this depth again, at the size of its images")
+    yield from of_each_shelf(
+        inventory, rows, error, "write this depth again, at the size of its images", _two_sizes
+    )
+
+
+def _two_sizes(sizes: str) -> Text:
+    own, image = sizes.split("/")
+    return Text("{own}, its image is {image}", own=own, image=image)
 
 
 @verdict("AUD006")
@@ -157,18 +191,42 @@ def frames_are_complete(inventory: Inventory) -> Findings:
     ## How to fix
     Copy the missing files; a camera that a whole scenario lacks is AUD007's matter.
     """
-    yield from gathered(inventory, _missing(inventory, "image"), error, "copy the missing images")
-    yield from gathered(inventory, _missing(inventory, "depth"), error, "write the missing depth")
-    if inventory.number("SELECT count(*) FROM files WHERE kind = 'cloud'"):
-        yield from gathered(inventory, _without(inventory, "cloud"), warning, "copy the missing point clouds")
-    yield from gathered(inventory, _orphans(inventory), warning, "copy the missing frame files")
+    yield examined(inventory.number("SELECT count(*) FROM files WHERE kind = 'frame'"), "frame")
+    yield from _no_images(inventory)
+    for rows, tell, hint in (
+        (_missing(inventory, "image"), error, "copy the missing images"),
+        (_missing(inventory, "depth"), error, "write the missing depth"),
+        (_without(inventory, "cloud"), warning, "copy the missing point clouds"),
+        (_orphans(inventory), warning, "copy the missing frame files"),
+    ):
+        yield from of_each_shelf(inventory, rows, tell, hint, lambda nothing: Text("missing"))
     for split, scenario in inventory.rows(
         "SELECT split, scenario FROM folders WHERE agent = '' ORDER BY 1, 2"
     ):
         yield warning(
-            "no folder of an agent",
-            path=inventory.path(f"{split}/{scenario}", "frame"),
+            "the scenario has no folder of an agent",
+            at=inventory.path(f"{split}/{scenario}", "frame"),
             hint="unpack this scenario again, or remove the folder if it is none",
+        )
+
+
+def _no_images(inventory: Inventory) -> Findings:
+    """Splits whose frame files describe cameras, and that have no image of any."""
+    rows = inventory.rows(
+        """
+        SELECT split, count(*), sum(json_array_length(rig)) FROM files f
+        WHERE kind = 'frame' AND rig IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM files i WHERE i.split = f.split AND i.kind = 'image')
+        GROUP BY split ORDER BY split
+        """
+    )
+    for split, frames, images in rows:
+        yield error(
+            "{frames:frame|frames} with 0 of {images} images",
+            at=inventory.path(split, "image"),
+            hint="copy the images (FRAME_cameraN.png) beside their frame files",
+            frames=frames,
+            images=images,
         )
 
 
@@ -178,7 +236,7 @@ def _missing(inventory: Inventory, kind: str) -> Iterator[tuple[Any, ...]]:
     suffix = ".png" if kind == "image" else "_depth.npy"
     return inventory.rows(
         f"""
-        SELECT f.split, f.scenario, f.agent, c.camera, '{kind}', 'missing', f.frame,
+        SELECT f.split, f.scenario, f.agent, c.camera, '{kind}', '', f.frame,
             f.split || '/' || f.scenario || '/' || f.agent || '/' || f.frame || '_' || c.camera || '{suffix}'
         FROM files f JOIN (SELECT DISTINCT {scope}, camera FROM files WHERE kind = '{kind}') c USING ({scope})
         LEFT JOIN files h ON h.split = f.split AND h.scenario = f.scenario AND h.agent = f.agent
@@ -192,14 +250,14 @@ def _missing(inventory: Inventory, kind: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _without(inventory: Inventory, kind: str) -> Iterator[tuple[Any, ...]]:
-    """Frames without their one file of a kind."""
+    """Frames without their one file of a kind, where the dataset has any."""
     return inventory.rows(
         f"""
-        SELECT f.split, f.scenario, f.agent, '', '{kind}', 'missing', f.frame,
+        SELECT f.split, f.scenario, f.agent, '', '{kind}', '', f.frame,
             f.split || '/' || f.scenario || '/' || f.agent || '/' || f.frame || '.pcd'
         FROM files f LEFT JOIN files h ON h.split = f.split AND h.scenario = f.scenario
             AND h.agent = f.agent AND h.frame = f.frame AND h.kind = '{kind}'
-        WHERE f.kind = 'frame' AND h.path IS NULL
+        WHERE f.kind = 'frame' AND h.path IS NULL AND EXISTS (SELECT 1 FROM files WHERE kind = '{kind}')
         ORDER BY f.split, f.scenario, f.agent, f.frame
         """
     )
@@ -209,7 +267,7 @@ def _orphans(inventory: Inventory) -> Iterator[tuple[Any, ...]]:
     """Frames that have images or a point cloud, but no frame file."""
     return inventory.rows(
         """
-        SELECT o.split, o.scenario, o.agent, '', 'frame', 'missing', o.frame,
+        SELECT o.split, o.scenario, o.agent, '', 'frame', '', o.frame,
             o.split || '/' || o.scenario || '/' || o.agent || '/' || o.frame || '.yaml'
         FROM (SELECT DISTINCT split, scenario, agent, frame FROM files WHERE kind IN ('image', 'cloud')) o
         LEFT JOIN files h ON h.split = o.split AND h.scenario = o.scenario

@@ -10,10 +10,11 @@ from typing import Any
 
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.verdicts.verdict import agent_folder, spoken, verdict
-from opv2v_doctor.check import Findings, error, note, warning
+from opv2v_doctor.check import Findings, error, examined, note, warning
+from opv2v_doctor.threshold import Threshold
 
 SECONDS_A_NUMBER = 0.05  # CARLA ticks at 20 Hz, frames are numbered by tick, and OPV2V keeps every second
-FASTEST = 70.0  # metres a second: no car of OPV2V, motorway scenarios included, comes near
+FASTEST = Threshold(70.0, "m/s", "no car of OPV2V, motorway scenarios included, comes near")
 
 
 @verdict("AUD007")
@@ -26,6 +27,7 @@ def scenarios_have_all_cameras(inventory: Inventory) -> Findings:
     ## How to fix
     Leave the scenario out, or use cameras that all scenarios have.
     """
+    yield examined(0, "scenario")
     every = [
         name
         for (name,) in inventory.rows("SELECT DISTINCT camera FROM files WHERE kind = 'image' ORDER BY 1")
@@ -34,13 +36,16 @@ def scenarios_have_all_cameras(inventory: Inventory) -> Findings:
         "SELECT DISTINCT split, scenario, camera FROM files WHERE kind = 'image' ORDER BY 1, 2, 3"
     )
     for (split, scenario), group in groupby(rows, key=lambda row: row[:2]):
+        yield examined(1, "scenario")
         lacking = sorted(set(every) - {row[2] for row in group})
         if lacking:
             yield warning(
-                f"no frame has an image of {', '.join(lacking)}",
-                path=agent_folder(inventory, split, scenario),
-                hint=f"leave {scenario} out of {split}, or leave {', '.join(lacking)} out of camera_ids",
+                "no frame of the scenario has an image of {cameras}",
+                at=agent_folder(inventory, split, scenario),
+                hint="leave {scenario} out of {split}, or {cameras} out of camera_ids",
                 cameras=lacking,
+                scenario=scenario,
+                split=split,
             )
 
 
@@ -57,19 +62,23 @@ def frames_follow_each_other(inventory: Inventory) -> Findings:
     steps = Counter(
         later - sooner for _, numbers in _clocks(inventory) for sooner, later in pairwise(numbers)
     )
+    yield examined(steps.total(), "pair of frames")
     if not steps:
         return
     usual = steps.most_common(1)[0][0]
-    yield note(f"frames are numbered in steps of {usual}", step=usual)
+    yield note("frames are numbered in steps of {step}", step=usual)
     for (split, scenario, agent), numbers in _clocks(inventory):
         gaps = [(sooner, later) for sooner, later in pairwise(numbers) if later - sooner != usual]
         if gaps:
             sooner, later = gaps[0]
-            others = f", and {len(gaps) - 1} other gaps" if len(gaps) > 1 else ""
             yield warning(
-                f"frame {sooner:06d} is followed by {later:06d}, expected {sooner + usual:06d}{others}",
-                path=agent_folder(inventory, split, scenario, agent),
+                "frame {sooner:06d} is followed by {later:06d}, expected {expected:06d} ({n:gap|gaps})",
+                at=agent_folder(inventory, split, scenario, agent),
                 hint="unpack this agent's frames again",
+                sooner=sooner,
+                later=later,
+                expected=sooner + usual,
+                n=len(gaps),
                 gaps=[list(gap) for gap in gaps],
             )
 
@@ -100,13 +109,17 @@ def agents_share_their_clock(inventory: Inventory) -> Findings:
     for (split, scenario), group in groupby(rows, key=lambda row: row[:2]):
         frames = {agent: {row[3] for row in part} for agent, part in groupby(group, key=lambda row: row[2])}
         every = set().union(*frames.values())
+        yield examined(len(frames) if len(frames) > 1 else 0, "agent", scenario=f"{split}/{scenario}")
         for agent, own in frames.items():
             lacking = sorted(every - own)
             if lacking:
                 yield warning(
-                    f"agent {agent} lacks {spoken(lacking)} of the {len(every)} that the scenario has",
-                    path=agent_folder(inventory, split, scenario, agent),
+                    "agent {agent} lacks {missing} of the {all} frames of the scenario",
+                    at=agent_folder(inventory, split, scenario, agent),
                     hint="unpack this agent's frames again, or expect samples with fewer agents",
+                    agent=agent,
+                    missing=spoken(lacking),
+                    all=len(every),
                     frames=lacking,
                 )
 
@@ -127,21 +140,26 @@ def poses_do_not_jump(inventory: Inventory) -> Findings:
         "WHERE kind = 'frame' AND problem IS NULL ORDER BY split, scenario, agent, 4"
     )
     fastest: float | None = None
+    pairs = 0
     for _, group in groupby(rows, key=lambda row: row[:3]):
         for before, after in pairwise(group):
             speed = _speed(before, after)
+            pairs += 1
             if speed <= FASTEST:
                 fastest = max(fastest or 0.0, speed)
             else:
                 yield warning(
-                    f"{math.dist(before[4:7], after[4:7]):.1f} m from frame {before[3]:06d}: "
-                    f"{speed:.0f} m/s, at most {FASTEST:.0f} is a car's",
-                    path=inventory.path(after[7], "frame"),
+                    "{distance:.1f} m from frame {before:06d}: {speed:.0f} m/s, expected at most {bound:.0f}",
+                    at=inventory.path(after[7], "frame"),
                     hint="compare lidar_pose with the original's; leave the frame out where that jumps, too",
+                    distance=math.dist(before[4:7], after[4:7]),
+                    before=before[3],
                     speed=speed,
+                    bound=FASTEST,
                 )
+    yield examined(pairs, "pair of frames")
     if fastest is not None:
-        yield note(f"the fastest agent drives {fastest:.1f} m/s", speed=fastest)
+        yield note("the fastest agent drives {speed:.1f} m/s", speed=fastest)
 
 
 def _speed(before: tuple[Any, ...], after: tuple[Any, ...]) -> float:
@@ -161,6 +179,9 @@ def splits_share_no_frame(inventory: Inventory) -> Findings:
     ## How to fix
     Remove the copy from the split that is trained on.
     """
+    splits = inventory.number("SELECT count(DISTINCT split) FROM files WHERE poses IS NOT NULL")
+    frames = inventory.number("SELECT count(*) FROM files WHERE poses IS NOT NULL")
+    yield examined(frames if splits > 1 else 0, "frame")
     pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}  # folder, where it is from -> frames and paths
     for _, group in groupby(inventory.rows(SAME_CONTENT), key=lambda row: row[0]):
         first, *others = group
@@ -169,13 +190,15 @@ def splits_share_no_frame(inventory: Inventory) -> Findings:
                 pair = ("/".join(other[1:4]), "/".join(first[1:4]))
                 pairs.setdefault(pair, []).append((other[4], other[5]))
     for (folder, original), found in sorted(pairs.items()):
-        frames = sorted(frame for frame, _ in found)
+        names = sorted(frame for frame, _ in found)
         yield error(
-            f"{spoken(frames)} also in {original}, with the same poses and images",
-            path=inventory.path(min(path for _, path in found), "frame"),
-            hint=f"remove {folder} or {original}",
-            frames=frames,
+            "{frames} also in {other}, with the same poses and images",
+            at=inventory.path(min(path for _, path in found), "frame"),
+            hint="remove {folder} or {other}",
+            frames=spoken(names),
+            folder=folder,
             other=original,
+            names=names,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.check import Check, Finding, Findings, check
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text, quoted
 
 Judge = Callable[[Inventory], Findings]
 
@@ -24,7 +25,7 @@ def verdict(code: str, *, requires: Sequence[str] = ("AUD001",)) -> Callable[[Ju
     return decorate
 
 
-class Place(NamedTuple):
+class Shelf(NamedTuple):
     """What many files have in common: a camera of an agent, and what is wrong."""
 
     split: str
@@ -32,50 +33,62 @@ class Place(NamedTuple):
     agent: str
     camera: str
     kind: str
-    problem: str
+    problem: Any
 
     @property
-    def folder(self) -> str:
-        return f"{self.split}/{self.scenario}/{self.agent}"
-
-    @property
-    def what(self) -> str:
+    def what(self) -> Text:
         """The files in words: `depth of camera2`."""
-        words = {"frame": "frame file", "image": "image", "cloud": "point cloud", "depth": "depth"}
-        return words[self.kind] + (f" of {self.camera}" if self.camera else "")
-
-
-Say = Callable[..., Finding]
-
-
-def gathered(inventory: Inventory, rows: Iterable[tuple[Any, ...]], say: Say, hint: str) -> Iterator[Finding]:
-    """One finding for all frames of a place.
-
-    Each row is a Place's fields, then frame and path; rows of one place come one after another.
-    """
-    for fields, group in groupby(rows, key=lambda row: row[:6]):
-        place = Place(*fields)
-        found = list(group)
-        frames = [row[6] for row in found]
-        yield say(
-            f"{place.what}: {place.problem}, {spoken(frames)}",
-            path=inventory.path(found[0][7], place.kind),
-            hint=hint,
-            split=place.split,
-            scenario=place.scenario,
-            agent=place.agent,
-            camera=place.camera or None,
-            kind=place.kind,
-            problem=place.problem,
-            frames=frames,
+        return (
+            Text("{kind} of {camera}", kind=KINDS[self.kind], camera=self.camera)
+            if self.camera
+            else KINDS[self.kind]
         )
 
 
-def spoken(frames: Sequence[str]) -> str:
+KINDS = {
+    "frame": Text("frame file"),
+    "image": Text("image"),
+    "cloud": Text("point cloud"),
+    "depth": Text("depth"),
+}
+Tell = Callable[..., Finding]
+
+
+def of_each_shelf(
+    inventory: Inventory,
+    rows: Iterable[tuple[Any, ...]],
+    tell: Tell,
+    hint: str | Text,
+    told: Callable[[Any], Text] = quoted,
+) -> Iterator[Finding]:
+    """One finding for all frames of a shelf; `told` puts its problem into words.
+
+    Each row is a Shelf's fields, then frame and path; rows of one shelf come one after another.
+    """
+    for fields, group in groupby(rows, key=lambda row: row[:6]):
+        shelf = Shelf(*fields)
+        found = list(group)
+        yield tell(
+            "{what}: {problem}, {frames}",
+            at=inventory.path(found[0][7], shelf.kind),
+            hint=hint,
+            what=shelf.what,
+            problem=told(shelf.problem),
+            frames=spoken([row[6] for row in found]),
+            split=shelf.split,
+            scenario=shelf.scenario,
+            agent=shelf.agent,
+            camera=shelf.camera or None,
+            kind=shelf.kind,
+            names=[row[6] for row in found],
+        )
+
+
+def spoken(frames: Sequence[str]) -> Text:
     """Frames in words: the one, or how many from which to which."""
     if len(frames) == 1:
-        return f"frame {frames[0]}"
-    return f"{len(frames)} frames from {min(frames)} to {max(frames)}"
+        return Text("frame {frame}", frame=frames[0])
+    return Text("{n} frames from {first} to {last}", n=len(frames), first=min(frames), last=max(frames))
 
 
 def agent_folder(inventory: Inventory, *names: str) -> Path:
