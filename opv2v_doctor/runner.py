@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from opv2v_doctor.check import Blocked, Check, Finding, Skip
+from opv2v_doctor.check import Blocked, Check, Crashed, Finding, Skip
 from opv2v_doctor.result import Result, Status, judged
 from opv2v_doctor.target import Target
 
@@ -78,7 +78,9 @@ def _examined(check: Check, target: Target) -> Result:
     except Blocked as blocked:  # an error that was found until then is an answer all the same
         failed = judged(findings) is Status.FAILED
         status, reason = Status.FAILED if failed else Status.BLOCKED, str(blocked)
-    except (Exception, SystemExit) as problem:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # SystemExit and its like: no check decides how we end
         status, reason = Status.CRASHED, _crash(problem)
     return Result(
         check=check,
@@ -91,5 +93,7 @@ def _examined(check: Check, target: Target) -> Result:
 
 def _crash(problem: BaseException) -> str:
     """What happened and where in the check, in one line."""
+    if isinstance(problem, Crashed):
+        return str(problem)
     last = traceback.extract_tb(problem.__traceback__)[-1]
     return f"{type(problem).__name__}: {problem} ({Path(last.filename).name}:{last.lineno})"
