@@ -103,7 +103,7 @@ def test_the_training_interpreter_gets_what_the_shell_said(repository: Path, tmp
     )
     interpreter.chmod(0o755)
     env = {"PYTHONPATH": "/elsewhere", "PYTHONHASHSEED": "7", "PYTHONUSERBASE": "/base"}
-    launched(METHODS["module"], "check", "CFG001", "--python", interpreter, cwd=repository, **env)
+    launched(METHODS["module"], "check", "ENV001", "--python", interpreter, cwd=repository, **env)
     assert (tmp_path / "said").read_text() == f"{repository}:/elsewhere|7|/base\n"
 
 
