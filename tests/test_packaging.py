@@ -71,8 +71,9 @@ def test_a_wheel_imports_nothing_of_the_repository_wherever_it_is_installed(
     (site / "others.pth").write_text(f"{here}\n")  # what the doctor needs; no path file there is read
     env = {**os.environ, "PYTHONPATH": "", "PYTHONUSERBASE": str(tmp_path / "user")}
     python, script = tmp_path / "venv" / "bin" / "python", tmp_path / "venv" / "bin" / "opv2v-doctor"
-    options = {"environment": [], "target": ["--target", tmp_path / "target"], "user": ["--user"]}[place]
-    command = [
+    target = str(tmp_path / "target")
+    options = {"environment": [], "target": ["--target", target], "user": ["--user"]}[place]
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "pip",
@@ -83,20 +84,22 @@ def test_a_wheel_imports_nothing_of_the_repository_wherever_it_is_installed(
         "--no-deps",
         "--no-index",
     ]
-    subprocess.run([*map(str, [*command, "--ignore-installed", *options, wheel])], env=env, check=True)
+    subprocess.run([*command, "--ignore-installed", *options, wheel], env=env, check=True)
     # Path files of the system's Python import what they like, before any line of ours.
     late = "sys.flags.ignore_environment" if place == "user" else "True"
     evil = tmp_path / "evil"
     evil.mkdir()
     for name in ("typing", "inspect", "dataclasses", "json", "rich", "typer", "yaml", "git", "pydantic"):
         (evil / f"{name}.py").write_text(f"import sys\nif {late}: open({str(tmp_path / 'canary')!r}, 'w')\n")
-    env["PYTHONPATH"] = os.pathsep.join(
-        [str(evil), *([str(tmp_path / "target")] if place == "target" else [])]
-    )
-    starts = [[python, "-m", "opv2v_doctor"], [python, "-I", "-m", "opv2v_doctor"], [script]]
+    env["PYTHONPATH"] = os.pathsep.join([str(evil), *([target] if place == "target" else [])])
+    starts: list[list[str | Path]] = [
+        [python, "-m", "opv2v_doctor"],
+        [python, "-I", "-m", "opv2v_doctor"],
+        [script],
+    ]
     for words in starts if place == "environment" else starts[:1]:
         listed = subprocess.run(
-            [*map(str, words), "list"], env=env, cwd=evil, capture_output=True, text=True, check=False
+            [*words, "list"], env=env, cwd=evil, capture_output=True, text=True, check=False
         )
         assert (listed.returncode, "ENV001" in listed.stdout) == (0, True), listed.stderr
         assert not (tmp_path / "canary").exists()

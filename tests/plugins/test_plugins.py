@@ -186,7 +186,7 @@ def test_completion_runs_no_plugin(small: Repository) -> None:
     }
     subprocess.run(
         [sys.executable, "-m", "opv2v_doctor"],
-        env=small.environment(**asking, COMP_CWORD="2"),
+        env=small.environment(**asking),
         cwd=small.path,
         check=False,
         capture_output=True,
