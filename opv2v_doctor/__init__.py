@@ -1,28 +1,30 @@
-"""opv2v-doctor examines a training before it starts: the public names that a check needs."""
+"""opv2v-doctor examines a training before it starts: the public names that a check needs.
 
-from __future__ import annotations
+They are imported when they are asked for: the program isolates itself before it imports anything (see
+`isolation.py`), and `opv2v-doctor --help` needs none of them.
+"""
 
-from typing import TYPE_CHECKING
+import sys
 
-from opv2v_doctor.check import (
-    Blocked,
-    Check,
-    Finding,
-    Findings,
-    Severity,
-    Skip,
-    Tier,
-    check,
-    error,
-    examined,
-    note,
-    warning,
-)
-from opv2v_doctor.text import Command, Override, Place, Text, counted, quoted, sentence
-from opv2v_doctor.threshold import Threshold
-
+TYPE_CHECKING = False  # as in typing, which is a file that another one may hide
 if TYPE_CHECKING:
+    from opv2v_doctor.check import (
+        Blocked,
+        Check,
+        Finding,
+        Findings,
+        Severity,
+        Skip,
+        Tier,
+        check,
+        error,
+        examined,
+        note,
+        warning,
+    )
     from opv2v_doctor.target import Target
+    from opv2v_doctor.text import Command, Override, Place, Text, counted, quoted, sentence
+    from opv2v_doctor.threshold import Threshold
 
 __version__ = "0.1.0"
 
@@ -51,11 +53,27 @@ __all__ = [
     "warning",
 ]
 
+_ELSEWHERE = {  # than in check.py
+    "Target": "target",
+    "Threshold": "threshold",
+    **dict.fromkeys(("Command", "Override", "Place", "Text", "counted", "quoted", "sentence"), "text"),
+}
+
 
 def __getattr__(name: str) -> object:
-    """Target comes with the settings, which `opv2v-doctor --help` need not load."""
-    if name != "Target":
+    """A public name, from the module that defines it."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from opv2v_doctor.target import Target
+    from importlib import import_module
 
-    return Target
+    return getattr(import_module(f"opv2v_doctor.{_ELSEWHERE.get(name, 'check')}"), name)
+
+
+class _Package(type(sys)):  # type: ignore[misc]
+    """This package: its `check` is the decorator, whoever imports the module of that name, and whenever."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, getattr(value, "check", value) if name == "check" else value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -247,3 +247,7 @@ def check(
         return Check(code=code, function=function, tier=Tier(tier), requires=tuple(requires), ahead=ahead)
 
     return decorate
+
+
+class Crashed(Exception):
+    """Raised for a check that crashed in a process of its own; the message says how, and where."""

@@ -25,7 +25,7 @@ HEAD = """\
 # timeout = 300                 # seconds that one question to the training interpreter may take
 # python = "/path/to/env/bin/python"
 # run = "experiments/RUN"       # the run to examine; default: the last one
-# plugins = ["tools/my_checks.py"]
+# plugins = ["tools/my_checks.py"]  # they run where you said so: opv2v-doctor trust
 
 [launch]
 script = "{script}"

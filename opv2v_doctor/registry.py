@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 from collections.abc import Iterable, Sequence
-from importlib.metadata import entry_points
-from pathlib import Path
+from importlib.metadata import EntryPoint, entry_points
 
-from opv2v_doctor.check import Check, Tier
+from opv2v_doctor.check import Blocked, Check, Skip, Tier
+from opv2v_doctor.plugins import Plugin, package_plugin, plugin_checks
 from opv2v_doctor.settings import Ignore
 from opv2v_doctor.usage import UsageError, unknown
 
 GROUP = "opv2v_doctor.checks"
 
 
-def installed_checks(plugins: Sequence[Path] = ()) -> tuple[Check, ...]:
-    """All checks, in the order of the checklist: ours, other packages', then the plugin files'.
+def installed_checks(
+    plugins: Sequence[Plugin] = (), *, without: Blocked | Skip | None = None
+) -> tuple[Check, ...]:
+    """All checks, in the order of the checklist: ours, then other packages' and the plugins', hosted apart.
 
-    Raises UsageError for a plugin that cannot be loaded, a code used twice, or a `requires` that does not
-    name an earlier check.
+    `without` says why plugins that the settings name are not among them: it answers for them.
+
+    Raises UsageError for a code used twice, or a `requires` that does not name an earlier check.
     """
-    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name != "builtin", point.name))
-    checks = [check for point in points for check in point.load()]
-    checks += [check for plugin in plugins for check in _plugin_checks(plugin)]
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    checks = [check for point in points if _is_ours(point) for check in point.load()]
+    packages = [package_plugin(point) for point in points if not _is_ours(point)]
+    checks += plugin_checks([*packages, *plugins], without)
     _verify(checks)
     return tuple(checks)
 
 
-def _plugin_checks(path: Path) -> list[Check]:
-    """The checks that a plugin file defines, in its order."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise UsageError(f"plugin {path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as problem:
-        raise UsageError(f"plugin {path}: {type(problem).__name__}: {problem}") from problem
-    return [entry for entry in vars(module).values() if isinstance(entry, Check)]
+def _is_ours(point: EntryPoint) -> bool:
+    return point.value.partition(":")[0] == GROUP
 
 
 def _verify(checks: Sequence[Check]) -> None:
@@ -85,14 +79,18 @@ def _matches(check: Check, word: str) -> bool:
     return word in (check.family, check.name) or check.code.startswith(word.upper())
 
 
-def ignored(checks: Iterable[Check], ignores: Sequence[Ignore], today: datetime.date) -> dict[str, str]:
+def ignored(
+    checks: Iterable[Check], ignores: Sequence[Ignore], today: datetime.date, *, others: bool = False
+) -> dict[str, str]:
     """Code -> reason of each check that shall not run.
+
+    `others` says that some checks were not loaded: any code may be one of theirs.
 
     Raises UsageError for an unknown code or an expired date: an exception that nobody needs must not stay.
     """
     codes = {check.code for check in checks}
     for ignore in ignores:
-        if ignore.code not in codes:
+        if ignore.code not in codes and not others:
             raise unknown("check code in ignore", ignore.code, codes)
         if ignore.until is not None and ignore.until < today:
             raise UsageError(

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from opv2v_doctor.check import Check, Examined, Finding, NoAnswer, Skip
+from opv2v_doctor.check import Check, Crashed, Examined, Finding, NoAnswer, Skip
 from opv2v_doctor.merging import merged
 from opv2v_doctor.result import Result, Status, examined_text, status_of
 from opv2v_doctor.target import Target
-from opv2v_doctor.text import Place, Text
+from opv2v_doctor.text import Place, Text, quoted
 
 SATISFIED = (Status.PASSED, Status.WARNED)
 
@@ -85,7 +85,9 @@ def _examined(check: Check, target: Target) -> Result:
         status = Status.SKIPPED if isinstance(problem, Skip) else Status.BLOCKED
         if status_of(findings) is Status.FAILED:
             status = Status.FAILED
-    except (Exception, SystemExit) as problem:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # SystemExit and its like: no check decides how we end
         status, reason = Status.CRASHED, _crash(problem)
     return Result(
         check=check,
@@ -117,6 +119,8 @@ def _verdict(
 
 def _crash(problem: BaseException) -> Text:
     """What happened and where in the check, in one line."""
+    if isinstance(problem, Crashed):
+        return quoted(problem)
     last = traceback.extract_tb(problem.__traceback__)[-1]
     return Text(
         "{kind}: {problem} ({place})",

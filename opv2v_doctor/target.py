@@ -58,6 +58,11 @@ def find_settings(repo: Path | None, file: Path | None) -> Settings:
     return read_settings(path) if file or os.path.lexists(path) else Settings()
 
 
+def repository(repo: Path | None, settings: Settings) -> Path:
+    """The training repository: an explicit one, else that of the settings, else the working directory."""
+    return (repo or Path(settings.repo or ".")).resolve()
+
+
 def make_target(
     *,
     repo: Path | None = None,
@@ -75,7 +80,7 @@ def make_target(
     Raises UsageError where the repository or the interpreter is not there.
     """
     settings = find_settings(repo, settings_file)
-    place = (repo or Path(settings.repo or ".")).resolve()
+    place = repository(repo, settings)
     if not place.is_dir():
         raise UsageError(f"--repo {place}: no such directory")
     if not (place / settings.launch.script).is_file():

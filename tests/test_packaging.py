@@ -1,6 +1,7 @@
 """What is shipped works: a wheel built from the sdist, in a clean venv, writes the demo and examines it."""
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -56,3 +57,49 @@ def test_a_wheel_in_a_clean_venv_writes_the_demo_and_examines_it(wheel: Path, tm
     assert json.loads(report)["exit_code"] == 0
     where = [bin / "python", "-c", "import opv2v_doctor; print(opv2v_doctor.__file__)"]
     assert f"{tmp_path}/venv" in run(*where, cwd=tmp_path)  # not the checkout that the tests run in
+
+
+@pytest.mark.parametrize("place", ["environment", "target", "user"])
+def test_a_wheel_imports_nothing_of_the_repository_wherever_it_is_installed(
+    place: str, wheel: Path, tmp_path: Path
+) -> None:
+    here = next(entry for entry in sys.path if entry.endswith("site-packages"))
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    system = ["--system-site-packages"] if place == "user" else []  # else there is no user site
+    run(sys.executable, "-m", "venv", "--without-pip", *system, tmp_path / "venv")
+    site = tmp_path / "venv" / "lib" / version / "site-packages"
+    (site / "others.pth").write_text(f"{here}\n")  # what the doctor needs; no path file there is read
+    env = {**os.environ, "PYTHONPATH": "", "PYTHONUSERBASE": str(tmp_path / "user")}
+    python, script = tmp_path / "venv" / "bin" / "python", tmp_path / "venv" / "bin" / "opv2v-doctor"
+    target = str(tmp_path / "target")
+    options = {"environment": [], "target": ["--target", target], "user": ["--user"]}[place]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+    ]
+    subprocess.run([*command, "--ignore-installed", *options, wheel], env=env, check=True)
+    # Path files of the system's Python import what they like, before any line of ours.
+    late = "sys.flags.ignore_environment" if place == "user" else "True"
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    for name in ("typing", "inspect", "dataclasses", "json", "rich", "typer", "yaml", "git", "pydantic"):
+        (evil / f"{name}.py").write_text(f"import sys\nif {late}: open({str(tmp_path / 'canary')!r}, 'w')\n")
+    env["PYTHONPATH"] = os.pathsep.join([str(evil), *([target] if place == "target" else [])])
+    starts: list[list[str | Path]] = [
+        [python, "-m", "opv2v_doctor"],
+        [python, "-I", "-m", "opv2v_doctor"],
+        [script],
+    ]
+    for words in starts if place == "environment" else starts[:1]:
+        listed = subprocess.run(
+            [*words, "list"], env=env, cwd=evil, capture_output=True, text=True, check=False
+        )
+        assert (listed.returncode, "ENV001" in listed.stdout) == (0, True), listed.stderr
+        assert not (tmp_path / "canary").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Tier
+from opv2v_doctor.plugins import read_plugins
 from opv2v_doctor.registry import ignored, installed_checks, select
 from opv2v_doctor.settings import Ignore
 from opv2v_doctor.usage import UsageError
@@ -13,12 +14,13 @@ from opv2v_doctor.usage import UsageError
 CHECKS = installed_checks()
 TODAY = datetime.date(2026, 1, 31)
 PLUGIN = '''
-from opv2v_doctor import check, note
+from opv2v_doctor import check, examined, note
 
 @check("MIN001", tier="static", requires=[{requires}])
 def mine_is_fine(target):
     """Mine is fine."""
     yield note("seen")
+    yield examined(1, "thing")
 '''
 
 
@@ -89,18 +91,20 @@ def test_an_exception_needs_a_known_code_that_is_not_expired() -> None:
 
 
 def test_a_plugin_adds_its_checks_at_the_end(tmp_path: Path) -> None:
-    assert installed_checks([plugin(tmp_path)])[-1].name == "mine_is_fine"
+    loading, mine = installed_checks(read_plugins([str(plugin(tmp_path))]))[-2:]
+    assert (loading.code, mine.name, mine.claim) == ("PLG001", "mine_is_fine", "Mine is fine.")
 
 
 def test_a_plugin_that_requires_nothing_known_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="MIN001 requires NOT001"):
-        installed_checks([plugin(tmp_path, '"NOT001"')])
+        installed_checks(read_plugins([str(plugin(tmp_path, '"NOT001"'))]))
 
 
-def test_a_plugin_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.py"
-    broken.write_text("import nothing_like_this")
-    with pytest.raises(UsageError, match=r"broken\.py: ModuleNotFoundError"):
-        installed_checks([broken])
+def test_a_plugin_that_is_no_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.py: not a Python file"):
-        installed_checks([tmp_path / "absent.py"])
+        read_plugins([str(tmp_path / "absent.py")])
+
+
+def test_a_code_of_a_check_that_was_not_loaded_may_be_ignored() -> None:
+    given = [Ignore(code="MIN001", reason="why")]
+    assert ignored(CHECKS, given, TODAY, others=True) == {"MIN001": "why"}

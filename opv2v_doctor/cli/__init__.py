@@ -1,58 +1,20 @@
-"""The command line: parsing and wiring. Each command's module is imported when the command runs."""
-
-from __future__ import annotations
+"""The command line. It isolates its process before it imports anything (see `isolation.py`)."""
 
 import sys
-from typing import Annotated
-
-import typer
-
-from opv2v_doctor.cli.commands import Commands
-from opv2v_doctor.cli.process import exit_code_of, prepare
-
-app = typer.Typer(
-    name="opv2v-doctor",
-    cls=Commands,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: drawing it with rich costs four times the start-up
-    help="Examine a MapAnything training on OPV2V before it costs days.",
-    epilog="Exit codes: 0 all good, 1 a check failed, 2 wrong usage or settings, 3 no answer.",
-)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from opv2v_doctor import __version__
-
-        typer.echo(f"opv2v-doctor {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Options of the program itself."""
 
 
 def main() -> None:
-    """Run the program; a wrong word of the user ends with exit code 2 and no traceback."""
-    from opv2v_doctor.usage import UsageError
+    """Run the program, isolated from what it examines."""
+    from opv2v_doctor.isolation import NO_ANSWER, isolate
 
-    prepare()
+    isolate()
     try:
-        try:
-            if sys.flags.optimize > 1:
-                raise UsageError("python -OO takes away the checks' pages: leave it, or PYTHONOPTIMIZE, out")
-            app()
-        finally:
-            if not sys.stdout.closed:
-                sys.stdout.flush()
-    except UsageError as problem:
-        typer.echo(f"opv2v-doctor: {problem}", err=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, OSError) as problem:
-        sys.exit(exit_code_of(problem))
+        from opv2v_doctor.cli.program import main as run
+
+        run()
+    except ModuleNotFoundError as problem:
+        sys.stderr.write(
+            f"opv2v-doctor: {problem}: install it for {sys.executable}; PYTHONPATH and the working directory "
+            "are not searched, since they may lead into the repository that is examined\n"
+        )
+        sys.exit(NO_ANSWER)

@@ -73,8 +73,9 @@ def schema() -> None:
 
 
 def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
-    """The installed checks and the plugins of the settings; then those of `smoke` and `audit`."""
+    """The installed checks, the one of plugins, those of `smoke` and `audit`. No plugin file is run."""
     from opv2v_doctor.audit.verdicts import VERDICTS
+    from opv2v_doctor.plugins import LOADING, loading_check
     from opv2v_doctor.registry import installed_checks
     from opv2v_doctor.smoke import CHECKS
     from opv2v_doctor.target import find_settings
@@ -82,5 +83,8 @@ def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
 
     if repo is not None and not repo.is_dir():
         raise UsageError(f"--repo {repo}: no such directory")
-    plugins = [Path(plugin) for plugin in find_settings(repo, file).plugins]
-    return [*installed_checks(plugins), *CHECKS, *VERDICTS]
+    if plugins := find_settings(repo, file).plugins:
+        names = ", ".join(plugins)
+        typer.echo(f"opv2v-doctor: not loaded here, as plugins run in an examination only: {names}", err=True)
+    installed = [check for check in installed_checks() if check.code != LOADING]
+    return [*installed, loading_check(), *CHECKS, *VERDICTS]

@@ -26,6 +26,7 @@ PLACES = {  # in the order of the help: command -> module, name in it, what it d
     "list": ("catalogue", "list_checks", "List the checks in the order of the checklist."),
     "explain": ("catalogue", "explain", "Print the page of a check."),
     "init": ("set_up", "init", "Write commented settings for a training repository."),
+    "trust": ("trust", "trust", "Trust the plugins of a repository's settings, as they are now."),
     "audit": ("audit", "audit", "Read every file of an OPV2V dataset, and say what is wrong."),
     "demo": ("set_up", "demo", "Write a small training repository with an OPV2V scene."),
     "schema": ("catalogue", "schema", "Print the JSON Schema of the report."),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from opv2v_doctor import Target, Tier
+from opv2v_doctor import Blocked, Command, Skip, Target, Tier
 from opv2v_doctor.cli.live import Display
 from opv2v_doctor.cli.reporting import reported, told
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.probe import start_second
+from opv2v_doctor.plugins import LOADING, Plugin, read_plugins
+from opv2v_doctor.plugins.trust import is_trusted
 from opv2v_doctor.registry import ignored, installed_checks, named, select
 from opv2v_doctor.reporters import Examination, Medium
 from opv2v_doctor.result import Result, exit_code
@@ -41,17 +44,26 @@ def examine(
     output: Path | None = None,
     strict: bool = False,
     language: str = "en",
+    plugins: bool | None = None,
 ) -> int:
     """Examine the target, write the report, and return the exit code.
+
+    `plugins` runs those of the settings, or leaves them out; None runs those that the user trusts.
 
     Raises UsageError for a check, split, exception or report file that cannot be.
     """
     _verify_splits(target)
     strict = strict or target.settings.strict
-    installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
+    loaded, without = plugins_of(target, plugins)
+    installed = installed_checks(loaded, without=without)
     given = (*target.settings.ignore, *map(ignore_of, ignores))
-    exceptions = ignored(installed, given, datetime.date.today())
-    checks, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
+    exceptions = ignored(installed, given, datetime.date.today(), others=without is not None)
+    try:
+        selected, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
+    except UsageError as problem:
+        raise UsageError(f"{problem}; {without}: {without.hint}") if without else problem from None
+    # Whether a plugin's check was asked for, nobody knows before it is loaded.
+    checks = [check for check in installed if check in selected or check.code == LOADING]
     if any(check.tier is Tier.DATA for check in checks):
         start_second(target)
     head = told(head_of(target, strict), target, language)
@@ -65,6 +77,26 @@ def examine(
         chosen = format or FORMATS_BY_SUFFIX.get(output.suffix, "text")
         write_report(output, reported(chosen, kept, head))
     return exit_code(kept, strict=strict)
+
+
+def plugins_of(target: Target, wanted: bool | None) -> tuple[Sequence[Plugin], Blocked | Skip | None]:
+    """The plugins of the settings that may run; else none, and why not.
+
+    Raises UsageError for a plugin that is no readable file.
+    """
+    if not target.settings.plugins:
+        return (), None
+    if wanted is False:
+        return (), Skip("the plugins of the settings were left out")
+    plugins = read_plugins(target.settings.plugins)
+    if wanted or is_trusted(target.repo, plugins):
+        return plugins, None
+    return (), Blocked(
+        "plugins that are not trusted as they are now did not run: {plugins}",
+        hint="read them, then run {command}; or run them once with --plugins",
+        plugins=[plugin.name for plugin in plugins],
+        command=Command(f"opv2v-doctor trust --repo {shlex.quote(str(target.repo))}"),
+    )
 
 
 def _kept(results: Iterable[Result], keep: Callable[[Result], None]) -> Iterator[Result]:

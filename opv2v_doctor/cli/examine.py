@@ -35,6 +35,7 @@ def run_all(
     output: options.Output = None,
     lang: options.Lang = options.Language.EN,
     strict: options.Strict = False,
+    plugins: options.Plugins = None,
 ) -> None:
     """Run the whole checklist on a training repository.
 
@@ -54,6 +55,7 @@ def run_all(
             output=output,
             strict=strict,
             language=lang,
+            plugins=plugins,
         )
     )
 
@@ -67,6 +69,7 @@ def check(
     output: options.Output = None,
     lang: options.Lang = options.Language.EN,
     strict: options.Strict = False,
+    plugins: options.Plugins = None,
     print_lr: PrintRates = False,
 ) -> None:
     """Run some checks, and what they need.
@@ -90,6 +93,7 @@ def check(
         output=output,
         strict=strict,
         language=lang,
+        plugins=plugins,
     )
     if print_lr:
         _print_rates(target, beside=format not in (None, "text") and output is None)

@@ -119,7 +119,15 @@ def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list
     from opv2v_doctor.cli.examination import examine
 
     if form is not LogFormat.HTML:
-        return examine(target, ["LOG"], ignores=ignores, format=str(form), output=output, strict=strict)
+        return examine(
+            target,
+            ["LOG"],
+            ignores=ignores,
+            format=str(form),
+            output=output,
+            strict=strict,
+            plugins=False,
+        )
     from opv2v_doctor.cli.log_judging import verdicts
     from opv2v_doctor.facts.logs import judged_logs
     from opv2v_doctor.figures.curves import write_page

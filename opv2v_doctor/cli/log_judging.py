@@ -25,7 +25,8 @@ def verdicts(target: Target, ignores: Sequence[str]) -> list[Result]:
     """The results of the log family, with the exceptions of the settings and of the command line."""
     installed = installed_checks()
     given = (*target.settings.ignore, *map(ignore_of, ignores))
-    exceptions = ignored(installed, given, datetime.date.today())
+    others = bool(target.settings.plugins)  # no plugin's check is about logs alone
+    exceptions = ignored(installed, given, datetime.date.today(), others=others)
     return list(run(select(installed, FAMILY), target, ignored=exceptions))
 
 

@@ -133,6 +133,14 @@ Output = Annotated[
         help="Write the report here, and text to the terminal.", show_default=False, callback=writable
     ),
 ]
+Plugins = Annotated[
+    bool | None,
+    typer.Option(
+        "--plugins/--no-plugins",
+        help="Run the plugins of the settings, or leave them out.  [default: those that you `trust`]",
+        show_default=False,
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="A warning fails, too.")]
 
 

@@ -62,6 +62,7 @@ def train(
     require_clean: RequireClean = False,
     steps_per_epoch: StepsPerEpoch = None,
     ignore: options.Ignore = None,
+    plugins: options.Plugins = None,
     slurm: OnSlurm = False,
 ) -> None:
     """Train: the gate, a stamped run directory, the repository's own script, and a watch.
@@ -81,6 +82,7 @@ def train(
         force=force,
         require_clean=require_clean,
         steps_per_epoch=steps_per_epoch,
+        plugins=plugins,
         nodes=Nodes(count=nnodes, rank=node_rank if nnodes > 1 else 0, endpoint=rdzv_endpoint),
     )
     if slurm:
@@ -99,18 +101,19 @@ def _shown(request: Request, dry_run: bool, ignores: list[str] | tuple[()]) -> i
         if dry_run:
             return _print_plan(request, display)
         with display:
-            return training.train(request, _gate(ignores), display)
+            return training.train(request, _gate(ignores, request.plugins), display)
     except NotWritten as problem:
         display.say(f"not started: {problem}")
         return NOT_WRITTEN
 
 
-def _gate(ignores: list[str] | tuple[()]) -> Callable[[Target, Path], int]:
+def _gate(ignores: list[str] | tuple[()], plugins: bool | None) -> Callable[[Target, Path], int]:
     """The gate: everything that can be known before a launch."""
     from opv2v_doctor.cli.examination import examine
 
     def gate(target: Target, report: Path) -> int:
-        return examine(target, target.settings.select, ignores=ignores, tier="data", output=report)
+        words = target.settings.select
+        return examine(target, words, ignores=ignores, tier="data", output=report, plugins=plugins)
 
     return gate
 
@@ -144,6 +147,7 @@ def infer(
     force: Force = "",
     require_clean: RequireClean = False,
     ignore: options.Ignore = None,
+    plugins: options.Plugins = None,
 ) -> None:
     """Run the repository's inference on a checkpoint, stamped, into the run's `eval_runs/`.
 
@@ -170,7 +174,7 @@ def infer(
             typer.echo(f"{stamp.command}\n{stamp.model_dump_json(indent=1)}")
             return
         with display:
-            code = infer(inquiry, _gate(ignore or ()), display)
+            code = infer(inquiry, _gate(ignore or (), plugins), display)
     except NotWritten as problem:
         display.say(f"not started: {problem}")
         code = NOT_WRITTEN

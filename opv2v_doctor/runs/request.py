@@ -23,6 +23,7 @@ class Request:
     fresh: bool = False
     force: str = ""
     require_clean: bool = False
+    plugins: bool | None = None  # run by the gate, or left out; None: as they are trusted
     steps_per_epoch: int | None = None  # that the schedule runs on
     nodes: Nodes = field(default_factory=Nodes)
 

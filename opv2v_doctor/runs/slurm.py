@@ -86,4 +86,6 @@ def _words(request: Request) -> tuple[str, ...]:
     words += ["--force", request.force] if request.force else []
     words += ["--steps-per-epoch", str(request.steps_per_epoch)] if request.steps_per_epoch else []
     words += ["--fresh"] * request.fresh + ["--require-clean"] * request.require_clean
+    if request.plugins is not None:
+        words.append("--plugins" if request.plugins else "--no-plugins")
     return (*words, *target.overrides)

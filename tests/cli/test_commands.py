@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from opv2v_doctor.cli import app
 from opv2v_doctor.cli.commands import PLACES
+from opv2v_doctor.cli.program import app
 
 Broken = Callable[..., Path]
 
@@ -236,7 +236,7 @@ def test_a_command_with_a_typo_is_told_its_neighbour() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from opv2v_doctor.cli import app\n"
+        "import sys; from opv2v_doctor.cli.program import app\n"
         "try: app(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'cv2', 'yaml', 'git', 'pydantic', 'pandas', 'plotly', 'rich'}\n"
@@ -248,7 +248,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_the_static_tier_imports_nothing_heavy(healthy: Path) -> None:
     code = (
-        "import sys; from opv2v_doctor.cli import app\n"
+        "import sys; from opv2v_doctor.cli.program import app\n"
         f"try: app(['run-all', '--tier', 'static', '--repo', {str(healthy)!r}])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'cv2', 'pandas', 'plotly', 'tensorboard'}\n"

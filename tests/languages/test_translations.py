@@ -70,8 +70,9 @@ def test_what_nobody_translated_stays_english() -> None:
 
 def test_a_count_is_told_as_each_language_counts() -> None:
     assert [str(counted(n, "check")) for n in (0, 1, 2)] == ["0 checks", "1 check", "2 checks"]
-    nouns = ("entry", "batch", "day", "pair of frames")
-    assert [str(counted(2, noun)) for noun in nouns] == ["2 entries", "2 batches", "2 days", "2 pairs of frames"]
+    nouns = ("entry", "batch", "epoch", "day", "pair of frames")
+    told = [str(counted(2, noun)) for noun in nouns]
+    assert told == ["2 entries", "2 batches", "2 epochs", "2 days", "2 pairs of frames"]
     assert say(Text("{n:check|checks} failed.", n=1), "zh") == "1 项检查未通过。"
 
 
