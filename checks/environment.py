@@ -135,13 +135,17 @@ def repository_state_is_known(target: Target) -> Findings:
 
     ## How to fix
     Commit the repository. Where git refuses it, run the command that git names.
+
+    Of a file that is under a filter (`.gitattributes`) and was written since git last looked, only the filter
+    could tell whether it changed, and the doctor runs no program that a repository names. `git add` runs it.
     """
     state = git_state(target)
     if state.reason:
         hint = state.remedy or "let `git status` succeed there"
         yield warning(f"the state cannot be recorded: {state.reason}", path=target.repo, hint=hint)
     else:
-        yield note(str(state), commit=state.commit, dirty=state.dirty, untracked_code=state.untracked_code)
+        hint = "`git add` what may have changed: that runs its filter" if state.untold else ""
+        yield note(str(state), hint=hint, **state.evidence)
 
 
 @check("ENV005", tier="static")

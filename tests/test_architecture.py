@@ -19,21 +19,22 @@ LAYERS = {  # what a module may import of ours; the first match of its path wins
     "target": {"settings", "usage"},
     "draft": {"facts", "settings", "target", "usage"},
     "geometry": {"geometry"},
-    "sandbox": {"sandbox", "geometry"},
+    "sandbox": {"sandbox", "geometry", "git"},
     "forensics": {"", "forensics", "facts", "check", "result", "target", "usage"},
     "smoke": {"", "smoke", "runs", "facts", "scratch", "target", "settings", "check", "progress", "usage"},
     "figures": {"", "figures", "facts", "geometry", "check", "result", "target", "whole"},
     "languages": {"", "languages", "check", "result", "registry"},
     "serving": {"", "serving", "runs", "usage"},
-    "runs": {"", "runs", "audit", "facts", "target", "settings", "check", "usage"},
+    "runs": {"", "runs", "audit", "facts", "git", "target", "settings", "check", "usage"},
     "audit": {"audit", "check", "geometry", "target", "usage"},
     "inside": set(),
     "check": {"target"},
     "merging": {"check", "target"},
     "result": {"check"},
     "scratch": set(),
+    "git": {"scratch"},
     "whole": set(),
-    "facts": {"", "facts", "target", "check", "progress", "geometry", "scratch", "whole"},
+    "facts": {"", "facts", "git", "target", "check", "progress", "geometry", "scratch", "whole"},
     "isolation": set(),
     "plugins": {"plugins", "check", "isolation", "target", "usage", "whole"},
     "registry": {"check", "plugins", "settings", "usage"},
@@ -108,6 +109,23 @@ def test_examined_text_is_parsed_in_one_place() -> None:
         assert "ast.parse(" not in path.read_text(encoding="utf-8"), path
 
 
+def test_there_is_one_door_to_git() -> None:
+    for path in set(SOURCES) - {ENGINE / "git.py"}:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        commands = [
+            node.args[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("subprocess.", "os."))
+            if node.args and isinstance(node.args[0], ast.Constant)
+        ]
+        assert "git" not in words, path
+        assert not any(str(command.value).startswith("git ") for command in commands), path
+        assert not {name.split(".")[0] for name in imports(path)} & {"git", "gitdb", "pygit2", "dulwich"}, (
+            path
+        )
+
+
 def test_names_say_what_a_module_is() -> None:
     vague = re.compile(
         r"(^|_)(manager|helpers?|utils?|common|base|core|handler|processor|context|info|data)$"
@@ -122,7 +140,7 @@ def test_the_wheel_lists_every_package() -> None:
     assert listed == found | {"opv2v_doctor.checks"}
 
 
-@pytest.mark.parametrize("heavy", ["torch", "pandas", "plotly", "cv2", "tensorboard", "git", "pynvml"])
+@pytest.mark.parametrize("heavy", ["torch", "pandas", "plotly", "cv2", "tensorboard", "pynvml"])
 def test_heavy_imports_are_lazy(heavy: str) -> None:
     for path in SOURCES:
         if path.is_relative_to(ENGINE / "sandbox"):

@@ -125,7 +125,7 @@ def head_of(target: Target, strict: bool) -> Examination:
     return Examination(
         repo=target.repo,
         commit=state.commit,
-        dirty=bool(state.dirty or state.untracked) if state.commit else None,
+        dirty=state.is_dirty,
         overrides=target.launch_overrides,
         gpus=None if target.logs else target.gpus,  # who gives logs speaks of no launch to come
         strict=strict,

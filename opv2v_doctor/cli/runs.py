@@ -120,7 +120,8 @@ def _described(run: Run) -> Iterator[str]:
     yield f"{run.path}: {stamp.kind}, {run.state}{'' if run.is_stamped else ', never stamped'}"
     yield f"  code      {marked or f'no commit: {stamp.without_commit}'}"
     if stamp.commit:
-        yield f"            {len(stamp.dirty)} changed files, {len(stamp.untracked)} untracked"
+        untold = f", {len(stamp.untold)} that may have changed" if stamp.untold else ""
+        yield f"            {len(stamp.dirty)} changed files{untold}, {len(stamp.untracked)} untracked"
     yield f"  command   {stamp.command or '-'}"
     yield f"  config    {stamp.config_hash or '-'}"
     yield f"  size      {stamp.world_size or '?'} processes, {stamp.steps_per_epoch or '?'} steps an epoch"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +61,7 @@ def demo(
 
     It is healthy but for the faults that are asked for, so that the doctor can be seen at work.
     """
+    from opv2v_doctor.git import executable
     from opv2v_doctor.sandbox import FAULTS, put, train_briefly, write_repository
     from opv2v_doctor.usage import UsageError, unknown
 
@@ -77,7 +77,7 @@ def demo(
         raise UsageError(f"{directory} exists and is not empty: name another directory")
     if refused := next((sign for sign in UNSPEAKABLE if sign in str(directory.resolve())), None):
         raise UsageError(f"{directory.resolve()}: no training finds its data below a folder with {refused!r}")
-    if shutil.which("git") is None:
+    if executable() is None:
         raise UsageError("demo needs git: the training repository is one of git's")
     typer.echo(f"writing a training repository and its scene to {directory}", err=True)
     write_repository(directory.resolve(), seed=seed)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Any
 
+from opv2v_doctor import git
+from opv2v_doctor.facts.work_tree import changes
 from opv2v_doctor.target import Target
 
-if TYPE_CHECKING:
-    from git.cmd import Git
-
-
-# how many fields stand before the path in a record of `git status --porcelain=v2`: changed, renamed, unmerged
-FIELDS_BEFORE_PATH = {"1": 7, "2": 8, "u": 9}
 FIRST_FEW = 5
 
 
@@ -29,6 +26,10 @@ class GitState:
     branch: str | None = None  # None on a detached head
     dirty: tuple[str, ...] = ()  # tracked files that differ from the commit
     untracked: tuple[str, ...] = ()  # files that git neither tracks nor ignores
+    untold: tuple[str, ...] = ()  # whether they changed, only a program that the repository names could tell
+    unpatched: tuple[str, ...] = ()  # changed or untold files that no patch can hold
+    submodules: tuple[tuple[str, str], ...] = ()  # path and commit
+    remote: str | None = None  # where it was cloned from
     reason: str = ""
     remedy: str = ""  # the command that makes git answer, where it names one
 
@@ -37,10 +38,24 @@ class GitState:
         """The Python files that no commit would bring back."""
         return tuple(name for name in self.untracked if name.endswith(".py"))
 
+    @property
+    def is_dirty(self) -> bool | None:
+        """Whether the files are not as committed; None where that cannot be told."""
+        if self.commit is None or (self.untold and not self.dirty and not self.untracked):
+            return None
+        return bool(self.dirty or self.untracked)
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What a report says of it for programs."""
+        names = ("commit", "dirty", "untold", "untracked_code")
+        return {name: getattr(self, name) for name in names}
+
     def __str__(self) -> str:
         head = f"commit {str(self.commit)[:12]} on {self.branch or 'a detached head'}"
         changed = f"{len(self.dirty)} changed files{_few(self.dirty)}"
-        return f"{head}, {changed}, {len(self.untracked)} untracked{_few(self.untracked_code)}"
+        untold = f", {len(self.untold)} that may have changed{_few(self.untold)}" if self.untold else ""
+        return f"{head}, {changed}{untold}, {len(self.untracked)} untracked{_few(self.untracked_code)}"
 
 
 def _few(names: tuple[str, ...]) -> str:
@@ -52,92 +67,70 @@ def _few(names: tuple[str, ...]) -> str:
 @cache
 def git_state(target: Target) -> GitState:
     """Commit, branch and changed files of the repository. Never raises for want of git or of a repository."""
-    try:
-        import git
-    except ImportError:
+    if git.executable() is None:
         return GitState(reason="there is no git executable")
-    with _environment_of_a_hook_removed():
-        command = git.Git(target.repo)
-        command.update_environment(GIT_OPTIONAL_LOCKS="0", LC_ALL="C")
-        # a monitor named in the repository's own config would be run
-        command.set_persistent_git_options(c=["core.fsmonitor=false", "core.quotePath=false"])
-        try:
-            return _state(command, target)
-        except git.GitCommandError as problem:
-            return _refusal(target, str(problem.stderr))
+    try:
+        with opened(target) as seen:
+            return _state(seen, target)
+    except git.GitRefused as problem:
+        return _refusal(target, str(problem))
+    except OSError as problem:
+        return GitState(reason=f"what git would compare cannot be read: {problem}")
 
 
 @contextlib.contextmanager
-def _environment_of_a_hook_removed() -> Iterator[None]:
-    """A git hook's environment names the repository that it serves, which need not be the target."""
-    names = [name for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE") if name in os.environ]
-    kept = {name: os.environ.pop(name) for name in names}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
+def opened(target: Target) -> Iterator[git.View]:
+    """The view of the target's repository. Raises GitRefused, OSError."""
+    found = git.located(target.repo, seconds=target.timeout)
+    with git.view(found, seconds=target.timeout) as seen:
+        yield seen
 
 
-def _state(command: Git, target: Target) -> GitState:
-    prefix = command.rev_parse("--show-prefix")
-    words = command.status(
-        "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--", ".",
-        kill_after_timeout=target.timeout,
-    )  # fmt: skip
-    heads, dirty, untracked = _parsed(words, prefix)
-    commit, branch = heads["branch.oid"], heads["branch.head"]
-    born = commit != "(initial)"
-    if born and not command.ls_files("--", str(target.script)):
+def _state(seen: git.View, target: Target) -> GitState:
+    found, repository = changes(seen), seen.repository
+    born = repository.commit is not None
+    if born and not seen.git("ls-files", "--", os.path.realpath(target.script)):
         return GitState(
             reason=f"the git repository here does not track {target.settings.launch.script}",
             remedy="git init && git add . && git commit -m 'the state that is trained'",
         )
+
+    def named(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(_text(name.removeprefix(repository.prefix)) for name in names)
+
     return GitState(
-        commit=commit if born else None,
-        branch=None if branch == "(detached)" else branch,
-        dirty=dirty,
-        untracked=untracked,
+        commit=repository.commit,
+        branch=repository.branch,
+        dirty=named(found.dirty),
+        untracked=named(found.untracked),
+        untold=named(found.untold),
+        unpatched=named(found.unpatched),
+        submodules=tuple(zip(named(found.submodules), found.submodules.values(), strict=True)),
+        remote=repository.config.get("remote.origin.url"),
         reason="" if born else "nothing is committed yet",
         remedy="" if born else "git add . && git commit -m 'the state that is trained'",
     )
 
 
-def _parsed(status: str, prefix: str) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
-    """The heads, changed and untracked files of `git status --porcelain=v2 -z`, without the prefix."""
-    heads: dict[str, str] = {}
-    dirty: list[str] = []
-    untracked: list[str] = []
-    records = iter(status.split("\0"))
-    for record in records:
-        kind, _, rest = record.partition(" ")
-        if kind == "#":
-            name, _, heads[name] = rest.partition(" ")
-        elif kind == "?":
-            untracked.append(_path(rest, prefix))
-        elif kind in FIELDS_BEFORE_PATH:
-            dirty.append(_path(rest.split(" ", FIELDS_BEFORE_PATH[kind])[-1], prefix))
-            if kind == "2":  # a rename: its old name follows
-                next(records)
-    return heads, tuple(dirty), tuple(untracked)
-
-
-def _path(name: str, prefix: str) -> str:
+def _text(name: str) -> str:
     """A file's name as text, whatever bytes it has."""
-    return name.removeprefix(prefix).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _refusal(target: Target, words: str) -> GitState:
     """What git says when it refuses."""
-    if "dubious ownership" in words:
-        folder = re.search(r"--add safe\.directory (\S.*?)'?$", words, re.MULTILINE)
+    if "dubious ownership" in words or "unsafe repository" in words:
+        named = re.search(r"--add safe\.directory (.+)$", words, re.MULTILINE)
+        folder = named[1] if named else str(target.repo)
+        folder = folder if folder.startswith("'") else shlex.quote(folder)  # git may have quoted it
         return GitState(
             reason="git refuses a repository that belongs to another user (dubious ownership)",
-            remedy=f"git config --global --add safe.directory {folder[1] if folder else target.repo}",
+            remedy=f"git config --global --add safe.directory {folder}",
         )
-    if "not a git repository" in words:
+    if "not a git repository" in words.lower():
         return GitState(
             reason="not a git repository",
             remedy="git init && git add . && git commit -m 'the state that is trained'",
         )
     said = " ".join(re.findall(r"(?:fatal|error): (.*)", words)) or " ".join(words.split())
-    return GitState(reason=f"git: {said}")
+    return GitState(reason=f"git: {said}{git.too_old()}")

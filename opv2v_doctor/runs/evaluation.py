@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from opv2v_doctor.check import Blocked
 from opv2v_doctor.runs import configuration, inference
 from opv2v_doctor.runs.commands import directory_override, without_directory
 from opv2v_doctor.runs.directory import RECORD, claimed
@@ -16,6 +17,7 @@ from opv2v_doctor.runs.secrets import HIDDEN
 from opv2v_doctor.runs.stamp import Stamped, stamped
 from opv2v_doctor.runs.training import Gate, judged, verify_clean
 from opv2v_doctor.target import Target
+from opv2v_doctor.usage import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,15 +109,18 @@ def _places(inquiry: Inquiry, case: _Case, output: Path) -> dict[str, str]:
 
 
 def _stamped(inquiry: Inquiry, case: _Case, output: Path, verdict: Verdict | None) -> Stamped:
-    return stamped(
-        case.target,
-        case.folder,
-        _command(inquiry, case, output),
-        kind="infer",
-        given=without_directory(case.target.overrides),
-        gate=verdict,
-        checkpoint={**inference.identity(case.checkpoint), "trained_with": _trained_with(case)},
-    )
+    try:
+        return stamped(
+            case.target,
+            case.folder,
+            _command(inquiry, case, output),
+            kind="infer",
+            given=without_directory(case.target.overrides),
+            gate=verdict,
+            checkpoint={**inference.identity(case.checkpoint), "trained_with": _trained_with(case)},
+        )
+    except Blocked as problem:
+        raise UsageError(f"what would run cannot be stamped: {problem}") from None
 
 
 def _trained_with(case: _Case) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
-from opv2v_doctor.facts.git import git_state
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.git import git_state, opened
+from opv2v_doctor.facts.work_tree import inner_repositories, own_changes
+from opv2v_doctor.git import GitRefused, View, view
 from opv2v_doctor.runs.digests import of_file
 from opv2v_doctor.runs.secrets import without_credentials
 from opv2v_doctor.target import Target
@@ -16,30 +16,42 @@ from opv2v_doctor.target import Target
 CODE = (".py", ".yaml", ".yml", ".toml", ".json", ".cfg", ".ini", ".sh", ".txt", ".cu", ".cpp", ".h")
 LARGEST = 1 << 20  # bytes of an untracked file that goes into the patch
 MOST_HASHED = 1 << 28  # bytes of one that is hashed
-SECONDS = 120
-_submodule = re.compile(r"^.([0-9a-f]{40,}) (.+?)(?: \([^()\n]*\))?$", re.MULTILINE)
 
 
 def diff_patch(target: Target) -> bytes:
-    """What `git apply` needs to bring the commit to what ran: changes, then untracked code as new files."""
+    """What `git apply` needs to bring the commit to what ran: changes, then untracked code as new files.
+
+    Raises Blocked where git cannot tell the changes.
+    """
     if git_state(target).commit is None:
         return b""
-    changes = _git(target.repo, *_DIFF, "HEAD", "--", ".")
-    inner = b"".join(
-        _git(target.repo / name, *_DIFF, f"--src-prefix=a/{name}/", f"--dst-prefix=b/{name}/", "HEAD")
-        for name in submodules(target)
-        if (target.repo / name / ".git").exists()
-    )
-    return changes + inner + b"".join(_new_files(target))
+    try:
+        with opened(target) as seen:
+            return b"".join([*_changes(seen, ""), *_new_files(target, seen.repository.prefix)])
+    except (GitRefused, OSError) as problem:
+        words = " ".join(str(problem).split())
+        raise Blocked(
+            f"git diff: {words} (`git diff HEAD` there fetches what a partial clone lacks)"
+        ) from None
 
 
 # no program that the repository's own settings name is run
 _DIFF = ("diff", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=dirty")
 
 
-def _new_files(target: Target) -> Iterator[bytes]:
+def _changes(seen: View, at: str) -> Iterator[bytes]:
+    """The changes below the view's folder, then those inside its submodules."""
+    found = own_changes(seen)
+    prefixes = (f"--src-prefix=a/{at}", f"--dst-prefix=b/{at}")
+    yield seen.git(*_DIFF, *prefixes, "HEAD", "--", seen.repository.prefix or ".")
+    for path, repository in inner_repositories(seen, found):
+        if repository is not None and repository.commit:
+            with view(repository, seconds=seen.seconds) as inner:
+                yield from _changes(inner, f"{at}{path}/")
+
+
+def _new_files(target: Target, prefix: str) -> Iterator[bytes]:
     """Untracked code, each file as a patch that makes it."""
-    prefix = _git(target.repo, "rev-parse", "--show-prefix").decode(errors="surrogateescape").rstrip("\n")
     for name in git_state(target).untracked:
         path = target.repo / name
         if (
@@ -66,12 +78,13 @@ def _new_file(name: str, content: bytes, *, executable: bool) -> bytes:
 
 
 def untracked_text(target: Target) -> str:
-    """Every untracked file: hash, size, name."""
+    """Every file that is neither in the commit nor in the patch, or may not be: hash, size, name."""
     return "".join(f"{line}\n" for line in _listed(target))
 
 
 def _listed(target: Target) -> Iterator[str]:
-    for name in git_state(target).untracked:
+    state = git_state(target)
+    for name in (*state.untracked, *state.unpatched):
         path = target.repo / name
         try:
             size = path.lstat().st_size
@@ -83,34 +96,10 @@ def _listed(target: Target) -> Iterator[str]:
 
 def submodules(target: Target) -> dict[str, str]:
     """The commit that each submodule is at: path -> commit."""
-    if git_state(target).commit is None or not any(_up(target.repo, ".gitmodules")):
-        return {}
-    text = _git(target.repo, "submodule", "status", "--", ".").decode(errors="replace")
-    return {name: commit for commit, name in _submodule.findall(text)}
-
-
-def _up(folder: Path, name: str) -> Iterator[Path]:
-    return (place / name for place in (folder, *folder.parents) if (place / name).is_file())
+    return dict(git_state(target).submodules)
 
 
 def remote(target: Target) -> str | None:
     """Where the repository was cloned from, without credentials."""
-    if git_state(target).commit is None:
-        return None
-    address = _git(target.repo, "config", "--get", "remote.origin.url").decode(errors="replace").strip()
-    return without_credentials(address) or None
-
-
-def _git(folder: Path, *words: str) -> bytes:
-    """What git says; nothing where it refuses."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    options = ["-c", "core.fsmonitor=false", "-c", "core.quotePath=false"]
-    done = subprocess.run(
-        ["git", *options, *words],
-        cwd=folder,
-        env={**kept, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
-        capture_output=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    return done.stdout
+    state = git_state(target)
+    return without_credentials(state.remote) or None if state.commit and state.remote else None

@@ -60,6 +60,7 @@ class Stamp(BaseModel):
     without_commit: str = ""  # why no commit is known
     dirty: tuple[str, ...] = ()
     untracked: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()  # whether they changed, only a program that the repository names could tell
     submodules: dict[str, str] = {}
     overrides: tuple[str, ...] = ()
     given: tuple[str, ...] = ()  # the overrides of the command line among them
@@ -81,7 +82,8 @@ class Stamp(BaseModel):
     @property
     def digest(self) -> str:
         """What tells whether the stamp itself was edited later."""
-        return digests.of_values(self.model_dump(mode="json"))
+        later = set() if self.untold else {"untold"}  # older records know no such field
+        return digests.of_values(self.model_dump(mode="json", exclude=later))
 
 
 class Failure(BaseModel):

@@ -68,6 +68,7 @@ def stamped(
         without_commit=state.reason,
         dirty=state.dirty,
         untracked=state.untracked,
+        untold=state.untold,
         submodules=patch.submodules(target),
         overrides=tuple(map(secrets.without_secret, target.launch_overrides)),
         given=tuple(map(secrets.without_secret, given)),

@@ -88,6 +88,12 @@ def verify_clean(target: Target, run: Path) -> None:
     if state.commit is None:
         raise UsageError(f"--require-clean: {state.reason}{f' ({state.remedy})' if state.remedy else ''}")
     untracked = [name for name in state.untracked if not (target.repo / name).is_relative_to(run.parent)]
+    if state.untold:
+        names = ", ".join(state.untold[:5]) + ", ..." * (len(state.untold) > 5)
+        raise UsageError(
+            f"--require-clean: whether {names} changed, only a program that the repository names could tell, "
+            "and it is not run: `git add` them, which runs it and notes what is unchanged"
+        )
     found = [*state.dirty, *untracked]
     if found:
         names = ", ".join(found[:5]) + ", ..." * (len(found) > 5)

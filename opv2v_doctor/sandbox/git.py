@@ -1,9 +1,9 @@
 """The git of a training repository: commits whose author and date never change."""
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
+
+from opv2v_doctor.git import write
 
 AUTHOR, MAIL, DATE = "Ada Example", "ada@example.org", "2025-12-01T12:00:00+0000"
 
@@ -33,10 +33,6 @@ def forget(directory: Path) -> None:
 
 
 def _git(directory: Path, *arguments: str) -> str:
-    """Run git on this directory only, whatever the user's settings and surroundings are."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    own |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    for role in ("AUTHOR", "COMMITTER"):
-        own |= {f"GIT_{role}_NAME": AUTHOR, f"GIT_{role}_EMAIL": MAIL, f"GIT_{role}_DATE": DATE}
-    command = ["git", "-C", str(directory), *arguments]
-    return subprocess.run(command, env=own, check=True, capture_output=True, text=True, timeout=60).stdout
+    own = {"GIT_AUTHOR_NAME": AUTHOR, "GIT_AUTHOR_EMAIL": MAIL, "GIT_AUTHOR_DATE": DATE}
+    own |= {"GIT_COMMITTER_NAME": AUTHOR, "GIT_COMMITTER_EMAIL": MAIL, "GIT_COMMITTER_DATE": DATE}
+    return write(directory, *arguments, environment=own)

@@ -59,7 +59,7 @@ def test_changed_renamed_and_untracked_files_are_named(repo: Path) -> None:
     git(repo, "mv", "模型.py", "新 模型.py")
     (repo / "-n? 1.py").write_text("")
     state = state_of(repo)
-    assert set(state.dirty) == {"scripts/train.py", "新 模型.py"}
+    assert set(state.dirty) == {"scripts/train.py", "模型.py", "新 模型.py"}
     assert state.untracked == state.untracked_code == ("-n? 1.py",)
 
 
@@ -152,7 +152,7 @@ def test_a_repository_that_git_refuses(repo: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     state = state_of(repo)
     assert "dubious ownership" in state.reason
-    assert state.remedy.startswith("git config --global --add safe.directory") and repo.name in state.remedy
+    assert state.remedy == f"git config --global --add safe.directory '{repo}'"
 
 
 def test_the_environment_of_a_hook_does_not_mislead(
