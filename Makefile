@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench fuzz clean
+.PHONY: demo test lint bench fuzz mutants clean
 
 demo: $(VENV)/installed
 	rm -rf demo
@@ -34,6 +34,9 @@ $(VENV)/tested: $(VENV)/installed
 fuzz: $(VENV)/tested
 	$(BIN)/python -m fuzz logs --seconds $(or $(SECONDS),600)
 	$(BIN)/python -m fuzz checkpoints --seconds $(or $(SECONDS),600)
+
+mutants:
+	.ci/mutants $(FAMILY) $(MODULE)
 
 clean:
 	rm -rf $(VENV) demo demo-report.* build dist *.egg-info

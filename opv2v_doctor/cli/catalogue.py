@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +31,7 @@ def list_checks(repo: options.Repo = None, settings: options.SettingsFile = None
 def explain(
     code: Annotated[str, typer.Argument(help="A check's code or name.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Print the pages of all checks.")] = False,
+    thresholds: Annotated[bool, typer.Option("--thresholds", help="Print all numbers that decide.")] = False,
     repo: options.Repo = None,
     settings: options.SettingsFile = None,
     lang: options.Lang = options.Language.EN,
@@ -42,18 +43,34 @@ def explain(
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from opv2v_doctor.usage import unknown
-
-    checks = _checks(repo, settings)
-    chosen = [check for check in checks if everything or code.upper() == check.code or code == check.name]
-    if not chosen:
-        raise unknown("check", code, (check.code for check in checks))
-    pages = "\n".join(_page(check, lang) for check in chosen)
+    pages = (
+        _thresholds() if thresholds else "\n".join(_pages(_checks(repo, settings), code, everything, lang))
+    )
     console = Console()
     if console.is_terminal:
         console.print(Markdown(pages))
     else:
         typer.echo(pages, nl=False)
+
+
+def _thresholds() -> str:
+    """The numbers that decide verdicts, as a page."""
+    from opv2v_doctor.threshold import table
+
+    head = (
+        "# Thresholds\n\nWhat decides a verdict, where it comes from, and the values measured next to it.\n\n"
+    )
+    return head + "".join(f"{line}\n" for line in table())
+
+
+def _pages(checks: Sequence[Check], code: str, everything: bool, language: str) -> Iterator[str]:
+    """The pages that were asked for. Raises UsageError for a check that is not there."""
+    from opv2v_doctor.usage import unknown
+
+    chosen = [check for check in checks if everything or code.upper() == check.code or code == check.name]
+    if not chosen:
+        raise unknown("check", code, (check.code for check in checks))
+    yield from (_page(check, language) for check in chosen)
 
 
 def _page(check: Check, language: str) -> str:
