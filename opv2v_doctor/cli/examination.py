@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opv2v_doctor import Target, Tier
 from opv2v_doctor.cli.live import Display
-from opv2v_doctor.cli.reporting import reported, told
+from opv2v_doctor.cli.reporting import reported, told, write_report
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.probe import start_second
 from opv2v_doctor.registry import ignored, installed_checks, named, select
@@ -18,7 +18,6 @@ from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.settings import Ignore
 from opv2v_doctor.usage import UsageError, unknown
-from opv2v_doctor.whole import whole
 
 SPLITS = ("train", "val", "test")
 FORMATS_BY_SUFFIX = {
@@ -100,12 +99,3 @@ def head_of(target: Target, strict: bool) -> Examination:
         started=datetime.datetime.now(datetime.UTC),
         medium=Medium.of(sys.stdout),
     )
-
-
-def write_report(path: Path, lines: Iterable[str]) -> None:
-    """Write a report file as a whole or not at all. Raises UsageError where it cannot be written."""
-    try:
-        with whole(path) as partial:
-            partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    except OSError as problem:
-        raise UsageError(f"--output {path}: cannot be written: {problem.strerror}") from None

@@ -105,25 +105,38 @@ Lang = Annotated[
 ]
 
 
-def writable(output: Path | None) -> Path | None:
+def reachable(output: Path | None) -> Path | None:
     """The file of `--output`. Raises UsageError where it cannot be written: before the work, not after it."""
     import os
 
+    from opv2v_doctor.ours import is_stream
     from opv2v_doctor.usage import UsageError
 
     if output is None:
         return None
-    folder = output.absolute().parent
     try:
+        if is_stream(output):
+            return output
         if output.is_dir():
             raise UsageError(f"--output {output}: cannot be written: it is a directory")
-        there, known = output.exists(), folder.is_dir()
+        output.exists()
+        folder = Path(os.path.realpath(output)).parent  # behind a link
+        known = folder.is_dir()
     except OSError as problem:  # a name that is too long, a folder that we may not enter
         raise UsageError(f"--output {output}: cannot be written: {problem.strerror}") from None
     if not known:
         raise UsageError(f"--output {output}: cannot be written: no such directory")
-    if not there and not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK):
         raise UsageError(f"--output {output}: cannot be written: Permission denied")
+    return output
+
+
+def writable(output: Path | None) -> Path | None:
+    """The file of `--output` for a report: one that can be written, and replaces nothing but one of ours."""
+    from opv2v_doctor.ours import verify_replaceable
+
+    if reachable(output) is not None and output is not None:
+        verify_replaceable(output)
     return output
 
 
