@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from opv2v_doctor import Target, Tier
+from opv2v_doctor import Check, Target, Tier
 from opv2v_doctor.cli.live import Display
 from opv2v_doctor.cli.reporting import reported, told, write_report
 from opv2v_doctor.facts.git import git_state
@@ -45,12 +45,8 @@ def examine(
 
     Raises UsageError for a check, split, exception or report file that cannot be.
     """
-    _verify_splits(target)
+    checks, asked, exceptions = planned(target, words, ignores=ignores, tier=tier)
     strict = strict or target.settings.strict
-    installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
-    given = (*target.settings.ignore, *map(ignore_of, ignores))
-    exceptions = ignored(installed, given, datetime.date.today())
-    checks, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
     if any(check.tier is Tier.DATA for check in checks):
         start_second(target)
     head = told(head_of(target, strict), target, language)
@@ -64,6 +60,20 @@ def examine(
         chosen = format or FORMATS_BY_SUFFIX.get(output.suffix, "text")
         write_report(output, reported(chosen, kept, head))
     return exit_code(kept, strict=strict)
+
+
+def planned(
+    target: Target, words: Sequence[str], *, ignores: Sequence[str], tier: str
+) -> tuple[Sequence[Check], Collection[str], Mapping[str, str]]:
+    """The checks that will run, those that were asked for by name, and those that will not, with the reasons.
+
+    Raises UsageError for a check, split or exception that cannot be.
+    """
+    _verify_splits(target)
+    installed = installed_checks([Path(plugin) for plugin in target.settings.plugins])
+    given = (*target.settings.ignore, *map(ignore_of, ignores))
+    exceptions = ignored(installed, given, datetime.date.today())
+    return select(installed, words, Tier(tier)), named(installed, words, Tier(tier)), exceptions
 
 
 def _kept(results: Iterable[Result], keep: Callable[[Result], None]) -> Iterator[Result]:

@@ -174,26 +174,37 @@ def _target(
     )
 
 
-def takes_target(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that describe a target, and the target as its first argument."""
-    shared = _parameters(_target)
-    own = _parameters(command, leave_out="target")
+def taking(make: Callable[..., Any], name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of what makes its first argument, of this name, and that argument."""
 
-    @functools.wraps(command)
-    def with_target(**given: Any) -> None:
-        target = _target(**{name: given.pop(name) for name in shared})
-        command(target, **given)
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        shared = _parameters(make)
+        own = _parameters(command, leave_out=name)
 
-    parameters = [*own.values(), *shared.values()]
-    vars(with_target)["__signature__"] = inspect.Signature(parameters)
-    with_target.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return with_target
+        @functools.wraps(command)
+        def with_it(**given: Any) -> Any:
+            made = make(**{name: given.pop(name) for name in shared})
+            return command(made, **given)
+
+        parameters = [*own.values(), *shared.values()]
+        vars(with_it)["__signature__"] = inspect.Signature(parameters)
+        with_it.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return with_it
+
+    return decorated
+
+
+takes_target = taking(_target, "target")
 
 
 def _parameters(function: Callable[..., Any], leave_out: str = "") -> dict[str, inspect.Parameter]:
     """A function's parameters, annotations evaluated, but for one whose type would cost an import."""
     return {
-        name: parameter.replace(annotation=eval(parameter.annotation, function.__globals__))
+        name: parameter.replace(
+            annotation=eval(parameter.annotation, function.__globals__)
+            if isinstance(parameter.annotation, str)
+            else parameter.annotation
+        )
         for name, parameter in inspect.signature(function).parameters.items()
         if name != leave_out
     }
