@@ -64,7 +64,7 @@ def verify_request(request: Request) -> None:
     if request.fresh:
         raise UsageError("--fresh makes a directory of its own on each of --nnodes: leave it out")
     if nodes.endpoint is None and not request.slurm:
-        raise UsageError("--nnodes needs a place to meet: --rdzv-endpoint HOST:PORT of one of them")
+        raise UsageError("--nnodes: they need a place to meet: --rdzv-endpoint HOST:PORT of one of them")
     if chosen_directory(target.launch_overrides) is None and request.resume is None:
         raise UsageError("--nnodes: several nodes share one directory: choose it, hydra.run.dir=DIRECTORY")
 
