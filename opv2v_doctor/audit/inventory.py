@@ -133,7 +133,7 @@ def opened(dataset: Dataset, folder: Path) -> Iterator[Inventory]:
     path = inventory_file(dataset, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("w")
+        lock = path.with_suffix(".lock").open("a")
     except OSError as problem:
         raise UsageError(f"{folder}: {problem.strerror}: give another folder with --cache") from None
     with lock:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.record import COLUMNS, TYPES
+from opv2v_doctor.ours import PARQUET_KEY
 from opv2v_doctor.usage import UsageError
 
 ALL = f"SELECT {', '.join(COLUMNS)} FROM files ORDER BY path"
@@ -70,7 +71,7 @@ def write_parquet(inventory: Inventory, path: Path) -> None:
     except ImportError:
         raise UsageError("--format parquet needs PyArrow: pip install 'opv2v-doctor[parquet]'") from None
     types = {"TEXT": pyarrow.string(), "INTEGER": pyarrow.int64(), "REAL": pyarrow.float64()}
-    schema = pyarrow.schema([(name, types[TYPES[name]]) for name in COLUMNS])
+    schema = pyarrow.schema([(name, types[TYPES[name]]) for name in COLUMNS], {PARQUET_KEY: b"audit"})
     records = inventory.rows(ALL)
     with parquet.ParquetWriter(path, schema) as writer:
         while batch := list(islice(records, BATCH)):

@@ -24,11 +24,11 @@ from opv2v_doctor.audit.verdicts import VERDICTS
 from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX
 from opv2v_doctor.cli.live import is_live
+from opv2v_doctor.cli.reporting import report_file, write_report
 from opv2v_doctor.reporters import REPORTERS, Examination, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.usage import UsageError
-from opv2v_doctor.whole import whole
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -124,16 +124,11 @@ def _summary(inventory: Inventory, medium: Medium) -> Iterator[str]:
 
 
 def _write(path: Path, format: str, inventory: Inventory, results: list[Result], head: Examination) -> None:
-    """Write a report file as a whole or not at all."""
-    try:
-        with whole(path) as partial:
-            if format == "parquet":
-                write_parquet(inventory, partial)
-            else:
-                with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
-                    file.writelines(f"{line}\n" for line in _lines(format, inventory, results, head))
-    except OSError as problem:
-        raise UsageError(f"--output {path}: cannot be written: {problem.strerror}") from None
+    if format != "parquet":
+        write_report(path, _lines(format, inventory, results, head))
+        return
+    with report_file(path) as place:
+        write_parquet(inventory, place)
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from opv2v_doctor import Blocked, Command, Skip, Target, Tier
+from opv2v_doctor import Blocked, Check, Command, Skip, Target, Tier
 from opv2v_doctor.cli.live import Display
-from opv2v_doctor.cli.reporting import reported, told
+from opv2v_doctor.cli.reporting import reported, told, write_report
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.probe import start_second
 from opv2v_doctor.plugins import LOADING, Plugin, read_plugins
@@ -21,7 +21,6 @@ from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.settings import Ignore
 from opv2v_doctor.usage import UsageError, unknown
-from opv2v_doctor.whole import whole
 
 SPLITS = ("train", "val", "test")
 FORMATS_BY_SUFFIX = {
@@ -52,18 +51,8 @@ def examine(
 
     Raises UsageError for a check, split, exception or report file that cannot be.
     """
-    _verify_splits(target)
+    checks, asked, exceptions = planned(target, words, ignores=ignores, tier=tier, plugins=plugins)
     strict = strict or target.settings.strict
-    loaded, without = plugins_of(target, plugins)
-    installed = installed_checks(loaded, without=without)
-    given = (*target.settings.ignore, *map(ignore_of, ignores))
-    exceptions = ignored(installed, given, datetime.date.today(), others=without is not None)
-    try:
-        selected, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
-    except UsageError as problem:
-        raise UsageError(f"{problem}; {without}: {without.hint}") if without else problem from None
-    # Whether a plugin's check was asked for, nobody knows before it is loaded.
-    checks = [check for check in installed if check in selected or check.code == LOADING]
     if any(check.tier is Tier.DATA for check in checks):
         start_second(target)
     head = told(head_of(target, strict), target, language)
@@ -99,6 +88,31 @@ def plugins_of(target: Target, wanted: bool | None) -> tuple[Sequence[Plugin], B
     )
 
 
+def planned(
+    target: Target,
+    words: Sequence[str],
+    *,
+    ignores: Sequence[str],
+    tier: str,
+    plugins: bool | None = None,
+) -> tuple[Sequence[Check], Collection[str], Mapping[str, str]]:
+    """The checks that will run, those that were asked for by name, and those that will not, with the reasons.
+
+    Raises UsageError for a check, split or exception that cannot be.
+    """
+    _verify_splits(target)
+    loaded, without = plugins_of(target, plugins)
+    installed = installed_checks(loaded, without=without)
+    given = (*target.settings.ignore, *map(ignore_of, ignores))
+    exceptions = ignored(installed, given, datetime.date.today(), others=without is not None)
+    try:
+        selected, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
+    except UsageError as problem:
+        raise UsageError(f"{problem}; {without}: {without.hint}") if without else problem from None
+    # Whether a plugin's check was asked for, nobody knows before it is loaded.
+    return [c for c in installed if c in selected or c.code == LOADING], asked, exceptions
+
+
 def _kept(results: Iterable[Result], keep: Callable[[Result], None]) -> Iterator[Result]:
     for result in results:
         keep(result)
@@ -132,12 +146,3 @@ def head_of(target: Target, strict: bool) -> Examination:
         started=datetime.datetime.now(datetime.UTC),
         medium=Medium.of(sys.stdout),
     )
-
-
-def write_report(path: Path, lines: Iterable[str]) -> None:
-    """Write a report file as a whole or not at all. Raises UsageError where it cannot be written."""
-    try:
-        with whole(path) as partial:
-            partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    except OSError as problem:
-        raise UsageError(f"--output {path}: cannot be written: {problem.strerror}") from None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -129,30 +129,34 @@ def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list
             plugins=False,
         )
     from opv2v_doctor.cli.log_judging import verdicts
+    from opv2v_doctor.cli.reporting import report_file
     from opv2v_doctor.facts.logs import judged_logs
-    from opv2v_doctor.figures.curves import write_page
+    from opv2v_doctor.figures.curves import page
     from opv2v_doctor.result import exit_code
 
     results = verdicts(target, ignores)
     assert output is not None
-    write_page(output, judged_logs(target), results)
+    with report_file(output) as place:
+        place.write_text(page(judged_logs(target), results), encoding="utf-8")
     typer.echo(f"{output} written")
     return exit_code(results, strict=strict or target.settings.strict)
 
 
 def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:
     """Write the table block by block: a log of any size takes no more memory."""
+    from opv2v_doctor.cli.reporting import report_file
     from opv2v_doctor.facts.logs import KEPT_LINES
     from opv2v_doctor.facts.logs.log_readers import LogReader
 
     readers = [LogReader(path, KEPT_LINES) for path in paths]
     frames = _frames(readers)
-    if form is LogFormat.CSV:
-        with output.open("w", encoding="utf-8") if output else contextlib.nullcontext(sys.stdout) as file:
-            for number, frame in enumerate(frames):
-                frame.to_csv(file, index=False, header=number == 0)
-    else:
+    if form is LogFormat.PARQUET:
         _write_parquet(frames, output)
+    elif output is None:
+        _write_csv(frames, sys.stdout)
+    else:
+        with report_file(output) as place, place.open("w", encoding="utf-8") as file:
+            _write_csv(frames, file)
     unparsed = sum(reader.unparsed_count for reader in readers)
     if unparsed:
         typer.echo(f"{unparsed} lines look like metrics and could not be read", err=True)
@@ -169,7 +173,14 @@ def _frames(readers: Iterable[LogReader]) -> Iterator[pd.DataFrame]:
             yield frame_of([(str(reader.path), reader.feed(found))])
 
 
+def _write_csv(frames: Iterator[pd.DataFrame], file: TextIO) -> None:
+    for number, frame in enumerate(frames):
+        frame.to_csv(file, index=False, header=number == 0)
+
+
 def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
+    from opv2v_doctor.cli.reporting import report_file
+    from opv2v_doctor.ours import PARQUET_KEY
     from opv2v_doctor.usage import UsageError
 
     if output is None:
@@ -178,14 +189,15 @@ def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
         pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise UsageError("--format parquet needs pyarrow: pip install 'opv2v-doctor[parquet]'") from None
-    writer = None
-    for frame in frames:
-        texts = {name: frame[name].astype(str) for name in ("phase", "metric", "file")}
-        table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
-        writer = writer or pq.ParquetWriter(output, table.schema)
-        writer.write_table(table.cast(writer.schema))
-    if writer is not None:
-        writer.close()
+    with report_file(output) as place, contextlib.ExitStack() as stack:
+        writer = None
+        for frame in frames:
+            texts = {name: frame[name].astype(str) for name in ("phase", "metric", "file")}
+            table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
+            if writer is None:
+                marked = table.schema.with_metadata({**(table.schema.metadata or {}), PARQUET_KEY: b"log"})
+                writer = stack.enter_context(pq.ParquetWriter(place, marked))
+            writer.write_table(table.cast(writer.schema))
 
 
 def _follow(

@@ -105,25 +105,38 @@ Lang = Annotated[
 ]
 
 
-def writable(output: Path | None) -> Path | None:
+def reachable(output: Path | None) -> Path | None:
     """The file of `--output`. Raises UsageError where it cannot be written: before the work, not after it."""
     import os
 
+    from opv2v_doctor.ours import is_stream
     from opv2v_doctor.usage import UsageError
 
     if output is None:
         return None
-    folder = output.absolute().parent
     try:
+        if is_stream(output):
+            return output
         if output.is_dir():
             raise UsageError(f"--output {output}: cannot be written: it is a directory")
-        there, known = output.exists(), folder.is_dir()
+        output.exists()
+        folder = Path(os.path.realpath(output)).parent  # behind a link
+        known = folder.is_dir()
     except OSError as problem:  # a name that is too long, a folder that we may not enter
         raise UsageError(f"--output {output}: cannot be written: {problem.strerror}") from None
     if not known:
         raise UsageError(f"--output {output}: cannot be written: no such directory")
-    if not there and not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK):
         raise UsageError(f"--output {output}: cannot be written: Permission denied")
+    return output
+
+
+def writable(output: Path | None) -> Path | None:
+    """The file of `--output` for a report: one that can be written, and replaces nothing but one of ours."""
+    from opv2v_doctor.ours import verify_replaceable
+
+    if reachable(output) is not None and output is not None:
+        verify_replaceable(output)
     return output
 
 
@@ -169,26 +182,37 @@ def _target(
     )
 
 
-def takes_target(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that describe a target, and the target as its first argument."""
-    shared = _parameters(_target)
-    own = _parameters(command, leave_out="target")
+def taking(make: Callable[..., Any], name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of what makes its first argument, of this name, and that argument."""
 
-    @functools.wraps(command)
-    def with_target(**given: Any) -> None:
-        target = _target(**{name: given.pop(name) for name in shared})
-        command(target, **given)
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        shared = _parameters(make)
+        own = _parameters(command, leave_out=name)
 
-    parameters = [*own.values(), *shared.values()]
-    vars(with_target)["__signature__"] = inspect.Signature(parameters)
-    with_target.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return with_target
+        @functools.wraps(command)
+        def with_it(**given: Any) -> Any:
+            made = make(**{name: given.pop(name) for name in shared})
+            return command(made, **given)
+
+        parameters = [*own.values(), *shared.values()]
+        vars(with_it)["__signature__"] = inspect.Signature(parameters)
+        with_it.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return with_it
+
+    return decorated
+
+
+takes_target = taking(_target, "target")
 
 
 def _parameters(function: Callable[..., Any], leave_out: str = "") -> dict[str, inspect.Parameter]:
     """A function's parameters, annotations evaluated, but for one whose type would cost an import."""
     return {
-        name: parameter.replace(annotation=eval(parameter.annotation, function.__globals__))
+        name: parameter.replace(
+            annotation=eval(parameter.annotation, function.__globals__)
+            if isinstance(parameter.annotation, str)
+            else parameter.annotation
+        )
         for name, parameter in inspect.signature(function).parameters.items()
         if name != leave_out
     }

@@ -17,7 +17,7 @@ from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView, NoSuchSample, drawn_at
 from opv2v_doctor.facts.references import Reference, References, where_of
 from opv2v_doctor.facts.samples import FOLDERS
-from opv2v_doctor.figures.panorama_files import write_preview
+from opv2v_doctor.figures.panorama_files import verify_preview, write_preview
 from opv2v_doctor.figures.panorama_words import Shown
 from opv2v_doctor.figures.plotly_page import plotly_tags
 from opv2v_doctor.target import Target
@@ -32,6 +32,8 @@ def previewed(target: Target, *, index: int | None, random: int, seed: int, outp
     split = _split(target)
     if random and index is not None:
         raise UsageError("--index and --random: choose one")
+    if not random:
+        verify_preview(_folder(target, output, f"{split}_{index or 0}", False))
     seeded = f"drawn at random with --seed {seed}" if random else ""
     with ThreadPoolExecutor(AT_ONCE) as threads, contextlib.ExitStack() as stack:
         try:
@@ -50,7 +52,11 @@ def previewed(target: Target, *, index: int | None, random: int, seed: int, outp
         except (Blocked, Skip) as problem:
             _say(f"opv2v-doctor: {split} could not be drawn: {problem}")
             return 3
-        folders = [_folder(target, output, each, len(samples) > 1) for each in samples]
+        folders = [
+            _folder(target, output, f"{each.split}_{each.index}", len(samples) > 1) for each in samples
+        ]
+        for folder in folders:
+            verify_preview(folder)
         codes = [
             _write(target, each, place, folder, seeded, threads)
             for each, folder in zip(samples, folders, strict=True)
@@ -58,9 +64,8 @@ def previewed(target: Target, *, index: int | None, random: int, seed: int, outp
     return max(codes)
 
 
-def _folder(target: Target, output: Path | None, sample: DrawnSample, many: bool) -> Path:
-    """Where a sample's files go: not into the examined repository, unless it is asked for."""
-    name = f"{sample.split}_{sample.index}"
+def _folder(target: Target, output: Path | None, name: str, many: bool) -> Path:
+    """Where the files of the sample of this name go: not into the examined repository, unless asked for."""
     if output is not None:
         return output / name if many else output
     if Path.cwd().resolve().is_relative_to(target.repo):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -39,7 +40,12 @@ def _options(
 
 
 def main() -> None:
-    """Run the program; a wrong word of the user ends with exit code 2 and no traceback."""
+    """Run the program."""
+    guarded(lambda: app(prog_name="opv2v-doctor"))
+
+
+def guarded(program: Callable[[], object]) -> None:
+    """Run a program of ours; a wrong word of the user ends with exit code 2 and no traceback."""
     from opv2v_doctor.usage import UsageError
 
     prepare()
@@ -47,7 +53,7 @@ def main() -> None:
         try:
             if sys.flags.optimize > 1:
                 raise UsageError("python -OO takes away the checks' pages: leave it, or PYTHONOPTIMIZE, out")
-            app(prog_name="opv2v-doctor")
+            program()
         finally:
             if not sys.stdout.closed:
                 sys.stdout.flush()

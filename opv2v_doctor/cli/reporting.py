@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from opv2v_doctor.languages import ENGLISH, page_of, say
 from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, Picture
 from opv2v_doctor.result import Result
 from opv2v_doctor.target import Target
+from opv2v_doctor.usage import UsageError
+from opv2v_doctor.whole import whole
 
 
 def told(head: Examination, target: Target, language: str) -> Examination:
@@ -30,6 +34,25 @@ def reported(format: str, results: Iterable[Result], head: Examination) -> Itera
             results, replace(head, language=ENGLISH, say=str, page=lambda check: check.page)
         )
     return REPORTERS[format](results, head)
+
+
+@contextmanager
+def report_file(output: Path) -> Iterator[Path]:
+    """Where to write the file of `--output`. Raises UsageError where it cannot be written."""
+    try:
+        with whole(output) as partial_file:
+            yield partial_file
+    except OSError as problem:
+        raise UsageError(f"--output {output}: cannot be written: {problem.strerror}") from None
+
+
+def write_report(output: Path, lines: Iterable[str]) -> None:
+    """Write a report file as a whole or not at all. Raises UsageError where it cannot be written."""
+    with (
+        report_file(output) as place,
+        place.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        file.writelines(f"{line}\n" for line in lines)
 
 
 def _pictures(target: Target, results: Sequence[Result]) -> Iterator[Picture]:

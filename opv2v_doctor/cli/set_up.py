@@ -24,7 +24,7 @@ def init(
         typer.Option(
             help="Where to write.  [default: DIRECTORY/opv2v-doctor.toml]",
             show_default=False,
-            callback=options.writable,
+            callback=options.reachable,
         ),
     ] = None,
 ) -> None:
@@ -35,6 +35,7 @@ def init(
     from opv2v_doctor.draft import draft
     from opv2v_doctor.settings import FILE_NAME, read_settings
     from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.whole import whole
 
     repo = directory.resolve()
     path = output or repo / FILE_NAME
@@ -42,7 +43,8 @@ def init(
         raise UsageError(f"{directory}: no such directory")
     if os.path.lexists(path):
         raise UsageError(f"{path} exists: edit it, or remove it first")
-    path.write_text(draft(repo), encoding="utf-8")
+    with whole(path) as partial:
+        partial.write_text(draft(repo), encoding="utf-8")
     read_settings(path)  # what we write must be what we read
     elsewhere = f" --settings {path}" if output else ""
     typer.echo(f"wrote {path}; now: opv2v-doctor run-all --repo {repo}{elsewhere} --tier static")

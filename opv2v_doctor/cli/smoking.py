@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX, head_of, write_report
+from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX, head_of
 from opv2v_doctor.cli.live import Display
+from opv2v_doctor.cli.reporting import write_report
 from opv2v_doctor.reporters import REPORTERS
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run

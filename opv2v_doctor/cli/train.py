@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 NOT_WRITTEN = 3
+GATE = "data"  # the tier that the gate examines up to
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="A new directory, also beside one that hydra.run.dir names.")
 ]
@@ -24,8 +25,25 @@ Resume = Annotated[
     Path | None, typer.Option(help="Go on with this run, in its directory.", show_default=False)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the command and the stamp, and end.")]
+
+
+def _reason(force: str | None) -> str | None:
+    """The reason of `--force`, which is one."""
+    from opv2v_doctor.usage import UsageError
+
+    if force is not None and not force.strip():
+        raise UsageError("--force needs the reason, which is stamped")
+    return force
+
+
 Force = Annotated[
-    str, typer.Option(metavar="REASON", help="Start although the gate fails; stamped.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="REASON",
+        help="Start although the gate fails; stamped.",
+        show_default=False,
+        callback=_reason,
+    ),
 ]
 RequireClean = Annotated[bool, typer.Option("--require-clean", help="Refuse files that are not committed.")]
 Nnodes = Annotated[int, typer.Option(min=1, help="Machines that train together; --gpus counts all GPUs.")]
@@ -49,8 +67,9 @@ Index = Annotated[int, typer.Option(min=0, help="Sample of the split.")]
 
 
 @options.takes_target
-def train(
+def requested(
     target: Target,
+    ctx: typer.Context,
     overrides: options.Overrides = None,
     nnodes: Nnodes = 1,
     node_rank: NodeRank = 0,
@@ -58,83 +77,109 @@ def train(
     fresh: Fresh = False,
     resume: Resume = None,
     dry_run: DryRun = False,
-    force: Force = "",
+    force: Force = None,
     require_clean: RequireClean = False,
     steps_per_epoch: StepsPerEpoch = None,
     ignore: options.Ignore = None,
     plugins: options.Plugins = None,
     slurm: OnSlurm = False,
-) -> None:
-    """Train: the gate, a stamped run directory, the repository's own script, and a watch.
-
-    Ends with the script's exit code, or the gate's where it refuses.
-    """
+) -> Request:
+    """The request that all these options make. Raises UsageError for what does not go together."""
+    from opv2v_doctor.cli.examination import planned
     from opv2v_doctor.runs.commands import Nodes
-    from opv2v_doctor.runs.request import Request
+    from opv2v_doctor.runs.request import Request, verify_request
     from opv2v_doctor.usage import UsageError
 
-    if fresh and resume:
-        raise UsageError("--fresh begins anew and --resume goes on: give one of them")
+    typed = {name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
+    for name, given in (("--node-rank", "node_rank" in typed), ("--rdzv-endpoint", rdzv_endpoint)):
+        if slurm and given:
+            raise UsageError(f"--slurm tells each node where it stands and where to meet: leave {name} out")
+    if resume and "run" in typed and target.run != resume.resolve():
+        raise UsageError(f"--resume {resume} has the gate examine that run: leave --run out")
+    alone = nnodes == 1 and "node_rank" not in typed  # srun of several trainings numbers them, too
     request = Request(
         target=replace(target, overrides=tuple(overrides or ())),
         resume=resume,
         fresh=fresh,
-        force=force,
+        force=force or "",
         require_clean=require_clean,
         steps_per_epoch=steps_per_epoch,
         plugins=plugins,
-        nodes=Nodes(count=nnodes, rank=node_rank if nnodes > 1 else 0, endpoint=rdzv_endpoint),
+        ignores=tuple(ignore or ()),
+        nodes=Nodes(count=nnodes, rank=0 if alone or slurm else node_rank, endpoint=rdzv_endpoint),
+        slurm=slurm,
+        dry_run=dry_run,
     )
-    if slurm:
-        _submit(request)
-    else:
-        raise typer.Exit(_shown(request, dry_run, ignore or ()))
+    verify_request(request)
+    planned(request.target, target.settings.select, ignores=request.ignores, tier=GATE, plugins=plugins)
+    return request
 
 
-def _shown(request: Request, dry_run: bool, ignores: list[str] | tuple[()]) -> int:
+takes_request = options.taking(requested, "request")
+
+
+@takes_request
+def train(request: Request) -> None:
+    """Train: the gate, a stamped run directory, the repository's own script, and a watch.
+
+    Ends with the script's exit code, or the gate's where it refuses. A dry run starts and submits nothing.
+    """
+    if request.slurm and not request.dry_run:
+        from opv2v_doctor.runs.slurm import submit
+
+        typer.echo(f"submitted as job {submit(request)}")
+        return
+    raise typer.Exit(started(request))
+
+
+def started(request: Request) -> int:
+    """Start what was asked for on this machine, or print the plan of it; the exit code."""
     from opv2v_doctor.cli.following import Following
     from opv2v_doctor.runs import training
     from opv2v_doctor.runs.writing import NotWritten
 
     display = Following()
     try:
-        if dry_run:
+        if request.dry_run:
             return _print_plan(request, display)
         with display:
-            return training.train(request, _gate(ignores, request.plugins), display)
+            return training.train(request, _gate(request.ignores, request.plugins), display)
     except NotWritten as problem:
         display.say(f"not started: {problem}")
         return NOT_WRITTEN
 
 
-def _gate(ignores: list[str] | tuple[()], plugins: bool | None) -> Callable[[Target, Path], int]:
+def _gate(ignores: Sequence[str], plugins: bool | None) -> Callable[[Target, Path], int]:
     """The gate: everything that can be known before a launch."""
     from opv2v_doctor.cli.examination import examine
 
     def gate(target: Target, report: Path) -> int:
         words = target.settings.select
-        return examine(target, words, ignores=ignores, tier="data", output=report, plugins=plugins)
+        return examine(target, words, ignores=ignores, tier=GATE, output=report, plugins=plugins)
 
     return gate
 
 
 def _print_plan(request: Request, display: Display) -> int:
-    """What would be started and stamped."""
+    """What would be started and stamped, and as which job."""
     from opv2v_doctor.runs.destination import placed
     from opv2v_doctor.runs.request import stamp_of
-    from opv2v_doctor.runs.training import prepared
+    from opv2v_doctor.runs.training import prepared, verify_clean
 
+    if request.slurm:
+        from opv2v_doctor.runs.slurm import for_first, resources
+
+        asked = ", ".join(f"{name} {value}" for name, value in resources(request).items())
+        display.say(f"a SLURM job with {asked}; on its first node:")
+        request = for_first(request)
     target, earlier, places = prepared(request, display)
     run = next((place for place in places if not place.exists()), places[-1])
-    stamp = stamp_of(request, placed(target, run), run, earlier, None).stamp
+    target = placed(target, run)
+    if request.require_clean:
+        verify_clean(target, run)
+    stamp = stamp_of(request, target, run, earlier, None).stamp
     typer.echo(f"{stamp.command}\n{stamp.model_dump_json(indent=1)}")
     return 0
-
-
-def _submit(request: Request) -> None:
-    from opv2v_doctor.runs.slurm import submit
-
-    typer.echo(f"submitted as job {submit(request)}")
 
 
 @options.takes_target
@@ -144,7 +189,7 @@ def infer(
     checkpoint: CheckpointFile = None,
     index: Index = 0,
     dry_run: DryRun = False,
-    force: Force = "",
+    force: Force = None,
     require_clean: RequireClean = False,
     ignore: options.Ignore = None,
     plugins: options.Plugins = None,
@@ -165,7 +210,7 @@ def infer(
         checkpoint=checkpoint,
         split=split,
         index=index,
-        force=force,
+        force=force or "",
         require_clean=require_clean,
     )
     try:

@@ -8,7 +8,6 @@ from html import escape
 from importlib.resources import files
 from math import isfinite
 from math import log as ln
-from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -17,7 +16,6 @@ from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.facts.logs.run_configs import run_config
 from opv2v_doctor.figures.plotly_page import plotly_tags
 from opv2v_doctor.result import Result
-from opv2v_doctor.whole import whole
 
 PANELS = ("loss", "learning rate", "masks", "validation")
 COLOURS = {Severity.ERROR: "#b3261e", Severity.WARNING: "#c98200", Severity.NOTE: "#8b96a3"}
@@ -176,9 +174,3 @@ def _expected(log: Log, name: str, measured: Points) -> Points:
 
 def _entropies(means: Points) -> Points:
     return [(x, -p * ln(p) - (1 - p) * ln(1 - p), line) for x, p, line in means if 0 < p < 1]
-
-
-def write_page(path: Path, logs: Sequence[Log], results: Sequence[Result]) -> None:
-    """Write the page as a whole or not at all."""
-    with whole(path) as partial:
-        partial.write_text(page(logs, results), encoding="utf-8")

@@ -7,39 +7,55 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor import __version__
 from opv2v_doctor.facts.panoramas import DrawnSample
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_words import Shown
 from opv2v_doctor.figures.panoramas import page, reach
+from opv2v_doctor.ours import listed, verify_folder
 from opv2v_doctor.whole import whole
 
 PAGE, SUMMARY = "preview.html", "summary.json"
+NAMES = rf"{re.escape(PAGE)}|{re.escape(SUMMARY)}|view\d+_agent.*\.(npy|png)"
 _unsafe = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 def write_preview(
     folder: Path, sample: DrawnSample, shown: Sequence[Shown], facts: Sequence[str], threads: Executor
 ) -> Path:
-    """Write everything of a sample into the folder; the path of the page. Each file is whole or not there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write everything of a sample into the folder; the path of the page.
+
+    All files take their places at the end, the summary first: it lists them, so that the next preview knows
+    what it may replace. Raises UsageError where the folder holds a file of somebody else by one of our names.
+    """
     farthest = reach(shown)
-    writing = [
-        threads.submit(_write, folder / f"{beginning(each)}_{name}", content)
+    making = {
+        f"{beginning(each)}_{name}": threads.submit(content)
         for each in shown
         for name, content in _files(each, farthest)
-    ]
-    _write(folder / SUMMARY, lambda: json.dumps(summary(sample, shown), indent=1).encode())
-    path = folder / PAGE
-    _write(path, lambda: page(sample, shown, facts, threads).encode())
-    for each_file in writing:
-        each_file.result()
-    return path
+    }
+    files = {PAGE: page(sample, shown, facts, threads).encode()}
+    files |= {name: made.result() for name, made in making.items()}
+    document = {"tool": {"name": "opv2v-doctor", "version": __version__}, **summary(sample, shown)}
+    files[SUMMARY] = json.dumps({**document, "files": listed(files)}, indent=1).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    verify_preview(folder)
+    with ExitStack() as stack:  # what was begun last is there first
+        for name, content in files.items():
+            stack.enter_context(whole(folder / name, judged=True)).write_bytes(content)
+    return folder / PAGE
+
+
+def verify_preview(folder: Path) -> None:
+    """Raises UsageError where a preview in this folder would replace what is not ours."""
+    verify_folder(folder, NAMES, SUMMARY)
 
 
 def beginning(shown: Shown) -> str:
@@ -94,9 +110,3 @@ def _summary(shown: Shown) -> dict[str, Any]:
         "normalisation": {"name": shown.drawn.norm_type, "rule": rule.source if rule else None},
         "depth": view.depth and {"median": view.depth.median, "maximum": view.depth.maximum},
     }
-
-
-def _write(path: Path, content: Callable[[], bytes]) -> None:
-    """Write a file as a whole or not at all."""
-    with whole(path) as partial:
-        partial.write_bytes(content())

@@ -16,6 +16,7 @@ from opv2v_doctor.figures.pictures import png
 from opv2v_doctor.figures.ply import write_ply
 from opv2v_doctor.figures.point_cloud import MOST_POINTS, Opening, write_page
 from opv2v_doctor.figures.prediction_scene import agents_of, clouds_of, drawn, number, placed
+from opv2v_doctor.whole import whole
 
 TENSORS = {
     "prediction": ("depth", "rays", "pose", "points", "mask", "confidence", "scale"),
@@ -33,17 +34,23 @@ def write_prediction(
     write_page(folder / f"{name}_pointcloud.html", shown.scene, opening)
     _write_cloud(folder / f"{name}_pointcloud.ply", found, opening)
     names = file_names([view.agent for view in found.views])
-    (folder / f"{name}_pointcloud.png").write_bytes(png(_from_above(found, opening)))
+    _write(folder / f"{name}_pointcloud.png", png(_from_above(found, opening)))
     (folder / "tensors").mkdir(exist_ok=True)
     for view, stem in zip(found.views, names, strict=True):
         for kind, picture in _pictures(view):
-            (folder / f"{stem}_{kind}.png").write_bytes(png(picture))
+            _write(folder / f"{stem}_{kind}.png", png(picture))
         for tensor, array in _tensors(view):
-            np.save(folder / "tensors" / f"{stem}_{tensor}.npy", array)
+            with whole(folder / "tensors" / f"{stem}_{tensor}.npy") as partial, partial.open("wb") as file:
+                np.save(file, array)
     render = {"pose_source": opening.pose, "depth_source": opening.depth, "mask": opening.mask}
     document = summary(found, wrong, render, shown.counts)
     write_summary(folder, document)
     return document
+
+
+def _write(path: Path, content: bytes) -> None:
+    with whole(path) as partial:
+        partial.write_bytes(content)
 
 
 def file_names(agents: list[str]) -> list[str]:

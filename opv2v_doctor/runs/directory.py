@@ -7,7 +7,7 @@ import datetime
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,17 +47,17 @@ def claimed(places: Sequence[Path], *, resume: bool) -> Iterator[Claim]:
     Taken where another launch has it, or where a run is in it already.
     """
     path, made = _made(places)
-    new_lock = not (path / LOCK).exists()
+    was_ours = (path / LOCK).exists()  # a launch was here before, and left it
     lock = _locked(path)
     claim = Claim(path=path, lock=lock, made=made)
     try:
         if not resume:
-            _verify_empty(path)
+            _verify_empty(path, OWN if was_ours else {LOCK})
         yield claim
     finally:
         if made and not claim.kept:
             shutil.rmtree(path, ignore_errors=True)
-        elif not claim.kept and new_lock:
+        elif not claim.kept and not was_ours:
             (path / LOCK).unlink(missing_ok=True)
         os.close(lock)
 
@@ -109,8 +109,8 @@ def _sign(lock: int) -> None:
         os.pwrite(lock, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
 
 
-def _verify_empty(path: Path) -> None:
-    found = sorted(entry.name for entry in path.iterdir() if entry.name not in OWN)
+def _verify_empty(path: Path, own: Collection[str]) -> None:
+    found = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
     if RECORD in found:
         raise Taken(f"{path} holds a run already: --resume {path} goes on with it, --fresh starts beside it")
     if found:

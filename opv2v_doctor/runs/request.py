@@ -1,14 +1,17 @@
-"""A training as it is asked for: the words, the stamp and the plan that follow from it."""
+"""A training as it is asked for, all of it in one object; the words, stamp and plan that follow from it."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.runs.commands import Nodes, command, without_directory
+from opv2v_doctor.runs.commands import Nodes, chosen_directory, command, without_directory
 from opv2v_doctor.runs.launcher import Plan, number_of_launch, output_folder
-from opv2v_doctor.runs.record import Run, Verdict
+from opv2v_doctor.runs.record import Run, Verdict, read_run
 from opv2v_doctor.runs.stamp import Stamped, stamped
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
@@ -16,7 +19,7 @@ from opv2v_doctor.usage import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asks for."""
+    """What the user asks for: complete, and the same whether it is printed, submitted or started."""
 
     target: Target
     resume: Path | None = None
@@ -25,7 +28,58 @@ class Request:
     require_clean: bool = False
     plugins: bool | None = None  # run by the gate, or left out; None: as they are trusted
     steps_per_epoch: int | None = None  # that the schedule runs on
+    ignores: tuple[str, ...] = ()  # checks that the gate shall not run, with the reasons
     nodes: Nodes = field(default_factory=Nodes)
+    slurm: bool = False
+    dry_run: bool = False
+
+
+def written(request: Request) -> str:
+    """The request as JSON: every field of it, and of what it holds."""
+    return TypeAdapter(Request).dump_json(request).decode()
+
+
+def read_request(text: str) -> Request:
+    """The request that was written."""
+    return TypeAdapter(Request).validate_json(text)
+
+
+def verify_request(request: Request) -> None:
+    """Raises UsageError where what was asked for does not go together, with both words."""
+    target, nodes = request.target, request.nodes
+    chosen = chosen_directory(target.overrides)
+    if request.fresh and request.resume:
+        raise UsageError("--fresh begins anew and --resume goes on: give one of them")
+    if request.resume and chosen is not None and _real(target.repo / chosen) != _real(request.resume):
+        raise UsageError(f"--resume {request.resume} goes on in its own directory: leave hydra.run.dir out")
+    if target.gpus % nodes.count:
+        raise UsageError(
+            f"--gpus {target.gpus} counts all nodes: --nnodes {nodes.count} cannot share them evenly"
+        )
+    if not 0 <= nodes.rank < nodes.count:
+        raise UsageError(
+            f"--node-rank {nodes.rank}: --nnodes {nodes.count} count from 0 to {nodes.count - 1}"
+        )
+    if nodes.count == 1:
+        return
+    if request.fresh:
+        raise UsageError("--fresh makes a directory of its own on each of --nnodes: leave it out")
+    if nodes.endpoint is None and not request.slurm:
+        raise UsageError("--nnodes: they need a place to meet: --rdzv-endpoint HOST:PORT of one of them")
+    if chosen_directory(target.launch_overrides) is None and request.resume is None:
+        raise UsageError("--nnodes: several nodes share one directory: choose it, hydra.run.dir=DIRECTORY")
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+def resumed(request: Request) -> Run | None:
+    """The training that is gone on with. Raises UsageError where there is none in its directory."""
+    earlier = read_run(request.resume) if request.resume else None
+    if earlier is not None and earlier.stamp.kind != "train":
+        raise UsageError(f"--resume {request.resume}: not a training")
+    return earlier
 
 
 def stamp_of(

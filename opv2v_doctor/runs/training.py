@@ -14,8 +14,8 @@ from opv2v_doctor.runs.destination import placed, places_of, with_dataset
 from opv2v_doctor.runs.directory import Claim, claimed
 from opv2v_doctor.runs.joining import join
 from opv2v_doctor.runs.launcher import Display, launch, stamp_run
-from opv2v_doctor.runs.record import Run, Verdict, read_run
-from opv2v_doctor.runs.request import Request, command_of, plan_of, stamp_of
+from opv2v_doctor.runs.record import Run, Verdict
+from opv2v_doctor.runs.request import Request, command_of, plan_of, resumed, stamp_of
 from opv2v_doctor.runs.resume import compared
 from opv2v_doctor.runs.secrets import HIDDEN
 from opv2v_doctor.runs.stamp import Stamped, epochs
@@ -27,9 +27,7 @@ Gate = Callable[[Target, Path], int]  # examines the target, writes its report t
 
 def prepared(request: Request, display: Display) -> tuple[Target, Run | None, list[Path]]:
     """The target of the launch, the run that it goes on with, and the directories that it may take."""
-    earlier = read_run(request.resume) if request.resume else None
-    if earlier is not None and earlier.stamp.kind != "train":
-        raise UsageError(f"--resume {request.resume}: not a training")
+    earlier = resumed(request)
     target = _as_before(request.target, earlier, display) if earlier else request.target
     target = with_dataset(target, display)
     places = [earlier.path] if earlier else places_of(target, request.fresh)

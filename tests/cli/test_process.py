@@ -72,7 +72,7 @@ def test_who_is_ended_leaves_nothing_behind(
 
 def test_a_report_follows_a_link_and_keeps_what_is_no_file(healthy: Path, tmp_path: Path) -> None:
     real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
-    real.write_text("old")
+    real.touch()
     link.symlink_to(real)
     os.mkfifo(pipe)
     assert shell(f"{DOCTOR} check CFG001 --repo '{healthy}' --output '{link}'").returncode == 0

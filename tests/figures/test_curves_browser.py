@@ -8,7 +8,7 @@ import pytest
 
 from opv2v_doctor import Check, error
 from opv2v_doctor.facts.logs import read_log
-from opv2v_doctor.figures.curves import PANELS, write_page
+from opv2v_doctor.figures.curves import PANELS, page
 from opv2v_doctor.result import Result, Status
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -21,7 +21,7 @@ def drawn(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     finding = error("4000 steps an epoch <b>here</b>", path=MISSION, line=585, hint="resume on 4 GPUs")
     results = [Result(check=check, status=Status.FAILED, findings=(finding,))]
     path = tmp_path_factory.mktemp("page") / "log.html"
-    write_page(path, [read_log(MISSION)], results)
+    path.write_text(page([read_log(MISSION)], results), encoding="utf-8")
     return browser_page_of(browser, path)
 
 
