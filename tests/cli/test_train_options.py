@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from opv2v_doctor.cli import app
+from opv2v_doctor.cli.program import app
 from opv2v_doctor.cli.train import takes_request
 from opv2v_doctor.runs.request import Request, read_request, written
 from opv2v_doctor.runs.slurm import on_node
