@@ -150,14 +150,14 @@ def _reference(log: Log, stop: Stop) -> Finding:
     if stop.exception is not None:
         code = "LOG001" if stop.exception.missing else "LOG002"
     by_hand = stop.exception is not None and stop.exception.name == "KeyboardInterrupt"
-    return (warning if by_hand else error)(
+    said = Text(
         "the last launch stopped {place} ({code}, line {line})",
-        hint="fix {code} first",
-        at=Place(log.path, stop.line),
-        event=stop.line,
         place=_progress(log),
         code=code,
         line=stop.line,
+    )
+    return (warning if by_hand else error)(
+        said, hint=Text("fix {code} first", code=code), at=Place(log.path, stop.line), event=stop.line
     )
 
 
