@@ -78,7 +78,7 @@ def _other_length(log: Log, before: Segment, after: Segment, config: RunConfig |
         samples = (
             Text("{n:_}", n=before.steps * gpus[1] * batch)
             if batch
-            else Text("{n:_} x the batch", n=before.steps * gpus[1])
+            else Text("{n:_} x batch", n=before.steps * gpus[1])
         )
         hint = Text(
             "resume on {before:GPU|GPUs}, or give an epoch {samples} samples on {after}",

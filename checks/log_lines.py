@@ -42,7 +42,7 @@ def _lines(log: Log) -> Findings:
     if log.unparsed_count:
         line, text = log.unparsed[0]
         yield warning(
-            "{n:line|lines} that look like metrics cannot be read, first: {line}",
+            "{n:line looks|lines look} like metrics and cannot be read, first: {line}",
             hint="write a log for each rank, if lines of several ranks run into one another here",
             at=Place(log.path, line),
             n=log.unparsed_count,

@@ -251,7 +251,7 @@ def test_what_several_ranks_say_is_counted(log: Any) -> None:
     for _ in range(3):
         raises(log, "ValueError: the mask is empty")
     (finding,) = run_check("LOG002", log.write()).findings
-    assert finding.message.endswith("losses.py:78; 3 tracebacks say so")
+    assert finding.message.endswith("losses.py:78; 3 tracebacks")
 
 
 def _upload_fails(log: Any) -> int:

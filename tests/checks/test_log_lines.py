@@ -14,7 +14,7 @@ def test_a_line_that_two_ranks_wrote_is_counted(healthy_log: Any) -> None:
     result = run_check("LOG003", healthy_log.write())
     finding = next(f for f in result.findings if f.severity is Severity.WARNING)
     assert (result.status, finding.line, finding.text.values["n"]) == (Status.WARNED, line, 1)
-    assert finding.message.startswith("1 line that look like metrics cannot be read, first: [2026")
+    assert finding.message.startswith("1 line looks like metrics and cannot be read, first: [2026")
 
 
 def test_what_was_read_is_told(healthy_log: Any) -> None:
