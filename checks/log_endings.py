@@ -1,6 +1,7 @@
 """Log: how the last training ended."""
 
 import time
+from collections.abc import Sequence
 
 from opv2v_doctor import (
     Blocked,
@@ -48,38 +49,34 @@ def training_ended_normally(target: Target) -> Findings:
 def _ending(log: Log) -> Findings:
     last = log.launch_of(log.lines)
     stopped = stops(log)
-    for launch, (first, *_) in stopped.items():
-        if first.incident is not None and first.incident.kind in KINDS:
-            yield _outside(log, first.incident, first.fate)
-        elif launch == last:
-            yield _reference(log, first)
-    survived = [one for one in outside(log) if log.fate(one.line, one.line) == "survived"]
-    for kind in dict.fromkeys(one.kind for one in survived):
-        yield _outside(log, next(one for one in survived if one.kind == kind), "survived")
+    groups: dict[tuple[Fate, str], list[Incident]] = {}
+    for one in outside(log):
+        fate, causes = log.fate(one.line, one.line), stopped.get(log.launch_of(one.line), [])
+        if fate == "survived" or (causes[0].incident and causes[0].incident.kind == one.kind):
+            groups.setdefault((fate, one.kind), []).append(one)
+    for (fate, kind), incidents in groups.items():
+        yield _outside(log, fate, kind, incidents)
+    cause = stopped[last][0] if last in stopped else None
+    if cause and (cause.incident is None or cause.incident.kind not in KINDS):
+        yield _reference(log, cause)
     yield from _nulls(log)
-    if last not in stopped and not (log.nulls and log.nulls[2]):
+    if cause is None and not (log.nulls and log.nulls[2]):
         ends = [one for one in log.of("end") if log.launch_of(one.line) == last]
         yield from _ended(log, ends[-1]) if ends else _silent(log)
 
 
-def _outside(log: Log, incident: Incident, fate: Fate) -> Finding:
+def _outside(log: Log, fate: Fate, kind: str, incidents: Sequence[Incident]) -> Finding:
     """What came from outside and stopped a launch, or did not."""
-    what, hint = KINDS[incident.kind]
-    launch = log.launch_of(incident.line)
+    what, hint = KINDS[kind]
+    first = incidents[0]
     said = Text(
-        "{what}: {line} ({n:line|lines})",
-        what=what,
-        line=incident.text[:200],
-        n=sum(one.kind == incident.kind and log.launch_of(one.line) == launch for one in outside(log)),
+        "{what}: {line} ({n:line|lines})", what=what, line=first.text[:200], n=len(incidents), kind=kind
     )
-    if fate != "stopped":
-        said = sentence([said, AFTERMATH[fate]])
     return JUDGED[fate](
-        said,
+        sentence([said, AFTERMATH[fate]]) if fate in AFTERMATH else said,
         hint="" if fate == "overcome" else hint,
-        at=Place(log.path, incident.line),
-        event=incident.line,
-        kind=incident.kind,
+        at=Place(log.path, first.line),
+        event=first.line,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Severity
+from opv2v_doctor.facts.logs.stops import KINDS
 from opv2v_doctor.result import Status
 from opv2v_doctor.testing import run_check
 
@@ -39,6 +40,7 @@ def test_what_stopped_a_training_is_an_error_with_its_line(log: Any, text: str, 
     (finding,) = result.findings
     assert (result.status, finding.line, finding.event) == (Status.FAILED, line, line)
     assert finding.text.values["kind"] == kind
+    assert finding.hint == KINDS[kind][1]
     assert finding.message.endswith(f"{text} (2 lines)")
     assert finding.hint is not None
 
@@ -83,6 +85,28 @@ def test_what_stopped_an_earlier_launch_does_not_hide_how_the_last_one_stopped(l
     assert found[0].message.endswith("(1 line); a later launch went on")
     assert found[0].hint is None
     assert found[1].message.startswith("the log stops in epoch 2, step 600 of 1000")
+
+
+def test_launches_that_were_ended_alike_are_told_once(log: Any) -> None:
+    for epoch in range(4):
+        log.launch()
+        log.epoch(epoch)
+        line = log.say("slurmstepd: error: *** JOB 17 ON node3 CANCELLED DUE TO PREEMPTION ***")
+    found = run_check("LOG004", log.write()).findings
+    assert [(finding.severity, finding.message.count("(3 lines)")) for finding in found] == [
+        (Severity.NOTE, 1),
+        (Severity.ERROR, 0),
+    ]
+    assert found[1].line == line
+
+
+def test_what_follows_what_came_from_outside_is_not_told_again(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    line = log.say("CUDA out of memory. Tried to allocate 2.00 GiB")
+    log.say("Sending process 12 closing signal SIGTERM")
+    (finding,) = run_check("LOG004", log.write()).findings
+    assert (finding.line, finding.text.values["kind"]) == (line, "out_of_memory")
 
 
 def test_the_end_of_an_earlier_launch_is_not_that_of_the_last(healthy_log: Any) -> None:
