@@ -103,7 +103,7 @@ def _beside_the_lidar(target: Target, drawn: Samples, found: LidarErrors, allowe
         if after is not None:
             why = Text("{why}; {after:.1%} once that is corrected", why=why, after=after)
     return error(
-        "{errors}, expected at most {allowed:.0%} (90th percentile {tail:.0%}): {why}; most {parts}",
+        "{errors}, expected at most {allowed:.0%} (90th percentile {tail:.0%}): {why}; largest: {parts}",
         hint="correct what explains it, at this line"
         if steps
         else "compare depth and images in the direction and at the distance that differ most",
