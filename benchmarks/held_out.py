@@ -25,6 +25,7 @@ from opv2v_doctor.sandbox.template import CACHES, MACHINE, PLACEHOLDER, TEMPLATE
 
 FAMILY = "GEO"
 LIMIT = 600  # seconds of one examination
+SILENT = ("passed", "skipped")  # of nine tenths of the depth too little is left to compare agents
 PANORAMA = Path("configs/dataset/opv2v/test/cyl_coop.yaml")
 
 
@@ -77,7 +78,7 @@ def ratios() -> Iterator[Ratio]:
     for scene in SCENES:
         with tempfile.TemporaryDirectory() as folder:
             found = _examined(_written(Path(folder) / "repository", scene), [])
-            alarms += [f"{code} {status} ({scene.name})" for code, status in found if status != "passed"]
+            alarms += [f"{code} {status} ({scene.name})" for code, status in found if status not in SILENT]
     yield Ratio(
         name=f"false alarms of geometry on {len(SCENES)} held-out scenes",
         measured=len(alarms),
@@ -164,7 +165,7 @@ def _main(repository: Path, codes: Sequence[str]) -> None:
     results = [(code, run_check(code, target)) for code in wanted]
     if not codes:
         for code, result in results:
-            if result.status != "passed":
+            if result.status not in SILENT:
                 sys.stderr.write(f"{code}: {result.reason}{[f.message for f in result.findings]}\n")
     sys.stdout.write(json.dumps([(code, str(result.status)) for code, result in results]))
 

@@ -28,12 +28,20 @@ from opv2v_doctor.facts.samples import Samples
 from opv2v_doctor.geometry.agreement import Split
 
 MEDIAN = Threshold(
-    0.03, "of the range", "noise of depth files; what is sharper than a pixel adds to the tail only"
+    0.03, "of the range, more than the depth files", "noise of sparse depth", healthy=0.011, faulty=0.058
 )
-NINETIETH = Threshold(0.25, "of the range", "edges fill the tail of sound panoramas")
-JUDGED = Threshold(200, "points", "a share of 0.05 of fewer than 200 points is chance")
+NINETIETH = Threshold(
+    0.25,
+    "of the range, more than MEDIAN",
+    "edges fill the tail of coarse panoramas",
+    healthy=0.042,
+    faulty=0.34,
+)
+JUDGED = Threshold(200, "points", "a twentieth of fewer points is chance", healthy=8277)
 GOOD = Threshold(0.95, "of the judged points", "an agreement that needs no comparison")
-WORSE = Threshold(0.05, "of the judged points", "below the right targets of the same frames")
+WORSE = Threshold(
+    0.05, "of the judged points", "less than the right targets of the same frames", healthy=0.011, faulty=0.12
+)
 
 
 @check("GEO007", tier="data", requires=["DAT001", "ENV007"])
@@ -95,7 +103,7 @@ def _beside_the_lidar(target: Target, drawn: Samples, found: LidarErrors, allowe
         if after is not None:
             why = Text("{why}; {after:.1%} once that is corrected", why=why, after=after)
     return error(
-        "{errors}, expected at most {allowed:.0%} (90th percentile {tail:.0%}): {why}; most {parts}",
+        "{errors}, expected at most {allowed:.0%} (90th percentile {tail:.0%}): {why}; largest: {parts}",
         hint="correct what explains it, at this line"
         if steps
         else "compare depth and images in the direction and at the distance that differ most",
@@ -131,7 +139,7 @@ def _agents(target: Target, drawn: Samples) -> Findings:
     found = total(pairs)
     if are_few(found):
         raise Skip(
-            "only {judged} points of an agent in {split} are seen from another one, {least:.0f} are needed",
+            "{judged} points of an agent in {split} are seen from another one, {least:.0f} are needed",
             split=drawn.split,
             judged=found.judged,
             least=JUDGED,
@@ -164,7 +172,7 @@ def _expected(target: Target, split: str) -> float:
         return 1.0
     if are_few(right):
         raise Blocked(
-            "of the right targets of {split} only {judged} points of an agent are seen from another one, "
+            "{judged} points of an agent in the right targets of {split} are seen from another one, "
             "{least:.0f} are needed to compare with",
             split=split,
             judged=right.judged,
@@ -218,9 +226,9 @@ def _repaired(known: Repairs) -> Iterator[Text]:
     for found in sorted(known.tried, key=lambda found: len(found.steps)):
         if found.steps:
             yield Text(
-                "repaired ({steps}) {agreement:.0%}",
+                "with {steps} repaired {reached:.0%}",
                 steps=[STEPS[step] for step in found.steps],
-                agreement=found.agents.agreement,
+                reached=found.agents.agreement,
             )
 
 

@@ -23,10 +23,8 @@ from opv2v_doctor.facts.panoramas import Rule
 from opv2v_doctor.facts.samples import Samples, examined_splits
 from opv2v_doctor.geometry.colours import Normalisation, typical
 
-TIMES = Threshold(
-    1.5, "times the deviation", "blur and seams change less; a second normalisation more than 4"
-)
-APART = Threshold(0.15, "of the brightest value", "blur and seams change less")
+TIMES = Threshold(1.5, "times the deviation", "blur and seams change less", healthy=1.04, faulty=4.5)
+APART = Threshold(0.15, "of the brightest value", "blur and seams change less", healthy=0.0064)
 LEVELS = 255
 
 

@@ -33,11 +33,19 @@ from opv2v_doctor.geometry.probing import Landing
 
 POINTS = Threshold(12, "random points", "fewer are alike somewhere by chance")
 ALIKE = Threshold(0.7, "of likeness", "where the content is found")
-LOST = Threshold(0.5, "of likeness", "where it is nowhere")
-REGAINED = Threshold(0.45, "of the likeness that it lacks where it belongs", "repeated windows regain less")
-ELSEWHERE = Threshold(0.1, "of likeness", "a whole image that is so much more alike elsewhere: GEO009")
-ENLARGED = Threshold(0.03, "of the size", "what the steps of the search cannot tell")
-DEGREES = Threshold(0.5, "degrees", "of a camera against its neighbour, or all of them")
+LOST = Threshold(0.5, "of likeness", "where it is nowhere", healthy=0.56)
+REGAINED = Threshold(
+    0.45,
+    "of the likeness that is missing where it belongs",
+    "repeated windows regain less",
+    healthy=0.17,
+    faulty=0.52,
+)
+ELSEWHERE = Threshold(
+    0.1, "of likeness", "whole images that are more alike elsewhere: GEO009", healthy=0.0, faulty=0.54
+)
+ENLARGED = Threshold(0.03, "of the size", "the search takes steps of 0.003", faulty=0.061)
+DEGREES = Threshold(0.5, "degrees", "a camera against its neighbour, or all of them", faulty=2.0)
 PIXELS = Threshold(0.4, "pixels of the panorama", "what can be told")
 SHIFTED = Threshold(1.5, "pixels of a cropped image", "half a pixel is a matter of taste")
 OTHERS = ("depth", "scale", "crop", "source", "rig")  # wrong steps that move what is near in the images, too
@@ -186,7 +194,7 @@ def unfollowed(seen: Contents) -> Iterator[Fault]:
     pitches = [placing.pitch for placing in placings(seen).values()]
     least = min(map(abs, pitches), default=0.0)
     one_way = all(pitch > 0 for pitch in pitches) or all(pitch < 0 for pitch in pitches)
-    if sure and seen.near and one_way and least > limit(seen):
+    if sure and seen.near and one_way and least > _limit(seen):
         text = Text(
             "{cameras}: content is {least:.1f} degrees too high"
             if pitches[0] > 0
@@ -221,7 +229,7 @@ def placings(seen: Contents) -> dict[str, Placing]:
     return {name: each.placing if is_sure(each) else Placing() for name, each in found.items()}
 
 
-def limit(seen: Contents) -> float:
+def _limit(seen: Contents) -> float:
     """Degrees that can be told."""
     return max(DEGREES, PIXELS * seen.resolution)
 
@@ -325,7 +333,7 @@ def misplaced(seen: Contents) -> Iterator[Fault]:
     steps: dict[str, list[Text]] = {}
     for one, two, azimuth in _judged(seen):
         step = _step(placed[one], placed[two])
-        if step > limit(seen):
+        if step > _limit(seen):
             gone, still = sorted((one, two), key=lambda name: -_step(placed[name], Placing()))
             text = Text(
                 "{step:.1f} degrees to {other} at {azimuth:+.0f} degrees",

@@ -31,12 +31,20 @@ from opv2v_doctor.facts.samples import Samples
 from opv2v_doctor.geometry.explanations import Explained
 
 UNEXPLAINED = Threshold(
-    0.075, "of the range (mean, clipped at 0.1)", "noise and interpolation of sound panoramas do not reach it"
+    0.075,
+    "of the range (mean, clipped at 0.1)",
+    "noise and interpolation of sound panoramas do not reach it",
+    healthy=0.013,
+    faulty=0.1,
 )
-CEILING = Threshold(0.01, "of the pixels", "float32 depth repeats its largest value by chance only")
+CEILING = Threshold(
+    0.01, "of the pixels", "float32 repeats its largest value by chance only", healthy=1.4e-4, faulty=0.4
+)
 SKY = Threshold(1.0, "m from the far plane", "CARLA gives the sky the distance of its far plane, 1000 m")
 UNLIKE = Threshold(0.05, "of the pixels", "rounding of a PNG moves fewer by more than 2 %")
-RELATIVE = Threshold(0.01, "of the focal lengths and the middle", "half a pixel of a panorama of 100 rows")
+RELATIVE = Threshold(
+    0.01, "of focal lengths and middle", "half a pixel in a panorama of 100 rows", healthy=4.0e-8
+)
 
 
 def is_unexplained(known: Explained) -> bool:
@@ -125,7 +133,7 @@ def _range(target: Target, drawn: Samples) -> Findings:
             drawn,
             ("depth", "scale"),
             Text("panoramas follow from their depth files but for {after:.1%}", after=known.after),
-            Text("multiply z-depth by the length of (u, v, 1) through the inverse intrinsics; give metres"),
+            _range_hint(known),
         )
     yield note(
         "the depth files hold {kind} in {unit} (the LiDAR's points differ by {z:.1%} as distance to the "
@@ -138,6 +146,15 @@ def _range(target: Target, drawn: Samples) -> Findings:
         holds=files.depth,
         scale=files.scale,
     )
+
+
+def _range_hint(known: Explained) -> Text:
+    """What to do about the unit, or about z taken for range."""
+    if "depth" not in known.steps:
+        return Text("divide depth by {factor:g}", factor=known.reading.scale / known.right.scale)
+    if known.right.depth == "range":
+        return Text("take what the files hold for the range along the ray, without multiplying it")
+    return Text("multiply z-depth by the length of (u, v, 1) through the inverse intrinsics")
 
 
 def _assumed(target: Target, drawn: Samples, known: Explained, files: Meaning) -> Blocked:
@@ -327,7 +344,7 @@ def _files(target: Target, drawn: Samples) -> Findings:
         )
     if not wrong:
         yield note(
-            "depth is up to {farthest:.1f}, 0 in {zero:.0%} of the pixels",
+            "the largest depth is {farthest:.1f}; {zero:.0%} of the pixels are 0",
             of=drawn.split,
             farthest=max(file.largest for file in files),
             zero=sum(file.zero for file in files) / len(files),

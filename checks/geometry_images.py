@@ -24,10 +24,16 @@ from opv2v_doctor.facts.geometry.wording import rig_told
 from opv2v_doctor.facts.origins import crop_place, given_place
 from opv2v_doctor.facts.samples import Samples
 
-MOVED = Threshold(0.1, "of likeness", "a street is a little alike in several places")
-EMPTY = Threshold(0.1, "of what the rig sees", "borders that interpolation leaves out")
-ROUGH = Threshold(6.0, "times the usual step", "columns beside each other differ more where an object ends")
-UNLIKE = Threshold(0.3, "of likeness", "pictures of different places reach it by chance")
+MOVED = Threshold(
+    0.1, "of likeness", "a street is a little alike in several places", healthy=0.0, faulty=0.54
+)
+EMPTY = Threshold(
+    0.1, "of what the rig sees", "borders that interpolation leaves out", healthy=0.0, faulty=0.69
+)
+ROUGH = Threshold(
+    6.0, "times the usual step", "neighbouring columns differ where an object ends", healthy=2.2
+)
+UNLIKE = Threshold(0.3, "of likeness", "pictures of different places stay below", healthy=0.74, faulty=0.07)
 
 
 @check("GEO009", tier="data", requires=["DAT001", "ENV007"])

@@ -21,7 +21,7 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.logs import each_log, launches_with_steps, text_logs
 from opv2v_doctor.facts.logs.exceptions import Raised, raised, told
 from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.stops import KINDS, RESUME, causes, kind_of, stops
+from opv2v_doctor.facts.logs.stops import KINDS, RESUME, Stop, causes, kind_of, stops
 from opv2v_doctor.facts.logs.tracebacks import Traceback
 
 JUDGED = {"survived": warning, "overcome": note, "stopped": error}
@@ -91,14 +91,13 @@ def no_exception_stopped_the_training(target: Target) -> Findings:
 
 
 def _exceptions(log: Log) -> Findings:
-    found = raised(log, causes(log))
+    found, stopped = raised(log, causes(log)), stops(log)
     for one in found:
-        if one.first.missing:
+        first = one.first
+        cause = next(iter(stopped.get(log.launch_of(first.exception_line), [])), None)
+        if first.missing or (first.is_consequence and cause and cause.incident):
             if one.fate == "stopped":
-                yield _reference(log, one.first, "LOG001", one.first.exception_line)
-        elif one.first.is_consequence and (earlier := _earlier(log, one.first)):
-            if one.fate == "stopped":
-                yield _reference(log, one.first, *earlier)
+                yield _reference(log, first, cause)
         else:
             yield _raised(log, one)
     for typed in [one for one in log.tracebacks if one.is_typed][:1]:
@@ -112,16 +111,11 @@ def _exceptions(log: Log) -> Findings:
         yield examined(launches_with_steps(log), "launch")
 
 
-def _earlier(log: Log, found: Traceback) -> tuple[str, int] | None:
-    """The check and the line of what an exception followed from, where that is no exception."""
-    first = next(iter(stops(log).get(log.launch_of(found.exception_line), [])), None)
-    if first is None or first.incident is None:
-        return None
-    return ("LOG014" if first.incident.kind == "unstable" else "LOG004"), first.line
-
-
-def _reference(log: Log, found: Traceback, code: str, line: int) -> Finding:
-    """An exception whose cause another check tells."""
+def _reference(log: Log, found: Traceback, cause: Stop | None) -> Finding:
+    """An exception that another check tells of, or whose cause it tells."""
+    code, line = "LOG001", found.exception_line
+    if not found.missing and cause and cause.incident:
+        code, line = "LOG014" if cause.incident.kind == "unstable" else "LOG004", cause.line
     return error(
         "{exception} stopped the launch, as {code} says"
         if line == found.exception_line

@@ -1,4 +1,4 @@
-"""Log: what can be read of it, and how the training ended."""
+"""Log: how the last training ended."""
 
 import time
 from collections.abc import Sequence
@@ -13,14 +13,13 @@ from opv2v_doctor import (
     Text,
     Threshold,
     check,
-    counted,
     error,
     examined,
     note,
     sentence,
     warning,
 )
-from opv2v_doctor.facts.logs import each_log, judged_logs, text_logs
+from opv2v_doctor.facts.logs import each_log, text_logs
 from opv2v_doctor.facts.logs.exceptions import AFTERMATH
 from opv2v_doctor.facts.logs.incidents import Incident
 from opv2v_doctor.facts.logs.log_files import Fate, Log
@@ -28,67 +27,8 @@ from opv2v_doctor.facts.logs.run_configs import run_config
 from opv2v_doctor.facts.logs.segments import Segment
 from opv2v_doctor.facts.logs.stops import KINDS, RESUME, Stop, outside, stops
 
-SHOWN = 5  # launches
 STILL_WRITTEN = Threshold(600, "s since the last line", "longer than a step or an evaluation takes")
 JUDGED = {"survived": warning, "overcome": note, "stopped": error}
-
-
-@check("LOG003", tier="run")
-def every_metric_line_can_be_read(target: Target) -> Findings:
-    """Every line that looks like metrics can be read.
-
-    ## Why it matters
-    What cannot be read is not guessed at: it is missing from the table and from every verdict. Lines of
-    several ranks that run into one another are the usual reason.
-
-    ## How to fix
-    Let one rank write the log, or write one file for each.
-    """
-    yield from each_log(judged_logs(target), _lines)
-
-
-def _lines(log: Log) -> Findings:
-    if log.source == "events":
-        raise Skip("{log} holds events, not lines", log=log.path)
-    if log.unparsed_count:
-        line, text = log.unparsed[0]
-        yield warning(
-            "{n:line|lines} that look like metrics cannot be read, first: {line}",
-            hint="write a log for each rank, if lines of several ranks run into one another here",
-            at=Place(log.path, line),
-            n=log.unparsed_count,
-            line=text[:160],
-        )
-    if log.cut:
-        line, text = log.cut
-        yield note(
-            "the last line lacks its end: {line}", at=Place(log.path, line), event=line, line=text[:80]
-        )
-    yield note(_summary(log.lines, log.trained), at=log.path)
-    yield examined(log.unparsed_count + sum(part.count for part in log.parts), "metric line")
-
-
-def _summary(lines: int, launches: Sequence[Segment]) -> Text:
-    """What was read."""
-    read = Text(
-        "{lines}, {launches} that trained",
-        lines=counted(lines, "line"),
-        launches=counted(len(launches), "launch"),
-    )
-    return sentence([read, *map(_launch, launches[:SHOWN])])
-
-
-def _launch(launch: Segment) -> Text:
-    return Text(
-        "line {line}: {cause}, epoch {first} to {last}, {steps} steps per epoch"
-        if launch.steps
-        else "line {line}: {cause}, epoch {first} to {last}",
-        line=launch.place,
-        cause=launch.cause,
-        first=launch.first[0],
-        last=launch.last[0],
-        steps=launch.steps,
-    )
 
 
 @check("LOG004", tier="run")
@@ -109,38 +49,34 @@ def training_ended_normally(target: Target) -> Findings:
 def _ending(log: Log) -> Findings:
     last = log.launch_of(log.lines)
     stopped = stops(log)
-    for launch, (first, *_) in stopped.items():
-        if first.incident is not None and first.incident.kind in KINDS:
-            yield _outside(log, first.incident, first.fate)
-        elif launch == last:
-            yield _reference(log, first)
-    survived = [one for one in outside(log) if log.fate(one.line, one.line) == "survived"]
-    for kind in dict.fromkeys(one.kind for one in survived):
-        yield _outside(log, next(one for one in survived if one.kind == kind), "survived")
+    groups: dict[tuple[Fate, str], list[Incident]] = {}
+    for one in outside(log):
+        fate, causes = log.fate(one.line, one.line), stopped.get(log.launch_of(one.line), [])
+        if fate == "survived" or (causes[0].incident and causes[0].incident.kind == one.kind):
+            groups.setdefault((fate, one.kind), []).append(one)
+    for (fate, kind), incidents in groups.items():
+        yield _outside(log, fate, kind, incidents)
+    cause = stopped[last][0] if last in stopped else None
+    if cause and (cause.incident is None or cause.incident.kind not in KINDS):
+        yield _reference(log, cause)
     yield from _nulls(log)
-    if last not in stopped and not (log.nulls and log.nulls[2]):
+    if cause is None and not (log.nulls and log.nulls[2]):
         ends = [one for one in log.of("end") if log.launch_of(one.line) == last]
         yield from _ended(log, ends[-1]) if ends else _silent(log)
 
 
-def _outside(log: Log, incident: Incident, fate: Fate) -> Finding:
+def _outside(log: Log, fate: Fate, kind: str, incidents: Sequence[Incident]) -> Finding:
     """What came from outside and stopped a launch, or did not."""
-    what, hint = KINDS[incident.kind]
-    launch = log.launch_of(incident.line)
+    what, hint = KINDS[kind]
+    first = incidents[0]
     said = Text(
-        "{what}: {line} ({n:line|lines})",
-        what=what,
-        line=incident.text[:200],
-        n=sum(one.kind == incident.kind and log.launch_of(one.line) == launch for one in outside(log)),
+        "{what}: {line} ({n:line|lines})", what=what, line=first.text[:200], n=len(incidents), kind=kind
     )
-    if fate != "stopped":
-        said = sentence([said, AFTERMATH[fate]])
     return JUDGED[fate](
-        said,
+        sentence([said, AFTERMATH[fate]]) if fate in AFTERMATH else said,
         hint="" if fate == "overcome" else hint,
-        at=Place(log.path, incident.line),
-        event=incident.line,
-        kind=incident.kind,
+        at=Place(log.path, first.line),
+        event=first.line,
     )
 
 
@@ -150,14 +86,14 @@ def _reference(log: Log, stop: Stop) -> Finding:
     if stop.exception is not None:
         code = "LOG001" if stop.exception.missing else "LOG002"
     by_hand = stop.exception is not None and stop.exception.name == "KeyboardInterrupt"
-    return (warning if by_hand else error)(
+    said = Text(
         "the last launch stopped {place} ({code}, line {line})",
-        hint="fix {code} first",
-        at=Place(log.path, stop.line),
-        event=stop.line,
         place=_progress(log),
         code=code,
         line=stop.line,
+    )
+    return (warning if by_hand else error)(
+        said, hint=Text("fix {code} first", code=code), at=Place(log.path, stop.line), event=stop.line
     )
 
 

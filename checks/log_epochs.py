@@ -17,12 +17,10 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.logs import each_log, judged_logs
+from opv2v_doctor.facts.logs.gpu_counts import explaining_gpus
 from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.facts.logs.run_configs import RunConfig, run_config
 from opv2v_doctor.facts.logs.segments import Segment
-
-MOST_GPUS = 64
-MOST_BY_CHANCE = 16  # without a config, ratios of larger numbers of GPUs explain anything
 
 
 @check("LOG005", tier="run")
@@ -66,7 +64,7 @@ def _at_work_at_once(log: Log) -> tuple[Segment, Segment] | None:
 
 
 def _other_length(log: Log, before: Segment, after: Segment, config: RunConfig | None) -> Finding:
-    gpus, batch = _gpus(before.steps, after.steps, config)
+    gpus, batch = explaining_gpus(before.steps, after.steps, config)
     change = Text(
         "steps per epoch dropped from {before} (line {line}) to {after}"
         if after.steps < before.steps
@@ -80,7 +78,7 @@ def _other_length(log: Log, before: Segment, after: Segment, config: RunConfig |
         samples = (
             Text("{n:_}", n=before.steps * gpus[1] * batch)
             if batch
-            else Text("{n:_} x the batch", n=before.steps * gpus[1])
+            else Text("{n:_} x batch", n=before.steps * gpus[1])
         )
         hint = Text(
             "resume on {before:GPU|GPUs}, or give an epoch {samples} samples on {after}",
@@ -121,22 +119,6 @@ def _effect(before: int, after: int, config: RunConfig | None) -> Text:
         all_now=epochs * after,
         all_then=epochs * before,
     )
-
-
-def _gpus(before: int, after: int, config: RunConfig | None) -> tuple[tuple[int, ...], int | None]:
-    """The numbers of GPUs that explain two lengths: with the batch by the config, else the smallest."""
-    samples = (config.samples() if config else None) or 0
-    images = (config.number("train_params.max_num_of_imgs_per_gpu") if config else None) or 0
-    for batch in range(min(int(images), MOST_GPUS), 0, -1) if samples else ():
-        counts = [
-            [count for count in range(1, MOST_GPUS + 1) if samples // batch // count == steps]
-            for steps in (before, after)
-        ]
-        if all(counts):
-            return (counts[0][0], counts[1][0]), batch
-    numbers = range(1, MOST_BY_CHANCE + 1)
-    pairs = [(a, b) for a in numbers for b in numbers if a != b and before * a == after * b]
-    return min(pairs, key=sum, default=()), None
 
 
 @check("LOG006", tier="run")

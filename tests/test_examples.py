@@ -1,6 +1,7 @@
 """The gate's examples hold what they promise, as far as they can run here."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,3 +51,28 @@ def test_the_workflow_annotates_and_ends_with_the_verdict(
     assert "::error file=configs/dataset/opv2v_cyl_coop_ft_2gpu.yaml,line=" in ran.stdout
     assert "LDR001" in summary.read_text()
     assert (repo / "doctor.sarif").is_file()
+
+
+def test_the_readme_shows_what_the_log_of_the_mission_really_says() -> None:
+    """A selection of its lines, in their order; where the repository lies and how long it took may differ."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"\$ (opv2v-doctor log \S+)\n(.*?)\n```", readme, re.DOTALL)
+    command, text = shown
+    ran = subprocess.run(
+        [sys.executable, "-m", *command.replace("opv2v-doctor", "opv2v_doctor", 1).split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 1
+    said = iter(plain(ran.stdout.replace(str(ROOT), "/home/ada/opv2v-doctor")).splitlines())
+    lines = plain(text).splitlines()
+    assert [line for line in lines if line not in said] == []  # `in` goes on where it was
+    assert sum(line.startswith("First to fix: LOG005") for line in lines) == 1
+
+
+def plain(text: str) -> str:
+    text = re.sub(r"no commit|commit \w+", "a commit", text)  # the folder may be in a git repository or not
+    return re.sub(r"in \d+\.\d s", "in 0.0 s", text)

@@ -53,7 +53,7 @@ def test_a_package_that_cannot_be_imported_is_named(broken: Broken) -> None:
 def test_the_file_of_another_copy_is_not_to_be_mended(broken: Broken) -> None:
     (finding,) = run_check("DAT001", make_target(repo=broken("stale_package"))).findings
     assert "old_checkout" in finding.message
-    assert "old_checkout" not in finding.hint
+    assert "old_checkout" not in str(finding.hint)
 
 
 def test_a_class_is_looked_for_in_the_repositorys_own_package() -> None:
@@ -75,7 +75,7 @@ def test_an_empty_split_is_told_once(broken: Broken) -> None:
     for code in ("DAT004", "DAT007", "DAT009"):
         other = run_check(code, target)
         assert (other.status, worst(other)) == (Status.BLOCKED, [])
-        assert "empty" in other.reason
+        assert "empty" in str(other.reason)
 
 
 def test_another_class_than_expected_is_an_error(broken: Broken) -> None:
@@ -92,6 +92,7 @@ def test_a_split_that_is_not_there_is_named(broken: Broken, root: str) -> None:
     result = run_check("DAT002", make_target(repo=folder.parents[2]))
     assert result.status is Status.FAILED
     assert worst(result) == [folder]
+    assert "machine.opv2v_" in str(result.findings[0].hint)
 
 
 def test_a_split_without_enough_agents_is_named(broken: Broken) -> None:
@@ -102,6 +103,7 @@ def test_a_split_without_enough_agents_is_named(broken: Broken) -> None:
     result = run_check("DAT002", make_target(repo=repo))
     assert result.status is Status.FAILED
     assert worst(result) == [repo / "data/OPV2V/test"]
+    assert "dataset.opv2v.test.min_agents=1" in str(result.findings[0].hint)
 
 
 def test_an_agent_that_lacks_a_camera_or_a_frame_is_named(broken: Broken) -> None:
@@ -166,6 +168,38 @@ def test_a_scenario_in_two_splits_is_named_whatever_it_is_called(how: str, broke
     result = run_check("DAT003", make_target(repo=repo))
     assert (result.status, worst(result)) == (Status.FAILED, [other])
     assert f"in test and in train, as {trained.name}" in result.findings[0].message
+
+
+def test_one_split_alone_has_nothing_to_share(healthy: Path) -> None:
+    assert run_check("DAT003", make_target(repo=healthy, splits=("test",))).status is Status.SKIPPED
+
+
+def test_evaluation_in_the_training_folder_is_named(healthy: Path) -> None:
+    overrides = ("dataset.opv2v.split_names.val=train",)
+    result = run_check("DAT003", make_target(repo=healthy, overrides=overrides))
+    assert result.status is Status.WARNED
+    (finding,) = [finding for finding in result.findings if finding.severity is Severity.WARNING]
+    assert finding.subjects == ("val",)
+
+
+def test_two_evaluation_splits_may_share_a_folder(healthy: Path) -> None:
+    overrides = ("dataset.opv2v.split_names.val=test",)
+    assert run_check("DAT003", make_target(repo=healthy, overrides=overrides)).status is Status.PASSED
+
+
+def test_a_class_that_is_resized_with_another_is_looked_for(healthy: Path) -> None:
+    data = "${dataset.opv2v.train.dataset_str}"
+    overrides = (f"dataset.train_dataset='40 @ ({data} + NoSuchDataset(num_views=2))'",)
+    result = run_check("DAT001", make_target(repo=healthy, overrides=overrides))
+    assert [finding.text.values["name"] for finding in result.findings] == ["NoSuchDataset"]
+
+
+def test_a_folder_without_any_frame_is_told_without_a_number_to_lower(broken: Broken) -> None:
+    repo = broken()
+    for frame in (repo / "data/OPV2V/test").glob("*/*/*.yaml"):
+        frame.unlink()
+    (finding,) = run_check("DAT002", make_target(repo=repo, splits=("test",))).findings
+    assert "min_agents" not in f"{finding.message} {finding.hint}"
 
 
 def test_a_scenario_in_two_splits_is_named(broken: Broken) -> None:

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from opv2v_doctor import Severity
+from opv2v_doctor.facts.damage import damage
 from opv2v_doctor.facts.frames import disk
 from opv2v_doctor.facts.samples import samples
 from opv2v_doctor.result import Status
+from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
+
+from ..edges import assert_edge
 
 Broken = Callable[..., Path]
 
@@ -62,7 +66,7 @@ def test_samples_that_fail_are_told_with_the_file_that_they_stumble_over(broken:
     result = run_check("DAT009", make_target(repo=repo, splits=("test",)))
     (found,) = [finding for finding in result.findings if finding.severity is Severity.ERROR]
     assert str(found.path).endswith("_camera1_depth.npy")
-    assert "samples fail" in found.message
+    assert "failed to load" in found.message
 
 
 def test_a_dataset_that_cannot_be_built_is_an_error(broken: Broken) -> None:
@@ -87,3 +91,68 @@ def test_depth_in_millimetres_is_a_warning(broken: Broken) -> None:
     source.write_text(source.read_text().replace("FAR = 500.0", "FAR = 500000.0"))
     result = run_check("DAT010", make_target(repo=repo, splits=("test",)))
     assert result.status is Status.WARNED
+
+
+def another(healthy: Path, folder: Path, value: float) -> Path:
+    """A copy for one value: facts about a repository are remembered by its path."""
+    copy_repository(healthy, folder / f"at_{value}")
+    return folder / f"at_{value}"
+
+
+def with_depth(healthy: Path, folder: Path, value: float, depth: str) -> Status:
+    """What DAT010 says where the dataset gives this depth of a `panorama`, {value} being the value."""
+    repo = another(healthy, folder, value)
+    source = repo / "mapanything/datasets/opv2v_cyl.py"
+    text = source.read_text()
+    assert '"depthmap": panorama.depth,' in text
+    source.write_text(
+        text.replace('"depthmap": panorama.depth,', f'"depthmap": {depth.format(value=value)},')
+    )
+    return run_check("DAT010", make_target(repo=repo, splits=("val",), num_samples=1)).status
+
+
+def test_depth_may_be_unknown_in_nine_tenths_of_the_mask(healthy: Path, tmp_path: Path) -> None:
+    first = "np.cumsum(panorama.mask).reshape(panorama.mask.shape) <= {value} * panorama.mask.sum()"
+    depth = f"np.where({first}, 0, np.maximum(panorama.depth, 1)).astype(np.float32)"
+    assert_edge(0.9, lambda share: with_depth(healthy, tmp_path, share, depth))
+
+
+def test_half_of_the_depth_may_be_as_far_as_a_street_is_long(healthy: Path, tmp_path: Path) -> None:
+    depth = "({value} + np.arange(panorama.depth.size) % 3 - 1).reshape(panorama.depth.shape)"
+    assert_edge(500, lambda far: with_depth(healthy, tmp_path, far, depth))
+
+
+def test_half_of_a_depth_file_may_be_infinite(healthy: Path, tmp_path: Path) -> None:
+    def status_at(share: float) -> Status:
+        repo = another(healthy, tmp_path, share)
+        for path in repo.glob("data/opv2v_depth/validate/*/*/*.npy"):
+            depth = np.load(path)
+            depth.ravel()[: round(share * depth.size)] = np.inf
+            np.save(path, depth)
+        return run_check("DAT010", make_target(repo=repo, splits=("val",), num_samples=1)).status
+
+    assert_edge(0.5, status_at)
+
+
+def test_what_is_opened_depends_on_names_alone(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound that is reached is told, with the command that opens all; the machine's load plays no part."""
+    monkeypatch.setattr("opv2v_doctor.facts.damage.MOST_OPENED", 20)
+    repo = broken()
+    found = damage(make_target(repo=repo, splits=("val",)), "val")
+    assert found.opened == 18  # two frames of a yaml, four images and four depth maps
+    assert found.present == found.expected > found.opened
+    (told,) = [f for f in run_check("DAT009", make_target(repo=repo, splits=("val",))).findings if f.hint]
+    assert told.severity is Severity.NOTE
+    assert "opv2v-doctor audit" in str(told.hint)
+
+
+def test_truncated_files_of_several_sizes_are_one_finding(broken: Broken) -> None:
+    repo = broken()
+    files = sorted(repo.glob("data/opv2v_depth/validate/*/*/*_camera0_depth.npy"))[:5]
+    for number, path in enumerate(files):
+        path.write_bytes(path.read_bytes()[: 300 + number])
+    result = run_check("DAT009", make_target(repo=repo, splits=("val",), num_samples=1))
+    errors = [finding for finding in result.findings if finding.severity is Severity.ERROR]
+    (found,) = [finding for finding in errors if "truncated" in finding.message]
+    assert found.text.values["files"] == files
+    assert "and 2 more" in found.message

@@ -20,8 +20,8 @@ def test_a_seed_of_zero_that_counts_as_none_is_found(broken: Broken) -> None:
     assert result.status is Status.FAILED
     assert first.path is not None and first.line is not None
     assert "if self.seed:" in first.path.read_text().splitlines()[first.line - 1]
-    assert first.evidence["seed"] == 0
-    assert first.evidence["splits"] == ["val", "test"]
+    assert first.text.values["seed"] == 0
+    assert first.subjects == ("val", "test")
 
 
 def test_chance_does_not_hide_what_is_not_reproducible(broken: Broken) -> None:

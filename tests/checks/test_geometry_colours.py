@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from opv2v_doctor import Severity
 from opv2v_doctor.result import Status
 from opv2v_doctor.sandbox.faults.fault import replace_text
 from opv2v_doctor.target import make_target
@@ -21,7 +22,7 @@ def line_of(path: Path, words: str) -> int:
 
 @pytest.mark.parametrize(
     ("fault", "words"),
-    [("red_and_blue_exchanged", "OpenCV reads blue first"), ("normalised_twice", ": twice; its data_norm")],
+    [("red_and_blue_exchanged", "as OpenCV reads"), ("normalised_twice", "normalised twice, as if by")],
 )
 def test_other_colours_are_named_with_what_was_done(fault: str, words: str, broken: Broken) -> None:
     repo = broken(fault)
@@ -35,8 +36,8 @@ def test_other_colours_are_named_with_what_was_done(fault: str, words: str, brok
 @pytest.mark.parametrize(
     ("instead", "words"),
     [
-        ("return images.contiguous()", ": not at all; its"),
-        ("return (images * 255).contiguous()", ": not at all, and still 0 to 255; its"),
+        ("return images.contiguous()", "normalised not at all, as if by"),
+        ("return (images * 255).contiguous()", "normalised not at all, and still 0 to 255, as if by"),
     ],
 )
 def test_images_that_nobody_normalised_are_named(instead: str, words: str, broken: Broken) -> None:
@@ -48,15 +49,26 @@ def test_images_that_nobody_normalised_are_named(instead: str, words: str, broke
 
 
 @pytest.mark.parametrize("fault", [None, "red_and_blue_exchanged"])
-def test_what_no_table_names_is_judged_by_the_picture_alone(fault: str | None, broken: Broken) -> None:
+def test_what_no_table_names_is_judged_by_the_picture_alone_and_never_passes(
+    fault: str | None, broken: Broken
+) -> None:
     repo = broken(*[fault] if fault else [])
     base = repo / "mapanything/datasets/base/base_dataset.py"
     replace_text(base, '"data_norm_type": self.data_norm_type,', '"data_norm_type": "mine",')
     found = run_check("GEO015", make_target(repo=repo, splits=("val",), num_samples=2))
-    assert found.status is (Status.FAILED if fault else Status.PASSED)
-    assert ("OpenCV reads blue first" if fault else "are those of the files") in found.findings[0].message
+    assert found.status is (Status.FAILED if fault else Status.BLOCKED)
+    assert "no table of the repository says" in str(found.reason)
+    assert found.at is not None and found.at.path == base
+    assert [finding.severity for finding in found.findings] == ([Severity.ERROR] if fault else [])
+
+
+def test_images_that_lie_elsewhere_say_nothing_of_their_colours(broken: Broken) -> None:
+    repo = broken("image_shifted", "normalised_twice")
+    found = run_check("GEO015", make_target(repo=repo, splits=("test",), num_samples=1))
+    assert found.status is Status.BLOCKED
+    assert "lies where it belongs" in str(found.reason)
 
 
 def test_training_images_may_be_augmented(healthy: Path) -> None:
     found = run_check("GEO015", make_target(repo=healthy, splits=("train",)))
-    assert (found.status, "may be augmented" in found.reason) == (Status.SKIPPED, True)
+    assert (found.status, "may be augmented" in str(found.reason)) == (Status.SKIPPED, True)

@@ -251,7 +251,7 @@ def test_what_several_ranks_say_is_counted(log: Any) -> None:
     for _ in range(3):
         raises(log, "ValueError: the mask is empty")
     (finding,) = run_check("LOG002", log.write()).findings
-    assert finding.message.endswith("losses.py:78; 3 tracebacks say so")
+    assert finding.message.endswith("losses.py:78; 3 tracebacks")
 
 
 def _upload_fails(log: Any) -> int:
@@ -267,6 +267,7 @@ def test_an_exception_that_a_training_outlived_is_a_warning(log: Any) -> None:
     (finding,) = run_check("LOG002", log.write()).findings
     assert finding.severity is Severity.WARNING
     assert finding.message.endswith("will try again, in /venv/tracker/upload.py:21; the training went on")
+    assert str(finding.hint) == "see whether what failed there is missing from the training"
 
 
 def test_a_name_that_a_training_did_without_is_a_warning_of_one_check(log: Any) -> None:

@@ -1,50 +1,17 @@
-"""What can be read of a log, and how the training ended."""
+"""How the last training ended."""
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opv2v_doctor import Severity
+from opv2v_doctor.facts.logs.stops import KINDS
 from opv2v_doctor.result import Status
-from opv2v_doctor.target import Target
 from opv2v_doctor.testing import run_check
 
 MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
-
-
-def test_a_line_that_two_ranks_wrote_is_counted(healthy_log: Any) -> None:
-    line = healthy_log.say("Epoch: [0]  [ 100/1000]  eta: 0:03:44  lr: 0.0Epoch: [0]  [ 100/1000]")
-    result = run_check("LOG003", healthy_log.write())
-    finding = next(f for f in result.findings if f.severity is Severity.WARNING)
-    assert (result.status, finding.line, finding.text.values["n"]) == (Status.WARNED, line, 1)
-    assert finding.message.startswith("1 line that look like metrics cannot be read, first: [2026")
-
-
-def test_what_was_read_is_told(healthy_log: Any) -> None:
-    result = run_check("LOG003", healthy_log.write())
-    (read,) = result.findings
-    launch = "line 1: launched, epoch 0 to 7, 1000 steps per epoch"
-    assert read.message == f"{len(healthy_log.lines)} lines, 1 launch that trained; {launch}"
-    assert [(one.count, one.unit) for one in result.examined] == [(8 * 11 + 8, "metric line")]
-
-
-def test_statistics_have_no_steps(tmp_path: Path) -> None:
-    path = tmp_path / "log.txt"
-    path.write_text('{"epoch": 0, "train_loss": 2.5}\n{"epoch": 1, "train_loss": 1.5}\n')
-    (read,) = run_check("LOG003", Target(repo=tmp_path, python=path, logs=(path,))).findings
-    assert read.message == "2 lines, 1 launch that trained; line 1: the log begins, epoch 0 to 1"
-
-
-def test_a_last_line_without_its_end_is_a_note(healthy_log: Any) -> None:
-    target = healthy_log.write()
-    line = "Epoch: [0]  [ 100/1000]  eta: 0:03:44  lr: 0.0001  loss: 1.0"
-    target.logs[0].write_text(target.logs[0].read_text() + line)
-    cut = run_check("LOG003", target).findings[0]
-    assert (cut.severity, cut.message) == (Severity.NOTE, f"the last line lacks its end: {line}")
-    assert cut.event == len(healthy_log.lines) + 1
 
 
 @pytest.mark.parametrize(
@@ -73,6 +40,7 @@ def test_what_stopped_a_training_is_an_error_with_its_line(log: Any, text: str, 
     (finding,) = result.findings
     assert (result.status, finding.line, finding.event) == (Status.FAILED, line, line)
     assert finding.text.values["kind"] == kind
+    assert finding.hint == KINDS[kind][1]
     assert finding.message.endswith(f"{text} (2 lines)")
     assert finding.hint is not None
 
@@ -117,6 +85,28 @@ def test_what_stopped_an_earlier_launch_does_not_hide_how_the_last_one_stopped(l
     assert found[0].message.endswith("(1 line); a later launch went on")
     assert found[0].hint is None
     assert found[1].message.startswith("the log stops in epoch 2, step 600 of 1000")
+
+
+def test_launches_that_were_ended_alike_are_told_once(log: Any) -> None:
+    for epoch in range(4):
+        log.launch()
+        log.epoch(epoch)
+        line = log.say("slurmstepd: error: *** JOB 17 ON node3 CANCELLED DUE TO PREEMPTION ***")
+    found = run_check("LOG004", log.write()).findings
+    assert [(finding.severity, finding.message.count("(3 lines)")) for finding in found] == [
+        (Severity.NOTE, 1),
+        (Severity.ERROR, 0),
+    ]
+    assert found[1].line == line
+
+
+def test_what_follows_what_came_from_outside_is_not_told_again(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    line = log.say("CUDA out of memory. Tried to allocate 2.00 GiB")
+    log.say("Sending process 12 closing signal SIGTERM")
+    (finding,) = run_check("LOG004", log.write()).findings
+    assert (finding.line, finding.text.values["kind"]) == (line, "out_of_memory")
 
 
 def test_the_end_of_an_earlier_launch_is_not_that_of_the_last(healthy_log: Any) -> None:

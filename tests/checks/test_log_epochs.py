@@ -36,7 +36,7 @@ def test_without_a_config_the_smallest_numbers_of_gpus_explain(log: Any) -> None
     assert finding.text.values["gpus"] == [2, 1]
     assert "rose from 2500 (line 2) to 5000, as when resuming on 1 GPU instead of 2" in finding.message
     assert finding.message.endswith("the schedule then takes 2.00 times as many updates")
-    assert str(finding.hint) == "resume on 2 GPUs, or give an epoch 2_500 x the batch samples on 1"
+    assert str(finding.hint) == "resume on 2 GPUs, or give an epoch 2_500 x batch samples on 1"
 
 
 @pytest.mark.parametrize(("after", "gpus"), [(1500, [15, 16]), (1412, [])])

@@ -98,9 +98,9 @@ def test_what_was_not_looked_at_does_not_pass(tmp_path: Path, name: str, text: s
 def test_events_show_neither_launches_nor_lines(tmp_path: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(tmp_path)) as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(str(tmp_path)) as writer:
         for step in range(20):
-            writer.add_scalar("train_loss", 20.0 - step, step)  # type: ignore[no-untyped-call]
+            writer.add_scalar("train_loss", 20.0 - step, step)
     (path,) = tmp_path.glob("events*")
     assert of(judged(path), Status.PASSED) == {"LOG014"}
 

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from opv2v_doctor import Severity
-from opv2v_doctor.result import Status
+from opv2v_doctor import Finding, Severity, Text
+from opv2v_doctor.facts.rigs import coverages
+from opv2v_doctor.result import Result, Status
+from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
+
+from ..edges import assert_edge
 
 Broken = Callable[..., Path]
 SOURCE = "mapanything/datasets/opv2v_cyl.py"
@@ -19,6 +24,28 @@ def line_of(path: Path, words: str) -> int:
     return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if words in line)
 
 
+def coverage(finding: Finding) -> dict[str, Any]:
+    """What a finding says of covered, seen and cropped parts."""
+    told = finding.text.values.get("coverage", finding.text)
+    assert isinstance(told, Text)
+    return dict(told.values)
+
+
+def another(healthy: Path, folder: Path, value: float) -> Path:
+    """A copy for one value: facts about a repository are remembered by its path."""
+    copy_repository(healthy, folder / f"at_{value}")
+    return folder / f"at_{value}"
+
+
+def with_mask(healthy: Path, folder: Path, value: float, code: str, new: str, old: str = MASK) -> Result:
+    """What a check says where one line of the stitching or of the view is another, VALUE being the value."""
+    repo = another(healthy, folder, value)
+    for name in (SOURCE, "mapanything/datasets/opv2v_panorama.py"):
+        text = (repo / name).read_text()
+        (repo / name).write_text(text.replace(old, new.replace("VALUE", str(value))))
+    return run_check(code, make_target(repo=repo, splits=("val",), num_samples=1))
+
+
 @pytest.mark.parametrize("code", ["MSK001", "MSK002", "MSK003"])
 def test_healthy_masks_pass(healthy: Path, code: str) -> None:
     assert run_check(code, make_target(repo=healthy)).status is Status.PASSED
@@ -27,13 +54,11 @@ def test_healthy_masks_pass(healthy: Path, code: str) -> None:
 def test_an_empty_mask_is_found_where_it_is_built(broken: Broken) -> None:
     repo = broken("empty_mask")
     result = run_check("MSK001", make_target(repo=repo))
-    assert [f.evidence["splits"] for f in result.findings if f.severity is Severity.ERROR] == [
-        ["train", "val", "test"]
-    ]
+    assert [f.subjects for f in result.findings if f.severity is Severity.ERROR] == [("train", "val", "test")]
     assert result.status is Status.FAILED
     assert result.findings[0].path == repo / SOURCE
     assert result.findings[0].line == line_of(repo / SOURCE, MASK)
-    assert result.findings[0].evidence["mean"] == 0
+    assert result.findings[0].text.values["mean"] == 0
 
 
 def test_a_cropped_field_of_view_is_explained(broken: Broken) -> None:
@@ -42,9 +67,11 @@ def test_a_cropped_field_of_view_is_explained(broken: Broken) -> None:
     (finding,) = result.findings
     assert result.status is Status.FAILED
     assert finding.path == repo / SOURCE
-    assert finding.evidence["measured"] == pytest.approx(0.32, abs=0.02)
-    assert finding.evidence["seen"] == pytest.approx(0.85, abs=0.02)
-    assert finding.evidence["cropped"] == pytest.approx(finding.evidence["measured"], abs=0.02)
+    covered = coverage(finding)
+    assert covered["measured"] == pytest.approx(0.32, abs=0.02)
+    assert covered["seen"] == pytest.approx(0.85, abs=0.02)
+    assert covered["cropped"] == pytest.approx(covered["measured"], abs=0.02)
+    assert "cropped" in finding.message
 
 
 def test_a_mask_that_marks_everything_covers_more_than_the_rig_sees(broken: Broken) -> None:
@@ -59,7 +86,7 @@ def test_a_rig_with_fewer_cameras_is_expected_to_see_less(healthy: Path) -> None
     target = make_target(repo=healthy, splits=("test",), overrides=("dataset.opv2v.camera_ids=[0,3]",))
     result = run_check("MSK002", target)
     assert result.status is Status.PASSED
-    assert result.findings[0].evidence["seen"] == pytest.approx(0.45, abs=0.1)
+    assert coverage(result.findings[0])["seen"] == pytest.approx(0.45, abs=0.1)
 
 
 def test_another_field_of_view_changes_what_is_expected(healthy: Path) -> None:
@@ -76,3 +103,46 @@ def test_valid_pixels_outside_of_the_mask_are_a_warning(broken: Broken) -> None:
     result = run_check("MSK003", make_target(repo=repo, splits=("test",)))
     assert result.status is Status.WARNED
     assert result.findings[0].path == repo / SOURCE
+
+
+PART = MASK.replace(
+    "panorama.mask",
+    "(np.arange(panorama.mask.size) < VALUE * panorama.mask.size).reshape(panorama.mask.shape)",
+)
+
+
+def test_the_floor_of_a_mask_is_the_settings(healthy: Path, tmp_path: Path) -> None:
+    def status_at(mean: float) -> Status:
+        return with_mask(healthy, tmp_path, mean, "MSK001", PART).status
+
+    assert_edge(0.05, status_at, good="above")
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_tolerance_of_a_mask_is_the_settings(sign: int, healthy: Path, tmp_path: Path) -> None:
+    seen = coverages(make_target(repo=healthy, splits=("val",), num_samples=1), "val")[0].seen
+
+    def status_at(off: float) -> Status:
+        return with_mask(healthy, tmp_path, seen + sign * off, "MSK002", PART).status
+
+    assert_edge(0.05, status_at)
+
+
+def test_a_crop_explains_a_mask_that_is_as_near_as_this(healthy: Path, tmp_path: Path) -> None:
+    cropped = coverages(make_target(repo=healthy, splits=("val",), num_samples=1), "val")[0].cropped
+
+    def status_at(off: float) -> Status:
+        (finding,) = with_mask(healthy, tmp_path, cropped + off, "MSK002", PART).findings
+        return Status.PASSED if "cropped" in finding.message else Status.FAILED
+
+    assert_edge(0.02, status_at)
+
+
+def test_a_border_of_valid_pixels_outside_of_the_mask_is_no_fault(healthy: Path, tmp_path: Path) -> None:
+    old = "depth[~mask] = 0.0"
+    filled = "depth.ravel()[np.flatnonzero(~mask)[: round(VALUE * mask.size)]] = 50.0"
+
+    def status_at(part: float) -> Status:
+        return with_mask(healthy, tmp_path, part, "MSK003", f"{old}\n        {filled}", old).status
+
+    assert_edge(0.01, status_at)

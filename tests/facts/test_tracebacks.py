@@ -1,5 +1,8 @@
 """Tracebacks: out of interleaved ranks, and of records that hold a single sign."""
 
+from pathlib import Path
+
+from opv2v_doctor.facts.logs import read_log
 from opv2v_doctor.facts.logs.incidents import stripped
 from opv2v_doctor.facts.logs.tracebacks import Traceback, Tracebacks
 
@@ -66,3 +69,73 @@ def test_source_lines_are_no_exceptions() -> None:
     text = 'Traceback (most recent call last):\n  File "/a.py", line 1, in f\nraise Problem(x)\nfoo.bar\n'
     (found,) = tracebacks(text)
     assert (found.kind, len(found.frames)) == ("", 1)
+
+
+def test_a_message_of_several_lines_is_told_whole() -> None:
+    text = """\
+Traceback (most recent call last):
+  File "/a.py", line 1, in f
+RuntimeError: Error(s) in loading state_dict for Model:
+\tMissing key(s) in state_dict: "head.weight", "head.bias".
+\tsize mismatch for scale
+Killed
+"""
+    (found,) = tracebacks(text)
+    assert found.told == (
+        "RuntimeError: Error(s) in loading state_dict for Model: Missing key(s) in state_dict: "
+        '"head.weight", "head.bias". size mismatch for scale'
+    )
+    assert (found.exception_line, found.last_line) == (3, 5)
+    assert found.message == "Error(s) in loading state_dict for Model:"
+
+
+def test_the_last_error_of_a_collective_is_told() -> None:
+    text = """\
+[rank0]: Traceback (most recent call last):
+[rank1]: Traceback (most recent call last):
+[rank0]:   File "/a.py", line 1, in f
+[rank1]:   File "/a.py", line 1, in f
+[rank0]: torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:219, invalid argument
+[rank0]: ncclInvalidUsage: This usually reflects invalid usage of NCCL library.
+[rank1]: ValueError: x
+[rank0]: Last error:
+[rank0]: Duplicate GPU detected : rank 0 and rank 1 both on CUDA device 50000
+[rank0]: something else
+"""
+    cause, consequence = tracebacks(text)
+    assert (cause.told, cause.details) == ("ValueError: x", ())
+    assert consequence.told.endswith(
+        "Last error: Duplicate GPU detected : rank 0 and rank 1 both on CUDA device 50000"
+    )
+
+
+def test_a_message_ends_where_another_traceback_begins() -> None:
+    text = """\
+Traceback (most recent call last):
+ValueError: two lines:
+Traceback (most recent call last):
+KeyError: 'b'
+During handling of the above exception, another exception occurred:
+"""
+    assert [found.details for found in tracebacks(text)] == [(), ()]
+
+
+def test_of_a_long_message_the_beginning_and_the_end_are_told() -> None:
+    lines = "".join(f"    field {number:03d}: missing\n" for number in range(50))
+    (found,) = tracebacks(f"Traceback (most recent call last):\nValueError: wrong:\n{lines}")
+    assert len(found.details) == 20
+    assert found.told.startswith("ValueError: wrong: field 000: missing")
+    assert found.told.endswith("field 019: missing")
+    assert len(found.told) < 700
+    (short,) = tracebacks(f"Traceback (most recent call last):\nValueError: {'x' * 587}")
+    assert short.told == f"ValueError: {'x' * 587}"
+    (long,) = tracebacks(f"Traceback (most recent call last):\nValueError: {'x' * 601}")
+    assert " ... " in long.told
+
+
+def test_what_a_later_launch_starts_is_known_without_a_word_between(tmp_path: Path) -> None:
+    launch = "Not using distributed mode\njob dir: /x\n"
+    line = "Epoch: [{}]  [0/1]  eta: 0:00:01  loss: 1.0 (1.0)\n"
+    path = tmp_path / "train.log"
+    path.write_text("".join(launch + line.format(epoch) for epoch in range(4)))
+    assert read_log(path).launches == (1, 4, 7, 10)

@@ -2,11 +2,12 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from opv2v_doctor import Check, error
+from opv2v_doctor import Check, Place, error, note, quoted
 from opv2v_doctor.facts.logs import read_log
 from opv2v_doctor.figures.curves import page
 from opv2v_doctor.result import Result, Status
@@ -14,9 +15,9 @@ from opv2v_doctor.result import Result, Status
 MISSION = Path(__file__).parents[2] / "examples" / "mission" / "train.log"
 
 
-def results(message: str = "4000 steps an epoch", line: int = 585) -> list[Result]:
+def results(message: str = "4000 steps per epoch", line: int = 585) -> list[Result]:
     check = Check(code="LOG005", function=results, tier="run")  # type: ignore[arg-type]
-    finding = error(message, path=MISSION, line=line, hint="resume")
+    finding = error(quoted(message), at=Place(MISSION, line), hint="resume")
     return [Result(check=check, status=Status.FAILED, findings=(finding,))]
 
 
@@ -44,6 +45,13 @@ def test_nothing_is_loaded_from_elsewhere(html: str) -> None:
     without_scripts = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
     assert not re.search(r"(src|href)=", without_scripts)
     assert "default-src 'none'" in html
+
+
+def test_a_finding_of_several_subjects_names_them_and_one_without_a_hint_needs_none() -> None:
+    (result,) = results()
+    told = note("{n:line|lines} seen", n=1, of="rank 3", at=MISSION)
+    html = page([read_log(MISSION)], [replace(result, findings=(told,))])
+    assert "<td>train.log</td><td>rank 3: 1 line seen</td><td></td>" in html
 
 
 def test_text_of_the_log_cannot_become_markup() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opv2v_doctor import Check, error
+from opv2v_doctor import Check, Place, error
 from opv2v_doctor.facts.logs import read_log
 from opv2v_doctor.figures.curves import PANELS, page
 from opv2v_doctor.result import Result, Status
@@ -18,7 +18,7 @@ MISSION = Path(__file__).parents[2] / "examples" / "mission" / "train.log"
 @pytest.fixture(scope="module")
 def drawn(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     check = Check(code="LOG005", function=browser_page_of, tier="run")  # type: ignore[arg-type]
-    finding = error("4000 steps an epoch <b>here</b>", path=MISSION, line=585, hint="resume on 4 GPUs")
+    finding = error("4000 steps <b>here</b>", at=Place(MISSION, 585), hint="resume on 4 GPUs")
     results = [Result(check=check, status=Status.FAILED, findings=(finding,))]
     path = tmp_path_factory.mktemp("page") / "log.html"
     path.write_text(page([read_log(MISSION)], results), encoding="utf-8")
@@ -50,7 +50,7 @@ def test_the_finding_is_marked_where_its_step_is(drawn: Any) -> None:
 
 def test_findings_are_text_and_no_markup(drawn: Any) -> None:
     (row,) = drawn.find_elements("css selector", "#findings tbody tr")
-    assert "4000 steps an epoch <b>here</b>" in row.text
+    assert "4000 steps <b>here</b>" in row.text
     assert not row.find_elements("css selector", "b")
 
 

@@ -82,7 +82,7 @@ def _from_text(body: bytes, names: list[str], count: int) -> Array:
     if numbers.size != count * len(names):
         raise ValueError(
             Text(
-                "{found} numbers, its header says {points:point|points} of {each}",
+                "{found} numbers, expected {points:point|points} of {each} numbers",
                 found=numbers.size,
                 points=count,
                 each=len(names),

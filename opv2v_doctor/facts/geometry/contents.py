@@ -34,11 +34,14 @@ from opv2v_doctor.geometry.ranges import panorama_ranges
 from opv2v_doctor.geometry.restitching import shrunk
 from opv2v_doctor.geometry.rigs import MountedCamera, coverage
 from opv2v_doctor.target import Target
+from opv2v_doctor.threshold import Threshold
 
 SEED = 0
 SURE = 0.7  # points that land so well need no second opinion
-LOST = 0.5  # points that land no better are looked for in the other cameras' images
-FOUND = 0.3  # better than in their own
+LOST = Threshold(
+    0.5, "of likeness", "less is looked for in the other cameras' images", healthy=0.55, faulty=0.19
+)
+FOUND = Threshold(0.3, "of likeness", "so much better than in their own image is no chance", faulty=0.52)
 WHOLE = 0.99  # of a reduced pixel is shown
 
 Bools = NDArray[np.bool_]
@@ -51,14 +54,10 @@ class Contents:
     view: SampledView
     seen: Mapping[str, Seen]
     windows: Mapping[str, Windows]
+    landings: Mapping[str, Landing]  # where the content of random points of each camera lies
     seams: tuple[tuple[str, str, float], ...]  # neighbours, and the azimuth at which they meet, degrees
     near: bool  # whether depth says where near things lie: without it they seem misplaced
     resolution: float  # degrees of a pixel of the panorama, as probed
-
-    @cached_property
-    def landings(self) -> Mapping[str, Landing]:
-        """Where the content of random points of each camera lies."""
-        return {name: landing(self.windows[name], each) for name, each in self.seen.items()}
 
     @cached_property
     def instead(self) -> Mapping[str, tuple[str, float]]:
@@ -71,9 +70,14 @@ class Contents:
                 for other in self.seen
             }
             best = max(others, key=lambda other: others[other])
-            if len(self.windows[name].shown) and here < LOST and others[best] > here + FOUND:
+            if len(self.windows[name].shown) and is_exchanged(here, others[best]):
                 found[name] = best, others[best]
         return found
+
+
+def is_exchanged(own: float, other: float) -> bool:
+    """Whether points are so much more like another camera's image than their own that it stands there."""
+    return own < LOST and other > own + FOUND
 
 
 @cache
@@ -104,6 +108,7 @@ def _contents(found: Moments, view: SampledView, files: Meaning) -> Contents:
         view=view,
         seen=seen,
         windows=chosen,
+        landings={name: landing(chosen[name], each) for name, each in seen.items()},
         seams=_seams(covered, small),
         near=near,
         resolution=360 / small.width,

@@ -50,13 +50,14 @@ def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
         for name in names_of(found.where, view.frame):
             path = view.frame.depth(name)
             if view.frame.agent.has(path) and path not in seen:
-                seen[path] = _described(path)
+                seen[path] = described(path)
     if not seen:
         raise without_depth(found.where, split, found.views[0].frame)
     return tuple(seen.values())
 
 
-def _described(path: Path) -> DepthFile:
+def described(path: Path) -> DepthFile:
+    """One depth map, and the PNG beside it."""
     depth = depth_map(path)
     finite = np.isfinite(depth)
     known = depth[finite & (depth > 0)]

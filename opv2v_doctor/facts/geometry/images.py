@@ -22,13 +22,14 @@ from opv2v_doctor.geometry.readings import uncropped
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.geometry.stitching import Stitcher
 from opv2v_doctor.target import Target
+from opv2v_doctor.threshold import Threshold
 
 VIEWS = 2
-ENOUGH = 0.6  # pictures that are less alike are asked what happened to them
-DOUBT = (
-    0.02  # so are those that are more alike elsewhere; first with the reference that shows near things right
+ENOUGH = Threshold(
+    0.6, "of likeness", "pictures that are less alike are tried otherwise", healthy=0.74, faulty=0.53
 )
-BETTER = 0.15  # an explanation makes them more alike by so much
+DOUBT = Threshold(0.02, "of likeness", "what is so much better than the explanation before is another one")
+BETTER = Threshold(0.15, "of likeness", "an explanation makes pictures so much more alike, chance does not")
 
 Picture = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
@@ -115,9 +116,19 @@ def _explained(target: Target, found: Moments, plain: ImageMatch, picture: Array
     best = plain
     for explanation, detail, expected, mask in _others(target, found, plain.view):
         match = matched(picture, expected, mask & shown)
-        if match.here > max(plain.match.best + BETTER, best.likeness + DOUBT):
+        if explains(match.here, plain.match.best, best.likeness):
             best = replace(plain, explanation=explanation, detail=detail, likeness=match.here)
     return best
+
+
+def explains(likeness: float, unexplained: float, before: float) -> bool:
+    """Whether an explanation makes pictures clearly more alike: than none does, and than those before."""
+    return likeness > max(unexplained + BETTER, before + DOUBT)
+
+
+def lies_right(match: ImageMatch) -> bool:
+    """Whether an image is where it belongs."""
+    return match.explanation is None and match.match.here >= ENOUGH
 
 
 def _others(target: Target, found: Moments, view: SampledView) -> Iterator[tuple[str, str, Array, Bools]]:

@@ -19,8 +19,11 @@ from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import RIGHT, Convention, alternatives, pose_errors
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.target import Target
+from opv2v_doctor.threshold import Threshold
 
-EXACT = 0.02  # metres at 50 m: a convention that yields the poses does so to rounding
+EXACT = Threshold(
+    0.02, "m at 50 m", "a convention that yields the poses does so to float32", healthy=1.4e-6, faulty=1.96
+)
 SAME = 1e-4  # metres: two conventions that close are told apart by their simplicity only
 
 
@@ -65,7 +68,7 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
     degrees, metres = pose_errors(poses, right)
     convention, after, ambiguous, other = None, float(metres.mean()), False, None
     if after > SAME:
-        convention, after, ambiguous = _explained(poses, own, first)
+        convention, after, ambiguous = explanation(poses, own, first)
         if convention is None:
             other, after = _of_another(where, [frame for _, frame, _ in traced], poses, first, after)
     return PoseErrors(
@@ -120,7 +123,7 @@ def _are_six(numbers: object) -> bool:
     return all(isinstance(number, int | float) and isfinite(number) for number in numbers)
 
 
-def _explained(poses: Array, own: Array, first: Array) -> tuple[Convention | None, float, bool]:
+def explanation(poses: Array, own: Array, first: Array) -> tuple[Convention | None, float, bool]:
     """The simplest convention that yields the poses, its error, and whether it is the only one."""
     errors = [(float(pose_errors(poses, c.related(own, first))[1].mean()), c) for c in alternatives()]
     least = min(error for error, _ in errors)

@@ -97,7 +97,7 @@ def depth_map(path: Path) -> NDArray[Any]:
 def without_depth(where: Disk, split: str, frame: Frame) -> Skip:
     """That the frames have no depth maps to compare with."""
     return Skip(
-        "the frames of {split} have no depth files, as {file} would be",
+        "the frames of {split} have no depth files: {file} is missing",
         split=split,
         file=frame.depth(where.cameras[0]),
     )

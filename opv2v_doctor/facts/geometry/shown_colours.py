@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.geometry.images import ENOUGH, ImageMatch, image_matches
+from opv2v_doctor.facts.geometry.images import ENOUGH, ImageMatch, image_matches, lies_right
 from opv2v_doctor.facts.geometry.moments import SampledView
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.panoramas import Rule, channels_last, rule_in
@@ -19,9 +19,7 @@ from opv2v_doctor.target import Target
 from opv2v_doctor.text import Command
 from opv2v_doctor.threshold import Threshold
 
-ALIKE = Threshold(
-    0.5, "of the variance", "images that show less of their files lie elsewhere, which GEO009 examines"
-)
+ALIKE = Threshold(0.5, "of the variance", "images that show less of their files lie elsewhere", healthy=0.74)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,7 @@ def shown_colours(target: Target, split: str) -> tuple[ShownColours, ...]:
     Raises Skip where they have no colours, Blocked where none shows its files well enough.
     """
     matches = image_matches(target, split)
-    right = [match for match in matches if _lies_right(match)]
+    right = [match for match in matches if lies_right(match)]
     if not right:
         raise Blocked(
             "no image of {split} lies where it belongs: likeness up to {likeness:.2f} with the stitched "
@@ -69,10 +67,6 @@ def shown_colours(target: Target, split: str) -> tuple[ShownColours, ...]:
 def are_shown(found: Colours) -> bool:
     """Whether a picture shows its files well enough to compare colours, in one order of the channels."""
     return max(order.alike for order in found) > ALIKE
-
-
-def _lies_right(match: ImageMatch) -> bool:
-    return match.explanation is None and match.match.here >= ENOUGH
 
 
 def _colours(match: ImageMatch) -> Colours | None:

@@ -15,14 +15,14 @@ OFFSETS = {
     ),
 }
 STEPS = {  # what the repair of a step is called
-    "depth": Text("depth read as what the files hold"),
-    "scale": Text("its unit"),
+    "depth": Text("the reading of depth"),
+    "scale": Text("the unit of depth"),
     "offsets": Text("camera offsets"),
     "mirrored": Text("left and right"),
     "flipped": Text("up and down"),
     "turn": Text("azimuth"),
     "crop": Text("intrinsics"),
-    "source": Text("files of its own frame"),
+    "source": Text("the frame of the files"),
     "rig": Text("camera poses"),
     "poses": Text("pose convention"),
 }

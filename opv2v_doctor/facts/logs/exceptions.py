@@ -31,7 +31,7 @@ class Raised:
     def consequences(self) -> list[Text]:
         """How often it was raised, and what became of the training, as far as there is something to say."""
         count = len(self.tracebacks)
-        said = [Text("{n} tracebacks say so", n=count)] if count > 1 else []
+        said = [Text("{n} tracebacks", n=count)] if count > 1 else []
         return [*said, AFTERMATH[self.fate]] if self.fate in AFTERMATH else said
 
 

@@ -32,7 +32,7 @@ def test_both_kinds_say_the_same(content: bytes) -> None:
     ("content", "words"),
     [
         (b"ply\n", "no DATA line"),
-        (ascii_file()[:-12], "promises"),
+        (ascii_file()[:-12], "6 numbers, expected 2 points of 4"),
         (binary_file()[:-1], "truncated"),
         (ascii_file().replace(b"DATA ascii", b"DATA binary_compressed"), "neither"),
         (ascii_file().replace(b"FIELDS x y z", b"FIELDS a b c"), "fields"),

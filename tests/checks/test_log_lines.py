@@ -1,0 +1,41 @@
+"""What can be read of a log."""
+
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor import Severity
+from opv2v_doctor.result import Status
+from opv2v_doctor.target import Target
+from opv2v_doctor.testing import run_check
+
+
+def test_a_line_that_two_ranks_wrote_is_counted(healthy_log: Any) -> None:
+    line = healthy_log.say("Epoch: [0]  [ 100/1000]  eta: 0:03:44  lr: 0.0Epoch: [0]  [ 100/1000]")
+    result = run_check("LOG003", healthy_log.write())
+    finding = next(f for f in result.findings if f.severity is Severity.WARNING)
+    assert (result.status, finding.line, finding.text.values["n"]) == (Status.WARNED, line, 1)
+    assert finding.message.startswith("1 line looks like metrics and cannot be read, first: [2026")
+
+
+def test_what_was_read_is_told(healthy_log: Any) -> None:
+    result = run_check("LOG003", healthy_log.write())
+    (read,) = result.findings
+    launch = "line 1: launched, epoch 0 to 7, 1000 steps per epoch"
+    assert read.message == f"{len(healthy_log.lines)} lines, 1 launch that trained; {launch}"
+    assert [(one.count, one.unit) for one in result.examined] == [(8 * 11 + 8, "metric line")]
+
+
+def test_statistics_have_no_steps(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text('{"epoch": 0, "train_loss": 2.5}\n{"epoch": 1, "train_loss": 1.5}\n')
+    (read,) = run_check("LOG003", Target(repo=tmp_path, python=path, logs=(path,))).findings
+    assert read.message == "2 lines, 1 launch that trained; line 1: the log begins, epoch 0 to 1"
+
+
+def test_a_last_line_without_its_end_is_a_note(healthy_log: Any) -> None:
+    target = healthy_log.write()
+    line = "Epoch: [0]  [ 100/1000]  eta: 0:03:44  lr: 0.0001  loss: 1.0"
+    target.logs[0].write_text(target.logs[0].read_text() + line)
+    cut = run_check("LOG003", target).findings[0]
+    assert (cut.severity, cut.message) == (Severity.NOTE, f"the last line lacks its end: {line}")
+    assert cut.event == len(healthy_log.lines) + 1
