@@ -66,16 +66,16 @@ def weights_are_there(target: Target) -> Findings:
         try:
             with weights_opened(path) as found:
                 yield examined(1, "weights file")
-                yield note("{path} holds {n:tensor|tensors}", path=value, n=len(found.tensors))
+                yield note("{weights} holds {n:tensor|tensors}", weights=value, n=len(found.tensors))
         except CheckpointNotExamined as reason:
-            yield note("{path} was not examined: {reason}", at=path, path=value, reason=str(reason))
+            yield note("{weights} was not examined: {reason}", at=path, weights=value, reason=str(reason))
         except CheckpointUnreadable as reason:
             yield error(
-                "{key} names {path}: {reason}",
+                "{key} names {weights}: {reason}",
                 at=place(target, key),
                 hint=remedy(path),
                 key=key,
-                path=value,
+                weights=value,
                 reason=str(reason),
             )
 

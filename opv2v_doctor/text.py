@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +72,16 @@ class Text:
     def shown(self) -> Mapping[str, Value]:
         """The values that the template names: the others are for programs only."""
         return {name: value for name, value in self.values.items() if name in _names(self.template)}
+
+    def pieces(self) -> Iterator[tuple[str, str | None]]:
+        """The text before each gap and what fills it, in English; None behind the last one."""
+        filler = _Filler(str)
+        for text, name, spec, conversion in filler.parse(self.template):
+            if name is None:
+                yield text, None
+            else:
+                value = filler.convert_field(self.values[name], conversion)
+                yield text, filler.format_field(value, spec or "")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Text):

@@ -12,35 +12,38 @@ ROOT = Path(__file__).parents[1]
 ENGINE, CHECKS = ROOT / "opv2v_doctor", ROOT / "checks"
 TEMPLATE = ENGINE / "sandbox" / "repository"
 SOURCES = [p for p in [*ENGINE.rglob("*.py"), *CHECKS.rglob("*.py")] if not p.is_relative_to(TEMPLATE)]
-LAYERS = {  # what a module may import of ours; the first match of its path wins
+NOUNS = {"text", "threshold"}  # what any of them may import
+LAYERS = {  # what else a module may import of ours; the first match of its path wins
     "usage": set(),
     "progress": set(),
     "settings": {"usage"},
     "target": {"settings", "usage"},
     "draft": {"facts", "settings", "target", "usage"},
     "geometry": {"geometry"},
-    "sandbox": {"sandbox", "geometry", "git"},
-    "forensics": {"", "forensics", "facts", "check", "result", "target", "usage"},
-    "smoke": {"", "smoke", "runs", "facts", "scratch", "target", "settings", "check", "progress", "usage"},
-    "figures": {"", "figures", "facts", "geometry", "check", "ours", "result", "target", "whole"},
-    "languages": {"", "languages", "check", "result", "registry"},
-    "serving": {"", "serving", "runs", "usage"},
-    "runs": {"", "runs", "audit", "facts", "git", "isolation", "target", "settings", "check", "usage"},
+    "sandbox": {"geometry", "git", "sandbox"},
+    "forensics": {"", "check", "facts", "forensics", "result", "target", "usage"},
+    "smoke": {"", "check", "facts", "progress", "runs", "scratch", "settings", "smoke", "target", "usage"},
+    "figures": {"", "check", "facts", "figures", "geometry", "ours", "result", "target", "whole"},
+    "languages": {"", "check", "languages", "registry", "result"},
+    "serving": {"", "runs", "serving", "usage"},
+    "runs": {"", "audit", "check", "facts", "git", "isolation", "runs", "settings", "target", "usage"},
     "audit": {"audit", "check", "geometry", "ours", "target", "usage"},
     "inside": set(),
+    "text": set(),
+    "threshold": set(),
     "check": {"target"},
-    "merging": {"check", "target"},
+    "merging": {"check"},
     "result": {"check"},
     "scratch": set(),
     "git": {"scratch"},
     "ours": {"usage"},
     "whole": {"ours", "usage"},
-    "facts": {"", "facts", "git", "target", "check", "progress", "geometry", "scratch", "whole"},
+    "facts": {"", "check", "facts", "geometry", "git", "progress", "scratch", "target", "whole"},
     "isolation": set(),
-    "plugins": {"plugins", "check", "isolation", "target", "usage", "whole"},
+    "plugins": {"check", "isolation", "plugins", "target", "usage", "whole"},
     "registry": {"check", "plugins", "settings", "usage"},
-    "runner": {"check", "result", "target"},
-    "reporters": {"", "reporters", "check", "result"},
+    "runner": {"check", "merging", "result", "target"},
+    "reporters": {"", "check", "reporters", "result"},
     "testing": {"registry", "result", "runner", "target"},
 }
 
@@ -65,7 +68,7 @@ def test_a_layer_imports_only_what_lies_below(layer: str) -> None:
     assert files
     for path in files:
         ours = {part(name) for name in imports(path) if name.split(".")[0] == "opv2v_doctor"}
-        assert ours <= LAYERS[layer], path.name
+        assert ours <= LAYERS[layer] | NOUNS, path.name
 
 
 def test_nothing_imports_the_checks_by_name() -> None:
@@ -93,11 +96,9 @@ def test_the_inside_parses_as_python_3_8() -> None:
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
-def test_each_module_says_what_it_is_for_and_stays_short() -> None:
+def test_each_module_says_what_it_is_for() -> None:
     for path in SOURCES:
-        text = path.read_text(encoding="utf-8")
-        assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
-        assert len(text.splitlines()) <= 250, path
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no docstring"
 
 
 def test_examined_text_is_parsed_in_one_place() -> None:

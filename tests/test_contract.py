@@ -45,7 +45,8 @@ def test_what_is_said_is_a_template_and_its_values(path: Path) -> None:
         hints = [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
         if any(map(built, [*call.args[:1], *hints])):
             wrong.append(f"{path}:{call.lineno}: {name}() of a text that was put together: give it values")
-        if name in FINDINGS and {keyword.arg for keyword in call.keywords} & {"path", "line", "message"}:
+        given = {keyword.arg for keyword in call.keywords}
+        if name in FINDINGS and "at" not in given and given & {"path", "line"}:
             wrong.append(f"{path}:{call.lineno}: {name}() of path and line: give it at=Place(path, line)")
     assert not wrong, "\n".join(wrong)
 

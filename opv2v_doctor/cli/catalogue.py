@@ -55,12 +55,9 @@ def explain(
 
 def _thresholds() -> str:
     """The numbers that decide verdicts, as a page."""
-    from opv2v_doctor.threshold import table
+    from opv2v_doctor.cli.thresholds import page
 
-    head = (
-        "# Thresholds\n\nWhat decides a verdict, where it comes from, and the values measured next to it.\n\n"
-    )
-    return head + "".join(f"{line}\n" for line in table())
+    return "".join(f"{line}\n" for line in page())
 
 
 def _pages(checks: Sequence[Check], code: str, everything: bool, language: str) -> Iterator[str]:

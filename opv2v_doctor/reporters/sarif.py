@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
@@ -17,7 +16,6 @@ from opv2v_doctor.reporters import Examination
 from opv2v_doctor.reporters.json import strict
 from opv2v_doctor.reporters.wording import hazards, hint, message, outcome
 from opv2v_doctor.result import Result, Status, exit_code
-from opv2v_doctor.text import Text
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS = {Severity.WARNING: "warning", Severity.ERROR: "error"}
@@ -92,13 +90,12 @@ def _message_id(finding: Finding) -> str:
 
 def _numbered(finding: Finding) -> tuple[str, list[str]]:
     """The template as SARIF writes it, with numbered gaps, and what fills them."""
-    text, arguments = "", []
-    for plain, name, spec, conversion in string.Formatter().parse(finding.whole.template):
-        text += plain.replace("{", "{{").replace("}", "}}")
-        if name is not None:
+    text, arguments = "", list[str]()
+    for before, filling in finding.whole.pieces():
+        text += before.replace("{", "{{").replace("}", "}}")
+        if filling is not None:
             text += f"{{{len(arguments)}}}"
-            gap = f"!{conversion}" * bool(conversion) + f":{spec}" * bool(spec)
-            arguments.append(str(Text(f"{{{name}{gap}}}", **{name: finding.whole.values[name]})))
+            arguments.append(filling)
     return text, arguments
 
 

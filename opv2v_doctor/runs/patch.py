@@ -29,9 +29,11 @@ def diff_patch(target: Target) -> bytes:
         with opened(target) as seen:
             return b"".join([*_changes(seen, ""), *_new_files(target, seen.repository.prefix)])
     except (GitRefused, OSError) as problem:
-        words = " ".join(str(problem).split())
         raise Blocked(
-            f"git diff: {words} (`git diff HEAD` there fetches what a partial clone lacks)"
+            "git diff: {problem}",
+            hint="fetch what a partial clone lacks: `git diff HEAD` in {repo}",
+            problem=" ".join(str(problem).split()),
+            repo=target.repo,
         ) from None
 
 
