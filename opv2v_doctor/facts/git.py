@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text, sentence
 
 if TYPE_CHECKING:
     from git.cmd import Git
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 # how many fields stand before the path in a record of `git status --porcelain=v2`: changed, renamed, unmerged
 FIELDS_BEFORE_PATH = {"1": 7, "2": 8, "u": 9}
 FIRST_FEW = 5
+NOTHING = Text("")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,7 @@ class GitState:
     branch: str | None = None  # None on a detached head
     dirty: tuple[str, ...] = ()  # tracked files that differ from the commit
     untracked: tuple[str, ...] = ()  # files that git neither tracks nor ignores
-    reason: str = ""
+    reason: Text = NOTHING
     remedy: str = ""  # the command that makes git answer, where it names one
 
     @property
@@ -37,25 +40,33 @@ class GitState:
         """The Python files that no commit would bring back."""
         return tuple(name for name in self.untracked if name.endswith(".py"))
 
-    def __str__(self) -> str:
-        head = f"commit {str(self.commit)[:12]} on {self.branch or 'a detached head'}"
-        changed = f"{len(self.dirty)} changed files{_few(self.dirty)}"
-        return f"{head}, {changed}, {len(self.untracked)} untracked{_few(self.untracked_code)}"
+    @property
+    def text(self) -> Text:
+        """The commit, and what differs from it."""
+        branch = self.branch or Text("a detached head")
+        parts = [
+            Text("commit {commit} on {branch}", commit=str(self.commit)[:12], branch=branch),
+            _named(Text("{n:changed file|changed files}", n=len(self.dirty)), self.dirty),
+            _named(Text("{n:untracked file|untracked files}", n=len(self.untracked)), self.untracked_code),
+        ]
+        return sentence(parts, ", ")
 
 
-def _few(names: tuple[str, ...]) -> str:
-    """The first names, in brackets."""
-    more = ", ..." if len(names) > FIRST_FEW else ""
-    return f" ({', '.join(names[:FIRST_FEW])}{more})" if names else ""
+def _named(counted: Text, names: tuple[str, ...]) -> Text:
+    """A number of files with the first names, in brackets."""
+    if not names:
+        return counted
+    few = [*names[:FIRST_FEW], *(["..."] if len(names) > FIRST_FEW else [])]
+    return Text("{files} ({names})", files=counted, names=few)
 
 
 @cache
 def git_state(target: Target) -> GitState:
     """Commit, branch and changed files of the repository. Never raises for want of git or of a repository."""
-    try:
-        import git
-    except ImportError:
-        return GitState(reason="there is no git executable")
+    if shutil.which("git") is None:
+        return GitState(reason=Text("there is no git executable"))
+    import git
+
     with _environment_of_a_hook_removed():
         command = git.Git(target.repo)
         command.update_environment(GIT_OPTIONAL_LOCKS="0", LC_ALL="C")
@@ -89,7 +100,7 @@ def _state(command: Git, target: Target) -> GitState:
     born = commit != "(initial)"
     if born and not command.ls_files("--", str(target.script)):
         return GitState(
-            reason=f"the git repository here does not track {target.settings.launch.script}",
+            reason=Text("the git repository does not track {script}", script=target.settings.launch.script),
             remedy="git init && git add . && git commit -m 'the state that is trained'",
         )
     return GitState(
@@ -97,7 +108,7 @@ def _state(command: Git, target: Target) -> GitState:
         branch=None if branch == "(detached)" else branch,
         dirty=dirty,
         untracked=untracked,
-        reason="" if born else "nothing is committed yet",
+        reason=NOTHING if born else Text("the git repository has no commit"),
         remedy="" if born else "git add . && git commit -m 'the state that is trained'",
     )
 
@@ -131,13 +142,13 @@ def _refusal(target: Target, words: str) -> GitState:
     if "dubious ownership" in words:
         folder = re.search(r"--add safe\.directory (\S.*?)'?$", words, re.MULTILINE)
         return GitState(
-            reason="git refuses a repository that belongs to another user (dubious ownership)",
+            reason=Text("git refuses a repository that belongs to another user (dubious ownership)"),
             remedy=f"git config --global --add safe.directory {folder[1] if folder else target.repo}",
         )
     if "not a git repository" in words:
         return GitState(
-            reason="not a git repository",
+            reason=Text("not a git repository"),
             remedy="git init && git add . && git commit -m 'the state that is trained'",
         )
     said = " ".join(re.findall(r"(?:fatal|error): (.*)", words)) or " ".join(words.split())
-    return GitState(reason=f"git: {said}")
+    return GitState(reason=Text("git: {said}", said=said))
