@@ -96,7 +96,7 @@ def _call(target: Target, script: Scripted, load: Load) -> Text:
         else "{script} with strict={strict}",
         script=script.path.name,
         strict=load.strict,
-        changed=[str(each) for each in changed[:SHOWN]],
+        changed=[each.told for each in changed[:SHOWN]],
     )
 
 
@@ -217,7 +217,7 @@ def _changed(what: str, trained: Mapping[str, Any], used: Mapping[str, Any], pla
             hint="use the config of the run: '{{config}}' in [infer] arguments is that beside the checkpoint",
             config=what,
             n=len(changed),
-            shown=[str(each) for each in changed[:SHOWN]],
+            shown=[each.told for each in changed[:SHOWN]],
             differences=_evidence(changed),
         )
     elif pairs:

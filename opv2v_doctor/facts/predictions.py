@@ -170,7 +170,7 @@ def training_config(target: Target, checkpoint: Path) -> Mapping[str, Any]:
     except CheckpointUnreadable as problem:
         if checkpoint.suffix != ".safetensors":
             raise Blocked(
-                "the checkpoint is unreadable: {problem}", at=checkpoint, problem=str(problem)
+                "the checkpoint is unreadable: {problem}", at=checkpoint, problem=problem.reason
             ) from None
         own = None
     found = own if own and "model" in own else config(target).values

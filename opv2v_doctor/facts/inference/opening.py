@@ -54,7 +54,7 @@ def opening(target: Target) -> Opening:
         found = read_checkpoint(checkpoint)
     except CheckpointUnreadable as problem:
         raise Blocked(
-            "the checkpoint is unreadable: {problem}", at=checkpoint, problem=str(problem)
+            "the checkpoint is unreadable: {problem}", at=checkpoint, problem=problem.reason
         ) from None
     if foreign := strangers(target, found):
         raise Blocked(
