@@ -45,14 +45,16 @@ def every_weight_is_loaded(target: Target) -> Findings:
     ## How to fix
     Build the model from the config of the run, and load with `strict=True`.
     """
-    checkpoint, source = opening(target).checkpoint, opening(target).source.name
-    load = parity(target).load
-    yield examined(load.elements, "parameter", model=source)
-    yield _loaded(
-        load,
-        Text("{checkpoint} into the model of {config}", checkpoint=checkpoint.name, config=source),
-        Place(checkpoint),
+    checkpoint, source, load = opening(target).checkpoint, opening(target).source, parity(target).load
+    what = Text(
+        "{checkpoint} in the model of its own config"
+        if source == checkpoint
+        else "{checkpoint} in the model of {config}",
+        checkpoint=checkpoint.name,
+        config=source.name,
     )
+    yield examined(load.elements, "parameter", model=source.name)
+    yield _loaded(load, what, Place(checkpoint))
     try:
         script = scripted(target)
     except Skip:
@@ -63,17 +65,12 @@ def every_weight_is_loaded(target: Target) -> Findings:
 def _held(target: Target, script: Scripted, inference: Inference, checkpoint: str) -> Findings:
     """What of the checkpoint the script's model holds as it infers, whatever it loaded before."""
     held, load = script.held, script.loads[-1] if script.loads else None
+    yield examined(held.elements if held else 0, "parameter", model=script.path.name)
     if held is None or not held.elements:
-        yield examined(0, "parameter", model=script.path.name)
         return
     if not held.incomplete:
-        yield examined(held.elements, "parameter", model=script.path.name)
-        place = load.place if load else inference.called_at
-        yield _loaded(
-            held,
-            Text("{checkpoint} in the model of {script}", checkpoint=checkpoint, script=script.path.name),
-            place,
-        )
+        what = Text("{checkpoint} in the model of {script}", checkpoint=checkpoint, script=script.path.name)
+        yield _loaded(held, what, load.place if load else inference.called_at)
     elif not any("{checkpoint}" in word for word in target.settings.infer.arguments):
         raise Blocked(
             "[infer] arguments do not name the checkpoint: which one {script} shall load is unknown",
@@ -109,11 +106,11 @@ def _changed_model(target: Target, script: Scripted) -> tuple[Difference, ...]:
 def _others(held: Load, load: Load | None, inference: Inference, checkpoint: str) -> Finding:
     """An error: the model infers with weights that are not the checkpoint's."""
     return error(
-        "{script} infers with {differing} of {elements} parameters that are not those of {checkpoint}: "
-        "{parts}; its last load_state_dict() is at {place}"
+        "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} parameters "
+        "differ ({parts}); its last load_state_dict() is at {place}"
         if load and load.place
-        else "{script} infers with {differing} of {elements} parameters that are not those of {checkpoint}: "
-        "{parts}; it called no load_state_dict()",
+        else "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} "
+        "parameters differ ({parts}); it called no load_state_dict()",
         at=inference.called_at,
         hint="load {checkpoint} into the model before infer(), with strict=True",
         script=inference.name,

@@ -189,8 +189,8 @@ class Room:
     def text(self) -> Text:
         """Both, and how large a checkpoint was taken to be."""
         return Text(
-            "{free_mib:,.0f} MiB free in {folder}, {needed_mib:,.0f} MiB needed for "
-            "{count:checkpoint|checkpoints} of {each_mib:,.0f} MiB ({basis})",
+            "{free_mib:,.0f} MiB free in {folder}, {needed_mib:,.1f} MiB still needed for "
+            "{count:checkpoint|checkpoints} of {each_mib:,.1f} MiB ({basis})",
             free_mib=self.free / MIB,
             folder=self.folder,
             needed_mib=self.needed / MIB,

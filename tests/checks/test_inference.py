@@ -125,7 +125,7 @@ def test_a_checkpoint_that_is_never_loaded_is_told_though_pretrained_weights_wer
     result = run_check("INF001", target)
     finding = wrong(result)
     assert (finding.path, finding.line) == (script_of(target), line_of(script_of(target), "model.infer("))
-    assert "that are not those of checkpoint-best.pth" in finding.message
+    assert "other weights than those of checkpoint-best.pth" in finding.message
     assert finding.text.values["place"].path.name == "mapanything.py"  # of the pretrained weights
 
 
@@ -274,7 +274,7 @@ def test_faults_of_the_models_own_infer_are_named_with_their_lines(broken: Broke
     assert told["points"].line == line_of(model, 'prediction["pts3d"] * scale')
     assert told["pose"].line == line_of(model, 'prediction["camera_poses"] = poses')
     assert told["mask"].line == line_of(model, '"non_ambiguous_mask_logits"] < 0')
-    points = told["points"].text.values
+    points: Any = told["points"].text.values
     assert [factor for _, factor in points["factor"].values] == pytest.approx([points["scale"]] * 2, rel=1e-3)
 
 

@@ -13,7 +13,7 @@ from opv2v_doctor.testing import run_check
 from ..edges import assert_edge
 
 
-def summary_of(run: Path, poses: str = "none", **total: object) -> Path:
+def summary_of(run: Path, poses: object = "none", **total: object) -> Path:
     """A run with one checkpoint, and a summary of its predictions."""
     (run / "checkpoint-1.pth").write_bytes(b"")
     folder = run / "eval_runs/one"
@@ -96,7 +96,7 @@ def test_good_predictions_pass_and_a_summary_of_an_older_checkpoint_does_not_cou
 def test_a_summary_in_which_nothing_was_measured_is_no_answer(
     healthy: Path, tmp_path: Path, total: dict[str, str | None]
 ) -> None:
-    summary_of(tmp_path, **total)  # type: ignore[arg-type]
+    summary_of(tmp_path, **total)
     result = run_check("INF008", make_target(repo=healthy, run=tmp_path))
     assert (result.status, str(result.reason)) == (
         Status.SKIPPED,
@@ -109,7 +109,7 @@ def test_the_bounds_are_those_of_the_settings(healthy: Path, tmp_path: Path) -> 
     numbers = iter(range(1, 9))
 
     def at(name: str, value: float) -> Status:
-        summary_of(tmp_path, **{name: value})  # type: ignore[arg-type]
+        summary_of(tmp_path, **{name: value})
         return run_check("INF008", make_target(repo=healthy, run=tmp_path, num_samples=next(numbers))).status
 
     assert_edge(settings.masks.floor, lambda value: at("pred_mask_mean", value), good="above")

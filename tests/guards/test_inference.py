@@ -45,7 +45,7 @@ def summary(**total: float | None) -> Case:
     """A run with a summary of predictions."""
 
     def case(shop: Workshop, code: str) -> Result:
-        summary_of(shop.folder, **total)  # type: ignore[arg-type]
+        summary_of(shop.folder, **total)
         return run_check(code, make_target(repo=shop.healthy, run=shop.folder))
 
     return case

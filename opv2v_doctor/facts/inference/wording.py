@@ -57,7 +57,7 @@ def input_told(unlike: Unlike, keys: Sequence[str]) -> Told:
     if unlike.kind == "only inference":
         return (
             Text("the model takes {keys} of the views, which training never gave it", keys=keys),
-            Text("leave {keys} out of the views, or train with it", keys=keys),
+            Text("leave {keys} out of the views, or let training give the same", keys=keys),
         )
     if unlike.kind == "only training":
         return (
