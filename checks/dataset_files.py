@@ -219,18 +219,18 @@ def depth_is_usable(target: Target) -> Findings:
 
 def _unusable(target: Target, drawn: Samples, fault: Text, views: Sequence[View]) -> Finding:
     first = frame_shown(target, drawn.split, views[0])
-    judge = warning if fault == IN_MILLIMETRES else error
-    return judge(
-        "{fault} ({views} of {drawn:view|views})",
-        hint="write the depth files of this frame again, in metres"
-        if first
-        else "correct the depth files of this sample, in metres",
-        at=Place(first.depth(first.cameras[0])) if first and first.cameras else None,
-        of=drawn.split,
-        fault=fault,
-        views=len(views),
-        drawn=len(drawn.views),
+    said = Text(
+        "{fault} ({views} of {drawn:view|views})", fault=fault, views=len(views), drawn=len(drawn.views)
     )
+    hint = (
+        Text("write the depth files of this frame again, in metres")
+        if first
+        else Text("correct the depth files of this sample, in metres")
+    )
+    at = Place(first.depth(first.cameras[0])) if first and first.cameras else None
+    if fault == IN_MILLIMETRES:
+        return warning(said, hint=hint, at=at, of=drawn.split)
+    return error(said, hint=hint, at=at, of=drawn.split)
 
 
 IN_MILLIMETRES = Text("half of the depth is beyond {far:g} m: millimetres rather than metres", far=FAR)
