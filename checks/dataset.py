@@ -163,9 +163,10 @@ def _no_scenario(target: Target, split: str, where: Disk) -> Finding | None:
     key = keyword_key(target, split, "min_agents")
     return error(
         "no frame of the {scenarios:scenario|scenarios} has {least} agents (min_agents) among {wanted} "
-        "(include_agents), at most {most}"
+        "(include_agents); the most are {most}"
         if _included(where)
-        else "no frame of the {scenarios:scenario|scenarios} has {least} agents (min_agents), at most {most}",
+        else "no frame of the {scenarios:scenario|scenarios} has {least} agents (min_agents); the most are "
+        "{most}",
         hint="lower min_agents: {override}" if key else "lower min_agents to {most}",
         at=where.folder,
         of=split,
@@ -255,8 +256,8 @@ def no_scenario_in_two_splits(target: Target) -> Findings:
     on measures memory.
 
     ## How to fix
-    Remove the copy, by hand: which split it belongs to is told by the original data set. Give each split a
-    folder of its own.
+    Remove the copy, by hand: the original data set shows which split it belongs to. Give each split a folder
+    of its own.
     """
     readers: dict[Path, tuple[str, Disk]] = {}  # a folder -> the first split that reads it
     shared = False

@@ -82,21 +82,26 @@ def _failure(drawn: Samples, failure: Failure, count: int) -> Finding:
         hint = Text("correct this line, or the file that was read last: {opened}", opened=failure.opened)
     else:
         hint = Text("correct this line")
-    return error(_replaced(drawn, failure, count), hint=hint, at=file or failure.place, of=drawn.split)
+    return error(
+        "{failed}: {failure}",
+        hint=hint,
+        at=file or failure.place,
+        of=drawn.split,
+        failed=_failed(drawn, count),
+        failure=str(failure),
+    )
 
 
-def _replaced(drawn: Samples, failure: Failure, count: int) -> Text:
-    """What becomes of samples that fail."""
+def _failed(drawn: Samples, count: int) -> Text:
+    """How many samples fail, and what the training makes of that."""
     retries = drawn.part.keywords.get("max_num_retries")
     return Text(
-        "{count} of {samples:sample|samples} failed to load, which up to {retries:retry|retries} would hide: "
-        "{failure}"
+        "{count} of {samples:sample|samples} failed to load, which up to {retries:retry|retries} would hide"
         if retries
-        else "{count} of {samples:sample|samples} failed to load: {failure}",
+        else "{count} of {samples:sample|samples} failed to load",
         count=count,
         samples=len(drawn.samples),
         retries=retries,
-        failure=str(failure),
     )
 
 
@@ -158,7 +163,7 @@ def _damaged(split: str, entries: Sequence[Damaged], drawn: Samples | None) -> F
         if all(entry.problem == first.problem for entry in entries)
         else Text("{problem} (the first file)", problem=first.problem),
         named=named if len(entries) > NAMED else Text("{files}", files=shown),
-        felt=_replaced(drawn, failures[0], len(failures)) if drawn and failures else "",
+        felt=_failed(drawn, len(failures)) if drawn and failures else "",
         files=[entry.path for entry in entries],
     )
 
@@ -205,28 +210,27 @@ def depth_is_usable(target: Target) -> Findings:
         known = [view.depth for view in drawn.views if view.depth]
         yield examined(len(known), "view", split=drawn.split)
         yield note(
-            "depth {least:.1f} to {most:.1f} m, unknown in up to {unknown:.0%} of a mask",
+            "depth {reach}, unknown in up to {unknown:.0%} of a mask",
             of=drawn.split,
-            least=min(depth.minimum for depth in known),
-            most=max(depth.maximum for depth in known),
+            reach=f"{min(d.minimum for d in known):.1f}–{max(d.maximum for d in known):.1f} m",
             unknown=max(depth.zero_in_mask for depth in known),
         )
 
 
 def _unusable(target: Target, drawn: Samples, fault: Text, views: Sequence[View]) -> Finding:
     first = frame_shown(target, drawn.split, views[0])
-    judge = warning if fault == IN_MILLIMETRES else error
-    return judge(
-        "{fault} ({views} of {drawn:view|views})",
-        hint="write the depth files of this frame again, in metres"
-        if first
-        else "correct the depth files of this sample, in metres",
-        at=Place(first.depth(first.cameras[0])) if first and first.cameras else None,
-        of=drawn.split,
-        fault=fault,
-        views=len(views),
-        drawn=len(drawn.views),
+    said = Text(
+        "{fault} ({views} of {drawn:view|views})", fault=fault, views=len(views), drawn=len(drawn.views)
     )
+    hint = (
+        Text("write the depth files of this frame again, in metres")
+        if first
+        else Text("correct the depth files of this sample, in metres")
+    )
+    at = Place(first.depth(first.cameras[0])) if first and first.cameras else None
+    if fault == IN_MILLIMETRES:
+        return warning(said, hint=hint, at=at, of=drawn.split)
+    return error(said, hint=hint, at=at, of=drawn.split)
 
 
 IN_MILLIMETRES = Text("half of the depth is beyond {far:g} m: millimetres rather than metres", far=FAR)

@@ -107,7 +107,7 @@ def training_changes_between_epochs(target: Target) -> Findings:
     """The same training index is another sample in the next epoch.
 
     ## Why it matters
-    `N @ D` chooses by the epoch which of the data an index means. A dataset that does not hear of the epoch
+    `N @ D` chooses by the epoch which of the data an index means. A dataset that ignores the epoch
     shows the same N samples, in the same groups of agents, for the whole training.
 
     ## How to fix
@@ -124,7 +124,7 @@ def training_changes_between_epochs(target: Target) -> Findings:
             at=failure.place if (failure := samples(target, "train").failure) else None,
             failure=str(failure) if failure else Text("it fails in epoch 1"),
         )
-    yield examined(len(pairs), "training index")
+    yield examined(len(pairs), "training sample")
     if all(first.identity == again.identity for first, again in pairs):
         yield error(
             "the training indices {indices} are the same frames and agents in epochs 0 and 1",

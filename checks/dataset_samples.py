@@ -55,10 +55,8 @@ def each_sample_has_one_view_an_agent(target: Target) -> Findings:
         if not faults and drawn.drawn:
             height, width = drawn.views[0].shape[1:]
             yield note(
-                "{samples:sample|samples}, {views:view|views}, one per agent, {width}x{height}, {classes}",
+                "one view per agent, {width}x{height}, of {classes}",
                 of=drawn.split,
-                samples=len(drawn.drawn),
-                views=len(drawn.views),
                 width=width,
                 height=height,
                 classes=drawn.classes,
@@ -69,7 +67,7 @@ def _view_faults(target: Target, drawn: Samples, sample: Sample) -> Iterator[Tex
     """What is wrong with a sample's views, each fault once."""
     agents = Counter(view.agent_id for view in sample.views)
     if any(agent and count > 1 for agent, count in agents.items()):
-        yield Text("an agent appears up to {times} times", times=max(agents.values()))
+        yield Text("an agent appears up to {times} times in one sample", times=max(agents.values()))
     if len(sample.views) > 1 and None in agents:
         yield Text("a view has no agent_id")
     width, height = drawn.part.keywords["panorama_resolution"]
@@ -115,7 +113,7 @@ def every_number_of_views_is_sampled(target: Target) -> Findings:
     """A sample has as many views as were asked for, for every number of views that the config allows.
 
     ## Why it matters
-    The sampler counts on it: a batch is built for k views. A dataset that always gives the smallest number
+    The sampler relies on it: a batch is built for k views. A dataset that always gives the smallest number
     trains on less context than the config says, and one that fails on the largest never shows it.
 
     ## How to fix
@@ -186,7 +184,7 @@ def _miscounted(target: Target, drawn: Samples) -> Findings:
         )
     complete = sorted({s.requested for s in drawn.drawn if s.requested == len(s.views)} - {None}, key=str)
     if complete:
-        yield note("{views} views given as requested", of=drawn.split, views=complete)
+        yield note("as many views as requested: {views}", of=drawn.split, views=complete)
 
 
 @check("DAT006", tier="data", requires=["DAT001", "ENV007"])
@@ -261,13 +259,11 @@ def _pose_error(target: Target, drawn: Samples, views: Sequence[View], fault: Te
 
 def _pose_note(drawn: Samples, posed: Sequence[View]) -> Finding:
     norms = [_norm(view) for view in posed]
+    at_origin = sum(any(_norm(view) < AT_ORIGIN for view in sample.views) for sample in drawn.drawn)
     return note(
-        "{poses:rigid pose|rigid poses}, {least:.1f} to {most:.1f} m from the origin; {at_origin} of "
-        "{samples:sample|samples} hold the agent at the origin",
+        "the poses are rigid, {reach} from the origin; the agent at the origin is in {at_origin} samples",
         of=drawn.split,
-        poses=len(posed),
-        least=min(norms),
-        most=max(norms),
-        at_origin=sum(any(_norm(view) < AT_ORIGIN for view in sample.views) for sample in drawn.drawn),
-        samples=len(drawn.drawn),
+        reach=f"{min(norms):.1f}–{max(norms):.1f} m",
+        farthest=max(norms),
+        at_origin=f"{at_origin}/{len(drawn.drawn)}",
     )

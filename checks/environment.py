@@ -1,52 +1,78 @@
 """Environment: what the launch would run on, and whose code it would run."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from opv2v_doctor import Blocked, Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Findings,
+    Place,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    quoted,
+    warning,
+)
 from opv2v_doctor.facts.copies import Resolution, resolutions
 from opv2v_doctor.facts.environment import declared, interpreter, room
 from opv2v_doctor.facts.git import git_state
-from opv2v_doctor.facts.gpus import Gpu, gpus
-from opv2v_doctor.facts.paths import configured_paths
+from opv2v_doctor.facts.gpus import Gpu, Gpus, gpus
+from opv2v_doctor.facts.paths import ConfiguredPath, configured_paths
 
-SMALL = 500 << 20  # bytes of a GPU that a desktop or a monitor may hold
-UNSEEN = 0.1  # part of a GPU: what nobody visible holds is somebody's beyond it, and the driver's own below
-SPARE = 1.5  # others write to the disk as well
+SMALL = Threshold(500 << 20, "bytes of a GPU", "what a desktop or a monitor may hold")
+UNSEEN = Threshold(0.1, "of a GPU", "the driver's own memory is less, a training's more")
+SPARE = Threshold(1.5, "times the space needed", "others write to the disk as well")
+FIRST_FEW = 3
 
 
 @check("ENV001", tier="static")
 def training_interpreter_has_what_the_launch_needs(target: Target) -> Findings:
-    """The training interpreter has every package that the launch needs.
+    """The training interpreter has what every launch needs, and what the repository declares.
 
     ## Why it matters
     An interpreter of another environment starts the script just as well, and stops at its first import or,
-    where that stands inside a function, after the queue has waited for hours.
+    where that is inside a function, hours later.
 
     ## How to fix
     Install what is missing into the training interpreter, or name the right one with `--python`.
     """
-    found = interpreter(target)
-    pip = f"{shlex.quote(str(target.python))} -m pip install"
-    yield note(str(found), executable=found.executable, versions=found.versions, cuda=found.cuda)
+    found, needs = interpreter(target), declared(target)
+    yield note(found.text, executable=found.executable, versions=found.versions, cuda=found.cuda)
+    yield examined(len({*found.versions, *(need.name for need in needs)}), "package")
     if found.absent:
         yield error(
-            f"{found.executable} has no {', '.join(found.absent)}: the launch stops at its first import",
-            path=target.script,
-            hint=f"{pip} {' '.join(found.absent)}, or name the training interpreter with --python",
+            "{executable} has no {missing}: the launch stops at its first import",
+            at=target.script,
+            hint="{install}, or name the training interpreter with --python",
+            executable=found.executable,
             missing=list(found.absent),
+            install=_install(target, found.absent),
         )
-    lacking = [need for need in declared(target) if not need.installed and need.name not in found.absent]
+    lacking = [need for need in needs if not need.installed and need.name not in found.absent]
     if lacking:
         yield warning(
-            f"declared by the repository, not installed: {', '.join(need.name for need in lacking)}",
-            path=lacking[0].path,
-            line=lacking[0].line,
-            hint=f"{pip} {' '.join(shlex.quote(str(need)) for need in lacking)}",
+            "declared by the repository, not installed: {missing}",
+            at=Place(lacking[0].path, lacking[0].line),
+            hint=quoted(_install(target, map(str, lacking))),
             missing=[need.name for need in lacking],
         )
-    for need in (need for need in declared(target) if not need.fits):
-        yield note(f"{need} is declared, {need.installed} is installed", path=need.path, line=need.line)
+    for need in (need for need in needs if not need.fits):
+        yield note(
+            "{requirement} is declared, {version} is installed",
+            at=Place(need.path, need.line),
+            requirement=str(need),
+            version=need.installed,
+        )
+
+
+def _install(target: Target, requirements: Iterable[str]) -> str:
+    """The command that installs packages into the training interpreter."""
+    return shlex.join([str(target.python), "-m", "pip", "install", *requirements])
 
 
 @check("ENV002", tier="static")
@@ -61,37 +87,53 @@ def first_party_modules_come_from_the_repository(target: Target) -> Findings:
     ## How to fix
     Launch with PYTHONPATH set to the repository, or remove the copy that wins.
     """
-    ours = []
-    for one in _resolved(target):
-        if one.is_ours(one.winner):
-            ours.append(f"{one.module.name} (through {one.winner.way})" if one.winner else one.module.name)
-        else:
+    found = _resolved(target)
+    yield examined(len(found), "module")
+    for one in found:
+        if not one.is_ours(one.winner):
             yield error(
                 _whence(one),
-                path=one.module.imported.path,
-                line=one.module.imported.line,
+                at=one.module.imported,
                 hint=one.remedy(target.python),
-                module=one.module.name,
                 file=one.winner.shown if one.winner else None,
             )
+    ours = [
+        Text("{module} (through {way})", module=one.module.name, way=one.winner.way)
+        for one in found
+        if one.winner and one.is_ours(one.winner)
+    ]
     if ours:
-        yield note(f"from the repository: {', '.join(ours)}")
+        yield note("from the repository: {modules}", modules=ours)
 
 
 def _resolved(target: Target) -> tuple[Resolution, ...]:
     found = resolutions(target)
     if not found:
-        raise Blocked(f"{target.settings.launch.script} imports no module of the repository")
+        raise Blocked(
+            "the script imports no module of the repository",
+            at=target.script,
+            hint="name the training script in [launch] script",
+        )
     return found
 
 
-def _whence(one: Resolution) -> str:
+def _whence(one: Resolution) -> Text:
     """Which copy of a module wins, and what that copy lacks."""
     name, home = one.module.name, one.module.homes[0]
     if one.winner is None:
-        return f"{name} is found nowhere on the launch's sys.path; the repository holds it at {home}"
-    lacking = ", ".join(one.lacking(one.winner))
-    return f"{name} comes from {one.winner}, not from {home}" + f"; it has no class {lacking}" * bool(lacking)
+        return Text(
+            "{module} is not on the launch's sys.path; the repository's is {home}", module=name, home=home
+        )
+    lacking = one.lacking(one.winner)
+    return Text(
+        "{module} comes from {copy}, not from {home}; that copy has no class {classes}"
+        if lacking
+        else "{module} comes from {copy}, not from {home}",
+        module=name,
+        copy=one.winner.text,
+        home=home,
+        classes=lacking,
+    )
 
 
 @check("ENV003", tier="static", requires=["ENV002"])
@@ -99,39 +141,66 @@ def no_other_copy_can_win(target: Target) -> Findings:
     """No other copy of the repository's modules would win if PYTHONPATH were not set.
 
     ## Why it matters
-    One forgotten `PYTHONPATH=.`, in a job script or a debugger, and an installed copy is trained without a
-    word. Where no other copy exists, the same slip is a loud ModuleNotFoundError, and harmless.
+    If a job script or a debugger forgets `PYTHONPATH=.`, an installed copy is trained, and nothing says so.
+    Where no other copy exists, the same mistake is a ModuleNotFoundError at the start, and harmless.
 
     ## How to fix
     Uninstall the other copy, or install this repository in its place: `pip install -e .`.
     """
-    loud: dict[str, str] = {}
-    for one in (one for one in _resolved(target) if one.is_ours(one.winner)):
-        name, home = one.module.name, one.module.homes[0]
-        rivals = {words: copy for words, copy in one.otherwise if copy and not one.is_ours(copy)}
-        for words, copy in rivals.items():
-            if copy.holds_code:
-                message = f"{words}, {name} would come from {copy}, not from {home}"
-                yield warning(
-                    message, path=copy.file or copy.places[0], hint=copy.removal(target.python), module=name
-                )
-        if one.winner and len(one.winner.portions) > 1:
-            message = f"{name} has no __init__.py and is put together from {one.winner.shown}"
-            yield warning(message, path=one.winner.portions[1], hint=f"touch {home / '__init__.py'}")
-        for copy in one.copies[1:]:
-            if copy.file and not one.is_ours(copy) and copy not in rivals.values():
-                yield note(f"{name} is also at {copy}, which comes later", path=copy.file)
-        loud = {words: name for words, copy in one.otherwise if copy is None} | loud
-    for words, name in loud.items():
-        yield note(f"{words}, {name} would not be found: the launch would stop at once")
+    found = [one for one in _resolved(target) if one.is_ours(one.winner)]
+    yield examined(len(found), "module")
+    stopped: dict[Text, list[str]] = {}
+    for one in found:
+        yield from _rivals(target, one)
+        for circumstances in (words for words, copy in one.otherwise if copy is None):
+            stopped.setdefault(circumstances, []).append(one.module.name)
+    for circumstances, names in stopped.items():
+        yield note(
+            "{circumstances}, {modules} would not be found: the launch would stop at once",
+            circumstances=circumstances,
+            modules=names,
+        )
+
+
+def _rivals(target: Target, one: Resolution) -> Findings:
+    """The other copies of one module."""
+    name, home = one.module.name, one.module.homes[0]
+    rivals = {words: copy for words, copy in one.otherwise if copy and not one.is_ours(copy)}
+    for circumstances, copy in rivals.items():
+        if copy.holds_code:
+            yield warning(
+                "{circumstances}, {module} would come from {copy}, not from {home}",
+                at=copy.file or copy.places[0],
+                hint=copy.removal(target.python),
+                circumstances=circumstances,
+                module=name,
+                copy=copy.text,
+                home=home,
+            )
+    if one.winner and len(one.winner.portions) > 1:
+        yield warning(
+            "{module} has no __init__.py and is merged from {folders}",
+            at=one.winner.portions[1],
+            hint="touch {file}",
+            module=name,
+            folders=list(one.winner.portions),
+            file=home / "__init__.py",
+        )
+    for copy in one.copies[1:]:
+        if copy.file and not one.is_ours(copy) and copy not in rivals.values():
+            yield note(
+                "{module} is also at {copy}, which comes later", at=copy.file, module=name, copy=copy.text
+            )
 
 
 @check("ENV004", tier="static")
 def repository_state_is_known(target: Target) -> Findings:
-    """Git knows which state of the repository would be trained.
+    """The working tree maps to a known commit.
+
+    Changes that are not committed are noted: `opv2v-doctor train` stamps them as a patch.
 
     ## Why it matters
-    A run whose commit nobody knows cannot be reproduced, nor compared with another one.
+    A run whose commit is unknown cannot be reproduced, nor compared with another one.
 
     ## How to fix
     Commit the repository. Where git refuses it, run the command that git names.
@@ -140,66 +209,109 @@ def repository_state_is_known(target: Target) -> Findings:
     could tell whether it changed, and the doctor runs no program that a repository names. `git add` runs it.
     """
     state = git_state(target)
-    if state.reason:
-        hint = state.remedy or "let `git status` succeed there"
-        yield warning(f"the state cannot be recorded: {state.reason}", path=target.repo, hint=hint)
-    else:
+    if not state.reason:
+        yield examined(1, "commit")
         hint = "`git add` what may have changed: that runs its filter" if state.untold else ""
-        yield note(str(state), hint=hint, **state.evidence)
+        yield note(state.text, hint=hint, **state.evidence)
+    elif state.remedy:
+        yield warning(
+            "the commit is unknown: {reason}",
+            at=target.repo,
+            hint=quoted(state.remedy),
+            reason=state.reason,
+        )
+    else:
+        raise Blocked(state.reason, at=target.repo, hint="make `git status` succeed there")
 
 
 @check("ENV005", tier="static")
 def gpus_are_free(target: Target) -> Findings:
-    """The launch has its GPUs, and nobody else holds their memory.
+    """The launch has its GPUs, and no other process holds their memory.
 
     ## Why it matters
-    The training takes nearly all memory of a GPU. Where somebody's process holds some, one rank runs out
-    of it in the middle of an epoch, and the others wait for that rank.
+    The training takes nearly all memory of a GPU. Where another process holds some, one rank runs out of
+    it in the middle of an epoch, and the others wait for that rank.
 
     ## How to fix
     Launch on free GPUs: `CUDA_VISIBLE_DEVICES=...`.
     """
-    seen = gpus(target)
-    if seen is None:
-        raise Skip("no NVIDIA driver here")
-    if interpreter(target).cuda is None or dict(target.settings.launch.env).get("CUDA_VISIBLE_DEVICES") == "":
-        raise Skip("a launch on the CPU: torch has no CUDA, or the settings hide all GPUs")
-    if "MIG-" in (seen.mask or ""):
-        raise Skip(f"{seen.mask} names slices of a GPU, whose holders NVML does not tell apart")
+    seen = _seen(target)
     chosen = seen.visible[: target.gpus]
+    yield examined(len(chosen), "GPU")
     if len(chosen) < target.gpus:
-        mask = "" if seen.mask is None else f" (CUDA_VISIBLE_DEVICES={seen.mask!r})"
         yield error(
-            f"{target.gpus} GPUs asked for, {len(chosen)} visible{mask} of {len(seen.all)}",
-            hint="name more GPUs in CUDA_VISIBLE_DEVICES" if mask else f"--gpus {len(chosen)}",
+            "{asked:GPU|GPUs} asked for, {visible} visible of {present}"
+            if seen.mask is None
+            else "{asked:GPU|GPUs} asked for, {visible} visible of {present} (CUDA_VISIBLE_DEVICES={mask!r})",
+            hint="launch on fewer: --gpus {present}"
+            if len(seen.all) < target.gpus
+            else "name {asked} of the {present} GPUs in CUDA_VISIBLE_DEVICES",
+            asked=target.gpus,
+            visible=len(chosen),
+            present=len(seen.all),
+            mask=seen.mask,
         )
     free = [gpu.index for gpu in seen.all if not _held_by(gpu)]
     for gpu in chosen:
-        for who in _held_by(gpu):
+        for holder in _held_by(gpu):
             yield error(
-                f"{gpu} is held by {who}", hint=_free_ones(free, target.gpus), gpu=gpu.index, free=free
+                "{device} is held by {holder}",
+                hint=_free_ones(free, target.gpus),
+                device=gpu.text,
+                holder=holder,
+                gpu=gpu.index,
+                free=free,
             )
-    yield note(
-        f"the launch gets {', '.join(map(str, chosen)) or 'no GPU'}", uuids=[gpu.uuid for gpu in chosen]
-    )
+    if chosen:
+        uuids = [gpu.uuid for gpu in chosen]
+        yield note("the launch gets {devices}", devices=[gpu.text for gpu in chosen], uuids=uuids)
+    for gpu in chosen:
+        if gpu.holders is None and SMALL < gpu.used <= UNSEEN * gpu.total:
+            raise Blocked(
+                "the NVIDIA driver does not list the processes that hold {used:,.0f} MiB of {device}",
+                hint="see who uses it, then ignore this check with the reason",
+                used=gpu.used / (1 << 20),
+                device=gpu.text,
+            )
 
 
-def _held_by(gpu: Gpu) -> list[str]:
+def _seen(target: Target) -> Gpus:
+    """The GPUs of a launch that uses some, told by a driver that sees them."""
+    seen = gpus(target)
+    if seen is None:
+        raise Skip("no NVIDIA driver on this machine")
+    if interpreter(target).cuda is None:
+        raise Skip("the launch runs on the CPU: its torch is built without CUDA")
+    if dict(target.settings.launch.env).get("CUDA_VISIBLE_DEVICES") == "":
+        raise Skip("the launch runs on the CPU: the settings hide all GPUs (CUDA_VISIBLE_DEVICES is empty)")
+    if "MIG-" in (seen.mask or ""):
+        raise Skip("{mask} names slices of a GPU, whose processes NVML does not tell apart", mask=seen.mask)
+    if not seen.all:
+        raise Blocked("the NVIDIA driver sees no GPU", hint="make `nvidia-smi` list the GPUs of the launch")
+    return seen
+
+
+def _held_by(gpu: Gpu) -> list[Text]:
     """Who else holds the GPU's memory; the driver does not tell a process of another container."""
-    if not gpu.holders and gpu.total - gpu.free > UNSEEN * gpu.total:
-        return ["a process that cannot be seen from here"]
-    return [str(who) for who in gpu.holders if not who.ours and (who.memory is None or who.memory > SMALL)]
+    if not gpu.holders and gpu.used > UNSEEN * gpu.total:
+        return [Text("a process that cannot be seen from here")]
+    others = (who for who in gpu.holders or () if not who.ours)
+    return [who.text for who in others if who.memory is None or who.memory > SMALL]
 
 
-def _free_ones(free: Sequence[int], wanted: int) -> str:
+def _free_ones(free: Sequence[int], wanted: int) -> Text:
     if len(free) < wanted:
-        return f"wait, or ask its owner: only {len(free)} of {wanted} GPUs are free"
-    return f"CUDA_VISIBLE_DEVICES={','.join(map(str, free[:wanted]))}"
+        return Text(
+            "wait for it, or launch elsewhere: {free} of the {wanted:GPU|GPUs} are free",
+            free=len(free),
+            wanted=wanted,
+        )
+    return Text("CUDA_VISIBLE_DEVICES={indices}", indices=",".join(map(str, free[:wanted])))
 
 
 @check("ENV006", tier="static", requires=["CFG002"])
 def disk_has_room_for_checkpoints(target: Target) -> Findings:
-    """The disk of the run directory has room for the checkpoints to come.
+    """The disk of the run directory has room for the checkpoints of this training.
 
     ## Why it matters
     A save on a full disk stops the training, and leaves half a file where the last checkpoint was.
@@ -209,13 +321,16 @@ def disk_has_room_for_checkpoints(target: Target) -> Findings:
     """
     found = room(target)
     if found is None:
-        raise Skip("no checkpoint and no weights that tell how large a checkpoint will be")
-    if found.free >= SPARE * found.needed:
-        yield note(str(found), path=found.folder, free=found.free, needed=found.needed)
-    else:
-        say = error if found.free < found.needed else warning
-        hint = "free space, hydra.run.dir=DIR on another disk, or a larger train_params.keep_freq"
-        yield say(str(found), path=found.folder, hint=hint, free=found.free, needed=found.needed)
+        raise Skip("no checkpoint and no weights tell how large a checkpoint will be")
+    yield examined(found.count, "checkpoint")
+    say = error if found.free < found.needed else warning if found.free < SPARE * found.needed else note
+    yield say(
+        found.text,
+        at=found.folder,
+        hint="" if say is note else "free space there, or write to another disk: hydra.run.dir=DIR",
+        free=found.free,
+        needed=found.needed,
+    )
 
 
 @check("ENV007", tier="data", requires=["CFG002"])
@@ -224,25 +339,47 @@ def configured_paths_exist(target: Target) -> Findings:
 
     ## Why it matters
     A machine config is copied with its checkout. Its paths then lead to another user's disk or, worse, into
-    an older checkout, whose data and weights are there, and are not the ones that were meant.
+    an older checkout, whose data and weights exist but are not the intended ones.
 
     ## How to fix
     Correct the path in the machine config, or choose another one: `machine=...`.
     """
-    unread = []
-    for one in configured_paths(target):
-        if one.read and one.missing:
-            message = f"{one.key} does not exist, or may not be read: {one.path}"
-            hint = f"correct it: {one.key}=DIR, or choose another machine=..."
-            yield error(message, path=one.file, line=one.line, hint=hint)
-        elif one.used and one.checkout:
-            message = f"{one.key} leads into another checkout of the repository, {one.checkout}: {one.path}"
-            hint = f"{one.key}=PATH inside {target.repo}, or outside of any checkout"
-            yield warning(message, path=one.file, line=one.line, hint=hint)
-        elif one.read:
-            yield note(f"{one.key} is there: {one.path}", path=one.file, line=one.line)
-        elif not one.used and (one.checkout or one.missing):
-            unread.append(f"{one.key}={one.path}")
+    found = configured_paths(target)
+    yield examined(sum(one.read or one.used for one in found), "path")
+    for one in found:
+        yield from _judged(target, one)
+    unread = [one for one in found if not one.used and (one.checkout or one.missing)]
     if unread:
-        shown = ", ".join(unread[:3]) + f" and {len(unread) - 3} more" * (len(unread) > 3)
-        yield note(f"not read by any dataset, and missing or in another checkout: {shown}", paths=unread)
+        paths = [f"{one.key}={one.path}" for one in unread]
+        more = ["..."] if len(paths) > FIRST_FEW else []
+        yield note(
+            "not read by any dataset, and missing or in another checkout: {first}",
+            first=[*paths[:FIRST_FEW], *more],
+            paths=paths,
+        )
+
+
+def _judged(target: Target, one: ConfiguredPath) -> Findings:
+    """What is wrong with one path that the launch uses."""
+    if one.read and one.missing:
+        yield error(
+            "{key} does not exist, or may not be read: {path}",
+            at=one.at,
+            hint="correct it: {key}=DIR" if one.keys else "correct the path in the dataset expression",
+            key=one.key,
+            path=one.path,
+        )
+    elif one.used and one.checkout:
+        yield warning(
+            "{key} is in another checkout of the repository, {checkout}: {path}",
+            at=one.at,
+            hint="use a path in {repo}, or outside of any checkout: {key}=PATH"
+            if one.keys
+            else "use a path in {repo}, or outside of any checkout",
+            key=one.key,
+            checkout=one.checkout,
+            path=one.path,
+            repo=target.repo,
+        )
+    elif one.read:
+        yield note("{key} exists: {path}", at=one.at, key=one.key, path=one.path)

@@ -218,7 +218,7 @@ def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Findin
         why = Text("unexplained, their rotations are right and their positions are not")
     return error(
         "{off}: {why}",
-        hint="camera_pose is inv(T(first agent's lidar_pose)) @ T(agent's lidar_pose), in OpenCV axes",
+        hint="set camera_pose to inv(T(first agent's lidar_pose)) @ T(agent's lidar_pose), in OpenCV axes",
         at=pose_place(target, drawn.part),
         of=drawn.split,
         off=off(found),

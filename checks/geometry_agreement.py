@@ -21,11 +21,13 @@ from opv2v_doctor.facts.geometry.agents import Pair, Repairs, agreement, repairs
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, lidar_errors, meaning
 from opv2v_doctor.facts.geometry.places import convention_place, pose_place, reading_place
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
+from opv2v_doctor.facts.geometry.relative_poses import relative_poses
 from opv2v_doctor.facts.geometry.splits import of_each_split
 from opv2v_doctor.facts.geometry.wording import STEPS, all_told
 from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.samples import Samples
 from opv2v_doctor.geometry.agreement import Split
+from opv2v_doctor.geometry.conventions import RIGHT
 
 MEDIAN = Threshold(
     0.03, "of the range, more than the depth files", "noise of sparse depth", healthy=0.011, faulty=0.058
@@ -104,7 +106,7 @@ def _beside_the_lidar(target: Target, drawn: Samples, found: LidarErrors, allowe
             why = Text("{why}; {after:.1%} once that is corrected", why=why, after=after)
     return error(
         "{errors}, expected at most {allowed:.0%} (90th percentile {tail:.0%}): {why}; largest: {parts}",
-        hint="correct what explains it, at this line"
+        hint="correct the reading of depth at this line"
         if steps
         else "compare depth and images in the direction and at the distance that differ most",
         at=place,
@@ -238,5 +240,7 @@ def _worst_place(target: Target, drawn: Samples, known: Repairs | None) -> Place
         return None
     best = max(known.steps, key=lambda step: known.of(step).agents.agreement)
     if best == "poses":
-        return convention_place(target, drawn.part)
+        convention = relative_poses(target, drawn.split).convention
+        related = convention is not None and convention.relation != RIGHT.relation
+        return (pose_place if related else convention_place)(target, drawn.part)
     return reading_place(target, drawn.part, best)

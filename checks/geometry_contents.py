@@ -48,7 +48,13 @@ ENLARGED = Threshold(0.03, "of the size", "the search takes steps of 0.003", fau
 DEGREES = Threshold(0.5, "degrees", "a camera against its neighbour, or all of them", faulty=2.0)
 PIXELS = Threshold(0.4, "pixels of the panorama", "what can be told")
 SHIFTED = Threshold(1.5, "pixels of a cropped image", "half a pixel is a matter of taste")
-OTHERS = ("depth", "scale", "crop", "source", "rig")  # wrong steps that move what is near in the images, too
+OTHERS = {  # wrong steps that move what is near in the images, too, and the checks of them
+    "depth": "GEO001",
+    "scale": "GEO001",
+    "crop": "GEO010",
+    "source": "GEO012",
+    "rig": "GEO003",
+}
 
 
 @check("GEO013", tier="data", requires=["DAT001", "ENV007"])
@@ -147,9 +153,10 @@ def _require_their_place(target: Target, drawn: Samples) -> None:
         known = reading(target, drawn.split)
         raise Blocked(
             "what is near in the images of {split} lies elsewhere for another reason: {reasons}",
-            hint="correct that first",
+            hint="correct that first: {command}",
             split=drawn.split,
             reasons=[told(known, step) for step in steps],
+            command=Command(f"opv2v-doctor check {OTHERS[steps[0]]}"),
         )
     for each in image_matches(target, drawn.split):
         if each.explanation or lies_elsewhere(each.match):

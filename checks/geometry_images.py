@@ -33,7 +33,7 @@ EMPTY = Threshold(
 ROUGH = Threshold(
     6.0, "times the usual step", "neighbouring columns differ where an object ends", healthy=2.2
 )
-UNLIKE = Threshold(0.3, "of likeness", "pictures of different places stay below", healthy=0.74, faulty=0.07)
+UNLIKE = Threshold(0.3, "of likeness", "pictures of different places stay below", healthy=0.74, faulty=0.11)
 
 
 @check("GEO009", tier="data", requires=["DAT001", "ENV007"])

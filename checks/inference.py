@@ -1,15 +1,32 @@
 """Inference: the model as the training left it: its weights, its config, its mode, and what it is given."""
 
-from opv2v_doctor import Finding, Findings, Place, Skip, Target, check, error, note, warning
+from collections.abc import Mapping
+from typing import Any
+
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Place,
+    Skip,
+    Target,
+    Text,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.inference.comparisons import Inference, Load, Scripted, Unlike
 from opv2v_doctor.facts.inference.moving import moved
 from opv2v_doctor.facts.inference.opening import (
+    compared,
     differences,
     opening,
     stamped_values,
     trained_values,
 )
-from opv2v_doctor.facts.inference.parity import begin, inferences, parity, scripted
+from opv2v_doctor.facts.inference.parity import begin, inference_by, inferences, parity, scripted
 from opv2v_doctor.facts.inference.wording import CLOSE, input_told
 from opv2v_doctor.facts.leaves import Difference
 
@@ -21,53 +38,125 @@ def every_weight_is_loaded(target: Target) -> Findings:
     """Every parameter of the model comes from the checkpoint, in each of its sub-modules.
 
     ## Why it matters
-    `load_state_dict(strict=False)` leaves what it does not find as it was initialised, without a word: a pose
-    head of random numbers predicts poses all the same. Whoever loads "what fits" into a model of another
-    width gets such a model.
+    `load_state_dict(strict=False)` leaves what it does not find as it was initialised, and says nothing: a
+    pose head of random numbers predicts poses all the same. So does a model that only got the pretrained
+    weights, because the checkpoint was never loaded.
 
     ## How to fix
     Build the model from the config of the run, and load with `strict=True`.
     """
-    found, checkpoint = parity(target).load, opening(target).checkpoint
-    source = opening(target).source.name
-    yield _loaded(found, f"{checkpoint.name} into the model of {source}", Place(path=checkpoint, line=0))
+    checkpoint, source, load = opening(target).checkpoint, opening(target).source, parity(target).load
+    what = Text(
+        "{checkpoint} in the model of its own config"
+        if source == checkpoint
+        else "{checkpoint} in the model of {config}",
+        checkpoint=checkpoint.name,
+        config=source.name,
+    )
+    yield examined(load.elements, "parameter", model=source.name)
+    yield _loaded(load, what, Place(checkpoint))
     try:
         script = scripted(target)
     except Skip:
         return
-    for load in script.loads[-1:]:  # one before it was of pretrained weights
-        what = f"{script.path.name} with strict={load.strict}"
-        if load.incomplete and (changed := _changed_model(target, script)):
-            what = f"{what} and another model ({changed})"
-        yield _loaded(load, what, load.place)
+    yield from _held(target, script, inference_by(script), checkpoint.name)
 
 
-def _changed_model(target: Target, script: Scripted) -> str:
+def _held(target: Target, script: Scripted, inference: Inference, checkpoint: str) -> Findings:
+    """What of the checkpoint the script's model holds as it infers, whatever it loaded before."""
+    held, load = script.held, script.loads[-1] if script.loads else None
+    yield examined(held.elements if held else 0, "parameter", model=script.path.name)
+    if held is None or not held.elements:
+        return
+    if not held.incomplete:
+        what = Text("{checkpoint} in the model of {script}", checkpoint=checkpoint, script=script.path.name)
+        yield _loaded(held, what, load.place if load else inference.called_at)
+    elif not any("{checkpoint}" in word for word in target.settings.infer.arguments):
+        raise Blocked(
+            "[infer] arguments do not name the checkpoint: which one {script} shall load is unknown",
+            at=inference.called_at,
+            hint="add '{{checkpoint}}' to [infer] arguments",
+            script=script.path.name,
+        )
+    elif held.loaded and load and load.incomplete:
+        yield _loaded(load, _call(target, script, load), load.place)
+    else:
+        yield _others(held, load, inference, checkpoint)
+
+
+def _call(target: Target, script: Scripted, load: Load) -> Text:
+    """How the script loads, and into which model if that is not the training's."""
+    changed = _changed_model(target, script)
+    return Text(
+        "{script} with strict={strict} and another model ({changed})"
+        if changed
+        else "{script} with strict={strict}",
+        script=script.path.name,
+        strict=load.strict,
+        changed=[each.told for each in changed[:SHOWN]],
+    )
+
+
+def _changed_model(target: Target, script: Scripted) -> tuple[Difference, ...]:
     """In what the script's model is not the one of the training."""
     used = [values for values, _ in script.configs[-1:]]
-    changed = differences(trained_values(target), used[0]) if used else ()
-    return "; ".join(map(str, changed[:SHOWN]))
+    return differences(compared(trained_values(target), used[0])) if used else ()
 
 
-def _loaded(load: Load, what: str, place: Place | None) -> Finding:
-    """An error where parameters stay as they were; else the counts."""
-    parts = {name: [part["loaded"], part["elements"]] for name, part in load.parts.items()}
-    path, line = (place.path, place.line or None) if place else (None, None)
-    if not load.incomplete:
-        counts = ", ".join(f"{name} {loaded}" for name, (loaded, _) in list(parts.items())[:SHOWN])
-        said = f"{what}: {load.loaded} of {load.elements} parameters were loaded: {counts}"
-        return note(said, path=path, line=line, parts=parts, unexpected=list(load.unexpected))
-    lacking = [
-        f"{name} {part['elements'] - part['loaded']} of {part['elements']}"
+def _others(held: Load, load: Load | None, inference: Inference, checkpoint: str) -> Finding:
+    """An error: the model infers with weights that are not the checkpoint's."""
+    return error(
+        "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} parameters "
+        "differ ({parts}); its last load_state_dict() is at {place}"
+        if load and load.place
+        else "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} "
+        "parameters differ ({parts}); it called no load_state_dict()",
+        at=inference.called_at,
+        hint="load {checkpoint} into the model before infer(), with strict=True",
+        script=inference.name,
+        differing=held.elements - held.loaded,
+        elements=held.elements,
+        checkpoint=checkpoint,
+        parts=_lacking(held)[:SHOWN],
+        place=load.place if load else None,
+    )
+
+
+def _lacking(load: Load) -> list[Text]:
+    """The sub-modules that lack parameters, and how many."""
+    return [
+        Text(
+            "{module} {lacking} of {elements}",
+            module=name,
+            lacking=part["elements"] - part["loaded"],
+            elements=part["elements"],
+        )
         for name, part in load.incomplete.items()
     ]
+
+
+def _loaded(load: Load, what: Text, place: Place | None) -> Finding:
+    """An error where parameters stay as they were; else the counts."""
+    parts = {name: [part["loaded"], part["elements"]] for name, part in load.parts.items()}
+    if not load.incomplete:
+        return note(
+            "{what}: all {elements} parameters: {counts}",
+            at=place,
+            what=what,
+            elements=load.elements,
+            counts=[f"{name} {loaded}" for name, (loaded, _) in list(parts.items())[:SHOWN]],
+            parts=parts,
+            unexpected=list(load.unexpected),
+        )
     return error(
-        f"{what}: {load.elements - load.loaded} of {load.elements} parameters stay as initialised: "
-        + ", ".join(lacking[:SHOWN]),
-        path=path,
-        line=line,
-        hint="build the model from the run's config and load with strict=True: what is named here is missing "
-        "in the file, or has another shape there",
+        "{what}: {lacking} of {elements} parameters stay as initialised: {lacking_parts}",
+        at=place,
+        hint="build the model from the run's config and load with strict=True: its error names what the file "
+        "lacks",
+        what=what,
+        lacking=load.elements - load.loaded,
+        elements=load.elements,
+        lacking_parts=_lacking(load)[:SHOWN],
         parts=parts,
         unexpected=list(load.unexpected[:SHOWN]),
         reshaped=[list(map(str, entry)) for entry in load.reshaped[:SHOWN]],
@@ -88,34 +177,54 @@ def inference_uses_the_trainings_config(target: Target) -> Findings:
     """
     found, trained = opening(target), trained_values(target)
     if places := moved(target):
-        said = ", ".join(f"{old} -> {new}" for old, new in places.items())
-        yield note(f"the run's machine paths are gone, it is opened with today's: {said}", path=found.source)
+        yield note(
+            "the paths of the run's machine config no longer exist; it is opened with today's: {moved}",
+            at=found.source,
+            moved=[f"{old} -> {new}" for old, new in places.items()],
+        )
     beside = stamped_values(target)
     if beside is not None and found.stamped:
-        yield from _changed(found.stamped.name, trained, beside, Place(path=found.stamped, line=0))
+        yield from _changed(found.stamped.name, trained, beside, Place(found.stamped))
     try:
         script = scripted(target)
     except Skip as skip:
-        yield note(f"the model is built from {found.source.name}; {skip}", path=found.source)
+        if beside is None:
+            raise Skip(
+                "no config beside the one of {source}: {reason}", source=found.source.name, reason=skip.reason
+            ) from None
+        yield note("the model is built from {source}; {reason}", source=found.source.name, reason=skip.reason)
         return
+    if not script.configs:
+        raise Blocked(
+            "the script builds its model without init_model(): of which config is unknown",
+            at=inference_by(script).called_at,
+        )
     for used, place in script.configs[-1:]:
         yield from _changed(script.path.name, trained, used, place)
 
 
-def _changed(what: str, trained: object, used: object, place: Place | None) -> Findings:
-    changed = differences(trained, used)  # type: ignore[arg-type]
-    path, line = (place.path, place.line or None) if place else (None, None)
-    if not changed:
-        yield note(f"{what}: model and data are configured as in the training", path=path, line=line)
-        return
-    shown = "; ".join(map(str, changed[:SHOWN]))
-    yield error(
-        f"{what}: {len(changed)} values are not those of the training: {shown}",
-        path=path,
-        line=line,
-        hint="give it the config of the run: '{config}' in [infer] arguments is that beside the checkpoint",
-        differences=_evidence(changed),
-    )
+def _changed(what: str, trained: Mapping[str, Any], used: Mapping[str, Any], place: Place | None) -> Findings:
+    pairs = compared(trained, used)
+    changed = differences(pairs)
+    yield examined(len(pairs), "value", config=what)
+    if changed:
+        yield error(
+            "{config}: {n:value is not that|values are not those} of the training: {shown}",
+            at=place,
+            hint="use the config of the run: '{{config}}' in [infer] arguments is that beside the checkpoint",
+            config=what,
+            n=len(changed),
+            shown=[each.told for each in changed[:SHOWN]],
+            differences=_evidence(changed),
+        )
+    elif pairs:
+        yield note(
+            "{config}: model and data are configured as in training"
+            if "dataset" in used
+            else "{config}: the model is configured as in training",
+            at=place,
+            config=what,
+        )
 
 
 def _evidence(changed: tuple[Difference, ...]) -> dict[str, dict[str, str]]:
@@ -134,20 +243,25 @@ def inference_is_in_eval_mode(target: Target) -> Findings:
     Call `model.eval()` after the weights are loaded.
     """
     for inference in inferences(target):
-        place = inference.called_at or inference.defined_at
-        path, line = (place.path, place.line) if place else (None, None)
         modes = list(inference.in_training)
+        yield examined(inference.modules, "module", inference=inference.name)
         if modes:
             yield error(
-                f"{inference.name}: {len(modes)} modules are in train mode during the forward, "
-                f"{modes[0]} among them",
-                path=path,
-                line=line,
+                "{n:module is|modules are} in train mode during the forward, {first} among them",
+                at=inference.called_at or inference.defined_at,
                 hint="call model.eval() before infer()",
+                of=inference.name,
+                n=len(modes),
+                first=modes[0],
                 modules=modes[:SHOWN],
             )
         else:
-            yield note(f"{inference.name}: every module is in eval mode", path=path, line=line)
+            yield note(
+                "all {modules} modules are in eval mode",
+                at=inference.called_at or inference.defined_at,
+                of=inference.name,
+                modules=inference.modules,
+            )
 
 
 @check("INF004", tier="run", requires=["INF002", "DAT007"])
@@ -166,10 +280,11 @@ def inference_gets_what_training_gave(target: Target) -> Findings:
     the training's `geometric_input_config` does not let in.
     """
     for inference in inferences(target):
+        yield examined(inference.compared["inputs"], "input", inference=inference.name)
         unlike = [each for each in inference.inputs if each.kind != "values" or each.relative > CLOSE]
         if parity(target).draws_inputs and any(_one_sided(each) for each in unlike):
             unlike = [each for each in unlike if not _one_sided(each)]
-            yield note(f"{inference.name}: the model draws its inputs at random in evaluation, too")
+            yield note("the model draws its inputs at random in evaluation, too", of=inference.name)
         for kind in dict.fromkeys(_kind(each) for each in unlike):
             yield _unlike_input(inference, [each for each in unlike if _kind(each) == kind])
         if inference.views[0] != inference.views[1]:
@@ -189,27 +304,25 @@ def _kind(each: Unlike) -> str:
 
 def _unlike_input(inference: Inference, alike: list[Unlike]) -> Finding:
     each, keys = alike[0], [each.key for each in alike]
-    said, hint = input_told(each, " and ".join(keys))
-    place = each.place or inference.defined_at
+    said, hint = input_told(each, keys)
     return error(
-        f"{inference.name}: {said}",
-        path=place.path if place else None,
-        line=place.line if place else None,
+        said,
+        at=each.place or inference.defined_at,
         hint=hint,
-        keys=keys,
-        kind=each.kind,
-        **dict(each.numbers),
+        of=inference.name,
+        **{**each.numbers, "keys": keys, "kind": each.kind},
     )
 
 
 def _other_views(inference: Inference) -> Finding:
     training, given = inference.views
-    place = inference.called_at or inference.defined_at
     return error(
-        f"{inference.name}: the model gets {given} views of the sample, in training {training}",
-        path=place.path if place else None,
-        line=place.line if place else None,
+        "the model gets {given:view|views} of the sample, in training {trained}",
+        at=inference.called_at or inference.defined_at,
         hint="give infer() all views of the sample at once, the first agent's first",
+        of=inference.name,
+        given=given,
+        trained=training,
         views=[training, given],
     )
 
@@ -217,15 +330,17 @@ def _other_views(inference: Inference) -> Finding:
 def _precision(inference: Inference) -> Findings:
     training, here = inference.precision
     place = inference.called_at or inference.defined_at
-    path, line = (place.path, place.line) if place else (None, None)
-    taken = ", ".join(inference.taken)
+    full = Text("full precision")
     if training != here:
         yield warning(
-            f"{inference.name} computes in {here or 'full precision'}, training's evaluation in "
-            f"{training or 'full precision'}",
-            path=path,
-            line=line,
+            "it computes in {here}, training's evaluation in {training}",
+            at=place,
             hint="pass use_amp=bool(config.train_params.amp) and its amp_dtype to infer()",
+            of=inference.name,
+            here=here or full,
+            training=training or full,
             precision=[training, here],
         )
-    yield note(f"{inference.name}: the model takes {taken}, as in training", path=path, line=line)
+    yield note(
+        "the model takes {inputs}, as in training", at=place, of=inference.name, inputs=list(inference.taken)
+    )

@@ -3,13 +3,28 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from opv2v_doctor import Finding, Findings, Place, Skip, Target, check, error, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.inference.comparisons import Inference, Parity, Unlike
 from opv2v_doctor.facts.inference.parity import inferences, parity
-from opv2v_doctor.facts.inference.wording import CLOSE, apart_told, output_told, part_of, tolerance
+from opv2v_doctor.facts.inference.wording import CLOSE, apart_told, name_of, output_told, part_of, tolerance
 
 Fit = Mapping[str, Any]
-METRES, DEGREES, SCALE = 0.01, 0.1, 1e-3  # within which ground truth comes back: float32 at 100 m is 1e-5
+METRES = Threshold(0.01, "m", "ground truth comes back within this: float32 at 100 m is 1e-5")
+DEGREES = Threshold(0.1, "degrees", "ground truth comes back within this")
+SCALE = Threshold(1e-3, "relative", "ground truth comes back within this")
 
 
 @check("INF005", tier="run", requires=["CKP001", "DAT001"])
@@ -25,21 +40,33 @@ def evaluation_repeats_itself(target: Target) -> Findings:
     inputs that are drawn in evaluation, too, buffers that forward writes.
     """
     found = parity(target)
-    apart = [each for each in found.unrepeated if each.kind != "values" or each.relative > CLOSE]
+    yield examined(found.outputs, "output")
+    apart = _counting(found.unrepeated, CLOSE)
     if not apart:
-        yield note(f"{len(found.views)} views, evaluated twice on {found.device}: the outputs are the same")
-        return
-    worst = max(apart, key=lambda each: each.relative)
-    said = f"evaluated twice, {worst.key} is apart by {worst.relative:.1%} (RMS, relative)"
-    keys = [each.key for each in apart]
-    if found.unseeded:
-        hint = "turn random inputs off in evaluation (the model's task config), or fix the seed before it"
-        yield warning(f"{said}: the model draws random numbers in evaluation", hint=hint, outputs=keys)
-    else:
-        hint = (
-            "look for what forward writes: buffers, caches, statistics; and for dropout that eval() leaves on"
+        yield note(
+            "{n:view|views} evaluated twice on {device}: the outputs are the same",
+            n=len(found.views),
+            device=found.device,
         )
-        yield error(f"{said}, with the same random numbers, too", hint=hint, outputs=keys)
+        return
+    worst, keys = apart[0], [each.key for each in apart]
+    if found.unseeded:
+        yield warning(
+            "evaluated twice, {output} differs by {share}: the model draws random numbers in evaluation",
+            hint="turn random inputs off in evaluation (the model's task config), or fix the seed before it",
+            output=worst.key,
+            share=apart_told(worst),
+            outputs=keys,
+        )
+    else:
+        yield error(
+            "evaluated twice, {output} differs by {share}, with the same random numbers, too",
+            hint="look for what forward() writes (buffers, caches, statistics) and for dropout that eval() "
+            "leaves on",
+            output=worst.key,
+            share=apart_told(worst),
+            outputs=keys,
+        )
 
 
 @check("INF006", tier="run", requires=["INF001", "INF003", "INF004"])
@@ -53,21 +80,28 @@ def inference_predicts_what_training_does(target: Target) -> Findings:
     ## How to fix
     Change the step that is named here; what training's forward answers is what was validated.
     """
-    told: set[tuple[str, Place | None]] = set()
     comparable = not parity(target).unrepeated  # else two forwards differ, whoever makes them
     for inference in inferences(target):
-        raw = _apart(inference, inference.raw) if comparable else []
-        final = _apart(inference, inference.final)
+        compared = inference.compared["final"] + (inference.compared["raw"] if comparable else 0)
+        yield examined(compared, "output", inference=inference.name)
+        raw = _counting(inference.raw, tolerance(inference)) if comparable else []
+        final = _counting(inference.final, tolerance(inference))
         if raw:
             yield _model_apart(inference, raw)
         for each in final:
-            if (each.key, each.place) not in told:  # infer() alone and in the script is one cause
-                told.add((each.key, each.place))
-                yield _unlike(inference, each)
-        if not raw and not final:
-            place = inference.defined_at
-            said = f"{inference.name}: {inference.views[1]} views are predicted as in training"
-            yield note(said, path=place.path if place else None, line=place.line if place else None)
+            yield _unlike(inference, each)
+        if comparable and compared and not raw and not final:
+            yield note(
+                "{n:view is|views are} predicted as in training",
+                at=inference.defined_at,
+                of=inference.name,
+                n=inference.views[1],
+            )
+    if not comparable:
+        raise Blocked(
+            "two evaluations of one batch differ (INF005): the model's outputs cannot be compared",
+            hint="make the evaluation repeatable first",
+        )
 
 
 def _model_apart(inference: Inference, raw: list[Unlike]) -> Finding:
@@ -75,35 +109,33 @@ def _model_apart(inference: Inference, raw: list[Unlike]) -> Finding:
     worst: dict[str, Unlike] = {}
     for each in raw:
         worst.setdefault(part_of(each.key), each)
-    ranked = ", ".join(f"{part} ({each.key}) {apart_told(each)}" for part, each in worst.items())
-    place = inference.called_at or inference.defined_at
     return error(
-        f"{inference.name}: the model's own outputs are apart from training's: {ranked}",
-        path=place.path if place else None,
-        line=place.line if place else None,
+        "the model's own outputs differ from training's: {ranked}",
+        at=inference.called_at or inference.defined_at,
         hint="the inputs are the same: compare how the model is called, and what it keeps between calls",
+        of=inference.name,
+        ranked=[
+            Text("{part} ({key}) {share}", part=name_of(each.key), key=each.key, share=apart_told(each))
+            for each in worst.values()
+        ],
         parts={part: each.relative for part, each in worst.items()},
     )
 
 
-def _apart(inference: Inference, found: tuple[Unlike, ...]) -> list[Unlike]:
+def _counting(found: Iterable[Unlike], bound: float) -> list[Unlike]:
     """Those that count, the farthest apart first; a few pixels at a mask's threshold do not."""
-    bound = tolerance(inference)
     return sorted((each for each in found if each.relative > bound), key=lambda each: -each.relative)
 
 
 def _unlike(inference: Inference, each: Unlike) -> Finding:
     said, hint = output_told(inference, each)
-    place = each.place or inference.defined_at
+    numbers = {name: value for name, value in each.numbers.items() if name not in said.values}
     return error(
-        f"{inference.name}: {said}",
-        path=place.path if place else None,
-        line=place.line if place else None,
+        said,
+        at=each.place or inference.defined_at,
         hint=hint,
-        part=part_of(each.key),
-        key=each.key,
-        view=each.view,
-        **dict(each.numbers),
+        of=inference.name,
+        **{**numbers, "about": part_of(each.key), "output": each.key, "view": each.view},
     )
 
 
@@ -123,18 +155,28 @@ def ground_truth_comes_back(target: Target) -> Findings:
     """
     found = parity(target)
     if not any((*found.composed, *found.returned)):
-        raise Skip("the views hold no depth, rays, pose and points to compare")
-    bent = _first_bent(found.composed) or _first_bent(found.returned)
-    if bent is None:
-        yield _itself(found)
-        return
-    number, said, numbers = bent
-    infers = not _first_bent(found.composed)
-    what = "after infer()" if infers else "depth x rays, moved by the pose"
-    yield _not_itself(found, f"view {number}, {what}: {said}", numbers, infers)
+        raise Skip("the views have no depth, rays, pose and points to compare")
+    yield examined(len(_apart(found.composed)), "view")
+    yield examined(len(_apart(found.returned)), "prediction")
+    bent = _first_bent(found.composed)
+    if bent:
+        yield _not_itself(*bent, found, infers=False)
+    elif bent := _first_bent(found.returned):
+        yield _not_itself(*bent, found, infers=True)
+    elif distances := _apart(found.composed):
+        yield note(
+            "{n:view|views}: depth x rays, moved by the pose, are the points within {farthest:.1e} m",
+            n=len(distances),
+            farthest=max(distances),
+        )
 
 
-def _first_bent(fits: Iterable[Fit | None]) -> tuple[int, str, Fit] | None:
+def _apart(fits: Iterable[Fit | None]) -> list[float]:
+    """How far apart the points are in each view that could be compared, metres."""
+    return [fit["apart"] for fit in fits if fit and "apart" in fit]
+
+
+def _first_bent(fits: Iterable[Fit | None]) -> tuple[int, Text, Fit] | None:
     """The first view whose ground truth is not itself any more: in what, and the fit that tells."""
     for number, fit in enumerate(fits):
         for said, numbers in _bent(fit) if fit else ():
@@ -142,43 +184,40 @@ def _first_bent(fits: Iterable[Fit | None]) -> tuple[int, str, Fit] | None:
     return None
 
 
-def _bent(fit: Fit) -> Iterator[tuple[str, Fit]]:
+def _bent(fit: Fit) -> Iterator[tuple[Text, Fit]]:
     """What of pose and scale is not as it was; of the points, and of those made anew from depth and pose."""
     pose = fit.get("pose")
     if pose and (pose["degrees"] > DEGREES or pose["metres"] > METRES):
-        yield f"the pose is off by {pose['degrees']:.2f} degrees and {pose['metres']:.3f} m", fit
+        yield Text("the pose is off by {degrees:.2f} degrees and {metres:.3f} m", **pose), fit
     for each in (fit, fit.get("again") or {}):
         if each.get("apart", 0.0) > SCALE * max(1.0, each.get("size", 0.0)):
             yield _misfit(each), each
 
 
-def _misfit(fit: Fit) -> str:
+def _misfit(fit: Fit) -> Text:
     """What would bring the points back."""
     if abs(fit["scale"] - 1) > SCALE:
-        return f"the scale is {1 / fit['scale']:.4g}, expected 1"
+        return Text("the scale is {times:.4g}, expected 1", times=1 / fit["scale"])
     if fit["degrees"] > DEGREES or fit["metres"] > METRES:
-        return f"the points are turned by {fit['degrees']:.2f} degrees and moved by {fit['metres']:.3f} m"
-    return f"the points are {fit['apart']:.3f} m apart (RMS)"
+        return Text(
+            "the points are rotated by {degrees:.2f} degrees and moved by {metres:.3f} m",
+            degrees=fit["degrees"],
+            metres=fit["metres"],
+        )
+    return Text("the points are {apart:.3f} m apart (RMS)", apart=fit["apart"])
 
 
-def _not_itself(found: Parity, said: str, numbers: Fit, infers: bool) -> Finding:
-    place = found.returned_at if infers else None
-    where = "in infer()" if infers else "in the dataset: pts3d, camera_pose, its quaternion and translation"
+def _not_itself(number: int, said: Text, numbers: Fit, found: Parity, *, infers: bool) -> Finding:
+    figures: dict[str, Any] = {key: value for key, value in numbers.items() if isinstance(value, float)}
     return error(
-        said,
-        path=place.path if place else None,
-        line=place.line if place else None,
-        hint=f"look at the step that makes points of depth, rays and pose {where}",
-        **{key: value for key, value in numbers.items() if isinstance(value, float)},
-    )
-
-
-def _itself(found: Parity) -> Finding:
-    farthest = max((fit["apart"] for fit in found.composed if fit and "apart" in fit), default=0.0)
-    back = sum(1 for fit in found.returned if fit)
-    through = f", and {back} of them come back from infer()" if back else ""
-    return note(
-        f"{len(found.views)} views: depth x rays, moved by the pose, are their points within {farthest:.1e} m"
-        f"{through}",
-        apart=farthest,
+        "view {view}, after infer(): {said}"
+        if infers
+        else "view {view}, depth x rays, moved by the pose: {said}",
+        at=found.returned_at if infers else None,
+        hint="correct the step of infer() that makes points of depth, rays and pose"
+        if infers
+        else "correct what the dataset makes of them: pts3d, camera_pose, its quaternion and translation",
+        view=number,
+        said=said,
+        **figures,
     )

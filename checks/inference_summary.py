@@ -1,6 +1,20 @@
 """Inference: what was measured of predictions, and which part of them is wrong."""
 
-from opv2v_doctor import Finding, Findings, Target, check, error, note, warning
+import shlex
+
+from opv2v_doctor import (
+    Command,
+    Finding,
+    Findings,
+    Target,
+    Text,
+    check,
+    error,
+    examined,
+    note,
+    sentence,
+    warning,
+)
 from opv2v_doctor.facts.inference.summaries import Summary, summaries
 
 SHOWN = 5  # samples; the newest
@@ -11,8 +25,8 @@ def predictions_are_within_bounds(target: Target) -> Findings:
     """Predicted masks are not empty, and predicted poses are within bounds of the true ones.
 
     ## Why it matters
-    A cloud that looks wrong is wrong for one of four reasons: pose, depth, scale or mask. Repairing one part
-    after the other with ground truth tells which: the training of the others is not to blame.
+    A cloud that looks wrong has one of four causes: pose, depth, scale or mask. Replacing one part after the
+    other by ground truth tells which: the training of the others is not at fault.
 
     ## How to fix
     The mask: look at the mask loss and its target. The poses: compare with the true ones (`--compare`), and
@@ -22,25 +36,41 @@ def predictions_are_within_bounds(target: Target) -> Findings:
     shown = [summary for summary in summaries(target) if summary.is_unaided][:SHOWN] or summaries(target)[:1]
     for summary in shown:
         wrong = [*_mask(target, summary), *_pose(target, summary)]
+        yield examined(int(_has_mask(target, summary)), "mask mean", sample=_sample(summary))
+        yield examined(int(_has_poses(summary)), "pose error", sample=_sample(summary))
         yield from wrong
         if not wrong:
             yield _fine(summary)
 
 
+def _has_mask(target: Target, summary: Summary) -> bool:
+    """Whether the mask can be judged: there is one, and it should not be empty."""
+    truth = summary.gt_mask_mean
+    return summary.pred_mask_mean is not None and (truth is None or truth >= target.settings.masks.floor)
+
+
+def _has_poses(summary: Summary) -> bool:
+    """Whether the poses can be judged: they are known, and the model was not given them."""
+    return summary.pose_rmse is not None and summary.poses == "none"
+
+
 def _mask(target: Target, summary: Summary) -> Findings:
     floor, mean, truth = target.settings.masks.floor, summary.pred_mask_mean, summary.gt_mask_mean
-    if mean is None or mean >= floor or (truth is not None and truth < floor):
+    if mean is None or mean >= floor or not _has_mask(target, summary):
         return
-    expected = "" if truth is None else f", the true masks' is {truth:.3f}"
     yield error(
-        f"{_sample(summary)}: the mask: the predicted masks' mean is {mean:.3f}, expected {floor} or more"
-        f"{expected}",
-        path=summary.path,
-        hint="look at the points without it (opv2v-doctor pointcloud --mask-source gt), then at the mask's "
-        "loss (opv2v-doctor check log)",
-        verdict="mask",
+        "{sample}: mask: the predicted masks' mean is {pred_mask_mean:.3f}, expected at least {floor}"
+        if truth is None
+        else "{sample}: mask: the predicted masks' mean is {pred_mask_mean:.3f}, expected at least {floor}; "
+        "the true masks' is {gt_mask_mean:.3f}",
+        at=summary.path,
+        hint="look at the points without the predicted mask: {command}",
+        sample=_told(summary),
         pred_mask_mean=mean,
+        floor=floor,
         gt_mask_mean=truth,
+        command=_pointcloud(summary, "--mask-source gt"),
+        verdict="mask",
     )
 
 
@@ -50,53 +80,92 @@ def _pose(target: Target, summary: Summary) -> Findings:
         return
     verdict = summary.culprit or "pose"
     yield warning(  # it may only be too early: no agent is placed within metres at first
-        f"{_sample(summary)}: the {verdict}: poses are {rmse:.1f} m off (RMSE), expected {bound:g} m at most"
-        f"{_repairs(summary)}",
-        path=summary.path,
-        hint=HINTS[verdict],
-        verdict=verdict,
+        "{sample}: {part}: poses are off by {pose_rmse:.1f} m (RMSE), expected at most {bound:g} m"
+        if summary.points is None or not summary.repaired
+        else "{sample}: {part}: poses are off by {pose_rmse:.1f} m (RMSE), expected at most {bound:g} m; "
+        "points are off by {point_rmse:.1f} m, {repairs}",
+        at=summary.path,
+        hint=_remedy(summary, verdict),
+        sample=_told(summary),
+        part=NAMES[verdict],
         pose_rmse=rmse,
-        pose_rmse_scaled=summary.pose_rmse_scaled,
+        bound=bound,
         point_rmse=summary.points,
+        repairs=[_repair(part, value) for part, value in summary.repaired.items()],
+        verdict=verdict,
+        pose_rmse_scaled=summary.pose_rmse_scaled,
         repaired=dict(summary.repaired),
     )
 
 
-HINTS = {
-    "pose": "see them beside the true ones: opv2v-doctor pointcloud --compare; and whether given ones help: "
-    "--pose-input gt",
-    "depth": "see it with true poses: opv2v-doctor pointcloud --pose-source gt, then --depth-source lidar",
-    "scale": "look for a factor that is applied twice, or left out: opv2v-doctor check inference",
-}
+NAMES = {"pose": Text("pose"), "depth": Text("depth"), "scale": Text("scale")}
 
 
-def _repairs(summary: Summary) -> str:
-    """How far the points are off, and would be with one part repaired."""
-    if summary.points is None or not summary.repaired:
-        return ""
-    left = ", ".join(f"{value:.1f} m with {_repair(part)}" for part, value in summary.repaired.items())
-    return f"; the points are {summary.points:.1f} m off: {left}"
+def _remedy(summary: Summary, verdict: str) -> Text:
+    """What shows more of the part that is wrong."""
+    if verdict == "pose":
+        return Text(
+            "compare with the true poses, given to the model: {command}",
+            command=_pointcloud(summary, "--compare --pose-input gt"),
+        )
+    if verdict == "depth":
+        return Text(
+            "see the depth at true poses: {command}", command=_pointcloud(summary, "--pose-source gt")
+        )
+    return Text(
+        "look for a factor that is applied twice, or left out: {command}",
+        command=Command("opv2v-doctor check inference"),
+    )
 
 
-def _repair(part: str) -> str:
-    return {"pose": "true poses", "depth": "true depth", "scale": "a fitted scale"}[part]
+def _pointcloud(summary: Summary, options: str) -> Command:
+    """The command that shows the sample again."""
+    sample = f"--split {shlex.quote(summary.split)} --index {summary.index}"
+    return Command(
+        f"opv2v-doctor pointcloud --checkpoint {shlex.quote(str(summary.checkpoint))} {sample} {options}"
+    )
+
+
+def _repair(part: str, left: float) -> Text:
+    """How far the points would be off with one part replaced."""
+    return Text(
+        "{left:.1f} m with true poses"
+        if part == "pose"
+        else "{left:.1f} m with true depth"
+        if part == "depth"
+        else "{left:.1f} m with a fitted scale",
+        left=left,
+    )
 
 
 def _fine(summary: Summary) -> Finding:
-    mean, rmse = summary.pred_mask_mean, summary.pose_rmse
-    said = ", ".join(
-        part
-        for part in (
-            f"masks' mean {mean:.3f}" if mean is not None else "",
-            f"poses {rmse:.2f} m off" if rmse is not None else "",
-            f"depth {summary.depth_rmse:.2f} m off" if summary.depth_rmse is not None else "",
-        )
-        if part
+    mean, rmse, depth = summary.pred_mask_mean, summary.pose_rmse, summary.depth_rmse
+    parts = [
+        *([Text("masks' mean {mean:.3f}", mean=mean)] if mean is not None else []),
+        *([Text("poses off by {rmse:.2f} m", rmse=rmse)] if rmse is not None else []),
+        *([Text("depth off by {rmse:.2f} m", rmse=depth)] if depth is not None else []),
+    ]
+    return note(
+        "{sample}: {measured}",
+        at=summary.path,
+        sample=_told(summary),
+        measured=sentence(parts, ", ") if parts else Text("nothing was measured"),
     )
-    return note(f"{_sample(summary)}: {said or 'nothing was measured'}", path=summary.path)
 
 
 def _sample(summary: Summary) -> str:
+    return f"{summary.checkpoint.name} {summary.split} {summary.index}"
+
+
+def _told(summary: Summary) -> Text:
     """Which sample, of which checkpoint, and what the model was given."""
-    aided = "" if summary.is_unaided else f", given poses: {summary.poses}, depth: {summary.depth}"
-    return f"{summary.checkpoint.name} on {summary.split} {summary.index}{aided}"
+    return Text(
+        "{checkpoint} on {split} {index}"
+        if summary.is_unaided
+        else "{checkpoint} on {split} {index}, given poses: {poses}, depth: {depth}",
+        checkpoint=summary.checkpoint.name,
+        split=summary.split,
+        index=summary.index,
+        poses=summary.poses,
+        depth=summary.depth,
+    )

@@ -74,14 +74,14 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
         )
     table = lengths(target)
     yield note(
-        "{steps} steps per epoch: {samples:_} samples, batches of {batch}, {gpus:GPU|GPUs}; on other numbers "
-        "of GPUs: {others}",
+        "{steps} steps per epoch: {samples:_} samples, batches of {batch}, {gpus:GPU|GPUs}; by number of "
+        "GPUs: {table}",
         at=at,
         steps=length.steps,
         samples=length.samples,
         batch=length.batch,
         gpus=target.gpus,
-        others=[Text("{gpus}: {steps}", gpus=gpus, steps=steps) for gpus, steps in table.items()],
+        table=[Text("{gpus}: {steps}", gpus=gpus, steps=steps) for gpus, steps in table.items()],
         lengths={str(gpus): steps for gpus, steps in table.items()},
     )
     if not wanted:
@@ -121,7 +121,7 @@ def _way_to(target: Target, steps: int, length: Length) -> Text:
     return Text(
         "pass {override}, or {size}"
         if target.gpus in settled
-        else "add [launch.{gpus}] with that dataset to {toml}, or pass {override}",
+        else "add [launch.{gpus}] to {toml}, or pass {override}",
         override=Override(f"dataset={fitting[0]}"),
         size=size,
         gpus=target.gpus,
@@ -134,8 +134,8 @@ def documented_commands_agree(target: Target) -> Findings:
     """All launch commands that the repository documents for one training give the same steps per epoch.
 
     ## Why it matters
-    Who copies the command that fits the own machine gets another training than the one that was tuned: other
-    steps per epoch, so another warm-up and another decay.
+    A command for another number of GPUs is another training than the one that was tuned: other steps per
+    epoch, so another warm-up and another decay.
 
     ## How to fix
     Give each number of GPUs in the documents its dataset config, or the length that keeps the steps.
@@ -382,7 +382,7 @@ def world_size_is_the_last_runs(target: Target) -> Findings:
         gpus=target.gpus,
         before=before,
         run=run.name,
-        earlier=Text(" (as {gpus:GPU|GPUs} give)", gpus=earlier) if earlier else "",
+        earlier=Text(" (as on {gpus:GPU|GPUs})", gpus=earlier) if earlier else "",
         updates=warmup * length.steps,
         old_updates=warmup * before,
     )

@@ -119,13 +119,13 @@ def _reference(log: Log, found: Traceback, cause: Stop | None) -> Finding:
     return error(
         "{exception} stopped the launch, as {code} says"
         if line == found.exception_line
-        else "{exception} followed from line {line}: see {code}",
+        else "{exception} followed from line {cause}: see {code}",
         hint="fix {code} first",
         at=Place(log.path, found.exception_line),
         event=found.exception_line,
         exception=found.name,
         code=code,
-        line=line,
+        cause=line,
     )
 
 

@@ -26,7 +26,9 @@ FEWEST_EPOCHS = Threshold(4, "epochs", "fewer show no trend")
 FEWEST_TESTS = Threshold(5, "evaluations", "fewer show no trend")
 FEWEST_LINES = Threshold(50, "metric lines", "so many equal values are no chance")
 WORTH = Threshold(0.1, "of the training loss", "validation is compared with a training that fell by more")
-FOLLOWS = Threshold(0.1, "of the fall of the training loss", "a validation that learns falls by more")
+FOLLOWS = Threshold(
+    0.1, "of the fall of the training loss", "a validation that learns falls by more", faulty=-0.025
+)
 LEAST = Threshold(0.01, "the value of a metric", "below it, four decimals do not show whether it moves")
 NOT_LEARNED = ("lr", "epoch", "wd", "time", "data", "max mem", "momentum", "gt_mask_mean", "n_parameters")
 

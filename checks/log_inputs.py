@@ -29,7 +29,7 @@ WINDOW = Threshold(
     20, "steps", "the average of `time` and `data`: the first ones hold the start of the workers"
 )
 FEWEST_LINES = Threshold(50, "metric lines", "as many as average out single slow steps")
-HALF = Threshold(0.5, "of a step", "more than half of the time the GPUs wait", healthy=0.35, faulty=0.8)
+HALF = Threshold(0.5, "of a step", "more than half of the time the GPUs wait", healthy=0.013, faulty=0.8)
 
 
 @check("LOG010", tier="run")

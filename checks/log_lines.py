@@ -42,16 +42,16 @@ def _lines(log: Log) -> Findings:
     if log.unparsed_count:
         line, text = log.unparsed[0]
         yield warning(
-            "{n:line looks|lines look} like metrics and cannot be read, first: {line}",
+            "{n:line looks|lines look} like metrics and cannot be read, first: {said}",
             hint="write a log for each rank, if lines of several ranks run into one another here",
             at=Place(log.path, line),
             n=log.unparsed_count,
-            line=text[:160],
+            said=text[:160],
         )
     if log.cut:
         line, text = log.cut
         yield note(
-            "the last line lacks its end: {line}", at=Place(log.path, line), event=line, line=text[:80]
+            "the last line lacks its end: {said}", at=Place(log.path, line), event=line, said=text[:80]
         )
     yield note(_summary(log.lines, log.trained), at=log.path)
     yield examined(log.unparsed_count + sum(part.count for part in log.parts), "metric line")

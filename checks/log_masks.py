@@ -23,10 +23,10 @@ from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.facts.logs.loss_curves import updates
 
 FEWEST_UPDATES = Threshold(500, "updates", "before these a mask need not have been learned")
-LEARNED = Threshold(0.5, "of the entropy", "far below what any constant prediction costs")
+LEARNED = Threshold(0.5, "of the entropy", "far below what any constant prediction costs", healthy=0.013)
 AT_THE_MEAN = Threshold(0.95, "of the entropy", "a prediction of the mean costs all of it")
 COLLAPSED = Threshold(1.05, "of the entropy", "worse than a prediction of the mean")
-NEAR = Threshold(0.1, "of the panorama", "between the means of prediction and target")
+NEAR = Threshold(0.1, "of the panorama", "between the means of prediction and target", healthy=0.0004)
 
 
 @check("LOG017", tier="run")

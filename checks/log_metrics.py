@@ -93,7 +93,7 @@ def _other_rates(log: Log, config: RunConfig, name: str, rates: list[_Rate]) -> 
     first, worst = wrong[0], max(wrong)
     return error(
         "{name} is {measured:g}, the schedule gives {expected:.6f}; {wrong} of {n:line|lines} differ, most "
-        "of all line {line} with {most:g} instead of {most_expected:.6f}",
+        "of all line {worst} with {most:g} instead of {most_expected:.6f}",
         hint="compare train_params with {config}: lr, min_lr, warmup_epochs, epochs",
         at=Place(log.path, first.line),
         event=first.line,
@@ -102,7 +102,7 @@ def _other_rates(log: Log, config: RunConfig, name: str, rates: list[_Rate]) -> 
         expected=first.expected,
         wrong=len(wrong),
         n=len(rates),
-        line=worst.line,
+        worst=worst.line,
         most=worst.measured,
         most_expected=worst.expected,
         config=config.place,

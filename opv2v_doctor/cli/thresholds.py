@@ -23,8 +23,8 @@ def every_threshold() -> Iterator[tuple[str, Threshold]]:
     installed_checks()
     for package in ("audit", "facts", "geometry", "smoke"):
         folder = f"opv2v_doctor.{package}"
-        for module in pkgutil.walk_packages(import_module(folder).__path__, f"{folder}."):
-            import_module(module.name)
+        for found in pkgutil.walk_packages(import_module(folder).__path__, f"{folder}."):
+            import_module(found.name)
     root = f"{opv2v_doctor.__name__}."
     for name, module in sorted(sys.modules.items()):
         for word, value in list(vars(module).items()) if name.startswith(root) else ():

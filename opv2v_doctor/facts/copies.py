@@ -15,6 +15,14 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.imports import FirstParty, first_party, first_party_modules, path_edits
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text, quoted
+
+WAYS = {  # how an interpreter came to look somewhere, where that is no name of its own
+    "script folder": Text("the script's folder"),
+    "sys.path edit": Text("the script's edit of sys.path"),
+    "path file": Text("path file"),
+    "import hook": Text("import hook"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,29 +48,29 @@ class Copy:
         """The file, or the folders."""
         return str(self.file) if self.file else ", ".join(str(part) for part in self.portions)
 
-    def __str__(self) -> str:
-        return f"{self.shown} (through {self.way})"
+    @property
+    def text(self) -> Text:
+        """The file, and how it is found."""
+        return Text("{file} (through {way})", file=self.shown, way=self.way)
 
     @property
-    def way(self) -> str:
+    def way(self) -> Text:
         """How the interpreter came to look there."""
-        named = (
-            f" {self.source}"
-            if self.source
-            else f" entry {self.entry}"
-            if self.through == "PYTHONPATH"
-            else ""
-        )
-        owner = f", distribution {self.distribution}" if self.distribution else ""
-        return f"{self.through}{named}{owner}"
+        way = WAYS.get(self.through, quoted(self.through))
+        if self.source:
+            way = Text("{way} {source}", way=way, source=self.source)
+        elif self.through == "PYTHONPATH":
+            way = Text("{way} entry {entry}", way=way, entry=self.entry)
+        owner = self.distribution
+        return Text("{way}, distribution {distribution}", way=way, distribution=owner) if owner else way
 
-    def removal(self, python: Path) -> str:
+    def removal(self, python: Path) -> Text:
         """What takes it away; a checkout that PYTHONPATH leads to may be somebody's work, and stays."""
         if self.distribution:
-            return f"{shlex.quote(str(python))} -m pip uninstall {self.distribution}"
+            return quoted(f"{shlex.quote(str(python))} -m pip uninstall {self.distribution}")
         if self.through in ("PYTHONPATH", "sys.path"):
-            return f"take {self.entry} out of {self.through}"
-        return f"remove {self.source or self.places[0]}"
+            return Text("take {entry} out of {variable}", entry=self.entry, variable=self.through)
+        return Text("remove {file}", file=self.source or self.places[0])
 
     @property
     def holds_code(self) -> bool:
@@ -76,7 +84,7 @@ class Resolution:
 
     module: FirstParty
     copies: tuple[Copy, ...]  # in the order in which they are found, the winner first
-    otherwise: tuple[tuple[str, Copy | None], ...]  # (other circumstances, the winner under them)
+    otherwise: tuple[tuple[Text, Copy | None], ...]  # (other circumstances, the winner under them)
 
     @property
     def winner(self) -> Copy | None:
@@ -94,17 +102,20 @@ class Resolution:
         place, home = copy.places[0], self.module.homes[0]
         return _same(place, home) or not (_parts(place) & _parts(home))
 
-    def remedy(self, python: Path) -> str:
+    def remedy(self, python: Path) -> Text:
         """What lets the repository's own module win."""
         home, on_path = self.module.homes[0], any(self.is_ours(copy) for copy in self.copies)
-        launch = f"launch with PYTHONPATH={home.parent}"
+        launch = Text("launch with PYTHONPATH={folder}", folder=home.parent)
         if self.winner is None:
             return launch
         if on_path and home.is_dir() and not (home / "__init__.py").is_file():
-            return f"touch {home / '__init__.py'}: any package with one beats a folder without"
+            file = home / "__init__.py"
+            return Text("touch {file}: a folder without one loses against any package", file=file)
         if on_path and self.winner.through != "PYTHONPATH":
             return self.winner.removal(python)
-        return launch + f", or {self.winner.removal(python)}" * bool(self.winner.distribution)
+        if not self.winner.distribution:
+            return launch
+        return Text("{launch}, or {removal}", launch=launch, removal=self.winner.removal(python))
 
     def lacking(self, copy: Copy) -> tuple[str, ...]:
         """The dataset classes that the repository's module defines and the copy does not."""
@@ -140,7 +151,10 @@ def resolutions(target: Target) -> tuple[Resolution, ...]:
     for answer in answers:
         if answer["refusal"]:
             raise Blocked(
-                f"{target.script} changes sys.path in a way that cannot be replayed: {answer['refusal']}"
+                "the script changes sys.path in a way that cannot be replayed: {problem}",
+                at=target.script,
+                hint="set PYTHONPATH in [launch] env instead, or compute the path from __file__ alone",
+                problem=answer["refusal"],
             )
     here, *others = [_copies(answer["copies"]) for answer in answers]
     return tuple(
@@ -156,15 +170,17 @@ def resolutions(target: Target) -> tuple[Resolution, ...]:
     )
 
 
-def _situations(target: Target) -> dict[str, str]:
+def _situations(target: Target) -> dict[Text, str]:
     """Other circumstances that a launch may meet, and the PYTHONPATH of each."""
     inherited = os.environ.get("PYTHONPATH", "")
     given = dict(target.settings.launch.env).get("PYTHONPATH", "")
     relative = any(not Path(part).is_absolute() for part in given.split(os.pathsep) if part)
-    elsewhere = f" (or with PYTHONPATH={given}, but from another directory)" if relative else ""
-    others = {f"without PYTHONPATH{elsewhere}": ""}
+    unset = Text("without PYTHONPATH")
+    if relative:
+        unset = Text("without PYTHONPATH (or with PYTHONPATH={given} from another directory)", given=given)
+    others = {unset: ""}
     if inherited:
-        others[f"with the shell's own PYTHONPATH={inherited}"] = inherited
+        others[Text("with the shell's own PYTHONPATH={inherited}", inherited=inherited)] = inherited
     launch = target.launch_env.get("PYTHONPATH", inherited)
     return {words: value for words, value in others.items() if value != launch}
 

@@ -60,7 +60,8 @@ def damage(target: Target, split: str) -> Damage:
         opened += len(there)
         found += filter(None, map(_damaged, there))
     expected = sum(len(files) for _, files in frames)
-    return Damage(files=tuple(found), expected=expected, present=expected - len(gone), opened=opened)
+    named = tuple(sorted(found, key=lambda entry: entry.path))
+    return Damage(files=named, expected=expected, present=expected - len(gone), opened=opened)
 
 
 def _spread(frames: list[tuple[Frame, list[Path]]]) -> list[tuple[Frame, list[Path]]]:

@@ -11,10 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.checkpoints.unreadable import stand_in
 from opv2v_doctor.facts.config import config, run_directory
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.runs import checkpoints
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -41,10 +44,14 @@ class Interpreter:
     absent: tuple[str, ...]  # distributions of which no module can be imported
     markers: Mapping[str, str]
 
-    def __str__(self) -> str:
-        versions = [f"{name} {version}" for name, version in self.versions.items() if version]
-        return ", ".join(
-            [f"python {self.version}", *versions, f"CUDA {self.cuda}" if self.cuda else "CPU build"]
+    @property
+    def text(self) -> Text:
+        """The versions, in a line."""
+        installed = [f"{name} {version}" for name, version in self.versions.items() if version]
+        return Text(
+            "{packages}, {build}",
+            packages=[f"python {self.version}", *installed],
+            build=Text("CUDA {version}", version=self.cuda) if self.cuda else Text("a build for the CPU"),
         )
 
 
@@ -178,16 +185,31 @@ class Room:
         """What is still to be written."""
         return max(0, self.checkpoint * self.count - self.there)
 
-    def __str__(self) -> str:
-        free, needed, each = (f"{size / MIB:,.0f} MiB" for size in (self.free, self.needed, self.checkpoint))
-        how = "estimated from" if self.estimated else "as"
-        what = f"{self.count} checkpoints of {each} ({how} {self.measured_on.name})"
-        return f"{free} free in {self.folder}, {needed} needed for {what}"
+    @property
+    def text(self) -> Text:
+        """Both, and how large a checkpoint was taken to be."""
+        return Text(
+            "{free_mib:,.0f} MiB free in {folder}, {needed_mib:,.1f} MiB still needed for "
+            "{count:checkpoint|checkpoints} of {each_mib:,.1f} MiB ({basis})",
+            free_mib=self.free / MIB,
+            folder=self.folder,
+            needed_mib=self.needed / MIB,
+            count=self.count,
+            each_mib=self.checkpoint / MIB,
+            basis=Text(
+                "{times} times {file}" if self.estimated else "the size of {file}",
+                times=STATES_PER_WEIGHT,
+                file=self.measured_on.name,
+            ),
+        )
 
 
 @cache
 def room(target: Target) -> Room | None:
-    """The room for the checkpoints to come; None where nothing tells how large one will be."""
+    """The room for the checkpoints to come; None where nothing tells how large one will be.
+
+    Raises Blocked where nothing tells how many there will be.
+    """
     sized = _sized_by(target)
     if sized is None:
         return None
@@ -210,14 +232,17 @@ def _sized_by(target: Target) -> tuple[Path, int] | None:
 
     The final checkpoint holds no optimizer, so it tells less than the others.
     """
-    ours = [path for path in checkpoints(target) if path.is_file() and path.name != "checkpoint-final.pth"]
+    ours = [path for path in checkpoints(target) if _has_size(path) and path.name != "checkpoint-final.pth"]
     if ours:
         return max(ours, key=lambda path: path.stat().st_mtime), 1
     paths = [target.repo / word for word in _words(config(target).get("model", {}))]
-    weights = [
-        path for path in paths if path.suffix in (".pth", ".pt", ".safetensors") and _is(Path.is_file, path)
-    ]
+    weights = [path for path in paths if path.suffix in (".pth", ".pt", ".safetensors") and _has_size(path)]
     return (max(weights, key=lambda path: path.stat().st_size), STATES_PER_WEIGHT) if weights else None
+
+
+def _has_size(path: Path) -> bool:
+    """Whether a file is there whose size tells something: not an empty one, nor a pointer to Git LFS."""
+    return _is(Path.is_file, path) and path.stat().st_size > 0 and not stand_in(path)
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:
@@ -241,5 +266,7 @@ def _words(node: Any) -> Iterator[str]:
 
 def _checkpoint_count(target: Target) -> int:
     """The numbered ones, and last, best, final, and the temporary file of a save."""
-    epochs, every = (config(target).number(f"train_params.{key}", 0) or 0 for key in ("epochs", "keep_freq"))
-    return (int(epochs // every) if every > 0 else 0) + 4
+    epochs, every = (config(target).number(f"train_params.{key}") for key in ("epochs", "keep_freq"))
+    if every and epochs is None:
+        raise Blocked("the config has no train_params.epochs: the number of checkpoints is unknown")
+    return (int((epochs or 0) // every) if every and every > 0 else 0) + 4

@@ -14,8 +14,10 @@ from typing import Any
 from opv2v_doctor import git
 from opv2v_doctor.facts.work_tree import changes
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text, sentence
 
 FIRST_FEW = 5
+NOTHING = Text("")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class GitState:
     unpatched: tuple[str, ...] = ()  # changed or untold files that no patch can hold
     submodules: tuple[tuple[str, str], ...] = ()  # path and commit
     remote: str | None = None  # where it was cloned from
-    reason: str = ""
+    reason: Text = NOTHING
     remedy: str = ""  # the command that makes git answer, where it names one
 
     @property
@@ -51,31 +53,40 @@ class GitState:
         names = ("commit", "dirty", "untold", "untracked_code")
         return {name: getattr(self, name) for name in names}
 
-    def __str__(self) -> str:
-        head = f"commit {str(self.commit)[:12]} on {self.branch or 'a detached head'}"
-        changed = f"{len(self.dirty)} changed files{_few(self.dirty)}"
-        untold = f", {len(self.untold)} that may have changed{_few(self.untold)}" if self.untold else ""
-        return f"{head}, {changed}{untold}, {len(self.untracked)} untracked{_few(self.untracked_code)}"
+    @property
+    def text(self) -> Text:
+        """The commit, and what differs from it."""
+        branch = self.branch or Text("a detached head")
+        untold = _named(Text("{n} that may have changed", n=len(self.untold)), self.untold)
+        parts = [
+            Text("commit {commit} on {branch}", commit=str(self.commit)[:12], branch=branch),
+            _named(Text("{n:changed file|changed files}", n=len(self.dirty)), self.dirty),
+            *([untold] if self.untold else []),
+            _named(Text("{n:untracked file|untracked files}", n=len(self.untracked)), self.untracked_code),
+        ]
+        return sentence(parts, ", ")
 
 
-def _few(names: tuple[str, ...]) -> str:
-    """The first names, in brackets."""
-    more = ", ..." if len(names) > FIRST_FEW else ""
-    return f" ({', '.join(names[:FIRST_FEW])}{more})" if names else ""
+def _named(counted: Text, names: tuple[str, ...]) -> Text:
+    """A number of files with the first names, in brackets."""
+    if not names:
+        return counted
+    few = [*names[:FIRST_FEW], *(["..."] if len(names) > FIRST_FEW else [])]
+    return Text("{files} ({names})", files=counted, names=few)
 
 
 @cache
 def git_state(target: Target) -> GitState:
     """Commit, branch and changed files of the repository. Never raises for want of git or of a repository."""
     if git.executable() is None:
-        return GitState(reason="there is no git executable")
+        return GitState(reason=Text("there is no git executable"))
     try:
         with opened(target) as seen:
             return _state(seen, target)
     except git.GitRefused as problem:
         return _refusal(target, str(problem))
     except OSError as problem:
-        return GitState(reason=f"what git would compare cannot be read: {problem}")
+        return GitState(reason=Text("what git would compare cannot be read: {problem}", problem=str(problem)))
 
 
 @contextlib.contextmanager
@@ -91,7 +102,7 @@ def _state(seen: git.View, target: Target) -> GitState:
     born = repository.commit is not None
     if born and not seen.git("ls-files", "--", os.path.realpath(target.script)):
         return GitState(
-            reason=f"the git repository here does not track {target.settings.launch.script}",
+            reason=Text("the git repository does not track {script}", script=target.settings.launch.script),
             remedy="git init && git add . && git commit -m 'the state that is trained'",
         )
 
@@ -107,7 +118,7 @@ def _state(seen: git.View, target: Target) -> GitState:
         unpatched=named(found.unpatched),
         submodules=tuple(zip(named(found.submodules), found.submodules.values(), strict=True)),
         remote=repository.config.get("remote.origin.url"),
-        reason="" if born else "nothing is committed yet",
+        reason=NOTHING if born else Text("the git repository has no commit"),
         remedy="" if born else "git add . && git commit -m 'the state that is trained'",
     )
 
@@ -124,13 +135,13 @@ def _refusal(target: Target, words: str) -> GitState:
         folder = named[1] if named else str(target.repo)
         folder = folder if folder.startswith("'") else shlex.quote(folder)  # git may have quoted it
         return GitState(
-            reason="git refuses a repository that belongs to another user (dubious ownership)",
+            reason=Text("git refuses a repository that belongs to another user (dubious ownership)"),
             remedy=f"git config --global --add safe.directory {folder}",
         )
     if "not a git repository" in words.lower():
         return GitState(
-            reason="not a git repository",
+            reason=Text("not a git repository"),
             remedy="git init && git add . && git commit -m 'the state that is trained'",
         )
     said = " ".join(re.findall(r"(?:fatal|error): (.*)", words)) or " ".join(words.split())
-    return GitState(reason=f"git: {said}{git.too_old()}")
+    return GitState(reason=Text("git: {said}{too_old}", said=said, too_old=git.too_old()))

@@ -15,6 +15,7 @@ from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 GIB = 1 << 30
 
@@ -24,14 +25,23 @@ class Holder:
     """A process that holds memory of a GPU."""
 
     pid: int
-    user: str
-    command: str
+    user: str | None  # None: of another container
+    command: str | None
     memory: int | None  # bytes; the driver does not always tell
     ours: bool  # this process, one that started it, or one that it started
 
-    def __str__(self) -> str:
-        memory = "" if self.memory is None else f", {self.memory / GIB:.1f} GiB"
-        return f"process {self.pid} of {self.user}{memory}: {self.command}"
+    @property
+    def text(self) -> Text:
+        """Which process it is, as far as can be seen from here."""
+        return Text(
+            "process {pid} of {user}: {command}"
+            if self.memory is None
+            else "process {pid} of {user}, {gib:.1f} GiB: {command}",
+            pid=self.pid,
+            user=self.user or Text("another container"),
+            command=self.command or Text("command not visible from here"),
+            gib=(self.memory or 0) / GIB,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +53,23 @@ class Gpu:
     name: str
     total: int  # bytes
     free: int
-    holders: tuple[Holder, ...]
+    holders: tuple[Holder, ...] | None  # None where the driver does not list processes
 
-    def __str__(self) -> str:
-        return f"GPU {self.index} ({self.name}, {self.free / GIB:.1f} of {self.total / GIB:.1f} GiB free)"
+    @property
+    def used(self) -> int:
+        """Bytes that anybody holds, the driver itself among them."""
+        return self.total - self.free
+
+    @property
+    def text(self) -> Text:
+        """Which GPU it is, and its free memory."""
+        return Text(
+            "GPU {index} ({name}, {free:.1f} of {total:.1f} GiB free)",
+            index=self.index,
+            name=self.name,
+            free=self.free / GIB,
+            total=self.total / GIB,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +102,11 @@ def _nvml() -> Iterator[ModuleType | None]:
         yield None
         return
     except pynvml.NVMLError as problem:
-        raise Blocked(f"the NVIDIA driver does not answer: {problem}") from None
+        raise Blocked("the NVIDIA driver does not answer: {problem}", problem=str(problem)) from None
     try:
         yield pynvml
     except pynvml.NVMLError as problem:
-        raise Blocked(f"the NVIDIA driver does not answer: {problem}") from None
+        raise Blocked("the NVIDIA driver does not answer: {problem}", problem=str(problem)) from None
     finally:
         pynvml.nvmlShutdown()
 
@@ -92,23 +115,25 @@ def _gpu(nvml: ModuleType, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     lists = (nvml.nvmlDeviceGetComputeRunningProcesses, nvml.nvmlDeviceGetGraphicsRunningProcesses)
-    held = {found.pid: found for question in lists for found in _asked(nvml, question, handle)}
+    answers = [_asked(nvml, question, handle) for question in lists]
+    held = {found.pid: found for answer in answers for found in answer or ()}
+    holders = tuple(_holder(pid, found.usedGpuMemory) for pid, found in sorted(held.items()))
     return Gpu(
         index=index,
         uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
         name=_text(nvml.nvmlDeviceGetName(handle)),
         total=int(memory.total),
         free=int(memory.free),
-        holders=tuple(_holder(pid, found.usedGpuMemory) for pid, found in sorted(held.items())),
+        holders=None if answers[0] is None else holders,
     )
 
 
-def _asked(nvml: ModuleType, question: Callable[[Any], Sequence[Any]], handle: Any) -> Sequence[Any]:
-    """The answer to a question that not every GPU or driver supports."""
+def _asked(nvml: ModuleType, question: Callable[[Any], Sequence[Any]], handle: Any) -> Sequence[Any] | None:
+    """The answer to a question that not every GPU or driver supports; None where it does not."""
     try:
         return question(handle)
     except (nvml.NVMLError, nvml.NVMLLibraryMismatchError):
-        return ()
+        return None
 
 
 def _text(value: str | bytes) -> str:
@@ -147,23 +172,23 @@ def _holder(pid: int, memory: int | None) -> Holder:
     )
 
 
-def _owner(folder: Path) -> str:
+def _owner(folder: Path) -> str | None:
     """The user of a process; a process of another container has none here."""
     try:
         uid = folder.stat().st_uid
         return pwd.getpwuid(uid).pw_name
     except OSError:
-        return "unknown"
+        return None
     except KeyError:
         return f"uid {uid}"
 
 
-def _command(folder: Path) -> str:
+def _command(folder: Path) -> str | None:
     try:
         words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
-        return "not visible from here"
-    return words[:120] or "unknown"
+        return None
+    return words[:120] or None
 
 
 def _ancestors(pid: int) -> list[int]:

@@ -71,14 +71,14 @@ class PredictedView:
         """Range along each ray (H, W). Raises Blocked where the source has none."""
         depth = self.array(f"{source}_depth")
         if depth is None:
-            raise Blocked(f"view {self.agent}: the {source} has no depth along its rays")
+            raise Blocked("view {agent}: no depth along the rays ({source})", agent=self.agent, source=source)
         return np.asarray(depth.reshape(depth.shape[:2]), np.float32)
 
     def points(self, source: str) -> Array:
         """Points (H, W, 3) around the agent itself: range times ray."""
         rays = self.array(f"{source}_rays")
         if rays is None:
-            raise Blocked(f"view {self.agent}: the {source} has no rays")
+            raise Blocked("view {agent}: no rays ({source})", agent=self.agent, source=source)
         return np.asarray(self.depths(source)[..., None] * rays, np.float32)
 
     @cached_property
@@ -169,7 +169,9 @@ def training_config(target: Target, checkpoint: Path) -> Mapping[str, Any]:
         own = read_checkpoint(checkpoint).args
     except CheckpointUnreadable as problem:
         if checkpoint.suffix != ".safetensors":
-            raise Blocked(f"{checkpoint}: {problem}") from None
+            raise Blocked(
+                "the checkpoint is unreadable: {problem}", at=checkpoint, problem=problem.reason
+            ) from None
         own = None
     found = own if own and "model" in own else config(target).values
     return {key: value for key, value in found.items() if key != "hydra"}

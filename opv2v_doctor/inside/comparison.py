@@ -14,6 +14,7 @@ def compared(trained, inference):
     first = trained[0]
     return {
         "forwards": len(calls),
+        "modules": max((call.modules for call in calls), default=0),
         "views": [len(first.views), len(views)],
         "called_at": inference.called_at,
         "defined_at": inference.defined_at,
@@ -24,7 +25,29 @@ def compared(trained, inference):
         "inputs": list(inputs(trained, views, inference)),
         "raw": raw(first.outputs, outputs),
         "final": final(inference, outputs),
+        "compared": {
+            "inputs": sum(1 for _ in _taken_on_both(trained, views)),
+            "raw": sum(1 for _ in _answered_by_both(first.outputs, outputs)),
+            "final": sum(1 for pair in zip(outputs, inference.predictions) for _ in _finished(*pair)),
+        },
     }
+
+
+def _taken_on_both(trained, views):
+    """Entries of the views that the model takes on both ways."""
+    for number, view in enumerate(views[: len(trained[0].views)]):
+        was = {key for call in trained for key in call.views[number].taken}
+        for key in view.taken:
+            if key in was and _counts(key, view):
+                yield number, key
+
+
+def _answered_by_both(before, after):
+    """Outputs that the model answers on both ways: view, key, training's and the inference's."""
+    for number, (one, other) in enumerate(zip(before, after)):
+        for key, value in one.items():
+            if hasattr(value, "dtype") and key in other:
+                yield number, key, value, other[key]
 
 
 def _counts(key, view):
@@ -68,11 +91,10 @@ def _input(key, before, was, view, inference, number):
 def raw(before, after):
     """The model's own outputs that differ, each of the view in which it does most."""
     worst = {}
-    for number, (one, other) in enumerate(zip(before, after)):
-        for key, value in one.items():
-            found = differing(value, other[key]) if hasattr(value, "dtype") and key in other else None
-            if found and _weight(found) >= _weight(worst.get(key)):
-                worst[key] = dict(found, key=key, view=number)
+    for number, key, value, other in _answered_by_both(before, after):
+        found = differing(value, other)
+        if found and _weight(found) >= _weight(worst.get(key)):
+            worst[key] = dict(found, key=key, view=number)
     return sorted(worst.values(), key=_weight, reverse=True)
 
 

@@ -126,18 +126,23 @@ def _measured(asked, send_progress):
 def repeated(asked, first, second):
     """Outputs that differ between two evaluations: with other random numbers, and with the same ones."""
     free = _apart(first, second)
-    return {"free": free, "seeded": _apart(first, asked.evaluated(SEED)) if free else []}
+    seeded = _apart(first, asked.evaluated(SEED)) if free else []
+    return {"compared": len(_pairs(first, second)), "free": free, "seeded": seeded}
 
 
-def _apart(one, other):
-    pairs = [
-        (key, differing(value, others.get(key)))
+def _pairs(one, other):
+    return [
+        (key, value, others.get(key))
         for values, others in zip(one.outputs, other.outputs)
         for key, value in values.items()
         if hasattr(value, "dtype")
     ]
+
+
+def _apart(one, other):
     worst = {}
-    for key, found in pairs:
+    for key, value, again in _pairs(one, other):
+        found = differing(value, again)
         if found and found.get("relative", 1.0) >= worst.get(key, {}).get("relative", 0.0):
             worst[key] = found
     return [dict(found, key=key) for key, found in worst.items()]

@@ -59,7 +59,9 @@ class Call:
     def __init__(self, model, views):
         self.views = [Entries(view) for view in views]
         self.model = model
-        self.in_training = [name or "the model" for name, part in model.named_modules() if part.training]
+        parts = list(model.named_modules())
+        self.modules = len(parts)
+        self.in_training = [name or "the model" for name, part in parts if part.training]
         self.precision = precision_now()
         self.called_at = place()
         self.outputs = []

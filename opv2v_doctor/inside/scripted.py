@@ -30,20 +30,23 @@ def _heard(asked, path, arguments, models):
     trained = asked.trained
     heard = {"loads": [], "configs": [], "module": models, "kind": type(asked.model)}
     with as_it_was(), hearing(heard), inferences_of(heard["kind"]) as found:
-        inference = _run(path, arguments, heard["kind"], found)
+        inference = _run(path, arguments, asked, heard, found)
     return {
         "loads": heard["loads"],
+        "held": heard.get("held"),
         "configs": heard["configs"],
         "inference": None if inference is None else compared([trained], inference),
     }
 
 
-def _run(path, arguments, kind, found):
-    """The script's first inference, None where it makes none."""
+def _run(path, arguments, asked, heard, found):
+    """The script's first inference, None where it makes none; and the weights that its model holds then."""
+    kind = heard["kind"]
     infer = kind.infer
 
     @functools.wraps(infer)
     def first(self, *rest, **words):
+        heard["held"] = held(self, asked)
         infer(self, *rest, **words)
         raise Enough
 
@@ -108,6 +111,29 @@ def _load(model, state_dict, strict):
     wanted = model.state_dict()
     given = {name: weight for name, weight in state_dict.items() if hasattr(weight, "shape")}
     return dict(account_of(wanted, given), strict=bool(strict), at=place())
+
+
+def held(model, asked):
+    """How many of the checkpoint's weights a model holds, by sub-module: whichever file it loaded."""
+    account, holds, parts = asked.account, model.state_dict(), {}
+    unfilled = {name for part in account["parts"].values() for name in part["missing"]}
+    unfilled.update(name for name, _, _ in account["reshaped"])
+    for name, weight in asked.model.state_dict().items():
+        if name not in unfilled:
+            part = parts.setdefault(name.partition(".")[0], {"elements": 0, "loaded": 0})
+            part["elements"] += weight.numel()
+            part["loaded"] += weight.numel() if _is(holds.get(name), weight) else 0
+    return parts
+
+
+def _is(one, weight):
+    """Whether a tensor is that weight, in its own precision."""
+    import torch
+
+    if one is None or one.shape != weight.shape:
+        return False
+    same = weight.to(device=one.device, dtype=one.dtype)
+    return torch.equal(one, same) or torch.allclose(one, same, rtol=0, atol=0, equal_nan=True)
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def stamped(
         commit=state.commit,
         branch=state.branch,
         remote=patch.remote(target),
-        without_commit=state.reason,
+        without_commit=str(state.reason),
         dirty=state.dirty,
         untracked=state.untracked,
         untold=state.untold,

@@ -32,6 +32,12 @@ def worst(result: Result) -> list[Path | None]:
     return [finding.path for finding in result.findings if finding.severity is not Severity.NOTE]
 
 
+def hint_of(result: Result) -> str:
+    """The hint of the one error."""
+    (found,) = [finding for finding in result.findings if finding.severity is Severity.ERROR]
+    return str(found.hint)
+
+
 def test_a_class_that_is_not_exported_is_found_where_it_is_defined(broken: Broken) -> None:
     repo = broken("class_not_exported")
     result = run_check("DAT001", make_target(repo=repo))
@@ -92,7 +98,7 @@ def test_a_split_that_is_not_there_is_named(broken: Broken, root: str) -> None:
     result = run_check("DAT002", make_target(repo=folder.parents[2]))
     assert result.status is Status.FAILED
     assert worst(result) == [folder]
-    assert "machine.opv2v_" in str(result.findings[0].hint)
+    assert "machine.opv2v_" in hint_of(result)
 
 
 def test_a_split_without_enough_agents_is_named(broken: Broken) -> None:
@@ -103,7 +109,7 @@ def test_a_split_without_enough_agents_is_named(broken: Broken) -> None:
     result = run_check("DAT002", make_target(repo=repo))
     assert result.status is Status.FAILED
     assert worst(result) == [repo / "data/OPV2V/test"]
-    assert "dataset.opv2v.test.min_agents=1" in str(result.findings[0].hint)
+    assert "dataset.opv2v.test.min_agents=1" in hint_of(result)
 
 
 def test_an_agent_that_lacks_a_camera_or_a_frame_is_named(broken: Broken) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import json
+import importlib
 import os
 import shutil
 import subprocess
@@ -12,14 +12,19 @@ import venv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from opv2v_doctor import Severity, Target
-from opv2v_doctor.result import Result, Status
+from opv2v_doctor import Place, Severity, Target
+from opv2v_doctor.result import Result, Status, examined_text
 from opv2v_doctor.settings import Settings
 from opv2v_doctor.testing import run_check
 
+from ..edges import assert_edge
+from ..nvidia import driver_in, with_driver
+
+ENVIRONMENT: Any = importlib.import_module("opv2v_doctor.checks.environment")  # an import hook serves it
 CONFIG = """\
 hydra: {run: {dir: experiments/one}}
 machine:
@@ -105,14 +110,15 @@ def text(result: Result) -> str:
 def test_an_interpreter_with_all_packages_passes(repo: Path) -> None:
     result = run_check("ENV001", target_of(repo))
     assert result.status is Status.PASSED
-    assert result.findings[0].evidence["versions"]["torch"]  # type: ignore[index,call-overload]
+    assert result.findings[0].text.values["versions"]["torch"]  # type: ignore[index,call-overload]
+    assert str(examined_text(result.examined)) == "4 packages"
 
 
 def test_a_bare_interpreter_fails(repo: Path, python: Path) -> None:
     result = run_check("ENV001", target_of(repo, python))
     assert result.status is Status.FAILED
     (found,) = [found for found in result.findings if found.severity is Severity.ERROR]
-    assert found.evidence["missing"] == ["torch", "hydra-core", "omegaconf", "numpy"]
+    assert found.text.values["missing"] == ["torch", "hydra-core", "omegaconf", "numpy"]
     assert found.path == repo / "scripts/train.py"
 
 
@@ -125,7 +131,7 @@ def test_declared_distributions_that_are_missing_are_listed(repo: Path) -> None:
     result = run_check("ENV001", target_of(repo))
     assert result.status is Status.WARNED
     assert findings(result, Severity.WARNING) == [(repo / "requirements.txt", 4)]
-    assert result.findings[-1].evidence["missing"] == ["not-there-at-all"]
+    assert result.findings[-1].text.values["missing"] == ["not-there-at-all"]
 
 
 def test_a_bound_that_is_not_met_is_a_note(repo: Path) -> None:
@@ -216,7 +222,15 @@ def test_a_script_that_finds_its_repository_itself_passes(repo: Path, python: Pa
 
 def test_a_change_of_the_path_that_cannot_be_replayed_blocks(repo: Path, python: Path) -> None:
     write(repo / "scripts/train.py", "import sys\nsys.path.insert(0, unknown)\n" + SCRIPT)
-    assert run_check("ENV002", target_of(repo, python)).status is Status.BLOCKED
+    result = run_check("ENV002", target_of(repo, python))
+    assert (result.status, result.at) == (Status.BLOCKED, Place(repo / "scripts/train.py"))
+    assert "name 'unknown' is not defined" in str(result.reason)
+
+
+def test_a_script_without_modules_of_the_repository_is_no_answer(repo: Path, python: Path) -> None:
+    write(repo / "scripts/train.py", "import json\n")
+    for code in ("ENV002", "ENV003"):
+        assert run_check(code, target_of(repo, python)).status is Status.BLOCKED
 
 
 def test_no_other_copy_passes_and_says_what_would_happen(repo: Path, python: Path) -> None:
@@ -319,6 +333,12 @@ def test_a_repository_of_another_user_is_a_warning(committed: Path, monkeypatch:
     assert "git config --global --add safe.directory" in text(result)
 
 
+def test_a_machine_without_git_is_no_answer(committed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(committed))
+    result = run_check("ENV004", target_of(committed))
+    assert (result.status, str(result.reason)) == (Status.BLOCKED, "there is no git executable")
+
+
 def test_paths_that_exist_pass(repo: Path) -> None:
     assert run_check("ENV007", target_of(repo)).status is Status.PASSED
 
@@ -357,7 +377,7 @@ def test_of_several_keys_that_lead_into_a_checkout_each_path_names_its_own(
         lines.index(next(line for line in lines if key in line)) + 1 for key in ("images:", "experiments:")
     ]
     assert findings(result, Severity.WARNING) == [(config, line) for line in places]
-    assert "machine.experiments leads into" in text(result)
+    assert "machine.experiments is in another checkout" in text(result)
 
 
 def test_the_repositorys_own_paths_pass_through_a_link(repo: Path, tmp_path: Path) -> None:
@@ -391,12 +411,28 @@ def test_a_missing_path_that_nothing_reads_is_a_note(repo: Path) -> None:
     result = run_check("ENV007", target_of(repo))
     assert result.status is Status.PASSED
     assert "/not/there" in text(result)
+    assert str(examined_text(result.examined)) == "2 paths"  # the images' and the weights'
+
+
+def test_no_path_that_the_launch_uses_is_skipped(repo: Path) -> None:
+    write(repo / "configs/train.yaml", "dataset: {train_dataset: 8 @ D(), test_dataset: 2 @ D()}\n")
+    result = run_check("ENV007", target_of(repo))
+    assert (result.status, str(result.reason)) == (Status.SKIPPED, "nothing to examine: 0 paths")
+
+
+def test_of_many_paths_that_nothing_reads_three_are_named(repo: Path) -> None:
+    config, many = repo / "configs/train.yaml", "".join(f"  other{n}: /not/there{n}\n" for n in range(9))
+    config.write_text(config.read_text().replace("machine:\n", f"machine:\n{many}"))
+    said = text(run_check("ENV007", target_of(repo)))
+    assert "machine.other2=/not/there2, ..." in said and "other3" not in said
 
 
 def test_a_disk_with_room_passes(repo: Path) -> None:
     result = run_check("ENV006", target_of(repo))
     assert result.status is Status.PASSED
-    assert result.findings[0].evidence["needed"] == 6 * 3 * 1000  # two numbered, last, best, final, temporary
+    assert (
+        result.findings[0].text.values["needed"] == 6 * 3 * 1000
+    )  # two numbered, last, best, final, temporary
 
 
 def test_a_disk_that_is_too_small_fails(repo: Path, tmp_path: Path) -> None:
@@ -404,9 +440,15 @@ def test_a_disk_that_is_too_small_fails(repo: Path, tmp_path: Path) -> None:
     assert run_check("ENV006", target_of(repo)).status is Status.FAILED
 
 
-def test_a_disk_that_is_nearly_too_small_is_a_warning(repo: Path, tmp_path: Path) -> None:
-    grow(tmp_path / "weights.pth", int(shutil.disk_usage(tmp_path).free / (1.25 * 6 * 3)))
-    assert run_check("ENV006", target_of(repo)).status is Status.WARNED
+def test_a_disk_shall_have_some_more_than_is_needed(repo: Path, tmp_path: Path) -> None:
+    targets = (target_of(repo, gpus=number) for number in range(1, 9))  # facts are cached by target
+
+    def at(times: float) -> Status:
+        grow(tmp_path / "weights.pth", int(shutil.disk_usage(tmp_path).free / (times * 6 * 3)))
+        return run_check("ENV006", next(targets)).status
+
+    assert_edge(ENVIRONMENT.SPARE, at, good="above", step=0.1)  # others write to this disk meanwhile
+    assert at(1.25) is Status.WARNED
 
 
 def grow(path: Path, size: int) -> None:
@@ -418,7 +460,7 @@ def grow(path: Path, size: int) -> None:
 def test_the_last_runs_checkpoint_tells_the_size(repo: Path) -> None:
     write(repo / "experiments/one/checkpoint-last.pth", "0" * 5000)
     result = run_check("ENV006", target_of(repo))
-    assert result.findings[0].evidence["needed"] == 6 * 5000 - 5000
+    assert result.findings[0].text.values["needed"] == 6 * 5000 - 5000
 
 
 def test_nothing_that_tells_a_size_is_skipped(repo: Path, tmp_path: Path) -> None:
@@ -426,71 +468,33 @@ def test_nothing_that_tells_a_size_is_skipped(repo: Path, tmp_path: Path) -> Non
     assert run_check("ENV006", target_of(repo)).status is Status.SKIPPED
 
 
-DRIVER = r"""
-#include <stdlib.h>
-#include <string.h>
-typedef struct { unsigned long long total, free, used; } memory;
-typedef struct { unsigned pid; unsigned long long bytes; unsigned gpu, compute; } process;
-static unsigned long long number(const char *name) { const char *v = getenv(name); return v ? atoll(v) : 0; }
-int nvmlInitWithFlags(unsigned flags) { return 0; }
-int nvmlShutdown(void) { return 0; }
-const char *nvmlErrorString(int code) { return "an error"; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = number("FAKE_GPUS"); return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
-    *device = (void *)(size_t)(index + 1); return 0; }
-int nvmlDeviceGetName(void *device, char *name, unsigned size) { strcpy(name, "Fake GPU"); return 0; }
-int nvmlDeviceGetUUID(void *device, char *name, unsigned size) {
-    strcpy(name, "GPU-0000"); name[4] = 'a' + (int)(size_t)device; return 0; }
-static int held(void *device) { return (size_t)device == number("FAKE_HELD") + 1; }
-int nvmlDeviceGetMemoryInfo(void *device, memory *m) {
-    m->total = 24ULL << 30; m->used = held(device) ? number("FAKE_BYTES") : 0;
-    m->free = m->total - m->used; return 0; }
-int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *count, process *found) {
-    unsigned room = *count;
-    if (!held(device) || !number("FAKE_PID")) { *count = 0; return 0; }
-    *count = 1;
-    if (!room) return 7;
-    memset(found, 0, sizeof *found); found->pid = number("FAKE_PID"); found->bytes = number("FAKE_BYTES");
-    return 0; }
-int nvmlDeviceGetGraphicsRunningProcesses_v3(void *device, unsigned *count, process *found) {
-    *count = 0; return 3; }
-"""
-EXAMINE = """
-import json, sys
-from pathlib import Path
-from opv2v_doctor import Target
-from opv2v_doctor.testing import run_check
+@pytest.mark.parametrize("text", ["", "version https://git-lfs.github.com/spec/v1\nsize 2000000000\n"])
+def test_a_file_that_is_no_weights_tells_no_size(repo: Path, tmp_path: Path, text: str) -> None:
+    write(tmp_path / "weights.pth", text)
+    assert run_check("ENV006", target_of(repo)).status is Status.SKIPPED
 
-target = Target(repo=Path(sys.argv[1]), python=Path(sys.argv[2]), gpus=int(sys.argv[3]))
-result = run_check("ENV005", target)
-found = [[f.severity.name, f.message, f.hint] for f in result.findings]
-print(json.dumps([result.status, result.reason, [f for f in found if f[0] == "ERROR"]]))
-"""
+
+def test_checkpoints_that_cannot_be_counted_are_no_answer(repo: Path) -> None:
+    config = repo / "configs/train.yaml"
+    config.write_text(config.read_text().replace("epochs: 10, ", ""))
+    result = run_check("ENV006", target_of(repo))
+    assert result.status is Status.BLOCKED
+    assert "train_params.epochs" in str(result.reason)
+
+
 Answer = tuple[str, str, list[list[str]]]
 
 
 @pytest.fixture
 def examine(repo: Path, python: Path, tmp_path: Path) -> Callable[..., Answer]:
     """ENV005 on a machine with an NVIDIA driver of our own making, asked for a number of GPUs."""
-    if not (compiler := shutil.which("gcc")):
-        pytest.skip("needs gcc to build a driver")
-    source = write(tmp_path / "driver.c", DRIVER)
-    library = tmp_path / "libnvidia-ml.so.1"
-    subprocess.run([compiler, "-shared", "-fPIC", "-w", "-o", library, source], check=True)
     write(site_packages(python) / "torch/__init__.py")
     write(site_packages(python) / "torch/version.py", "cuda: Optional[str] = '12.4'\n")
+    library = driver_in(tmp_path)
 
     def ask(gpus: int, **env: object) -> Answer:
-        words = {name: str(value) for name, value in env.items()}
-        answer = subprocess.run(
-            [sys.executable, "-c", EXAMINE, repo, python, str(gpus)],
-            env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "FAKE_HELD": "99", **words},
-            capture_output=True,
-            text=True,
-        )
-        assert answer.returncode == 0, answer.stderr
-        status, reason, errors = json.loads(answer.stdout)
-        return status, reason, errors
+        found = with_driver(library, repo, python, gpus, **env)
+        return found["status"], found["reason"], [one for one in found["findings"] if one[0] == "ERROR"]
 
     return ask
 
@@ -502,11 +506,12 @@ def test_free_gpus_pass(examine: Callable[..., Answer]) -> None:
 def test_too_few_gpus_fail(examine: Callable[..., Answer]) -> None:
     status, _, errors = examine(4, FAKE_GPUS=2)
     assert status == "failed"
-    assert errors[0][1].startswith("4 GPUs asked for, 2 visible")
+    assert errors[0][1:] == ["4 GPUs asked for, 2 visible of 2", "launch on fewer: --gpus 2"]
 
 
 def test_gpus_that_are_hidden_do_not_count(examine: Callable[..., Answer]) -> None:
-    assert examine(2, FAKE_GPUS=2, CUDA_VISIBLE_DEVICES="1")[0] == "failed"
+    status, _, errors = examine(2, FAKE_GPUS=2, CUDA_VISIBLE_DEVICES="1")
+    assert (status, errors[0][2]) == ("failed", "name 2 of the 2 GPUs in CUDA_VISIBLE_DEVICES")
     assert examine(2, FAKE_GPUS=2, CUDA_VISIBLE_DEVICES="0,GPU-c")[0] == "passed"
     assert examine(2, FAKE_GPUS=2, CUDA_VISIBLE_DEVICES="0,7,1")[0] == "failed"
 
@@ -521,12 +526,35 @@ def test_a_gpu_that_somebody_holds_fails_with_his_name(examine: Callable[..., An
     assert errors[0][2] == "CUDA_VISIBLE_DEVICES=1,2"
 
 
-def test_a_little_memory_of_somebody_is_let_pass(examine: Callable[..., Answer]) -> None:
-    assert examine(1, FAKE_GPUS=1, FAKE_HELD=0, FAKE_PID=1, FAKE_BYTES=200 << 20)[0] == "passed"
-
-
 def test_memory_that_nobody_visible_holds_fails(examine: Callable[..., Answer]) -> None:
     assert examine(1, FAKE_GPUS=1, FAKE_HELD=0, FAKE_BYTES=8 << 30)[0] == "failed"
+
+
+def test_little_memory_and_no_holder_pass(examine: Callable[..., Answer]) -> None:
+    def at(part: float) -> Status:
+        return Status(examine(1, FAKE_GPUS=1, FAKE_HELD=0, FAKE_BYTES=int(part * (24 << 30)))[0])
+
+    assert_edge(ENVIRONMENT.UNSEEN, at)
+
+
+def test_a_holder_of_a_little_memory_passes(examine: Callable[..., Answer]) -> None:
+    def at(memory: float) -> Status:
+        return Status(examine(1, FAKE_GPUS=1, FAKE_HELD=0, FAKE_PID=1, FAKE_BYTES=int(memory))[0])
+
+    assert_edge(ENVIRONMENT.SMALL, at)
+
+
+def test_memory_whose_holders_the_driver_does_not_list_is_no_answer(examine: Callable[..., Answer]) -> None:
+    unlisted = {"FAKE_GPUS": 1, "FAKE_HELD": 0, "FAKE_UNLISTED": 1}
+    status, reason, _ = examine(1, FAKE_BYTES=1 << 30, **unlisted)
+    assert status == "blocked"
+    assert "1,024 MiB of GPU 0" in reason
+    assert examine(1, FAKE_BYTES=200 << 20, **unlisted)[0] == "passed"
+    assert examine(1, FAKE_BYTES=8 << 30, **unlisted)[0] == "failed"
+
+
+def test_a_driver_that_sees_no_gpu_is_no_answer(examine: Callable[..., Answer]) -> None:
+    assert examine(1, FAKE_GPUS=0)[:2] == ("blocked", "the NVIDIA driver sees no GPU")
 
 
 def test_our_own_processes_are_let_pass(examine: Callable[..., Answer]) -> None:

@@ -157,6 +157,7 @@ def split(share: float, points: int = 10_000) -> Split:
 def test_agents() -> None:
     assert_edge(200, lambda points: status(AGREEMENT.are_few(split(1.0, round(points)))), good="above")
     assert_edge(0.95, lambda share: status(AGREEMENT.contradict(split(share), 1.0)), good="above")
+    assert_edge(0.95, lambda share: status(AGREEMENT.contradict(split(share), 1.1)), good="above")
     assert_edge(0.75, lambda share: status(AGREEMENT.contradict(split(share), 0.8)), good="above")
 
 

@@ -3,6 +3,8 @@
 Scripts are variations of the repository's own, run on the healthy one: one interpreter serves them all.
 """
 
+import dataclasses
+import importlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +13,16 @@ from typing import Any
 import pytest
 import torch
 
-from opv2v_doctor.result import Result, Status
+from opv2v_doctor import Place
+from opv2v_doctor.facts.inference import wording
+from opv2v_doctor.facts.inference.comparisons import Unlike
+from opv2v_doctor.result import Result, Status, examined_text
 from opv2v_doctor.target import Target, make_target
 from opv2v_doctor.testing import run_check
 
+from ..edges import assert_edge
+
+OUTPUTS: Any = importlib.import_module("opv2v_doctor.checks.inference_outputs")  # an import hook serves it
 Broken = Callable[..., Path]
 CODES = tuple(f"INF{number:03d}" for number in range(1, 9))
 RUN, SCRIPT, MODEL = "experiments/opv2v_cyl_coop", "scripts/infer.py", "mapanything/models/mapanything.py"
@@ -75,8 +83,9 @@ def test_nothing_is_claimed_of_the_healthy_repository(healthy: Path) -> None:
         "INF008": Status.SKIPPED,
     }
     own, script = found["INF001"].findings
-    assert own.evidence["parts"] == script.evidence["parts"]
-    assert all(loaded == elements for loaded, elements in script.evidence["parts"].values())  # type: ignore
+    assert all(sum(one.count for one in found[code].examined) for code in CODES[:7])
+    assert own.text.values["parts"] == script.text.values["parts"]
+    assert all(loaded == elements for loaded, elements in script.text.values["parts"].values())  # type: ignore
     assert (script.path, script.line) == (
         healthy / SCRIPT,
         line_of(healthy / SCRIPT, "load_state_dict(weights)"),
@@ -90,11 +99,66 @@ def test_without_a_script_the_models_own_infer_is_compared(healthy: Path, tmp_pa
     found = examined(make_target(repo=healthy, settings_file=settings), "INF002", "INF004", "INF006")
     assert {result.status for result in found.values()} == {Status.PASSED}
     assert len(found["INF006"].findings) == 1
+    assert str(examined_text(found["INF002"].examined)).endswith(" values")
 
 
 def test_without_a_checkpoint_all_are_skipped(healthy: Path, tmp_path: Path) -> None:
     target = make_target(repo=healthy, run=tmp_path)
     assert {result.status for result in examined(target).values()} == {Status.SKIPPED}
+
+
+LOADED = """\
+    weights = torch.load(checkpoint, map_location="cpu", weights_only=False)["model"]
+    model.load_state_dict(weights)
+"""
+NEVER_THERE = """\
+    newest = Path(checkpoint).parent / "checkpoint_best.pth"
+    if newest.is_file():
+        model.load_state_dict(torch.load(newest, map_location="cpu", weights_only=False)["model"])
+"""
+
+
+def test_a_checkpoint_that_is_never_loaded_is_told_though_pretrained_weights_were(
+    scripted: Callable[..., Target],
+) -> None:
+    target = scripted((LOADED, NEVER_THERE))
+    result = run_check("INF001", target)
+    finding = wrong(result)
+    assert (finding.path, finding.line) == (script_of(target), line_of(script_of(target), "model.infer("))
+    assert "other weights than those of checkpoint-best.pth" in finding.message
+    assert finding.text.values["place"].path.name == "mapanything.py"  # of the pretrained weights
+
+
+def test_which_checkpoint_a_script_shall_load_must_be_named(
+    scripted: Callable[..., Target], tmp_path: Path
+) -> None:
+    target = scripted((LOADED, NEVER_THERE))
+    settings = tmp_path / "settings.toml"
+    settings.write_text(settings.read_text().replace('"{checkpoint}"', '"somewhere.pth"'))
+    result = run_check("INF001", make_target(repo=target.repo, settings_file=settings))
+    assert (result.status, str(result.hint)) == (Status.BLOCKED, "add '{checkpoint}' to [infer] arguments")
+    assert result.findings[0].text.values["parts"]  # the checkpoint itself fills the model
+
+
+def test_a_script_that_builds_its_model_otherwise_has_an_unknown_config(
+    scripted: Callable[..., Target],
+) -> None:
+    target = scripted(
+        (
+            "from mapanything.models import init_model",
+            "from mapanything.models.mapanything import MapAnything",
+        ),
+        (
+            "init_model(config.model.model_str, config.model.model_config)",
+            "MapAnything(**config.model.model_config)",
+        ),
+    )
+    found = examined(target, "INF001", "INF002")
+    assert found["INF001"].status is Status.PASSED
+    assert (found["INF002"].status, found["INF002"].at) == (
+        Status.BLOCKED,
+        Place(script_of(target), line_of(script_of(target), "model.infer(")),
+    )
 
 
 def test_images_as_bgr_are_told_from_another_normalisation(scripted: Callable[..., Target]) -> None:
@@ -104,7 +168,7 @@ def test_images_as_bgr_are_told_from_another_normalisation(scripted: Callable[..
     found = examined(target, "INF001", "INF002", "INF003", "INF004", "INF005", "INF007")
     assert failing(found) == {"INF004"}
     finding = wrong(found["INF004"])
-    assert finding.evidence["reversed"] is True
+    assert finding.text.values["reversed"] is True
     assert (finding.path, finding.line) == (script_of(target), line_of(script_of(target), "model.infer("))
 
 
@@ -119,28 +183,28 @@ def test_another_normalisation_is_told_with_its_line_through_each_channel(
         ("def write(", "def view_of(view):\n    return {name: view[name] for name in GIVEN}\n\n\ndef write("),
     )
     finding = wrong(run_check("INF004", target))
-    assert [(round(line["slope"], 3), round(line["offset"], 3)) for line in finding.evidence["lines"]] == [
+    assert [(round(line["slope"], 3), round(line["offset"], 3)) for line in finding.text.values["lines"]] == [
         (2.0, 1.0)
     ] * 3
 
 
 def test_a_view_that_is_left_out_is_told(scripted: Callable[..., Target]) -> None:
     target = scripted(("for view in views], use_amp", "for view in views[:2]], use_amp"))
-    assert wrong(run_check("INF004", target)).evidence["views"] == [4, 2]
+    assert wrong(run_check("INF004", target)).text.values["views"] == [4, 2]
 
 
 def test_another_precision_is_a_hazard_and_not_a_difference(scripted: Callable[..., Target]) -> None:
     target = scripted(("use_amp=amp, amp_dtype=amp_dtype", "use_amp=True"))
     found = examined(target, "INF004", "INF006")
     assert found["INF004"].status is Status.WARNED
-    assert wrong(found["INF004"]).evidence["precision"] == [None, "torch.bfloat16"]
+    assert wrong(found["INF004"]).text.values["precision"] == [None, "torch.bfloat16"]
     assert found["INF006"].status is Status.PASSED
 
 
 def test_train_mode_is_told_with_the_modules(scripted: Callable[..., Target]) -> None:
     found = examined(scripted(("model.to(device).eval()", "model.to(device)")), "INF003", "INF004", "INF006")
     assert failing(found) == {"INF003"}
-    assert "encoder" in wrong(found["INF003"]).evidence["modules"]
+    assert "encoder" in wrong(found["INF003"]).text.values["modules"]
 
 
 def test_weights_that_are_left_out_are_counted_by_sub_module(scripted: Callable[..., Target]) -> None:
@@ -148,7 +212,7 @@ def test_weights_that_are_left_out_are_counted_by_sub_module(scripted: Callable[
     target = scripted(("model.load_state_dict(weights)", f"model.load_state_dict({fewer}, strict=False)"))
     finding = wrong(run_check("INF001", target))
     parts = {
-        name: loaded for name, (loaded, elements) in finding.evidence["parts"].items() if loaded < elements
+        name: loaded for name, (loaded, elements) in finding.text.values["parts"].items() if loaded < elements
     }
     assert parts == {"pose_head": 0}
     assert finding.line == line_of(script_of(target), "strict=False")
@@ -158,7 +222,8 @@ def test_weights_that_are_left_out_are_counted_by_sub_module(scripted: Callable[
 def test_a_script_that_does_not_infer_is_no_answer(scripted: Callable[..., Target], text: str) -> None:
     result = run_check("INF004", scripted(text=text))
     assert result.status is Status.BLOCKED
-    assert "infer" in result.reason or "no" in result.reason
+    assert "infer" in str(result.reason) or "no" in str(result.reason)
+    assert run_check("INF001", scripted(text=text)).status is Status.BLOCKED
 
 
 def test_a_config_that_a_later_launch_wrote_is_told(healthy: Path, tmp_path: Path) -> None:
@@ -168,7 +233,7 @@ def test_a_config_that_a_later_launch_wrote_is_told(healthy: Path, tmp_path: Pat
     file.write_text(file.read_text().replace("width: 16", "width: 24"))
     finding = wrong(run_check("INF002", make_target(repo=healthy, run=run)))
     assert finding.path == file
-    assert finding.evidence["differences"] == {"model.model_config.width": {"trained": "16", "used": "24"}}
+    assert finding.text.values["differences"] == {"model.model_config.width": {"trained": "16", "used": "24"}}
 
 
 @pytest.mark.parametrize("stored", [True, False])
@@ -201,17 +266,16 @@ def test_faults_of_the_models_own_infer_are_named_with_their_lines(broken: Broke
     assert failing(found) == {"INF004", "INF006", "INF007"}
     assert wrong(found["INF007"]).line == line_of(model, "@torch.inference_mode()")
     given = wrong(found["INF004"])
-    assert set(given.evidence["keys"]) == {"camera_pose_quats", "camera_pose_trans"}
+    assert set(given.text.values["keys"]) == {"camera_pose_quats", "camera_pose_trans"}
     assert (given.path, given.line) == (repo / SCRIPT, line_of(repo / SCRIPT, "model.infer("))
-    told = {
-        finding.evidence["part"]: finding
-        for finding in found["INF006"].findings
-        if "part" in finding.evidence
-    }
+    findings = found["INF006"].findings
+    told = {one.text.values["about"]: one for one in findings if "about" in one.text.values}
+    assert {finding.subjects for finding in told.values()} == {("infer", "infer.py")}
     assert told["points"].line == line_of(model, 'prediction["pts3d"] * scale')
     assert told["pose"].line == line_of(model, 'prediction["camera_poses"] = poses')
     assert told["mask"].line == line_of(model, '"non_ambiguous_mask_logits"] < 0')
-    assert told["points"].evidence["factor"] == pytest.approx(told["points"].evidence["scale"], rel=1e-3)
+    points: Any = told["points"].text.values
+    assert [factor for _, factor in points["factor"].values] == pytest.approx([points["scale"]] * 2, rel=1e-3)
 
 
 def test_random_evaluation_and_bent_ground_truth_are_told(broken: Broken) -> None:
@@ -234,5 +298,46 @@ def test_random_evaluation_and_bent_ground_truth_are_told(broken: Broken) -> Non
     found = examined(make_target(repo=repo), "INF004", "INF005", "INF006", "INF007")
     assert failing(found) == {"INF005", "INF007"}
     assert found["INF005"].status is Status.WARNED
-    assert "metric_scaling_factor" in wrong(found["INF005"]).evidence["outputs"]
+    assert "metric_scaling_factor" in wrong(found["INF005"]).text.values["outputs"]
+    assert found["INF006"].status is Status.BLOCKED  # what differs by itself cannot be compared
     assert found["INF007"].status is Status.FAILED
+
+
+def apart(relative: float) -> Unlike:
+    return Unlike(key="pts3d", kind="values", view=0, place=None, numbers={"relative": relative})
+
+
+def status(is_wrong: bool) -> Status:
+    return Status.FAILED if is_wrong else Status.PASSED
+
+
+@pytest.mark.parametrize("bound", [wording.CLOSE, wording.CLOSE_IN_HALF])
+def test_outputs_may_be_apart_as_far_as_they_are_precise(bound: float) -> None:
+    assert_edge(bound, lambda relative: status(bool(OUTPUTS._counting([apart(relative)], bound))))
+
+
+def test_inputs_are_those_of_training_in_full_precision(scripted: Callable[..., Target]) -> None:
+    line = "return {name: view[name] for name in GIVEN}"
+    numbers = iter(range(1, 9))  # facts are cached by target
+
+    def at(relative: float) -> Status:
+        scaled = f"{{**{{name: view[name] for name in GIVEN}}, 'img': view['img'] * {1 + relative}}}"
+        target = scripted((line, f"return {scaled}"))
+        return run_check("INF004", dataclasses.replace(target, num_samples=next(numbers))).status
+
+    assert_edge(wording.CLOSE, at)
+
+
+def fit(apart: float = 0.0, size: float = 1.0, **pose: float) -> dict[str, Any]:
+    alike = {"degrees": 0.0, "metres": 0.0}
+    return {"apart": apart, "size": size, "scale": 1.0, **alike, "pose": {**alike, **pose}}
+
+
+def test_ground_truth_comes_back_within_bounds() -> None:
+    def bent(**words: float) -> Status:
+        return status(any(True for _ in OUTPUTS._bent(fit(**words))))
+
+    assert_edge(OUTPUTS.METRES, lambda value: bent(metres=value))
+    assert_edge(OUTPUTS.DEGREES, lambda value: bent(degrees=value))
+    assert_edge(OUTPUTS.SCALE, lambda value: bent(apart=value))
+    assert_edge(OUTPUTS.SCALE * 50, lambda value: bent(apart=value, size=50.0))

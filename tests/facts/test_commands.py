@@ -112,3 +112,32 @@ def test_hidden_folders_and_interpreters_are_not_documents(repo: Path) -> None:
 def test_the_length_of_each_documented_epoch_is_known(healthy: Path) -> None:
     lengths = documented_lengths(make_target(repo=healthy))
     assert {(command.gpus, length.steps) for command, length in lengths} == {(4, 10), (5, 10)}
+
+
+@pytest.mark.parametrize(
+    ("launcher", "arguments", "script", "refused"),
+    [
+        ("python -m torch.distributed.launch", "dataset=d", "", "--local-rank"),
+        ("python -m torch.distributed.launch --use-env", "dataset=d", "", ""),
+        ("python -m torch.distributed.launch --use_env", "dataset=d", "", ""),
+        ("python -m torch.distributed.run", "dataset=d", "", ""),
+        ("torchrun", "--epochs 10 dataset=d", "", "--epochs"),
+        ("torchrun", "--cfg=job --resolve dataset=d", "", ""),
+        ("python -m torch.distributed.launch", "dataset=d", "import sys\nsys.argv = sys.argv[:1]\n", ""),
+    ],
+)
+def test_a_command_that_hydra_refuses_says_why(
+    repo: Path, launcher: str, arguments: str, script: str, refused: str
+) -> None:
+    hydra = "import hydra\n@hydra.main(config_path='.', config_name='c')\ndef main(cfg): ...\n"
+    (repo / "scripts/train.py").write_text(script + hydra)
+    line = f"{launcher} --nproc_per_node=4 scripts/train.py {arguments}\n"
+    (command,) = found(repo, train_sh=line)
+    assert bool(command.refused) is bool(refused)
+    assert refused in str(command.refused)
+
+
+def test_a_script_that_is_not_hydras_may_take_a_local_rank(repo: Path) -> None:
+    line = "python -m torch.distributed.launch --nproc_per_node=4 scripts/train.py dataset=d\n"
+    (command,) = found(repo, train_sh=line)
+    assert command.refused is None

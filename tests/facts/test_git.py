@@ -134,7 +134,7 @@ def test_a_copy_that_a_repository_around_it_does_not_track_is_not_its_commit(rep
     (repo / "copy/scripts/train.py").write_text("")
     state = state_of(repo / "copy")
     assert state.commit is None
-    assert "does not track" in state.reason
+    assert "does not track" in str(state.reason)
 
 
 def test_a_repository_without_a_commit(repo: Path) -> None:
@@ -145,13 +145,13 @@ def test_a_repository_without_a_commit(repo: Path) -> None:
 
 
 def test_no_repository(tmp_path: Path) -> None:
-    assert state_of(tmp_path).reason == "not a git repository"
+    assert str(state_of(tmp_path).reason) == "not a git repository"
 
 
 def test_a_repository_that_git_refuses(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     state = state_of(repo)
-    assert "dubious ownership" in state.reason
+    assert "dubious ownership" in str(state.reason)
     assert state.remedy == f"git config --global --add safe.directory '{repo}'"
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic of the loaders: from a dataset expression to steps an epoch, and back."""
+"""The arithmetic of the loaders: from a dataset expression to steps per epoch, and back."""
 
 import pytest
 from hypothesis import given

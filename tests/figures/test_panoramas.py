@@ -59,7 +59,7 @@ def test_the_picture_is_denormalised_by_the_rule(tmp_path: Path) -> None:
     expected = np.moveaxis(image, 0, 2) * RULE.deviation + np.array(RULE.mean)
     assert drawn.rgb is not None
     assert np.abs(drawn.rgb - 255 * expected.clip(0, 1)).max() < 0.51
-    assert RULE.source in drawn.how
+    assert RULE.source in str(drawn.how)
     assert drawn.doubts == ()
 
 
@@ -67,7 +67,7 @@ def test_without_a_rule_the_picture_is_stretched_and_says_so(tmp_path: Path) -> 
     drawn = view_of(tmp_path, rule=None)
     assert drawn.rgb is not None
     assert (drawn.rgb.min(), drawn.rgb.max()) == (0, 255)
-    assert "stretched" in drawn.how
+    assert "stretched" in str(drawn.how)
     assert any("stretched" in str(note) for note in notes(shown_of(drawn, "none")))
 
 

@@ -56,6 +56,7 @@ class Inference:
 
     name: str  # `infer`, or the script's
     forwards: int
+    modules: int
     views: tuple[int, int]  # training's, inference's
     called_at: Place | None
     defined_at: Place | None
@@ -65,6 +66,7 @@ class Inference:
     inputs: tuple[Unlike, ...]
     raw: tuple[Unlike, ...]  # the model's own outputs
     final: tuple[Unlike, ...]  # what was made of them
+    compared: Mapping[str, int]  # of inputs, raw and final: on how many of them the answer rests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,8 @@ class Parity:
     load: Load
     device: str
     views: tuple[str, ...]
-    unrepeated: tuple[Unlike, ...]  # outputs that differ between two evaluations
+    outputs: int  # that two evaluations both answered
+    unrepeated: tuple[Unlike, ...]  # those that differ
     unseeded: bool  # and that other random numbers explain
     composed: tuple[
         Mapping[str, Any] | None, ...
@@ -95,6 +98,7 @@ class Scripted:
 
     path: Path
     loads: tuple[Load, ...]
+    held: Load | None  # of the checkpoint's weights, those that the model holds as it infers
     configs: tuple[tuple[Mapping[str, Any], Place | None], ...]  # of the models that it built
     inference: Inference | None
 
@@ -109,12 +113,17 @@ def load_of(answer: Mapping[str, Any]) -> Load:
     )
 
 
+def held_of(parts: Mapping[str, Mapping[str, Any]]) -> Load:
+    return Load(parts=parts, unexpected=(), reshaped=())
+
+
 def inference_of(name: str, answer: Mapping[str, Any] | None) -> Inference | None:
     if answer is None:
         return None
     return Inference(
         name=name,
         forwards=answer["forwards"],
+        modules=answer["modules"],
         views=(answer["views"][0], answer["views"][1]),
         called_at=place_of(answer["called_at"]),
         defined_at=place_of(answer["defined_at"]),
@@ -124,6 +133,7 @@ def inference_of(name: str, answer: Mapping[str, Any] | None) -> Inference | Non
         inputs=tuple(unlike_of(found) for found in answer["inputs"]),
         raw=tuple(unlike_of(found) for found in answer["raw"]),
         final=tuple(unlike_of(found) for found in answer["final"]),
+        compared=answer["compared"],
     )
 
 

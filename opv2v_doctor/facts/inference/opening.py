@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,7 +34,7 @@ class Opening:
         if self.stored is not None:
             return self.stored
         if self.stamped is None:
-            raise Skip(f"{self.checkpoint.name} stores no config, and none lies beside it")
+            raise Skip("the checkpoint stores no config, and none is beside it", at=self.checkpoint)
         return str(self.stamped)
 
     @property
@@ -53,9 +53,15 @@ def opening(target: Target) -> Opening:
     try:
         found = read_checkpoint(checkpoint)
     except CheckpointUnreadable as problem:
-        raise Blocked(f"{checkpoint.name}: {problem}") from None
+        raise Blocked(
+            "the checkpoint is unreadable: {problem}", at=checkpoint, problem=problem.reason
+        ) from None
     if foreign := strangers(target, found):
-        raise Blocked(f"{checkpoint.name} is not opened: loading it would import {foreign[0]}")
+        raise Blocked(
+            "the checkpoint is not opened: loading it would import {foreign}",
+            at=checkpoint,
+            foreign=foreign[0],
+        )
     stored = found.args if found.args and "model" in found.args else None
     values = stored and {key: value for key, value in stored.items() if key != "hydra"}
     return Opening(checkpoint=checkpoint, stored=values, stamped=_stamped(checkpoint.parent))
@@ -100,21 +106,26 @@ def _has_both(target: Target) -> bool:
     return bool(found.stamped and found.stored)
 
 
-def differences(trained: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
-    """The values of the sections that decide a prediction which differ; where data lies does not matter."""
+def compared(trained: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Both values of what decides a prediction, where both configs have it; data may lie anywhere."""
     return tuple(
-        difference
+        pair
         for section in SECTIONS
         if section in trained and section in other
-        for difference in _section(section, _anywhere(trained), _anywhere(other))
+        for pair in _section(section, _anywhere(trained), _anywhere(other))
     )
+
+
+def differences(pairs: Iterable[Difference]) -> tuple[Difference, ...]:
+    """Those of which the values differ."""
+    return tuple(pair for pair in pairs if not _same(pair.before, pair.after))
 
 
 def _section(name: str, trained: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Difference]:
     """Keys that both give a value; what one of them does not have decides nothing."""
     before, after = dict(leaves(trained[name], name)), dict(leaves(other[name], name))
     for key in before:
-        if key in after and not _same(before[key], after[key]) and not _is_whole(key):
+        if key in after and not _is_whole(key):
             yield Difference(key=key, before=before[key], after=after[key])
 
 

@@ -13,6 +13,7 @@ from opv2v_doctor.facts.inference.comparisons import (
     Inference,
     Parity,
     Scripted,
+    held_of,
     inference_of,
     load_of,
     place_of,
@@ -79,6 +80,7 @@ def _compared(target: Target) -> Parity:
         load=load_of(answer["account"]),
         device=answer["account"]["device"],
         views=tuple(str(view) for view in answer["views"]),
+        outputs=repeated["compared"],
         unrepeated=tuple(unlike_of(found) for found in repeated["free"]),
         unseeded=not repeated["seeded"],
         composed=tuple(answer["composed"]),
@@ -95,25 +97,50 @@ def inferences(target: Target) -> Iterator[Inference]:
     """
     own = parity(target).inference
     if own is not None:
-        yield own
+        yield _heard(own)
     try:
-        found = scripted(target).inference
+        script = scripted(target)
     except Skip as skip:
         if own is None:
-            raise Skip(f"the model has no infer(), and {skip}") from None
+            raise Skip("the model has no infer(), and {reason}", reason=skip.reason) from None
         return
-    if found is None:
-        raise Blocked(f"{scripted(target).path} ended without calling infer() of the model")
-    yield found
+    yield _heard(inference_by(script))
+
+
+def inference_by(script: Scripted) -> Inference:
+    """The script's first inference. Raises Blocked where it made none."""
+    if script.inference is None:
+        raise Blocked(
+            "the script ended without calling infer() of the model",
+            at=script.path,
+            hint="let [infer] arguments make it infer one sample",
+        )
+    return script.inference
+
+
+def _heard(found: Inference) -> Inference:
+    """An inference that was listened to. Raises Blocked where it went past the model's forward()."""
+    if not found.forwards:
+        raise Blocked(
+            "{inference} does not call forward() of the model: what the model is given cannot be recorded",
+            at=found.called_at or found.defined_at,
+            inference=found.name,
+        )
+    return found
 
 
 def scripted(target: Target) -> Scripted:
     """What the inference script of the settings does. Raises Skip where there is none."""
     path = _script(target)
     if path is None:
-        raise Skip("the settings name no inference script ([infer] script)")
+        raise Skip(
+            "the settings name no inference script",
+            hint="name the repository's in opv2v-doctor.toml: [infer] script and arguments",
+        )
     if not path.is_file():
-        raise Blocked(f"the inference script {path} is not there")
+        raise Blocked(
+            "the inference script {script} does not exist", hint="correct [infer] script", script=path
+        )
     outcome = _scripted(target, path)
     if isinstance(outcome, Blocked):
         raise outcome
@@ -129,6 +156,7 @@ def _scripted(target: Target, path: Path) -> Scripted | Blocked:
     return Scripted(
         path=path,
         loads=tuple(load_of(load) for load in answer["loads"]),
+        held=None if answer["held"] is None else held_of(answer["held"]),
         configs=tuple((config["values"], place_of(config["at"])) for config in answer["configs"]),
         inference=inference_of(path.name, answer["inference"]),
     )
@@ -159,7 +187,12 @@ def _filled(word: str, places: Mapping[str, str]) -> str:
     try:
         return string.Formatter().vformat(word, (), places)
     except (KeyError, IndexError, ValueError):
-        raise Blocked(f"infer.arguments: {word!r} cannot be filled in") from None
+        raise Blocked(
+            "[infer] arguments: {word!r} cannot be filled in",
+            hint="the placeholders are {known}",
+            word=word,
+            known=[f"{{{name}}}" for name in (*places, "overrides")],
+        ) from None
 
 
 def _subject(target: Target) -> dict[str, Any]:
@@ -179,5 +212,9 @@ def _subject(target: Target) -> dict[str, Any]:
 def _module_of(target: Target, function: str) -> str:
     place = definition(target, function)
     if place is None:
-        raise Blocked(f"the training code defines no {function}: the model cannot be opened as it does")
+        raise Blocked(
+            "the training code defines no {function}(): the model cannot be opened as training does",
+            at=target.script,
+            function=function,
+        )
     return module_name(target, place.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.runs import saved
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Command
 
 FILE = "summary.json"
 REPAIRS = {"pose": "with_true_poses", "depth": "with_true_depth", "scale": "with_fitted_scale"}
@@ -65,7 +67,12 @@ def summaries(target: Target) -> tuple[Summary, ...]:
         if path.stat().st_mtime >= known.get(summary.checkpoint, float("inf"))
     ]
     if not kept:
-        raise Skip(f"no {FILE} of this run's checkpoints: opv2v-doctor pointcloud --run {run} writes one")
+        raise Skip(
+            "no summary of predictions of this run's checkpoints",
+            at=run,
+            hint="write one: {command}",
+            command=Command(f"opv2v-doctor pointcloud --run {shlex.quote(str(run))}"),
+        )
     return tuple(kept)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from opv2v_doctor.facts.inference.comparisons import Inference, Unlike
+from opv2v_doctor.text import Text
+from opv2v_doctor.threshold import Threshold
 
-CLOSE = 1e-3  # relative: full precision, whatever the order of the operations
-CLOSE_IN_HALF = 0.02  # in bfloat16 and float16
+CLOSE = Threshold(1e-3, "relative RMS", "full precision, whatever the order of the operations")
+CLOSE_IN_HALF = Threshold(0.02, "relative RMS", "precision of bfloat16 and float16")
 FITS = 0.01  # of the deviation that a line through the pixels may leave
+ENDLESS = 1e6  # a factor beyond which the number says nothing
 PARTS = {
     "mask": ("mask",),
     "pose": ("cam_trans", "cam_quats", "camera_pose"),
@@ -18,6 +22,17 @@ PARTS = {
     "rays": ("ray",),
     "confidence": ("conf",),
 }
+NAMES = {
+    "mask": Text("mask"),
+    "pose": Text("pose"),
+    "scale": Text("scale"),
+    "depth": Text("depth"),
+    "points": Text("points"),
+    "rays": Text("rays"),
+    "confidence": Text("confidence"),
+}
+MAKER = Text("correct the step of infer() that makes it")
+Told = tuple[Text, Text]  # what is, and the hint
 
 
 def part_of(key: str) -> str:
@@ -25,98 +40,181 @@ def part_of(key: str) -> str:
     return next((part for part, words in PARTS.items() if any(word in key for word in words)), key)
 
 
-def tolerance(inference: Inference) -> float:
+def name_of(key: str) -> str | Text:
+    """The word for what an output is about."""
+    part = part_of(key)
+    return NAMES.get(part, part)
+
+
+def tolerance(inference: Inference) -> Threshold:
     """How far outputs may be apart, relative: they are computed as precisely as that."""
     return CLOSE_IN_HALF if any(inference.precision) else CLOSE
 
 
-def input_told(unlike: Unlike, key: str) -> tuple[str, str]:
+def input_told(unlike: Unlike, keys: Sequence[str]) -> Told:
     """What goes into the model otherwise, be it several entries, and the hint."""
-    numbers = unlike.numbers
+    numbers, key = unlike.numbers, unlike.key
     if unlike.kind == "only inference":
-        said = f"the model takes {key} of the views, which training never gave it"
-        return said, f"leave {key} out of the views, or train with it: otherwise nobody has validated this"
+        return (
+            Text("the model takes {keys} of the views, which training never gave it", keys=keys),
+            Text("leave {keys} out of the views, or let training give the same", keys=keys),
+        )
     if unlike.kind == "only training":
-        said = f"the model does not get {key}, which training gave it"
-        return said, f"give the views {key} as the training does"
+        return (
+            Text("the model does not get {keys}, which training gave it", keys=keys),
+            Text("give the views {keys} as training does", keys=keys),
+        )
     if unlike.kind == "shape":
-        said = f"{key} is {_shape(numbers['is'])}, in training {_shape(numbers['was'])}"
-        return said, "make the views with the resolution of the training's config"
+        return (
+            _instead(key, _shape(numbers["is"]), _shape(numbers["was"])),
+            Text("make the views with the resolution of the training's config"),
+        )
     if unlike.kind == "words":
-        said = f"{key} is {numbers['is']!r}, in training {numbers.get('was')!r}"
-        return said, "take data_norm_type from the training's config"
+        return (
+            _instead(key, repr(numbers["is"]), repr(numbers.get("was"))),
+            Text("take data_norm_type from the training's config"),
+        )
     if unlike.kind == "type":
-        said = f"{key} is {numbers['is']}, in training {numbers['was']}"
-        return said, f"give {key} as {numbers['was']}"
+        return (
+            _instead(key, numbers["is"], numbers["was"]),
+            Text("give {key} as {type}", key=key, type=numbers["was"]),
+        )
     if "lines" in numbers:
         return _image_told(unlike)
-    said = f"{key} is apart by {_share(unlike.relative)} (RMS, relative to training's)"
-    return said, f"make {key} as the dataset does"
+    return (
+        Text("{key} differs by {share} (RMS, relative to training's)", key=key, share=_share(unlike)),
+        Text("make {key} as the dataset does", key=key),
+    )
 
 
-def _shape(sizes: list[int]) -> str:
+def _instead(key: str, given: str, trained: str) -> Text:
+    return Text("{key} is {given}, in training {trained}", key=key, given=given, trained=trained)
+
+
+def _shape(sizes: Sequence[int]) -> str:
     return " x ".join(map(str, sizes))
 
 
-def _share(relative: float) -> str:
-    return f"{relative:.1%}" if math.isfinite(relative) else "an infinite factor"
+def _share(unlike: Unlike) -> Text:
+    """How far apart, relative to what it should be."""
+    if unlike.relative < ENDLESS:
+        return Text("{relative:.1%}", relative=unlike.relative)
+    return Text("more than a million times its size")
 
 
-def _image_told(unlike: Unlike) -> tuple[str, str]:
+def _image_told(unlike: Unlike) -> Told:
     """An image that is not training's: channels, normalisation, or another picture."""
     numbers = unlike.numbers
     lines, low, high = numbers["lines"], numbers["least"], numbers["most"]
-    hint = "prepare the images with the dataset's own transform and data_norm_type"
     if numbers["reversed"]:
-        return "the images' channels are in reverse order: BGR for RGB", "give the channels as RGB"
+        return (
+            Text("the images' channels are in reverse order: BGR for RGB"),
+            Text("give the channels as RGB"),
+        )
     if any(line["rest"] > FITS for line in lines):
-        said = f"the images are others than in training: apart by {_share(unlike.relative)} (RMS)"
-        return said, f"{hint}, and take the same agents in the same order"
+        return (
+            Text("the images differ from training's by {share} (RMS)", share=_share(unlike)),
+            Text("take the same agents in the same order, with the dataset's own transform"),
+        )
     plain = low >= -1e-6 and high <= 1 + 1e-6
-    range_ = "not at all, they lie in 0..1" if plain else f"they lie in {low:.2f}..{high:.2f}"
-    given = ", ".join(f"{line['slope']:.3g} x + {line['offset']:.3g}" for line in lines)
-    return f"the images are normalised otherwise ({range_}): of training's x, {given}", hint
+    given = [f"{line['slope']:.3g} x + {line['offset']:.3g}" for line in lines]
+    return (
+        Text(
+            "the images are not normalised (values in 0..1): of training's x, the channels are {given}"
+            if plain
+            else "the images are normalised otherwise (values in {low:.2f}..{high:.2f}): of training's x, "
+            "the channels are {given}",
+            low=low,
+            high=high,
+            given=given,
+        ),
+        Text("prepare the images with the dataset's own transform and data_norm_type"),
+    )
 
 
-def apart_told(unlike: Unlike) -> str:
+def apart_told(unlike: Unlike) -> Text:
     """How far apart, in a word."""
     if unlike.kind in ("shape", "type"):
-        return f"is {unlike.numbers['is']}, expected {unlike.numbers['was']}"
-    return f"{_share(unlike.relative)} of the pixels" if unlike.kind == "mask" else _share(unlike.relative)
+        return Text(
+            "{given}, expected {trained}",
+            given=_either(unlike.numbers["is"]),
+            trained=_either(unlike.numbers["was"]),
+        )
+    if unlike.kind == "mask":
+        return Text("{relative:.1%} of the pixels", relative=unlike.relative)
+    return _share(unlike)
 
 
-def output_told(inference: Inference, unlike: Unlike) -> tuple[str, str]:
+def _either(figure: str | Sequence[int]) -> str:
+    """A type, or the sizes of an array."""
+    return figure if isinstance(figure, str) else _shape(figure)
+
+
+def output_told(inference: Inference, unlike: Unlike) -> Told:
     """What comes out otherwise, and the hint."""
-    part, numbers = part_of(unlike.key), unlike.numbers
-    what = f"{part}: {unlike.key} is"
+    numbers, key, part = unlike.numbers, unlike.key, name_of(unlike.key)
     if unlike.kind == "mask":
         return _mask_told(unlike)
     if unlike.kind in ("shape", "type"):
-        return f"{what} {numbers['is']}, in training {numbers['was']}", "look at the step that makes it"
-    if unlike.kind != "values":
-        return f"{what} not what the model answered", "look at the step that makes it"
-    factor, scale = numbers["factor"], numbers.get("scale")
-    if numbers["rest"] <= tolerance(inference):
-        if scale and math.isclose(factor, scale, rel_tol=FITS):
-            said = (
-                f"{what} {factor:.4g} times what the model answered: its metric scale, which is in it already"
-            )
-            return said, f"take {unlike.key} as the model answers it: it is metric"
-        if scale and math.isclose(factor, 1 / scale, rel_tol=FITS):
-            said = f"{what} {factor:.4g} times what the model answered: its metric scale is taken out again"
-            return said, f"take {unlike.key} as the model answers it: it is metric"
-        return f"{what} {factor:.4g} times what it should be", "look for the factor in the step that makes it"
-    said = f"{what} apart by {_share(unlike.relative)} (RMS, relative)"
-    return said, "look at the step that makes it"
-
-
-def _mask_told(unlike: Unlike) -> tuple[str, str]:
-    numbers = unlike.numbers
-    means = f"mean {numbers['is']:.3f}, by the model {numbers['was']:.3f}"
-    if numbers.get("inverted", 0.0) > 1 - FITS or numbers["differs"] > 1 - FITS:
         return (
-            f"mask: it is inverted ({means})",
-            "keep what is above the threshold: logits > 0 is not ambiguous",
+            Text(
+                "{part}: {key} is {given}, in training {trained}",
+                part=part,
+                key=key,
+                given=_either(numbers["is"]),
+                trained=_either(numbers["was"]),
+            ),
+            MAKER,
         )
-    said = f"mask: it differs in {numbers['differs']:.1%} of the pixels from the model's ({means})"
-    return said, "threshold the logits at 0, as training does"
+    if unlike.kind != "values":
+        return Text("{part}: {key} is not what the model returned", part=part, key=key), MAKER
+    if numbers["rest"] <= tolerance(inference):
+        return _factor_told(part, unlike)
+    return (
+        Text("{part}: {key} differs by {share} (RMS, relative)", part=part, key=key, share=_share(unlike)),
+        MAKER,
+    )
+
+
+def _factor_told(part: str | Text, unlike: Unlike) -> Told:
+    """An output that is a multiple of the model's: by its metric scale, or by another factor."""
+    key, factor, scale = unlike.key, unlike.numbers["factor"], unlike.numbers.get("scale")
+    applied = bool(scale) and math.isclose(factor, scale or 0.0, rel_tol=FITS)
+    removed = bool(scale) and math.isclose(factor, 1 / (scale or 1.0), rel_tol=FITS)
+    said = Text(
+        "{part}: {key} is {factor:.4g} times what the model returned: its metric scale, applied twice"
+        if applied
+        else "{part}: {key} is {factor:.4g} times what the model returned: divided by its metric scale again"
+        if removed
+        else "{part}: {key} is {factor:.4g} times what the model returned",
+        part=part,
+        key=key,
+        factor=factor,
+    )
+    hint = Text(
+        "take {key} as the model returns it: it is metric"
+        if applied or removed
+        else "remove the factor from the step that makes {key}",
+        key=key,
+    )
+    return said, hint
+
+
+def _mask_told(unlike: Unlike) -> Told:
+    numbers = unlike.numbers
+    inverted = numbers.get("inverted", 0.0) > 1 - FITS or numbers["differs"] > 1 - FITS
+    said = Text(
+        "mask: it is inverted (mean {given:.3f}, the model's {trained:.3f})"
+        if inverted
+        else "mask: {differs:.1%} of the pixels differ from the model's (mean {given:.3f}, the model's "
+        "{trained:.3f})",
+        given=numbers["is"],
+        trained=numbers["was"],
+        differs=numbers["differs"],
+    )
+    hint = Text(
+        "keep the pixels whose logits are above 0: those are not ambiguous"
+        if inverted
+        else "threshold the logits at 0, as training does"
+    )
+    return said, hint
