@@ -172,7 +172,8 @@ def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
         raise UsageError("--format parquet needs pyarrow: pip install 'opv2v-doctor[parquet]'") from None
     writer = None
     for frame in frames:
-        texts = {name: frame[name].astype(str) for name in ("phase", "metric", "file")}
+        # a column of no lines, too: pandas 2 would take it for one of no type
+        texts = {name: frame[name].astype("string") for name in ("phase", "metric", "file")}
         table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
         writer = writer or pq.ParquetWriter(output, table.schema)
         writer.write_table(table.cast(writer.schema))
