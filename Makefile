@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench fuzz mutants clean
+.PHONY: demo test lint lowest bench fuzz mutants clean
 
 demo: $(VENV)/installed
 	rm -rf demo
@@ -17,18 +17,23 @@ test: $(VENV)/tested
 lint: $(VENV)/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy opv2v_doctor checks tests benchmarks fuzz
+	$(BIN)/mypy opv2v_doctor checks tests benchmarks fuzz .ci/lowest.py
+
+# The lower bounds of pyproject.toml are true. The newest versions are what $(VENV) itself is made of.
+lowest:
+	$(PYTHON) .ci/lowest.py
 
 bench: $(VENV)/tested
 	$(BIN)/python -m benchmarks
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[demo]"
 	touch $@
 
 $(VENV)/tested: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(BIN)/pip check
 	touch $@
 
 fuzz: $(VENV)/tested

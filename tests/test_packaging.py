@@ -2,20 +2,29 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 
 
-def run(*words: object, cwd: Path | None = None) -> str:
+def run(*words: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
     ran = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, cwd=cwd, timeout=900, check=False
+        [str(word) for word in words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | (env or {}),
+        timeout=900,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     return ran.stdout
@@ -47,16 +56,69 @@ def test_the_sdist_and_the_wheel_hold_the_template_and_no_litter(wheel: Path) ->
     assert not [name for name in names if "__pycache__" in name or ".ruff_cache" in name]
 
 
-def test_a_wheel_in_a_clean_venv_writes_the_demo_and_examines_it(wheel: Path, tmp_path: Path) -> None:
-    run(sys.executable, "-m", "venv", tmp_path / "venv")
-    bin = tmp_path / "venv" / "bin"
-    run(bin / "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
-    run(bin / "opv2v-doctor", "demo", tmp_path / "demo", cwd=tmp_path)
-    examine = [bin / "opv2v-doctor", "run-all", "--repo", tmp_path / "demo", "--format", "json"]
+@pytest.fixture(scope="module")
+def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the programs of a venv into which the shipped workflow installed the wheel.
+
+    The requirements are those of the training repository that `demo` writes.
+    """
+    folder = tmp_path_factory.mktemp("clean")
+    run(sys.executable, "-m", "venv", folder / "venv")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (folder / "requirements.txt").write_text("\n".join(extras["demo"]))
+    bin = folder / "venv" / "bin"
+    install, _ = workflow_steps()
+    env = {
+        "DOCTOR": str(wheel),
+        "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+        "PATH": f"{bin}:{os.environ['PATH']}",
+    }
+    run("bash", "-ec", install, cwd=folder, env=env)
+    return bin
+
+
+def workflow_steps() -> list[str]:
+    """What the shipped workflow runs, in order."""
+    workflow = yaml.safe_load((ROOT / "examples/github/doctor.yml").read_text())
+    return [step["run"] for step in workflow["jobs"]["static"]["steps"] if "run" in step]
+
+
+def test_what_was_installed_is_whole(clean: Path) -> None:
+    assert run(clean / "pip", "check") == "No broken requirements found.\n"
+
+
+def test_a_wheel_in_a_clean_venv_writes_the_demo_and_examines_it(clean: Path, tmp_path: Path) -> None:
+    run(clean / "opv2v-doctor", "demo", tmp_path / "demo", cwd=tmp_path)
+    examine = [clean / "opv2v-doctor", "run-all", "--repo", tmp_path / "demo", "--format", "json"]
     report = run(*examine, cwd=tmp_path)
     assert json.loads(report)["exit_code"] == 0
-    where = [bin / "python", "-c", "import opv2v_doctor; print(opv2v_doctor.__file__)"]
-    assert f"{tmp_path}/venv" in run(*where, cwd=tmp_path)  # not the checkout that the tests run in
+    where = [clean / "python", "-c", "import opv2v_doctor; print(opv2v_doctor.__file__)"]
+    assert str(clean.parent) in run(*where, cwd=tmp_path)  # not the checkout that the tests run in
+    _, judge = workflow_steps()
+    env = {
+        "PATH": f"{clean}:{os.environ['PATH']}",
+        "GPUS": "2",
+        "OVERRIDES": "",
+        "GITHUB_STEP_SUMMARY": "summary.md",
+    }
+    run("bash", "-ec", judge, cwd=tmp_path / "demo", env=env)
+    assert "passed" in (tmp_path / "demo" / "summary.md").read_text()
+
+
+def test_nobody_is_told_to_install_what_is_not_published() -> None:
+    """The name alone is not served by any index; with an extra, it names what is already installed."""
+    shipped = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob(".pre-commit*"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("examples/**/*.y*ml"),
+    ]
+    told = [
+        path.name
+        for path in shipped
+        if re.search(r"install[^\n]* ['\"]?opv2v-doctor(?!\[| @|\w)", path.read_text())
+    ]
+    assert told == []
 
 
 @pytest.mark.parametrize("place", ["environment", "target", "user"])

@@ -192,7 +192,8 @@ def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
     with report_file(output) as place, contextlib.ExitStack() as stack:
         writer = None
         for frame in frames:
-            texts = {name: frame[name].astype(str) for name in ("phase", "metric", "file")}
+            # a column of no lines, too: pandas 2 would take it for one of no type
+            texts = {name: frame[name].astype("string") for name in ("phase", "metric", "file")}
             table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
             if writer is None:
                 marked = table.schema.with_metadata({**(table.schema.metadata or {}), PARQUET_KEY: b"log"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ Faults = Annotated[
     list[str] | None, typer.Option("--fault", help="Put this fault in; repeatable.", show_default=False)
 ]
 UNSPEAKABLE = ("'", ":", "${", "\n")  # in a quoted path of an expression, in PYTHONPATH, in a config
+RUNS_ON = ("torch", "hydra", "tensorboard")  # modules of the extra `demo`
 ListFaults = Annotated[bool, typer.Option("--list-faults", help="List the faults, one a line, and end.")]
 
 
@@ -81,6 +83,8 @@ def demo(
         raise UsageError(f"{directory.resolve()}: no training finds its data below a folder with {refused!r}")
     if executable() is None:
         raise UsageError("demo needs git: the training repository is one of git's")
+    if missing := [name for name in RUNS_ON if importlib.util.find_spec(name) is None]:
+        raise UsageError(f"what demo writes needs {', '.join(missing)}: pip install 'opv2v-doctor[demo]'")
     typer.echo(f"writing a training repository and its scene to {directory}", err=True)
     write_repository(directory.resolve(), seed=seed)
     if train:

@@ -36,6 +36,17 @@ def test_demo_without_git_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.parametrize("module", ["torch", "hydra", "tensorboard"])
+def test_demo_without_what_its_repository_runs_on_names_the_extra(tmp_path: Path, module: str) -> None:
+    hidden = f"import sys; sys.modules['{module}'] = None; from opv2v_doctor.cli import main; main()"
+    command = [sys.executable, "-c", hidden, "demo", str(tmp_path / "demo")]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    (line,) = refused.stderr.splitlines()
+    assert refused.returncode == 2
+    assert f"needs {module}: pip install 'opv2v-doctor[demo]'" in line
+    assert not (tmp_path / "demo").exists()
+
+
 def test_a_demo_that_cannot_be_trained_says_why(tmp_path: Path) -> None:
     # The doctor does not listen to PYTHONHASHSEED here, the training does.
     failed = doctor("demo", tmp_path / "demo", flags=("-E",), PYTHONHASHSEED="nonsense")
