@@ -47,7 +47,7 @@ def config_composes(target: Target) -> Findings:
             overrides=" ".join(target.launch_overrides) or "none",
         )
         return
-    yield examined(len(composed.files), "config file", overrides=list(target.launch_overrides))
+    yield examined(len(composed.files), "config file")
 
 
 def _refused_at(folder: Path, message: str) -> Place | None:
@@ -183,7 +183,7 @@ def criteria_are_defined(target: Target) -> Findings:
                 choices=" | ".join(_losses(target)),
             )
         names = _called_names(text)
-        yield examined(len(names), "name", criterion=key)
+        yield examined(len(names), "name")
         for name in names:
             if not binds(target, name):
                 yield error(
