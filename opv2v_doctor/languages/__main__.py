@@ -23,7 +23,7 @@ def main(language: str) -> None:
     catalogue.update(said(), no_fuzzy_matching=False)
     catalogue.obsolete.clear()
     with path.open("wb") as stream:
-        write_po(stream, catalogue, width=WIDTH, sort_by_file=True, include_lineno=False)
+        write_po(stream, catalogue, width=WIDTH, omit_header=True, sort_by_file=True, include_lineno=False)
     entries = [message for message in catalogue if message.id]
     fuzzy = sum(message.fuzzy for message in entries)
     missing = sum(not message.string for message in entries)
