@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,21 @@ import pytest
 
 from opv2v_doctor.check import Severity
 from opv2v_doctor.result import Result, Status
-from opv2v_doctor.target import make_target
-from opv2v_doctor.testing import run_check
+from opv2v_doctor.target import Target, make_target
+from opv2v_doctor.testing import run_check as run_installed_check
+from opv2v_doctor.text import Command, Each, Override, Text, Value
 
 BAD = (Status.FAILED, Status.WARNED)
 NO_ANSWER = (Status.SKIPPED, Status.BLOCKED)
+
+
+EXAMINED: list[Target] = []  # the target that was examined last
+
+
+def run_check(code: str, target: Target) -> Result:
+    """Run one check on a target, and remember the target."""
+    EXAMINED[:] = [target]
+    return run_installed_check(code, target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +80,43 @@ def edited(*edits: tuple[str, str, str], **words: Any) -> Case:
     return lambda shop, code: run_check(code, make_target(repo=shop.edited(*edits), **words))
 
 
+def assert_hint_works(hint: Text | None) -> None:
+    """A command of ours in a hint can be run where the check ran, an override of a hint composes."""
+    target = EXAMINED[0] if EXAMINED else None
+    for word in _words(hint):
+        if isinstance(word, Command) and word.startswith("opv2v-doctor ") and target:
+            command = [sys.executable, "-m", "opv2v_doctor", *shlex.split(word)[1:]]
+            ended = subprocess.run(
+                command, cwd=target.repo, capture_output=True, text=True, timeout=300, check=False
+            )
+            assert ended.returncode in (0, 1, 3), f"{word}: {ended.stderr}"
+        elif isinstance(word, Override) and target and not target.logs:
+            composed = run_installed_check("CFG001", replace(target, overrides=(*target.overrides, word)))
+            assert composed.status is Status.PASSED, f"{word}: {composed.findings}"
+
+
+def _words(value: Value) -> Iterator[Value]:
+    """The values of a text, and of the texts in it."""
+    if isinstance(value, Text):
+        for one in value.shown.values():
+            yield from _words(one)
+    elif isinstance(value, Each):
+        for _, one in value.values:
+            yield from _words(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _words(one)
+    else:
+        yield value
+
+
 def guarded(guards: Mapping[str, Guard]) -> Any:
     """The test of a family: every fixture of every guard, run."""
     cases = [(code, name) for code in guards for name in ("bad", "good", "empty")]
 
     @pytest.mark.parametrize(("code", "name"), cases)
     def test(code: str, name: str, healthy: Path, broken: Callable[..., Path], tmp_path: Path) -> None:
+        EXAMINED.clear()
         shop = Workshop(healthy=healthy, broken=broken, folder=tmp_path)
         result = getattr(guards[code], name)(shop, code)
         told = f"{result.status}: {result.reason}; {[finding.message for finding in result.findings]}"
@@ -83,6 +127,8 @@ def guarded(guards: Mapping[str, Guard]) -> Any:
         elif name == "bad":
             hazards = [finding for finding in result.findings if finding.severity > Severity.NOTE]
             assert result.status in BAD or (result.status is Status.BLOCKED and hazards), told
+            for finding in hazards:
+                assert_hint_works(finding.hint)
         else:
             assert result.status in NO_ANSWER, told
 

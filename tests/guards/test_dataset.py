@@ -4,9 +4,8 @@ import shutil
 
 from opv2v_doctor.result import Result
 from opv2v_doctor.target import make_target
-from opv2v_doctor.testing import run_check
 
-from .guard import Guard, Workshop, edited, fault, guarded, healthy
+from .guard import Guard, Workshop, edited, fault, guarded, healthy, run_check
 
 DATASET, BASE = "mapanything/datasets/opv2v_cyl.py", "mapanything/datasets/base/base_dataset.py"
 VAL = "configs/dataset/opv2v/val/cyl_coop.yaml"

@@ -10,11 +10,10 @@ from opv2v_doctor.check import Examined
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.target import make_target
-from opv2v_doctor.testing import run_check
 from opv2v_doctor.text import quoted
 
 from ..nvidia import driver_in, with_driver
-from .guard import Case, Guard, Workshop, edited, fault, guarded, healthy
+from .guard import Case, Guard, Workshop, edited, fault, guarded, healthy, run_check
 
 SCRIPT, MODEL = "scripts/train.py", "mapanything/models/mapanything.py"
 NO_WEIGHTS = "model.model_config.pretrained_checkpoint_path=null"

@@ -7,9 +7,8 @@ from pathlib import Path
 from opv2v_doctor.result import Result
 from opv2v_doctor.sandbox import copy_repository, put
 from opv2v_doctor.target import make_target
-from opv2v_doctor.testing import run_check
 
-from .guard import Case, Guard, Workshop, guarded, healthy
+from .guard import Case, Guard, Workshop, guarded, healthy, run_check
 
 DATASET, BASE = "mapanything/datasets/opv2v_cyl.py", "mapanything/datasets/base/base_dataset.py"
 ALONE = ((DATASET, "return [agents[0], *map(str, others)]", "return [agents[0]]"),)

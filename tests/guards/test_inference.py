@@ -4,10 +4,9 @@ import shutil
 
 from opv2v_doctor.result import Result
 from opv2v_doctor.target import make_target
-from opv2v_doctor.testing import run_check
 
 from ..checks.test_inference_summary import summary_of
-from .guard import Case, Guard, Workshop, edited, fault, guarded, healthy
+from .guard import Case, Guard, Workshop, edited, fault, guarded, healthy, run_check
 
 MODEL, BASE = "mapanything/models/mapanything.py", "mapanything/datasets/base/base_dataset.py"
 SCRIPT, SETTINGS, RUN = "scripts/infer.py", "opv2v-doctor.toml", "experiments/opv2v_cyl_coop"

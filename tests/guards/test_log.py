@@ -3,10 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from opv2v_doctor.testing import run_check
-
 from ..log_text import CONFIG, LogText, config, masks
-from .guard import Case, Guard, guarded
+from .guard import Case, Guard, guarded, run_check
 
 
 def written(write: Callable[[LogText], object], settings: Mapping[str, Any] | None = CONFIG) -> Case:
