@@ -28,8 +28,10 @@ from opv2v_doctor.facts.views import Depth, Failure, View
 
 AUDIT = Command("opv2v-doctor audit")
 NAMED = 3  # files that a message names; the values hold them all
-UNKNOWN = Threshold(0.9, "of the mask", "a rig sees the sky, which has no depth, in less than this")
-FAR = Threshold(500.0, "m", "no street is so long that half of it is farther")
+UNKNOWN = Threshold(
+    0.9, "of the mask", "a rig sees the sky, which has no depth, in less than this", healthy=0.4, faulty=1.0
+)
+FAR = Threshold(500.0, "m", "no street is so long that half of it is farther", healthy=14.3, faulty=14_300.0)
 INFINITE = Threshold(0.5, "of the pixels", "more than half of an image cannot be sky")
 
 

@@ -27,7 +27,7 @@ from opv2v_doctor.facts.origins import class_place, given_place
 from opv2v_doctor.facts.samples import Samples, each_split
 from opv2v_doctor.facts.views import Sample, View
 
-RIGID = Threshold(1e-4, "of a rotation's entries", "poses are float32")
+RIGID = Threshold(1e-4, "of a rotation's entries", "poses are float32", healthy=6e-8, faulty=0.21)
 AT_ORIGIN = 1e-4  # metres
 
 

@@ -363,23 +363,23 @@ def _judged(target: Target, one: ConfiguredPath) -> Findings:
     """What is wrong with one path that the launch uses."""
     if one.read and one.missing:
         yield error(
-            "{key} does not exist, or may not be read: {path}",
+            "{key} does not exist, or may not be read: {value}",
             at=one.at,
             hint="correct it: {key}=DIR" if one.keys else "correct the path in the dataset expression",
             key=one.key,
-            path=one.path,
+            value=one.path,
         )
     elif one.used and one.checkout:
         yield warning(
-            "{key} is in another checkout of the repository, {checkout}: {path}",
+            "{key} is in another checkout of the repository, {checkout}: {value}",
             at=one.at,
             hint="use a path in {repo}, or outside of any checkout: {key}=PATH"
             if one.keys
             else "use a path in {repo}, or outside of any checkout",
             key=one.key,
             checkout=one.checkout,
-            path=one.path,
+            value=one.path,
             repo=target.repo,
         )
     elif one.read:
-        yield note("{key} exists: {path}", at=one.at, key=one.key, path=one.path)
+        yield note("{key} exists: {value}", at=one.at, key=one.key, value=one.path)

@@ -36,8 +36,16 @@ from opv2v_doctor.facts.loaders import (
 from opv2v_doctor.facts.runs import last_run, steps_per_epoch_of
 from opv2v_doctor.facts.variants import chosen_dataset, family, variants
 
-ROUNDING = Threshold(0.01, "of the steps per epoch", "what dividing by the number of GPUs may leave over")
-DISTINCT = Threshold(0.9, "of the samples drawn", "two ranks that draw the same have half of it")
+ROUNDING = Threshold(
+    0.01,
+    "of the steps per epoch",
+    "what dividing by the number of GPUs may leave over",
+    healthy=0.0,
+    faulty=0.5,
+)
+DISTINCT = Threshold(
+    0.9, "of the samples drawn", "two ranks that draw the same have half of it", healthy=1.0, faulty=0.5
+)
 NAMED = 12  # commands that a note names
 TOML = "opv2v-doctor.toml"
 

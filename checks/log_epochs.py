@@ -163,7 +163,11 @@ def _oddity(before: Segment, after: Segment) -> Text | None:
         return Text("trains epochs {first} to {finished} again", first=first, finished=finished)
     if first > finished + 1:
         return Text(
-            "starts at epoch {first}; epoch {finished} was finished last", first=first, finished=finished
+            "starts at epoch {first}; epoch {finished} was finished last"
+            if finished >= 0
+            else "starts at epoch {first}; no epoch was finished",
+            first=first,
+            finished=finished,
         )
     return None
 

@@ -23,8 +23,16 @@ from opv2v_doctor.facts.samples import Samples, each_split
 from opv2v_doctor.facts.views import View
 
 MASK = "non_ambiguous_mask"
-SAME = Threshold(0.02, "of the panorama", "a prediction as close to the measured value explains it")
-OUTSIDE = Threshold(0.01, "of the panorama", "the border of a mask, moved by interpolation")
+SAME = Threshold(
+    0.02,
+    "of the panorama",
+    "a prediction as close to the measured value explains it",
+    healthy=0.002,
+    faulty=0.52,
+)
+OUTSIDE = Threshold(
+    0.01, "of the panorama", "the border of a mask, moved by interpolation", healthy=0.0, faulty=0.15
+)
 
 
 @check("MSK001", tier="data", requires=["DAT001", "ENV007"])

@@ -26,7 +26,8 @@ def charts(target: Target, results: Sequence[Result]) -> Iterator[Chart]:
         result = by_code.get(code)
         if result is None:
             continue  # nobody asked for it
-        why = None if result.status in ANSWERED else _untold(result)
+        measured = result.status in ANSWERED or (result.status is Status.SKIPPED and result.findings)
+        why = None if measured else _untold(result)
         try:
             found = list(draw(target)) if not why else []
         except NoAnswer as problem:

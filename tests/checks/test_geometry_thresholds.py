@@ -228,7 +228,7 @@ def test_images() -> None:
 def test_what_explains_an_image_makes_it_more_alike() -> None:
     assert_edge(0.6, lambda here: status(not lies_right(image(here=here, best=here))), good="above")
     assert_edge(0.45, lambda likeness: status(explains(likeness, 0.3, 0.3)))
-    assert_edge(0.52, lambda likeness: status(explains(likeness, 0.3, 0.5)))
+    assert_edge(0.52, lambda likeness: status(explains(likeness, 0.3, 0.5)), step=0.005)
 
 
 def landing(here: float = 0.2, best: float = 0.9, points: int = 40, **placing: float) -> Landing:

@@ -343,3 +343,14 @@ def test_what_was_overcome_does_not_hide_that_it_came_again(log: Any) -> None:
         (Severity.ERROR, again)
     ]
     assert len(found) == 2
+
+
+def test_one_of_what_was_typed_is_enough(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    for _ in range(3):
+        log.say("Traceback (most recent call last):")
+        log.say(frame("/debugpy/_vendored/pydevd/pydevd_vars.py", 629))
+        log.say(frame("<string>", 1))
+        log.say("NameError: name 'tensor' is not defined")
+    assert len(run_check("LOG002", log.write()).findings) == 1

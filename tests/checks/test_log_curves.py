@@ -35,9 +35,9 @@ def test_a_validation_that_stays_while_training_falls_is_a_warning(log: Any) -> 
 
 
 def test_a_validation_that_falls_less_than_training_is_none(log: Any) -> None:
-    trained(log, range(100, 20, -10), range(44, 28, -2))
+    lines = trained(log, range(100, 20, -10), range(44, 28, -2))
     result = run_check("LOG015", log.write())
-    assert result.status is Status.PASSED
+    assert (result.status, result.findings[0].line) == (Status.PASSED, lines[-1])
     assert [(one.count, one.unit) for one in result.examined] == [(8, "evaluation")]
 
 
@@ -149,6 +149,7 @@ def test_small_values_are_not_judged(log: Any) -> None:
 
     assert_edge(0.01, status, inside=Status.SKIPPED, outside={Status.WARNED})
     assert status(-0.02) is Status.WARNED
+    assert status(0.01) is Status.WARNED
 
 
 @pytest.mark.parametrize(
@@ -179,3 +180,11 @@ def test_a_validation_that_is_stuck_needs_fewer_lines(log: Any, tests: int, stat
     for number in range(tests):
         log.test(number + 1, 3.25)
     assert run_check("LOG016", log.write()).status == status
+
+
+def test_a_metric_that_the_last_epoch_lacks_is_not_judged(log: Any) -> None:
+    for epoch in range(6):
+        log.epoch(epoch, metrics={"pose_avg": 3.25})
+    log.epoch(6)
+    result = run_check("LOG016", log.write())
+    assert [(one.count, one.where["phase"]) for one in result.examined] == [(1, "train"), (0, "test")]

@@ -173,8 +173,10 @@ def test_where_nobody_says_how_many_the_end_is_enough(log: Any) -> None:
 
 
 def test_the_end_of_a_training_is_told(healthy_log: Any) -> None:
-    (finding,) = run_check("LOG004", healthy_log.write()).findings
+    result = run_check("LOG004", healthy_log.write())
+    (finding,) = result.findings
     assert finding.message == "ended after epoch 7 and 0:16:35"
+    assert [(one.count, one.unit) for one in result.examined] == [(1, "launch")]
 
 
 def test_a_launch_with_nothing_left_to_do_ended_normally(healthy_log: Any) -> None:
@@ -244,3 +246,22 @@ def test_statistics_among_what_a_training_printed_have_no_steps_either(log: Any)
     log.lines.append('{"epoch": 3, "train_loss": 2.5}')
     (finding,) = run_check("LOG004", log.old()).findings
     assert finding.message.startswith("the log stops in epoch 3, and")
+
+
+def test_what_an_earlier_launch_announced_is_not_the_last_one_s(log: Any) -> None:
+    log.launch()
+    log.say("Start training for 20 epochs")
+    log.launch()
+    log.say("Starting main training")
+    for epoch in range(8):
+        log.epoch(epoch)
+    log.end()
+    assert run_check("LOG004", log.write()).status is Status.PASSED
+
+
+def test_of_a_long_line_the_beginning_is_shown(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    log.say("CUDA out of memory " + "x" * 400)
+    (finding,) = run_check("LOG004", log.write()).findings
+    assert len(finding.message) == len("out of memory: ") + 200 + len(" (1 line)")

@@ -9,6 +9,8 @@ from opv2v_doctor.result import Status
 from opv2v_doctor.target import Target
 from opv2v_doctor.testing import run_check
 
+from ..log_text import config, events
+
 
 def test_another_length_names_the_gpus_that_explain_it(log: Any) -> None:
     log.launch(4)
@@ -70,6 +72,7 @@ def test_an_epoch_that_was_finished_is_not_trained_again(
         (finding,) = result.findings
         assert (finding.line, finding.event) == (first, first)
         assert finding.message == "the launch that trains from here trains epoch 2 again"
+        assert finding.text.values["epoch"] == 2
         assert "train_params.resume=true" in str(finding.hint)
     else:
         assert [(one.count, one.unit) for one in result.examined] == [(3, "epoch change")]
@@ -176,3 +179,57 @@ def test_launches_after_one_another_are_counted(log: Any) -> None:
         log.epoch(epoch)
     result = run_check("LOG007", log.write())
     assert [(one.count, one.unit) for one in result.examined] == [(3, "launch")]
+
+
+def test_from_the_second_epoch_on_a_count_from_0_is_anew(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    log.epoch(1)
+    log.launch()
+    log.epoch(0)
+    (finding,) = run_check("LOG006", log.write()).findings
+    assert finding.message.endswith("counts from epoch 0 again; epoch 1 was finished")
+
+
+def test_a_config_without_a_warm_up_says_how_much_longer_the_schedule_is(log: Any) -> None:
+    for params in ({"warmup_epochs": None}, {"epochs": None}):
+        log.lines.clear()
+        log.epoch(0, steps=1000)
+        log.epoch(1, steps=500)
+        (finding,) = run_check("LOG005", log.write(config(**params))).findings
+        assert finding.message.endswith("the schedule then takes 0.50 times as many updates")
+
+
+def lines(log: Any, epoch: int, *steps: int) -> None:
+    for step in steps:
+        log.metrics(f"Epoch: [{epoch}]  [{step:2d}/10]  eta: 0:03:44  lr: 0.1", {"loss": 1.0}, 1.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "what"),
+    [
+        ((0, 5, 9), None),
+        ((0, 5), None),  # the next line would be in the next epoch
+        ((0, 4), "no epoch was finished"),
+        ((8,), "no epoch was finished"),
+        ((9,), None),
+    ],
+)
+def test_an_epoch_is_finished_where_no_line_of_it_is_missing(
+    log: Any, steps: tuple[int, ...], what: str | None
+) -> None:
+    log.launch()
+    lines(log, 0, *steps)
+    log.launch()
+    lines(log, 1, 0, 5, 9)
+    found = run_check("LOG006", log.write()).findings
+    assert [finding.message.rpartition("; ")[2] for finding in found] == ([what] if what else [])
+
+
+@pytest.mark.parametrize("code", ["LOG005", "LOG006", "LOG007"])
+def test_what_has_no_epochs_is_not_judged(log: Any, tmp_path: Path, code: str) -> None:
+    log.launch()
+    assert run_check(code, log.write()).status is Status.SKIPPED
+    result = run_check(code, events(tmp_path))
+    assert result.status is Status.SKIPPED
+    assert ("no steps per epoch" if code == "LOG005" else "holds events") in str(result.reason)

@@ -151,3 +151,9 @@ def test_without_an_evaluation_there_is_no_best(log: Any) -> None:
     log.epoch(0)
     log.save("best")
     assert "no evaluation" in str(run_check("LOG009", log.write()).reason)
+
+
+def test_an_end_without_any_epoch_has_no_evaluation(log: Any) -> None:
+    log.launch()
+    log.end()
+    assert run_check("LOG008", log.write()).status is Status.SKIPPED

@@ -63,6 +63,7 @@ def test_weights_that_a_line_loads_are_fine(log: Any) -> None:
     (finding,) = result.findings
     assert (result.status, finding.event) == (Status.PASSED, line)
     assert finding.message == "the weights lack 2 parameters or more, such as 'head.weight'"
+    assert [(one.count, one.unit) for one in result.examined] == [(1, "weights file")]
 
 
 def test_keys_that_all_match_need_no_word(log: Any) -> None:
@@ -166,3 +167,15 @@ def test_without_times_loading_is_not_judged(tmp_path: Path) -> None:
     path.write_text('{"epoch": 0, "train_loss": 2.5, "train_time": 1.0}\n')
     result = run_check("LOG012", Target(repo=tmp_path, python=path, logs=(path,)))
     assert "no `time` and `data`" in str(result.reason)
+
+
+def test_lines_of_times_alone_are_enough(log: Any) -> None:
+    for step in range(60):
+        log.say(f"Epoch: [0]  [{step + 20:4d}/1000]  eta: 0:03:44  time: 1.0  data: 0.9")
+    assert run_check("LOG012", log.write()).status is Status.WARNED
+
+
+def test_of_a_long_reason_the_beginning_is_shown(log: Any) -> None:
+    log.say("Error in Data.__getitem__ for scene_idx=12: " + "x" * 400)
+    (finding,) = run_check("LOG010", log.write()).findings
+    assert finding.message.endswith("most often: " + "x" * 200)

@@ -8,6 +8,8 @@ from opv2v_doctor.result import Status
 from opv2v_doctor.target import Target
 from opv2v_doctor.testing import run_check
 
+from ..log_text import events
+
 
 def test_a_line_that_two_ranks_wrote_is_counted(healthy_log: Any) -> None:
     line = healthy_log.say("Epoch: [0]  [ 100/1000]  eta: 0:03:44  lr: 0.0Epoch: [0]  [ 100/1000]")
@@ -39,3 +41,29 @@ def test_a_last_line_without_its_end_is_a_note(healthy_log: Any) -> None:
     cut = run_check("LOG003", target).findings[0]
     assert (cut.severity, cut.message) == (Severity.NOTE, f"the last line lacks its end: {line}")
     assert cut.event == len(healthy_log.lines) + 1
+
+
+def test_of_long_lines_the_beginning_is_shown(log: Any) -> None:
+    log.lines.append("Epoch: [0]  [ 100/1000]  eta: 0:03:44  lr: 0.0Epoch: " + "x" * 400)
+    log.launch()
+    target = log.write()
+    target.logs[0].write_text(
+        target.logs[0].read_text() + "Epoch: [0]  [ 1/2]  eta: 0:03:44  a: 1" + "1" * 99
+    )
+    unread, cut, _ = run_check("LOG003", target).findings
+    assert len(unread.message) == len("1 line looks like metrics and cannot be read, first: ") + 160
+    assert len(cut.message) == len("the last line lacks its end: ") + 80
+
+
+def test_of_many_launches_some_are_named(log: Any) -> None:
+    for epoch in range(8):
+        log.launch()
+        log.epoch(epoch)
+    (read,) = run_check("LOG003", log.write()).findings
+    assert "8 launches that trained" in read.message
+    assert read.message.count("1000 steps per epoch") == 5
+
+
+def test_events_are_no_lines(tmp_path: Path) -> None:
+    result = run_check("LOG003", events(tmp_path))
+    assert (result.status, "holds events" in str(result.reason)) == (Status.SKIPPED, True)

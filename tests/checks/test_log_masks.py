@@ -137,7 +137,15 @@ def test_a_tenth_of_the_panorama_is_the_bound(log: Any, sign: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("predicted", "status"), [(0.19, "warned"), (0.21, "passed"), (0.39, "passed"), (0.41, "warned")]
+    ("predicted", "status"),
+    [
+        (0.19, "warned"),
+        (0.2, "passed"),
+        (0.21, "passed"),
+        (0.39, "passed"),
+        (0.4, "passed"),
+        (0.41, "warned"),
+    ],
 )
 def test_without_a_target_the_band_is_the_users(log: Any, predicted: float, status: str) -> None:
     log.epoch(0, metrics=masks(0.1, predicted, None))
@@ -154,3 +162,22 @@ def test_the_masks_of_an_evaluation_are_judged_too(log: Any) -> None:
     warned = [finding for finding in result.findings if finding.severity > Severity.NOTE]
     assert [finding.line for finding in warned] == [line]
     assert "is 0.9 (test, epoch 1), expected 0.23 to 0.43" in warned[0].message
+
+
+def test_the_last_epoch_s_predictions_are_judged(log: Any) -> None:
+    log.epoch(0, metrics=masks(0.1, 0.9))
+    log.test(1, 1.0, masks(0.1, 0.9))
+    log.epoch(1, metrics=masks(0.1))
+    log.test(2, 1.0, masks(0.1))
+    result = run_check("LOG018", log.write())
+    assert result.status is Status.PASSED
+    assert [(one.count, one.where["phase"]) for one in result.examined] == [(1, "train"), (1, "test")]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("LOG017", "no mask loss"), ("LOG018", "no mean of predicted masks")]
+)
+def test_without_masks_there_is_nothing_to_judge(log: Any, code: str, reason: str) -> None:
+    log.epoch(0)
+    result = run_check(code, log.write())
+    assert (result.status, reason in str(result.reason)) == (Status.SKIPPED, True)

@@ -55,6 +55,17 @@ def test_a_rate_stays_within_an_accumulation_of_gradients(log: Any) -> None:
     assert run_check("LOG013", log.write()).status is Status.FAILED
 
 
+def test_without_a_word_gradients_are_not_accumulated(log: Any) -> None:
+    log.epoch(0, steps=10, every=1)
+    assert run_check("LOG013", log.write(config(accum_iter=None))).status is Status.PASSED
+
+
+def test_a_rate_that_is_no_number_is_not_compared(log: Any) -> None:
+    log.epoch(0, rates=lambda epoch: NAN if epoch > 0.5 else rate(epoch))
+    result = run_check("LOG013", log.write())
+    assert sum(one.count for one in result.examined) == 6
+
+
 def test_the_last_launch_is_judged(log: Any) -> None:
     log.launch()
     log.epoch(0, rates=lambda epoch: 1e-3)
@@ -159,8 +170,24 @@ def test_a_stop_after_values_that_are_not_finite_is_the_same_event(log: Any) -> 
     first = len(log.lines) + 2
     log.epoch(0, metrics={"depth_avg": NAN})
     log.say("Loss is nan, stopping training")
+    result = run_check("LOG014", log.write())
+    assert (result.status, [finding.event for finding in result.findings]) == (Status.FAILED, [first])
+
+
+def test_a_stop_before_values_that_are_not_finite_is_another_event(log: Any) -> None:
+    log.launch()
+    line = log.say("Loss is nan, stopping training")
+    log.epoch(0, loss=NAN, metrics={"depth_avg": NAN})
+    found = run_check("LOG014", log.write()).findings
+    assert sorted(finding.event or 0 for finding in found) == [line, line + 2]
+
+
+def test_the_first_of_several_metrics_is_told(log: Any) -> None:
+    first = len(log.lines) + 2
+    log.epoch(0, metrics={"z_avg": NAN, "a_avg": 1.0})
+    log.epoch(1, metrics={"z_avg": NAN, "a_avg": NAN})
     (finding,) = run_check("LOG014", log.write()).findings
-    assert finding.event == first
+    assert (finding.event, finding.message[:5]) == (first, "z_avg")
 
 
 def test_values_that_a_later_launch_overcame_are_history(log: Any) -> None:
@@ -200,7 +227,7 @@ def test_a_stop_that_a_later_launch_overcame_is_history(log: Any) -> None:
 
 def test_what_was_overcome_does_not_hide_what_was_not(log: Any) -> None:
     log.launch()
-    log.epoch(0, loss=NAN)
+    log.epoch(0, loss=NAN, metrics={"depth_avg": NAN})
     log.launch()
     log.epoch(0)
     log.launch()
@@ -208,3 +235,4 @@ def test_what_was_overcome_does_not_hide_what_was_not(log: Any) -> None:
     log.epoch(1, loss=NAN)
     (finding,) = run_check("LOG014", log.write()).findings
     assert (finding.severity, finding.event) == (Severity.ERROR, again)
+    assert finding.message.endswith("in all 1 metric is not finite")

@@ -74,7 +74,7 @@ def test_origins_are_lines_of_the_dataset(target: Target) -> None:
         (given_place(target, part, "non_ambiguous_mask"), "non_ambiguous_mask"),
         (seed_place(target, part), "self.seed"),
     ):
-        assert place is not None
+        assert place is not None and place.line is not None
         assert words in place.path.read_text().splitlines()[place.line - 1]
     assert crop_place(target, part) is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
@@ -72,6 +73,18 @@ def test_what_was_not_measured_has_a_reason(measured: Target) -> None:
     blocked = Result(check=check, status=Status.BLOCKED, reason="needs DAT001")
     (chart,) = charts(measured, [blocked])
     assert (chart.title, chart.missing) == (DEPTHS, "GEO007 was blocked: needs DAT001")
+
+
+def test_what_was_measured_and_compared_with_nothing_is_drawn(broken: Callable[..., Path]) -> None:
+    repo = broken()
+    settings = repo / "opv2v-doctor.toml"
+    settings.write_text(settings.read_text().replace("steps_per_epoch = 10", ""))
+    target = make_target(repo=repo)
+    result = run_check("LDR001", target)
+    assert result.status is Status.SKIPPED
+    (chart,) = charts(target, [result])
+    assert not chart.missing
+    assert chart.series
 
 
 def test_names_are_text() -> None:
