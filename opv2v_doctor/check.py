@@ -10,7 +10,7 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opv2v_doctor.text import JSON, Each, Place, Text, Value, text_of
+from opv2v_doctor.text import JSON, Place, Text, Value, text_of
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -37,13 +37,6 @@ class Tier(StrEnum):
         return order.index(other) <= order.index(self)
 
 
-def _tells(value: Value) -> bool:
-    """Whether a value says itself of which subject it is."""
-    if isinstance(value, Text):
-        return any(map(_tells, value.shown.values()))
-    return isinstance(value, Each)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that a check saw: what is, of whom, where, and what to do about it.
@@ -63,7 +56,7 @@ class Finding:
     @property
     def whole(self) -> Text:
         """The text behind its subjects, which a text whose values tell them apart does not need."""
-        if not self.subjects or any(_tells(value) for value in self.text.shown.values()):
+        if not self.subjects or self.text.tells_apart:
             return self.text
         return Text("{subjects}: {text}", subjects=self.subjects, text=self.text)
 

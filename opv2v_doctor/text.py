@@ -73,6 +73,21 @@ class Text:
         """The values that the template names: the others are for programs only."""
         return {name: value for name, value in self.values.items() if name in _names(self.template)}
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether it shows a value that differs between subjects, with the subject of each."""
+        filler = _Filler(str)
+        for _, name, spec, _ in filler.parse(self.template):
+            value = self.values[name] if name is not None else None
+            if isinstance(value, Text) and value.tells_apart:
+                return True
+            if (
+                isinstance(value, Each)
+                and len({filler.format_field(v, spec or "") for _, v in value.values}) > 1
+            ):
+                return True
+        return False
+
     def pieces(self) -> Iterator[tuple[str, str | None]]:
         """The text before each gap and what fills it, in English; None behind the last one."""
         filler = _Filler(str)
@@ -145,9 +160,11 @@ class _Filler(string.Formatter):
 
     def format_field(self, value: Any, spec: str) -> str:
         if isinstance(value, Each):
-            told = [f"{self.format_field(one, spec)} ({subject})" for subject, one in value.values[:SHOWN]]
-            more = len(value.values) - SHOWN
-            return ", ".join([*told, f"… (+{more})"] if more > 0 else told)
+            told = [(self.format_field(one, spec), subject) for subject, one in value.values]
+            if len({text for text, _ in told}) == 1:  # by so few digits they are one
+                return told[0][0]
+            more = [f"… (+{len(told) - SHOWN})"] if len(told) > SHOWN else []
+            return ", ".join([*(f"{text} ({subject})" for text, subject in told[:SHOWN]), *more])
         if isinstance(value, Text):
             return value.told(self._translate)
         if isinstance(value, list | tuple):

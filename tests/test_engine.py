@@ -124,6 +124,17 @@ def test_a_cause_in_several_splits_is_one_finding_with_every_number() -> None:
     assert (entry.check.name, entry.check.claim) == ("looks_at_each_split", "Each split is well.")
 
 
+def test_values_that_read_alike_are_told_once_and_the_subjects_before_them() -> None:
+    alike = [
+        error("{share:.0%} is lost", hint="-", of=split, share=x) for split, x in (("a", 0.031), ("b", 0.029))
+    ]
+    apart = [
+        error("{share:.1%} is lost", hint="-", of=split, share=x) for split, x in (("a", 0.031), ("b", 0.029))
+    ]
+    assert [finding.message for finding in merged(alike)] == ["a, b: 3% is lost"]
+    assert [finding.message for finding in merged(apart)] == ["3.1% (a), 2.9% (b) is lost"]
+
+
 def test_what_many_agents_have_names_some_and_counts_the_rest() -> None:
     found = merged(error("off by {m} m", hint="-", of=f"agent {n}", m=n) for n in range(20))
     (finding,) = found
