@@ -27,8 +27,14 @@ def merged(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _cause(finding: Finding) -> Hashable:
-    hint = finding.hint.template if finding.hint else ""
-    return finding.severity, finding.at, finding.event, finding.text.template, hint
+    return finding.severity, finding.at, finding.event, _shape(finding.text), _shape(finding.hint)
+
+
+def _shape(text: Value) -> Hashable:
+    """The template of a text, and those of the texts that fill its gaps: what is said but for the numbers."""
+    if not isinstance(text, Text):
+        return None
+    return text.template, tuple((name, _shape(value)) for name, value in sorted(text.shown.items()))
 
 
 def _joined(alike: Sequence[Finding]) -> Finding:
@@ -55,6 +61,6 @@ def _value(values: Sequence[Value], names: Sequence[str]) -> Value:
     if all(value == first for value in values):
         return first
     texts = [value for value in values if isinstance(value, Text)]
-    if len(texts) == len(values) and len({text.template for text in texts}) == 1:
+    if len(texts) == len(values) and len(set(map(_shape, texts))) == 1:
         return _of_all(texts, names)
     return Each(tuple(zip(names, values, strict=True)))

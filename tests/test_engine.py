@@ -14,6 +14,7 @@ from opv2v_doctor import (
     Place,
     Skip,
     Target,
+    Text,
     Tier,
     check,
     error,
@@ -122,6 +123,12 @@ def test_a_cause_in_several_splits_is_one_finding_with_every_number() -> None:
     assert entry.findings[0].subjects == ("train", "val")
     assert (entry.status, str(entry.reason)) == (Status.FAILED, "test cannot be read")
     assert (entry.check.name, entry.check.claim) == ("looks_at_each_split", "Each split is well.")
+
+
+def test_other_words_inside_are_another_cause() -> None:
+    why = {"train": Text("the mask is empty"), "val": Text("the mask is turned by {d} degrees", d=3)}
+    found = list(merged(error("{why}", hint="-", of=split, why=text) for split, text in why.items()))
+    assert [f.message for f in found] == ["train: the mask is empty", "val: the mask is turned by 3 degrees"]
 
 
 def test_values_that_read_alike_are_told_once_and_the_subjects_before_them() -> None:
