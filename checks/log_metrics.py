@@ -153,16 +153,14 @@ def _finite(log: Log) -> Findings:
             n=len(metrics),
         )
         yield _broken(log, line, said, lasting=bool(lasting))
-    for one in stopped[:1]:
+    unresolved = [one for one in stopped if log.fate(one.line, one.line) != "overcome"]
+    for one in (unresolved or stopped)[:1]:
         if not lasting or one.line < lasting[0][0]:
-            epochs = [Text("epoch {place}", place=at.value) for at in log.of("unstable_at")[:1]]
+            epochs = [
+                Text("epoch {place}", place=at.value) for at in log.of("unstable_at") if at.line > one.line
+            ]
             said = Text("the loss was {value}, and the training stopped", value=one.value)
-            yield _broken(
-                log,
-                one.line,
-                sentence([said, *epochs], ", "),
-                lasting=log.fate(one.line, one.line) != "overcome",
-            )
+            yield _broken(log, one.line, sentence([said, *epochs[:1]], ", "), lasting=bool(unresolved))
 
 
 def _broken(log: Log, line: int, said: Text, *, lasting: bool) -> Finding:

@@ -181,6 +181,15 @@ def test_launches_after_one_another_are_counted(log: Any) -> None:
     assert [(one.count, one.unit) for one in result.examined] == [(3, "launch")]
 
 
+def test_after_the_first_epoch_comes_the_second(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    log.launch()
+    log.epoch(2)
+    (finding,) = run_check("LOG006", log.write()).findings
+    assert finding.message.endswith("starts at epoch 2; epoch 0 was finished last")
+
+
 def test_from_the_second_epoch_on_a_count_from_0_is_anew(log: Any) -> None:
     log.launch()
     log.epoch(0)

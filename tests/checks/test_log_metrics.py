@@ -225,6 +225,22 @@ def test_a_stop_that_a_later_launch_overcame_is_history(log: Any) -> None:
     )
 
 
+def test_a_stop_that_was_overcome_does_not_hide_one_that_was_not(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    log.say("Loss is nan, stopping training")
+    log.say("Epoch: 1, Data Iteration: 7")
+    log.launch()
+    log.epoch(1)
+    line = log.say("Loss is inf, stopping training")
+    log.say("Loss is inf, stopping training")
+    log.say("Epoch: 2, Data Iteration: 8")
+    result = run_check("LOG014", log.write())
+    (finding,) = result.findings
+    assert (result.status, finding.event) == (Status.FAILED, line)
+    assert finding.message == "the loss was inf, and the training stopped, epoch 2, Data Iteration: 8"
+
+
 def test_what_was_overcome_does_not_hide_what_was_not(log: Any) -> None:
     log.launch()
     log.epoch(0, loss=NAN, metrics={"depth_avg": NAN})
