@@ -46,7 +46,7 @@ def test_steps_and_rates_are_those_of_the_facts(drawn: dict[str, Chart]) -> None
     assert steps[3:5] == [10, 8]
     four, *others = drawn[RATES].series
     assert four.points[-1][0] == pytest.approx(29)
-    assert [one.points[-1][0] < four.points[-1][0] for one in others if one.name.startswith("5 GPUs")] == [
+    assert [one.points[-1][0] < four.points[-1][0] for one in others if str(one.name).startswith("5 GPUs")] == [
         True
     ]
 
@@ -70,9 +70,9 @@ def test_what_was_not_asked_for_is_not_drawn(measured: Target) -> None:
 
 def test_what_was_not_measured_has_a_reason(measured: Target) -> None:
     (check,) = [check for check in installed_checks() if check.code == "GEO007"]
-    blocked = Result(check=check, status=Status.BLOCKED, reason="needs DAT001")
+    blocked = Result(check=check, status=Status.BLOCKED, reason=Text("needs {codes}", codes=["DAT001"]))
     (chart,) = charts(measured, [blocked])
-    assert (chart.title, chart.missing) == (DEPTHS, "GEO007 was blocked: needs DAT001")
+    assert (chart.title, str(chart.missing)) == (DEPTHS, "GEO007 was blocked: needs DAT001")
 
 
 def test_what_was_measured_and_compared_with_nothing_is_drawn(broken: Callable[..., Path]) -> None:
