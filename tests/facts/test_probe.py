@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor import Target
+from opv2v_doctor import Place, Target
 from opv2v_doctor.facts.interpreter import Interpreter as Process
 from opv2v_doctor.facts.probe import Raised, Unanswered, ask, ask_ahead, has_second, start_second
 from opv2v_doctor.target import make_target
@@ -123,14 +123,14 @@ def test_an_exception_of_the_training_code_keeps_its_place(repo: Path) -> None:
     with pytest.raises(Raised) as raised:
         evaluate(repo, "broken()")
     assert raised.value.kind == "KeyError"
-    assert raised.value.place == (repo / "noisy.py", 2)
+    assert raised.value.place == Place(repo / "noisy.py", 2)
 
 
 def test_a_syntax_error_of_the_training_code_keeps_its_place(repo: Path) -> None:
     (repo / "noisy.py").write_text("x = 1\ndef broken(:\n")
     with pytest.raises(Raised) as raised:
         evaluate(repo, "broken()")
-    assert raised.value.place == (repo / "noisy.py", 2)
+    assert raised.value.place == Place(repo / "noisy.py", 2)
 
 
 @pytest.mark.parametrize("end", ["import os; os._exit(3)", "import os, signal; os.kill(os.getpid(), 11)"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from opv2v_doctor import Finding, Findings, Place, Target, check, error, quoted
+from opv2v_doctor import Findings, Place, Target, check, error, quoted
 from opv2v_doctor.languages import page_of, say
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.reporters import REPORTERS, Examination
@@ -47,13 +47,8 @@ def agents_are_named(target: Target) -> Findings:
 
 @pytest.fixture
 def all_results(results: tuple[Result, ...]) -> tuple[Result, ...]:
-    found: Finding = error(
-        quoted(HOSTILE),
-        at=Place(Path("/data/<b>.yaml"), 3),
-        hint="rename `{agent}`",
-        agent=HOSTILE,
-        **{"<i>": HOSTILE},
-    )
+    values: dict[str, Any] = {"agent": HOSTILE, "<i>": HOSTILE}
+    found = error(quoted(HOSTILE), at=Place(Path("/data/<b>.yaml"), 3), hint="rename `{agent}`", **values)
     return (*results, Result(check=agents_are_named, status=Status.FAILED, findings=(found,)))
 
 
