@@ -68,7 +68,7 @@ def weights_are_there(target: Target) -> Findings:
                 yield examined(1, "weights file")
                 yield note("{path} holds {n:tensor|tensors}", path=value, n=len(found.tensors))
         except CheckpointNotExamined as reason:
-            yield note("{path} was not examined: {reason}", at=path, path=value, reason=str(reason))
+            yield note("{path} was not examined: {reason}", at=path, path=value, reason=reason.reason)
         except CheckpointUnreadable as reason:
             yield error(
                 "{key} names {path}: {reason}",
@@ -76,7 +76,7 @@ def weights_are_there(target: Target) -> Findings:
                 hint=remedy(path),
                 key=key,
                 path=value,
-                reason=str(reason),
+                reason=reason.reason,
             )
 
 
