@@ -1,10 +1,27 @@
 """Checkpoint: what the last run saved, read without running anything that is in it."""
 
 import datetime
-import time
+import os
+import shlex
+from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
-from opv2v_doctor import Finding, Findings, Skip, Target, check, error, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Command,
+    Finding,
+    Findings,
+    Place,
+    Skip,
+    Target,
+    Text,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.checkpoints import (
     Checkpoint,
     CheckpointUnreadable,
@@ -18,18 +35,39 @@ from opv2v_doctor.facts.checkpoints.counters import (
     global_step_agrees,
     implied_steps_per_epoch,
 )
-from opv2v_doctor.facts.runs import BEST, LAST, EpochLength, epoch_lengths, last_run, leftovers, saved
+from opv2v_doctor.facts.checkpoints.presence import presence
+from opv2v_doctor.facts.checkpoints.unreadable import CheckpointNotExamined, remedy, stand_in
+from opv2v_doctor.facts.checkpoints.wording import few
+from opv2v_doctor.facts.runs import (
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    EpochLength,
+    checkpoints,
+    epoch_lengths,
+    leftovers,
+    number_of,
+    saved,
+)
 
-SHOWN = 10  # the rest is in the evidence
+NAMED = 12  # files in a sentence
+LEGACY = Text(
+    "if you trust who wrote it, load it with torch.load(PATH, weights_only=True) and save it again with "
+    "torch.save: then it can be read without running it"
+)
+LENGTH = Text("put the run's train.log beside the checkpoints, or set steps_per_epoch in opv2v-doctor.toml")
 
 
 @check("CKP001", tier="run", requires=["CFG001"])
 def checkpoints_can_be_read(target: Target) -> Findings:
-    """Every checkpoint can be read, and loading it would run nothing but torch.
+    """Every checkpoint holds all its tensors, and loading it would run nothing but torch.
 
     ## Why it matters
     A truncated checkpoint shows when the resume needs it. And a checkpoint is a pickle: `torch.load` with
     `weights_only=False`, which these trainings need, calls whatever function the file names.
+
+    The pickle is read and its checksum compared, and each tensor that it names must be in the file at full
+    length. The values of the tensors are not read here: CKP007 reads those of the newest checkpoint.
 
     ## How to fix
     Restore the file from a copy, or resume from an intact one. Never load a file that names a function of the
@@ -38,31 +76,90 @@ def checkpoints_can_be_read(target: Target) -> Findings:
     paths = saved(target)
     for path in paths:
         try:
-            yield from _contents(target, read_checkpoint(path))
+            checkpoint = read_checkpoint(path)
+            found = presence(checkpoint)
+        except CheckpointNotExamined as reason:
+            yield warning(
+                "{name} was not examined: {reason}",
+                at=path,
+                hint=LEGACY,
+                name=path.name,
+                reason=reason.reason,
+            )
         except CheckpointUnreadable as reason:
-            hint = f"remove it, and resume from an intact checkpoint: rm '{path}'"
-            yield error(f"{path.name} cannot be read: {reason}", path=path, hint=hint)
-    yield note(f"{len(paths)} checkpoints in {paths[0].parent}: {', '.join(path.name for path in paths)}")
+            yield error(
+                "{name} cannot be read: {reason}",
+                at=path,
+                hint=_cure(path),
+                name=path.name,
+                reason=reason.reason,
+            )
+        else:
+            yield examined(1, "checkpoint")
+            yield examined(found.tensors, "tensor")
+            yield from _contents(target, checkpoint, found.absent or checkpoint.problems)
+    yield note(
+        "{n:checkpoint|checkpoints} in {folder}: {names}",
+        n=len(paths),
+        folder=paths[0].parent,
+        names=few([path.name for path in paths], NAMED),
+    )
 
 
-def _contents(target: Target, checkpoint: Checkpoint) -> Findings:
+def _contents(target: Target, checkpoint: Checkpoint, damage: Sequence[Text]) -> Findings:
     strange = strangers(target, checkpoint)
     ours = [name for name in checkpoint.foreign if name not in strange]
-    path, name, problems = checkpoint.path, checkpoint.path.name, checkpoint.problems
+    path, name = checkpoint.path, checkpoint.path.name
     if strange:
-        hint = "do not load it; find out who wrote it, and restore the checkpoint from a copy"
-        said = f"loading {name} would run {', '.join(strange[:SHOWN])}"
-        yield error(said, path=path, hint=hint, names=strange)
-    if problems:
-        said = f"{name} is damaged: {problems[0]} ({len(problems)} of this kind)"
-        yield error(said, path=path, hint="resume from an intact checkpoint")
+        yield error(
+            "loading {name} would run {shown}",
+            at=path,
+            hint="do not load it; find out who wrote it, and restore the checkpoint from a copy",
+            name=name,
+            shown=few(strange),
+            names=strange,
+        )
+    if damage:
+        yield error(
+            "{name} is damaged in {n:place|places}: {problem}",
+            at=path,
+            hint=_cure(path),
+            name=name,
+            problem=damage[0],
+            n=len(damage),
+        )
     if ours:
-        yield note(f"loading {name} needs the repository's own {', '.join(ours)}", path=path)
+        yield note("loading {name} needs the repository's own {ours}", at=path, name=name, ours=few(ours))
+
+
+def _cure(path: Path) -> Text:
+    """What brings back a checkpoint that is damaged."""
+    if stand_in(path):
+        return remedy(path)
+    if not os.access(path, os.R_OK):
+        return Text("make it a file that can be read, or remove it")
+    intact = [other for other in sorted(path.parent.glob(CHECKPOINTS)) if _is_intact(other)]
+    if path.name != LAST or not intact:
+        return Text("restore it from a copy, or remove it")
+    newest = max(map(read_checkpoint, intact), key=lambda other: other.progress)
+    return Text("resume from the newest intact one: {command}", command=_copy(newest.path, path))
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether a numbered checkpoint can be read and holds all its tensors."""
+    try:
+        return number_of(path) is not None and not presence(read_checkpoint(path)).absent
+    except CheckpointUnreadable:
+        return False
+
+
+def _copy(source: Path, to: Path) -> Command:
+    return Command(f"cp {shlex.quote(str(source))} {shlex.quote(str(to))}")
 
 
 @check("CKP002", tier="run", requires=["CFG001"])
 def steps_and_epochs_agree(target: Target) -> Findings:
-    """Epoch, optimizer steps and steps an epoch agree in every checkpoint.
+    """Epoch, optimizer steps and steps per epoch agree in every checkpoint that counts them.
 
     ## Why it matters
     These checkpoints hold no global step, but AdamW counts its own updates. Where they are not (epoch + 1)
@@ -70,72 +167,123 @@ def steps_and_epochs_agree(target: Target) -> Findings:
     because the number of GPUs changed. The learning rate follows the epoch: that is then another training.
 
     ## How to fix
-    Keep the steps an epoch when the number of GPUs changes (choose the dataset config for that world size).
+    Keep the steps per epoch when the number of GPUs changes (choose the dataset config for that world size).
     Where the optimizer was not restored, resume again from the last checkpoint that agrees.
     """
-    counted = [c for c in resumable(target) if c.epoch is not None and c.optimizer_steps]
+    found = resumable(target)
+    counted = [c for c in found if c.epoch is not None and c.optimizer_steps]
     if not counted:
         raise Skip("no checkpoint holds an epoch and optimizer steps")
+    if uncounted := [c.path.name for c in found if c not in counted]:
+        yield note("without an epoch or optimizer steps: {names}", names=few(uncounted))
     lengths = epoch_lengths(counted[0].path.parent)
     usual = lengths[0].steps if lengths else target.settings.steps_per_epoch
     yield from _changes(lengths)
     yield from _global_steps(counted)
     if usual is None:
-        yield _among(counted)
+        yield from _among(counted)
         return
-    for checkpoint in counted:
-        found = counters(checkpoint, lengths, usual)
-        if not found.agree:
-            yield _disagreement(found, lengths)
+    yield examined(len(counted), "checkpoint")
+    every = [counters(checkpoint, lengths, usual) for checkpoint in counted]
+    for each in every:
+        if not each.agree:
+            yield _disagreement(each, lengths, [one.checkpoint for one in every if one.agree])
 
 
 def _changes(lengths: tuple[EpochLength, ...]) -> Findings:
     for before, after in pairwise(lengths):
         if before.steps != after.steps:
-            said = f"epoch {after.epoch} has {after.steps} steps, epoch {before.epoch} had {before.steps}"
-            hint = f"keep the number of GPUs, or choose the dataset length that gives {before.steps} steps"
-            yield warning(said, path=after.log, line=after.line, hint=hint)
+            yield warning(
+                "{steps} steps per epoch from epoch {epoch} on, {before} until epoch {last}",
+                at=Place(after.log, after.line),
+                hint="resume on the number of GPUs, or with the dataset config, that gives {before} steps",
+                event=after.line,
+                steps=after.steps,
+                epoch=after.epoch,
+                before=before.steps,
+                last=before.epoch,
+            )
 
 
-def _global_steps(counted: list[Checkpoint]) -> Findings:
+def _global_steps(counted: Sequence[Checkpoint]) -> Findings:
     """The recovered global step, and stored ones that contradict the optimizer."""
     for checkpoint in counted:
         if not global_step_agrees(checkpoint):
-            said = f"global step {checkpoint.global_step}, but {checkpoint.steps} optimizer steps"
-            hint = "resume from a checkpoint whose counters agree"
-            yield error(said, path=checkpoint.path, hint=hint)
+            yield error(
+                "global step {stored}, but {steps} optimizer steps",
+                at=checkpoint.path,
+                hint="resume from a checkpoint whose counters agree",
+                stored=checkpoint.global_step,
+                steps=checkpoint.steps,
+            )
     newest = max(counted, key=lambda c: c.steps)
     least, most = newest.optimizer_steps or (0, 0)
     if newest.global_step is None:
-        said = f"no global step is stored; recovered from the optimizer: {newest.counted}"
-        yield note(said, path=newest.path, steps={c.path.name: c.steps for c in counted})
+        yield note(
+            "no global step is stored; the optimizer has counted {counted}",
+            at=newest.path,
+            counted=newest.counted,
+            steps={c.path.name: c.steps for c in counted},
+        )
     if least < most:
-        yield note(f"some parameters were updated only {least} of {most} times", path=newest.path)
+        yield note(
+            "some parameters were updated only {least} of {most} times",
+            at=newest.path,
+            least=least,
+            most=most,
+        )
 
 
-def _disagreement(found: Counters, lengths: tuple[EpochLength, ...]) -> Finding:
+def _disagreement(
+    found: Counters, lengths: tuple[EpochLength, ...], agreeing: Sequence[Checkpoint]
+) -> Finding:
     """Only a hazard where the log begins later: epochs before it may have had another length."""
-    begins = f"; the log begins at epoch {lengths[0].epoch}" if lengths and lengths[0].epoch else ""
-    return (warning if begins else error)(
-        f"{found.checkpoint.counted}, expected {found.expected} ({found.sum}){begins}",
-        path=found.checkpoint.path,
-        hint="find the resume that did not restore the optimizer or changed the number of GPUs, "
-        "and resume again from a checkpoint before it",
+    begins = lengths[0].epoch if lengths else 0
+    said = Text(
+        "{counted}, expected {expected} ({sum}); the log begins at epoch {begins}"
+        if begins
+        else "{counted}, expected {expected} ({sum})",
+        counted=found.checkpoint.counted,
+        expected=found.expected,
+        sum=found.sum,
+        begins=begins,
         epoch=found.checkpoint.epoch,
         optimizer_steps=found.checkpoint.steps,
-        expected=found.expected,
     )
+    hint = Text(
+        "resume again from {newest}, whose counters agree"
+        if agreeing
+        else "find the resume that did not restore the optimizer, or changed the number of GPUs",
+        newest=max(agreeing, key=lambda c: c.progress).path.name if agreeing else "",
+    )
+    return (warning if begins else error)(said, at=found.checkpoint.path, hint=hint)
 
 
-def _among(counted: list[Checkpoint]) -> Finding:
+def _among(counted: Sequence[Checkpoint]) -> Findings:
     """Without a log and a planned length, checkpoints can only be compared with one another."""
     implied = {c.path.name: implied_steps_per_epoch(c) for c in counted}
-    said = ", ".join(f"{name} {steps:g}" for name, steps in implied.items())
-    if len(set(implied.values())) == 1 and float(implied[counted[0].path.name]).is_integer():
-        return note(f"implied steps an epoch: {said}", implied=implied)
-    hint = "put the run's train.log beside them, or set steps_per_epoch in opv2v-doctor.toml"
-    said = f"implied steps an epoch differ or are no whole number: {said}"
-    return warning(said, path=counted[-1].path, hint=hint, implied=implied)
+    shown = few([f"{name} {steps:g}" for name, steps in implied.items()])
+    whole = all(float(steps).is_integer() for steps in implied.values())
+    if len(set(implied.values())) > 1 or not whole:
+        yield warning(
+            "implied steps per epoch differ: {shown}"
+            if whole
+            else "implied steps per epoch are no whole number: {shown}",
+            at=counted[-1].path,
+            hint=LENGTH,
+            shown=shown,
+            implied=implied,
+        )
+    elif len({c.epoch for c in counted}) > 1:
+        yield examined(len(counted), "checkpoint")
+        yield note("implied steps per epoch: {shown}", shown=shown, implied=implied)
+    else:
+        raise Blocked(
+            "neither a log nor a setting gives the steps per epoch, and all checkpoints are of epoch {epoch}",
+            at=counted[-1].path,
+            hint=LENGTH,
+            epoch=counted[-1].epoch,
+        )
 
 
 @check("CKP003", tier="run", requires=["CFG001"])
@@ -152,25 +300,48 @@ def checkpoints_are_in_order(target: Target) -> Findings:
     found = [c for c in resumable(target) if c.epoch is not None and c.path.name != BEST]
     numbered = [c for c in found if c.path.name != LAST]
     last = next((c for c in found if c.path.name == LAST), None)
-    yield from _out_of_order(numbered)
     if not numbered:
-        return
+        raise Skip("no numbered checkpoint holds an epoch: there is nothing to compare")
+    yield examined(len(found), "checkpoint")
+    yield from _out_of_order(numbered)
     newest = max(numbered, key=lambda c: c.progress)
-    copy = f"cp '{newest.path}' '{newest.path.with_name(LAST)}'"
+    path = newest.path.with_name(LAST)
     if last is None:
-        said = f"no readable {LAST} beside {newest.path.name}: a resume starts from scratch"
-        yield warning(said, path=newest.path.parent, hint=copy)
+        yield warning(
+            "{last} holds no epoch that can be read: a resume cannot go on from it"
+            if path.exists()
+            else "no {last} beside {newest}: a resume starts from scratch",
+            at=path.parent,
+            hint="before a resume: {command}",
+            last=LAST,
+            newest=newest.path.name,
+            command=_copy(newest.path, path),
+        )
     elif last.is_behind(newest):
-        said = f"{LAST} holds {last.counted}, {newest.path.name} {newest.counted}"
-        yield error(said, path=last.path, hint=f"before a resume: {copy}")
+        yield error(
+            "{last} holds {held}, {newest} holds {newer}",
+            at=path,
+            hint="before a resume: {command}",
+            last=LAST,
+            held=last.counted,
+            newest=newest.path.name,
+            newer=newest.counted,
+            command=_copy(newest.path, path),
+        )
 
 
-def _out_of_order(numbered: list[Checkpoint]) -> Findings:
+def _out_of_order(numbered: Sequence[Checkpoint]) -> Findings:
     for before, after in pairwise(numbered):
         if not before.is_behind(after):
-            said = f"{after.path.name} holds {after.counted}, {before.path.name} {before.counted}"
-            hint = "give each run its own directory (hydra.run.dir=DIR); move the older run's files away"
-            yield error(said, path=after.path, hint=hint)
+            yield error(
+                "{after} holds {later}, expected more than {before}, which holds {earlier}",
+                at=after.path,
+                hint="move the files of the other run away, and give each run its own hydra.run.dir",
+                after=after.path.name,
+                later=after.counted,
+                before=before.path.name,
+                earlier=before.counted,
+            )
 
 
 @check("CKP004", tier="run", requires=["CFG001"])
@@ -184,14 +355,22 @@ def no_killed_save_is_left(target: Target) -> Findings:
     ## How to fix
     When no training runs in that directory any more, remove the file.
     """
-    if last_run(target) is None:
-        saved(target)
-    for path in leftovers(target):
+    found = leftovers(target)
+    whole = checkpoints(target) if found else saved(target)
+    yield examined(len(found) + len(whole), "saved file")
+    for path in found:
         stat = path.lstat()
-        age = datetime.timedelta(seconds=max(0, int(time.time() - stat.st_mtime)))
-        said = f"{path.name}: {stat.st_size / 1e6:.1f} MB, written {age} ago"
-        hint = f"when no training runs there any more: rm '{path}'"
-        yield warning(said, path=path, hint=hint, bytes=stat.st_size)
+        written = datetime.datetime.fromtimestamp(stat.st_mtime)
+        yield warning(
+            "{name} is left of a save that did not end: {megabytes:.1f} MB, last written {written}",
+            at=path,
+            hint="when no training runs there any more: {command}",
+            name=path.name,
+            megabytes=stat.st_size / 1e6,
+            written=written.isoformat(" ", "seconds"),
+            command=Command(f"rm {shlex.quote(str(path))}"),
+            bytes=stat.st_size,
+        )
 
 
 @check("CKP005", tier="run", requires=["CFG001"])
@@ -204,10 +383,20 @@ def a_resume_finds_optimizer_and_scaler(target: Target) -> Findings:
     ## How to fix
     Save `optimizer` and `scaler` with the model; resume from a checkpoint that has them.
     """
-    for checkpoint in resumable(target):
+    found = resumable(target)
+    taken = [c for c in found if c.path.name != BEST]  # a resume takes the last one
+    yield examined(len(taken), "checkpoint")
+    whole = [c.path.name for c in taken if c.has_optimizer and c.has_scaler]
+    for checkpoint in found:
         held = {"optimizer": checkpoint.has_optimizer, "scaler": checkpoint.has_scaler}
-        if missing := [part for part, there in held.items() if not there]:
-            said = f"{checkpoint.path.name} holds no state of {' and '.join(missing)}"
-            hint = "save the state of model, optimizer and scaler; resume from a checkpoint that has all"
-            judged = note if checkpoint.path.name == BEST else error  # a resume takes the last one
-            yield judged(said, path=checkpoint.path, hint=hint, missing=missing)
+        missing = [part for part, there in held.items() if not there]
+        if missing:
+            said = Text("{name} holds no state of {missing}", name=checkpoint.path.name, missing=missing)
+            hint = Text(
+                "resume from {whole}, and save {missing} with the model"
+                if whole
+                else "save {missing} with the model",
+                whole=whole[-1] if whole else "",
+                missing=missing,
+            )
+            yield (error if checkpoint in taken else note)(said, at=checkpoint.path, hint=hint)

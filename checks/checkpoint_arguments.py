@@ -2,33 +2,50 @@
 
 import re
 import shlex
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from opv2v_doctor import Findings, Skip, Target, check, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Finding,
+    Findings,
+    Override,
+    Skip,
+    Target,
+    Text,
+    check,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.checkpoints import Checkpoint, readable
-from opv2v_doctor.facts.checkpoints.arguments import ABSENT, differences
+from opv2v_doctor.facts.checkpoints.arguments import compared, launch_config, launched_with
 from opv2v_doctor.facts.checkpoints.counters import implied_steps_per_epoch
+from opv2v_doctor.facts.checkpoints.wording import few
 from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.datasets import mean_the_same
-from opv2v_doctor.facts.leaves import Difference
+from opv2v_doctor.facts.leaves import ABSENT, Difference, leaves
 from opv2v_doctor.facts.loaders import only_resized
 from opv2v_doctor.facts.runs import LAST, epoch_lengths
 from opv2v_doctor.facts.schedule import steps_per_epoch
 
+RESUME = "train_params.resume"
 SECTIONS = ("train_params", "model", "loss", "dataset")
-SET_BY_THE_TRAINING = ("train_params.resume", "train_params.resume_ckpt", "train_params.start_epoch")
-SHOWN = 10  # the rest is in the evidence
+SET_BY_THE_TRAINING = (RESUME, "train_params.resume_ckpt", "train_params.start_epoch")
+SHOWN = 3
+LONGEST = 80  # characters of an override in a hint
 WORD = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_./][\w./:-]*", re.ASCII | re.IGNORECASE)
 
 
 @check("CKP006", tier="run", requires=["CFG002"])
 def stored_arguments_are_todays(target: Target) -> Findings:
-    """A resume would not train the newest checkpoint on with another config than its own.
+    """A resume would continue the newest checkpoint with the config that it was trained with.
 
     ## Why it matters
     A resume takes weights and optimizer from the file and all else from today's config: another learning
     rate, loss or model then continues another training, without a word. A dataset length that keeps the steps
-    an epoch on another number of GPUs is no other training.
+    per epoch on another number of GPUs is no other training.
 
     ## How to fix
     Give the run's own values as overrides, or start a new run where the change is meant.
@@ -37,25 +54,35 @@ def stored_arguments_are_todays(target: Target) -> Findings:
     if not stored:
         raise Skip("no checkpoint stores its arguments")
     newest = max(stored, key=lambda c: (c.path.name == LAST, *c.progress))
-    found = _differences(target, newest)
-    resized = [difference for difference in found if _keeps_the_steps(target, newest, difference)]
-    changed = [difference for difference in found if difference not in resized]
+    known = _compared(target, newest)
+    unequal = [each for each in known if each.before != each.after]
+    found = [each for each in unequal if not mean_the_same(str(each.before), str(each.after))]
+    resized = [each for each in found if _keeps_the_steps(target, newest, each)]
+    changed = [each for each in found if each not in resized]
+    yield examined(len(known), "config value")
     if resized:
-        said = f"{resized[0]}: the steps an epoch are those of {newest.path.name}"
-        yield note(said, differences=_evidence(resized))
+        yield note(
+            "{difference}: the steps per epoch are those of {name}",
+            difference=resized[0].told,
+            name=newest.path.name,
+            differences=_values(resized),
+        )
     if changed:
-        yield from _changed(target, newest, changed)
+        yield _changed(target, newest, changed)
+    if not _resumes(target):
+        raise Skip("this launch does not resume: {key} is false", at=place(target, RESUME), key=RESUME)
 
 
-def _differences(target: Target, newest: Checkpoint) -> list[Difference]:
+def _resumes(target: Target) -> bool:
+    return bool(config(target).get(RESUME, True))
+
+
+def _compared(target: Target, newest: Checkpoint) -> list[Difference]:
+    """Every value of both configs that is known in both."""
     today = config(target)
     unknown = {*SET_BY_THE_TRAINING, *today.missing, *today.unresolved}
-    found = (entry for name in SECTIONS for entry in differences(newest.args or {}, today.values, name))
-    return [
-        difference
-        for difference in found
-        if difference.key not in unknown and not mean_the_same(str(difference.before), str(difference.after))
-    ]
+    found = (each for name in SECTIONS for each in compared(newest.args or {}, today.values, name))
+    return [each for each in found if each.key not in unknown]
 
 
 def _keeps_the_steps(target: Target, newest: Checkpoint, difference: Difference) -> bool:
@@ -64,37 +91,54 @@ def _keeps_the_steps(target: Target, newest: Checkpoint, difference: Difference)
     if difference.key != "dataset.train_dataset" or not resized:
         return False
     logged = {length.epoch: length.steps for length in epoch_lengths(newest.path.parent)}
-    return logged.get(newest.epoch or 0, implied_steps_per_epoch(newest)) == steps_per_epoch(target)
+    with suppress(Blocked):
+        return logged.get(newest.epoch or 0, implied_steps_per_epoch(newest)) == steps_per_epoch(target)
+    return False  # not known: another value then, as any other
 
 
-def _changed(target: Target, newest: Checkpoint, found: list[Difference]) -> Findings:
+def _changed(target: Target, newest: Checkpoint, found: Sequence[Difference]) -> Finding:
     """A hazard where this launch would resume."""
-    places = [place(target, difference.key) for difference in found[:SHOWN]]
-    shown = "; ".join(
-        f"{d} ({path.name}:{line})" if path else str(d)
-        for d, (path, line) in zip(found, places, strict=False)
+    at = next((where for each in found if (where := place(target, each.key))), None)
+    said = Text(
+        "{n:value differs|values differ} from those of {name}: {shown}",
+        n=len(found),
+        name=newest.path.name,
+        shown=few([each.told for each in found], SHOWN),
+        differences=_values(found),
+        overrides=[_override(each) for each in found],
     )
-    said = f"{len(found)} values are not those of {newest.path.name}: {shown}"
-    path, line = places[0]
-    if not config(target).get("train_params.resume", True):
-        fresh = f"{said}; this launch does not resume it (train_params.resume)"
-        yield note(fresh, path=path, line=line, differences=_evidence(found))
-        return
-    own = " ".join(_override(difference) for difference in found[:SHOWN])
-    hint = f"to continue that training, give its own values: {own}"
-    yield warning(said, path=path, line=line, hint=hint, differences=_evidence(found))
+    return warning(said, at=at, hint=_remedy(newest, found)) if _resumes(target) else note(said, at=at)
 
 
-def _evidence(found: list[Difference]) -> dict[str, Any]:
-    return {difference.key: {"then": difference.before, "now": difference.after} for difference in found}
+def _remedy(newest: Checkpoint, found: Sequence[Difference]) -> Text:
+    """The one override that gives the run's own value, else the keys, and the file with their values."""
+    override = _override(found[0])
+    if len(found) == 1 and len(override) <= LONGEST and shlex.quote(override) == override:
+        return Text(
+            "add {override} to continue that training, or start a new run in another hydra.run.dir",
+            override=override,
+        )
+    own = dict(leaves(launched_with(newest.path)))
+    is_there = all(own.get(each.key, ABSENT) == each.before for each in found)
+    return Text(
+        "to continue that training, copy {keys} from {file}"
+        if is_there
+        else "to continue that training, set {keys} to the values that {file} stores",
+        keys=few([each.key for each in found], SHOWN),
+        file=launch_config(newest.path) if is_there else newest.path,
+    )
 
 
-def _override(difference: Difference) -> str:
-    """What gives the checkpoint's own value, for a shell."""
+def _values(found: Sequence[Difference]) -> dict[str, Any]:
+    return {each.key: {"then": each.before, "now": each.after} for each in found}
+
+
+def _override(difference: Difference) -> Override:
+    """What gives the checkpoint's own value."""
     if difference.before == ABSENT:
-        return shlex.quote(f"~{difference.key}")
+        return Override(f"~{difference.key}")
     add = "+" if difference.after == ABSENT else ""
-    return shlex.quote(f"{add}{difference.key}={_value(difference.before)}")
+    return Override(f"{add}{difference.key}={_value(difference.before)}")
 
 
 def _value(value: Any) -> str:

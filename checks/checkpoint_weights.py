@@ -1,25 +1,44 @@
 """Checkpoint: the weights themselves, read in bounded time."""
 
-from opv2v_doctor import Blocked, Findings, Skip, Target, check, error, note, warning
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from opv2v_doctor import (
+    Blocked,
+    Command,
+    Findings,
+    Skip,
+    Target,
+    Text,
+    Threshold,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.checkpoints import Checkpoint, CheckpointUnreadable, resumable
 from opv2v_doctor.facts.checkpoints.models import weights_opened
 from opv2v_doctor.facts.checkpoints.movement import Difference, Movement, by_module, moved
 from opv2v_doctor.facts.checkpoints.scans import Scan, scanned
+from opv2v_doctor.facts.checkpoints.wording import few
 from opv2v_doctor.facts.runs import LAST
 
 MOST_BYTES = 512 << 20  # of all weights; of larger models the first part of each tensor
 MOST_VALUES = 1 << 16  # of each tensor: what an optimizer moves, it moves everywhere
-FEW = 0.01  # of the trained tensors: a mask token, say, that this training never uses
-SHOWN = 10  # the rest is in the evidence
+FEW = Threshold(0.01, "of the optimised tensors", "a mask token, say, that this training never uses")
 
 
 @check("CKP007", tier="run")
 def weights_are_finite(target: Target) -> Findings:
-    """The newest checkpoint's weights are finite numbers.
+    """The newest checkpoint's weights are finite numbers, as far as they were read.
 
     ## Why it matters
     A NaN in one weight is a NaN in every prediction, and a resume trains on with it for days. AdamW keeps it
     for ever.
+
+    Of a model of more than 512 MB, the first part of each tensor is read: what was read is said.
 
     ## How to fix
     Resume from the last checkpoint whose weights are finite, with a lower learning rate or gradient clipping,
@@ -27,34 +46,57 @@ def weights_are_finite(target: Target) -> Findings:
     """
     newest = _newest(resumable(target))
     scans = _scanned(newest)
-    path, name = newest.path, newest.path.name
+    read, elements = sum(scan.read for scan in scans), sum(scan.elements for scan in scans)
+    yield examined(read, "value")
+    yield examined(sum(scan.read > 0 for scan in scans), "tensor")
+    yield from _bad(newest, scans)
+    yield note(
+        "{read} of {n:value|values} of {name} were read: the first of each tensor; {command} reads all"
+        if read < elements
+        else "{n:value|values} of {name} were read: all",
+        at=newest.path,
+        read=read,
+        n=elements,
+        name=newest.path.name,
+        command=_deep(newest.path),
+    )
+    if zeros := [scan.name for scan in scans if scan.is_zero]:
+        yield note("all zero: {names}", at=newest.path, names=few(zeros), all_zero=zeros)
+
+
+def _bad(newest: Checkpoint, scans: Sequence[Scan]) -> Findings:
+    """What is not finite, and what could not be read."""
     bad = [scan for scan in scans if scan.bad]
     if bad:
-        total = sum(scan.bad for scan in bad)
         yield error(
-            f"{total} values in {len(bad)} of {len(scans)} tensors of {name} are NaN or infinite, "
-            f"first in {bad[0].name}",
-            path=path,
-            hint="resume from an earlier checkpoint that is finite: opv2v-doctor checkpoint --deep "
-            f"'{path.parent}'",
-            tensors={scan.name: scan.bad for scan in bad},
+            "{n:value is|values are} NaN or infinite, in {some} of {tensors} tensors, first in {first}",
+            at=newest.path,
+            hint="resume from an earlier checkpoint that is finite: {command} tells which are",
+            n=sum(scan.bad for scan in bad),
+            some=len(bad),
+            tensors=len(scans),
+            first=bad[0].name,
+            bad={scan.name: scan.bad for scan in bad},
+            command=_deep(newest.path.parent),
         )
-    for scan in [scan for scan in scans if scan.problem][:1]:
+    unread = [scan for scan in scans if scan.problem]
+    if unread:
         yield warning(
-            f"{scan.name} of {name} was not read: {scan.problem}", path=path, hint="read the reason"
+            "{n:tensor|tensors} of {name} could not be read: {first}: {problem}",
+            at=newest.path,
+            hint="compare the file with a copy, or resume from a checkpoint that can be read",
+            n=len(unread),
+            name=newest.path.name,
+            first=unread[0].name,
+            problem=unread[0].problem,
         )
-    read, elements = sum(scan.read for scan in scans), sum(scan.elements for scan in scans)
-    zeros = [scan.name for scan in scans if scan.is_zero]
-    said = f"{read} values of {len(scans)} tensors were read"
-    if read < elements:
-        said += (
-            f", the first of each, of {elements} in all: opv2v-doctor checkpoint --deep '{path}' reads all"
-        )
-    said += f"; all zero: {', '.join(zeros[:SHOWN])}" if zeros else ""
-    yield note(said, path=path, read=read, elements=elements, all_zero=zeros)
 
 
-def _newest(found: list[Checkpoint]) -> Checkpoint:
+def _deep(path: Path) -> Command:
+    return Command(f"opv2v-doctor checkpoint --deep {shlex.quote(str(path))}")
+
+
+def _newest(found: Sequence[Checkpoint]) -> Checkpoint:
     with_model = [checkpoint for checkpoint in found if checkpoint.tensors]
     if not with_model:
         raise Skip("no checkpoint holds a model")
@@ -65,17 +107,26 @@ def _scanned(checkpoint: Checkpoint) -> tuple[Scan, ...]:
     try:
         with weights_opened(checkpoint.path) as weights:
             return scanned(weights, MOST_BYTES)
-    except CheckpointUnreadable as reason:
-        raise Blocked(f"{checkpoint.path.name}: {reason}") from None
+    except CheckpointUnreadable as problem:
+        raise Blocked(
+            "{name}: {problem}",
+            at=checkpoint.path,
+            hint="restore it from a copy",
+            name=checkpoint.path.name,
+            problem=problem.reason,
+        ) from None
 
 
 @check("CKP008", tier="run")
 def weights_moved_between_epochs(target: Target) -> Findings:
-    """What the optimizer was given moved between the two newest epochs.
+    """All optimised parameters changed between the last two epochs.
 
     ## Why it matters
     A parameter that stays bit by bit what it was, through thousands of steps, gets no gradient: it is frozen,
     detached, or not on the way to the loss. The log does not show it.
+
+    The checkpoint says how many parameters the optimizer has, not which: as many tensors must have changed,
+    but for one in a hundred. Of each tensor the first 65536 values are compared.
 
     ## How to fix
     Look why the sub-module gets no gradient (`requires_grad`, `detach`, `no_grad`, a branch that is never
@@ -87,47 +138,103 @@ def weights_moved_between_epochs(target: Target) -> Findings:
     if not earlier:
         raise Skip("no two checkpoints of different epochs")
     before = max(earlier, key=lambda c: c.progress)
-    yield from _judged(before, newest, _moved(before, newest))
+    difference = _moved(before, newest)
+    compared = [each for each in difference.movements if each.floating and not each.problem]
+    yield examined(sum(min(each.elements, MOST_VALUES) for each in compared), "value")
+    yield examined(len(compared), "tensor")
+    if compared:
+        yield from _judged(before, newest, compared)
 
 
 def _moved(before: Checkpoint, newest: Checkpoint) -> Difference:
     try:
         with weights_opened(before.path) as old, weights_opened(newest.path) as new:
             return moved(old, new, MOST_VALUES)
-    except CheckpointUnreadable as reason:
-        raise Blocked(f"{before.path.name} and {newest.path.name}: {reason}") from None
+    except CheckpointUnreadable as problem:
+        raise Blocked(
+            "{before} and {newest} cannot be compared: {problem}",
+            at=newest.path,
+            hint="restore them from copies",
+            before=before.path.name,
+            newest=newest.path.name,
+            problem=problem.reason,
+        ) from None
 
 
-def _judged(before: Checkpoint, newest: Checkpoint, difference: Difference) -> Findings:
+def _judged(before: Checkpoint, newest: Checkpoint, compared: Sequence[Movement]) -> Findings:
     """More tensors than the optimizer was not given stayed as they were: some that it was given are stuck."""
-    compared = [each for each in difference.movements if each.floating and not each.problem]
-    still, between = difference.still, f"between {before.counted} and {newest.counted}"
-    excess = len(still) - max(0, len(compared) - newest.trained) if newest.trained else 0
-    moves = [each for each in compared if not each.still]
-    where = ", ".join(_modules(compared)[:SHOWN])
-    hint = "look why no gradient reaches it (requires_grad, detach, no_grad, lr 0), and resume from before"
+    still = [each for each in compared if each.still]
     names = [name for each in still for name in each.still]
-    if any(each.elements > MOST_VALUES for each in compared):
-        between = f"in their first {MOST_VALUES} values {between}"
-        hint += f"; compare all values: opv2v-doctor checkpoint diff '{before.path}' '{newest.path}'"
-    if compared and not moves:
-        said = f"none of {len(compared)} tensors moved {between}"
-        yield error(said, path=newest.path, hint=hint, still=names)
-    elif excess > max(1, FEW * newest.trained):
-        said = (
-            f"{len(still)} of {len(compared)} tensors did not move {between}, though the optimizer was given "
-            f"{newest.trained}: {where}"
+    in_part = any(each.elements > MOST_VALUES for each in compared)
+    told = Text(
+        "in their first {most} values between {earlier} and {later}"
+        if in_part
+        else "between {earlier} and {later}",
+        most=MOST_VALUES,
+        earlier=before.counted,
+        later=newest.counted,
+    )
+    hint = Text(
+        "look why no gradient reaches it (requires_grad, detach, no_grad, lr 0); all values are compared by "
+        "{command}"
+        if in_part
+        else "look why no gradient reaches it (requires_grad, detach, no_grad, lr 0)",
+        command=_diff(before.path, newest.path),
+    )
+    n, tensors, path = len(still), len(compared), newest.path
+    if n == tensors:
+        yield error(
+            "none of {tensors:tensor|tensors} moved {between}",
+            at=path,
+            hint=hint,
+            tensors=tensors,
+            between=told,
+            still=names,
         )
-        yield warning(said, path=newest.path, hint=hint, still=names)
+    elif names and not newest.trained:
+        raise Blocked(
+            "{n:tensor|tensors} did not move; {name} holds no optimizer, which would tell whether they are trained",
+            at=path,
+            hint="save the optimizer with the model",
+            name=path.name,
+            n=n,
+        )
+    elif n - max(0, tensors - newest.trained) > max(1, FEW * newest.trained):
+        yield warning(
+            "{n} of {tensors} tensors did not move {between}, though the optimizer has {trained}: {modules}",
+            at=path,
+            hint=hint,
+            n=n,
+            tensors=tensors,
+            between=told,
+            trained=newest.trained,
+            modules=few(_modules(compared)),
+            still=names,
+        )
     else:
-        kept = f"; these did not: {', '.join(names[:SHOWN])}" if names else ""
-        said = f"{len(moves)} of {len(compared)} tensors moved {between}{kept}"
-        yield note(said, path=newest.path, still=names)
+        yield note(
+            "{moves} of {tensors} tensors moved {between}; these did not: {names}"
+            if names
+            else "{moves} of {tensors} tensors moved {between}",
+            at=path,
+            moves=tensors - n,
+            tensors=tensors,
+            between=told,
+            names=few(names),
+            still=names,
+        )
 
 
-def _modules(compared: list[Movement]) -> list[str]:
+def _diff(before: Path, newest: Path) -> Command:
+    return Command(f"opv2v-doctor checkpoint diff {shlex.quote(str(before))} {shlex.quote(str(newest))}")
+
+
+def _modules(compared: Sequence[Movement]) -> list[Text]:
     """The sub-modules of which a tensor did not move, the ones that did not move at all first."""
     found = sorted(
         (each for each in by_module(tuple(compared)) if each.still), key=lambda each: each.moved > 0
     )
-    return [f"{each.name} ({len(each.still)} of {each.tensors})" for each in found]
+    return [
+        Text("{module} ({n} of {tensors})", module=each.name, n=len(each.still), tensors=each.tensors)
+        for each in found
+    ]

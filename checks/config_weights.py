@@ -68,7 +68,7 @@ def weights_are_there(target: Target) -> Findings:
                 yield examined(1, "weights file")
                 yield note("{weights} holds {n:tensor|tensors}", weights=value, n=len(found.tensors))
         except CheckpointNotExamined as reason:
-            yield note("{weights} was not examined: {reason}", at=path, weights=value, reason=str(reason))
+            yield note("{weights} was not examined: {reason}", at=path, weights=value, reason=reason.reason)
         except CheckpointUnreadable as reason:
             yield error(
                 "{key} names {weights}: {reason}",
@@ -76,7 +76,7 @@ def weights_are_there(target: Target) -> Findings:
                 hint=remedy(path),
                 key=key,
                 weights=value,
-                reason=str(reason),
+                reason=reason.reason,
             )
 
 

@@ -14,8 +14,11 @@ from typer.core import TyperGroup
 from opv2v_doctor.cli import options
 
 if TYPE_CHECKING:
-    from opv2v_doctor.check import Finding
+    from opv2v_doctor.check import Examined, Finding
     from opv2v_doctor.forensics.exhibit import Exhibit
+
+
+SCHEMA = 2  # of the JSON documents
 
 
 class ShowOrDiff(TyperGroup):
@@ -100,9 +103,10 @@ def _shown(found: list[Exhibit], findings: list[Finding], form: Form, code: int,
     from opv2v_doctor.facts.checkpoints.scans import by_module
     from opv2v_doctor.forensics import tables
 
+    seen = [one for exhibit in found for one in exhibit.examined]
     if form is Form.TEXT:
         yield from tables.lines(found, deep=deep)
-        yield from _ending(findings)
+        yield from _ending(findings, seen)
         return
     against = tables.with_config(found)
     rows = [tables.row(exhibit, against) for exhibit in found]
@@ -113,14 +117,13 @@ def _shown(found: list[Exhibit], findings: list[Finding], form: Form, code: int,
         row["config"] = {key: list(pair) for key, pair in tables.changed(exhibit, against).items()}
         row["launch"] = {key: list(pair) for key, pair in tables.launched(exhibit).items()}
         row["modules"] = [tables.module_record(scan) for scan in by_module(exhibit.scans)]
-    records = [tables.finding_record(finding) for finding in findings]
-    yield _json({"schema": 1, "files": rows, "findings": records, "exit_code": code})
+    yield _json({"schema": SCHEMA, "files": rows, **_judged(findings, seen), "exit_code": code})
 
 
 @app.command("diff")
 def diff(one: One, other: Other, format: DiffFormat = DiffForm.TEXT, strict: options.Strict = False) -> None:
     """Show what changed from A to B, and what did not move at all."""
-    from opv2v_doctor.forensics import difference, tables
+    from opv2v_doctor.forensics import difference
     from opv2v_doctor.forensics.exhibit import exhibits
     from opv2v_doctor.forensics.verdicts import code_of, judge
     from opv2v_doctor.usage import UsageError
@@ -131,28 +134,50 @@ def diff(one: One, other: Other, format: DiffFormat = DiffForm.TEXT, strict: opt
     for exhibit in found:
         judge(exhibit, deep=False, model=None)
     before, after = found
+    refused = any(exhibit.refused for exhibit in found)
+    movement = None if refused else difference.weights_difference(before, after)
+    if movement:
+        after.add(*difference.judged(before, after, movement))
     findings = [finding for exhibit in found for finding in exhibit.findings]
-    movement = None
-    if not any(exhibit.refused for exhibit in found):
-        movement, problems = difference.weights_difference(before.path, after.path)
-        findings += problems
-    findings += difference.judged(before, after, movement) if movement else []
+    seen = [one for exhibit in found for one in exhibit.examined]
     code = code_of(found, findings, strict=strict)
     if format is DiffForm.JSON:
-        records = [tables.finding_record(finding) for finding in findings]
-        document = {"schema": 1, **difference.record(before, after, movement), "findings": records}
-        _write([_json({**document, "exit_code": code})])
+        document = {"schema": SCHEMA, **difference.record(before, after, movement)}
+        _write([_json({**document, **_judged(findings, seen), "exit_code": code})])
     else:
-        _write([*difference.lines(before, after, movement), *_ending(findings)])
+        _write([*difference.lines(before, after, movement), *_ending(findings, seen)])
     raise typer.Exit(code)
 
 
-def _ending(findings: list[Finding]) -> Iterable[str]:
+def _ending(findings: list[Finding], seen: list[Examined]) -> Iterable[str]:
     from opv2v_doctor.forensics.tables import finding_lines
+    from opv2v_doctor.forensics.verdicts import verdict
 
-    if findings:
-        yield ""
+    yield ""
     yield from finding_lines(findings)
+    yield str(verdict(findings, seen))
+
+
+def _judged(findings: list[Finding], seen: list[Examined]) -> dict[str, Any]:
+    """Findings and evidence as in the JSON report."""
+    return {
+        "examined": [{"count": one.count, "unit": one.unit} for one in seen],
+        "findings": [_record(finding) for finding in findings],
+    }
+
+
+def _record(finding: Finding) -> dict[str, Any]:
+    from opv2v_doctor.reporters.json import plain
+
+    return {
+        "severity": finding.severity.name.lower(),
+        "message": finding.message,
+        "template": finding.text.template,
+        "values": {name: plain(value) for name, value in finding.text.values.items()},
+        "path": str(finding.path) if finding.path else None,
+        "line": finding.line,
+        "hint": plain(finding.hint),
+    }
 
 
 def _json(document: Any) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opv2v_doctor.text import Text
+
+ABSENT = "(not set)"  # the value of a key that a config does not have
 BEFORE, AFTER = 12, 45  # characters shown about the point where two values differ
 
 
@@ -18,11 +21,19 @@ class Difference:
     after: Any
 
     def __str__(self) -> str:
+        return str(self.told)
+
+    @property
+    def told(self) -> Text:
         """Both values, from shortly before the point where they differ: dataset strings are long."""
         old, new = _text(self.before), _text(self.after)
         same = next((n for n, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), 0)
         start = same - BEFORE if max(len(old), len(new)) > BEFORE + AFTER else 0
-        return f"{self.key}: {_shown(old, start)} -> {_shown(new, start)}"
+        before, after = (
+            Text("(not set)") if value == ABSENT else _shown(text, start)
+            for value, text in ((self.before, old), (self.after, new))
+        )
+        return Text("{key}: {before} -> {after}", key=self.key, before=before, after=after)
 
 
 def _text(value: Any) -> str:

@@ -68,7 +68,8 @@ def saved(target: Target) -> tuple[Path, ...]:
     """The checkpoints of the last run. Raises Skip where there is none yet."""
     found = checkpoints(target)
     if not found:
-        raise Skip(f"no checkpoint yet in {last_run(target) or target.repo / run_directory(target)}")
+        place = last_run(target) or target.repo / run_directory(target)
+        raise Skip("no checkpoint yet in {place}", place=place)
     return found
 
 

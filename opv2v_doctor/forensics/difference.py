@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-from opv2v_doctor.check import Finding, Findings, error, note, warning
+from opv2v_doctor.check import Findings, error, examined, note, warning
 from opv2v_doctor.facts.checkpoints import CheckpointUnreadable
 from opv2v_doctor.facts.checkpoints.arguments import changes
 from opv2v_doctor.facts.checkpoints.models import weights_opened
 from opv2v_doctor.facts.checkpoints.movement import Difference, Movement, by_module, moved
+from opv2v_doctor.facts.checkpoints.wording import few
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.forensics.tables import Changes, aligned, changed, said
 
-SHOWN = 10
 COUNTERS = ("epoch", "steps", "global_step", "best_so_far", "loss_scale", "world_size", "trained")
 
 
-def weights_difference(before: Path, after: Path) -> tuple[Difference | None, list[Finding]]:
-    """How far the weights moved; a finding instead where they cannot be read."""
+def weights_difference(before: Exhibit, after: Exhibit) -> Difference | None:
+    """How far the weights moved; None, and a finding of the later one, where they cannot be read."""
     try:
-        with weights_opened(before) as old, weights_opened(after) as new:
-            return moved(old, new), []
-    except CheckpointUnreadable as reason:
-        said = f"the weights cannot be compared: {reason}"
-        return None, [error(said, path=after, hint="compare intact checkpoints")]
+        with weights_opened(before.path) as old, weights_opened(after.path) as new:
+            return moved(old, new)
+    except CheckpointUnreadable as problem:
+        said = "the weights cannot be compared: {problem}"
+        hint = "compare intact checkpoints"
+        after.add(error(said, at=after.path, hint=hint, problem=problem.reason))
+        return None
 
 
 def counters_changed(before: Exhibit, after: Exhibit) -> Changes:
@@ -45,43 +46,69 @@ def judged(before: Exhibit, after: Exhibit, found: Difference) -> Findings:
     """What did not move though it should have, and what is only in one."""
     path = after.path
     compared = [each for each in found.movements if each.floating and not each.problem]
+    yield examined(sum(each.elements for each in compared), "compared value")
     still = [name for each in found.still for name in each.still]
-    later = _has_later_steps(before, after)
     if compared and len(still) == len(compared):
-        if later:
-            hint = "look whether the optimizer holds the model's parameters and whether its rate is 0"
-            yield error(f"none of {len(compared)} tensors moved", path=path, hint=hint, still=still)
+        if _has_later_steps(before, after):
+            yield error(
+                "none of {n:tensor|tensors} moved",
+                at=path,
+                hint="look whether the optimizer holds the model's parameters and whether its rate is 0",
+                n=len(compared),
+                still=still,
+            )
         else:
-            yield note(f"the same weights: none of {len(compared)} tensors differs", path=path)
+            yield note("the same weights: none of {n:tensor|tensors} differs", at=path, n=len(compared))
     elif still:
-        text = f"{len(still)} of {len(compared)} tensors did not move at all: {_few(still)}"
-        yield note(f"{text} (frozen, or without gradients)", path=path, still=still)
+        yield note(
+            "{n} of {tensors} tensors did not move at all: {names} (frozen, or without gradients)",
+            at=path,
+            n=len(still),
+            tensors=len(compared),
+            names=few(still),
+            still=still,
+        )
     worst = [each.name for each in found.movements if not math.isfinite(each.furthest)]
     if worst:
-        hint = "resume from a checkpoint whose weights are finite"
-        yield error(f"NaN or infinite in {len(worst)} tensors: {_few(worst)}", path=path, hint=hint)
-    problems = [f"{each.name}: {each.problem}" for each in found.movements if each.problem]
+        yield error(
+            "NaN or infinite in {n:tensor|tensors}: {names}",
+            at=path,
+            hint="resume from a checkpoint whose weights are finite",
+            n=len(worst),
+            names=few(worst),
+        )
+    problems = [each for each in found.movements if each.problem]
     if problems:
-        yield error(f"{len(problems)} tensors were not read: {problems[0]}", path=path, hint="use a copy")
+        yield error(
+            "{n:tensor was|tensors were} not read: {first}: {problem}",
+            at=path,
+            hint="compare a copy of the file",
+            n=len(problems),
+            first=problems[0].name,
+            problem=problems[0].problem,
+        )
     for names, where in ((found.only_before, before.path), (found.only_after, after.path)):
         if names:
-            hint = "compare checkpoints of the same model; strict=False would hide this"
-            yield warning(f"{len(names)} tensors only here: {_few(names)}", path=where, hint=hint)
+            yield warning(
+                "{n:tensor is|tensors are} only here: {names}",
+                at=where,
+                hint="compare checkpoints of the same model; strict=False would hide this",
+                n=len(names),
+                names=few(names),
+            )
     if found.reshaped:
-        hint = "compare checkpoints of the same model"
         yield warning(
-            f"{len(found.reshaped)} changed their shape: {_few(found.reshaped)}", path=path, hint=hint
+            "{n:tensor has|tensors have} another shape: {names}",
+            at=path,
+            hint="compare checkpoints of the same model",
+            n=len(found.reshaped),
+            names=few(found.reshaped),
         )
 
 
 def _has_later_steps(before: Exhibit, after: Exhibit) -> bool:
     one, other = before.checkpoint, after.checkpoint
     return bool(one and other and one.steps and other.steps > one.steps)
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def lines(before: Exhibit, after: Exhibit, found: Difference | None) -> Iterator[str]:

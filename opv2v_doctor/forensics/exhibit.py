@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from opv2v_doctor.check import Finding
+from opv2v_doctor.check import Examined, Finding
 from opv2v_doctor.facts.checkpoints import Checkpoint, read_checkpoint
 from opv2v_doctor.facts.checkpoints.loading import Loading
 from opv2v_doctor.facts.checkpoints.models import is_safetensors, weights_opened
@@ -24,7 +23,6 @@ from opv2v_doctor.usage import UsageError
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 MOST_FILES = 10_000
-LARGEST_CONFIG = 4 << 20  # bytes
 
 
 @dataclass(kw_only=True, eq=False)
@@ -42,6 +40,15 @@ class Exhibit:
     loading: Loading | None = None
     refused: CheckpointUnreadable | None = None
     findings: list[Finding] = field(default_factory=list)
+    examined: list[Examined] = field(default_factory=list)
+
+    def add(self, *found: Finding | Examined) -> None:
+        """Keep what was found of it, and what was looked at for that."""
+        for one in found:
+            if isinstance(one, Finding):
+                self.findings.append(one)
+            else:
+                self.examined.append(one)
 
     @property
     def answered(self) -> bool:
@@ -130,8 +137,8 @@ def _read_shards(exhibit: Exhibit, parts: Sharded) -> None:
     exhibit.form, exhibit.size = f"sharded ({parts.form})", parts.size
     if parts.is_distributed:
         raise CheckpointNotExamined(
-            f"a folder that torch.distributed.checkpoint wrote, {len(parts.shards)} shards; only torch can "
-            "put it together"
+            "{n:shard|shards} that torch.distributed.checkpoint wrote: only torch can put them together",
+            n=len(parts.shards),
         )
     _count(exhibit)
 
@@ -144,17 +151,3 @@ def _count(exhibit: Exhibit) -> None:
 def elements_of(weights: Weights) -> int:
     """All values of a model."""
     return sum(weight.elements for weight in weights.tensors.values())
-
-
-def launched_with(path: Path) -> dict[str, Any] | None:
-    """The config that Hydra wrote beside a checkpoint; None where there is none that can be read."""
-    import yaml
-
-    config = path.parent / ".hydra" / "config.yaml"
-    try:
-        if not config.is_file() or config.stat().st_size > LARGEST_CONFIG:
-            return None
-        found = yaml.load(config.read_bytes(), yaml.CSafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return None
-    return found if isinstance(found, dict) else None

@@ -9,11 +9,11 @@ from itertools import islice
 from typing import Any
 
 from opv2v_doctor.check import Finding, Severity
-from opv2v_doctor.facts.checkpoints.arguments import changes
+from opv2v_doctor.facts.checkpoints.arguments import changes, launched_with
 from opv2v_doctor.facts.checkpoints.counters import implied_steps_per_epoch
 from opv2v_doctor.facts.checkpoints.scans import Scan, by_module
 from opv2v_doctor.facts.pickles.machine import printable
-from opv2v_doctor.forensics.exhibit import Exhibit, launched_with
+from opv2v_doctor.forensics.exhibit import Exhibit
 
 # What a training writes into its own config; it differs in every file and means nothing.
 OWN = ("train_params.resume", "train_params.resume_ckpt", "train_params.start_epoch")
@@ -186,22 +186,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Findings as they are written everywhere: where, how bad, what, and what to do."""
     for finding in sorted(findings, key=lambda each: -each.severity):
-        where = f"{printable(str(finding.path))}: " if finding.path else ""
+        where = f"{printable(str(finding.at))}: " if finding.at else ""
         yield f"{where}{finding.severity.name.lower()}: {finding.message}"
         if finding.hint and finding.severity > Severity.NOTE:
             yield f"  fix: {finding.hint}"
-
-
-def finding_record(finding: Finding) -> dict[str, Any]:
-    """A finding as in the JSON report."""
-    return {
-        "severity": finding.severity.name.lower(),
-        "message": finding.message,
-        "path": str(finding.path) if finding.path else None,
-        "line": finding.line,
-        "hint": finding.hint,
-        "evidence": dict(finding.evidence),
-    }
 
 
 def module_record(scan: Scan) -> dict[str, Any]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from opv2v_doctor.check import Finding, Findings, Severity, error, note, warning
-from opv2v_doctor.facts.checkpoints import CheckpointUnreadable
+from opv2v_doctor.check import Examined, Finding, Findings, Severity, error, examined, note, warning
+from opv2v_doctor.facts.checkpoints import Checkpoint, CheckpointUnreadable
 from opv2v_doctor.facts.checkpoints.counters import global_step_agrees, implied_steps_per_epoch
 from opv2v_doctor.facts.checkpoints.loading import Loading, loading
 from opv2v_doctor.facts.checkpoints.models import weights_opened
+from opv2v_doctor.facts.checkpoints.presence import presence
 from opv2v_doctor.facts.checkpoints.scans import by_module, scanned
-from opv2v_doctor.facts.checkpoints.unreadable import CheckpointNotExamined
+from opv2v_doctor.facts.checkpoints.unreadable import CheckpointNotExamined, remedy, stand_in
+from opv2v_doctor.facts.checkpoints.wording import few
 from opv2v_doctor.forensics.exhibit import Exhibit
+from opv2v_doctor.result import examined_text
+from opv2v_doctor.text import Command, Text, sentence
 
-SHOWN = 5
-DISTRIBUTED = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch '{0}' '{0}.pth'"
-LEGACY = (
+LEGACY = Text(
     "if you trust who wrote it, load it with torch.load(PATH, weights_only=True) and save it again with "
     "torch.save: then it can be read without running it"
 )
@@ -25,7 +27,7 @@ LEGACY = (
 
 def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
     """Put into the exhibit what is wrong with it; the weights are only read where that was asked for."""
-    exhibit.findings += _refusal(exhibit) if exhibit.refused else _contents(exhibit)
+    exhibit.add(*(_refusal(exhibit) if exhibit.refused else _contents(exhibit)))
     if exhibit.refused or not exhibit.tensors:
         return
     try:
@@ -34,93 +36,151 @@ def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
             if model is not None:
                 with weights_opened(model) as wanted:
                     exhibit.loading = loading(wanted, weights)
-    except CheckpointUnreadable as reason:
-        hint = "compare it with a copy; use an intact checkpoint"
-        said = f"its weights cannot be read: {reason}"
-        exhibit.findings.append(error(said, path=exhibit.path, hint=hint))
-    exhibit.findings += _values(exhibit)
+    except CheckpointUnreadable as problem:
+        exhibit.add(
+            error(
+                "its weights cannot be read: {problem}",
+                at=exhibit.path,
+                hint="compare it with a copy; use an intact checkpoint",
+                problem=problem.reason,
+            )
+        )
+    exhibit.add(*_values(exhibit))
     if exhibit.loading:
-        exhibit.findings += _loaded(exhibit.path, exhibit.loading)
+        exhibit.add(*_loaded(exhibit.path, exhibit.loading))
 
 
 def _refusal(exhibit: Exhibit) -> Findings:
-    path, reason = exhibit.path, exhibit.refused
-    if isinstance(reason, CheckpointNotExamined):
-        hint = DISTRIBUTED.format(path) if path.is_dir() else LEGACY
-        yield warning(f"not examined: {reason}", path=path, hint=hint)
+    path, problem = exhibit.path, exhibit.refused
+    assert problem is not None
+    if isinstance(problem, CheckpointNotExamined):
+        hint = Text("{command}", command=_joined(path)) if path.is_dir() else LEGACY
+        yield warning("not examined: {problem}", at=path, hint=hint, problem=problem.reason)
     else:
-        hint = "restore it from a copy, or use an intact one; do not load it"
-        yield error(f"cannot be read: {reason}", path=path, hint=hint)
+        restore = Text("restore it from a copy, or use an intact one; do not load it")
+        hint = remedy(path) if stand_in(path) else restore
+        yield error("cannot be read: {problem}", at=path, hint=hint, problem=problem.reason)
+
+
+def _joined(folder: Path) -> Command:
+    """What makes one file of a folder that torch.distributed.checkpoint wrote."""
+    words = ("python", "-m", "torch.distributed.checkpoint.format_utils", "dcp_to_torch")
+    return Command(shlex.join([*words, str(folder), f"{folder}.pth"]))
 
 
 def _contents(exhibit: Exhibit) -> Findings:
     found, path = exhibit.checkpoint, exhibit.path
+    yield examined(1, "checkpoint")
     if found is None:
+        yield examined(exhibit.tensors, "tensor")
         return
     if found.foreign:
-        hint = "do not load it unless each of these is the training's own; find out who wrote it"
-        said = f"loading it would run {', '.join(found.foreign[:SHOWN])}"
-        yield error(said, path=path, hint=hint, names=list(found.foreign))
-    if found.problems:
-        said = f"damaged: {found.problems[0]} ({len(found.problems)} of this kind)"
-        yield error(said, path=path, hint="resume from an intact checkpoint")
+        yield error(
+            "loading it would run {names}",
+            at=path,
+            hint="do not load it unless each of these is the training's own; find out who wrote it",
+            names=few(found.foreign),
+            every=list(found.foreign),
+        )
+    yield from _presence(found)
     if not found.tensors:
-        yield warning("holds no model", path=path, hint="save the model's state_dict under `model`")
+        yield warning("holds no model", at=path, hint="save the model's state_dict under `model`")
     if found.epoch is not None and not found.has_optimizer and exhibit.path.stem != "checkpoint-final":
-        yield note("holds no state of the optimizer: a resume would start it anew", path=path)
+        yield note("holds no state of the optimizer: a resume would start it anew", at=path)
     if not global_step_agrees(found):
-        said = f"global step {found.global_step}, but {found.steps} optimizer steps"
-        yield error(said, path=path, hint="resume from a checkpoint whose counters agree")
+        yield error(
+            "global step {stored}, but {steps} optimizer steps",
+            at=path,
+            hint="resume from a checkpoint whose counters agree",
+            stored=found.global_step,
+            steps=found.steps,
+        )
+
+
+def _presence(found: Checkpoint) -> Findings:
+    """Whether every tensor is there."""
+    try:
+        there = presence(found)
+    except CheckpointUnreadable as problem:
+        damage: Sequence[Text] = (problem.reason,)
+    else:
+        yield examined(there.tensors, "tensor")
+        damage = there.absent or found.problems
+    if damage:
+        yield error(
+            "damaged in {n:place|places}: {problem}",
+            at=found.path,
+            hint="resume from an intact checkpoint",
+            n=len(damage),
+            problem=damage[0],
+        )
 
 
 def _values(exhibit: Exhibit) -> Findings:
     """What was seen of the weights."""
     path, scans = exhibit.path, exhibit.scans
+    yield examined(sum(scan.read for scan in scans), "value")
     bad = [scan for scan in scans if scan.bad]
     if bad:
-        said = (
-            f"{sum(scan.bad for scan in bad)} values in {len(bad)} of {len(scans)} tensors are NaN or "
-            f"infinite, first in {bad[0].name}"
+        yield error(
+            "{n:value is|values are} NaN or infinite, in {some} of {tensors} tensors, first in {first}",
+            at=path,
+            hint="resume from an earlier checkpoint that is finite",
+            n=sum(scan.bad for scan in bad),
+            some=len(bad),
+            tensors=len(scans),
+            first=bad[0].name,
+            bad={scan.name: scan.bad for scan in bad},
         )
-        hint = "resume from an earlier checkpoint that is finite"
-        yield error(said, path=path, hint=hint, tensors={scan.name: scan.bad for scan in bad})
     unread = [scan for scan in scans if scan.problem]
     if unread:
-        said = f"{len(unread)} tensors were not read: {unread[0].name}: {unread[0].problem}"
-        yield error(said, path=path, hint="compare it with a copy; use an intact checkpoint")
-    empty = [scan for scan in by_module(scans) if scan.is_zero and scan.tensors > 1]
+        yield error(
+            "{n:tensor was|tensors were} not read: {first}: {problem}",
+            at=path,
+            hint="compare it with a copy; use an intact checkpoint",
+            n=len(unread),
+            first=unread[0].name,
+            problem=unread[0].problem,
+        )
+    empty = [scan.name for scan in by_module(scans) if scan.is_zero and scan.tensors > 1]
     if empty:
-        said = f"all zero: {', '.join(scan.name for scan in empty[:SHOWN])}"
-        hint = "look whether this sub-module was ever initialised, trained or loaded"
-        yield warning(said, path=path, hint=hint, modules=[scan.name for scan in empty])
+        yield warning(
+            "all zero: {names}",
+            at=path,
+            hint="look whether this sub-module was ever initialised, trained or loaded",
+            names=few(empty),
+            modules=empty,
+        )
 
 
 def _loaded(path: Path, found: Loading) -> Findings:
     """What load_state_dict(strict=False) would take, and what it would leave without a word."""
-    said = f"load_state_dict(strict=False) would load {found.share:.1%} of the model's parameters"
-    evidence: dict[str, Any] = {
-        "missing": found.missing,
-        "unexpected": found.unexpected,
-        "reshaped": found.reshaped,
-    }
-    lists = "; ".join(_listed(name, names) for name, names in evidence.items() if names)
-    hint = (
-        f"load it {found.renaming}" if found.renaming else "load it with strict=True, and read what it says"
+    yield examined(found.tensors, "tensor of the model")
+    unlike = [
+        Text("{n} missing: {names}", n=len(found.missing), names=few(found.missing)),
+        Text("{n} unexpected: {names}", n=len(found.unexpected), names=few(found.unexpected)),
+        Text("{n} of another shape: {names}", n=len(found.reshaped), names=few(found.reshaped)),
+    ]
+    said = Text(
+        "load_state_dict(strict=False) would load {share:.1%} of the model's parameters; {unlike}"
+        if found.missing or found.unexpected or found.reshaped
+        else "load_state_dict(strict=False) would load {share:.1%} of the model's parameters",
+        share=found.share,
+        unlike=sentence(text for text in unlike if text.values["n"]),
+        missing=list(found.missing),
+        unexpected=list(found.unexpected),
+        reshaped=list(found.reshaped),
     )
     if found.reshaped:
-        hint = f"it would stop, even with strict=False: give the model the file's sizes; {hint}"
-    text = f"{said}; {lists}" if lists else said
-    if found.reshaped or not found.loaded:
-        yield error(text, path=path, hint=hint, share=found.share, **evidence)
-    elif found.missing:
-        yield warning(text, path=path, hint=hint, share=found.share, **evidence)
+        yield error(said, at=path, hint="give the model the file's sizes: even strict=False stops at another")
+    elif not found.missing:
+        yield note(said, at=path)
     else:
-        yield note(text, path=path, share=found.share, **evidence)
-
-
-def _listed(name: str, names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {name}: {', '.join(names[:SHOWN])}{more}"
+        hint = Text(
+            "load it {renaming}" if found.renaming else "load it with strict=True, and read what it says",
+            renaming=found.renaming,
+        )
+        yield (warning if found.loaded else error)(said, at=path, hint=hint)
 
 
 def among(exhibits: Sequence[Exhibit]) -> Iterator[Finding]:
@@ -134,9 +194,29 @@ def among(exhibits: Sequence[Exhibit]) -> Iterator[Finding]:
             each.path.name: implied_steps_per_epoch(each.checkpoint) for each in group if each.checkpoint
         }
         if len(set(implied.values())) > 1:
-            said = ", ".join(f"{name} {steps:g}" for name, steps in implied.items())
-            hint = "find the resume that changed the number of GPUs or did not restore the optimizer"
-            yield warning(f"implied steps an epoch differ: {said}", path=folder, hint=hint, implied=implied)
+            yield warning(
+                "implied steps per epoch differ: {shown}",
+                at=folder,
+                hint="find the resume that changed the number of GPUs or did not restore the optimizer",
+                shown=few([f"{name} {steps:g}" for name, steps in implied.items()]),
+                implied=implied,
+            )
+
+
+def verdict(findings: Sequence[Finding], seen: Sequence[Examined]) -> Text:
+    """The last line: what was found, and in how much."""
+    if not any(one.count for one in seen):
+        return Text("nothing could be examined")
+    errors, warnings = (
+        sum(finding.severity is severity for finding in findings)
+        for severity in (Severity.ERROR, Severity.WARNING)
+    )
+    return Text(
+        "{errors:error|errors}, {warnings:warning|warnings}; examined: {examined}",
+        errors=errors,
+        warnings=warnings,
+        examined=examined_text(one for one in seen if one.count),
+    )
 
 
 def code_of(exhibits: Sequence[Exhibit], findings: Sequence[Finding], *, strict: bool) -> int:

@@ -13,8 +13,10 @@ from opv2v_doctor.languages import blocks
 from opv2v_doctor.result import Status
 from opv2v_doctor.text import counting
 
-# the first argument of these is a template
-TELLING = {"Text", "note", "warning", "error", "Skip", "Blocked", "Unanswered", "say"}
+TELLING = {  # the first argument is a template
+    *("Text", "note", "warning", "error", "Skip", "Blocked", "Unanswered", "say"),
+    *("ArchiveDamaged", "LegacyPickle", "PickleRefused", "CheckpointUnreadable", "CheckpointNotExamined"),
+}
 COUNTING = {"counted", "examined"}  # the second argument is a noun
 _in_page = re.compile(r"""say\((?:"([^"]+)"|'([^']+)')\)""")
 

@@ -107,4 +107,4 @@ def _is_whole(path: Path) -> bool:
 
 
 def _counted(path: Path) -> str:
-    return read_checkpoint(path).counted
+    return str(read_checkpoint(path).counted)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
@@ -23,69 +24,97 @@ from opv2v_doctor.runs.stamp import Stamped
 from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.smoke.traces import EVENTS, Trace, read_trace
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place, Text
 
 STEPS, EPOCHS = 3, 2
 KILLED_AT = (1, 1)  # epoch and step: one step of the second epoch is lost
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-LAST_LINES = 4
+LAST_LINES, LONGEST = 4, 400  # lines of a training that failed, and characters of each
+_exception = re.compile(r"(?:\[rank\d+\]:\s?)?[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit)\b")
+_frame = re.compile(r'File "([^"]+)", line (\d{1,9})')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a launch: its trace, or why there is none."""
+    """What became of a launch: its trace, or why there is none, and where in the repository that was."""
 
     trace: Trace
-    run: Run
-    failure: str = ""
+    run: Run | None = None
+    failure: Text | None = None
+    at: Place | None = None
+    killed: bool = False
+
+
+class Launches:
+    """The trainings of one target, each made when it is first asked for."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    @cached_property
+    def uninterrupted(self) -> Outcome:
+        return _launched(self.target, _folder() / "uninterrupted", "training without a break")
+
+    @cached_property
+    def resumed(self) -> Outcome:
+        if self.uninterrupted.failure:  # one that is to be killed would fail as well
+            return self.uninterrupted
+        place = _folder() / "killed"
+        killed = _launched(self.target, place, "training to be killed", hold=list(KILLED_AT))
+        if not killed.killed:
+            return replace(killed, failure=killed.failure or Text("never came to its second epoch"))
+        return _launched(self.target, place, "resumed training", earlier=killed.run)
+
+    @cached_property
+    def alone(self) -> Outcome:
+        first, target = self.uninterrupted, self.target
+        if first.failure or first.run is None:
+            return first
+        accumulated = f"train_params.accum_iter={target.gpus * _accumulation(first.run.path)}"
+        single = replace(_planned(target), gpus=1, overrides=(*_planned(target).overrides, accumulated))
+        steps = STEPS * target.gpus
+        return _launched(
+            single, _folder() / "alone", "training in one process", limit=steps, stop_before_epoch=1
+        )
+
+
+@cache
+def launches(target: Target) -> Launches:
+    """The trainings of a target."""
+    return Launches(target)
 
 
 def uninterrupted(target: Target) -> Trace:
-    """Two epochs without a break. Raises Blocked where they do not come to their end."""
-    return _made(_uninterrupted(target), "the uninterrupted training")
+    """Two epochs without a break. Raises Blocked where they did not come to their end, or were not seen."""
+    training = Text("the uninterrupted training")
+    return _seen(_ended(launches(target).uninterrupted, training), training, target.gpus)
 
 
 def resumed(target: Target) -> Trace:
-    """What a training does that was killed in its second epoch and resumed. Raises Blocked as above."""
-    return _made(_resumed(target), "the resumed training")
+    """What a training does that was killed in its second epoch and resumed. Raises Blocked as above.
+
+    It may have made no step: then it took the training for complete.
+    """
+    return _ended(launches(target).resumed, Text("the resumed training"))
 
 
 def alone(target: Target) -> Trace:
     """One epoch of one process with the batches of all ranks. Raises Blocked as above."""
-    return _made(_alone(target), "the training in one process")
+    training = Text("the training in one process")
+    return _seen(_ended(launches(target).alone, training), training, 1)
 
 
-def _made(outcome: Outcome, name: str) -> Trace:
+def _ended(outcome: Outcome, training: Text) -> Trace:
     if outcome.failure:
-        raise Blocked(f"{name} {outcome.failure}")
+        raise Blocked("{training} {failure}", at=outcome.at, training=training, failure=outcome.failure)
     return outcome.trace
 
 
-@cache
-def _uninterrupted(target: Target) -> Outcome:
-    return _launched(target, _folder() / "uninterrupted", "training without a break")
-
-
-@cache
-def _resumed(target: Target) -> Outcome:
-    first = _uninterrupted(target)
-    if first.failure:  # one that is to be killed would fail as well
-        return first
-    place = _folder() / "killed"
-    killed = _launched(target, place, "training to be killed", hold=list(KILLED_AT))
-    if "was killed" not in killed.failure:
-        return replace(killed, failure=killed.failure or "was not killed: its second epoch never came")
-    return _launched(target, place, "resumed training", earlier=killed.run)
-
-
-@cache
-def _alone(target: Target) -> Outcome:
-    first = _uninterrupted(target)
-    if first.failure:
-        return first
-    accumulated = f"train_params.accum_iter={target.gpus * _accumulation(first.run.path)}"
-    single = replace(_planned(target), gpus=1, overrides=(*_planned(target).overrides, accumulated))
-    steps = STEPS * target.gpus
-    return _launched(single, _folder() / "alone", "training in one process", limit=steps, stop_before_epoch=1)
+def _seen(trace: Trace, training: Text, ranks: int) -> Trace:
+    for rank in range(ranks):
+        if not trace.of_rank(rank):
+            raise Blocked("{training} ended without a step of rank {rank}", training=training, rank=rank)
+    return trace
 
 
 def _planned(target: Target) -> Target:
@@ -124,7 +153,13 @@ def _launched(target: Target, place: Path, name: str, earlier: Run | None = None
         ended = launch(_plan(target, run, words, watch), run, claim.lock, display)
     if ended.last.status is State.INTERRUPTED and not display.killed:
         signal.raise_signal((ended.last.exit_code or 0) - SIGNALLED or signal.SIGINT)  # it was meant for us
-    return Outcome(trace=read_trace(place, start), run=ended, failure=_failure(ended, display))
+    return Outcome(
+        trace=read_trace(place, start),
+        run=ended,
+        failure=_failure(ended, display.killed),
+        at=_innermost(ended, target.repo),
+        killed=display.killed,
+    )
 
 
 def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object]) -> Plan:
@@ -143,15 +178,35 @@ def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object
     )
 
 
-def _failure(run: Run, display: _Display) -> str:
-    if display.killed:
-        return "was killed"
-    if not run.last.exit_code:
-        return ""
-    found = run.last.failure
-    lines = found.last_lines[-LAST_LINES:] if found else ()
-    said = f"; its last lines: {' | '.join(lines)}" if lines else ""
-    return f"ended with exit code {run.last.exit_code}{said}"
+def _failure(run: Run, killed: bool) -> Text | None:
+    code = run.last.exit_code
+    if killed:
+        return Text("was killed")
+    if not code:
+        return None
+    lines = _told(_last_lines(run))
+    return Text(
+        "ended with exit code {code}; its last lines: {lines}" if lines else "ended with exit code {code}",
+        code=code,
+        lines=" | ".join(line[:LONGEST] for line in lines),
+    )
+
+
+def _last_lines(run: Run) -> tuple[str, ...]:
+    return run.last.failure.last_lines if run.last.failure else ()
+
+
+def _told(lines: Sequence[str]) -> Sequence[str]:
+    """The last exception with all lines of its message, else the last lines."""
+    raised = [number for number, line in enumerate(lines) if _exception.match(line)]
+    return lines[raised[-1] :] if raised else lines[-LAST_LINES:]
+
+
+def _innermost(run: Run, repo: Path) -> Place | None:
+    """The last line of the repository in the traceback that ended a training."""
+    found = [_frame.search(line) for line in _last_lines(run)]
+    ours = [frame for frame in found if frame and Path(frame[1]).is_relative_to(repo)]
+    return Place(Path(ours[-1][1]), int(ours[-1][2])) if ours else None
 
 
 @dataclass

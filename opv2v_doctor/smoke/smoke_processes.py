@@ -3,13 +3,15 @@
 import math
 from collections.abc import Iterator
 
-from opv2v_doctor.check import Findings, Skip, check, error, note, warning
+from opv2v_doctor.check import Blocked, Findings, Skip, check, error, examined, note, warning
 from opv2v_doctor.smoke.launches import STEPS, alone, uninterrupted
 from opv2v_doctor.smoke.traces import Step
 from opv2v_doctor.target import Target
+from opv2v_doctor.threshold import Threshold
 
-ROUNDING = 1e-3  # of a gradient's norm: the order of a sum differs
-SMALL = 1e-6  # of the largest gradient: below it, rounding is all there is
+SAME_RATE = Threshold(1e-6, "of the learning rate", "the same formula, in double precision")
+ROUNDING = Threshold(1e-3, "of a gradient's norm", "the order of a sum differs")
+SMALL = Threshold(1e-6, "of the largest gradient", "below it, rounding is all there is")
 
 
 @check("SMK005", tier="run")
@@ -23,19 +25,23 @@ def learning_rate_does_not_follow_the_processes(target: Target) -> Findings:
     ## How to fix
     Compute the rate from epoch and step of the loader that this process has, without the world size.
     """
-    for update, ranks, single in _updates(target):
+    found = list(_updates(target))
+    yield examined(sum(bool(ranks[0].lr) for _, ranks, _ in found), "update")
+    for update, ranks, single in found:
         for group, rate in ranks[0].lr.items():
             other = single[0].lr.get(group, math.nan)
-            if not math.isclose(rate, other, rel_tol=1e-6, abs_tol=1e-12):
+            if not math.isclose(rate, other, rel_tol=SAME_RATE, abs_tol=1e-12):
                 yield error(
-                    f"update {update}: the learning rate of {group} is {rate:.6g} on {target.gpus} "
-                    f"processes, {other:.6g} on one",
+                    "update {update}: the learning rate of {group} is {rate:.6g} on {gpus} processes, "
+                    "{other:.6g} on one",
                     hint="leave the world size out of the schedule: epoch + step / len(loader)",
-                    group=group,
                     update=update,
+                    group=group,
+                    rate=rate,
+                    gpus=target.gpus,
+                    other=other,
                 )
                 return
-    yield note(f"{STEPS} updates have the same learning rates on {target.gpus} processes and on one")
 
 
 @check("SMK006", tier="run", requires=["SMK005"])
@@ -49,15 +55,26 @@ def ranks_train_like_one_process(target: Target) -> Findings:
     ## How to fix
     Look at what differs: the samples, by the sampler, or the gradients, by DistributedDataParallel.
     """
-    _, ranks, single = next(_updates(target))
+    found = next(_updates(target), None)
+    if found is None:
+        raise Skip("no update was made by all ranks and by one process")
+    _, ranks, single = found
     ours = sorted(name for step in ranks for name in step.samples)
     theirs = sorted(name for step in single for name in step.samples)
+    if not ours:
+        raise Blocked(
+            "the samples of a batch are not known: its views have no label, instance or idx",
+            hint="give each view the label and the instance of its sample",
+        )
     if ours != theirs:
-        twice = len(ours) - len(set(ours))
         yield warning(
-            f"{target.gpus} ranks draw other samples than one process with as many batches, so gradients "
-            f"cannot be compared ({len(ours)} and {len(theirs)} samples, {twice} of them more than once)",
+            "{gpus} ranks draw other samples than one process with as many batches, so gradients cannot be "
+            "compared ({ours} and {theirs} samples, {twice} of them more than once)",
             hint="shard one order of samples over the ranks, if the runs shall be comparable",
+            gpus=target.gpus,
+            ours=len(ours),
+            theirs=len(theirs),
+            twice=len(ours) - len(set(ours)),
         )
         return
     yield from _compared(ranks[0], single[-1], target)
@@ -66,19 +83,23 @@ def ranks_train_like_one_process(target: Target) -> Findings:
 def _compared(one: Step, other: Step, target: Target) -> Findings:
     """The norm of each parameter's gradient in the same update."""
     if one.gradients is None or other.gradients is None:
-        raise Skip("the optimizer of this torch tells nothing of its updates")
+        raise Blocked("the first step ended in no update that the optimizer tells of")
     largest = max(other.gradients.values(), default=0.0)
+    yield examined(len(other.gradients), "gradient")
     for name, norm in other.gradients.items():
         found = one.gradients.get(name, math.nan)
         if not math.isclose(found, norm, rel_tol=ROUNDING, abs_tol=SMALL * largest):
             yield error(
-                f"the gradient of {name} in the first update has norm {found:.6g} on {target.gpus} ranks, "
-                f"{norm:.6g} in one process with the same samples",
+                "the gradient of {name} in the first update has norm {norm:.6g} on {gpus} ranks, "
+                "{single:.6g} in one process with the same samples",
                 hint="compute the loss with the model that DistributedDataParallel wraps",
-                parameter=name,
+                name=name,
+                norm=found,
+                gpus=target.gpus,
+                single=norm,
             )
             return
-    yield note(f"{len(other.gradients)} gradients agree within {ROUNDING:g}")
+    yield note("all agree within {bound:g} of their norm", bound=ROUNDING)
 
 
 def _updates(target: Target) -> Iterator[tuple[int, list[Step], list[Step]]]:

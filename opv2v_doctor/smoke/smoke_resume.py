@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from opv2v_doctor.check import Findings, Skip, check, error, note, warning
+from opv2v_doctor.check import Blocked, Findings, check, error, examined, note, warning
 from opv2v_doctor.smoke.launches import KILLED_AT, resumed, uninterrupted
 from opv2v_doctor.smoke.traces import Step
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 EPOCH = KILLED_AT[0]
+NEXT_EPOCH = Text("start with checkpoint['epoch'] + 1, where the epoch that was saved is complete")
 
 
 @check("SMK007", tier="run")
@@ -21,27 +23,39 @@ def resume_goes_on_at_the_next_epoch(target: Target) -> Findings:
     ## How to fix
     Save the epoch that is complete, and start with the one after it.
     """
-    first, expected = _starts(target)
-    steps = expected.global_step if expected else None
+    expected, first = _expected(target), next(iter(resumed(target).of_rank(0)), None)
+    yield examined(1, "resume")
     if first is None:
         yield error(
-            f"epoch {EPOCH - 1} was saved, and epoch {EPOCH} is never trained: it is skipped",
-            hint="start_epoch = checkpoint['epoch'] + 1, where the epoch that was saved is complete",
+            "epoch {saved} was saved, and epoch {epoch} is never trained: it is skipped",
+            hint=NEXT_EPOCH,
+            saved=EPOCH - 1,
+            epoch=EPOCH,
         )
     elif (first.epoch, first.step) != (EPOCH, 0):
-        verb = "repeated" if first.epoch < EPOCH else "skipped"
         yield error(
-            f"epoch {EPOCH - 1} was saved, training goes on with epoch {first.epoch}: epochs are {verb}",
-            hint="start_epoch = checkpoint['epoch'] + 1, where the epoch that was saved is complete",
+            "epoch {saved} was saved, training goes on with epoch {epoch}: epochs are repeated"
+            if first.epoch < EPOCH
+            else "epoch {saved} was saved, training goes on with epoch {epoch}: steps are skipped",
+            hint=NEXT_EPOCH,
+            saved=EPOCH - 1,
             epoch=first.epoch,
+            step=first.step,
         )
-    elif first.global_step != steps:
+    elif first.global_step != expected.global_step:
         yield error(
-            f"goes on at step {first.global_step} of the training, uninterrupted {steps}",
+            "goes on at step {step} of the training, expected {expected} as without a break",
             hint="save a checkpoint with all its counters at the same point",
+            step=first.global_step,
+            expected=expected.global_step,
         )
     else:
-        yield note(f"killed at epoch {KILLED_AT[0]}, step {KILLED_AT[1]}; goes on at {first}")
+        yield note(
+            "killed at epoch {epoch}, step {step}; goes on at {place}",
+            epoch=KILLED_AT[0],
+            step=KILLED_AT[1],
+            place=first.place,
+        )
 
 
 @check("SMK008", tier="run", requires=["SMK007"])
@@ -54,7 +68,8 @@ def resume_restores_the_weights(target: Target) -> Findings:
     ## How to fix
     Load with `strict=True`, after the model is complete.
     """
-    yield from _first(target, "weights", lambda step: step.before, "load the model with strict=True")
+    hint = Text("load the model with strict=True")
+    yield from _first(target, Text("weights"), lambda step: step.before, hint)
 
 
 @check("SMK009", tier="run")
@@ -68,18 +83,17 @@ def resume_restores_the_optimizer(target: Target) -> Findings:
     ## How to fix
     `optimizer.load_state_dict(checkpoint["optimizer"])`, after the parameter groups are complete.
     """
-    hint = "call optimizer.load_state_dict(checkpoint['optimizer']) when resuming"
+    hint = Text("call optimizer.load_state_dict(checkpoint['optimizer']) when resuming")
     first, whole = _starts(target)
-    if first is None or whole is None:
-        raise Skip("the resumed training made no step")
     if first.optimizer_steps != whole.optimizer_steps:
         yield error(
-            f"the optimizer has made {first.optimizer_steps} updates after the resume, "
-            f"{whole.optimizer_steps} in the uninterrupted training",
+            "the optimizer has made {n:update|updates} after the resume, expected {whole} as without a break",
             hint=hint,
+            n=first.optimizer_steps,
+            whole=whole.optimizer_steps,
         )
         return
-    yield from _first(target, "state of the optimizer", lambda step: step.optimizer, hint)
+    yield from _first(target, Text("state of the optimizer"), lambda step: step.optimizer, hint)
 
 
 @check("SMK010", tier="run", requires=["SMK007"])
@@ -92,16 +106,20 @@ def resume_keeps_the_learning_rate(target: Target) -> Findings:
     ## How to fix
     Compute the rate from epoch and step, or save and load the scheduler with the optimizer.
     """
-    for step, other in _pairs(target):
+    pairs = [(step, other) for step, other in _pairs(target) if other.lr]
+    yield examined(len(pairs), "step")
+    for step, other in pairs:
         for group, rate in other.lr.items():
             if step.lr.get(group) != rate:
                 yield error(
-                    f"{step}: the learning rate of {group} is {step.lr.get(group)}, uninterrupted {rate}",
+                    "{place}: the learning rate of {group} is {found}, expected {rate} as without a break",
                     hint="compute the rate from epoch and step, or restore the scheduler",
+                    place=step.place,
                     group=group,
+                    found=step.lr.get(group),
+                    rate=rate,
                 )
                 return
-    yield note(f"{len(list(_pairs(target)))} steps")
 
 
 @check("SMK011", tier="run", requires=["SMK007"])
@@ -114,9 +132,17 @@ def resume_draws_the_same_samples(target: Target) -> Findings:
     ## How to fix
     Seed samplers and datasets from seed, epoch and sample only.
     """
-    yield from _every(
-        target, "samples", lambda step: (step.samples, step.draws), "seed samplers from seed and epoch only"
-    )
+    pairs = [(step, other) for step, other in _pairs(target) if other.samples]
+    yield examined(len(pairs), "step")
+    for step, other in pairs:
+        if (step.samples, step.draws) != (other.samples, other.draws):
+            yield error(
+                "{place}: the samples of rank {rank} are not those of the uninterrupted training",
+                hint="seed samplers from seed and epoch only",
+                place=step.place,
+                rank=step.rank,
+            )
+            return
 
 
 @check("SMK012", tier="run", requires=["SMK001", "SMK007"])
@@ -130,7 +156,10 @@ def resume_keeps_the_random_numbers(target: Target) -> Findings:
     ## How to fix
     Seed them at each epoch's start, from seed, epoch and rank; or save their states with the checkpoint.
     """
-    pairs = list(_pairs(target))
+    pairs = [(step, other) for step, other in _pairs(target) if other.random and other.weights]
+    yield examined(len(pairs), "step")
+    if not pairs:
+        return
     if all(step.random == other.random for step, other in pairs):
         yield note("the same random numbers at every step")
     elif all(step.weights == other.weights for step, other in pairs):
@@ -152,22 +181,37 @@ def resumed_run_ends_like_an_uninterrupted_one(target: Target) -> Findings:
     ## How to fix
     See what else the training keeps between epochs: averages of weights, the loss scaler, random numbers.
     """
-    pairs = list(_pairs(target))
+    pairs = [(step, other) for step, other in _pairs(target) if other.weights]
+    yield examined(len(pairs), "step")
     for step, other in pairs:
         if step.weights != other.weights:
-            same = step.random == other.random
             yield warning(
-                f"{step}: the weights are not those of the uninterrupted training (loss {step.loss}, "
-                f"uninterrupted {other.loss})",
-                hint="see SMK012" if not same else "use deterministic kernels to see whether it is rounding",
+                "{place}: the weights are not those of the uninterrupted training (loss {loss}, without a "
+                "break {other})",
+                hint="use deterministic kernels to see whether it is rounding"
+                if step.random == other.random
+                else "restore the random numbers first: SMK012",
+                place=step.place,
+                loss=step.loss,
+                other=other.loss,
             )
             return
-    yield note(f"{len(pairs)} updates end in the same bits")
 
 
-def _starts(target: Target) -> tuple[Step | None, Step | None]:
+def _expected(target: Target) -> Step:
+    """What the uninterrupted training did where the resumed one should begin."""
+    expected = uninterrupted(target).at(0, EPOCH, 0)
+    if expected is None:
+        raise Blocked("the uninterrupted training made no step of epoch {epoch}", epoch=EPOCH)
+    return expected
+
+
+def _starts(target: Target) -> tuple[Step, Step]:
     """The first step after the resume, and what the uninterrupted training did where it should be."""
-    return next(iter(resumed(target).of_rank(0)), None), uninterrupted(target).at(0, EPOCH, 0)
+    expected, first = _expected(target), next(iter(resumed(target).of_rank(0)), None)
+    if first is None:
+        raise Blocked("the resumed training made no step", hint="see SMK007")
+    return first, expected
 
 
 def _pairs(target: Target) -> Iterator[tuple[Step, Step]]:
@@ -179,24 +223,14 @@ def _pairs(target: Target) -> Iterator[tuple[Step, Step]]:
             yield step, other
 
 
-def _first(target: Target, what: str, part: Callable[[Step], object], hint: str) -> Findings:
+def _first(target: Target, what: Text, part: Callable[[Step], str], hint: Text) -> Findings:
     """Compare what the first step after the resume starts from."""
     first, whole = _starts(target)
-    if first is None or whole is None or part(first) != part(whole):
+    yield examined(int(bool(part(whole))), "resume")
+    if part(first) != part(whole):
         yield error(
-            f"{first}: the {what} after the resume differ from the uninterrupted training's", hint=hint
+            "{place}: other {what} after the resume than in the uninterrupted training",
+            hint=hint,
+            place=first.place,
+            what=what,
         )
-    else:
-        yield note(f"{first}: the same {what}")
-
-
-def _every(target: Target, what: str, part: Callable[[Step], object], hint: str) -> Findings:
-    """Compare every step after the resume."""
-    pairs = list(_pairs(target))
-    for step, other in pairs:
-        if part(step) != part(other):
-            yield error(
-                f"{step}: the {what} of rank {step.rank} differ from the uninterrupted training's", hint=hint
-            )
-            return
-    yield note(f"{len(pairs)} steps: the same {what}")

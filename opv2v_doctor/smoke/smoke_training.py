@@ -1,9 +1,12 @@
 """Smoke: what must hold in any short training of several ranks."""
 
-from opv2v_doctor.check import Finding, Findings, check, error, note
+from collections.abc import Collection
+
+from opv2v_doctor.check import Blocked, Findings, Skip, check, error, examined, note
 from opv2v_doctor.smoke.launches import uninterrupted
-from opv2v_doctor.smoke.traces import Trace, Warned
+from opv2v_doctor.smoke.traces import Step, Trace
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 
 @check("SMK001", tier="run")
@@ -19,21 +22,29 @@ def ranks_hold_the_same_weights(target: Target) -> Findings:
     Call the wrapped model, not `model_without_ddp` or `model.module`, wherever a loss is computed.
     """
     trace = uninterrupted(target)
-    for step in trace.of_rank(0):
-        for rank in range(1, target.gpus):
+    for rank in range(1, target.gpus):
+        steps = [step for step in trace.of_rank(0) if step.weights]
+        yield examined(len(steps), "step", rank=rank)
+        for step in steps:
             other = trace.at(rank, step.epoch, step.step)
             if other is None or other.weights != step.weights:
-                plain = f"the weights of rank {rank} are not those of rank 0"
-                named = (warned.message for warned in trace.warnings if warned.what == "replicas differ")
                 yield error(
-                    f"{step}: {next(named, plain)}",
+                    "{place}: {difference}",
                     hint="compute the loss with the model that DistributedDataParallel wraps",
+                    place=step.place,
+                    difference=_difference(trace, rank, other),
                     rank=rank,
-                    epoch=step.epoch,
-                    step=step.step,
                 )
                 return
-    yield note(f"{target.gpus} ranks, {len(trace.of_rank(0))} updates, equal after each")
+    yield note("{ranks} ranks, equal after each of {n:step|steps}", ranks=target.gpus, n=len(steps))
+
+
+def _difference(trace: Trace, rank: int, other: Step | None) -> Text | str:
+    """How a rank differs from rank 0, in the words of the watch where it has any."""
+    if other is None:
+        return Text("rank {rank} did not make this step", rank=rank)
+    named = (warned.message for warned in trace.warnings if warned.what == "replicas differ")
+    return next(named, Text("the weights of rank {rank} are not those of rank 0", rank=rank))
 
 
 @check("SMK002", tier="run")
@@ -47,9 +58,10 @@ def gradients_are_cleared(target: Target) -> Findings:
     ## How to fix
     Call `optimizer.zero_grad()` after each update.
     """
-    yield from _told(
-        uninterrupted(target), {"gradients not cleared"}, "call optimizer.zero_grad() after each update"
-    )
+    trace = uninterrupted(target)
+    following = [step for step in trace.updates if trace.at(step.rank, step.epoch, step.step + 1)]
+    yield examined(len(following), "update")  # that another step of the epoch follows
+    yield from _told(trace, {"gradients not cleared"}, Text("call optimizer.zero_grad() after each update"))
 
 
 @check("SMK003", tier="run")
@@ -63,10 +75,12 @@ def every_group_is_trained(target: Target) -> Findings:
     ## How to fix
     Freeze by a learning rate of 0 in `train_params.submodule_configs`, where it is seen, and nowhere else.
     """
+    trace = uninterrupted(target)
+    yield examined(len({group for step in trace.updates for group in step.lr}), "parameter group")
     yield from _told(
-        uninterrupted(target),
+        trace,
         {"gradients are zero", "parameters never change", "parameters left out", "gradients not finite"},
-        "look for requires_grad, detach() and no_grad() on the way to the parameters that are named",
+        Text("look for requires_grad, detach() and no_grad() on the way to the parameters that are named"),
     )
 
 
@@ -89,29 +103,34 @@ def each_epoch_draws_its_own_samples(target: Target) -> Findings:
         ]
         for epoch in sorted({step.epoch for step in trace.steps})
     }
+    counts = {
+        epoch: sum(len(samples) for rank in order for samples in rank) for epoch, order in orders.items()
+    }
+    if len(orders) < 2:
+        raise Skip("only one epoch was trained: there is no other order")
+    if not all(counts.values()):
+        raise Blocked(
+            "the samples of a batch are not known: its views have no label, instance or idx",
+            hint="give each view the label and the instance of its sample",
+        )
     seen: dict[str, int] = {}
     for epoch, order in orders.items():
+        yield examined(counts[epoch], "sample", epoch=epoch)
         if repr(order) in seen:
             yield error(
-                f"the samples of epoch {epoch} are those of epoch {seen[repr(order)]}, in the same order",
+                "the samples of epoch {epoch} are those of epoch {earlier}, in the same order",
                 hint="call set_epoch(epoch) of dataset, sampler and batch sampler at each epoch's start",
                 epoch=epoch,
+                earlier=seen[repr(order)],
             )
         seen.setdefault(repr(order), epoch)
-    yield note(f"{len(orders)} epochs, {sum(len(s.samples) for s in trace.steps)} samples")
 
 
-def _told(trace: Trace, wanted: set[str], hint: str) -> Findings:
-    """What the watch told of: its warnings are errors here."""
+def _told(trace: Trace, wanted: Collection[str], hint: Text) -> Findings:
+    """What the watch told of, in its words: its warnings are errors here."""
     told: set[str] = set()
     for warned in trace.warnings:
         if warned.what in wanted and warned.message not in told:
             told.add(warned.message)
-            yield _finding(warned, hint)
-
-
-def _finding(warned: Warned, hint: str) -> Finding:
-    place = f"epoch {warned.epoch}" + (f", step {warned.step}" if warned.step is not None else "")
-    message = f"{place}: {warned.message}"
-    tell = note if warned.is_note else error
-    return tell(message, hint=hint, epoch=warned.epoch, step=warned.step)
+            said = Text("{place}: {message}", place=warned.place, message=warned.message, what=warned.what)
+            yield note(said) if warned.is_note else error(said, hint=hint)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.text import Text
+
 EVENTS = "events.jsonl"
 
 
@@ -30,8 +32,10 @@ class Step:
     loss: float | None
     gradients: Mapping[str, float] | None  # norm by parameter, where the step ended in an update
 
-    def __str__(self) -> str:
-        return f"epoch {self.epoch}, step {self.step}"
+    @property
+    def place(self) -> Text:
+        """Where in the training it was."""
+        return Text("epoch {epoch}, step {step}", epoch=self.epoch, step=self.step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,15 @@ class Warned:
     step: int | None
     is_note: bool
 
+    @property
+    def place(self) -> Text:
+        """Where in the training it was said."""
+        return Text(
+            "epoch {epoch}, step {step}" if self.step is not None else "epoch {epoch}",
+            epoch=self.epoch,
+            step=self.step,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
@@ -57,6 +70,11 @@ class Trace:
     def of_rank(self, rank: int) -> list[Step]:
         """The steps of one rank."""
         return [step for step in self.steps if step.rank == rank]
+
+    @property
+    def updates(self) -> list[Step]:
+        """The steps that ended in an update of the optimizer, as far as it tells."""
+        return [step for step in self.steps if step.gradients is not None]
 
     def at(self, rank: int, epoch: int, step: int) -> Step | None:
         """One step; None where it was not made."""

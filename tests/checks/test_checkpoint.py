@@ -1,16 +1,18 @@
 """The checkpoint family: each check is silent on the healthy run and speaks when one thing is broken."""
 
 import shlex
+import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from opv2v_doctor import Severity
+from opv2v_doctor import Finding, Severity
 from opv2v_doctor.facts.datasets import mean_the_same
 from opv2v_doctor.registry import installed_checks
-from opv2v_doctor.result import Result, Status
+from opv2v_doctor.result import Result, Status, examined_text
 from opv2v_doctor.sandbox.archive import rewrite_pickle
 from opv2v_doctor.sandbox.faults.checkpoints import MARK, RUN, edit_checkpoint
 from opv2v_doctor.target import make_target
@@ -30,6 +32,12 @@ def places(result: Result) -> list[str]:
     return [str(f.path and f.path.name) for f in result.findings if f.severity > Severity.NOTE]
 
 
+def differences(finding: Finding) -> dict[str, Any]:
+    found = finding.text.values["differences"]
+    assert isinstance(found, dict)
+    return found
+
+
 def edit(repo: Path, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
     edit_checkpoint(repo / RUN / f"checkpoint-{name}.pth", change)
 
@@ -44,7 +52,7 @@ def test_a_healthy_run_passes(code: str, healthy: Path) -> None:
 def test_a_run_without_checkpoints_is_skipped(code: str, healthy: Path, tmp_path: Path) -> None:
     result = examined(code, healthy, f"hydra.run.dir={tmp_path}")
     assert result.status is Status.SKIPPED
-    assert result.reason == f"no checkpoint yet in {tmp_path}"
+    assert str(result.reason) == f"no checkpoint yet in {tmp_path}"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +78,7 @@ def test_a_fault_is_found_at_its_file(
 
 def test_what_a_hostile_checkpoint_would_run_is_named(broken: Broken) -> None:
     (finding, _) = examined("CKP001", broken("hostile_checkpoint")).findings
-    assert finding.evidence["names"] in (["io.open"], ["posix.mkdir"])
+    assert finding.text.values["names"] in (["io.open"], ["posix.mkdir"])
 
 
 @pytest.mark.parametrize("code", CODES[1:])
@@ -78,6 +86,55 @@ def test_a_checkpoint_that_cannot_be_read_leaves_the_others_to_be_judged(code: s
     repo = broken()
     (repo / RUN / "checkpoint-best.pth").write_bytes(b"")
     assert examined(code, repo).status is Status.PASSED
+
+
+def test_a_damaged_last_checkpoint_is_replaced_by_the_newest_intact_one(broken: Broken) -> None:
+    repo = broken("truncated_checkpoint")
+    (finding, _) = examined("CKP001", repo).findings
+    assert finding.hint is not None
+    command = str(finding.hint.values["command"])
+    assert command == f"cp {repo / RUN}/checkpoint-3.pth {repo / RUN}/checkpoint-last.pth"
+    subprocess.run(shlex.split(command), check=True)
+    assert examined("CKP001", repo).status is Status.PASSED
+
+
+def test_a_tensor_that_is_not_in_the_file_is_damage(broken: Broken) -> None:
+    repo = broken()
+    path = repo / RUN / "checkpoint-2.pth"
+    with zipfile.ZipFile(path) as archive:
+        members = [(entry, archive.read(entry)) for entry in archive.infolist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry, content in members:
+            if not entry.filename.endswith("/data/1"):
+                archive.writestr(
+                    entry.filename, content[:-4] if entry.filename.endswith("/data/2") else content
+                )
+    (finding, _) = examined("CKP001", repo).findings
+    assert finding.message.startswith("checkpoint-2.pth is damaged in 2 places: data/1 of ")
+    assert finding.message.endswith(" is missing")
+
+
+def test_what_is_only_a_pointer_is_to_be_fetched(broken: Broken) -> None:
+    repo = broken()
+    (repo / RUN / "checkpoint-best.pth").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (finding, _) = examined("CKP001", repo).findings
+    assert finding.message == "checkpoint-best.pth cannot be read: a Git LFS pointer, not the file itself"
+    assert str(finding.hint) == "fetch it: git lfs pull --include checkpoint-best.pth"
+
+
+def test_a_legacy_checkpoint_is_not_examined_and_nothing_worse(broken: Broken) -> None:
+    import torch
+
+    repo = broken()
+    path = repo / RUN / "checkpoint-best.pth"
+    torch.save({"epoch": 1}, path, _use_new_zipfile_serialization=False)
+    assert examined("CKP001", repo).status is Status.WARNED
+
+
+def test_the_evidence_counts_checkpoints_and_tensors(healthy: Path) -> None:
+    seen = examined("CKP001", healthy).examined
+    assert str(examined_text(seen)) == "6 checkpoints, 336 tensors"
+    assert str(examined_text(examined("CKP004", healthy).examined)) == "6 saved files"
 
 
 def test_a_class_of_the_repository_itself_is_only_noted(broken: Broken) -> None:
@@ -110,19 +167,25 @@ def test_optimizer_steps_that_start_anew_are_an_error(broken: Broken) -> None:
     edit(repo, "last", restart)
     result = examined("CKP002", repo)
     (finding,) = [f for f in result.findings if f.severity is Severity.ERROR]
-    assert (finding.evidence["optimizer_steps"], finding.evidence["expected"]) == (2 * STEPS, 3 * STEPS)
+    values = finding.text.values
+    assert (values["optimizer_steps"], values["expected"]) == (2 * STEPS, 3 * STEPS)
 
 
-def test_steps_that_the_gradient_scaler_skipped_are_no_fault(broken: Broken) -> None:
+def test_the_scaler_skips_as_many_steps_as_its_scale_was_halved(broken: Broken) -> None:
     repo = broken()
 
-    def skip(saved: dict[str, Any]) -> None:
-        saved["scaler"] = {"scale": 65536.0 / 4}
-        for state in saved["optimizer"]["state"].values():
-            state["step"] -= 2
+    def skip(steps: int) -> None:
+        def change(saved: dict[str, Any]) -> None:
+            saved["scaler"] = {"scale": 65536.0 / 4}
+            for state in saved["optimizer"]["state"].values():
+                state["step"] -= steps
 
-    edit(repo, "last", skip)
+        edit(repo, "last", change)
+
+    skip(2)
     assert examined("CKP002", repo).status is Status.PASSED
+    skip(1)
+    assert examined("CKP002", repo).status is Status.FAILED
 
 
 def test_a_global_step_that_contradicts_the_optimizer_is_an_error(broken: Broken) -> None:
@@ -145,6 +208,18 @@ def test_without_log_and_settings_checkpoints_are_compared_with_one_another(brok
     assert examined("CKP002", repo).status is Status.PASSED
     edit(repo, "last", lambda saved: saved.update(epoch=6))
     assert examined("CKP002", repo).status is Status.WARNED
+
+
+def test_one_epoch_without_log_and_settings_is_no_answer(broken: Broken) -> None:
+    repo = broken()
+    for path in (repo / RUN).iterdir():
+        if path.name in ("train.log", "checkpoint-2.pth", "checkpoint-3.pth", "checkpoint-last.pth"):
+            path.unlink()
+    edit(repo, "best", lambda saved: saved.update(epoch=0, optimizer=None))
+    settings = repo / "opv2v-doctor.toml"
+    settings.write_text(settings.read_text().replace("steps_per_epoch", "# steps_per_epoch"))
+    result = examined("CKP002", repo)
+    assert (result.status, "set steps_per_epoch" in str(result.hint)) == (Status.BLOCKED, True)
 
 
 def test_an_older_last_checkpoint_is_an_error(broken: Broken) -> None:
@@ -178,7 +253,7 @@ def test_a_missing_scaler_is_an_error(broken: Broken) -> None:
 
 def test_another_config_is_told_key_by_key_with_its_line(broken: Broken) -> None:
     (finding,) = examined("CKP006", broken("other_config_stored")).findings
-    assert set(finding.evidence["differences"]) == {"train_params.epochs", "train_params.lr"}  # type: ignore[arg-type]
+    assert set(differences(finding)) == {"train_params.epochs", "train_params.lr"}
     assert finding.path is not None
     assert "epochs:" in finding.path.read_text().splitlines()[(finding.line or 0) - 1]
 
@@ -186,10 +261,7 @@ def test_another_config_is_told_key_by_key_with_its_line(broken: Broken) -> None
 def test_a_dataset_length_that_keeps_the_steps_is_only_noted(healthy: Path) -> None:
     result = examined("CKP006", healthy, gpus=5)
     (finding,) = result.findings
-    assert (result.status, list(finding.evidence["differences"])) == (  # type: ignore[arg-type]
-        Status.PASSED,
-        ["dataset.train_dataset"],
-    )
+    assert (result.status, list(differences(finding))) == (Status.PASSED, ["dataset.train_dataset"])
 
 
 @pytest.mark.parametrize(
@@ -212,8 +284,40 @@ def test_a_dataset_length_that_changes_the_steps_is_a_warning(healthy: Path) -> 
 
 def test_a_launch_that_does_not_resume_may_have_any_config(healthy: Path) -> None:
     result = examined("CKP006", healthy, "train_params.lr=0.5", "train_params.resume=false")
-    assert result.status is Status.PASSED
-    assert result.findings[0].evidence["differences"] == {"train_params.lr": {"then": 0.01, "now": 0.5}}
+    assert (result.status, str(result.reason)) == (
+        Status.SKIPPED,
+        "this launch does not resume: train_params.resume is false",
+    )
+    assert differences(result.findings[0]) == {"train_params.lr": {"then": 0.01, "now": 0.5}}
+
+
+def test_one_value_is_one_override(broken: Broken) -> None:
+    repo = broken()
+    edit(repo, "last", lambda saved: saved["args"].train_params.update(epochs=30))
+    result = examined("CKP006", repo)
+    (finding,) = result.findings
+    assert finding.hint is not None
+    override = finding.hint.values["override"]
+    assert override == "train_params.epochs=30"
+    assert examined("CKP006", repo, str(override)).status is Status.PASSED
+    assert sum(one.count for one in result.examined) > 20
+
+
+def test_values_that_no_file_beside_it_has_are_in_the_checkpoint(broken: Broken) -> None:
+    (finding,) = examined("CKP006", broken("other_config_stored")).findings
+    assert str(finding.hint).startswith("to continue that training, set train_params.")
+    assert str(finding.hint).endswith("/checkpoint-last.pth stores")
+
+
+def test_the_config_beside_the_checkpoint_is_named_where_it_has_the_values(broken: Broken) -> None:
+    repo = broken("other_config_stored")
+    own = repo / RUN / ".hydra" / "config.yaml"
+    own.parent.mkdir()
+    own.write_text("train_params:\n  lr: 0.00005\n  epochs: 30\n")
+    (finding,) = examined("CKP006", repo).findings
+    assert finding.hint is not None
+    assert finding.hint.template == "to continue that training, copy {keys} from {file}"
+    assert finding.hint.values["file"] == own
 
 
 def test_the_proposed_overrides_give_the_checkpoints_own_config(healthy: Path) -> None:
@@ -223,8 +327,9 @@ def test_the_proposed_overrides_give_the_checkpoints_own_config(healthy: Path) -
         "~train_params.seed",
         "+model.extra={word: 'of two'}",
     )
-    hint = examined("CKP006", healthy, *others).findings[0].hint
-    own = shlex.split(hint.partition(": ")[2])
+    (finding,) = examined("CKP006", healthy, *others).findings
+    own = finding.text.values["overrides"]
+    assert isinstance(own, list)
     assert len(own) == 4
     result = examined("CKP006", healthy, *others, *own)
     assert (result.status, result.findings) == (Status.PASSED, ())

@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from opv2v_doctor import Severity
+from opv2v_doctor.check import Examined
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox.faults.checkpoints import RUN, edit_checkpoint
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
 
+from ..edges import assert_edge
+
 Broken = Callable[..., Path]
+FEW = 0.01  # of the optimised tensors
 CODES = ["CKP007", "CKP008"]
 LAST = "checkpoint-last.pth"
 
@@ -40,15 +45,19 @@ def test_a_nan_in_the_newest_checkpoint_is_an_error_that_names_the_tensor(broken
     (finding,) = [f for f in result.findings if f.severity is Severity.ERROR]
     assert finding.path is not None
     assert finding.path.name == LAST
-    assert finding.evidence["tensors"] == {"pose_head.weight": 1}
+    assert finding.text.values["bad"] == {"pose_head.weight": 1}
+    assert "opv2v-doctor checkpoint --deep" in str(finding.hint)
 
 
 def test_what_was_not_read_is_said(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finite, moved = (next(c for c in installed_checks() if c.code == code) for code in ("CKP007", "CKP008"))
     monkeypatch.setattr(sys.modules[finite.function.__module__], "MOST_BYTES", 1000)
     monkeypatch.setattr(sys.modules[moved.function.__module__], "MOST_VALUES", 16)
-    (note,) = examined("CKP007", healthy).findings
-    assert int(str(note.evidence["read"])) < int(str(note.evidence["elements"]))
+    result = examined("CKP007", healthy)
+    (note,) = result.findings
+    read, elements = note.text.values["read"], note.text.values["n"]
+    assert int(str(read)) < int(str(elements))
+    assert result.examined[0] == Examined(count=int(str(read)), unit="value")
     assert "checkpoint --deep" in note.message
     (note,) = examined("CKP008", healthy).findings
     assert "in their first 16 values" in note.message
@@ -57,15 +66,13 @@ def test_what_was_not_read_is_said(healthy: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_sub_module_that_stood_still_is_a_warning(broken: Broken) -> None:
     result = examined("CKP008", broken("frozen_group_checkpoint"))
     assert result.status is Status.WARNED
-    still = result.findings[0].evidence["still"]
+    still = result.findings[0].text.values["still"]
     assert isinstance(still, list)
     assert still
     assert all(name.startswith("encoder.") for name in still)
 
 
 def test_weights_of_which_none_moved_are_an_error(broken: Broken) -> None:
-    import torch
-
     repo = broken()
     before = torch.load(repo / RUN / "checkpoint-2.pth", weights_only=False)["model"]
     edit_checkpoint(repo / RUN / LAST, lambda saved: saved.update(model=before))
@@ -90,3 +97,32 @@ def test_a_single_epoch_cannot_have_moved(broken: Broken) -> None:
         if path.name != "checkpoint-1.pth":
             path.unlink()
     assert examined("CKP008", repo).status is Status.SKIPPED
+
+
+def test_without_an_optimizer_nobody_knows_what_should_have_moved(broken: Broken) -> None:
+    repo = broken("frozen_group_checkpoint")
+    for path in (repo / RUN).glob("checkpoint-*.pth"):
+        edit_checkpoint(path, lambda saved: saved.pop("optimizer", None))
+    assert examined("CKP008", repo).status is Status.BLOCKED
+
+
+def test_a_few_optimised_tensors_may_stand_still(healthy: Path, tmp_path: Path) -> None:
+    tensors = 200
+
+    def status(share: float) -> Status:
+        folder = tmp_path / str(share)
+        folder.mkdir()
+        still = round(share * tensors)
+        for epoch in range(2):
+            values = {
+                f"m{n}.w": torch.tensor([float(n + (epoch if n >= still else 0))]) for n in range(tensors)
+            }
+            state = {0: {"step": torch.tensor(10.0 * (epoch + 1))}}
+            optimizer = {"state": state, "param_groups": [{"lr": 0.1, "params": list(range(tensors))}]}
+            torch.save(
+                {"model": values, "optimizer": optimizer, "epoch": epoch},
+                folder / f"checkpoint-{epoch + 1}.pth",
+            )
+        return run_check("CKP008", make_target(repo=healthy, run=folder)).status
+
+    assert_edge(FEW, status, step=0.5)

@@ -76,7 +76,8 @@ def test_the_table_tells_the_counters_of_each_file(tmp_path: Path) -> None:
     assert (files[0]["parameters"], files[0]["best_so_far"]) == (17, 2.5)
     assert files[0]["bytes"] == (tmp_path / "checkpoint-1.pth").stat().st_size
     code, text = command(tmp_path)
-    assert (code, len(text.splitlines())) == (0, 4)
+    assert (code, len(text.splitlines())) == (0, 6)
+    assert text.endswith("\n0 errors, 0 warnings; examined: 3 checkpoints, 21 tensors\n")
     rows = list(csv.DictReader(io.StringIO(command(tmp_path, "--format", "csv")[1])))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
 
@@ -93,13 +94,13 @@ def test_configs_are_compared_with_one_another_and_with_hydras(tmp_path: Path) -
     assert "model.size: small -> large" in command(tmp_path)[1]
 
 
-def test_steps_an_epoch_that_differ_are_a_warning(tmp_path: Path) -> None:
+def test_steps_per_epoch_that_differ_are_a_warning(tmp_path: Path) -> None:
     import torch
 
     write(tmp_path / "a.pth", 0)
     write(tmp_path / "b.pth", 1, optimizer={"state": {0: {"step": torch.tensor(18.0)}}, "param_groups": []})
     (finding,) = report(tmp_path)["findings"]
-    assert (finding["severity"], finding["evidence"]["implied"]) == ("warning", {"a.pth": 10, "b.pth": 9})
+    assert (finding["severity"], finding["values"]["implied"]) == ("warning", {"a.pth": 10, "b.pth": 9})
     assert command(tmp_path, "--strict")[0] == 1
 
 
@@ -111,8 +112,8 @@ def test_deep_finds_nan_and_what_is_all_zero(tmp_path: Path) -> None:
     assert command(path)[0] == 0
     found = report(path, "--deep")
     assert [finding["severity"] for finding in found["findings"]] == ["error", "warning"]
-    assert found["findings"][0]["evidence"]["tensors"] == {"a.w": 1}
-    assert found["findings"][1]["evidence"]["modules"] == ["b"]
+    assert found["findings"][0]["values"]["bad"] == {"a.w": 1}
+    assert found["findings"][1]["values"]["modules"] == ["b"]
     (a, b) = found["files"][0]["modules"]
     assert (a["norm"], a["bad"], b["all_zero"]) == (1.0, 1, True)
 
@@ -124,11 +125,11 @@ def test_what_a_model_would_not_get_is_said(tmp_path: Path) -> None:
     model = write(tmp_path / "model.pth", model={"encoder.w": torch.ones(4, 3), "new.w": torch.ones(12)})
     (finding,) = report(file, "--model", model)["findings"]
     assert finding["severity"] == "warning"
-    assert finding["evidence"] | {"share": 0.5, "missing": ["new.w"]} == finding["evidence"]
+    assert finding["values"] | {"share": 0.5, "missing": ["new.w"]} == finding["values"]
     nothing = write(tmp_path / "other.pth", model={"module.encoder.w": torch.ones(4, 3)})
     (finding,) = report(nothing, "--model", model)["findings"]
-    assert (finding["severity"], finding["evidence"]["share"]) == ("error", 0)
-    assert "module." in finding["hint"]
+    assert (finding["severity"], finding["values"]["share"]) == ("error", 0)
+    assert finding["hint"]["text"] == "load it without the prefix 'module.'"
 
 
 def test_diff_tells_what_changed_and_what_stood_still(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_a_legacy_pickle_gets_no_answer_and_the_reason(tmp_path: Path) -> None:
     found = report(path)
     assert found["exit_code"] == 3
     assert "legacy pickle" in found["findings"][0]["message"]
-    assert "weights_only=True" in found["findings"][0]["hint"]
+    assert "weights_only=True" in found["findings"][0]["hint"]["text"]
 
 
 def test_a_folder_of_torch_distributed_gets_no_answer(tmp_path: Path) -> None:

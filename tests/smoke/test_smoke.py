@@ -4,12 +4,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from opv2v_doctor.check import Check
 from opv2v_doctor.cli.smoking import with_ranks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.runner import run
 from opv2v_doctor.sandbox import FAULTS
 from opv2v_doctor.smoke import CHECKS
+from opv2v_doctor.smoke.launches import _told
+from opv2v_doctor.smoke.smoke_processes import ROUNDING, SAME_RATE, SMALL
 from opv2v_doctor.target import Target, make_target
+
+from ..edges import assert_edge
+from .recordings import Events, every, judged, lost, told
 
 
 def results(target: Target, *codes: str) -> dict[str, Result]:
@@ -56,8 +64,99 @@ def test_a_training_that_fails_is_no_answer_with_its_last_lines(healthy: Path) -
     target = make_target(repo=healthy, gpus=2, overrides=("model.model_str=nothing",))
     found = results(target)
     assert {result.status for result in found.values()} == {Status.BLOCKED}
-    assert "ended with exit code 1; its last lines:" in found["SMK001"].reason
+    assert "ended with exit code 1; its last lines:" in str(found["SMK001"].reason)
+    assert "nothing" in str(found["SMK001"].reason)
+    assert found["SMK001"].at is not None
+    assert found["SMK001"].at.path.is_relative_to(healthy)
     assert max(result.seconds for code, result in found.items() if code != "SMK001") < 1
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
+def test_trainings_of_which_no_step_was_seen_pass_nothing(check: Check, tmp_path: Path) -> None:
+    result = judged(check.code, tmp_path, uninterrupted=lost, resumed=lost, alone=lost)
+    assert result.status is Status.BLOCKED
+    assert str(result.reason) == "the uninterrupted training ended without a step of rank 0"
+
+
+def test_a_rank_of_which_no_step_was_seen_is_no_answer(tmp_path: Path) -> None:
+    def only_one(events: Events) -> None:
+        events[:] = [event for event in events if event["rank"] == 0]
+
+    result = judged("SMK001", tmp_path, uninterrupted=only_one)
+    assert (result.status, "of rank 1" in str(result.reason)) == (Status.BLOCKED, True)
+
+
+def test_a_resume_that_trains_nothing_has_skipped_an_epoch(tmp_path: Path) -> None:
+    assert judged("SMK007", tmp_path, resumed=lost).status is Status.FAILED
+    assert judged("SMK009", tmp_path, resumed=lost).status is Status.BLOCKED
+
+
+def test_an_epoch_alone_has_no_other_order(tmp_path: Path) -> None:
+    assert judged("SMK004", tmp_path, uninterrupted=every(epoch=0)).status is Status.SKIPPED
+
+
+def test_what_the_watch_says_is_quoted(tmp_path: Path) -> None:
+    result = judged("SMK002", tmp_path, uninterrupted=told("gradients not cleared", "a {b} of the watch"))
+    assert [finding.message for finding in result.findings] == ["epoch 0, step 1: a {b} of the watch"]
+    assert result.findings[0].text.template == "{place}: {message}"
+
+
+def test_a_learning_rate_may_differ_by_rounding(tmp_path: Path) -> None:
+    def status(difference: float) -> Status:
+        def change(events: Events) -> None:
+            for event in events:
+                event["lr"] = {group: rate * (1 + difference) for group, rate in event["lr"].items()}
+
+        return judged("SMK005", tmp_path / str(difference), alone=change).status
+
+    assert_edge(SAME_RATE, status)
+
+
+def test_gradients_may_differ_by_the_order_of_a_sum(tmp_path: Path) -> None:
+    def status(difference: float) -> Status:
+        def change(events: Events) -> None:
+            for event in events:
+                norms = event["gradients"] or {}
+                event["gradients"] = {name: norm * (1 + difference) for name, norm in norms.items()}
+
+        return judged("SMK006", tmp_path / str(difference), alone=change).status
+
+    assert_edge(ROUNDING, status)
+
+
+def test_the_smallest_gradients_are_rounding(tmp_path: Path) -> None:
+    def status(share: float) -> Status:
+        def vanish(events: Events) -> None:
+            events[0]["gradients"]["mask_prior"] = 0.0
+
+        def remain(events: Events) -> None:
+            norms = events[1]["gradients"]
+            norms["mask_prior"] = share * max(norms.values())
+
+        folder = tmp_path / str(share)
+        return judged("SMK006", folder, uninterrupted=vanish, alone=remain).status
+
+    assert_edge(SMALL, status)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["a", "b", "c", "d", "e"], ["b", "c", "d", "e"]),
+        (
+            [
+                "Traceback",
+                '  File "a.py", line 3',
+                "[rank0]: RuntimeError: Error(s) in loading",
+                "\tMissing key(s): x",
+            ],
+            ["[rank0]: RuntimeError: Error(s) in loading", "\tMissing key(s): x"],
+        ),
+        (["ValueError: first", "then", "torch.OutOfMemoryError: CUDA"], ["torch.OutOfMemoryError: CUDA"]),
+    ],
+)
+def test_an_exception_is_told_with_all_its_lines(lines: list[str], told: list[str]) -> None:
+    assert _told(lines) == told
 
 
 def test_fewer_ranks_than_planned_train_on_the_planned_dataset(healthy: Path) -> None:

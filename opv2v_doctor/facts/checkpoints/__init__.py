@@ -23,6 +23,7 @@ from opv2v_doctor.facts.pickles.machine import Call, PickleRefused, printable
 from opv2v_doctor.facts.pickles.records import PassedTable
 from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 __all__ = ["Checkpoint", "CheckpointUnreadable", "read_checkpoint", "readable", "resumable", "strangers"]
 
@@ -48,7 +49,7 @@ class Checkpoint:
     has_scaler: bool
     loss_scale: float | None  # where the gradient scaler stands; each step that it skips halves it
     foreign: tuple[str, ...]  # globals that loading would import, and that no checkpoint needs
-    problems: tuple[str, ...]
+    problems: tuple[Text, ...]  # of what was read of its tensors
     root: Mapping[Any, Any] = field(repr=False)  # the walked pickle, for what is not always asked for
 
     @cached_property
@@ -95,9 +96,13 @@ class Checkpoint:
         return earlier and (not self.steps or not other.steps or self.steps < other.steps)
 
     @property
-    def counted(self) -> str:
+    def counted(self) -> Text:
         """Both counters, to be read."""
-        return f"epoch {self.epoch} after {self.steps} steps" if self.steps else f"epoch {self.epoch}"
+        return Text(
+            "epoch {epoch} after {steps:step|steps}" if self.steps else "epoch {epoch}",
+            epoch=self.epoch,
+            steps=self.steps,
+        )
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -112,12 +117,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def readable(target: Target) -> list[Checkpoint]:
     """The run's checkpoints that can be loaded. Raises Skip where there is none, Blocked where none can."""
     found: list[Checkpoint] = []
-    for path in saved(target):
+    paths = saved(target)
+    for path in paths:
         with suppress(CheckpointUnreadable):
             checkpoint = read_checkpoint(path)
             found += [] if strangers(target, checkpoint) else [checkpoint]
     if not found:
-        raise Blocked("no checkpoint can be loaded")
+        raise Blocked(
+            "none of the {n:checkpoint|checkpoints} can be loaded",
+            at=paths[0].parent,
+            hint="see CKP001 for the reasons",
+            n=len(paths),
+        )
     return found
 
 
@@ -145,7 +156,7 @@ def _checkpoint(
     path: Path, size: int, written: int, archive: Archive, pickle: Pickle, root: dict[Any, Any]
 ) -> Checkpoint:
     """What the walked pickle says; every part may be absent, or be something else."""
-    problems: list[str] = []
+    problems: list[Text] = []
     optimizer, scaler = _table(root.get("optimizer")), _table(root.get("scaler"))
     return Checkpoint(
         path=path,
@@ -186,7 +197,7 @@ def _integer(value: Any) -> int | None:
 
 
 def _optimizer_steps(
-    optimizer: dict[Any, Any], archive: Archive, problems: list[str]
+    optimizer: dict[Any, Any], archive: Archive, problems: list[Text]
 ) -> tuple[int, int] | None:
     """The least and the most updates that a parameter got; of many parameters, only a sample is read."""
     steps: list[int] = []
@@ -195,7 +206,13 @@ def _optimizer_steps(
         try:
             step = number(_entry(state, "step"), archive)
         except ArchiveDamaged as problem:
-            problems.append(printable(f"optimizer state {parameter}: {problem}"))
+            problems.append(
+                Text(
+                    "optimizer state {parameter}: {problem}",
+                    parameter=printable(str(parameter)),
+                    problem=problem.reason,
+                )
+            )
             continue
         if step is not None and math.isfinite(step):
             steps.append(int(step))

@@ -47,11 +47,11 @@ class Archive:
         """A whole member, checked against its checksum."""
         member = self._member(name)
         if member.size > limit:
-            raise ArchiveDamaged(f"{name} would take {member.size} bytes")
+            raise ArchiveDamaged("{name} would take {n} bytes", name=name, n=member.size)
         packed = self._at(self._start(member, name), min(member.packed, limit))
         content = packed if member.method == STORED else _unpacked(packed, member, name)
         if len(content) != member.size or zlib.crc32(content) != member.crc:
-            raise ArchiveDamaged(f"{name} is damaged: its checksum does not match")
+            raise ArchiveDamaged("{name} is damaged: its checksum does not match", name=name)
         return content
 
     def slice(self, name: str, offset: int, length: int) -> bytes:
@@ -76,6 +76,10 @@ class Archive:
         for at in range(offset, offset + length, size):
             yield self._at(start + at, min(size, offset + length - at))
 
+    def length(self, name: str) -> int | None:
+        """The bytes of a member; None where there is none of this name."""
+        return self._member(name).size if self.has(name) else None
+
     def is_packed(self, name: str) -> bool:
         """Whether a member must be unpacked from its beginning to be read."""
         return self.has(name) and self._member(name).method != STORED
@@ -84,11 +88,18 @@ class Archive:
         """Raise ArchiveDamaged where its members take more bytes than the file has."""
         packed = sum(member_at(self.directory, at).packed for at in self.entries.values())
         if packed > self.size:
-            raise ArchiveDamaged(f"its members overlap: {packed} bytes in a file of {self.size}")
+            raise ArchiveDamaged(
+                "its members overlap: {packed} bytes in a file of {size}", packed=packed, size=self.size
+            )
 
     def _verify(self, member: Member, name: str, offset: int, length: int) -> None:
         if offset < 0 or offset + length > member.size:
-            raise ArchiveDamaged(f"{name} has {member.size} bytes, byte {offset + length} is wanted")
+            raise ArchiveDamaged(
+                "{name} has {n} bytes, byte {wanted} is wanted",
+                name=name,
+                n=member.size,
+                wanted=offset + length,
+            )
 
     def _unpacked_chunks(
         self, member: Member, name: str, start: int, span: tuple[int, int], size: int
@@ -102,7 +113,7 @@ class Archive:
                 yield wanted
             if not left:
                 return
-        raise ArchiveDamaged(f"{name} unpacks to less than its {member.size} bytes")
+        raise ArchiveDamaged("{name} unpacks to less than its {n} bytes", name=name, n=member.size)
 
     def _packed_chunks(self, member: Member, start: int) -> Iterator[bytes]:
         for at in range(0, member.packed, PACKED_CHUNK):
@@ -114,7 +125,7 @@ class Archive:
     def _member(self, name: str) -> Member:
         at = self.entries.get(self._full(name))
         if at is None:
-            raise ArchiveDamaged(f"{name} is missing")
+            raise ArchiveDamaged("{name} is missing", name=name)
         return member_at(self.directory, at)
 
     def _start(self, member: Member, name: str, head: bytes = b"") -> int:
@@ -123,7 +134,7 @@ class Archive:
             head = self._at(member.header, _local.size)
         signature, n, extra = _local.unpack_from(head)
         if signature != LOCAL:
-            raise ArchiveDamaged(f"{name} does not begin where the directory says")
+            raise ArchiveDamaged("{name} does not begin where the directory says", name=name)
         return int(member.header + _local.size + n + extra)
 
     def _at(self, offset: int, length: int) -> bytes:
@@ -142,7 +153,7 @@ def opened(path: Path) -> Iterator[Archive]:
         pickles = [name for name in entries if name.endswith(PICKLE_ENDS) and name[-9:].lower() == PICKLE]
         homes = {name.rpartition(b"/")[0] for name in pickles}
         if len(homes) != 1:
-            raise ArchiveDamaged(f"a zip with {len(homes)} data.pkl: not written by torch.save")
+            raise ArchiveDamaged("a zip with {n} data.pkl: not written by torch.save", n=len(homes))
         archive = Archive(file, size, directory, entries, homes.pop())
         yield replace(archive, big_endian=archive.has("byteorder") and archive.read("byteorder") == b"big")
 
@@ -150,7 +161,7 @@ def opened(path: Path) -> Iterator[Archive]:
 def _inflated(packed: Iterator[bytes], name: str, method: int, size: int) -> Iterator[bytes]:
     """Unpacked chunks, none larger than the size, however little was packed."""
     if method != DEFLATED:
-        raise ArchiveDamaged(f"{name} is packed by method {method}")
+        raise ArchiveDamaged("{name} is packed by method {method}", name=name, method=method)
     machine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         for piece in packed:
@@ -160,13 +171,13 @@ def _inflated(packed: Iterator[bytes], name: str, method: int, size: int) -> Ite
         while rest := machine.decompress(b"", size):
             yield rest
     except zlib.error as problem:
-        raise ArchiveDamaged(f"{name} does not unpack: {problem}") from None
+        raise ArchiveDamaged("{name} does not unpack: {problem}", name=name, problem=str(problem)) from None
 
 
 def _unpacked(packed: bytes, member: Member, name: str) -> bytes:
     if member.method != DEFLATED:
-        raise ArchiveDamaged(f"{name} is packed by method {member.method}")
+        raise ArchiveDamaged("{name} is packed by method {method}", name=name, method=member.method)
     try:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.size + 1)
     except zlib.error as problem:
-        raise ArchiveDamaged(f"{name} does not unpack: {problem}") from None
+        raise ArchiveDamaged("{name} does not unpack: {problem}", name=name, problem=str(problem)) from None

@@ -6,16 +6,17 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice, takewhile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from opv2v_doctor.facts.leaves import Difference, leaves
+from opv2v_doctor.facts.leaves import ABSENT, Difference, leaves
 from opv2v_doctor.facts.pickles.machine import Call, Name
 
 MOST_VALUES, MOST_REFERENCES, DEEPEST = 100_000, 20_000, 32
 LONGEST_TEXT = 20_000  # characters; a dataset string of the real repository has 1400
+LARGEST_CONFIG = 4 << 20  # bytes
 UNKNOWN = object()
-LEFT_OUT, ABSENT = "...", "(not set)"
+LEFT_OUT = "..."
 _reference = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -51,8 +52,8 @@ def _plain_call(call: Call, depth: int, left: list[int]) -> Any:
     return _plain(call.entries or call.items, depth - 1, left) if call.name else LEFT_OUT
 
 
-def differences(stored: Mapping[str, Any], today: Mapping[str, Any], section: str) -> list[Difference]:
-    """The values of a section that differ, as far as the stored ones can be resolved without Hydra.
+def compared(stored: Mapping[str, Any], today: Mapping[str, Any], section: str) -> list[Difference]:
+    """Each value of a section then and now, as far as the stored ones can be resolved without Hydra.
 
     Where the machine's paths stand in a value, today's are taken: another machine is no other training.
     """
@@ -61,7 +62,7 @@ def differences(stored: Mapping[str, Any], today: Mapping[str, Any], section: st
     left, found = [MOST_REFERENCES], []
     for key in dict.fromkeys((*then, *now)):
         old, new = _resolved(then.get(key, ABSENT), sources, left), now.get(key, ABSENT)
-        if old is not UNKNOWN and old != new:
+        if old is not UNKNOWN:
             found.append(Difference(key=key, before=old, after=new))
     return found
 
@@ -93,6 +94,25 @@ def _first(sources: Sequence[Mapping[str, Any]], key: str) -> Any:
         if node is not UNKNOWN:
             return node
     return UNKNOWN
+
+
+def launch_config(checkpoint: Path) -> Path:
+    """The config that Hydra wrote beside a checkpoint: what its training was launched with."""
+    return checkpoint.parent / ".hydra" / "config.yaml"
+
+
+def launched_with(checkpoint: Path) -> dict[str, Any] | None:
+    """The values of that config; None where there is none that can be read."""
+    import yaml
+
+    config = launch_config(checkpoint)
+    try:
+        if not config.is_file() or config.stat().st_size > LARGEST_CONFIG:
+            return None
+        found = yaml.load(config.read_bytes(), yaml.CSafeLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

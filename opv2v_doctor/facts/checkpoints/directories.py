@@ -7,6 +7,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from opv2v_doctor.facts.pickles.machine import Refused
+
 LARGEST_DIRECTORY = 64 << 20  # bytes; 0.5 MB in a checkpoint of 0.85 GB
 LONGEST_COMMENT = 65535
 FULL = 0xFFFFFFFF  # the true number is in the zip64 field
@@ -17,8 +19,8 @@ WIDE_END = 76  # bytes of the zip64 record and of what says where it is
 _sizes_of = struct.Struct("<10xH4xLLL14xL").unpack_from  # method, crc, sizes, offset
 
 
-class ArchiveDamaged(Exception):
-    """Not an archive that can be read; the message says why."""
+class ArchiveDamaged(Refused):
+    """Not an archive that can be read; the reason says why."""
 
 
 class LegacyPickle(ArchiveDamaged):
@@ -53,7 +55,7 @@ def entries_of(file: BinaryIO, size: int) -> tuple[bytes, dict[bytes, int]]:
     """
     count, length, offset = _directory(file, size)
     if length > LARGEST_DIRECTORY:
-        raise ArchiveDamaged(f"its directory would take {length} bytes")
+        raise ArchiveDamaged("its directory would take {n} bytes", n=length)
     directory = read_exactly(file, offset, length)
     entries: dict[bytes, int] = {}
     at, seen = 0, 0
@@ -65,7 +67,7 @@ def entries_of(file: BinaryIO, size: int) -> tuple[bytes, dict[bytes, int]]:
         at += LEAST_ENTRY + n + extra + comment
         seen += 1
     if at != length or seen != count:
-        raise ArchiveDamaged(f"its directory is damaged: {seen} of {count} members")
+        raise ArchiveDamaged("its directory is damaged: {seen} of {count} members", seen=seen, count=count)
     if len(entries) != seen:
         raise ArchiveDamaged("its directory names a member twice")
     return directory, entries
@@ -101,8 +103,9 @@ def _no_archive(head: bytes) -> ArchiveDamaged:
     if head.startswith(LOCAL):
         return ArchiveDamaged("truncated: its directory, which is written last, is not there")
     if head[0] == 0x80 and head[1:2] <= b"\x05":
-        said = "a legacy pickle, from before torch 1.6: only running it could tell what it holds"
-        return LegacyPickle(said)
+        return LegacyPickle(
+            "a legacy pickle, from before torch 1.6: only running it could tell what it holds"
+        )
     return ArchiveDamaged("not a file that torch.save wrote: no zip")
 
 
@@ -125,5 +128,10 @@ def read_exactly(file: BinaryIO, offset: int, length: int) -> bytes:
     except (OverflowError, ValueError):
         content = b""
     if len(content) != length:
-        raise ArchiveDamaged(f"truncated: {length} bytes wanted at byte {offset}, {len(content)} are there")
+        raise ArchiveDamaged(
+            "truncated: {wanted} bytes wanted at byte {byte}, {there} are there",
+            wanted=length,
+            byte=offset,
+            there=len(content),
+        )
     return content

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from opv2v_doctor.facts.checkpoints.weights import Weight, Weights
 from opv2v_doctor.facts.pickles.machine import printable
+from opv2v_doctor.text import Text
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "net.", "encoder.")
 
@@ -20,8 +21,8 @@ class Loading:
     tensors: int
     missing: tuple[str, ...]  # of the model, and not in the file: they stay as they were, without a word
     unexpected: tuple[str, ...]  # in the file, and not of the model: ignored, without a word
-    reshaped: tuple[str, ...]  # of another shape: an error even so
-    renaming: str  # a change of names by which more would be found
+    reshaped: tuple[Text, ...]  # of another shape: an error even so
+    renaming: Text | None  # a change of names by which more would be found
 
     @property
     def share(self) -> float:
@@ -39,7 +40,12 @@ def loading(model: Weights, file: Weights) -> Loading:
         missing=tuple(printable(name) for name in wanted if name not in given),
         unexpected=tuple(printable(name) for name in given if name not in wanted),
         reshaped=tuple(
-            f"{printable(name)}: {list(weight.shape)}, the file has {list(given[name].shape)}"
+            Text(
+                "{name}: {wanted}, the file has {given}",
+                name=printable(name),
+                wanted=str(list(weight.shape)),
+                given=str(list(given[name].shape)),
+            )
             for name, weight in wanted.items()
             if name in given and given[name].shape != weight.shape
         ),
@@ -47,18 +53,22 @@ def loading(model: Weights, file: Weights) -> Loading:
     )
 
 
-def _renaming(wanted: Mapping[str, Weight], given: Mapping[str, Weight], found: int) -> str:
-    """The prefix whose removal or addition finds the most further names; an empty text where none does."""
-    best = (found, "")
-    for prefix, said in _prefixes(wanted, given):
-        names = {name.removeprefix(prefix) if said == "without" else prefix + name for name in given}
-        best = max(best, (len(names & wanted.keys()), f"{said} the prefix {prefix!r}"), key=lambda b: b[0])
+def _renaming(wanted: Mapping[str, Weight], given: Mapping[str, Weight], found: int) -> Text | None:
+    """The prefix whose removal or addition finds the most further names; None where none does."""
+    best: tuple[int, Text | None] = (found, None)
+    for prefix, removed in _prefixes(wanted, given):
+        names = {name.removeprefix(prefix) if removed else prefix + name for name in given}
+        said = Text(
+            "without the prefix {prefix!r}" if removed else "with the prefix {prefix!r}",
+            prefix=printable(prefix),
+        )
+        best = max(best, (len(names & wanted.keys()), said), key=lambda one: one[0])
     return best[1]
 
 
-def _prefixes(wanted: Mapping[str, Weight], given: Mapping[str, Weight]) -> Iterator[tuple[str, str]]:
-    """Prefixes that names are known to gain and lose, and the first words of either side's."""
-    for names, said in ((given, "without"), (wanted, "with")):
+def _prefixes(wanted: Mapping[str, Weight], given: Mapping[str, Weight]) -> Iterator[tuple[str, bool]]:
+    """Prefixes that names are known to lose (true) and gain, and the first words of either side's."""
+    for names, removed in ((given, True), (wanted, False)):
         words = dict.fromkeys(name.partition(".")[0] + "." for name in names if "." in name)
         for prefix in dict.fromkeys((*PREFIXES, *list(words)[:20])):
-            yield prefix, said
+            yield prefix, removed

@@ -46,9 +46,8 @@ def weights_opened(path: Path) -> Iterator[Weights]:
 
 
 def _shards(parts: Sharded) -> tuple[Path, ...]:
-    if parts.problem or parts.missing or parts.is_distributed:
-        missing = f"{len(parts.missing)} files are missing: {', '.join(parts.missing[:3])}"
-        raise ArchiveDamaged(parts.problem or (missing if parts.missing else f"a folder of {parts.form}"))
+    if refusal := parts.refusal:
+        raise refusal
     return parts.shards
 
 

@@ -11,6 +11,7 @@ from opv2v_doctor.facts.checkpoints.directories import ArchiveDamaged
 from opv2v_doctor.facts.checkpoints.scans import modules_of, squares_of
 from opv2v_doctor.facts.checkpoints.weights import Weight, Weights, array, blocks
 from opv2v_doctor.facts.pickles.machine import printable
+from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
     from opv2v_doctor.facts.checkpoints.weights import Values
@@ -29,7 +30,7 @@ class Movement:
     before: float  # squares of the values before, summed
     floating: bool = True
     still: tuple[str, ...] = ()  # the tensors that did not move
-    problem: str = ""
+    problem: Text | None = None
 
     @property
     def relative(self) -> float:
@@ -46,7 +47,7 @@ class Difference:
     movements: tuple[Movement, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
-    reshaped: tuple[str, ...]  # of the same name, and another shape
+    reshaped: tuple[Text, ...]  # of the same name, and another shape
 
     @property
     def still(self) -> tuple[Movement, ...]:
@@ -66,7 +67,12 @@ def moved(before: Weights, after: Weights, most: int | None = None) -> Differenc
         only_before=tuple(printable(name) for name in old if name not in new),
         only_after=tuple(printable(name) for name in new if name not in old),
         reshaped=tuple(
-            f"{printable(name)}: {list(old[name].shape)}, then {list(new[name].shape)}"
+            Text(
+                "{name}: {before}, then {after}",
+                name=printable(name),
+                before=str(list(old[name].shape)),
+                after=str(list(new[name].shape)),
+            )
             for name in shared
             if old[name].shape != new[name].shape
         ),
@@ -74,14 +80,15 @@ def moved(before: Weights, after: Weights, most: int | None = None) -> Differenc
 
 
 def _movement(old: Weight, new: Weight, most: int | None) -> Movement:
-    furthest, squares, before, moves, problem = 0.0, 0.0, 0.0, False, ""
+    furthest, squares, before, moves = 0.0, 0.0, 0.0, False
+    problem: Text | None = None
     try:
         for was, now in _pairs(old, new, most):
             far, sum_of_squares, sum_before, other = _apart(was, now)
             furthest = far if far > furthest or math.isnan(far) else furthest
             squares, before, moves = squares + sum_of_squares, before + sum_before, moves or other
     except ArchiveDamaged as reason:
-        problem = printable(str(reason))
+        problem = reason.reason
     name = printable(old.name)
     return Movement(
         name,
@@ -149,5 +156,5 @@ def _together(module: str, group: list[Movement]) -> Movement:
         sum(each.before for each in group),
         any(each.floating for each in group),
         tuple(name for each in group if each.floating for name in each.still),
-        next((each.problem for each in group if each.problem), ""),
+        next((each.problem for each in group if each.problem), None),
     )

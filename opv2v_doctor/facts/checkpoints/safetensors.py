@@ -39,11 +39,13 @@ def _header(file: BinaryIO, size: int) -> tuple[int, dict[str, Any]]:
     """Where the tensors begin, and what the header says of them."""
     length = int.from_bytes(read_exactly(file, 0, min(PREFIX, size)), "little")
     if length > min(LARGEST_HEADER, size - PREFIX):
-        raise ArchiveDamaged(f"its header would take {length} bytes, the file has {size}")
+        raise ArchiveDamaged(
+            "its header would take {wanted} bytes, the file has {size}", wanted=length, size=size
+        )
     try:
         header = json.loads(read_exactly(file, PREFIX, length), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as problem:
-        raise ArchiveDamaged(f"its header is no JSON: {problem}") from None
+        raise ArchiveDamaged("its header is no JSON: {problem}", problem=str(problem)) from None
     if not isinstance(header, dict):
         raise ArchiveDamaged("its header is no table")
     return PREFIX + length, header
@@ -78,9 +80,17 @@ def _weight(file: BinaryIO, name: str, entry: Any, start: int) -> tuple[Weight, 
     code, shape, span = (entry.get(word) for word in ("dtype", "shape", "data_offsets"))
     kind = SAFETENSORS.get(code) if isinstance(code, str) else None
     if kind is None or not _are_sizes(shape, MOST_DIMENSIONS) or not _are_sizes(span, 2) or len(span) != 2:
-        raise ArchiveDamaged(f"its header says nothing of use about {name}: {str(entry)[:80]}")
+        raise ArchiveDamaged(
+            "its header says nothing of use about {name}: {entry}", name=name, entry=str(entry)[:80]
+        )
     if math.prod(shape) * kind.width != span[1] - span[0]:
-        raise ArchiveDamaged(f"{name} of {kind.name} {shape} cannot take {span[1] - span[0]} bytes")
+        raise ArchiveDamaged(
+            "{name} of {kind} {shape} cannot take {n} bytes",
+            name=name,
+            kind=kind.name,
+            shape=str(shape),
+            n=span[1] - span[0],
+        )
     strides = tuple(accumulate(reversed(shape[1:]), lambda a, b: a * b, initial=1))[::-1]
 
     def chunks(first: int, length: int, most: int) -> Iterator[bytes]:

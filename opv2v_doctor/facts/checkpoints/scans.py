@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opv2v_doctor.facts.checkpoints.directories import ArchiveDamaged
 from opv2v_doctor.facts.checkpoints.weights import Weight, Weights, blocks
 from opv2v_doctor.facts.pickles.machine import printable
+from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
     from opv2v_doctor.facts.checkpoints.weights import Values
@@ -29,7 +30,7 @@ class Scan:
     nonzero: bool
     squares: float  # their sum, of the finite ones
     first_bad: str = ""
-    problem: str = ""  # why it was not read
+    problem: Text | None = None  # why it was not read
 
     @property
     def norm(self) -> float:
@@ -50,7 +51,8 @@ def scanned(weights: Weights, most: int | None = None) -> tuple[Scan, ...]:
 
 
 def _scan(weight: Weight, share: float) -> Scan:
-    read, bad, nonzero, squares, problem = 0, 0, False, 0.0, ""
+    read, bad, nonzero, squares = 0, 0, False, 0.0
+    problem: Text | None = None
     most = None if share == 1.0 else math.ceil(weight.elements * share)
     try:
         for values in blocks(weight, most):
@@ -58,7 +60,7 @@ def _scan(weight: Weight, share: float) -> Scan:
             read, bad, squares = read + values.size, bad + wrong, squares + sum_of_squares
             nonzero = nonzero or sum_of_squares > 0 or bool(values.any())
     except ArchiveDamaged as reason:
-        problem = printable(str(reason))
+        problem = reason.reason
     name = printable(weight.name)
     first = name if bad else ""
     return Scan(name, 1, weight.elements, read, bad, nonzero, squares, first, problem)
@@ -109,7 +111,7 @@ def _together(module: str, group: list[Scan]) -> Scan:
         any(scan.nonzero for scan in group),
         sum(scan.squares for scan in group),
         next((scan.first_bad for scan in group if scan.bad), ""),
-        next((scan.problem for scan in group if scan.problem), ""),
+        next((scan.problem for scan in group if scan.problem), None),
     )
 
 

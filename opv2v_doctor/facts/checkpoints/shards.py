@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.facts.checkpoints.directories import ArchiveDamaged
+
 LARGEST_INDEX = 64 << 20  # bytes
 INDEXES = "*.index.json"
+SHOWN = 3  # files that are missing
 _shard = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.(?:safetensors|bin|pt|pth)")
 
 
@@ -21,7 +24,7 @@ class Sharded:
     form: str  # what wrote it
     shards: tuple[Path, ...]
     missing: tuple[str, ...] = ()
-    problem: str = ""
+    problem: str = ""  # why its index says nothing
 
     @property
     def size(self) -> int:
@@ -31,6 +34,18 @@ class Sharded:
     def is_distributed(self) -> bool:
         """Whether only torch can put it together."""
         return self.form == DISTRIBUTED
+
+    @property
+    def refusal(self) -> ArchiveDamaged | None:
+        """Why the model cannot be put together, if it cannot."""
+        if self.problem:
+            return ArchiveDamaged("not an index of shards: {problem}", problem=self.problem)
+        if self.missing:
+            few = [*self.missing[:SHOWN], *["..."] * (len(self.missing) > SHOWN)]
+            return ArchiveDamaged(
+                "{n:file is|files are} missing: {missing}", n=len(self.missing), missing=few
+            )
+        return ArchiveDamaged("a folder of {form}", form=self.form) if self.is_distributed else None
 
 
 DISTRIBUTED = "torch.distributed.checkpoint"
@@ -67,7 +82,7 @@ def _index(path: Path) -> Sharded | None:
         table = json.loads(path.read_bytes())
         names = sorted({_name(name) for name in table["weight_map"].values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        said = f"not an index of shards: {type(problem).__name__} {problem}"
+        said = f"{type(problem).__name__}: {problem}"
         return Sharded(path=path, form="index", shards=(), problem=said)
     return _beside(path, "index", names)
 

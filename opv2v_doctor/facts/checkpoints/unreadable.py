@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from opv2v_doctor.facts.checkpoints.directories import ArchiveDamaged, LegacyPickle
-from opv2v_doctor.facts.pickles.machine import PickleRefused, printable
+from opv2v_doctor.facts.pickles.machine import PickleRefused, Refused
 from opv2v_doctor.text import Command, Text
 
 LFS, HTML = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html")
 
 
-class CheckpointUnreadable(Exception):
-    """Not a checkpoint that can be read; the message says why."""
+class CheckpointUnreadable(Refused):
+    """Not a checkpoint that can be read; the reason says why."""
 
 
 class CheckpointNotExamined(CheckpointUnreadable):
@@ -30,28 +30,35 @@ def reasons(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise CheckpointUnreadable("a link to nothing" if path.is_symlink() else "no such file") from None
     except OSError as problem:
-        raise CheckpointUnreadable(f"cannot be read: {problem.strerror}") from None
+        raise CheckpointUnreadable("cannot be read: {problem}", problem=problem.strerror) from None
     except LegacyPickle as problem:
-        raise CheckpointNotExamined(printable(str(problem))) from None
+        raise CheckpointNotExamined(problem.reason) from None
     except (ArchiveDamaged, PickleRefused) as problem:
-        raise CheckpointUnreadable(stand_in(path) or printable(str(problem))) from None
+        raise CheckpointUnreadable(stand_in(path) or problem.reason) from None
 
 
-def stand_in(path: Path) -> str:
-    """What lies in the place of a file that was never fetched; empty for anything else."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(512).lstrip().lower()
-    except OSError:
-        return ""
+def stand_in(path: Path) -> Text | None:
+    """What lies in the place of a file that was never fetched; None for anything else."""
+    head = _head(path)
     if head.startswith(LFS):
-        return "a Git LFS pointer, not the file itself"
-    return "an HTML page, not the file itself" if head.startswith(HTML) else ""
+        return Text("a Git LFS pointer, not the file itself")
+    return Text("an HTML page, not the file itself") if head.startswith(HTML) else None
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes; none of what is no file: a pipe would keep its reader waiting."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(512).lstrip().lower()
+    except OSError:
+        return b""
 
 
 def remedy(path: Path) -> Text:
     """What brings a file that cannot be read."""
-    if stand_in(path).startswith("a Git LFS"):
+    if _head(path).startswith(LFS):
         command = Command(f"git lfs pull --include {shlex.quote(path.name)}")
         return Text("fetch it: {command}", command=command)
     return Text("fetch the file again") if path.exists() else Text("correct the path, or fetch the file")

@@ -73,7 +73,9 @@ class Weights:
         """Raise ArchiveDamaged where reading all tensors would take far more bytes than the file has."""
         wanted = sum(weight.bytes + weight.before for weight in self.tensors.values())
         if wanted > max(LEAST_BUDGET, TIMES_PACKED * self.size):
-            raise ArchiveDamaged(f"its tensors would take {wanted} bytes, the file has {self.size}")
+            raise ArchiveDamaged(
+                "its tensors would take {wanted} bytes, the file has {size}", wanted=wanted, size=self.size
+            )
 
 
 def blocks(weight: Weight, most: int | None = None) -> Iterator[Values]:
@@ -82,7 +84,7 @@ def blocks(weight: Weight, most: int | None = None) -> Iterator[Values]:
     Raises ArchiveDamaged where they are not there, or of a kind that is not read.
     """
     if not weight.kind.numpy:
-        raise ArchiveDamaged(f"values of kind {weight.kind.name} are not read")
+        raise ArchiveDamaged("values of kind {kind} are not read", kind=weight.kind.name)
     if not weight.elements:
         return
     if weight.is_dense:
@@ -98,7 +100,7 @@ def array(weight: Weight) -> Values:
     import numpy as np
 
     if max(weight.bytes, weight.elements * weight.kind.width) > LARGEST_SPAN:
-        raise ArchiveDamaged(f"{weight.name} lies in {weight.bytes} bytes with gaps")
+        raise ArchiveDamaged("{name} lies in {n} bytes with gaps", name=weight.name, n=weight.bytes)
     pieces = list(_stretch(weight, weight.span))
     flat = np.concatenate(pieces)
     strides = [stride * flat.itemsize for stride in weight.strides]
@@ -123,7 +125,7 @@ def _stretch(weight: Weight, elements: int) -> Iterator[Values]:
         yield _decoded(bytes(buffer), weight)
         left -= len(buffer) // width
     if left:
-        raise ArchiveDamaged(f"{weight.name} is {left} values short")
+        raise ArchiveDamaged("{name} is {n:value|values} short", name=weight.name, n=left)
 
 
 def _decoded(content: bytes, weight: Weight) -> Values:

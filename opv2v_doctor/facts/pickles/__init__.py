@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from opv2v_doctor.facts.pickles.literals import Operation
-from opv2v_doctor.facts.pickles.machine import Machine, PickleRefused
+from opv2v_doctor.facts.pickles.machine import Machine, PickleRefused, Refused
 from opv2v_doctor.facts.pickles.operations import OPERATIONS
 from opv2v_doctor.facts.pickles.records import PASSING
 
@@ -53,10 +53,16 @@ def _walk(content: bytes) -> Pickle:
     try:
         return _walked(machine, OPERATIONS)
     except MALFORMED as problem:
-        named = ", ".join(machine.names)[:LONGEST_LIST] or "nothing"
+        named = ", ".join(machine.names)[:LONGEST_LIST]
         raise PickleRefused(
-            f"malformed at byte {machine.at}: {problem or type(problem).__name__}; "
-            f"until there it names {named}"
+            "malformed at byte {byte}: {problem}; until there it names {named}"
+            if named
+            else "malformed at byte {byte}: {problem}",
+            byte=machine.at,
+            problem=problem.reason
+            if isinstance(problem, Refused)
+            else str(problem) or type(problem).__name__,
+            named=named,
         ) from None
 
 
@@ -71,8 +77,9 @@ def _walked(machine: Machine, known: Mapping[str, Operation]) -> Pickle:
             at = operations[code](machine, at + 1)
     finally:
         machine.at = at
-    raise PickleRefused(f"more than {MOST_OPERATIONS} operations")
+    raise PickleRefused("more than {most} operations", most=MOST_OPERATIONS)
 
 
 def _refuse(machine: Machine, at: int) -> NoReturn:
-    raise PickleRefused(f"operation {machine.content[at - 1]:#04x} has no place in a checkpoint")
+    code = machine.content[at - 1]
+    raise PickleRefused("operation {code:#04x} has no place in a checkpoint", code=code)

@@ -52,7 +52,7 @@ def text(content: bytes) -> str:
 
 def integer(content: bytes) -> int:
     if len(content) > LONGEST_INTEGER:
-        raise PickleRefused(f"an integer of {len(content)} bytes")
+        raise PickleRefused("an integer of {n} bytes", n=len(content))
     return int.from_bytes(content, "little", signed=True)
 
 
@@ -67,7 +67,7 @@ def line(read: Callable[[str], Any]) -> Operation:
 
 def digits(words: str) -> int:
     if len(words) > LONGEST_INTEGER:
-        raise PickleRefused(f"an integer of {len(words)} digits")
+        raise PickleRefused("an integer of {n} digits", n=len(words))
     return {"00": False, "01": True}[words] if words in ("00", "01") else int(words.removesuffix("L"))
 
 

@@ -5,14 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from opv2v_doctor.text import Text, Value, text_of
+
 LONGEST_KEY = 1024  # characters: comparing longer equal keys again and again may take for ever
 LARGEST_KEY = 1 << 60  # integers beyond it can be made to collide
 LONGEST_LINE = 4096
 LONGEST_SAID = 200
 
 
-class PickleRefused(Exception):
-    """Not a pickle that can be walked; the message says where and why."""
+class Refused(Exception):
+    """A file that is not read; `reason` says why, with nothing from the file that a terminal would obey."""
+
+    def __init__(self, reason: str | Text, /, **values: Value) -> None:
+        shown = {name: printable(said) if isinstance(said, str) else said for name, said in values.items()}
+        self.reason = text_of(reason, shown)
+        super().__init__(str(self.reason))
+
+
+class PickleRefused(Refused):
+    """Not a pickle that can be walked; the reason says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,12 @@ class Machine:
     def taken(self, at: int, length: int) -> bytes:
         taken = self.content[at : at + length]
         if len(taken) != length:
-            raise PickleRefused(f"{length} bytes wanted at byte {at}, {len(taken)} are left")
+            raise PickleRefused(
+                "{wanted} bytes wanted at byte {byte}, {left} are left",
+                wanted=length,
+                byte=at,
+                left=len(taken),
+            )
         return taken
 
     def line(self, at: int) -> tuple[str, int]:

@@ -180,7 +180,7 @@ def _set_and_pass(machine: Machine, at: int) -> int:
 def _count(machine: Machine, passed: int) -> None:
     machine.passed += passed
     if machine.passed > MOST_PASSED:
-        raise PickleRefused(f"more than {MOST_PASSED} tensors")
+        raise PickleRefused("more than {most} tensors", most=MOST_PASSED)
 
 
 def _begin_object(machine: Machine, at: int) -> int:
