@@ -8,9 +8,8 @@ from typing import Any
 
 from opv2v_doctor.sandbox.faults.checkpoints import RUN, edit_checkpoint
 from opv2v_doctor.target import make_target
-from opv2v_doctor.testing import run_check
 
-from .guard import Case, Guard, Workshop, fault, guarded, healthy
+from .guard import Case, Guard, Workshop, fault, guarded, healthy, run_check
 
 
 def changed(change: Callable[[Path], object]) -> Case:
@@ -31,15 +30,23 @@ def without(*parts: str) -> Case:
         for part in parts:
             saved.pop(part, None)
 
-    return changed(lambda run: [edit_checkpoint(path, remove) for path in run.glob("checkpoint-*.pth")])
+    def edit(run: Path) -> None:
+        for path in run.glob("checkpoint-*.pth"):
+            edit_checkpoint(path, remove)
+
+    return changed(edit)
 
 
 def only(*names: str) -> Case:
     """A run with some of its checkpoints."""
     kept = {f"checkpoint-{name}.pth" for name in names}
-    return changed(
-        lambda run: [path.unlink() for path in run.glob("checkpoint-*.pth") if path.name not in kept]
-    )
+
+    def leave(run: Path) -> None:
+        for path in run.glob("checkpoint-*.pth"):
+            if path.name not in kept:
+                path.unlink()
+
+    return changed(leave)
 
 
 def nothing_trained(shop: Workshop, code: str) -> Any:
