@@ -10,6 +10,7 @@ from opv2v_doctor.facts.leaves import leaves
 from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.facts.probe import Raised
 from opv2v_doctor.facts.source import binds, syntax_error
+from opv2v_doctor.files import text_of
 
 SHOWN = 5  # names in a sentence
 READ_BY_TRAINING = ("dataset.train_dataset", "dataset.test_dataset", "loss.", "train_params.", "model.")
@@ -61,13 +62,13 @@ def _refused_at(folder: Path, message: str) -> Place | None:
     if path is None or not path.is_file():
         return None
     word = re.search(r"Could not (?:find|load) '(?:[^']*/)?([^'/]+)'", message)
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = text_of(path, "replace").splitlines()
     return Place(path, next((n for n, text in enumerate(lines, 1) if word and word[1] in text), None))
 
 
 def _is_utf8(path: Path) -> bool:
     try:
-        path.read_text(encoding="utf-8")
+        text_of(path)
     except UnicodeDecodeError:
         return False
     return True

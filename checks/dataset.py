@@ -27,6 +27,7 @@ from opv2v_doctor.facts.frames import Disk, Frame, Scenario, each_disk, frame_fi
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.origins import class_place
 from opv2v_doctor.facts.probe import Raised
+from opv2v_doctor.files import bytes_of
 
 
 @check("DAT001", tier="static", requires=["ENV002", "CFG002"])
@@ -313,5 +314,5 @@ def _first_frame(scenario: Scenario) -> Iterator[bytes]:
     """What the first frame file says: where all vehicles are, to the millimetre, tells a copy."""
     frame = next((frame for agent in scenario.agents for frame in agent.frames), None)
     with contextlib.suppress(OSError):
-        if frame is not None and (content := frame.yaml.read_bytes()):
+        if frame is not None and (content := bytes_of(frame.yaml)):
             yield content

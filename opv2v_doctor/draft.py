@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from opv2v_doctor.facts.commands import Command, commands
+from opv2v_doctor.files import text_of
 from opv2v_doctor.settings import Launch, Settings
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
@@ -97,7 +98,7 @@ def _script(repo: Path) -> Path:
         path
         for pattern in ("scripts/train*.py", "train*.py", "tools/train*.py", "*/train*.py")
         for path in sorted(repo.glob(pattern))
-        if "hydra.main" in path.read_text(encoding="utf-8", errors="replace")
+        if "hydra.main" in text_of(path, "replace")
     ]
     if not found:
         raise UsageError(f"{repo} is not a training repository: no train*.py with @hydra.main found")
@@ -106,7 +107,7 @@ def _script(repo: Path) -> Path:
 
 def _configs(repo: Path, script: Path, group: str) -> list[Path]:
     """The options of a config group."""
-    text = script.read_text(encoding="utf-8", errors="replace")
+    text = text_of(script, "replace")
     named = re.search(r"config_path\s*=\s*[\"']([^\"']+)", text)
     folder = (script.parent / (named[1] if named else "../configs")).resolve()
     return sorted((folder / group).glob("*.yaml")) if folder.is_relative_to(repo) else []
@@ -124,6 +125,6 @@ def _machine(repo: Path, script: Path) -> str | None:
     """The machine config most of whose paths exist here."""
     best = (0, "")
     for path in _configs(repo, script, "machine"):
-        paths = re.findall(r":\s*[\"']?(/[^\s\"']+)", path.read_text(encoding="utf-8", errors="replace"))
+        paths = re.findall(r":\s*[\"']?(/[^\s\"']+)", text_of(path, "replace"))
         best = max(best, (sum(Path(p).exists() for p in paths), path.stem))
     return best[1] if best[0] else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from opv2v_doctor.files import bytes_of, from_json, open_file
 from opv2v_doctor.usage import UsageError
 
 BOUND = 1 << 16  # bytes that are read of a file's head, and of its tail
@@ -72,7 +72,7 @@ def stranger(path: Path) -> str:
         kind = path.stat().st_mode
         if not stat.S_ISREG(kind):
             return "a directory" if stat.S_ISDIR(kind) else "a device or a socket"
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(BOUND)
             file.seek(max(0, os.fstat(file.fileno()).st_size - BOUND))
             tail = file.read(BOUND)
@@ -175,7 +175,7 @@ def listed(files: Mapping[str, bytes]) -> dict[str, str]:
 
 def digest_of(path: Path) -> str:
     """The digest of a file's bytes."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -184,7 +184,7 @@ def _written(record: Path) -> Mapping[str, str]:
     try:
         if record.stat().st_size > LONGEST_LIST:
             return {}
-        found = json.loads(record.read_bytes())
+        found = from_json(bytes_of(record))
         files = found["files"] if found["tool"]["name"] == GENERATOR else {}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}

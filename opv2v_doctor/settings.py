@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,10 +20,13 @@ from pydantic import (
     model_validator,
 )
 
+from opv2v_doctor.files import from_toml, text_of
 from opv2v_doctor.usage import UsageError, unknown
 
 FILE_NAME = "opv2v-doctor.toml"
+LARGEST = 1 << 20  # bytes of a settings file
 LONGEST = 1e6  # seconds: what a time limit may be
+MOST = 1_000_000_000  # what may be counted: steps, samples, GPUs
 
 
 class SettingsError(UsageError):
@@ -34,6 +36,11 @@ class SettingsError(UsageError):
 def _pairs(value: object) -> object:
     """A table as sorted pairs, so that settings stay hashable and a fact about them can be cached."""
     return tuple(sorted((str(k), v) for k, v in value.items())) if isinstance(value, dict) else value
+
+
+def _is_count(key: str) -> bool:
+    """Whether a key is a number of GPUs."""
+    return key.isascii() and key.isdigit() and len(key) < len(str(MOST))
 
 
 class _Table(BaseModel):
@@ -62,7 +69,7 @@ class Launch(_Table):
     def _numbered_tables_are_variants(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "variants" in value:
             return value
-        numbered = {key: table for key, table in value.items() if key.isdigit()}
+        numbered = {key: table for key, table in value.items() if _is_count(key)}
         rest = {key: entry for key, entry in value.items() if key not in numbered}
         return {**rest, "variants": tuple(sorted((int(k), table) for k, table in numbered.items()))}
 
@@ -70,8 +77,8 @@ class Launch(_Table):
 class Watch(_Table):
     """How closely a training is watched, and on how many steps an epoch its schedule runs."""
 
-    every: StrictInt = Field(default=50, ge=1)
-    steps_per_epoch: StrictInt | None = Field(default=None, ge=1)
+    every: StrictInt = Field(default=50, ge=1, le=MOST)
+    steps_per_epoch: StrictInt | None = Field(default=None, ge=1, le=MOST)
 
 
 class Infer(_Table):
@@ -85,7 +92,7 @@ class Slurm(_Table):
     """What a SLURM job asks for."""
 
     partition: str | None = None
-    minutes: StrictInt = Field(default=24 * 60, ge=1)
+    minutes: StrictInt = Field(default=24 * 60, ge=1, le=MOST)
     port: StrictInt = Field(default=29500, ge=1, le=65535)
     parameters: Annotated[tuple[tuple[str, str | StrictInt], ...], BeforeValidator(_pairs)] = ()
 
@@ -120,12 +127,12 @@ class Settings(_Table):
     python: str | None = None
     run: str | None = None
     runs: str | None = None  # where new run directories go; default: beside hydra.run.dir
-    gpus: StrictInt | None = Field(default=None, ge=1)
+    gpus: StrictInt | None = Field(default=None, ge=1, le=MOST)
     splits: tuple[str, ...] = Field(default=("train", "val", "test"), min_length=1)
-    steps_per_epoch: StrictInt | None = Field(default=None, ge=1)
+    steps_per_epoch: StrictInt | None = Field(default=None, ge=1, le=MOST)
     dataset_class: str | None = None
     fine_tuning: StrictBool | None = None
-    num_samples: StrictInt = Field(default=4, ge=1)
+    num_samples: StrictInt = Field(default=4, ge=1, le=MOST)
     timeout: StrictFloat = Field(default=300.0, gt=0, le=LONGEST)
     strict: StrictBool = False
     select: tuple[str, ...] = ()
@@ -145,14 +152,16 @@ def read_settings(path: Path) -> Settings:
     Raises SettingsError for a file that is not there, is not TOML, or holds a key or value that is not known.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        return _absolute(Settings.model_validate(tomllib.loads(text)), path.resolve().parent)
-    except (OSError, UnicodeDecodeError) as problem:
+        text = text_of(path, largest=LARGEST)
+        return _absolute(Settings.model_validate(from_toml(text)), path.resolve().parent)
+    except OSError as problem:
+        raise SettingsError(f"{path}: cannot be read: {problem.strerror}") from None
+    except UnicodeDecodeError as problem:
         raise SettingsError(f"{path}: cannot be read: {problem}") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise SettingsError(f"{path}: not TOML: {problem}") from None
     except ValidationError as problem:
         raise SettingsError(_explained(path, text, problem)) from None
+    except ValueError as problem:
+        raise SettingsError(f"{path}: not TOML: {problem}") from None
 
 
 def _absolute(settings: Settings, folder: Path) -> Settings:
@@ -172,7 +181,7 @@ def _explained(path: Path, text: str, problem: ValidationError) -> str:
     first = min(
         problem.errors(), key=lambda error: error["type"] != "extra_forbidden"
     )  # a typo explains more
-    words = _words(first["loc"], tomllib.loads(text))
+    words = _words(first["loc"], from_toml(text))
     *table, word = words
     place = f"{path}:{_line_of(text, table, word)}"
     if first["type"] == "extra_forbidden":
@@ -185,7 +194,7 @@ def _words(loc: tuple[int | str, ...], content: dict[str, Any]) -> list[str]:
     words = [str(part) for part in loc]
     if "variants" in words:
         at = words.index("variants")
-        numbers = sorted((key for key in content["launch"] if key.isdigit()), key=int)
+        numbers = sorted((key for key in content["launch"] if _is_count(key)), key=int)
         words[at : at + 3] = [numbers[int(words[at + 1])]]
     return words
 

@@ -6,12 +6,12 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from opv2v_doctor.ours import descriptor_of, is_stream, verify_replaceable
+from opv2v_doctor.scratch import scratch
 
 
 @contextmanager
@@ -22,8 +22,8 @@ def whole(path: Path, *, judged: bool = False) -> Iterator[Path]:
     UsageError where somebody else's file is in the way, unless the caller has judged that.
     """
     if is_stream(path):
-        with tempfile.TemporaryDirectory(prefix="opv2v-doctor-") as folder:
-            partial = Path(folder) / "partial"
+        with scratch("report") as folder:
+            partial = folder / "partial"
             yield partial
             _pass_on(partial, path)
         return

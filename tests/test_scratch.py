@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from opv2v_doctor.scratch import LOCK, PREFIX
+from opv2v_doctor.scratch import LOCK, PREFIX, UNFINISHED
 
 OWNER = "from opv2v_doctor.scratch import scratch_folder as s; print(s('x'), flush=True); import time; "
 
@@ -52,9 +52,13 @@ def test_a_killed_process_is_tidied_after_and_the_living_are_left_alone(tmp_path
 
 
 def test_a_folder_that_was_just_made_is_left_alone(tmp_path: Path) -> None:
-    young = tmp_path / f"{PREFIX}y"
-    young.mkdir()
-    (young / LOCK).touch()
+    young, old, strange = (tmp_path / f"{UNFINISHED}{name}" for name in ("young", "old", "strange"))
+    for folder in (young, old, strange):
+        folder.mkdir()
+        (folder / LOCK).touch()
+    (strange / "somebody's").touch()
+    aged(old)
+    aged(strange)
     with owner(tmp_path, "") as process:
         made(process)
-    assert young.exists()
+    assert (young.exists(), old.exists(), strange.exists()) == (True, False, True)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from opv2v_doctor.cli.process import exit_code_of
+from opv2v_doctor.cli.process import HOMELESS, exit_code_of, is_homeless
 
 PLACES = {  # in the order of the help: command -> module, name in it, what it does in one line
     "run-all": ("examine", "run_all", "Run the whole checklist on a training repository."),
@@ -42,6 +42,13 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; who stops it, or reads no further, is answered by us, not by typer."""
+        if is_homeless():
+            from opv2v_doctor.usage import UsageError
+
+            raise UsageError(HOMELESS)
+        from opv2v_doctor.scratch import sweep
+
+        sweep()
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, BrokenPipeError) as problem:

@@ -99,11 +99,23 @@ def _found(paths: Iterable[Path]) -> tuple[Path, ...]:
     for path in paths:
         if path != STDIN and not path.exists():
             raise UsageError(f"{path}: no such file or directory")
+        if path != STDIN and not path.is_dir() and (kind := _kind_of(path)):
+            raise UsageError(f"{path}: {kind}, not a file: standard input is read as `-`")
         logs = logs_in(path)
         if not logs:
             raise UsageError(f"{path}: no log below it (*.log, log.txt, events.out.tfevents.*)")
         found |= dict.fromkeys(log if log == STDIN else log.resolve() for log in logs)
     return tuple(found)
+
+
+def _kind_of(path: Path) -> str:
+    """What is no regular file, in words; nothing for one, and where there is none."""
+    from opv2v_doctor.files import kind_of
+
+    try:
+        return kind_of(path.stat().st_mode)
+    except OSError:
+        return ""
 
 
 def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
@@ -212,12 +224,16 @@ def _follow(
     """Follow one log; its findings when they appear, and all of them at the end."""
     from opv2v_doctor.cli.log_following import follow
     from opv2v_doctor.cli.log_judging import Judge
-    from opv2v_doctor.facts.logs import log_table
+    from opv2v_doctor.facts.logs import keep_removed, log_table
     from opv2v_doctor.usage import UsageError
 
     if len(paths) != 1 or form is not LogFormat.TEXT or not paths[0].is_file():
-        raise UsageError("--follow takes one file, and --format text")
+        kind = _kind_of(paths[0])
+        found = f": {paths[0]} is {kind}" if len(paths) == 1 and kind else ""
+        raise UsageError(f"--follow takes one file, and --format text{found}")
     target = _target((paths[0].resolve(),), settings)
-    follow(target.logs[0], typer.echo, Judge(target, ignores).news, until_idle)
+    read = follow(target.logs[0], typer.echo, Judge(target, ignores).news, until_idle)
     log_table.cache_clear()
+    if not read.path.exists():
+        keep_removed(read)
     return _examine(target, form, None, ignores, strict)

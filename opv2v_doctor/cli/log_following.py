@@ -10,7 +10,8 @@ from pathlib import Path
 from types import FrameType
 
 from opv2v_doctor.facts.logs import KEPT_LINES
-from opv2v_doctor.facts.logs.blocks import PAUSE, growing
+from opv2v_doctor.facts.logs.blocks import growing
+from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.facts.logs.log_readers import LogReader
 from opv2v_doctor.facts.logs.metric_runs import Run
 from opv2v_doctor.facts.logs.records import Records, records
@@ -24,27 +25,26 @@ def follow(
     say: Callable[[str], object],
     news: Callable[[], Iterable[str]] = tuple,
     until_idle: float | None = None,
-) -> None:
+) -> Log:
     """Say what a log says as it grows, and what `news` adds when it is quiet, until SIGINT or SIGTERM.
 
-    With `until_idle` it ends after so many quiet seconds. A log that starts anew is another log.
+    With `until_idle` it ends after so many quiet seconds. A log that starts anew is another log. Returns what
+    was read of the last one: who judges it needs that where the file was removed.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     reader = LogReader(path, KEPT_LINES)
     quiet = _Quiet(say, news, until_idle)
     try:
         while True:
-            for found in records(growing(path, quiet.wait)):
-                quiet.since = time.monotonic()
+            for found in records(quiet.heard(growing(path, quiet.wait))):
                 for text in _news(reader, found):
                     say(text)
             say(f"{path.name} starts anew: it was cut off or replaced")
             reader = LogReader(path, KEPT_LINES)
-            while not path.exists():
-                time.sleep(PAUSE)
     except (KeyboardInterrupt, _Idle):
         unread = f", {reader.unparsed_count} could not be read" if reader.unparsed_count else ""
         say(f"{path.name}: {reader.lines} lines{unread}")
+    return reader.log()
 
 
 class _Idle(Exception):
@@ -59,6 +59,12 @@ class _Quiet:
     news: Callable[[], Iterable[str]]
     until_idle: float | None
     since: float = field(default_factory=time.monotonic)
+
+    def heard(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The chunks, each of them a sign that the log is written: also one that ends no line."""
+        for chunk in chunks:
+            self.since = time.monotonic()
+            yield chunk
 
     def wait(self) -> None:
         """Say what is new; end where it was quiet for long enough."""

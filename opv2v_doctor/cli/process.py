@@ -14,6 +14,7 @@ import typer
 
 ENOUGH = 141  # the exit code of a process whose reader had enough, as `| head` has
 INTERRUPTED = 128  # and the number of the signal
+HOMELESS = "the working directory was removed, or may not be entered: `cd` to one that is there"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -39,9 +40,36 @@ def prepare() -> None:
         elif getattr(stream, "errors", "") == "strict":
             with contextlib.suppress(AttributeError):
                 stream.reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup means it
             signal.signal(number, _end)
+
+
+def is_homeless() -> bool:
+    """Whether our working directory is gone: no relative path means anything then."""
+    try:
+        return not os.getcwd()  # noqa: PTH109
+    except OSError:
+        return True
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End tidily at the first Ctrl-C, at once at the next one: who presses it again has waited enough.
+
+    Processes of ours end when their pipe to us closes; the next command sweeps the folders.
+    """
+    signal.signal(number, _end_at_once)
+    raise KeyboardInterrupt
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.isatty(descriptor):  # a live line has hidden the cursor
+                os.write(descriptor, b"\x1b[?25h")
+    os._exit(INTERRUPTED + number)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -66,6 +94,9 @@ def exit_code_of(problem: KeyboardInterrupt | OSError) -> int:
         forget_output()
         typer.echo(f"opv2v-doctor: the report cannot be written: {problem.strerror}", err=True)
         return 3
+    if problem.filename is None and is_homeless():
+        typer.echo(f"opv2v-doctor: {HOMELESS}", err=True)
+        return 2
     if problem.filename is not None:  # what the user named, or a folder that is not the user's
         typer.echo(f"opv2v-doctor: {os.fsdecode(problem.filename)}: {problem.strerror}", err=True)
         return 2

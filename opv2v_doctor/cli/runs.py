@@ -61,6 +61,9 @@ def list_runs(
     rows = [{**_row(entry), "run": os.path.relpath(entry.path, root)} for entry in found]
     for line in _table(rows):
         typer.echo(line)
+    for entry in found:
+        if entry.problem:
+            typer.echo(f"opv2v-doctor: {entry.problem}", err=True)
 
 
 def _root(repo: Path | None, file: Path | None) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from opv2v_doctor.facts.loaders import Length
 from opv2v_doctor.facts.source import hydra_main
 from opv2v_doctor.facts.variants import TrainSet, composing_sets, family, gpus_in, length_in, train_sets
+from opv2v_doctor.files import text_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
 
@@ -76,7 +77,7 @@ def _documents(repo: Path) -> Iterator[Path]:
 
 
 def _commands_in(target: Target, path: Path) -> Iterator[Command]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = text_of(path, "replace").splitlines()
     for start, line in enumerate(lines):
         for found in [] if line.lstrip().startswith("#") else _launcher.finditer(line):
             block = _continued([line[found.start() :], *lines[start + 1 :]], "`" in line[: found.start()])
@@ -125,7 +126,7 @@ def _refused(target: Target, launcher: Sequence[str], arguments: Sequence[str]) 
 @cache
 def _reads_arguments(target: Target) -> bool:
     """Whether the script reads its arguments itself before Hydra does, and may take options of its own."""
-    return bool(re.search(r"\bsys\.argv\b|\bargparse\b", target.script.read_text(errors="replace")))
+    return bool(re.search(r"\bsys\.argv\b|\bargparse\b", text_of(target.script, "replace")))
 
 
 def _words(text: str) -> list[str]:

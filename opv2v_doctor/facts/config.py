@@ -12,6 +12,7 @@ from typing import Any
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.probe import ask, ask_ahead
 from opv2v_doctor.facts.source import HydraMain, hydra_main, module_name
+from opv2v_doctor.files import text_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -127,8 +128,8 @@ def _line(path: Path, parts: tuple[str, ...]) -> int | None:
     import yaml
 
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except (OSError, yaml.YAMLError):
+        node = yaml.compose(text_of(path), Loader=yaml.CSafeLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
     line = None
     for part in parts:

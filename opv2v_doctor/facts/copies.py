@@ -14,6 +14,7 @@ from typing import Any
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.imports import FirstParty, first_party, first_party_modules, path_edits
 from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.files import text_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text, quoted
 
@@ -203,7 +204,7 @@ def _copy(found: Mapping[str, Any]) -> Copy:
 def dataset_classes(package: Path) -> frozenset[str]:
     """The dataset classes that a package, or a module's file, defines; read as text, so any copy will do."""
     files = sorted(package.rglob("*.py")) if package.is_dir() else [package]
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file()]
+    texts = [text_of(path, "replace") for path in files if path.is_file()]
     return frozenset(
         name for text in texts for name in re.findall(r"^class (\w*Dataset\w*)", text, re.MULTILINE)
     )

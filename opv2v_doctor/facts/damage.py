@@ -12,6 +12,7 @@ from zlib import crc32
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.frames import Disk, Frame, disks, frame_file
+from opv2v_doctor.files import open_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -111,7 +112,7 @@ def _unreadable(problem: OSError) -> Text:
 def png_damage(path: Path) -> Text | None:
     """Why a PNG cannot be read to its end."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             begins = file.read(8) == PNG_SIGNATURE
             size = file.seek(0, 2)
             file.seek(max(0, size - 8))
@@ -126,7 +127,7 @@ def png_damage(path: Path) -> Text | None:
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height from a PNG's header. Raises Blocked where it is none."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             header = file.read(24)
     except OSError as problem:
         raise Blocked("{path}: {problem}", path=path, problem=str(problem.strerror)) from None
@@ -170,7 +171,7 @@ def npy_damage(path: Path) -> Text | None:
     from numpy.lib import format as npy
 
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             version = npy.read_magic(file)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = read(file)

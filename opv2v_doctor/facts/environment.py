@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from opv2v_doctor.facts.checkpoints.unreadable import stand_in
 from opv2v_doctor.facts.config import config, run_directory
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.runs import checkpoints
+from opv2v_doctor.files import from_toml, text_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -140,21 +140,23 @@ def _declarations(repo: Path) -> Iterator[tuple[Path, int, str]]:
     """(file, line, requirement) of all that the repository declares, its optional groups left out."""
     project, listed = repo / "pyproject.toml", repo / "requirements.txt"
     if project.is_file():
-        text = project.read_text(encoding="utf-8", errors="replace")
+        text = text_of(project, "replace")
         for words in _project_dependencies(text):
             lines = text.splitlines()
             yield project, next((n for n, line in enumerate(lines, 1) if words in line), 1), words
     if listed.is_file():
-        text = listed.read_text(encoding="utf-8-sig", errors="replace")
+        text = text_of(listed, "replace")
         yield from ((listed, line, words) for line, words in _listed_requirements(text))
 
 
 def _project_dependencies(text: str) -> list[str]:
     try:
-        project = tomllib.loads(text).get("project", {})
-    except tomllib.TOMLDecodeError:
+        project = from_toml(text).get("project")
+    except ValueError:
         return []
-    return [word for word in project.get("dependencies", []) if word != project.get("name")]
+    if not isinstance(project, dict) or not isinstance(project.get("dependencies"), list):
+        return []
+    return [w for w in project["dependencies"] if isinstance(w, str) and w != project.get("name")]
 
 
 def _listed_requirements(text: str) -> Iterator[tuple[int, str]]:

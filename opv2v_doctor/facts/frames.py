@@ -15,6 +15,7 @@ from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.samples import examined_splits, parts
 from opv2v_doctor.facts.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
 from opv2v_doctor.facts.views import View
+from opv2v_doctor.files import bytes_of, from_yaml
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -160,14 +161,12 @@ def frame_file(path: Path) -> Mapping[str, Any]:
 
     Raises Blocked where it cannot be read.
     """
-    import yaml
-
     try:
-        content = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
+        content = from_yaml(bytes_of(path))
     except OSError as problem:
         said = Text("cannot be read: {problem}", problem=problem.strerror or str(problem))
         raise Blocked("{path}: {problem}", at=path, path=path, problem=said) from None
-    except (ValueError, RecursionError, yaml.YAMLError) as problem:
+    except ValueError as problem:
         said = Text("not YAML: {problem}", problem=" ".join(str(problem).split()))
         raise Blocked("{path}: {problem}", at=path, path=path, problem=said) from None
     if not isinstance(content, dict):

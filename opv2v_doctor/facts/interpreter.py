@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.files import from_json
 from opv2v_doctor.progress import advance
 from opv2v_doctor.text import Text
 
@@ -117,7 +118,7 @@ class Interpreter:
             return self._answered.pop(number)
         for line in self._lines(question, time.monotonic() + timeout):
             try:
-                message = json.loads(line)
+                message = from_json(line)
             except ValueError:
                 message = None
             if not isinstance(message, dict) or not message.keys() & {"progress", "answer", "raised"}:

@@ -12,6 +12,7 @@ from typing import Any
 from opv2v_doctor.facts.config import config, place, run_directory
 from opv2v_doctor.facts.datasets import asked_eval_parts, train_parts
 from opv2v_doctor.facts.imports import first_party_modules
+from opv2v_doctor.files import text_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
 
@@ -109,7 +110,7 @@ def _says(at: Place | None, *paths: Path | None) -> bool:
     """Whether that line holds one of the paths itself, not an interpolation of it."""
     if at is None or at.line is None:
         return False
-    text = at.path.read_text(encoding="utf-8").splitlines()[at.line - 1]
+    text = text_of(at.path).splitlines()[at.line - 1]
     return any(str(path) in text for path in paths if path)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.config import run_directory
+from opv2v_doctor.files import open_file
 from opv2v_doctor.target import Target
 
 LAST, BEST = "checkpoint-last.pth", "checkpoint-best.pth"
@@ -126,7 +127,7 @@ def _lengths_in(log: Path, size: int, written: int) -> tuple[EpochLength, ...]:
 def _headers(log: Path) -> Iterator[EpochLength]:
     """Every training header, read in chunks: a log of any size, with lines of any length, takes no memory."""
     text, line, seen, more = b"", 1, 0, True
-    with log.open("rb") as file:
+    with open_file(log) as file:
         while more:
             chunk = file.read(CHUNK)
             more, text = bool(chunk), text + chunk

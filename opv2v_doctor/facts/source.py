@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from opv2v_doctor.facts.parsing import parsed_module
+from opv2v_doctor.files import bytes_of, text_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -58,7 +59,7 @@ def module_name(target: Target, path: Path) -> str:
 def syntax(path: Path) -> ast.Module:
     """The syntax tree of a file; an empty one where it cannot be read or parsed."""
     try:
-        return parsed_module(path.read_bytes(), str(path))
+        return parsed_module(bytes_of(path), str(path))
     except (OSError, SyntaxError):
         return ast.Module([], [])
 
@@ -72,7 +73,7 @@ def nodes(path: Path) -> tuple[ast.AST, ...]:
 def syntax_error(path: Path) -> SyntaxError | None:
     """Why Python would refuse the file, None where it would not."""
     try:
-        parsed_module(path.read_bytes(), str(path))
+        parsed_module(bytes_of(path), str(path))
     except SyntaxError as problem:
         return problem
     return None
@@ -83,7 +84,7 @@ def find(target: Target, wanted: Callable[[ast.AST], bool], word: str) -> tuple[
     return tuple(
         Place(path=path, line=getattr(node, "lineno", 1), text=ast.unparse(node))
         for path in modules(target)
-        if word in path.read_text(encoding="utf-8", errors="replace")
+        if word in text_of(path, "replace")
         for node in nodes(path)
         if wanted(node)
     )

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opv2v_doctor.files import bytes_of, open_file
 from opv2v_doctor.git import GitRefused, Repository, View, located, view
 
 # how many fields stand before the path in a record of `git status --porcelain=v2`: changed, renamed, unmerged
@@ -200,7 +201,7 @@ def _is_held(content: bytes, file: Path) -> bool | None:
     """Whether the index holds this file or its hash; None where it holds neither, or hashing took long."""
     pointer = _pointer.fullmatch(content)
     size = file.stat().st_size
-    if size == len(content) and file.read_bytes() == content:
+    if size == len(content) and bytes_of(file) == content:
         return True
     if pointer is None:
         return None
@@ -208,5 +209,5 @@ def _is_held(content: bytes, file: Path) -> bool | None:
         return False
     if size > MOST_HASHED:
         return None
-    with file.open("rb") as opened:
+    with open_file(file) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest() == pointer[1].decode()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opv2v_doctor.check import Check, Crashed, Findings, check, examined, note
+from opv2v_doctor.files import bytes_of
 from opv2v_doctor.usage import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _read(path: Path) -> Plugin:
     if not path.is_file():
         raise UsageError(f"plugin {path}: not a Python file")
     try:
-        return Plugin(name=str(path), path=path, source=path.read_bytes())
+        return Plugin(name=str(path), path=path, source=bytes_of(path))
     except OSError as problem:
         raise UsageError(f"plugin {path}: cannot be read: {problem.strerror}") from None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import mmap
 import os
 import pickle
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from opv2v_doctor.check import Blocked, Check, Crashed, Findings, NoAnswer, Skip, Tier
+from opv2v_doctor.files import from_json
 from opv2v_doctor.isolation import isolated
 from opv2v_doctor.plugins import Plugin
 from opv2v_doctor.plugins.crossing import decoded
@@ -134,7 +134,7 @@ class PluginProcess:
         line = bytes(self._received[:end])
         del self._received[: end + 1]
         try:
-            answer = json.loads(line)
+            answer = from_json(line)
         except ValueError:
             raise self._garbage(line) from None
         if not isinstance(answer, dict):

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from opv2v_doctor.files import from_json, text_of
 from opv2v_doctor.plugins import Plugin
 from opv2v_doctor.usage import UsageError
 from opv2v_doctor.whole import whole
@@ -43,7 +44,7 @@ def revoke(repo: Path) -> int:
 
 def _is_about(record: Path, repo: Path) -> bool:
     try:
-        return bool(json.loads(record.read_text(encoding="utf-8"))["repository"] == str(repo))
+        return bool(from_json(text_of(record))["repository"] == str(repo))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -6,6 +6,7 @@ import datetime
 from pathlib import Path
 
 from opv2v_doctor.facts.runs import CHECKPOINTS, LOG, steps_per_epoch_of
+from opv2v_doctor.files import from_yaml, text_of
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.progress import Reached
 from opv2v_doctor.runs.record import Launch, Run, Stamp, State
@@ -46,11 +47,9 @@ def _stamp(place: Path) -> Stamp:
 
 def _listed(path: Path) -> tuple[str, ...]:
     """A YAML list of words; Hydra's record of the overrides is one."""
-    import yaml
-
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        found = from_yaml(text_of(path))
+    except (OSError, ValueError) as problem:
         raise UsageError(f"{path} cannot be read: {str(problem).splitlines()[0]}") from None
     return tuple(map(str, found)) if isinstance(found, list) else ()
 

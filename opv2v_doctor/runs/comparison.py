@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.facts.leaves import Difference
+from opv2v_doctor.files import text_of
 from opv2v_doctor.runs import configuration
 from opv2v_doctor.runs.configuration import NOT_THERE, differences
 from opv2v_doctor.runs.progress import Reached
@@ -59,7 +60,7 @@ def _code(run: Run) -> dict[str, Any]:
 
 def _changed_files(patch: Path) -> list[str]:
     try:
-        lines = patch.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = text_of(patch, "replace").splitlines()
     except OSError:
         return []
     return [line.rpartition(" b/")[2] for line in lines if line.startswith("diff --git ")]
@@ -86,7 +87,7 @@ def _launch(run: Run) -> dict[str, Any]:
 
 def _packages(run: Run) -> dict[str, str]:
     try:
-        text = (run.path / run.first.folder / PACKAGES).read_text(encoding="utf-8")
+        text = text_of(run.path / run.first.folder / PACKAGES)
     except OSError:
         return {}
     return dict(line.partition("==")[::2] for line in text.splitlines())

@@ -8,6 +8,7 @@ from typing import Any
 
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.leaves import Difference, leaves
+from opv2v_doctor.files import from_yaml, text_of
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.secrets import without_secrets
 from opv2v_doctor.target import Target
@@ -54,11 +55,9 @@ def text(values: Mapping[str, Any]) -> bytes:
 
 def read(path: Path) -> dict[str, Any]:
     """A config file's values. Raises UsageError where it cannot be read."""
-    import yaml
-
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        found = from_yaml(text_of(path))
+    except (OSError, ValueError) as problem:
         raise UsageError(f"{path} cannot be read: {str(problem).splitlines()[0]}") from None
     return found if isinstance(found, dict) else {}
 

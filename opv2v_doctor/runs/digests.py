@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.files import open_file
+
 
 def of_bytes(content: bytes) -> str:
     """SHA-256 of a content."""
@@ -15,7 +17,7 @@ def of_bytes(content: bytes) -> str:
 
 def of_file(path: Path) -> str:
     """SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from opv2v_doctor.files import text_of
 from opv2v_doctor.runs.output import OWN, Output
 from opv2v_doctor.runs.record import Failure
 from opv2v_doctor.runs.writing import has_room
@@ -42,7 +43,7 @@ class _Ended:
 
 def first_failure(output: Output, code: int, raised: Mapping[int, float]) -> Failure:
     """The rank that failed first; without torchrun there is only one."""
-    text = (output.folder / OWN).read_text(encoding="utf-8", errors="replace") if _is_there(output) else ""
+    text = text_of(output.folder / OWN, "replace") if _is_there(output) else ""
     found = _ended(output, text, raised)
     if not found:
         return _failure(

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from opv2v_doctor.files import open_file
+
 OWN = "launch.log"  # the launcher's own words; all there is of a training without torchrun
 CHUNK, LONGEST = 1 << 20, 1 << 16  # bytes; of a line that does not end, what there is
 TAIL = 1 << 14
@@ -43,7 +45,7 @@ class Output:
 
     def _new_bytes(self, path: Path) -> bytes:
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 file.seek(self._read.get(path, 0))
                 found = file.read(CHUNK)
         except OSError:
@@ -70,7 +72,7 @@ class Output:
 def _tail(path: Path) -> str:
     """The end of a file."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
             return file.read().decode("utf-8", "replace")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.git import git_state, opened
 from opv2v_doctor.facts.work_tree import inner_repositories, own_changes
+from opv2v_doctor.files import bytes_of
 from opv2v_doctor.git import GitRefused, View, view
 from opv2v_doctor.runs.digests import of_file
 from opv2v_doctor.runs.secrets import without_credentials
@@ -62,7 +63,7 @@ def _new_files(target: Target, prefix: str) -> Iterator[bytes]:
             and not path.is_symlink()
             and path.stat().st_size <= LARGEST
         ):
-            content = path.read_bytes()
+            content = bytes_of(path)
             if b"\0" not in content and content and not set(name) & set('\n\t"\\'):
                 yield _new_file(prefix + name, content, executable=os.access(path, os.X_OK))
 

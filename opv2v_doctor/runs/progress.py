@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +12,11 @@ from typing import Any
 from opv2v_doctor.facts.checkpoints import Checkpoint, read_checkpoint
 from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable
 from opv2v_doctor.facts.runs import CHECKPOINTS, epoch_lengths
+from opv2v_doctor.files import from_json, open_file
 from opv2v_doctor.runs.vitals import EVENTS
 
 SAVED, STATISTICS = "checkpoints.jsonl", "log.txt"
+LONGEST = 1 << 20  # bytes of a line
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,10 @@ def _read(path: Path) -> Checkpoint | None:
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a file of JSON lines; what is no such line, as after a kill, is passed over."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
     found = []
-    for line in text.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            found.append(entry)
+    with contextlib.suppress(OSError), open_file(path) as file:
+        while line := file.readline(LONGEST):
+            with contextlib.suppress(ValueError):
+                entry = from_json(line)
+                found += [entry] if isinstance(entry, dict) else []
     return found

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from opv2v_doctor import __version__
+from opv2v_doctor.files import bytes_of, from_json
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.processes import Process
@@ -18,6 +18,7 @@ from opv2v_doctor.runs.writing import write
 from opv2v_doctor.usage import UsageError
 
 SCHEMA = 1
+LARGEST = 16 << 20  # bytes of a record
 
 
 class State(StrEnum):
@@ -110,8 +111,8 @@ class Launch(BaseModel):
     digest: str
     token: str = ""
     process: Process | None = None
-    started: datetime.datetime
-    ended: datetime.datetime | None = None
+    started: AwareDatetime
+    ended: AwareDatetime | None = None
     status: State = State.RUNNING
     exit_code: int | None = None
     failure: Failure | None = None
@@ -129,7 +130,7 @@ class Run(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     path: Path
-    launches: tuple[Launch, ...]
+    launches: tuple[Launch, ...] = Field(min_length=1)
 
     @property
     def first(self) -> Launch:
@@ -177,12 +178,22 @@ def read_run(path: Path) -> Run:
     """Read a run directory's record. Raises UsageError where there is none that can be read."""
     place = path.resolve()
     try:
-        document = json.loads((place / RECORD).read_text(encoding="utf-8"))
+        document = from_json(bytes_of(place / RECORD, LARGEST))
         if document["schema"] > SCHEMA:
             raise UsageError(f"{place / RECORD} was written by a newer opv2v-doctor")
         return Run(path=place, launches=document["launches"])
     except FileNotFoundError:
         hint = f"`opv2v-doctor runs adopt {path}` makes one of a directory that was trained by hand"
         raise UsageError(f"{path} holds no stamped run (no {RECORD}): {hint}") from None
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as problem:
-        raise UsageError(f"{place / RECORD} is not a run's record: {str(problem).splitlines()[0]}") from None
+    except OSError as problem:
+        raise UsageError(f"{place / RECORD} cannot be read: {problem.strerror}") from None
+    except (ValueError, KeyError, TypeError) as problem:  # pydantic's are values, too
+        raise UsageError(f"{place / RECORD} is not a run's record: {_first_line(problem)}") from None
+
+
+def _first_line(problem: Exception) -> str:
+    """What is wrong, and where: pydantic tells one thing a paragraph."""
+    if isinstance(problem, ValidationError):
+        first = problem.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"no {problem}" if isinstance(problem, KeyError) else str(problem).splitlines()[0]

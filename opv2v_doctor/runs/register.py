@@ -42,7 +42,10 @@ class Entry:
         if self.run is not None:
             return self.run.first.started
         times = [path.stat().st_mtime for path in self.path.iterdir() if path.is_file()]
-        return datetime.datetime.fromtimestamp(min(times, default=0.0), datetime.UTC)
+        try:
+            return datetime.datetime.fromtimestamp(min(times, default=0.0), datetime.UTC)
+        except (ValueError, OverflowError, OSError):  # no calendar has such a year
+            return datetime.datetime.fromtimestamp(0, datetime.UTC)
 
     @property
     def verdict(self) -> str:

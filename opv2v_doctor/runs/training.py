@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from opv2v_doctor.runs.request import Request, command_of, plan_of, resumed, sta
 from opv2v_doctor.runs.resume import compared
 from opv2v_doctor.runs.secrets import HIDDEN
 from opv2v_doctor.runs.stamp import Stamped, epochs
+from opv2v_doctor.scratch import scratch
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
 
@@ -72,8 +72,8 @@ def train(request: Request, gate: Gate, display: Display) -> int:
 
 def judged(gate: Gate, target: Target, force: str) -> tuple[Verdict, bytes | None]:
     """The gate's verdict and report; the directory stays as it is until the stamp."""
-    with tempfile.TemporaryDirectory(prefix="opv2v-doctor-") as folder:
-        path = Path(folder) / "report.json"
+    with scratch("gate") as folder:
+        path = folder / "report.json"
         code = gate(target, path)
         report = path.read_bytes() if path.is_file() else None
     digest = digests.of_bytes(report) if report is not None else None

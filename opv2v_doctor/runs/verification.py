@@ -11,6 +11,7 @@ from typing import Any
 from opv2v_doctor.facts.checkpoints import read_checkpoint
 from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable
 from opv2v_doctor.facts.runs import CHECKPOINTS, LEFTOVERS
+from opv2v_doctor.files import open_file
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.progress import Reached
 from opv2v_doctor.runs.record import Launch, Run, State
@@ -91,7 +92,7 @@ def _unlike(path: Path, line: dict[str, Any] | None, *, watched: bool) -> str:
 
 def _ends(path: Path) -> tuple[str, str]:
     """Hashes of the first and the last bytes; the last hold the sums of all parts."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = digests.of_bytes(file.read(ENDS))
         file.seek(max(0, path.stat().st_size - ENDS))
         return head, digests.of_bytes(file.read(ENDS))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from opv2v_doctor.files import from_json, open_file
 
 EVENTS = "events.jsonl"
 
@@ -58,7 +59,7 @@ class Vitals:
 
     def _lines(self) -> list[bytes]:
         try:
-            with self._path.open("rb") as file:
+            with open_file(self._path) as file:
                 file.seek(self._at)
                 text = file.read()
         except OSError:
@@ -123,7 +124,7 @@ def _whole(value: object, other: int) -> int:
 def _event(line: bytes) -> dict[str, Any] | None:
     """One event; a line of a rank that was killed while it wrote is none."""
     try:
-        event = json.loads(line)
+        event = from_json(line)
     except ValueError:
         return None
     return event if isinstance(event, dict) else None

@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from opv2v_doctor.scratch import scratch
 
 RANKS = 2
 OVERRIDES = (
@@ -31,17 +32,17 @@ def train_briefly(directory: Path, python: Path | None = None) -> None:
     directory = directory.resolve()
     interpreter = str(python or sys.executable)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(RANKS)]
-    with tempfile.TemporaryDirectory() as scratch:  # torch leaves folders there
-        _run([interpreter, "scripts/make_pretrained.py", *OVERRIDES], directory, scratch)
-        _run([interpreter, *torchrun, "scripts/train.py", *OVERRIDES], directory, scratch)
+    with scratch("demo") as folder:  # torch leaves folders there
+        _run([interpreter, "scripts/make_pretrained.py", *OVERRIDES], directory, str(folder))
+        _run([interpreter, *torchrun, "scripts/train.py", *OVERRIDES], directory, str(folder))
 
 
-def _run(command: Sequence[str], directory: Path, scratch: str) -> None:
+def _run(command: Sequence[str], directory: Path, temporary: str) -> None:
     """Run a command to its end in a session of its own; whatever happens, its processes are gone then."""
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env=_environment(directory, scratch),
+        env=_environment(directory, temporary),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -57,14 +58,14 @@ def _run(command: Sequence[str], directory: Path, scratch: str) -> None:
         raise RuntimeError(f"{' '.join(command)} failed:\n{text[-LAST_CHARACTERS:]}")
 
 
-def _environment(directory: Path, scratch: str) -> Mapping[str, str]:
+def _environment(directory: Path, temporary: str) -> Mapping[str, str]:
     """The environment of the launch: no GPU, one thread a rank, nothing of a launch around this one."""
     inherited = {name: value for name, value in os.environ.items() if name not in {"RANK", "WORLD_SIZE"}}
     own = {
         "PYTHONPATH": str(directory),
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
-        "TMPDIR": scratch,
+        "TMPDIR": temporary,
     }
     return inherited | own
 

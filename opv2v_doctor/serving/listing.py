@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.files import bytes_of, from_json
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.register import Entry, entries
 
@@ -130,7 +130,7 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_REPORT:
             return {}
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = from_json(bytes_of(path))
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.files import from_yaml, text_of
 from opv2v_doctor.progress import advance
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.commands import command
@@ -128,10 +129,9 @@ def _planned(target: Target) -> Target:
 
 def _accumulation(run: Path) -> int:
     """Batches an update, from the config that Hydra keeps in the run directory."""
-    import yaml
 
     path = run / ".hydra/config.yaml"
-    values = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) if path.is_file() else {}
+    values = from_yaml(text_of(path)) if path.is_file() else {}
     return int((values.get("train_params") or {}).get("accum_iter", 1))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.files import from_json, open_file
 from opv2v_doctor.text import Text
 
 EVENTS = "events.jsonl"
@@ -96,11 +96,11 @@ def read_trace(run: Path, start: int = 0) -> Trace:
 def _events(path: Path, start: int) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(start)
         for line in file:
             try:
-                event = json.loads(line)
+                event = from_json(line)
             except ValueError:  # its writer was killed
                 continue
             if isinstance(event, dict) and "event" in event:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import cache
 from statistics import median
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.verdicts.verdict import agent_folder, verdict
 from opv2v_doctor.check import Findings, Skip, error, examined, note, warning
+from opv2v_doctor.files import from_json
 from opv2v_doctor.threshold import Threshold
 
 SPARSE = Threshold(0.05, "of the pixels", "below, depth says too little to train on")
@@ -156,7 +156,7 @@ def _share(rig: str, sizes: str) -> float:
     from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
     from opv2v_doctor.geometry.rigs import coverage_fraction
 
-    cameras: dict[str, Any] = {name: (intrinsics, pose) for name, intrinsics, pose in json.loads(rig)}
+    cameras: dict[str, Any] = {name: (intrinsics, pose) for name, intrinsics, pose in from_json(rig)}
     mounted = []
     for word in sizes.split(","):
         name, width, height = word.split()

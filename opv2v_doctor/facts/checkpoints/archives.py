@@ -19,6 +19,7 @@ from opv2v_doctor.facts.checkpoints.directories import (
     member_at,
     read_exactly,
 )
+from opv2v_doctor.files import open_file
 
 LARGEST_MEMBER = 64 << 20  # bytes that are read at once; 0.4 MB in a checkpoint of 0.85 GB
 STORED, DEFLATED = 0, 8
@@ -144,7 +145,7 @@ class Archive:
 @contextmanager
 def opened(path: Path) -> Iterator[Archive]:
     """An archive to read from. Raises ArchiveDamaged, also from its methods; OSError where the disk does."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         try:
             directory, entries = entries_of(file, size)

@@ -11,6 +11,7 @@ from typing import Any
 
 from opv2v_doctor.facts.leaves import ABSENT, Difference, leaves
 from opv2v_doctor.facts.pickles.machine import Call, Name
+from opv2v_doctor.files import bytes_of, from_yaml
 
 MOST_VALUES, MOST_REFERENCES, DEEPEST = 100_000, 20_000, 32
 LONGEST_TEXT = 20_000  # characters; a dataset string of the real repository has 1400
@@ -103,14 +104,13 @@ def launch_config(checkpoint: Path) -> Path:
 
 def launched_with(checkpoint: Path) -> dict[str, Any] | None:
     """The values of that config; None where there is none that can be read."""
-    import yaml
 
     config = launch_config(checkpoint)
     try:
         if not config.is_file() or config.stat().st_size > LARGEST_CONFIG:
             return None
-        found = yaml.load(config.read_bytes(), yaml.CSafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        found = from_yaml(bytes_of(config))
+    except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 

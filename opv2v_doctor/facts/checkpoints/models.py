@@ -17,6 +17,7 @@ from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable, reas
 from opv2v_doctor.facts.checkpoints.weights import Chunks, Weight, Weights
 from opv2v_doctor.facts.pickles import walk
 from opv2v_doctor.facts.pickles.machine import Call
+from opv2v_doctor.files import open_file
 
 MODELS = ("model", "state_dict", "model_state_dict", "module")  # where a training keeps its model
 UNKNOWN = Kind("unknown", 1)
@@ -53,7 +54,7 @@ def _shards(parts: Sharded) -> tuple[Path, ...]:
 
 def is_safetensors(path: Path) -> bool:
     """Whether a file begins as safetensors do."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return looks_like_safetensors(file.read(16))
 
 

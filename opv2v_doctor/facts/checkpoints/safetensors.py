@@ -15,6 +15,7 @@ from opv2v_doctor.facts.checkpoints.directories import ArchiveDamaged, read_exac
 from opv2v_doctor.facts.checkpoints.kinds import SAFETENSORS
 from opv2v_doctor.facts.checkpoints.tensors import LARGEST, MOST_DIMENSIONS
 from opv2v_doctor.facts.checkpoints.weights import Weight, Weights
+from opv2v_doctor.files import open_file
 
 LARGEST_HEADER = 16 << 20  # bytes; a hundred a tensor
 PREFIX = 8  # bytes that say how long the header is
@@ -29,7 +30,7 @@ def looks_like_safetensors(head: bytes) -> bool:
 @contextmanager
 def safetensors_opened(path: Path) -> Iterator[Weights]:
     """The tensors of a file. Raises ArchiveDamaged, also when they are read."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         start, header = _header(file, size)
         yield Weights(size=size, tensors=dict(_weights(file, header, start, size)))

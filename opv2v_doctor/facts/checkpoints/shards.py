@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.facts.checkpoints.directories import ArchiveDamaged
+from opv2v_doctor.files import bytes_of, from_json
 
 LARGEST_INDEX = 64 << 20  # bytes
 INDEXES = "*.index.json"
@@ -79,7 +79,7 @@ def _index(path: Path) -> Sharded | None:
     try:
         if path.stat().st_size > LARGEST_INDEX:
             raise ValueError(f"{path.stat().st_size} bytes")
-        table = json.loads(path.read_bytes())
+        table = from_json(bytes_of(path))
         names = sorted({_name(name) for name in table["weight_map"].values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         said = f"{type(problem).__name__}: {problem}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from opv2v_doctor.facts.checkpoints.directories import ArchiveDamaged, LegacyPickle
 from opv2v_doctor.facts.pickles.machine import PickleRefused, Refused
+from opv2v_doctor.files import open_file
 from opv2v_doctor.text import Command, Text
 
 LFS, HTML = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html")
@@ -50,7 +51,7 @@ def _head(path: Path) -> bytes:
     try:
         if not path.is_file():
             return b""
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(512).lstrip().lower()
     except OSError:
         return b""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.frames import Frame
+from opv2v_doctor.files import bytes_of
 from opv2v_doctor.geometry.poses import UE_TO_OPENCV
 from opv2v_doctor.text import Text
 
@@ -35,7 +36,7 @@ def _points(path: Path) -> Array:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise Blocked("{file}: larger than {limit} MB", file=path, limit=LARGEST_FILE >> 20)
-        points = read_points(path.read_bytes())
+        points = read_points(bytes_of(path))
     except (OSError, ValueError, KeyError) as problem:
         raise Blocked("{file}: {problem}", file=path, problem=_said(problem)) from None
     points = points[np.isfinite(points).all(-1)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.origins import class_place, crop_place, given_place
 from opv2v_doctor.facts.source import definition, modules, nodes, syntax
+from opv2v_doctor.files import text_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -92,7 +93,7 @@ def _trees(target: Target, part: Part, *, stitching: bool, anywhere: bool) -> It
         return
     near = [path for path in modules(target) if anywhere or path.is_relative_to(place.path.parent)]
     for path in dict.fromkeys([place.path, *near]):
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = text_of(path, "replace")
         if not stitching or any(word in text for word in STITCHES):
             yield path, syntax(path)
 

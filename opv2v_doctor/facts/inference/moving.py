@@ -12,6 +12,7 @@ from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.inference.opening import opening
 from opv2v_doctor.facts.leaves import leaves
 from opv2v_doctor.facts.samples import arrays_folder
+from opv2v_doctor.files import bytes_of, from_yaml
 from opv2v_doctor.target import Target
 
 
@@ -33,14 +34,13 @@ def moved(target: Target) -> Mapping[str, str]:
 
 def _machine(target: Target) -> Any:
     """The `machine` section of the run's config as it is written, None where there is none."""
-    import yaml
 
     found = opening(target)
     if found.stored is not None:
         return found.stored.get("machine")
     try:
-        values = yaml.load(found.stamped.read_bytes(), yaml.CSafeLoader) if found.stamped else None
-    except (OSError, yaml.YAMLError):
+        values = from_yaml(bytes_of(found.stamped)) if found.stamped else None
+    except (OSError, ValueError):
         return None
     return values.get("machine") if isinstance(values, Mapping) else None
 
@@ -71,7 +71,7 @@ def stamped_today(target: Target) -> Path | None:
     if found is None or not moved(target):
         return found
     copy = arrays_folder(target) / found.name
-    text = found.read_bytes().decode(errors="surrogateescape")
+    text = bytes_of(found).decode(errors="surrogateescape")
     copy.write_bytes(_placed(text, moved(target)).encode(errors="surrogateescape"))
     return copy
 

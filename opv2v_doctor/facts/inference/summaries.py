@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.runs import saved
+from opv2v_doctor.files import from_json, text_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Command
 
@@ -83,7 +83,7 @@ def _here() -> Iterator[Path]:
 def _read(path: Path) -> Iterator[Summary]:
     """The summary in a file; nothing where it is none, or broken: who wrote it was told."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < LARGEST else {}
+        content = from_json(text_of(path)) if path.stat().st_size < LARGEST else {}
     except (OSError, ValueError):
         return
     total = content.get("total") if isinstance(content, dict) else None

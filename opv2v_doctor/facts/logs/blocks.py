@@ -14,6 +14,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor.files import open_file
+
 BLOCK = 1 << 20  # bytes: the arrays of one block stay in the cache of the processor
 LONGEST_LINE = 1 << 20  # bytes; what is longer is cut, and said
 PAD = b"\n" * 160  # readable bytes behind the last line, for words that are read as a whole
@@ -113,7 +115,7 @@ def chunks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
     if path == STDIN:
         yield from _pieces(sys.stdin.buffer, size)
         return
-    with path.open("rb", buffering=0) as file:
+    with open_file(path) as file:
         yield from _pieces(file, size)
 
 
@@ -125,11 +127,23 @@ def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
 def growing(path: Path, idle: Callable[[], None] = lambda: None) -> Iterator[bytes]:
     """A file that is still written; `idle` is called when there is nothing new.
 
-    It ends when the file becomes shorter or another one takes its place: what follows is another log.
+    It ends when the file becomes shorter or another one takes its place: what follows is another log. One
+    that was renamed or removed is read on as long as nothing takes its place: who writes it goes on, too.
     """
-    with path.open("rb", buffering=0) as file:
+    with _opened(path, idle) as file:
         while chunk := _next(file, path, idle):
             yield chunk
+        yield from _pieces(file, BLOCK)  # what was written before the other one was there
+
+
+def _opened(path: Path, idle: Callable[[], None]) -> IO[bytes]:
+    """The file, once it is there: what took another one's place may be gone again."""
+    while True:
+        try:
+            return open_file(path)
+        except FileNotFoundError:
+            idle()
+            time.sleep(PAUSE)
 
 
 def _next(file: IO[bytes], path: Path, idle: Callable[[], None]) -> bytes:
@@ -143,8 +157,9 @@ def _next(file: IO[bytes], path: Path, idle: Callable[[], None]) -> bytes:
 
 
 def _is_replaced(file: IO[bytes], path: Path) -> bool:
+    opened = os.fstat(file.fileno())
     try:
-        now, opened = path.stat(), os.fstat(file.fileno())
-    except OSError:
-        return True
-    return (now.st_ino, now.st_dev) != (opened.st_ino, opened.st_dev) or now.st_size < file.tell()
+        now = path.stat()
+    except FileNotFoundError:
+        now = opened
+    return (now.st_ino, now.st_dev) != (opened.st_ino, opened.st_dev) or opened.st_size < file.tell()

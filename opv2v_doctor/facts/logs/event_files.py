@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from opv2v_doctor.files import open_file
+
 LONGEST = 1 << 24  # bytes of a record: images and histograms are skipped beyond
 
 
@@ -31,7 +33,7 @@ def is_event_file(path: Path) -> bool:
 
 def scalars(path: Path) -> Iterator[Scalar]:
     """The scalars of an event file, up to the first record that is not whole."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         for number, message in enumerate(_messages(file), 1):
             yield from _scalars(number, message)
 

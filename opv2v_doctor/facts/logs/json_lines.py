@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from opv2v_doctor.facts.logs.metric_runs import NO_EPOCH, Run
+from opv2v_doctor.files import from_json
 
 NO_STEP = -1
 LONGEST = 1 << 20  # bytes
@@ -27,26 +26,19 @@ def statistics(text: bytes) -> Statistics | None:
     if not text.lstrip().startswith(b'{"') or len(text) > LONGEST:
         return None
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = from_json(text)
+    except ValueError:
         return None
     epoch = found.get("epoch") if isinstance(found, dict) else None
     if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 <= epoch < 1 << 31:
         return None
     return Statistics(
-        epoch=epoch, values={name: _number(value) for name, value in found.items() if _is_number(value)}
+        epoch=epoch, values={name: float(value) for name, value in found.items() if _is_number(value)}
     )
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _number(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return math.inf
 
 
 def runs_of(found: Statistics, line: int, shifted: bool) -> list[Run]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from opv2v_doctor.facts.logs.blocks import STDIN
 from opv2v_doctor.facts.logs.log_files import Log
+from opv2v_doctor.files import bytes_of, from_yaml
 
 LARGEST = 1 << 22  # bytes
 SCHEDULE = "linear_warmup_half_cycle_cosine_decay"
@@ -104,10 +105,8 @@ def run_config(log: Log) -> RunConfig | None:
 
 @lru_cache(maxsize=16)
 def _read(path: Path, written: int) -> Mapping[str, Any]:
-    import yaml
-
     try:
-        found = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
-    except (OSError, yaml.YAMLError, RecursionError, ValueError):
+        found = from_yaml(bytes_of(path))
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
