@@ -1,6 +1,7 @@
 """Scratch folders go with their process, also with one that was killed; those of the living stay."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -62,3 +63,57 @@ def test_a_folder_that_was_just_made_is_left_alone(tmp_path: Path) -> None:
     with owner(tmp_path, "") as process:
         made(process)
     assert (young.exists(), old.exists(), strange.exists()) == (True, False, True)
+
+
+def doctor(place: Path, *words: object) -> "subprocess.Popen[str]":
+    """A real doctor whose temporary files are in the place."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "opv2v_doctor", *map(str, words)],
+        env={**os.environ, "TMPDIR": str(place)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def folders(place: Path) -> set[Path]:
+    return set(place.glob(f"{PREFIX}*"))
+
+
+def new_folder(place: Path, before: set[Path]) -> Path:
+    """The folder that a doctor made, once it is there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if found := folders(place) - before:
+            return found.pop()
+        time.sleep(0.01)
+    raise AssertionError("no folder was made")
+
+
+def test_the_next_command_removes_what_a_killed_doctor_left(healthy: Path, tmp_path: Path) -> None:
+    with doctor(tmp_path, "check", "DAT009", "--repo", healthy) as killed:
+        new_folder(tmp_path, set())
+        killed.kill()
+    left = folders(tmp_path)
+    assert left
+    with doctor(tmp_path, "schema") as next_one:
+        assert next_one.wait(60) == 0
+    assert not folders(tmp_path)
+
+
+def test_two_doctors_at_once_leave_each_others_folders_alone(healthy: Path, tmp_path: Path) -> None:
+    """The first one stands still meanwhile: it lives, however little it does."""
+    with doctor(tmp_path, "check", "DAT009", "--repo", healthy) as first:
+        used = new_folder(tmp_path, set())
+        first.send_signal(signal.SIGSTOP)
+        before = folders(tmp_path)
+        try:
+            with doctor(tmp_path, "check", "DAT009", "--repo", healthy) as second:
+                new_folder(tmp_path, before)
+                assert second.wait(120) == 0
+            assert folders(tmp_path) == before
+            assert used in before
+        finally:
+            first.send_signal(signal.SIGCONT)
+        assert first.wait(120) == 0
+    assert not folders(tmp_path)

@@ -179,6 +179,8 @@ def read_run(path: Path) -> Run:
     place = path.resolve()
     try:
         document = from_json(bytes_of(place / RECORD, LARGEST))
+        if not isinstance(document, dict) or not isinstance(document.get("schema"), int):
+            raise ValueError("it names no schema")
         if document["schema"] > SCHEMA:
             raise UsageError(f"{place / RECORD} was written by a newer opv2v-doctor")
         return Run(path=place, launches=document["launches"])

@@ -80,7 +80,7 @@ def _directories(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _entry(path: Path) -> Entry:
-    if not (path / RECORD).exists():
+    if not os.path.lexists(path / RECORD):
         return Entry(path, None)
     try:
         return Entry(path, read_run(path))

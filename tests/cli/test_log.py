@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -86,9 +87,9 @@ def test_a_page_needs_no_network(tmp_path: Path) -> None:
 class Following:
     """`log --follow` in a process of its own; its lines are read from a file."""
 
-    def __init__(self, path: Path, output: Path) -> None:
+    def __init__(self, path: Path, output: Path, *words: str) -> None:
         self.output = output
-        command = [sys.executable, "-u", "-m", "opv2v_doctor", "log", str(path), "--follow"]
+        command = [sys.executable, "-u", "-m", "opv2v_doctor", "log", str(path), "--follow", *words]
         with output.open("wb") as said:
             self.process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
 
@@ -158,3 +159,75 @@ def test_a_log_that_starts_anew_is_followed_on(tmp_path: Path, how: str) -> None
         assert following.saw("train.log:1: train epoch 0 step 20/40  loss 5 (1)")
     finally:
         assert following.stop() == 0
+
+
+def test_a_rotated_log_is_read_to_its_end_and_the_next_one_followed(tmp_path: Path) -> None:
+    """Who writes it goes on in the file that was renamed, until it opens another one."""
+    path = tmp_path / "train.log"
+    with path.open("w") as written:
+        written.write(LINE.format(0, 7))
+        written.flush()
+        following = Following(path, tmp_path / "said", "--until-idle", "3")
+        try:
+            assert following.saw("step 0/40")
+            path.rename(tmp_path / "train.log.1")
+            time.sleep(1)  # it was looked at meanwhile
+            written.write(LINE.format(10, 6))
+            written.flush()
+            assert following.saw("train.log:2: train epoch 0 step 10/40  loss 6 (1)")
+            assert "starts anew" not in following.output.read_text()
+            following.process.send_signal(signal.SIGSTOP)
+            written.write(LINE.format(20, 5) + "CUDA out of memory\n")
+            written.flush()
+            path.write_text(LINE.format(30, 4))
+            following.process.send_signal(signal.SIGCONT)
+            assert following.saw("train.log:1: train epoch 0 step 30/40  loss 4 (1)")
+            assert following.process.wait(60) == 0
+        finally:
+            following.process.kill()
+    said = following.output.read_text()
+    assert said.index("train.log:4: CUDA out of memory") < said.index("starts anew")
+    assert "train.log:3: train epoch 0 step 20/40  loss 5 (1)" in said
+
+
+def test_a_removed_log_is_judged_as_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(LINE.format(0, 7) + "CUDA out of memory\n")
+    following = Following(path, tmp_path / "said", "--until-idle", "2")
+    try:
+        assert following.saw("train.log:2: CUDA out of memory")
+        path.unlink()
+        assert following.process.wait(60) == 1
+    finally:
+        following.process.kill()
+    assert "First to fix: LOG004" in following.output.read_text()
+
+
+def test_a_pipe_in_the_place_of_a_log_ends_it(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(LINE.format(0, 7))
+    following = Following(path, tmp_path / "said", "--until-idle", "60")
+    try:
+        assert following.saw("step 0/40")
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "pipe").rename(path)
+        assert following.process.wait(60) == 2
+    finally:
+        following.process.kill()
+    assert following.output.read_text().splitlines()[-1] == f"opv2v-doctor: {path}: a named pipe, not a file"
+
+
+def test_what_is_written_without_a_line_end_is_not_quiet(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(LINE.format(0, 7))
+    following = Following(path, tmp_path / "said", "--until-idle", "2")
+    try:
+        assert following.saw("step 0/40")
+        for _ in range(16):
+            with path.open("a") as file:
+                file.write("\r 1 % ")
+            time.sleep(0.25)
+        assert following.process.poll() is None
+        assert following.process.wait(60) == 0
+    finally:
+        following.process.kill()

@@ -85,3 +85,25 @@ def test_a_report_follows_a_link_and_keeps_what_is_no_file(healthy: Path, tmp_pa
     assert pipe.is_fifo()
     refused = shell(f"{DOCTOR} check CFG001 --repo '{healthy}' --output '{tmp_path}'")
     assert (refused.returncode, "it is a directory" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.1])
+def test_who_is_interrupted_twice_ends_at_once(seconds: float, healthy: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "opv2v_doctor", "check", "DAT009", "--repo", healthy],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("opv2v-doctor-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(seconds)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode in (130, -signal.SIGINT)  # before or after Python's own last steps
+    assert said in ("", "opv2v-doctor: interrupted\n")
+    assert shell(f"{DOCTOR} schema >/dev/null", TMPDIR=str(tmp_path)).returncode == 0
+    assert not list(tmp_path.glob("opv2v-doctor-*"))

@@ -93,3 +93,26 @@ def test_a_pipe_gets_no_progress_bar_whatever_colours_are_forced(healthy: Path) 
 def test_without_docstrings_there_are_no_pages() -> None:
     refused = doctor("list", PYTHONOPTIMIZE="2")
     assert (refused.returncode, "python -OO" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("list", "run-all", "check CFG006", "explain CFG006", "init", "trust", "train", "infer", "smoke"),
+        *("preview", "pointcloud", "audit", "audit .", "demo x", "serve .", "log -", "log x", "checkpoint x"),
+        *("runs list", "runs list .", "runs show .", "runs adopt .", "schema"),
+    ],
+)
+def test_a_working_directory_that_was_removed_is_said_in_one_line(words: str, tmp_path: Path) -> None:
+    script = f"cd '{tmp_path}' && rmdir '{tmp_path}' && exec {sys.executable} -m opv2v_doctor {words}"
+    refused = subprocess.run(
+        ["bash", "-c", script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (refused.returncode, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("opv2v-doctor: the working directory was removed")

@@ -1,0 +1,219 @@
+"""Files of somebody else: whatever lies in the place of a file, and whatever is in it, there is an answer."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opv2v_doctor.files import MOST_DOTS, bytes_of, from_json, from_toml, from_yaml, open_file, text_of
+
+SECONDS = 20  # for an answer, on a busy machine
+MEMORY = 2 << 30  # bytes: /dev/zero would fill it at once
+
+
+def doctor(*words: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The program, with little time and memory."""
+    bounded = f"import resource as r; r.setrlimit(r.RLIMIT_AS, ({MEMORY}, {MEMORY})); "
+    program = bounded + "from opv2v_doctor.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def link_to_a_pipe(path: Path) -> None:
+    pipe(path.with_name("a pipe"))
+    path.symlink_to("a pipe")
+
+
+def link_to_zero(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def its_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made, tempfile.TemporaryDirectory(dir="/tmp") as short:
+        made.bind(f"{short}/s")
+        Path(f"{short}/s").rename(path)
+
+
+KINDS = [
+    (pipe, "a named pipe"),
+    (link_to_a_pipe, "a named pipe"),
+    (link_to_zero, "a device"),
+    (its_socket, "a socket"),
+    (Path.mkdir, "a directory"),
+]
+each_kind = pytest.mark.parametrize(("make", "kind"), KINDS)
+Make = Callable[[Path], None]
+
+
+def refused(done: subprocess.CompletedProcess[str], path: Path, kind: str) -> None:
+    """It ended with one line that names the file and what it is."""
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(path) in line and kind in line
+
+
+@each_kind
+def test_no_file_is_no_settings(make: Make, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "opv2v-doctor.toml"
+    make(path)
+    refused(doctor("list", "--repo", tmp_path), path, kind)
+    refused(doctor("list", "--settings", path), path, kind)
+
+
+@each_kind
+def test_no_file_is_no_record(make: Make, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    make(path)
+    for command in ("show", "verify"):
+        refused(doctor("runs", command, tmp_path), path, kind)
+
+
+@each_kind
+def test_no_file_is_no_log(make: Make, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    make(path)
+    if kind == "a directory":
+        refused(doctor("log", path), path, "no log below it")
+    else:
+        refused(doctor("log", path), path, kind)
+    refused(doctor("log", path, "--follow"), path, kind)
+
+
+@each_kind
+def test_no_file_is_no_checkpoint(make: Make, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint-last.pth"
+    make(path)
+    done = doctor("checkpoint", path)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert "checkpoint-last.pth" in done.stdout + done.stderr
+    assert "not a file" in done.stdout or "no checkpoint" in done.stdout + done.stderr
+
+
+@each_kind
+def test_a_run_of_what_are_no_files_is_listed(make: Make, kind: str, tmp_path: Path) -> None:
+    for name in ("run.json", "train.log", "log.txt", "events.jsonl", "checkpoints.jsonl", "checkpoint-1.pth"):
+        (tmp_path / "run" / name.partition(".")[0]).mkdir(parents=True)
+        make(tmp_path / "run" / name.partition(".")[0] / name)
+    done = doctor("runs", "list", tmp_path)
+    assert done.returncode == 0
+    assert kind in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+DEEP, DIGITS = 100_000, "9" * 4000
+HOSTILE_TOML = {
+    "arrays": f"gpus = {'[' * DEEP}{']' * DEEP}",
+    "tables": f"launch = {'{a=' * DEEP}",
+    "key": f"{'.'.join('a' * DEEP)} = 1",
+    "header": f"[{'.'.join('a' * DEEP)}]\nx = 1",
+    "number": f"gpus = {DIGITS}",
+    "longer number": f"gpus = {DIGITS * 2}",
+    "seconds": f"timeout = {DIGITS}",
+    "real": f"timeout = 1e{DIGITS}",
+    "exponent": "timeout = 1e4000",
+    "launch": f"[launch.{DIGITS}]\noverrides = []",
+    "digit": '[launch."²"]\noverrides = []',
+    "nul": "gpus = 1\0",
+    "large": f"# {'x' * (2 << 20)}",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_TOML)
+def test_hostile_settings_are_a_usage_error(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "opv2v-doctor.toml"
+    path.write_text(HOSTILE_TOML[name], encoding="utf-8")
+    refused(doctor("list", "--repo", tmp_path), path, "")
+
+
+STAMP = {"stamp": {}, "digest": "", "started": "2026-01-01T00:00:00+00:00"}
+HOSTILE_JSON = {
+    "arrays": "[" * DEEP + "]" * DEEP,
+    "objects": '{"a":' * DEEP,
+    "schema": f'{{"schema": {DIGITS}}}',
+    "longer schema": f'{{"schema": {DIGITS * 2}}}',
+    "number": f'{{"schema": 1, "launches": [{{"number": {DIGITS}}}]}}',
+    "null": "null",
+    "list": "[]",
+    "surrogate": '{"schema": "\\ud800"}',
+    "no launches": '{"schema": 1, "launches": []}',
+    "no zone": json.dumps({"schema": 1, "launches": [{**STAMP, "started": "2026-01-01T00:00:00"}]}),
+    "bytes": "\0\0\0",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_JSON)
+def test_a_hostile_record_costs_its_row_and_not_the_list(name: str, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good" / "run.json", tmp_path / "bad" / "run.json"
+    for path, text in (
+        (good, json.dumps({"schema": 1, "launches": [STAMP]})),
+        (bad, HOSTILE_JSON[name]),
+    ):
+        path.parent.mkdir()
+        path.write_text(text, encoding="utf-8")
+    refused(doctor("runs", "show", bad.parent), bad, "")
+    done = doctor("runs", "list", tmp_path)
+    rows = {line.split()[-1]: line for line in done.stdout.splitlines()[2:]}
+    assert done.returncode == 0
+    assert set(rows) == {"good", "bad"}
+    assert "unreadable" in rows["bad"] and "interrupted" in rows["good"]
+    (line,) = done.stderr.splitlines()
+    assert str(bad) in line
+
+
+def test_a_number_that_no_float_holds_is_infinite() -> None:
+    found = from_json(f'{{"one": {DIGITS * 2}, "two": -{DIGITS}, "three": 3}}')
+    assert found == {"one": float("inf"), "two": float("-inf"), "three": 3}
+    assert from_json(f'{{"one": {DIGITS}}}'.encode()) == {"one": float("inf")}
+    assert from_json("9" * 300) == int("9" * 300)
+
+
+@pytest.mark.parametrize("parse", [from_json, from_toml, from_yaml])
+def test_what_does_not_parse_is_a_value_error(parse: Callable[[str], object]) -> None:
+    for text in ("{" * DEEP, "[" * DEEP, chr(34), "\ud800 ="):
+        with pytest.raises(ValueError):
+            parse(text)
+
+
+def test_a_key_of_many_parts_is_refused_and_one_of_fewer_is_read() -> None:
+    assert from_toml(f"{'.'.join('a' * MOST_DOTS)} = 1")
+    with pytest.raises(ValueError, match=f"more than {MOST_DOTS} dots in a line \\(at line 2\\)"):
+        from_toml(f"b = 1\n{'.'.join('a' * (MOST_DOTS + 2))} = 1")
+
+
+def test_a_file_is_read_whole_up_to_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n")
+    assert text_of(path) == "one\ntwo\nthree\n"
+    assert bytes_of(path, largest=path.stat().st_size) == path.read_bytes()
+    with pytest.raises(OSError, match="larger than"):
+        bytes_of(path, largest=path.stat().st_size - 1)
+    with pytest.raises(OSError, match="larger than"):  # its size is said to be nothing
+        bytes_of(Path("/proc/self/maps"), largest=10)
+
+
+@each_kind
+def test_what_is_no_file_is_not_opened(make: Make, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "it"
+    make(path)
+    with pytest.raises(OSError, match=f"{kind}, not a file"):
+        open_file(path)
