@@ -119,7 +119,8 @@ def _presence(found: Checkpoint) -> Findings:
 def _values(exhibit: Exhibit) -> Findings:
     """What was seen of the weights."""
     path, scans = exhibit.path, exhibit.scans
-    yield examined(sum(scan.read for scan in scans), "value")
+    if scans:
+        yield examined(sum(scan.read for scan in scans), "value")
     bad = [scan for scan in scans if scan.bad]
     if bad:
         yield error(
