@@ -193,7 +193,7 @@ def _judged(before: Checkpoint, newest: Checkpoint, compared: Sequence[Movement]
         )
     elif names and not newest.trained:
         raise Blocked(
-            "{n:tensor|tensors} did not move; {name} holds no optimizer, which would tell whether they are trained",
+            "{n:tensor|tensors} did not move; {name} holds no optimizer to tell whether they are trained",
             at=path,
             hint="save the optimizer with the model",
             name=path.name,

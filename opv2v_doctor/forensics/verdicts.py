@@ -13,16 +13,11 @@ from opv2v_doctor.facts.checkpoints.loading import Loading, loading
 from opv2v_doctor.facts.checkpoints.models import weights_opened
 from opv2v_doctor.facts.checkpoints.presence import presence
 from opv2v_doctor.facts.checkpoints.scans import by_module, scanned
-from opv2v_doctor.facts.checkpoints.unreadable import CheckpointNotExamined, remedy, stand_in
+from opv2v_doctor.facts.checkpoints.unreadable import LEGACY, CheckpointNotExamined, remedy, stand_in
 from opv2v_doctor.facts.checkpoints.wording import few
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.result import examined_text
 from opv2v_doctor.text import Command, Text, sentence
-
-LEGACY = Text(
-    "if you trust who wrote it, load it with torch.load(PATH, weights_only=True) and save it again with "
-    "torch.save: then it can be read without running it"
-)
 
 
 def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:

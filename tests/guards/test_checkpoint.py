@@ -31,15 +31,23 @@ def without(*parts: str) -> Case:
         for part in parts:
             saved.pop(part, None)
 
-    return changed(lambda run: [edit_checkpoint(path, remove) for path in run.glob("checkpoint-*.pth")])
+    def edit(run: Path) -> None:
+        for path in run.glob("checkpoint-*.pth"):
+            edit_checkpoint(path, remove)
+
+    return changed(edit)
 
 
 def only(*names: str) -> Case:
     """A run with some of its checkpoints."""
     kept = {f"checkpoint-{name}.pth" for name in names}
-    return changed(
-        lambda run: [path.unlink() for path in run.glob("checkpoint-*.pth") if path.name not in kept]
-    )
+
+    def remove(run: Path) -> None:
+        for path in run.glob("checkpoint-*.pth"):
+            if path.name not in kept:
+                path.unlink()
+
+    return changed(remove)
 
 
 def nothing_trained(shop: Workshop, code: str) -> Any:
