@@ -25,7 +25,7 @@ from opv2v_doctor.facts.logs.incidents import Incident
 from opv2v_doctor.facts.logs.log_files import Fate, Log
 from opv2v_doctor.facts.logs.run_configs import run_config
 from opv2v_doctor.facts.logs.segments import Segment
-from opv2v_doctor.facts.logs.stops import KINDS, RESUME, Stop, outside, stops
+from opv2v_doctor.facts.logs.stops import KINDS, Stop, outside, stops, way_on
 
 STILL_WRITTEN = Threshold(600, "s since the last line", "longer than a step or an evaluation takes")
 JUDGED = {"survived": warning, "overcome": note, "stopped": error}
@@ -145,7 +145,7 @@ def _ended(log: Log, end: Incident) -> Findings:
     if epochs is not None and last.last[0] + 1 < epochs:
         yield warning(
             "ended after {done:epoch|epochs} of {epochs:g}: the last one is epoch {epoch}",
-            hint=Text("if it was not meant to stop early, {resume}", resume=RESUME),
+            hint=Text("if it was not meant to stop early, {resume}", resume=way_on(log)),
             at=Place(log.path, end.line),
             event=end.line,
             done=last.last[0] + 1,
@@ -160,9 +160,8 @@ def _ended(log: Log, end: Incident) -> Findings:
 
 
 def _epochs(log: Log) -> float | None:
-    """How many epochs the last launch announced, else those of its config."""
-    last = log.launch_of(log.lines)
-    announced = [one for one in log.of("start") if log.launch_of(one.line) == last and one.value]
+    """How many epochs were announced last, else those of the config."""
+    announced = [one for one in log.of("start") if one.value]
     if announced:
         return float(announced[-1].value)
     config = run_config(log)
@@ -183,7 +182,7 @@ def _silent(log: Log) -> Findings:
         )
     yield warning(
         "the log stops {place}, and no line that is known here says why",
-        hint=RESUME,
+        hint=way_on(log),
         at=Place(log.path, launch.last_line),
         event=launch.last_line,
         place=_progress(log),

@@ -31,7 +31,7 @@ def _evaluations(log: Log) -> Findings:
     if every <= 0:
         raise Skip("train_params.eval_freq asks for no evaluation", at=config.place)
     if not any(mark in config.text("dataset.test_dataset") for mark in "(@"):
-        raise Skip("dataset.test_dataset names no set", at=config.place)
+        raise Skip("the config in the log names no set in dataset.test_dataset", at=config.place)
     due = _due(log, every)
     if not due:
         raise Skip("the training did not go on after an epoch that an evaluation was due after")

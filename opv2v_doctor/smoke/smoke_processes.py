@@ -70,7 +70,7 @@ def ranks_train_like_one_process(target: Target) -> Findings:
         yield warning(
             "{gpus} ranks draw other samples than one process with as many batches, so gradients cannot be "
             "compared ({ours} and {theirs} samples, {twice} of them more than once)",
-            hint="shard one order of samples over the ranks, if the runs shall be comparable",
+            hint="shard one order of samples over the ranks, if the runs must be comparable",
             gpus=target.gpus,
             ours=len(ours),
             theirs=len(theirs),
