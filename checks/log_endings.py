@@ -82,18 +82,19 @@ def _outside(log: Log, fate: Fate, kind: str, incidents: Sequence[Incident]) -> 
 
 def _reference(log: Log, stop: Stop) -> Finding:
     """The last launch stopped for a reason that another check tells."""
-    code = "LOG014"
+    code, line = "LOG014", stop.line
     if stop.exception is not None:
         code = "LOG001" if stop.exception.missing else "LOG002"
+        line = stop.exception.exception_line if stop.exception.missing else stop.exception.line
     by_hand = stop.exception is not None and stop.exception.name == "KeyboardInterrupt"
     said = Text(
         "the last launch stopped {place} ({code}, line {line})",
         place=_progress(log),
         code=code,
-        line=stop.line,
+        line=line,
     )
     return (warning if by_hand else error)(
-        said, hint=Text("fix {code} first", code=code), at=Place(log.path, stop.line), event=stop.line
+        said, hint=Text("fix {code} first", code=code), at=Place(log.path, line), event=stop.line
     )
 
 
