@@ -20,8 +20,11 @@ LAYERS = {  # what a module may import of ours; the first match of its path wins
     "draft": {"facts", "settings", "target", "usage"},
     "geometry": {"geometry"},
     "sandbox": {"sandbox", "geometry"},
-    "forensics": {"", "forensics", "facts", "check", "result", "target", "usage"},
-    "smoke": {"", "smoke", "runs", "facts", "scratch", "target", "settings", "check", "progress", "usage"},
+    "forensics": {"", "forensics", "facts", "check", "result", "target", "text", "usage"},
+    "smoke": {
+        *("", "smoke", "runs", "facts", "scratch", "target", "settings", "check", "progress", "usage"),
+        *("text", "threshold"),
+    },
     "figures": {"", "figures", "facts", "geometry", "check", "result", "target", "whole"},
     "languages": {"", "languages", "check", "result", "registry"},
     "serving": {"", "serving", "runs", "usage"},
