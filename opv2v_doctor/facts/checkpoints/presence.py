@@ -45,7 +45,7 @@ def _named(checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
 
 
 def _spoken(key: Any) -> str:
-    """A key as text; of what is no name only its type, since a tuple of tuples may be larger than any memory."""
+    """A key as text; of what is no name only its type: a tuple of tuples may be larger than any memory."""
     return str(key) if isinstance(key, str | int) else type(key).__name__
 
 
