@@ -3,6 +3,7 @@
 from . import (
     checkpoint,
     checkpoint_arguments,
+    checkpoint_counters,
     checkpoint_weights,
     config,
     config_evaluation,
@@ -79,8 +80,8 @@ CHECKS = (
     schedule.learning_rate_reaches_its_peak_and_its_minimum,
     schedule.learning_rate_has_no_jump,
     checkpoint.checkpoints_can_be_read,
-    checkpoint.steps_and_epochs_agree,
-    checkpoint.checkpoints_are_in_order,
+    checkpoint_counters.steps_and_epochs_agree,
+    checkpoint_counters.checkpoints_are_in_order,
     checkpoint.no_killed_save_is_left,
     checkpoint.a_resume_finds_optimizer_and_scaler,
     checkpoint_arguments.stored_arguments_are_todays,

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -25,7 +25,7 @@ from opv2v_doctor.facts.checkpoints.counters import implied_steps_per_epoch
 from opv2v_doctor.facts.checkpoints.wording import few
 from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.datasets import mean_the_same
-from opv2v_doctor.facts.leaves import ABSENT, Difference, leaves
+from opv2v_doctor.facts.leaves import ABSENT, Difference
 from opv2v_doctor.facts.loaders import only_resized
 from opv2v_doctor.facts.runs import LAST, epoch_lengths
 from opv2v_doctor.facts.schedule import steps_per_epoch
@@ -107,10 +107,12 @@ def _changed(target: Target, newest: Checkpoint, found: Sequence[Difference]) ->
         differences=_values(found),
         overrides=[_override(each) for each in found],
     )
-    return warning(said, at=at, hint=_remedy(newest, found)) if _resumes(target) else note(said, at=at)
+    if not _resumes(target):
+        return note(said, at=at)
+    return warning(said, at=at, hint=_remedy(newest, found, config(target).values))
 
 
-def _remedy(newest: Checkpoint, found: Sequence[Difference]) -> Text:
+def _remedy(newest: Checkpoint, found: Sequence[Difference], today: Mapping[str, Any]) -> Text:
     """The one override that gives the run's own value, else the keys, and the file with their values."""
     override = _override(found[0])
     if len(found) == 1 and len(override) <= LONGEST and shlex.quote(override) == override:
@@ -118,7 +120,8 @@ def _remedy(newest: Checkpoint, found: Sequence[Difference]) -> Text:
             "add {override} to continue that training, or start a new run in another hydra.run.dir",
             override=override,
         )
-    own = dict(leaves(launched_with(newest.path)))
+    launched = launched_with(newest.path) or {}
+    own = {one.key: one.before for name in SECTIONS for one in compared(launched, today, name)}
     is_there = all(own.get(each.key, ABSENT) == each.before for each in found)
     return Text(
         "to continue that training, copy {keys} from {file}"

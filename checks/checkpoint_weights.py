@@ -27,7 +27,13 @@ from opv2v_doctor.facts.runs import LAST
 
 MOST_BYTES = 512 << 20  # of all weights; of larger models the first part of each tensor
 MOST_VALUES = 1 << 16  # of each tensor: what an optimizer moves, it moves everywhere
-FEW = Threshold(0.01, "of the optimised tensors", "a mask token, say, that this training never uses")
+FEW = Threshold(
+    0.01,
+    "of the optimised tensors",
+    "a mask token, say, that this training never uses",
+    healthy=0.0,
+    faulty=0.375,
+)
 
 
 @check("CKP007", tier="run")

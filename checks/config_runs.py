@@ -7,7 +7,7 @@ from opv2v_doctor.facts.runs import last_run
 
 @check("CFG009", tier="static", requires=["CFG002"])
 def resume_finds_its_checkpoint(target: Target) -> Findings:
-    """A training that shall resume looks where its checkpoint is.
+    """A resume looks where its checkpoint is.
 
     ## Why it matters
     `resume: True` looks for `checkpoint-last.pth` in the run directory only. Where that is named for the time

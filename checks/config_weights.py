@@ -2,13 +2,14 @@
 
 import re
 
-from opv2v_doctor import Findings, Skip, Target, check, error, examined, note, warning
+from opv2v_doctor import Findings, Skip, Target, Text, check, error, examined, note, warning
 from opv2v_doctor.facts.checkpoints.models import weights_opened
 from opv2v_doctor.facts.checkpoints.unreadable import CheckpointNotExamined, CheckpointUnreadable, remedy
 from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.leaves import leaves
 
 START = "model.model_config.pretrained_checkpoint_path"  # what a fine-tuning starts from
+ENCODER = Text("; only the encoder comes pretrained, from the torch hub")
 WEIGHTS = re.compile(r"(^|\.)(pretrained|pretrained_checkpoint_path|.*_checkpoint_path|resume_ckpt)$")
 
 
@@ -34,15 +35,13 @@ def fine_tuning_names_its_weights(target: Target) -> Findings:
         )
     else:
         hub = config(target).get("model.encoder.uses_torch_hub")
-        tell = warning if hub else error
-        yield tell(
-            "a fine-tuning without weights: every pretrained path of the model is empty; only the encoder "
-            "comes pretrained, from the torch hub"
-            if hub
-            else "a fine-tuning without weights: every pretrained path of the model is empty",
+        yield (warning if hub else error)(
+            Text(
+                "a fine-tuning without weights: every pretrained path of the model is empty{encoder}",
+                encoder=ENCODER if hub else "",
+            ),
             at=place(target, START),
-            hint="name the weights: {key}=FILE",
-            key=START,
+            hint=Text("name the weights: {key}=FILE", key=START),
         )
 
 

@@ -73,7 +73,7 @@ def _held(target: Target, script: Scripted, inference: Inference, checkpoint: st
         yield _loaded(held, what, load.place if load else inference.called_at)
     elif not any("{checkpoint}" in word for word in target.settings.infer.arguments):
         raise Blocked(
-            "[infer] arguments do not name the checkpoint: which one {script} shall load is unknown",
+            "[infer] arguments do not name the checkpoint: which one {script} loads is unknown",
             at=inference.called_at,
             hint="add '{{checkpoint}}' to [infer] arguments",
             script=script.path.name,

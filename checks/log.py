@@ -21,7 +21,7 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.logs import each_log, launches_with_steps, text_logs
 from opv2v_doctor.facts.logs.exceptions import Raised, raised, told
 from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.stops import KINDS, RESUME, Stop, causes, kind_of, stops
+from opv2v_doctor.facts.logs.stops import KINDS, Stop, causes, kind_of, stops, way_on
 from opv2v_doctor.facts.logs.tracebacks import Traceback
 
 JUDGED = {"survived": warning, "overcome": note, "stopped": error}
@@ -151,6 +151,5 @@ def _remedy(log: Log, exception: Raised, *, by_hand: bool) -> Text | None:
     kind = kind_of(log, exception.first)
     if kind is not None:
         return KINDS[kind][1]
-    saved = any(save.line < exception.first.line for save in log.of("save"))
-    then = RESUME if saved else Text("launch again")
+    then = way_on(log, exception.first.line)
     return then if by_hand else Text("correct what it says, then {then}", then=then)

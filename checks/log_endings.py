@@ -25,7 +25,7 @@ from opv2v_doctor.facts.logs.incidents import Incident
 from opv2v_doctor.facts.logs.log_files import Fate, Log
 from opv2v_doctor.facts.logs.run_configs import run_config
 from opv2v_doctor.facts.logs.segments import Segment
-from opv2v_doctor.facts.logs.stops import KINDS, RESUME, Stop, outside, stops
+from opv2v_doctor.facts.logs.stops import KINDS, Stop, outside, stops, way_on
 
 STILL_WRITTEN = Threshold(600, "s since the last line", "longer than a step or an evaluation takes")
 JUDGED = {"survived": warning, "overcome": note, "stopped": error}
@@ -82,18 +82,19 @@ def _outside(log: Log, fate: Fate, kind: str, incidents: Sequence[Incident]) -> 
 
 def _reference(log: Log, stop: Stop) -> Finding:
     """The last launch stopped for a reason that another check tells."""
-    code = "LOG014"
+    code, line = "LOG014", stop.line
     if stop.exception is not None:
         code = "LOG001" if stop.exception.missing else "LOG002"
+        line = stop.exception.exception_line if stop.exception.missing else stop.exception.line
     by_hand = stop.exception is not None and stop.exception.name == "KeyboardInterrupt"
     said = Text(
         "the last launch stopped {place} ({code}, line {line})",
         place=_progress(log),
         code=code,
-        line=stop.line,
+        line=line,
     )
     return (warning if by_hand else error)(
-        said, hint=Text("fix {code} first", code=code), at=Place(log.path, stop.line), event=stop.line
+        said, hint=Text("fix {code} first", code=code), at=Place(log.path, line), event=stop.line
     )
 
 
@@ -145,7 +146,7 @@ def _ended(log: Log, end: Incident) -> Findings:
     if epochs is not None and last.last[0] + 1 < epochs:
         yield warning(
             "ended after {done:epoch|epochs} of {epochs:g}: the last one is epoch {epoch}",
-            hint=Text("if it was not meant to stop early, {resume}", resume=RESUME),
+            hint=Text("if it was not meant to stop early, {resume}", resume=way_on(log)),
             at=Place(log.path, end.line),
             event=end.line,
             done=last.last[0] + 1,
@@ -160,9 +161,8 @@ def _ended(log: Log, end: Incident) -> Findings:
 
 
 def _epochs(log: Log) -> float | None:
-    """How many epochs the last launch announced, else those of its config."""
-    last = log.launch_of(log.lines)
-    announced = [one for one in log.of("start") if log.launch_of(one.line) == last and one.value]
+    """How many epochs were announced last, else those of the config."""
+    announced = [one for one in log.of("start") if one.value]
     if announced:
         return float(announced[-1].value)
     config = run_config(log)
@@ -183,7 +183,7 @@ def _silent(log: Log) -> Findings:
         )
     yield warning(
         "the log stops {place}, and no line that is known here says why",
-        hint=RESUME,
+        hint=way_on(log),
         at=Place(log.path, launch.last_line),
         event=launch.last_line,
         place=_progress(log),

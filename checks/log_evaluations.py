@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from opv2v_doctor import Command, Findings, Override, Place, Skip, Target, Text, check, examined, warning
+from opv2v_doctor import Findings, Override, Place, Skip, Target, Text, check, examined, warning
 from opv2v_doctor.facts.logs import config_of, each_log, text_logs
 from opv2v_doctor.facts.logs.epoch_parts import EpochPart
 from opv2v_doctor.facts.logs.log_files import Log
@@ -31,7 +31,7 @@ def _evaluations(log: Log) -> Findings:
     if every <= 0:
         raise Skip("train_params.eval_freq asks for no evaluation", at=config.place)
     if not any(mark in config.text("dataset.test_dataset") for mark in "(@"):
-        raise Skip("dataset.test_dataset names no set", at=config.place)
+        raise Skip("the config in the log names no set in dataset.test_dataset", at=config.place)
     due = _due(log, every)
     if not due:
         raise Skip("the training did not go on after an epoch that an evaluation was due after")
@@ -42,14 +42,13 @@ def _evaluations(log: Log) -> Findings:
         yield warning(
             "{ran} of {due:evaluation|evaluations} ran that eval_freq={every} asks for; the first that is "
             "missing was due after epoch {epoch}",
-            hint="see whether dataset.test_dataset gets a loader: {command}",
+            hint="see whether dataset.test_dataset gets a loader: `check CFG006` in the training repository",
             at=Place(log.path, missing[0].last_line),
             event=missing[0].last_line,
             ran=ran,
             due=len(due),
             every=every,
             epoch=missing[0].epoch,
-            command=Command("opv2v-doctor check CFG006"),
         )
 
 

@@ -90,9 +90,14 @@ def examined(count: int, unit: str, **where: JSON) -> Examined:
     """The evidence of a pass: `examined(12, "view", split="val")`.
 
     A check that found nothing passes on this alone: nothing examined at all makes it skipped, and no word
-    about it crashed.
+    about it crashed. Raises ValueError for a negative or broken number, and for a unit that is no noun.
     """
-    return Examined(count=count, unit=unit, where=where)
+    if count != int(count) or count < 0:
+        raise ValueError(f"examined({count!r}, {unit!r}): no number of things")
+    for noun in (unit, *where):
+        if not noun.replace(" ", "").replace("-", "").replace("_", "").isalnum():
+            raise ValueError(f"examined({count!r}, {unit!r}): {noun!r} is no noun")
+    return Examined(count=int(count), unit=unit, where=where)
 
 
 def note(

@@ -27,7 +27,8 @@ def merged(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _cause(finding: Finding) -> Hashable:
-    return finding.severity, finding.at, finding.event, _shape(finding.text), _shape(finding.hint)
+    place = finding.at if finding.at and finding.at.line else None  # a file of data is each subject's own
+    return finding.severity, place, finding.event, _shape(finding.text), _shape(finding.hint)
 
 
 def _shape(text: Value) -> Hashable:

@@ -77,8 +77,10 @@ def _examined(check: Check, target: Target) -> Result:
         for one in check.function(target):  # one at a time: a crash loses none
             if isinstance(one, Examined):
                 seen.append(one)
-            else:
+            elif isinstance(one, Finding):
                 findings.append(one)
+            else:
+                raise TypeError(f"{check.code} yielded {one!r:.80}, neither a finding nor what it examined")
         status, reason = _verdict(check, findings, seen)
     except NoAnswer as problem:  # an error that was found until then is an answer all the same
         ending, reason = problem, problem.reason

@@ -160,11 +160,7 @@ class _Filler(string.Formatter):
 
     def format_field(self, value: Any, spec: str) -> str:
         if isinstance(value, Each):
-            told = [(self.format_field(one, spec), subject) for subject, one in value.values]
-            if len({text for text, _ in told}) == 1:  # by so few digits they are one
-                return told[0][0]
-            more = [f"… (+{len(told) - SHOWN})"] if len(told) > SHOWN else []
-            return ", ".join([*(f"{text} ({subject})" for text, subject in told[:SHOWN]), *more])
+            return self._of_each(value, spec)
         if isinstance(value, Text):
             return value.told(self._translate)
         if isinstance(value, list | tuple):
@@ -173,6 +169,19 @@ class _Filler(string.Formatter):
             one, several = spec.split("|")
             return f"{value} {one if value == 1 else several}"
         return format(value, spec) if spec else str(value)
+
+    def _of_each(self, value: Each, spec: str) -> str:
+        """ "0.049 (train), 0.000 (val, test)", or where the values are lists "train: 2, 3; val: 4"."""
+        subjects: dict[str, list[str]] = {}
+        for subject, one in value.values:
+            subjects.setdefault(self.format_field(one, spec), []).append(subject)
+        if len(subjects) == 1:  # by so few digits they are one
+            return next(iter(subjects))
+        shown, more = list(subjects.items())[:SHOWN], len(subjects) - SHOWN
+        rest = [f"… (+{more})"] if more > 0 else []
+        if any(", " in told for told in subjects):
+            return "; ".join([*(f"{', '.join(names)}: {told}" for told, names in shown), *rest])
+        return ", ".join([*(f"{told} ({', '.join(names)})" for told, names in shown), *rest])
 
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return kwargs[str(key)]

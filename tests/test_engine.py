@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,6 +189,40 @@ def test_a_pass_needs_evidence() -> None:
     assert seeing.status is Status.PASSED
     assert str(examined_text(seeing.examined)) == "3 images of 2 splits"
     assert finding.status is Status.WARNED
+
+
+@pytest.mark.parametrize("given", [(-1, "thing"), (2.5, "thing"), (3, "thing{x}"), (3, "")])
+def test_evidence_that_counts_nothing_is_a_crash(given: tuple[Any, str]) -> None:
+    @check("AAA031", tier="static")
+    def counts_badly(target: Target) -> Findings:
+        """All is well."""
+        yield examined(*given)
+
+    found = result(counts_badly)
+    assert (found.status, found.examined) == (Status.CRASHED, ())
+    assert "ValueError" in str(found.reason)
+
+
+def test_what_is_no_finding_is_a_crash() -> None:
+    @check("AAA032", tier="static")
+    def yields_prose(target: Target) -> Findings:
+        """All is well."""
+        yield "all is well"  # type: ignore[misc]
+
+    assert "yielded 'all is well', neither a finding nor" in str(result(yields_prose).reason)
+
+
+def test_lists_of_several_subjects_are_told_apart() -> None:
+    seen = {"train": [2, 3, 4], "val": [4], "test": [4]}
+    found = merged(
+        error("views: {views}, all {all}", hint="-", of=s, views=v, all=4) for s, v in seen.items()
+    )
+    assert [finding.message for finding in found] == ["views: train: 2, 3, 4; val, test: 4, all 4"]
+
+
+def test_a_cause_in_several_files_of_data_is_one_finding_with_the_first_file() -> None:
+    found = merged(error("{n} files", hint="-", of=s, at=Path(s), n=n) for s, n in (("a", 1), ("b", 2)))
+    assert [(finding.message, finding.at) for finding in found] == [("1 (a), 2 (b) files", Place(Path("a")))]
 
 
 def test_a_block_says_where_it_is_decided_and_what_would_help() -> None:

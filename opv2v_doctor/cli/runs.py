@@ -127,7 +127,7 @@ def _described(run: Run) -> Iterator[str]:
         yield f"            {len(stamp.dirty)} changed files{untold}, {len(stamp.untracked)} untracked"
     yield f"  command   {stamp.command or '-'}"
     yield f"  config    {stamp.config_hash or '-'}"
-    yield f"  size      {stamp.world_size or '?'} processes, {stamp.steps_per_epoch or '?'} steps an epoch"
+    yield f"  size      {stamp.world_size or '?'} processes, {stamp.steps_per_epoch or '?'} steps per epoch"
     gpus = ", ".join(stamp.gpus) or "no GPU"
     yield f"  machine   {stamp.host or '?'}, {gpus}, python {stamp.python or '?'}"
     yield from (f"  module    {name}: {file}" for name, file in stamp.modules.items())

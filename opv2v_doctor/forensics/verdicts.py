@@ -13,16 +13,11 @@ from opv2v_doctor.facts.checkpoints.loading import Loading, loading
 from opv2v_doctor.facts.checkpoints.models import weights_opened
 from opv2v_doctor.facts.checkpoints.presence import presence
 from opv2v_doctor.facts.checkpoints.scans import by_module, scanned
-from opv2v_doctor.facts.checkpoints.unreadable import CheckpointNotExamined, remedy, stand_in
+from opv2v_doctor.facts.checkpoints.unreadable import LEGACY, CheckpointNotExamined, remedy, stand_in
 from opv2v_doctor.facts.checkpoints.wording import few
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.result import examined_text
 from opv2v_doctor.text import Command, Text, sentence
-
-LEGACY = Text(
-    "if you trust who wrote it, load it with torch.load(PATH, weights_only=True) and save it again with "
-    "torch.save: then it can be read without running it"
-)
 
 
 def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
@@ -119,7 +114,8 @@ def _presence(found: Checkpoint) -> Findings:
 def _values(exhibit: Exhibit) -> Findings:
     """What was seen of the weights."""
     path, scans = exhibit.path, exhibit.scans
-    yield examined(sum(scan.read for scan in scans), "value")
+    if scans:
+        yield examined(sum(scan.read for scan in scans), "value")
     bad = [scan for scan in scans if scan.bad]
     if bad:
         yield error(

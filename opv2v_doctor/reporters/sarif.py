@@ -14,7 +14,7 @@ from opv2v_doctor import __version__
 from opv2v_doctor.check import Check, Finding, Severity
 from opv2v_doctor.reporters import Examination
 from opv2v_doctor.reporters.json import strict
-from opv2v_doctor.reporters.wording import hazards, hint, message, outcome
+from opv2v_doctor.reporters.wording import hazards, hint, lines, message, outcome
 from opv2v_doctor.result import Result, Status, exit_code
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -84,19 +84,20 @@ def _result(
 
 
 def _message_id(finding: Finding) -> str:
-    """What a template is known by among those of its check."""
-    return hashlib.sha256(finding.whole.template.encode()).hexdigest()[:12]
+    """What a message is known by among those of its check."""
+    return hashlib.sha256(_numbered(finding)[0].encode()).hexdigest()[:12]
 
 
 def _numbered(finding: Finding) -> tuple[str, list[str]]:
     """The template as SARIF writes it, with numbered gaps, and what fills them."""
     text, arguments = "", list[str]()
-    for before, filling in finding.whole.pieces():
+    fix = [("\n\nfix: ", None), *finding.hint.pieces()] if finding.hint else []
+    for before, filling in (*finding.whole.pieces(), *fix):
         text += before.replace("{", "{{").replace("}", "}}")
         if filling is not None:
             text += f"{{{len(arguments)}}}"
             arguments.append(filling)
-    return text, arguments
+    return text, ["\n".join(lines(argument)) for argument in arguments]
 
 
 def _location(finding: Finding, examination: Examination) -> dict[str, object]:

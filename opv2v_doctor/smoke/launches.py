@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,16 +22,15 @@ from opv2v_doctor.runs.output import Line
 from opv2v_doctor.runs.record import Run, Stamp, State
 from opv2v_doctor.runs.stamp import Stamped
 from opv2v_doctor.scratch import scratch_folder
-from opv2v_doctor.smoke.traces import EVENTS, Trace, read_trace
+from opv2v_doctor.smoke.traces import EVENTS, Raised, Trace, read_trace
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
 
 STEPS, EPOCHS = 3, 2
 KILLED_AT = (1, 1)  # epoch and step: one step of the second epoch is lost
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-LAST_LINES, LONGEST = 4, 400  # lines of a training that failed, and characters of each
-_exception = re.compile(r"(?:\[rank\d+\]:\s?)?[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit)\b")
-_frame = re.compile(r'File "([^"]+)", line (\d{1,9})')
+LAST_LINES = 8  # of a training that failed, where its exception is not known
+LONGEST = 300  # characters that are shown of a message's beginning, and as many of its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,13 +151,10 @@ def _launched(target: Target, place: Path, name: str, earlier: Run | None = None
         ended = launch(_plan(target, run, words, watch), run, claim.lock, display)
     if ended.last.status is State.INTERRUPTED and not display.killed:
         signal.raise_signal((ended.last.exit_code or 0) - SIGNALLED or signal.SIGINT)  # it was meant for us
-    return Outcome(
-        trace=read_trace(place, start),
-        run=ended,
-        failure=_failure(ended, display.killed),
-        at=_innermost(ended, target.repo),
-        killed=display.killed,
-    )
+    trace = read_trace(place, start)
+    failure = None if display.killed else _failure(ended, trace)
+    at = _innermost(ended, trace, target.repo)
+    return Outcome(trace=trace, run=ended, failure=failure, at=at, killed=display.killed)
 
 
 def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object]) -> Plan:
@@ -178,35 +173,38 @@ def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object
     )
 
 
-def _failure(run: Run, killed: bool) -> Text | None:
-    code = run.last.exit_code
-    if killed:
-        return Text("was killed")
+def _failure(run: Run, trace: Trace) -> Text | None:
+    """How a training ended that did not end well: with its exception, else with its last lines."""
+    code, raised = run.last.exit_code, _first_raised(run, trace)
     if not code:
         return None
-    lines = _told(_last_lines(run))
+    if raised:
+        return Text("ended with exit code {code}: {error}", code=code, error=_shown(raised.error))
+    lines = run.last.failure.last_lines[-LAST_LINES:] if run.last.failure else ()
     return Text(
         "ended with exit code {code}; its last lines: {lines}" if lines else "ended with exit code {code}",
         code=code,
-        lines=" | ".join(line[:LONGEST] for line in lines),
+        lines=" | ".join(map(_shown, lines)),
     )
 
 
-def _last_lines(run: Run) -> tuple[str, ...]:
-    return run.last.failure.last_lines if run.last.failure else ()
+def _first_raised(run: Run, trace: Trace) -> Raised | None:
+    """The exception of the rank that failed first; other ranks may complain of its end."""
+    rank = run.last.failure.rank if run.last.failure else None
+    return min(trace.raised, key=lambda raised: raised.rank != rank, default=None)
 
 
-def _told(lines: Sequence[str]) -> Sequence[str]:
-    """The last exception with all lines of its message, else the last lines."""
-    raised = [number for number, line in enumerate(lines) if _exception.match(line)]
-    return lines[raised[-1] :] if raised else lines[-LAST_LINES:]
+def _shown(text: str) -> str:
+    """A message in one line: of a long one, the beginning and the end."""
+    line = " ".join(text.split())
+    return line if len(line) <= 2 * LONGEST else f"{line[:LONGEST]} ... {line[-LONGEST:]}"
 
 
-def _innermost(run: Run, repo: Path) -> Place | None:
-    """The last line of the repository in the traceback that ended a training."""
-    found = [_frame.search(line) for line in _last_lines(run)]
-    ours = [frame for frame in found if frame and Path(frame[1]).is_relative_to(repo)]
-    return Place(Path(ours[-1][1]), int(ours[-1][2])) if ours else None
+def _innermost(run: Run, trace: Trace, repo: Path) -> Place | None:
+    """The innermost line of the repository among the calls that led to the exception."""
+    raised = _first_raised(run, trace)
+    ours = [place for place in raised.frames if place.path.is_relative_to(repo)] if raised else []
+    return ours[-1] if ours else None
 
 
 @dataclass

@@ -9,8 +9,8 @@ from opv2v_doctor.smoke.traces import Step
 from opv2v_doctor.target import Target
 from opv2v_doctor.threshold import Threshold
 
-SAME_RATE = Threshold(1e-6, "of the learning rate", "the same formula, in double precision")
-ROUNDING = Threshold(1e-3, "of a gradient's norm", "the order of a sum differs")
+SAME_RATE = Threshold(1e-6, "of the learning rate", "the same formula, in double precision", healthy=0.0)
+ROUNDING = Threshold(1e-3, "of a gradient's norm", "the order of a sum differs", healthy=0.0)
 SMALL = Threshold(1e-6, "of the largest gradient", "below it, rounding is all there is")
 
 
@@ -70,7 +70,7 @@ def ranks_train_like_one_process(target: Target) -> Findings:
         yield warning(
             "{gpus} ranks draw other samples than one process with as many batches, so gradients cannot be "
             "compared ({ours} and {theirs} samples, {twice} of them more than once)",
-            hint="shard one order of samples over the ranks, if the runs shall be comparable",
+            hint="shard one order of samples over the ranks, if the runs must be comparable",
             gpus=target.gpus,
             ours=len(ours),
             theirs=len(theirs),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.files import from_json, open_file
-from opv2v_doctor.text import Text
+from opv2v_doctor.text import Place, Text
 
 EVENTS = "events.jsonl"
 
@@ -60,12 +60,22 @@ class Warned:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Raised:
+    """An exception that ended the training of a rank, and the innermost calls that led to it."""
+
+    rank: int
+    error: str
+    frames: tuple[Place, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trace:
     """All steps of a training, in order for each rank, and what the watch had to say."""
 
     steps: tuple[Step, ...]
     warnings: tuple[Warned, ...]
     stopped: str | None
+    raised: tuple[Raised, ...] = ()
 
     def of_rank(self, rank: int) -> list[Step]:
         """The steps of one rank."""
@@ -90,6 +100,7 @@ def read_trace(run: Path, start: int = 0) -> Trace:
         steps=tuple(_step(event) for event in events if event["event"] == "step"),
         warnings=tuple(_warned(event) for event in events if event["event"] in ("warning", "note")),
         stopped=stops[0] if stops else None,
+        raised=tuple(_raised(event) for event in events if event["event"] == "raised"),
     )
 
 
@@ -109,6 +120,12 @@ def _events(path: Path, start: int) -> Iterator[dict[str, Any]]:
 
 def _step(event: dict[str, Any]) -> Step:
     return Step(**{field.name: event.get(field.name) for field in fields(Step)})  # type: ignore[arg-type]
+
+
+def _raised(event: dict[str, Any]) -> Raised:
+    frames = [str(frame).rpartition(":") for frame in event["frames"]]
+    places = (Place(Path(path), int(line)) for path, _, line in frames)
+    return Raised(rank=event["rank"], error=str(event["error"]), frames=tuple(places))
 
 
 def _warned(event: dict[str, Any]) -> Warned:

@@ -312,7 +312,7 @@ def test_values_that_no_file_beside_it_has_are_in_the_checkpoint(broken: Broken)
 def test_the_config_beside_the_checkpoint_is_named_where_it_has_the_values(broken: Broken) -> None:
     repo = broken("other_config_stored")
     own = repo / RUN / ".hydra" / "config.yaml"
-    own.parent.mkdir()
+    own.parent.mkdir(exist_ok=True)
     own.write_text("train_params:\n  lr: 0.00005\n  epochs: 30\n")
     (finding,) = examined("CKP006", repo).findings
     assert finding.hint is not None
@@ -331,6 +331,10 @@ def test_the_proposed_overrides_give_the_checkpoints_own_config(healthy: Path) -
     own = finding.text.values["overrides"]
     assert isinstance(own, list)
     assert len(own) == 4
+    assert str(finding.hint) == (
+        "to continue that training, copy train_params.seed, train_params.schedule_type, model.extra.word, "
+        f"… (+1) from {healthy / RUN}/.hydra/config.yaml"
+    )
     result = examined("CKP006", healthy, *others, *own)
     assert (result.status, result.findings) == (Status.PASSED, ())
 

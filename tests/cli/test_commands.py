@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from typer.testing import CliRunner
 
@@ -46,6 +47,9 @@ def test_a_healthy_repository_passes_without_a_warning_and_stays_as_it_was(healt
     bad = [r for r in report["results"] if r["status"] not in ("passed", "skipped")]
     assert (bad, examined.returncode, examined.stderr) == ([], 0, "")
     assert contents(healthy) == before
+    jsonschema.validate(report, json.loads(doctor("schema").stdout))
+    passed = [result for result in report["results"] if result["status"] == "passed"]
+    assert all(sum(one["count"] for one in result["examined"]) > 0 for result in passed)
 
 
 def test_a_healthy_repository_passes_before_its_first_training(broken: Broken) -> None:

@@ -59,7 +59,7 @@ def test_a_death_is_told_with_its_signal_and_its_last_words(interpreter: Interpr
 
 def test_garbage_is_not_an_answer(interpreter: Interpreter) -> None:
     # $4 is the descriptor that answers go to
-    assert "answered 'interpreter' with garbage: b'no json'" in refusal(
+    assert "answered 'interpreter' with garbage: 'no json'" in refusal(
         interpreter('echo no json >&"$4"; sleep 30')
     )
 

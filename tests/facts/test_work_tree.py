@@ -145,7 +145,7 @@ def test_a_filtered_file_that_was_written_is_neither_changed_nor_unchanged(
     target = target_of(repo)
     state = git_state(target)
     assert (state.dirty, state.untold) == (("scripts/train.py",), ("look.ipynb",))
-    assert "1 that may have changed (look.ipynb)" in str(state)
+    assert "1 that may have changed (look.ipynb)" in str(state.text)
     assert b"ipynb" not in patch.diff_patch(target)
     assert "look.ipynb" in patch.untracked_text(target)
     git(repo, "checkout", "scripts/train.py")
@@ -302,7 +302,7 @@ def test_what_is_never_answered_has_an_end(repo: Path) -> None:
     os.mkfifo(repo / ".git/info/excluded")
     git(repo, "config", "core.excludesFile", str(repo / ".git/info/excluded"))
     reason = git_state(target_of(repo, timeout=0.5)).reason
-    assert reason == "git: git status did not answer within 0.5 seconds"
+    assert str(reason) == "git: git status did not answer within 0.5 seconds"
 
 
 def test_a_git_in_the_repository_is_not_the_users(

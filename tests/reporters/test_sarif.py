@@ -40,8 +40,13 @@ def test_a_place_in_the_repository_is_relative_and_another_is_not(scan: Any) -> 
 def test_a_message_is_a_template_of_its_rule_and_its_arguments(scan: Any) -> None:
     message = scan["results"][0]["message"]
     rule = scan["tool"]["driver"]["rules"][1]
-    assert rule["messageStrings"][message["id"]]["text"] == "{0} is replaced by {1}: {2} kept, expected {3}"
+    template = rule["messageStrings"][message["id"]]["text"]
+    assert template.startswith("{0} is replaced by {1}: {2} kept, expected {3}\n\nfix: ")
     assert message["arguments"] == ["validate", "test", "1 loader", "2"]
+    for result in scan["results"]:
+        told, rules = result["message"], scan["tool"]["driver"]["rules"]
+        string = rules[result["ruleIndex"]]["messageStrings"][told["id"]]["text"]
+        assert string.format(*told["arguments"]) == told["text"]
 
 
 def test_what_was_not_answered_is_a_notification(scan: Any) -> None:

@@ -1,5 +1,7 @@
 """The smoke test passes on a healthy repository, in the end with the same bits, and names each fault."""
 
+import datetime
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +12,14 @@ from opv2v_doctor.check import Check
 from opv2v_doctor.cli.smoking import with_ranks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.runner import run
+from opv2v_doctor.runs.record import Failure, Launch, Run, Stamp
 from opv2v_doctor.sandbox import FAULTS
 from opv2v_doctor.smoke import CHECKS
-from opv2v_doctor.smoke.launches import _told
+from opv2v_doctor.smoke.launches import _failure, _innermost
 from opv2v_doctor.smoke.smoke_processes import ROUNDING, SAME_RATE, SMALL
+from opv2v_doctor.smoke.traces import EVENTS, read_trace
 from opv2v_doctor.target import Target, make_target
+from opv2v_doctor.text import Place
 
 from ..edges import assert_edge
 from .recordings import Events, every, judged, lost, told
@@ -60,14 +65,14 @@ def test_each_of_seven_faults_at_once_is_named_by_its_check(broken: Callable[...
     assert all(any(finding.hint for finding in result.findings) for result in found.values())
 
 
-def test_a_training_that_fails_is_no_answer_with_its_last_lines(healthy: Path) -> None:
+def test_a_training_that_fails_is_no_answer_with_its_exception(healthy: Path) -> None:
     target = make_target(repo=healthy, gpus=2, overrides=("model.model_str=nothing",))
     found = results(target)
     assert {result.status for result in found.values()} == {Status.BLOCKED}
-    assert "ended with exit code 1; its last lines:" in str(found["SMK001"].reason)
-    assert "nothing" in str(found["SMK001"].reason)
+    raised = "ValueError: unknown model 'nothing'; known: mapanything"
+    assert str(found["SMK001"].reason) == f"the uninterrupted training ended with exit code 1: {raised}"
     assert found["SMK001"].at is not None
-    assert found["SMK001"].at.path.is_relative_to(healthy)
+    assert found["SMK001"].at.path == healthy / "mapanything" / "models" / "__init__.py"
     assert max(result.seconds for code, result in found.items() if code != "SMK001") < 1
 
 
@@ -139,24 +144,27 @@ def test_the_smallest_gradients_are_rounding(tmp_path: Path) -> None:
     assert_edge(SMALL, status)
 
 
-@pytest.mark.parametrize(
-    ("lines", "told"),
-    [
-        (["a", "b", "c", "d", "e"], ["b", "c", "d", "e"]),
-        (
-            [
-                "Traceback",
-                '  File "a.py", line 3',
-                "[rank0]: RuntimeError: Error(s) in loading",
-                "\tMissing key(s): x",
-            ],
-            ["[rank0]: RuntimeError: Error(s) in loading", "\tMissing key(s): x"],
-        ),
-        (["ValueError: first", "then", "torch.OutOfMemoryError: CUDA"], ["torch.OutOfMemoryError: CUDA"]),
-    ],
-)
-def test_an_exception_is_told_with_all_its_lines(lines: list[str], told: list[str]) -> None:
-    assert _told(lines) == told
+def test_an_exception_is_told_with_all_its_lines(tmp_path: Path) -> None:
+    events = [
+        {"event": "raised", "rank": 1, "error": "ConnectionError: reset", "frames": ["/elsewhere/a.py:3"]},
+        {
+            "event": "raised",
+            "rank": 0,
+            "error": "RuntimeError: Error(s) in loading:\n\tMissing key(s): x",
+            "frames": [f"{tmp_path}/model.py:7", "/elsewhere/torch.py:9"],
+        },
+    ]
+    (tmp_path / EVENTS).write_text("".join(json.dumps(event) + "\n" for event in events))
+    trace = read_trace(tmp_path)
+    now = datetime.datetime.now(datetime.UTC)
+    last = Launch(
+        stamp=Stamp(), digest="", started=now, exit_code=1, failure=Failure(rank=0, last_lines=("a", "b"))
+    )
+    run = Run(path=tmp_path, launches=(last,))
+    told = "ended with exit code 1: RuntimeError: Error(s) in loading: Missing key(s): x"
+    assert str(_failure(run, trace)) == told
+    assert _innermost(run, trace, tmp_path) == Place(tmp_path / "model.py", 7)
+    assert str(_failure(run, replace(trace, raised=()))) == "ended with exit code 1; its last lines: a | b"
 
 
 def test_fewer_ranks_than_planned_train_on_the_planned_dataset(healthy: Path) -> None:

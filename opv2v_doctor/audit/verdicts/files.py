@@ -8,7 +8,7 @@ from typing import Any
 from opv2v_doctor.audit.fingerprint import inventory_fingerprint
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.verdicts.verdict import of_each_shelf, verdict
-from opv2v_doctor.check import Blocked, Findings, error, examined, note, warning
+from opv2v_doctor.check import Blocked, Findings, Skip, error, examined, note, warning
 from opv2v_doctor.text import Text
 
 PLACE = "split, scenario, agent, camera, kind"
@@ -97,6 +97,8 @@ def pictures_are_not_empty(inventory: Inventory) -> Findings:
         )
         hint = "render these frames again, or leave them out"
         yield from of_each_shelf(inventory, rows, error, hint, problem)
+    if not inventory.number("SELECT count(*) FROM files WHERE kind = 'image' AND problem IS NULL"):
+        raise Skip("there are no images to look at")
 
 
 @verdict("AUD004")

@@ -37,11 +37,16 @@ def presence(checkpoint: Checkpoint) -> Presence:
 def _named(checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
     """All that may be a tensor, with a name that a reader can find it by."""
     for name, value in model_of(checkpoint.root).items():
-        yield str(name), value
+        yield _spoken(name), value
     states = _items(dict(_items(checkpoint.root.get("optimizer"))).get("state"))
     for parameter, state in states:
         for name, value in _items(state):
-            yield f"optimizer {parameter}.{name}", value
+            yield f"optimizer {_spoken(parameter)}.{_spoken(name)}", value
+
+
+def _spoken(key: Any) -> str:
+    """A key as text; of what is no name only its type: a tuple of tuples may be larger than any memory."""
+    return str(key) if isinstance(key, str | int) else type(key).__name__
 
 
 def _items(table: Any) -> list[tuple[Any, Any]]:

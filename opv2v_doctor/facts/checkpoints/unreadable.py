@@ -14,6 +14,11 @@ from opv2v_doctor.text import Command, Text
 
 LFS, HTML = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html")
 
+LEGACY = Text(  # what makes a file readable of which only running it could tell what it holds
+    "if you trust who wrote it, load it with torch.load(PATH, weights_only=True) and save it again with "
+    "torch.save: then it can be read without running it"
+)
+
 
 class CheckpointUnreadable(Refused):
     """Not a checkpoint that can be read; the reason says why."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from opv2v_doctor import Override, Text
 from opv2v_doctor.facts.logs.incidents import Incident
 from opv2v_doctor.facts.logs.log_files import Fate, Log
+from opv2v_doctor.facts.logs.run_configs import run_config
 from opv2v_doctor.facts.logs.tracebacks import Traceback
 
 KINDS = {  # of incidents that end a training from outside: what each is, and what helps
@@ -21,13 +22,12 @@ KINDS = {  # of incidents that end a training from outside: what each is, and wh
         Text("a collective timed out: one rank was missing"),
         Text("look for the rank that stopped first: the others only waited for it"),
     ),
-    "disk_full": (Text("the disk was full"), Text("make room on the disk, then resume")),
+    "disk_full": (Text("the disk was full"), Text("make room on the disk")),
     "killed": (
         Text("it was killed"),
-        Text("look in the scheduler's log or dmesg for what killed it, then resume"),
+        Text("look in the scheduler's log or dmesg for what killed it"),
     ),
 }
-RESUME = Text("resume: {resume}", resume=Override("train_params.resume=true"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,16 @@ def outside(log: Log) -> list[Incident]:
         for one in log.of(*KINDS)
         if not any(other.line <= one.line <= other.last_line for other in exceptions)
     ]
+
+
+def way_on(log: Log, line: int | None = None) -> Text:
+    """How to go on with a training that stopped at a line, or at the end: by what the log says was saved."""
+    if not any(line is None or save.line < line for save in log.of("save")):
+        return Text("launch again: the log tells of no checkpoint")
+    config = run_config(log)
+    if config and config.get("train_params.resume") is not None:
+        return Text("resume: {resume}", resume=Override("train_params.resume=true"))
+    return Text("resume from the last checkpoint")
 
 
 def kind_of(log: Log, exception: Traceback) -> str | None:
