@@ -161,8 +161,9 @@ def _ended(log: Log, end: Incident) -> Findings:
 
 
 def _epochs(log: Log) -> float | None:
-    """How many epochs were announced last, else those of the config."""
-    announced = [one for one in log.of("start") if one.value]
+    """How many epochs the last launch announced, else those of its config."""
+    last = log.launch_of(log.lines)
+    announced = [one for one in log.of("start") if log.launch_of(one.line) == last and one.value]
     if announced:
         return float(announced[-1].value)
     config = run_config(log)

@@ -31,6 +31,7 @@ TRAIN_PARAMS = {
     "eval_freq": 1,
     "schedule_type": "linear_warmup_half_cycle_cosine_decay",
     "submodule_configs": {},
+    "resume": False,
 }
 CONFIG = {
     "model": {"pretrained": WEIGHTS, "model_config": {"pretrained_checkpoint_path": None}},

@@ -94,7 +94,8 @@ def stamp_of(
     try:
         return stamped(target, run, words, nodes=request.nodes.count, given=given, gate=verdict)
     except Blocked as problem:
-        raise UsageError(f"what would run cannot be stamped: {problem}") from None
+        way_out = f" ({problem.hint})" if problem.hint else ""
+        raise UsageError(f"what would run cannot be stamped: {problem}{way_out}") from None
 
 
 def command_of(request: Request, target: Target, run: Path, number: int) -> list[str]:

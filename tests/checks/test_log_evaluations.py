@@ -73,7 +73,7 @@ def test_an_evaluation_is_due_as_often_as_the_config_says(log: Any) -> None:
     ("settings", "reason"),
     [
         (config(eval_freq=0), "train_params.eval_freq asks for no evaluation"),
-        ({**CONFIG, "dataset": {"test_dataset": ""}}, "dataset.test_dataset names no set"),
+        ({**CONFIG, "dataset": {"test_dataset": ""}}, "names no set in dataset.test_dataset"),
         (None, "no .hydra/config.yaml beside"),
     ],
 )

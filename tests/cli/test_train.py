@@ -100,7 +100,7 @@ def test_the_run_is_listed_shown_verified_and_compared(repo: Path, run: Path) ->
     assert (rows["one"]["state"], rows["one"]["steps"], rows["one"]["gate"]) == ("finished", 10, "passed")
     assert rows["one"]["commit"].endswith("+")
     assert rows["opv2v_cyl_coop"]["state"] == "unstamped"
-    assert "2 processes, 10 steps an epoch" in doctor("runs", "show", run).stdout
+    assert "2 processes, 10 steps per epoch" in doctor("runs", "show", run).stdout
     verified = doctor("runs", "verify", run)
     assert verified.returncode == 0, verified.stdout
     assert "checkpoint-last.pth: epoch 0 after 10 steps" in verified.stdout

@@ -77,7 +77,7 @@ def outside(log: Log) -> list[Incident]:
 def way_on(log: Log, line: int | None = None) -> Text:
     """How to go on with a training that stopped at a line, or at the end: by what the log says was saved."""
     if not any(line is None or save.line < line for save in log.of("save")):
-        return Text("launch again: the log tells of no checkpoint")
+        return Text("launch again")
     config = run_config(log)
     if config and config.get("train_params.resume") is not None:
         return Text("resume: {resume}", resume=Override("train_params.resume=true"))
