@@ -105,7 +105,8 @@ class Cluster:
         )
 
     def doctor(self, *words: object) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "opv2v_doctor", *words)
+        """The installed program: `python -m` here would find the checkout, whose checks lie elsewhere."""
+        return self.run(Path(sys.executable).with_name("opv2v-doctor"), *words)
 
     def queue(self) -> list[str]:
         return self.run("squeue", "--noheader", "--format=%i %T").stdout.split("\n")[:-1]
