@@ -21,8 +21,9 @@ LIMIT = 30.0  # seconds
 
 
 def heeds_interrupts() -> None:
-    """A process in the background of a shell inherits that it ignores them."""
+    """What a shell starts in the background, or `nohup` starts, inherits that it ignores them."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Stub:
