@@ -35,11 +35,6 @@ def page_of(check: Check, language: str) -> str:
     return "\n\n".join(say(block, language) for block in blocks(check.page))
 
 
-def claim_of(check: Check, language: str) -> str:
-    """The first block of the page: what is true on a pass."""
-    return say(check.claim, language)
-
-
 def blocks(page: str) -> Iterator[str]:
     """Headings and paragraphs of a page, each on one line, so that wrapping it anew changes none."""
     for block in re.split(r"\n\s*\n", _heading.sub(r"\1\n\n", page)):

@@ -273,8 +273,10 @@ def test_a_plugin_cannot_reach_the_verdicts_of_others(small: Repository) -> None
     assert small.check("MIN001", "--plugins").returncode == 1
 
 
-def test_an_interrupt_of_the_user_ends_a_plugin_that_hangs(small: Repository, tmp_path: Path) -> None:
-    sign = tmp_path / "hangs"
+def _doctor_with_a_plugin_that_hangs(
+    small: Repository, sign: Path
+) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """The doctor, and its children at the time at which the plugin's check has begun to sleep."""
     small.write(in_check=f"open({str(sign)!r}, 'w').close(); time.sleep(600)")
     process = subprocess.Popen(
         [sys.executable, "-m", "opv2v_doctor", "check", "MIN001", "--plugins", "--repo", small.path],
@@ -286,7 +288,11 @@ def test_an_interrupt_of_the_user_ends_a_plugin_that_hangs(small: Repository, tm
     deadline = time.monotonic() + 60
     while not sign.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    children = psutil.Process(process.pid).children(recursive=True)
+    return process, psutil.Process(process.pid).children(recursive=True)
+
+
+def test_an_interrupt_of_the_user_ends_a_plugin_that_hangs(small: Repository, tmp_path: Path) -> None:
+    process, children = _doctor_with_a_plugin_that_hangs(small, tmp_path / "hangs")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "opv2v-doctor: interrupted\n")
@@ -295,20 +301,9 @@ def test_an_interrupt_of_the_user_ends_a_plugin_that_hangs(small: Repository, tm
 
 
 def test_a_doctor_that_is_killed_takes_its_plugins_along(small: Repository, tmp_path: Path) -> None:
-    sign = tmp_path / "hangs"
-    small.write(in_check=f"open({str(sign)!r}, 'w').close(); time.sleep(600)")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "opv2v_doctor", "check", "MIN001", "--plugins", "--repo", small.path],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=small.environment(),
-    )
-    deadline = time.monotonic() + 60
-    while not sign.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    children = psutil.Process(process.pid).children(recursive=True)
+    process, children = _doctor_with_a_plugin_that_hangs(small, tmp_path / "hangs")
     process.kill()
-    process.wait()
+    process.communicate(timeout=60)
     assert children
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
