@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opv2v_doctor.settings import FILE_NAME, Settings, read_settings
+from opv2v_doctor.state import State
 from opv2v_doctor.usage import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One planned launch of one training repository. Hashable, so that a fact about it can be cached."""
+    """One planned launch of one training repository. Hashable: facts about it are remembered by its state."""
 
     repo: Path
     python: Path
@@ -26,6 +27,7 @@ class Target:
     num_samples: int = 4
     timeout: float = 300.0
     settings: Settings = field(default_factory=Settings)
+    state: State = field(default_factory=State.found, compare=False, repr=False)
 
     @property
     def script(self) -> Path:
