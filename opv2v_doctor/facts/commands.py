@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import takewhile
 from pathlib import Path, PurePath
 
@@ -15,6 +14,7 @@ from opv2v_doctor.facts.loaders import Length
 from opv2v_doctor.facts.source import hydra_main
 from opv2v_doctor.facts.variants import TrainSet, composing_sets, family, gpus_in, length_in, train_sets
 from opv2v_doctor.files import text_of
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
 
@@ -60,7 +60,7 @@ class Command:
         return (family(self.dataset), *own)
 
 
-@cache
+@fact
 def commands(target: Target) -> tuple[Command, ...]:
     """Every documented launch of the training script, in the order of the files."""
     return tuple(command for path in _documents(target.repo) for command in _commands_in(target, path))
@@ -123,7 +123,7 @@ def _refused(target: Target, launcher: Sequence[str], arguments: Sequence[str]) 
     return Text("Hydra refuses {option}", option=option) if own and option else None
 
 
-@cache
+@fact
 def _reads_arguments(target: Target) -> bool:
     """Whether the script reads its arguments itself before Hydra does, and may take options of its own."""
     return bool(re.search(r"\bsys\.argv\b|\bargparse\b", text_of(target.script, "replace")))
@@ -171,7 +171,7 @@ def _variables(lines: Sequence[str]) -> dict[str, str]:
     return {name: values.copy().pop() for name, values in texts.items() if len(values) == 1}
 
 
-@cache
+@fact
 def unjudged(target: Target) -> tuple[tuple[Command, Text], ...]:
     """The other commands, with the reason why the length of their epochs is not known."""
     known = {command.place for command, _ in documented_lengths(target)}
@@ -191,7 +191,7 @@ def _unknown(command: Command, found: TrainSet | None) -> Text:
     return Text("only the data gives the length of the epoch")
 
 
-@cache
+@fact
 def documented_lengths(target: Target) -> tuple[tuple[Command, Length], ...]:
     """The commands whose world size is known and whose config composes, with the length of their epochs."""
     composed = train_sets(target, _launches(target))

@@ -13,6 +13,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.probe import ask, ask_ahead
 from opv2v_doctor.facts.source import HydraMain, hydra_main, module_name
 from opv2v_doctor.files import text_of
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -61,7 +62,7 @@ def entry_point(target: Target) -> HydraMain:
     return found
 
 
-@cache
+@fact
 def config(target: Target) -> Config:
     """The config that the launch would get. Raises Raised with Hydra's words where it does not compose."""
     main, answer = entry_point(target), composing(target)()
@@ -73,7 +74,7 @@ def config(target: Target) -> Config:
     )
 
 
-@cache
+@fact
 def composing(target: Target) -> Callable[[], Any]:
     """The question of `config`, under way."""
     return ask_ahead(target, "config", "compose", **_arguments(entry_point(target), target.launch_overrides))
@@ -101,13 +102,13 @@ def _arguments(main: HydraMain, overrides: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-@cache
+@fact
 def run_directory(target: Target) -> str:
     """`hydra.run.dir` of the launch, with `<now:%Y%m%d>` where it is named for the time of the launch."""
     return str(config(target).get("hydra.run.dir", "."))
 
 
-@cache
+@fact
 def place(target: Target, key: str) -> Place | None:
     """The file and line that give a key its value; None where an override does.
 

@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.imports import FirstParty, first_party, first_party_modules, path_edits
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.files import text_of
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text, quoted
 
@@ -134,7 +134,7 @@ def _parts(package: Path) -> set[str]:
     return names - {"__init__.py", "__pycache__"}
 
 
-@cache
+@fact
 def resolutions(target: Target) -> tuple[Resolution, ...]:
     """What each first-party module resolves to, in a fresh interpreter with the launch's environment.
 

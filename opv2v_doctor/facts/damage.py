@@ -13,6 +13,7 @@ from zlib import crc32
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.frames import Disk, Frame, disks, frame_file
 from opv2v_doctor.files import open_file
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -40,7 +41,7 @@ class Damage:
     opened: int  # of those that are present: all, or a fixed number that is spread over the split
 
 
-@cache
+@fact
 def damage(target: Target, split: str) -> Damage:
     """Missing files among all frames, and damaged ones among MOST_OPENED files at most.
 

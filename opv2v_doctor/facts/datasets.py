@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.leaves import leaves
 from opv2v_doctor.facts.parsing import parsed_expression
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 LEAST_VIEWS = 2  # the base dataset's lower bound where the expression gives none
@@ -152,20 +152,20 @@ def _literal(node: ast.expr) -> Any:
         return ast.unparse(node)
 
 
-@cache
+@fact
 def train_parts(target: Target) -> tuple[Part, ...]:
     """The datasets that the training draws from."""
     return parts_of(_expression(target, "dataset.train_dataset"))
 
 
-@cache
+@fact
 def asked_eval_parts(target: Target) -> tuple[Part, ...]:
     """The evaluation sets that the config asks for; none where it asks for none, as `[null]` does."""
     expression = str(config(target).get("dataset.test_dataset", ""))
     return parts_of(expression) if "(" in expression else ()
 
 
-@cache
+@fact
 def dataset_classes(target: Target) -> Mapping[str, str]:
     """The class of each dataset that the training or its evaluation builds -> the key that names it."""
     keys = ("dataset.test_dataset", "dataset.train_dataset")

@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from opv2v_doctor.facts.config import config, run_directory
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.runs import checkpoints
 from opv2v_doctor.files import from_toml, text_of
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -55,7 +55,7 @@ class Interpreter:
         )
 
 
-@cache
+@fact
 def interpreter(target: Target) -> Interpreter:
     """What the training interpreter says about itself."""
     answer = ask(target, "hello", "interpreter")
@@ -85,7 +85,7 @@ class Declared:
         return f"{self.name}{self.bounds}"
 
 
-@cache
+@fact
 def declared(target: Target) -> tuple[Declared, ...]:
     """What pyproject.toml and requirements.txt declare and what applies to the training interpreter.
 
@@ -206,7 +206,7 @@ class Room:
         )
 
 
-@cache
+@fact
 def room(target: Target) -> Room | None:
     """The room for the checkpoints to come; None where nothing tells how large one will be.
 

@@ -6,13 +6,13 @@ import ast
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import replayed
 from opv2v_doctor.facts.parsing import parsed_module
 from opv2v_doctor.facts.source import modules, nodes
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -29,7 +29,7 @@ class Evaluation:
     formula: Place  # the line that computes the batch size
 
 
-@cache
+@fact
 def evaluation(target: Target) -> Evaluation:
     """Replay the lines of the training that build its evaluation loaders: a comprehension, a loop, any.
 

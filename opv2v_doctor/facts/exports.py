@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from opv2v_doctor.facts.loaders import loader_function, loader_module
 from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 
@@ -27,7 +27,7 @@ class Exported:
         return self.file.resolve() == self.home.resolve()
 
 
-@cache
+@fact
 def exported(target: Target, names: tuple[str, ...]) -> Exported:
     """Which of the names the datasets module has, in the training interpreter."""
     module, home = loader_module(target), loader_function(target).path

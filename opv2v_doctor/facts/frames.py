@@ -16,6 +16,7 @@ from opv2v_doctor.facts.samples import examined_splits, parts
 from opv2v_doctor.facts.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.files import bytes_of, from_yaml
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -110,7 +111,7 @@ def each_disk(target: Target) -> Iterator[tuple[str, Disk]]:
             yield split, where
 
 
-@cache
+@fact
 def disks(target: Target, split: str) -> tuple[Disk, ...]:
     """The folders that the datasets of a split read, each once; none where they are not of OPV2V."""
     found: dict[Path, Disk] = {}
@@ -121,7 +122,7 @@ def disks(target: Target, split: str) -> tuple[Disk, ...]:
     return tuple(found.values())
 
 
-@cache
+@fact
 def disk(target: Target, split: str) -> Disk:
     """The folder that a split's first dataset reads, empty where it is not there.
 

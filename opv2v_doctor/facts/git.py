@@ -8,11 +8,11 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from opv2v_doctor import git
 from opv2v_doctor.facts.work_tree import changes
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text, sentence
 
@@ -75,7 +75,7 @@ def _named(counted: Text, names: tuple[str, ...]) -> Text:
     return Text("{files} ({names})", files=counted, names=few)
 
 
-@cache
+@fact
 def git_state(target: Target) -> GitState:
     """Commit, branch and changed files of the repository. Never raises for want of git or of a repository."""
     if git.executable() is None:

@@ -8,12 +8,12 @@ import pwd
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -81,7 +81,7 @@ class Gpus:
     mask: str | None  # CUDA_VISIBLE_DEVICES of the launch
 
 
-@cache
+@fact
 def gpus(target: Target) -> Gpus | None:
     """The machine's GPUs, None without an NVIDIA driver. Raises Blocked where the driver does not answer."""
     with _nvml() as nvml:

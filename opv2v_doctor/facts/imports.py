@@ -6,10 +6,10 @@ import ast
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from opv2v_doctor.facts.source import modules, nodes, syntax
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -25,7 +25,7 @@ class FirstParty:
     imported: Place  # the first line that imports it
 
 
-@cache
+@fact
 def first_party_modules(target: Target) -> tuple[FirstParty, ...]:
     """The repository's own top-level modules that the script, or what it imports, imports."""
     reached = modules(target)
@@ -38,7 +38,7 @@ def first_party_modules(target: Target) -> tuple[FirstParty, ...]:
     return tuple(found.values())
 
 
-@cache
+@fact
 def first_party(target: Target) -> tuple[str, ...]:
     """The names of the repository's own top-level modules that the launch imports."""
     return tuple(module.name for module in first_party_modules(target))
@@ -59,7 +59,7 @@ def _homes(target: Target, name: str, reached: tuple[Path, ...]) -> tuple[Path, 
     return tuple(place for place in places if any(path.is_relative_to(place) for path in reached))
 
 
-@cache
+@fact
 def path_edits(target: Target) -> str:
     """The script's own statements that change `sys.path` before it imports the repository's modules.
 

@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from opv2v_doctor.facts.evaluation import evaluation
 from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.source import definition, find, module_name, modules, nodes, syntax_error
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -56,7 +56,7 @@ def largest_batch(expression: str, images: int) -> int:
     return max(1, images // min((min(some, default=1) for some in views), default=1))
 
 
-@cache
+@fact
 def counts_views_so(target: Target, class_name: str) -> bool:
     """Whether the repository's own rule for the least number of views is the one that we count by.
 
@@ -98,7 +98,7 @@ def _samples(node: ast.expr) -> Any:
     return left and right and left + right
 
 
-@cache
+@fact
 def computed_length(target: Target, gpus: int) -> Length | None:
     """The length of this launch's epoch on so many GPUs, as the config implies it."""
     return length_of(*_train_set(target), gpus)
@@ -192,7 +192,7 @@ def loader_function(target: Target) -> Place:
     )
 
 
-@cache
+@fact
 def loaders(target: Target) -> Loaders:
     """Build the loaders in the training interpreter and go through their indices: no sample is read.
 

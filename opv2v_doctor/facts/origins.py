@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.source import definition, modules, nodes, syntax
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -18,7 +18,7 @@ def class_place(target: Target, name: str) -> Place | None:
     return definition(target, name) or _anywhere(target, name)
 
 
-@cache
+@fact
 def _anywhere(target: Target, name: str) -> Place | None:
     """Where a file beside the modules of the launch defines the class."""
     for folder in dict.fromkeys(path.parent for path in modules(target) if path != target.script):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from opv2v_doctor.facts.config import config, place, run_directory
 from opv2v_doctor.facts.datasets import asked_eval_parts, train_parts
 from opv2v_doctor.facts.imports import first_party_modules
 from opv2v_doctor.files import text_of
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
 
@@ -55,7 +55,7 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-@cache
+@fact
 def configured_paths(target: Target) -> tuple[ConfiguredPath, ...]:
     """Every path of the resolved config, those that the datasets read first."""
     read = _read_paths(target)

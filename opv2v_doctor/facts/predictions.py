@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import arrays_folder, expression_of
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.geometry.poses import invert
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 PREDICTION, TRUTH, INPUT = "prediction", "truth", "input"
@@ -127,7 +128,7 @@ class Predictions:
         return float(found.ravel()[0]) if found is not None and np.isfinite(found).all() else None
 
 
-@cache
+@fact
 def predictions(target: Target, inquiry: Inquiry) -> Predictions:
     """Run the model on a sample, in the training interpreter.
 

@@ -14,6 +14,7 @@ from opv2v_doctor.facts.samples import samples
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.rigs import MountedCamera, coverage_fraction, crop_to_aspect, rig_of
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 DIGITS = 4  # rigs that agree so far are one: files round
@@ -39,7 +40,7 @@ class _Camera:
     camera_to_lidar: tuple[float, ...]
 
 
-@cache
+@fact
 def coverages(target: Target, split: str) -> tuple[Coverage, ...]:
     """Of every view of the drawn samples that shows a frame on disk.
 

@@ -6,12 +6,13 @@ import glob
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.config import run_directory
 from opv2v_doctor.files import open_file
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 LAST, BEST = "checkpoint-last.pth", "checkpoint-best.pth"
@@ -31,7 +32,7 @@ class EpochLength:
     line: int
 
 
-@cache
+@fact
 def last_run(target: Target) -> Path | None:
     """The run that is examined: the one asked for, else the launch's own directory, else its newest sibling.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead, has_second
 from opv2v_doctor.facts.views import Failure, Sample, View, sample_of
 from opv2v_doctor.scratch import scratch_folder
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 FOLDERS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
@@ -52,7 +52,7 @@ class Samples:
         return tuple(view for sample in self.drawn for view in sample.views)
 
 
-@cache
+@fact
 def parts(target: Target, split: str) -> tuple[Part, ...]:
     """The datasets of a split: those that the config asks for, else the one that it describes.
 
@@ -69,7 +69,7 @@ def parts(target: Target, split: str) -> tuple[Part, ...]:
     return parts_of(str(described))
 
 
-@cache
+@fact
 def examined_splits(target: Target) -> tuple[str, ...]:
     """The splits of the target that the config knows. Raises Skip where it knows none."""
     known = tuple(split for split in target.splits if _has(target, split))
@@ -121,7 +121,7 @@ def samples(target: Target, split: str) -> Samples:
     return outcome
 
 
-@cache
+@fact
 def _outcome(target: Target, split: str) -> Samples | Blocked:
     """A failure is cached too: a dataset that hangs shall hang once."""
     try:
@@ -145,7 +145,7 @@ def _drawn(target: Target, split: str) -> Samples:
     )
 
 
-@cache
+@fact
 def begin_drawing(target: Target) -> None:
     """Let all be drawn while we look at the first split; by two, the evaluation splits twice."""
     for split in examined_splits(target):
@@ -159,7 +159,7 @@ def begin_drawing(target: Target) -> None:
             _drawing_next_epoch(target, 0)
 
 
-@cache
+@fact
 def _drawing(target: Target, split: str) -> Callable[[], Any]:
     """The samples of a split, under way; by two, the second interpreter draws the evaluation splits."""
     return ask_ahead(
@@ -175,13 +175,13 @@ def _drawing(target: Target, split: str) -> Callable[[], Any]:
     )
 
 
-@cache
+@fact
 def _by_two(target: Target) -> bool:
     """Whether two interpreters draw; it stays so."""
     return has_second(target)
 
 
-@cache
+@fact
 def arrays_folder(target: Target) -> Path:
     """Where the training interpreter writes arrays that are too large for an answer; gone when we are."""
     return scratch_folder()
@@ -197,12 +197,12 @@ def is_resized(target: Target) -> bool:
     return any(part.size for part in train_parts(target))
 
 
-@cache
+@fact
 def _eval_splits(target: Target) -> tuple[str, ...]:
     return tuple(split for split in examined_splits(target) if split != "train")
 
 
-@cache
+@fact
 def _drawing_again(target: Target) -> Callable[[], Any]:
     """A few of the same samples, under way in the interpreter that did not draw them first."""
     return ask_ahead(
@@ -216,7 +216,7 @@ def _drawing_again(target: Target) -> Callable[[], Any]:
     )
 
 
-@cache
+@fact
 def drawn_twice(target: Target) -> Mapping[str, tuple[tuple[Sample, Sample], ...]]:
     """A few samples of each evaluation split, and the same drawn by another process."""
     splits = _eval_splits(target)
@@ -228,7 +228,7 @@ def drawn_twice(target: Target) -> Mapping[str, tuple[tuple[Sample, Sample], ...
     return dict(zip(splits, pairs, strict=True))
 
 
-@cache
+@fact
 def next_epoch(target: Target) -> tuple[tuple[Sample, Sample], ...]:
     """Training samples at the same keys, in epochs 0 and 1, up to the first pair that differs."""
     pairs = []
@@ -244,7 +244,7 @@ def next_epoch(target: Target) -> tuple[tuple[Sample, Sample], ...]:
     return tuple(pairs)
 
 
-@cache
+@fact
 def _drawing_next_epoch(target: Target, place: int) -> Callable[[], Any]:
     """One of the planned training samples in epoch 1, under way."""
     return ask_ahead(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from opv2v_doctor.check import Blocked
@@ -13,6 +12,7 @@ from opv2v_doctor.facts.loaders import computed_length, wanted_size
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.source import definition, module_name
 from opv2v_doctor.facts.training_loop import SCHEDULE, epoch_progress
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -57,7 +57,7 @@ class Curve:
     step: float  # epochs between two changes of the rate
 
 
-@cache
+@fact
 def plans(target: Target) -> tuple[Plan, ...]:
     """What the config asks of each parameter group; the default one comes first.
 
@@ -86,14 +86,14 @@ def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> Pla
         ) from None
 
 
-@cache
+@fact
 def steps_per_epoch(target: Target) -> int | None:
     """The steps of this launch's epoch, None where only the data can tell."""
     length = computed_length(target, target.gpus)
     return max(1, length.steps) if length else None
 
 
-@cache
+@fact
 def schedule_place(target: Target) -> Place:
     """The repository's function. Raises Blocked where it has none."""
     found = definition(target, SCHEDULE)
@@ -107,7 +107,7 @@ def schedule_place(target: Target) -> Place:
     return found
 
 
-@cache
+@fact
 def curves(target: Target, steps: int | None = None) -> Mapping[str, Curve]:
     """Group -> curve, with this launch's steps an epoch or with other ones."""
     steps = steps or _usual_steps(target)
@@ -143,7 +143,7 @@ def _samples(target: Target, steps: int) -> int:
     return wanted_size(steps, target.gpus, length.batch if length else 1)
 
 
-@cache
+@fact
 def _answer(target: Target, steps: int) -> Any:
     main, progress = entry_point(target), epoch_progress(target)
     return ask(

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from opv2v_doctor.facts.parsing import parsed_module
 from opv2v_doctor.files import bytes_of, text_of
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
 
-@cache
+@fact
 def modules(target: Target) -> tuple[Path, ...]:
     """The script and the repository's modules that it imports, directly or not, nearest first.
 
@@ -90,7 +91,7 @@ def find(target: Target, wanted: Callable[[ast.AST], bool], word: str) -> tuple[
     )
 
 
-@cache
+@fact
 def definition(target: Target, name: str) -> Place | None:
     """Where a module of the launch defines the class or function of this name."""
     for path in modules(target):
@@ -100,7 +101,7 @@ def definition(target: Target, name: str) -> Place | None:
     return None
 
 
-@cache
+@fact
 def binds(target: Target, name: str) -> bool:
     """Whether a module of the launch defines, imports or assigns the name."""
     return any(name in _bound_names(path) for path in modules(target))
@@ -128,7 +129,7 @@ class HydraMain:
     line: int
 
 
-@cache
+@fact
 def hydra_main(target: Target) -> HydraMain | None:
     """The script's Hydra entry point, None where it has none."""
     for node in nodes(target.script):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 from opv2v_doctor.facts.parsing import parsed_expression
 from opv2v_doctor.facts.source import module_name, modules, nodes
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -26,7 +26,7 @@ class Progress:
     place: Place
 
 
-@cache
+@fact
 def epoch_progress(target: Target) -> Progress | None:
     """The expression that the schedule is called with, None where it is not a plain one in a counted loop."""
     for path in modules(target):

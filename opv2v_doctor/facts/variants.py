@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import config, entry_point
 from opv2v_doctor.facts.loaders import Length, length_of
 from opv2v_doctor.facts.probe import ask_ahead
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 _gpus_named = re.compile(r"_(\d+)g(pus?)?$")
@@ -28,14 +28,14 @@ def family(name: str) -> str:
     return _gpus_named.sub("", name)
 
 
-@cache
+@fact
 def chosen_dataset(target: Target) -> str:
     """The name of the dataset config: the last composed one of that group, since it may extend others."""
     folder = entry_point(target).config_dir / "dataset"
     return ([path.stem for path, _ in config(target).files if path.parent == folder] or [""])[-1]
 
 
-@cache
+@fact
 def variants(target: Target) -> Mapping[str, Length | None]:
     """The length that each config of the chosen one's family would give this launch."""
     chosen, folder = chosen_dataset(target), entry_point(target).config_dir / "dataset"
@@ -61,7 +61,7 @@ def length_in(found: TrainSet | None, gpus: int) -> Length | None:
         return None
 
 
-@cache
+@fact
 def train_sets(target: Target, launches: tuple[tuple[str, ...], ...]) -> tuple[TrainSet | None, ...]:
     """The train set of each list of overrides, None where it does not compose."""
     if not launches:
@@ -71,7 +71,7 @@ def train_sets(target: Target, launches: tuple[tuple[str, ...], ...]) -> tuple[T
     return tuple(found[overrides] for overrides in launches)
 
 
-@cache
+@fact
 def composing_sets(target: Target, launches: tuple[tuple[str, ...], ...]) -> Callable[[], Any]:
     """The question of `train_sets`, under way."""
     main = entry_point(target)

@@ -23,6 +23,7 @@ from opv2v_doctor.runs.record import Run, Stamp, State
 from opv2v_doctor.runs.stamp import Stamped
 from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.smoke.traces import EVENTS, Raised, Trace, read_trace
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
 
@@ -77,7 +78,7 @@ class Launches:
         )
 
 
-@cache
+@fact
 def launches(target: Target) -> Launches:
     """The trainings of a target."""
     return Launches(target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations, permutations
 from typing import Any
 
@@ -25,6 +24,7 @@ from opv2v_doctor.geometry.conventions import RIGHT
 from opv2v_doctor.geometry.explanations import Explained
 from opv2v_doctor.geometry.readings import Reading, some_pixels
 from opv2v_doctor.geometry.restitching import restitched
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 SKY = 900.0  # metres
@@ -43,7 +43,7 @@ class Pair:
     split: Split
 
 
-@cache
+@fact
 def agreement(target: Target, split: str) -> tuple[Pair, ...]:
     """Every pair of agents of the handed-over moments. Raises Skip where no sample has two views."""
     found = moments(target, split)
@@ -86,7 +86,7 @@ def _pairs(
     return pairs
 
 
-@cache
+@fact
 def right_agreement(target: Target, split: str) -> Split:
     """What the right targets and poses of the moment of most agents give: no edge is perfect.
 
@@ -124,7 +124,7 @@ class Repairs:
         return self.of(*self.steps)
 
 
-@cache
+@fact
 def repairs(target: Target, split: str) -> Repairs:
     """What putting right each known fault of depth and poses, alone and together, would bring."""
     found, poses = moments(target, split), relative_poses(target, split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -33,6 +33,7 @@ from opv2v_doctor.geometry.probing import (
 from opv2v_doctor.geometry.ranges import panorama_ranges
 from opv2v_doctor.geometry.restitching import shrunk
 from opv2v_doctor.geometry.rigs import MountedCamera, coverage
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.threshold import Threshold
 
@@ -80,7 +81,7 @@ def is_exchanged(own: float, other: float) -> bool:
     return own < LOST and other > own + FOUND
 
 
-@cache
+@fact
 def contents(target: Target, split: str) -> tuple[Contents, ...]:
     """Of the views whose images are compared. Raises Skip where the views have no image."""
     found = moments(target, split)

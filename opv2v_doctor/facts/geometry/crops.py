@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from opv2v_doctor.geometry.cameras import Array, Pinhole
 from opv2v_doctor.geometry.cropping import Taken, crop_landing
 from opv2v_doctor.geometry.likeness import grey
 from opv2v_doctor.geometry.probing import Landing
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -39,7 +39,7 @@ class Crop:
     pixels: float  # of the image after, by which content is off
 
 
-@cache
+@fact
 def crops(target: Target) -> tuple[Crop, ...]:
     """Those that are seen while one sample is drawn; none where the repository has no such function."""
     split = examined_splits(target)[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.geometry.moments import moments
 from opv2v_doctor.facts.geometry.rigs import depth_map, names_of, without_depth
 from opv2v_doctor.geometry.ranges import known_depth
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 from opv2v_doctor.threshold import Threshold
@@ -41,7 +41,7 @@ class DepthFile:
     disagreement: float | None = None  # share of pixels that differ by more than SAME
 
 
-@cache
+@fact
 def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
     """All depth maps of the handed-over views. Raises Skip where there are none."""
     found = moments(target, split)

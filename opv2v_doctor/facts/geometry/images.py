@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from opv2v_doctor.geometry.likeness import Match, grey, matched, seam
 from opv2v_doctor.geometry.readings import uncropped
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.geometry.stitching import Stitcher
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.threshold import Threshold
 
@@ -50,7 +51,7 @@ class ImageMatch:
     compared: Bools  # (H, W): where both show something
 
 
-@cache
+@fact
 def image_matches(target: Target, split: str) -> tuple[ImageMatch, ...]:
     """Some views of a split. Raises Skip where the views have no image."""
     found = moments(target, split)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +17,7 @@ from opv2v_doctor.facts.geometry.rigs import rig, source
 from opv2v_doctor.geometry.agreement import NEAREST, Scanned, against_lidar
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.lookups import depth_at
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Command, Text
 from opv2v_doctor.threshold import Threshold
@@ -89,7 +89,7 @@ def _parts(errors: Array, parts: list[tuple[Text, NDArray[np.bool_]]]) -> tuple[
     )
 
 
-@cache
+@fact
 def lidar_errors(target: Target, split: str) -> LidarErrors:
     """Of all handed-over views of a split.
 
@@ -156,7 +156,7 @@ class Meaning:
         )
 
 
-@cache
+@fact
 def meaning(target: Target, split: str) -> Meaning:
     """What the depth files of a split hold: z or range along the ray, and in which unit."""
     z, ranges = _files_against_lidar(moments(target, split))

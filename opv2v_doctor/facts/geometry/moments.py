@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from opv2v_doctor.facts.rigs import panorama
 from opv2v_doctor.facts.samples import arrays_folder, samples
 from opv2v_doctor.facts.views import Sample, View
 from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 
@@ -98,7 +99,7 @@ class Moments:
         return max(self.all, key=lambda moment: len(moment.views))
 
 
-@cache
+@fact
 def moments(target: Target, split: str) -> Moments:
     """The handed-over samples of a split.
 

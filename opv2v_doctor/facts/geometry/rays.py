@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.geometry.moments import SampledView, moments, sides
 from opv2v_doctor.geometry.cameras import Array, Cylinder
 from opv2v_doctor.geometry.readings import Reading, seen_rays
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -39,7 +39,7 @@ class Intrinsics:
     off: float  # the largest relative difference of the focal lengths and middle
 
 
-@cache
+@fact
 def rays(target: Target, split: str) -> Rays:
     """Of all handed-over views. Raises Skip where they have no ray_directions_cam."""
     found = moments(target, split)
@@ -73,7 +73,7 @@ def rays(target: Target, split: str) -> Rays:
     )
 
 
-@cache
+@fact
 def intrinsics(target: Target, split: str) -> Intrinsics | None:
     """Of all handed-over views; None where they have no camera_intrinsics."""
     found = moments(target, split)

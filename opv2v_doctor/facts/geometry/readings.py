@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -30,6 +30,7 @@ from opv2v_doctor.geometry.conventions import Convention
 from opv2v_doctor.geometry.explanations import Explained, explained
 from opv2v_doctor.geometry.readings import Pixels, Reading, Source, error_of, residuals, some_pixels
 from opv2v_doctor.geometry.rigs import MountedCamera
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Command
 
@@ -86,7 +87,7 @@ class Compared:
         )
 
 
-@cache
+@fact
 def reading(target: Target, split: str) -> Explained:
     """How the dataset made its panoramas of the depth files. Raises Skip where there are no depth files."""
     views, right = compared(target, split), right_reading(target, split)
@@ -127,7 +128,7 @@ def right_reading(target: Target, split: str) -> Reading:
     return Reading(depth=files.depth, scale=1.0 / files.scale)
 
 
-@cache
+@fact
 def compared(target: Target, split: str) -> tuple[Compared, ...]:
     """Some views of a split with all that is compared with them.
 

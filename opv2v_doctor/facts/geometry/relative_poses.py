@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from math import isfinite
 
 import numpy as np
@@ -18,6 +17,7 @@ from opv2v_doctor.facts.views import View
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import RIGHT, Convention, alternatives, pose_errors
 from opv2v_doctor.geometry.poses import invert
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.threshold import Threshold
 
@@ -47,7 +47,7 @@ class PoseErrors:
     other: str | None = None  # the frame or agent whose poses they are
 
 
-@cache
+@fact
 def relative_poses(target: Target, split: str) -> PoseErrors:
     """Every drawn view's pose against its frame's.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from opv2v_doctor.facts.panoramas import Rule, channels_last, rule_in
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import expression_of
 from opv2v_doctor.geometry.colours import Colours, colours
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Command
 from opv2v_doctor.threshold import Threshold
@@ -30,7 +30,7 @@ class ShownColours:
     found: Colours
 
 
-@cache
+@fact
 def shown_colours(target: Target, split: str) -> tuple[ShownColours, ...]:
     """Of the views whose images lie where they belong.
 
@@ -79,7 +79,7 @@ def _colours(match: ImageMatch) -> Colours | None:
     return colours(pixels[match.compared] / scale, match.reference[match.compared][:, ::-1] / 255)
 
 
-@cache
+@fact
 def named_rule(target: Target, split: str, norm_type: str) -> Rule | None:
     """What `data_norm_type` names in the repository's own table; None where none has it."""
     answer = ask(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ from opv2v_doctor.facts.inference.opening import opening
 from opv2v_doctor.facts.leaves import leaves
 from opv2v_doctor.facts.samples import arrays_folder
 from opv2v_doctor.files import bytes_of, from_yaml
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 
-@cache
+@fact
 def moved(target: Target) -> Mapping[str, str]:
     """The paths of the run's `machine` config that are gone, each with what the same key says today.
 
@@ -64,7 +64,7 @@ def config_today(target: Target) -> Mapping[str, Any] | str:
     return {key: _placed(value, moved(target)) for key, value in values.items()}
 
 
-@cache
+@fact
 def stamped_today(target: Target) -> Path | None:
     """The config beside the checkpoint, or a copy of it with the paths of today; None where there is none."""
     found = opening(target).stamped

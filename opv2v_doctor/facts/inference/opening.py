@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from opv2v_doctor.facts.checkpoints import CheckpointUnreadable, read_checkpoint
 from opv2v_doctor.facts.leaves import Difference, leaves
 from opv2v_doctor.facts.probe import ask_ahead
 from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 STAMPED = ("config.yaml", ".hydra/config.yaml")  # ours, resolved; and what Hydra leaves behind
@@ -43,7 +43,7 @@ class Opening:
         return self.checkpoint if self.stored is not None else self.stamped or self.checkpoint
 
 
-@cache
+@fact
 def opening(target: Target) -> Opening:
     """The run's best checkpoint, else its last one, else the newest that is numbered.
 
@@ -76,13 +76,13 @@ def _stamped(run: Path) -> Path | None:
     return next((run / name for name in STAMPED if (run / name).is_file()), None)
 
 
-@cache
+@fact
 def trained_values(target: Target) -> Mapping[str, Any]:
     """The config that the checkpoint was trained with, resolved."""
     return dict(_resolving(target, beside=False)()[0])
 
 
-@cache
+@fact
 def stamped_values(target: Target) -> Mapping[str, Any] | None:
     """The config that lies beside the checkpoint, resolved; None where there is none but the checkpoint's."""
     return dict(_resolving(target, beside=True)()[0]) if _has_both(target) else None
@@ -95,7 +95,7 @@ def begin_resolving(target: Target) -> None:
         _resolving(target, beside=True)
 
 
-@cache
+@fact
 def _resolving(target: Target, *, beside: bool) -> Callable[[], Any]:
     found = opening(target)
     return ask_ahead(target, "model", "resolved", configs=[str(found.stamped) if beside else found.config])

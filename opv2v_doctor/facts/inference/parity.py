@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead, has_second
 from opv2v_doctor.facts.samples import arrays_folder, expression_of
 from opv2v_doctor.facts.source import definition, module_name
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 SPLIT, INDEX = "val", 0
@@ -39,12 +39,12 @@ def begin(target: Target) -> None:
         _running(target, path)
 
 
-@cache
+@fact
 def _comparing(target: Target) -> Callable[[], Any]:
     return ask_ahead(target, "parity", "infer", second=has_second(target), **_subject(target))
 
 
-@cache
+@fact
 def _running(target: Target, path: Path) -> Callable[[], Any]:
     words = {"path": str(path), "arguments": _arguments(target)}
     return ask_ahead(target, "scripted", "script", second=has_second(target), **words, **_subject(target))
@@ -64,7 +64,7 @@ def parity(target: Target) -> Parity:
     return outcome
 
 
-@cache
+@fact
 def _parity(target: Target) -> Parity | Blocked:
     """A failure is cached too: what hangs shall hang once."""
     try:
@@ -147,7 +147,7 @@ def scripted(target: Target) -> Scripted:
     return outcome
 
 
-@cache
+@fact
 def _scripted(target: Target, path: Path) -> Scripted | Blocked:
     try:
         answer = _running(target, path)()

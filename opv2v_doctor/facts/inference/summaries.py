@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.runs import saved
 from opv2v_doctor.files import from_json, text_of
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Command
 
@@ -49,7 +49,7 @@ class Summary:
         return min(self.repaired, key=lambda part: self.repaired[part]) if self.repaired else None
 
 
-@cache
+@fact
 def summaries(target: Target) -> tuple[Summary, ...]:
     """The summaries of the run's checkpoints, newest first. Raises Skip where there is none.
 

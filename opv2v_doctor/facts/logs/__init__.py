@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from pathlib import Path
 
 from opv2v_doctor import Blocked, Findings, Skip, Text
@@ -16,6 +15,7 @@ from opv2v_doctor.facts.logs.records import Records, records
 from opv2v_doctor.facts.logs.run_configs import RunConfig, run_config
 from opv2v_doctor.facts.logs.scalar_runs import scalar_records
 from opv2v_doctor.facts.runs import last_run
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 PATTERNS = ("*.log", "log.txt", "*_log.txt", "events.out.tfevents.*")
@@ -51,7 +51,7 @@ def read_logs(paths: Iterable[Path], keep: int | None = None) -> LogTable:
     return LogTable(logs=tuple(read_log(path, keep) for path in paths))
 
 
-@cache
+@fact
 def log_table(target: Target) -> LogTable:
     """The logs that were named, else those of the last run; Skip where there is none."""
     paths = target.logs or _logs_of_the_last_run(target)
