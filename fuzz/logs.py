@@ -20,6 +20,7 @@ from opv2v_doctor.registry import installed_checks, select
 from opv2v_doctor.reporters import Examination, text
 from opv2v_doctor.result import Status
 from opv2v_doctor.runner import run
+from opv2v_doctor.state import State
 from opv2v_doctor.target import Target
 
 LONGEST_PIECE = 30_000  # bytes
@@ -78,8 +79,7 @@ def examine(content: bytes, folder: Path) -> None:
     """Read it, judge it, write the report; read it again in pieces, and with one expression a line."""
     path = folder / "train.log"
     path.write_bytes(content)
-    logs.log_table.cache_clear()
-    target = Target(repo=folder, python=Path(sys.executable), logs=(path,))
+    target = Target(repo=folder, python=Path(sys.executable), logs=(path,), state=State())
     random = Random(content)
     with nothing_runs():
         results = list(run(select(installed_checks(), ["LOG"]), target))

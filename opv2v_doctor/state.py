@@ -17,14 +17,16 @@ Value = TypeVar("Value")
 class State:
     """One state of config files, sources and settings, and the facts that were measured of it.
 
-    Targets that differ in an override share it. Where something may have changed, the next examination begins
-    with a new one. A fact that is given is not measured: `given` holds its value, for any other arguments.
+    Targets that differ in an override share it. Where something may have changed, what it remembers is
+    forgotten, or another one begins. A fact that is `given` is not measured: it has this value, whatever
+    its other arguments.
     """
 
     _found: ClassVar[State | None] = None
 
     def __init__(self, given: Mapping[Callable[..., Any], Any] | None = None) -> None:
         self._values: dict[Hashable, Any] = {}
+        self._closing: list[Callable[[], None]] = []
         self._given = dict(given or {})
         for function in self._given:
             if not hasattr(function, "__wrapped__"):
@@ -48,6 +50,17 @@ class State:
         """The value of a fact: the one that was given, else what is remembered or measured."""
         given: Value = self._given[function] if function in self._given else self.remember(key, measure)
         return given
+
+    def at_end(self, close: Callable[[], None]) -> None:
+        """Call this once what is remembered is forgotten: what is asked anew is asked of somebody else."""
+        self._closing.append(close)
+
+    def forget(self) -> None:
+        """Measure everything anew from now on, but for the facts that were given."""
+        for close in self._closing:
+            close()
+        self._closing.clear()
+        self._values.clear()
 
     def __reduce__(self) -> tuple[Callable[[], State], tuple[()]]:
         """It does not travel: in another process it is the state that is found there."""

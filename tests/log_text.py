@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import yaml
 
-from opv2v_doctor.facts.logs import log_table
+from opv2v_doctor.state import State
 from opv2v_doctor.target import Target
 
 EPOCHS, WARMUP, PEAK, LEAST = 8, 2, 5e-5, 5e-7
@@ -141,13 +141,12 @@ class LogText:
         return self.say("Training time 0:16:35")
 
     def write(self, config: Mapping[str, Any] | None = CONFIG) -> Target:
-        log_table.cache_clear()  # it may be written a second time
         run = self.folder / "run"
         (run / ".hydra").mkdir(parents=True, exist_ok=True)
         if config is not None:
             (run / ".hydra" / "config.yaml").write_text(yaml.safe_dump(dict(config)))
         (run / "train.log").write_text("".join(f"{line}\n" for line in self.lines))
-        return Target(repo=run, python=Path(sys.executable), logs=(run / "train.log",))
+        return Target(repo=run, python=Path(sys.executable), logs=(run / "train.log",), state=State())
 
     def old(self, config: Mapping[str, Any] | None = CONFIG) -> Target:
         """Written long ago: nothing writes into it any more."""

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -224,7 +225,9 @@ def _follow(
     """Follow one log; its findings when they appear, and all of them at the end."""
     from opv2v_doctor.cli.log_following import follow
     from opv2v_doctor.cli.log_judging import Judge
-    from opv2v_doctor.facts.logs import keep_removed, log_table
+    from opv2v_doctor.facts.logs import log_table
+    from opv2v_doctor.facts.logs.log_files import LogTable
+    from opv2v_doctor.state import State
     from opv2v_doctor.usage import UsageError
 
     if len(paths) != 1 or form is not LogFormat.TEXT or not paths[0].is_file():
@@ -233,7 +236,7 @@ def _follow(
         raise UsageError(f"--follow takes one file, and --format text{found}")
     target = _target((paths[0].resolve(),), settings)
     read = follow(target.logs[0], typer.echo, Judge(target, ignores).news, until_idle)
-    log_table.cache_clear()
-    if not read.path.exists():
-        keep_removed(read)
+    target.state.forget()
+    if not read.path.exists():  # then it is judged as it was read
+        target = replace(target, state=State({log_table: LogTable(logs=(read,))}))
     return _examine(target, form, None, ignores, strict)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.cli.examination import ignore_of
-from opv2v_doctor.facts.logs import log_table
 from opv2v_doctor.registry import ignored, installed_checks, select
 from opv2v_doctor.reporters.wording import one_line
 from opv2v_doctor.result import Result
@@ -51,7 +50,7 @@ class Judge:
         if self._seen and now and (now[0] != self._seen[0] or now[1] < self._seen[1]):  # another log
             self._told.clear()
         self._seen = now
-        log_table.cache_clear()
+        self._target.state.forget()
         results = verdicts(self._target, self._ignores)
         taken = time.monotonic() - begun
         self._next = begun + taken / SHARE

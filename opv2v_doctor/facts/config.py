@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.probe import ask, ask_ahead
 from opv2v_doctor.facts.source import HydraMain, hydra_main, module_name
 from opv2v_doctor.files import text_of
-from opv2v_doctor.state import fact
+from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -123,7 +122,7 @@ def place(target: Target, key: str) -> Place | None:
     return None
 
 
-@cache
+@of_file()
 def _line(path: Path, parts: tuple[str, ...]) -> int | None:
     """The line of a nested key in a yaml file, None where the file does not set it."""
     import yaml

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 from pathlib import Path
 from zlib import crc32
@@ -13,7 +12,7 @@ from zlib import crc32
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.frames import Disk, Frame, disks, frame_file
 from opv2v_doctor.files import open_file
-from opv2v_doctor.state import fact
+from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -148,7 +147,7 @@ class RawDepth:
     constant: bool
 
 
-@cache
+@of_file()
 def raw_depth(path: Path) -> RawDepth | None:
     """What a depth file holds, None where it cannot be read. A pickle in it is not opened."""
     import numpy as np

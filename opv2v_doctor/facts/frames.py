@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from opv2v_doctor.facts.samples import examined_splits, parts
 from opv2v_doctor.facts.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.files import bytes_of, from_yaml
-from opv2v_doctor.state import fact
+from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -141,7 +141,7 @@ def _disk(target: Target, part: Part) -> Disk:
         part=part,
         folder=target.repo / root / part.split,
         depth_folder=target.repo / depth_root / part.split,
-        scenarios=scenarios(target.repo / root / part.split, target.repo / depth_root / part.split),
+        scenarios=scenarios(target, target.repo / root / part.split, target.repo / depth_root / part.split),
     )
 
 
@@ -156,7 +156,7 @@ def frame_shown(target: Target, split: str, view: View) -> Frame | None:
     return next((frame for frame in found if frame), None)
 
 
-@cache
+@of_file()
 def frame_file(path: Path) -> Mapping[str, Any]:
     """What a frame file says, by the C safe loader: no tag in it builds an object.
 

@@ -6,7 +6,6 @@ import atexit
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def ask_ahead(
     target: Target, module: str, question: str, *, second: bool = False, **arguments: Any
 ) -> Callable[[], Any]:
     """Ask the target's interpreter, or its second one, and go on; what is returned waits for the answer."""
-    probe = _probe(_launch(target), second)
+    probe = _probe(target, second)
     request: dict[str, object] = {"module": module, "question": question, "arguments": arguments}
     number = probe.send(request)
 
@@ -68,12 +67,12 @@ def ask_ahead(
 def start_second(target: Target) -> None:
     """Start the target's second interpreter, so that two questions that take long can be asked at once."""
     with contextlib.suppress(Unanswered):  # whoever asks it will be told
-        _probe(_launch(target), True).start()
+        _probe(target, True).start()
 
 
 def has_second(target: Target) -> bool:
     """Whether the target's second interpreter was started."""
-    return _probe(_launch(target), True).is_running
+    return _probe(target, True).is_running
 
 
 def _unwrapped(message: dict[str, Any], repo: Path) -> Any:
@@ -98,8 +97,14 @@ def _launch(target: Target) -> _Launch:
     return (target.repo, target.python, target.script, tuple(sorted(target.launch_env.items())))
 
 
-@cache
-def _probe(launch: _Launch, second: bool = False) -> Interpreter:
-    probe = Interpreter(*launch)
-    atexit.register(probe.close)
-    return probe
+def _probe(target: Target, second: bool) -> Interpreter:
+    """One interpreter of a launch for a state: it has imported what the files said then."""
+    launch = _launch(target)
+
+    def begin() -> Interpreter:
+        probe = Interpreter(*launch)
+        atexit.register(probe.close)
+        target.state.at_end(probe.close)
+        return probe
+
+    return target.state.remember((Interpreter, launch, second), begin)

@@ -6,13 +6,12 @@ import glob
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.config import run_directory
 from opv2v_doctor.files import open_file
-from opv2v_doctor.state import fact
+from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 
 LAST, BEST = "checkpoint-last.pth", "checkpoint-best.pth"
@@ -106,8 +105,7 @@ def steps_per_epoch_of(run: Path) -> tuple[int, Path, int] | None:
 def epoch_lengths(run: Path) -> tuple[EpochLength, ...]:
     """The length of each training epoch that the run's log shows, in the order of the epochs."""
     for log in _logs(run):
-        stat = log.stat()
-        if lengths := _lengths_in(log, stat.st_size, stat.st_mtime_ns):
+        if lengths := _lengths_in(log):
             return lengths
     return ()
 
@@ -118,8 +116,8 @@ def _logs(run: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.name != LOG, -path.stat().st_mtime))
 
 
-@lru_cache(maxsize=8)
-def _lengths_in(log: Path, size: int, written: int) -> tuple[EpochLength, ...]:
+@of_file(most=8)
+def _lengths_in(log: Path) -> tuple[EpochLength, ...]:
     """Each epoch's last word: a resumed run may write the same epoch again, with another length."""
     found = {length.epoch: length for length in _headers(log)}
     return tuple(found[epoch] for epoch in sorted(found))

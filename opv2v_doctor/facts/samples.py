@@ -113,6 +113,7 @@ def undrawn(found: Samples) -> Blocked:
     )
 
 
+@fact
 def samples(target: Target, split: str) -> Samples:
     """The samples of a split, drawn once. Raises Blocked where the dataset cannot be built."""
     outcome = _outcome(target, split)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
+
+from opv2v_doctor.state import fact
+from opv2v_doctor.target import Target
 
 ALL_CAMERAS = ("camera0", "camera1", "camera2", "camera3")
 
@@ -94,8 +97,8 @@ class Scenario:
         return frozenset(name.rpartition("_")[2][:-4] for name in names)
 
 
-@cache
-def scenarios(folder: Path, depth_folder: Path) -> tuple[Scenario, ...]:
+@fact
+def scenarios(target: Target, folder: Path, depth_folder: Path) -> tuple[Scenario, ...]:
     """All scenarios of a split that have an agent; none where the folder is not there."""
     found = [
         Scenario(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from opv2v_doctor.facts.parsing import parsed_module
 from opv2v_doctor.files import bytes_of, text_of
-from opv2v_doctor.state import fact
+from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -56,7 +55,7 @@ def module_name(target: Target, path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@cache
+@of_file()
 def syntax(path: Path) -> ast.Module:
     """The syntax tree of a file; an empty one where it cannot be read or parsed."""
     try:
@@ -65,7 +64,7 @@ def syntax(path: Path) -> ast.Module:
         return ast.Module([], [])
 
 
-@cache
+@of_file()
 def nodes(path: Path) -> tuple[ast.AST, ...]:
     """All nodes of a file's syntax tree, breadth first."""
     return tuple(ast.walk(syntax(path)))
@@ -107,7 +106,7 @@ def binds(target: Target, name: str) -> bool:
     return any(name in _bound_names(path) for path in modules(target))
 
 
-@cache
+@of_file()
 def _bound_names(path: Path) -> frozenset[str]:
     names: set[str] = set()
     for node in nodes(path):

@@ -65,7 +65,7 @@ def train(request: Request, gate: Gate, display: Display) -> int:
         if verdict.exit_code and not request.force:
             display.say("not started: the gate did not pass (--force REASON starts all the same)")
             return verdict.exit_code
-        git_state.cache_clear()  # what was changed while the gate ran is trained too
+        target.state.forget()  # what was changed while the gate ran is trained too
         made = stamp_of(request, target, claim.path, earlier, verdict)
         return _started(request, target, claim, made, report, earlier, display)
 

@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
@@ -45,49 +44,41 @@ class Outcome:
     killed: bool = False
 
 
-class Launches:
-    """The trainings of one target, each made when it is first asked for."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-
-    @cached_property
-    def uninterrupted(self) -> Outcome:
-        return _launched(self.target, _folder() / "uninterrupted", "training without a break")
-
-    @cached_property
-    def resumed(self) -> Outcome:
-        if self.uninterrupted.failure:  # one that is to be killed would fail as well
-            return self.uninterrupted
-        place = _folder() / "killed"
-        killed = _launched(self.target, place, "training to be killed", hold=list(KILLED_AT))
-        if not killed.killed:
-            return replace(killed, failure=killed.failure or Text("never came to its second epoch"))
-        return _launched(self.target, place, "resumed training", earlier=killed.run)
-
-    @cached_property
-    def alone(self) -> Outcome:
-        first, target = self.uninterrupted, self.target
-        if first.failure or first.run is None:
-            return first
-        accumulated = f"train_params.accum_iter={target.gpus * _accumulation(first.run.path)}"
-        single = replace(_planned(target), gpus=1, overrides=(*_planned(target).overrides, accumulated))
-        steps = STEPS * target.gpus
-        return _launched(
-            single, _folder() / "alone", "training in one process", limit=steps, stop_before_epoch=1
-        )
+@fact
+def uninterrupted_training(target: Target) -> Outcome:
+    """Two epochs of a few steps each."""
+    return _launched(target, _folder(target) / "uninterrupted", "training without a break")
 
 
 @fact
-def launches(target: Target) -> Launches:
-    """The trainings of a target."""
-    return Launches(target)
+def resumed_training(target: Target) -> Outcome:
+    """The same, killed in its second epoch and resumed: what the resumed one does."""
+    first = uninterrupted_training(target)
+    if first.failure:  # one that is to be killed would fail as well
+        return first
+    place = _folder(target) / "killed"
+    killed = _launched(target, place, "training to be killed", hold=list(KILLED_AT))
+    if not killed.killed:
+        return replace(killed, failure=killed.failure or Text("never came to its second epoch"))
+    return _launched(target, place, "resumed training", earlier=killed.run)
+
+
+@fact
+def training_alone(target: Target) -> Outcome:
+    """One epoch of one process, that gets the batches of all ranks."""
+    first = uninterrupted_training(target)
+    if first.failure or first.run is None:
+        return first
+    accumulated = f"train_params.accum_iter={target.gpus * _accumulation(first.run.path)}"
+    single = replace(_planned(target), gpus=1, overrides=(*_planned(target).overrides, accumulated))
+    place, steps = _folder(target) / "alone", STEPS * target.gpus
+    return _launched(single, place, "training in one process", limit=steps, stop_before_epoch=1)
 
 
 def uninterrupted(target: Target) -> Trace:
     """Two epochs without a break. Raises Blocked where they did not come to their end, or were not seen."""
     training = Text("the uninterrupted training")
-    return _seen(_ended(launches(target).uninterrupted, training), training, target.gpus)
+    return _seen(_ended(uninterrupted_training(target), training), training, target.gpus)
 
 
 def resumed(target: Target) -> Trace:
@@ -95,13 +86,13 @@ def resumed(target: Target) -> Trace:
 
     It may have made no step: then it took the training for complete.
     """
-    return _ended(launches(target).resumed, Text("the resumed training"))
+    return _ended(resumed_training(target), Text("the resumed training"))
 
 
 def alone(target: Target) -> Trace:
     """One epoch of one process with the batches of all ranks. Raises Blocked as above."""
     training = Text("the training in one process")
-    return _seen(_ended(launches(target).alone, training), training, 1)
+    return _seen(_ended(training_alone(target), training), training, 1)
 
 
 def _ended(outcome: Outcome, training: Text) -> Trace:
@@ -134,15 +125,14 @@ def _accumulation(run: Path) -> int:
     return int((values.get("train_params") or {}).get("accum_iter", 1))
 
 
-@cache
-def _folder() -> Path:
-    """Where the trainings go: gone at our end."""
+@fact
+def _folder(target: Target) -> Path:
+    """Where the trainings of a target go: gone at our end."""
     return scratch_folder("smoke")
 
 
 def _launched(target: Target, place: Path, name: str, earlier: Run | None = None, **watch: object) -> Outcome:
     """Launch, follow to the end, and read what the watch wrote."""
-    place = place.with_name(f"{place.name}-{abs(hash(target)) % 10**8}")
     start = (place / EVENTS).stat().st_size if earlier else 0
     with claimed([place], resume=earlier is not None) as claim:
         words = command(target, place, output_folder(place, number_of_launch(earlier)))

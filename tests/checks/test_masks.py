@@ -1,13 +1,18 @@
 """Mask checks: measured means against the floor, and against what the rig sees."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from opv2v_doctor import Finding, Severity, Text
-from opv2v_doctor.facts.rigs import coverages
+from opv2v_doctor import Finding, Severity, Target, Text
+from opv2v_doctor.facts.datasets import Part
+from opv2v_doctor.facts.rigs import Coverage, coverages
+from opv2v_doctor.facts.samples import Samples, examined_splits, samples
+from opv2v_doctor.facts.scenarios import Agent, Frame
+from opv2v_doctor.facts.views import Sample
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.target import make_target
@@ -118,14 +123,37 @@ def test_the_floor_of_a_mask_is_the_settings(healthy: Path, tmp_path: Path) -> N
     assert_edge(0.05, status_at, good="above")
 
 
+NO_FILES: dict[str, frozenset[str]] = {"files": frozenset(), "depth_files": frozenset()}
+SAMPLE = Sample(key=(0,), requested=None, views=(), failure=None)
+VAL = Part(expression="Cylinders(split='val')", class_name="Cylinders", size=None)
+DRAWN: dict[Callable[..., Any], Any] = {
+    examined_splits: ("val",),
+    samples: Samples(split="val", parts=(VAL,), length=1, classes=(), view_counts=(), samples=(SAMPLE,)),
+}
+
+
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_the_tolerance_of_a_mask_is_the_settings(sign: int, healthy: Path, tmp_path: Path) -> None:
-    seen = coverages(make_target(repo=healthy, splits=("val",), num_samples=1), "val")[0].seen
+def test_the_tolerance_of_a_mask_is_the_settings(sign: int, tmp_path: Path) -> None:
+    agent = Agent(scenario="a", name="1", folder=tmp_path, depth_folder=tmp_path, **NO_FILES)
+    view = Coverage(frame=Frame(agent=agent, name="000001"), measured=0, seen=0.5, cropped=0.2)
 
     def status_at(off: float) -> Status:
-        return with_mask(healthy, tmp_path, seen + sign * off, "MSK002", PART).status
+        given = {**DRAWN, coverages: (replace(view, measured=0.5 + sign * off),)}
+        return run_check("MSK002", Target(repo=tmp_path, python=tmp_path), given=given).status
 
     assert_edge(0.05, status_at)
+
+
+def test_a_mask_that_is_what_cropped_images_give_is_said_to_be(tmp_path: Path) -> None:
+    agent = Agent(scenario="a", name="1", folder=tmp_path, depth_folder=tmp_path, **NO_FILES)
+    view = Coverage(frame=Frame(agent=agent, name="000001"), measured=0.33, seen=0.85, cropped=0.34)
+    target = Target(repo=tmp_path, python=tmp_path)
+    (finding,) = run_check("MSK002", target, given={**DRAWN, coverages: (view, view)}).findings
+    assert "cropped to its shape first" in finding.message
+    other = replace(view, cropped=0.5)
+    (finding,) = run_check("MSK002", target, given={**DRAWN, coverages: (view, other)}).findings
+    assert "cropped" not in finding.message
+    assert finding.path == view.frame.yaml
 
 
 def test_a_crop_explains_a_mask_that_is_as_near_as_this(healthy: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opv2v_doctor import Blocked
+from opv2v_doctor import Blocked, Target
 from opv2v_doctor.facts.damage import image_size, npy_damage, png_damage, raw_depth, yaml_damage
 from opv2v_doctor.facts.datasets import parts_of
 from opv2v_doctor.facts.frames import Disk
@@ -51,7 +51,8 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_only_what_the_dataset_reads_is_looked_into(split: Path, told: str, frames: str) -> None:
     (part,) = parts_of(f"D({told})")
-    where = Disk(part=part, folder=split, depth_folder=split, scenarios=scenarios(split, split))
+    found = scenarios(Target(repo=split, python=split), split, split)
+    where = Disk(part=part, folder=split, depth_folder=split, scenarios=found)
     assert [f"{frame.agent.scenario}{frame.agent.name}" for frame in where.frames] == frames.split()
     assert "".join(scenario.name for scenario in where.read) == "".join(sorted(set(frames) & set("ABC")))
     assert set(where.by_name) == set("ABC")

@@ -11,6 +11,7 @@ import pytest
 
 from opv2v_doctor import Target
 from opv2v_doctor.facts.git import GitState, git_state
+from opv2v_doctor.state import State
 
 NO_GIT = """
 import sys
@@ -46,8 +47,7 @@ def repo(tmp_path: Path) -> Path:
 
 
 def state_of(repo: Path) -> GitState:
-    git_state.cache_clear()
-    return git_state(Target(repo=repo, python=Path(sys.executable)))
+    return git_state(Target(repo=repo, python=Path(sys.executable), state=State()))
 
 
 def test_a_clean_repository(repo: Path) -> None:

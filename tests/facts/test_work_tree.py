@@ -13,6 +13,7 @@ import pytest
 from opv2v_doctor import Target
 from opv2v_doctor.facts.git import GitState, git_state
 from opv2v_doctor.runs import patch
+from opv2v_doctor.state import State
 
 from .test_git import git
 
@@ -36,8 +37,7 @@ def commit(repo: Path) -> None:
 
 
 def target_of(repo: Path, timeout: float = 300) -> Target:
-    git_state.cache_clear()
-    return Target(repo=repo, python=Path(sys.executable), timeout=timeout)
+    return Target(repo=repo, python=Path(sys.executable), timeout=timeout, state=State())
 
 
 def state_of(repo: Path) -> GitState:

@@ -12,6 +12,7 @@ import pytest
 from opv2v_doctor import Target
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.runs import patch
+from opv2v_doctor.state import State
 
 
 def git(folder: Path, *words: str) -> str:
@@ -34,8 +35,7 @@ def repo(tmp_path: Path) -> Path:
 
 
 def target_of(repo: Path) -> Target:
-    git_state.cache_clear()
-    return Target(repo=repo, python=Path(sys.executable))
+    return Target(repo=repo, python=Path(sys.executable), state=State())
 
 
 def change(repo: Path) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.result import Result
 from opv2v_doctor.runner import run
 from opv2v_doctor.smoke import CHECKS
-from opv2v_doctor.smoke.launches import Outcome, launches
+from opv2v_doctor.smoke.launches import (
+    Outcome,
+    resumed_training,
+    training_alone,
+    uninterrupted_training,
+)
 from opv2v_doctor.smoke.traces import EVENTS, Trace, read_trace
+from opv2v_doctor.state import State
 from opv2v_doctor.target import Target, make_target
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -31,12 +38,9 @@ def recorded(folder: Path, **tampered: Tamper) -> Target:
     """A target whose trainings were made already; `tampered` names traces, and what changes them."""
     (folder / "scripts").mkdir(parents=True, exist_ok=True)
     (folder / "scripts" / "train.py").touch()
-    target = make_target(repo=folder, gpus=2)
-    made = launches(target)
-    made.uninterrupted = Outcome(trace=_trace(folder, "uninterrupted", tampered))
-    made.resumed = Outcome(trace=_trace(folder, "resumed", tampered))
-    made.alone = Outcome(trace=_trace(folder, "alone", tampered))
-    return target
+    names = {uninterrupted_training: "uninterrupted", resumed_training: "resumed", training_alone: "alone"}
+    given = {fact: Outcome(trace=_trace(folder, name, tampered)) for fact, name in names.items()}
+    return replace(make_target(repo=folder, gpus=2), state=State(given))
 
 
 def _trace(folder: Path, name: str, tampered: dict[str, Tamper]) -> Trace:

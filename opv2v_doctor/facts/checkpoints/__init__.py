@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from opv2v_doctor.facts.pickles.harmless import is_harmless
 from opv2v_doctor.facts.pickles.machine import Call, PickleRefused, printable
 from opv2v_doctor.facts.pickles.records import PassedTable
 from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
+from opv2v_doctor.state import of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -108,10 +109,10 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint's counters. Raises CheckpointUnreadable with the reason."""
     with reasons(path):
-        stat = path.stat()
+        path.stat()  # says why, where it cannot be looked at
         if not path.is_file():
             raise CheckpointUnreadable("not a file")
-        return _read(path, stat.st_size, stat.st_mtime_ns)
+        return _read(path)
 
 
 def readable(target: Target) -> list[Checkpoint]:
@@ -142,14 +143,15 @@ def strangers(target: Target, checkpoint: Checkpoint) -> list[str]:
     return [name for name in checkpoint.foreign if not (target.repo / name.partition(".")[0]).is_dir()]
 
 
-@lru_cache(maxsize=64)
-def _read(path: Path, size: int, written: int) -> Checkpoint:
+@of_file(most=64)
+def _read(path: Path) -> Checkpoint:
+    found = path.stat()
     with opened(path) as archive:
         pickle = walk(archive.read("data.pkl"))
         root = pickle.root.entries if isinstance(pickle.root, Call) else pickle.root
         if not isinstance(root, dict):
             raise PickleRefused("holds no dictionary: not a training checkpoint")
-        return _checkpoint(path, size, written, archive, pickle, root)
+        return _checkpoint(path, found.st_size, found.st_mtime_ns, archive, pickle, root)
 
 
 def _checkpoint(

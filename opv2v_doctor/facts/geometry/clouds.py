@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.frames import Frame
 from opv2v_doctor.files import bytes_of
 from opv2v_doctor.geometry.poses import UE_TO_OPENCV
+from opv2v_doctor.state import of_file
 from opv2v_doctor.text import Text
 
 LARGEST_FILE = 128 << 20  # bytes
@@ -31,7 +31,7 @@ def cloud(frame: Frame) -> Array | None:
     return _points(path) if frame.agent.has(path) else None
 
 
-@lru_cache(maxsize=64)
+@of_file(most=64)
 def _points(path: Path) -> Array:
     try:
         if path.stat().st_size > LARGEST_FILE:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from opv2v_doctor.geometry.likeness import Match, grey, matched, seam
 from opv2v_doctor.geometry.readings import uncropped
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.geometry.stitching import Stitcher
-from opv2v_doctor.state import fact
+from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.threshold import Threshold
 
@@ -174,7 +173,7 @@ def pictures(frame: Frame, cameras: tuple[str, ...]) -> dict[str, Picture]:
     return {name: _picture(frame.image(name)) for name in cameras}
 
 
-@lru_cache(maxsize=32)
+@of_file(most=32)
 def _picture(path: Path) -> Picture:
     import cv2
 

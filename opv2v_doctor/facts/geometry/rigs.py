@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from opv2v_doctor.geometry.conventions import Convention
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.geometry.readings import Source
 from opv2v_doctor.geometry.rigs import MountedCamera, rig_of
+from opv2v_doctor.state import of_file
 
 LARGEST_DEPTH = 256 << 20  # bytes of a file
 INVERSE = "inverse extrinsics"
@@ -72,7 +72,7 @@ def source(where: Disk, frame: Frame, cameras: Sequence[str]) -> Source:
     )
 
 
-@lru_cache(maxsize=48)
+@of_file(most=48)
 def depth_map(path: Path) -> NDArray[Any]:
     """A depth map (h, w). Raises Blocked where it is none."""
     try:

@@ -23,18 +23,8 @@ TRACKERS = ("wandb", "mlruns")  # whose own logs, below a run, are not the train
 KEPT_LINES = 20_000  # of metrics, for checks and curves; every epoch is summed up exactly before
 
 
-_removed: dict[Path, Log] = {}  # logs whose files are gone, as they were read before
-
-
-def keep_removed(log: Log) -> None:
-    """Let a log that was followed until its file was removed be judged as it was read."""
-    _removed[log.path] = log
-
-
 def read_log(path: Path, keep: int | None = None) -> Log:
     """One file: text with or without JSON lines, or TensorBoard events."""
-    if path in _removed:
-        return _removed[path]
     reader = LogReader(path, keep)
     for found in records_of(path):
         reader.feed(found)

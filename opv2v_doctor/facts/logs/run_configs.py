@@ -6,13 +6,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.facts.logs.blocks import STDIN
 from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.files import bytes_of, from_yaml
+from opv2v_doctor.state import of_file
 
 LARGEST = 1 << 22  # bytes
 SCHEDULE = "linear_warmup_half_cycle_cosine_decay"
@@ -97,14 +97,14 @@ def run_config(log: Log) -> RunConfig | None:
     """The config of a log's last launch; None where neither Hydra nor the log kept it."""
     path = log.path.parent / ".hydra" / "config.yaml"
     if log.path != STDIN and path.is_file() and path.stat().st_size <= LARGEST:
-        values = _read(path, path.stat().st_mtime_ns)
+        values = _read(path)
         if values:
             return RunConfig(values=values, place=path)
     return RunConfig(values=log.config, place=log.path) if log.config else None
 
 
-@lru_cache(maxsize=16)
-def _read(path: Path, written: int) -> Mapping[str, Any]:
+@of_file(most=16)
+def _read(path: Path) -> Mapping[str, Any]:
     try:
         found = from_yaml(bytes_of(path))
     except (OSError, ValueError):
