@@ -27,12 +27,18 @@ class Target:
     num_samples: int = 4
     timeout: float = 300.0
     settings: Settings = field(default_factory=Settings)
+    settings_file: Path | None = None  # that they are read from; None: the repository's
     state: State = field(default_factory=State.found, compare=False, repr=False)
 
     @property
     def script(self) -> Path:
         """The training script, absolute."""
         return self.repo / self.settings.launch.script
+
+    @property
+    def settings_path(self) -> Path:
+        """The file of the settings, there or not."""
+        return self.settings_file or self.repo / FILE_NAME
 
     @property
     def launch_overrides(self) -> tuple[str, ...]:
@@ -103,6 +109,7 @@ def make_target(
         num_samples=num_samples or settings.num_samples,
         timeout=timeout or settings.timeout,
         settings=settings,
+        settings_file=settings_file.absolute() if settings_file else None if repo else Path.cwd() / FILE_NAME,
     )
 
 

@@ -159,7 +159,7 @@ def test_what_somebody_else_wrote_is_read_and_parsed_in_one_place() -> None:
     ways = re.compile(r"\.read_(text|bytes)\(|\.open\(\"rb|(json|tomllib)\.loads?\(|yaml\.load\(")
     ours = {  # text of the package, of the kernel, or of this process
         "files.py", "whole.py", "reporters/html.py", "cli/catalogue.py", "serving/application.py",
-        "facts/gpus.py", "runs/processes.py", "runs/training.py", "facts/checkpoints/safetensors.py",
+        "facts/gpus.py", "runs/processes.py", "runs/pipeline.py", "facts/checkpoints/safetensors.py",
     }  # fmt: skip
     apart = [ENGINE / "inside", ENGINE / "sandbox", ENGINE / "languages", ENGINE / "figures"]
     for path in SOURCES:

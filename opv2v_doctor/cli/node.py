@@ -7,10 +7,10 @@ import sys
 
 def main() -> None:
     """Start the training that was asked for; ends with its exit code."""
-    from opv2v_doctor.cli.train import started
+    from opv2v_doctor.cli.train import start
     from opv2v_doctor.runs.request import read_request
 
-    sys.exit(started(read_request(sys.stdin.read())))
+    sys.exit(start(read_request(sys.stdin.read())))
 
 
 if __name__ == "__main__":

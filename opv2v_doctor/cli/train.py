@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from opv2v_doctor.cli import options
 
 if TYPE_CHECKING:
+    from opv2v_doctor.runs.inference import Inquiry
     from opv2v_doctor.runs.launcher import Display
     from opv2v_doctor.runs.request import Request
     from opv2v_doctor.target import Target
@@ -129,57 +129,46 @@ def train(request: Request) -> None:
 
         typer.echo(f"submitted as job {submit(request)}")
         return
-    raise typer.Exit(started(request))
+    raise typer.Exit(start(request))
 
 
-def started(request: Request) -> int:
+def start(request: Request | Inquiry) -> int:
     """Start what was asked for on this machine, or print the plan of it; the exit code."""
+    from opv2v_doctor.cli.examination import examine
     from opv2v_doctor.cli.following import Following
-    from opv2v_doctor.runs import training
+    from opv2v_doctor.runs import pipeline
     from opv2v_doctor.runs.writing import NotWritten
+
+    def gate(target: Target, report: Path) -> int:
+        """Everything that can be known before a launch."""
+        words = target.settings.select
+        ignores, plugins = request.ignores, request.plugins
+        return examine(target, words, ignores=ignores, tier=GATE, output=report, plugins=plugins)
 
     display = Following()
     try:
         if request.dry_run:
-            return _print_plan(request, display)
+            stamp = pipeline.plan(_on_first_node(request, display), display)
+            typer.echo(f"{stamp.command}\n{stamp.model_dump_json(indent=1)}")
+            return 0
         with display:
-            return training.train(request, _gate(request.ignores, request.plugins), display)
+            return pipeline.start(request, gate, display)
     except NotWritten as problem:
         display.say(f"not started: {problem}")
         return NOT_WRITTEN
 
 
-def _gate(ignores: Sequence[str], plugins: bool | None) -> Callable[[Target, Path], int]:
-    """The gate: everything that can be known before a launch."""
-    from opv2v_doctor.cli.examination import examine
+def _on_first_node(request: Request | Inquiry, display: Display) -> Request | Inquiry:
+    """The request as it would be on the first node of a job, which is said."""
+    from opv2v_doctor.runs.request import Request
 
-    def gate(target: Target, report: Path) -> int:
-        words = target.settings.select
-        return examine(target, words, ignores=ignores, tier=GATE, output=report, plugins=plugins)
+    if not isinstance(request, Request) or not request.slurm:
+        return request
+    from opv2v_doctor.runs.slurm import for_first, resources
 
-    return gate
-
-
-def _print_plan(request: Request, display: Display) -> int:
-    """What would be started and stamped, and as which job."""
-    from opv2v_doctor.runs.destination import placed
-    from opv2v_doctor.runs.request import stamp_of
-    from opv2v_doctor.runs.training import prepared, verify_clean
-
-    if request.slurm:
-        from opv2v_doctor.runs.slurm import for_first, resources
-
-        asked = ", ".join(f"{name} {value}" for name, value in resources(request).items())
-        display.say(f"a SLURM job with {asked}; on its first node:")
-        request = for_first(request)
-    target, earlier, places = prepared(request, display)
-    run = next((place for place in places if not place.exists()), places[-1])
-    target = placed(target, run)
-    if request.require_clean:
-        verify_clean(target, run)
-    stamp = stamp_of(request, target, run, earlier, None).stamp
-    typer.echo(f"{stamp.command}\n{stamp.model_dump_json(indent=1)}")
-    return 0
+    asked = ", ".join(f"{name} {value}" for name, value in resources(request).items())
+    display.say(f"a SLURM job with {asked}; on its first node:")
+    return for_first(request)
 
 
 @options.takes_target
@@ -199,28 +188,17 @@ def infer(
     The script and its arguments are those of `[infer]` in the settings. The config is compared with the one
     that was stamped when the checkpoint was trained.
     """
-    from opv2v_doctor.cli.following import Following
-    from opv2v_doctor.runs.evaluation import Inquiry, infer, planned
-    from opv2v_doctor.runs.writing import NotWritten
+    from opv2v_doctor.runs.inference import Inquiry
 
-    display = Following()
-    split = target.splits[0] if len(target.splits) == 1 else "val"
     inquiry = Inquiry(
         target=replace(target, overrides=tuple(overrides or ())),
         checkpoint=checkpoint,
-        split=split,
+        split=target.splits[0] if len(target.splits) == 1 else "val",
         index=index,
         force=force or "",
         require_clean=require_clean,
+        plugins=plugins,
+        ignores=tuple(ignore or ()),
+        dry_run=dry_run,
     )
-    try:
-        if dry_run:
-            stamp = planned(inquiry, display)
-            typer.echo(f"{stamp.command}\n{stamp.model_dump_json(indent=1)}")
-            return
-        with display:
-            code = infer(inquiry, _gate(ignore or (), plugins), display)
-    except NotWritten as problem:
-        display.say(f"not started: {problem}")
-        code = NOT_WRITTEN
-    raise typer.Exit(code)
+    raise typer.Exit(start(inquiry))

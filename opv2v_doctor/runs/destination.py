@@ -11,7 +11,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.config import run_directory
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.variants import chosen_dataset, gpus_in, variants
-from opv2v_doctor.runs.commands import chosen_directory, directory_override, without_directory
+from opv2v_doctor.runs.commands import chosen_directory
 from opv2v_doctor.runs.directory import new_directories
 from opv2v_doctor.target import Target
 
@@ -37,7 +37,7 @@ def with_dataset(target: Target, display: Display) -> Target:
 
 def places_of(target: Target, fresh: bool) -> list[Path]:
     """The directory that was chosen, or names for a new one beside that of the config."""
-    composed = _composed(target)
+    composed = composed_directory(target)
     if chosen_directory(target.launch_overrides) is not None and not _is_timed(composed) and not fresh:
         return [composed]
     return new_directories(root_of(target), git_state(target).commit)
@@ -47,11 +47,11 @@ def root_of(target: Target) -> Path:
     """Where new runs go: the setting, else the folder of the config's own run directory."""
     if target.settings.runs:
         return Path(target.settings.runs)
-    composed = _composed(target)
+    composed = composed_directory(target)
     return next(part for part in composed.parents if not _is_timed(part))
 
 
-def _composed(target: Target) -> Path:
+def composed_directory(target: Target) -> Path:
     """`hydra.run.dir` as it is composed, absolute."""
     try:
         return Path(os.path.normpath(target.repo / run_directory(target)))
@@ -62,8 +62,3 @@ def _composed(target: Target) -> Path:
 def _is_timed(path: Path) -> bool:
     """Whether it is named for the time of the launch, and so another one each time."""
     return "<now:" in str(path)
-
-
-def placed(target: Target, run: Path) -> Target:
-    """The target whose run directory is this one."""
-    return replace(target, overrides=(*without_directory(target.overrides), directory_override(run)))

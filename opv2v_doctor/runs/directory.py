@@ -10,15 +10,22 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opv2v_doctor.runs.writing import NotWritten
 from opv2v_doctor.usage import UsageError
 
+if TYPE_CHECKING:
+    from opv2v_doctor.runs.record import Run
+
 LOCK, RECORD, RESERVE = ".launch.lock", "run.json", ".reserve"
 MOST_NAMES = 100
-STAMPED = ("config.yaml", "diff.patch", "untracked.txt", "packages.txt", "report.json")
+STAMPED = ("config.yaml", "diff.patch", "untracked.txt", "packages.txt", "sources.txt", "report.json")
 # what a launch leaves that was killed before its record was written, and was no run yet
 OWN = {LOCK, RESERVE, *STAMPED, *(f".{name}.partial" for name in (*STAMPED, RECORD, RESERVE))}
+
+
+OUTPUT = "output"
 
 
 class Taken(UsageError):
@@ -40,7 +47,7 @@ class Claim:
 
 
 @contextlib.contextmanager
-def claimed(places: Sequence[Path], *, resume: bool) -> Iterator[Claim]:
+def claim(places: Sequence[Path], *, resume: bool) -> Iterator[Claim]:
     """Claim a directory: the first that is not there yet, else the last place, if it is empty.
 
     With `resume` it is one that holds a run. A new one that does not become a run is removed again. Raises
@@ -49,15 +56,15 @@ def claimed(places: Sequence[Path], *, resume: bool) -> Iterator[Claim]:
     path, made = _made(places)
     was_ours = (path / LOCK).exists()  # a launch was here before, and left it
     lock = _locked(path)
-    claim = Claim(path=path, lock=lock, made=made)
+    place = Claim(path=path, lock=lock, made=made)
     try:
         if not resume:
             _verify_empty(path, OWN if was_ours else {LOCK})
-        yield claim
+        yield place
     finally:
-        if made and not claim.kept:
+        if made and not place.kept:
             shutil.rmtree(path, ignore_errors=True)
-        elif not claim.kept and not was_ours:
+        elif not place.kept and not was_ours:
             (path / LOCK).unlink(missing_ok=True)
         os.close(lock)
 
@@ -125,3 +132,13 @@ def new_directories(root: Path, commit: str | None) -> list[Path]:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d_%H-%M-%S")
     name = f"{now}_{commit[:8] if commit else 'no-commit'}"
     return [root / (f"{name}_{number}" if number > 1 else name) for number in range(1, MOST_NAMES)]
+
+
+def number_of_launch(earlier: Run | None) -> int:
+    """The number that the next launch of a run gets."""
+    return len(earlier.launches) + 1 if earlier else 1
+
+
+def output_folder(run: Path, number: int, node: int = 0) -> Path:
+    """Where the output of a launch goes."""
+    return run / OUTPUT / (f"{number}-node{node}" if node else str(number))

@@ -1,16 +1,14 @@
-"""The launcher stamps a run, starts it under a supervisor, follows it to its end, and writes that down."""
+"""The launcher starts what was stamped under a supervisor, follows it to its end, and writes that down."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +17,17 @@ from typing import Protocol
 
 from opv2v_doctor.facts.interpreter import Interpreter
 from opv2v_doctor.runs import processes
-from opv2v_doctor.runs.directory import RESERVE, Claim
+from opv2v_doctor.runs.directory import RESERVE, output_folder
 from opv2v_doctor.runs.failures import SIGNALLED, described, first_failure
 from opv2v_doctor.runs.output import OWN, Line, Output
-from opv2v_doctor.runs.record import Failure, Launch, Run, State
-from opv2v_doctor.runs.stamp import Stamped
+from opv2v_doctor.runs.record import Failure, Run, State, now
+from opv2v_doctor.runs.verification import departures_of
 from opv2v_doctor.runs.vitals import Vitals
-from opv2v_doctor.runs.writing import NotWritten, write, write_all
+from opv2v_doctor.runs.writing import NotWritten
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 WATCH = "OPV2V_DOCTOR_WATCH"
-OUTPUT = "output"
-STAMPS = "stamps"
 PAUSE = 0.1  # seconds between two looks at the output
-RESERVED = 1 << 16  # bytes: room for the end of the record on a disk that is full then
 # set by a launch around this one, and wrong for a launch of its own
 OF_ANOTHER_LAUNCH = (
     "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",
@@ -72,55 +67,6 @@ class Plan:
     end_stalled: bool = False
 
 
-def number_of_launch(earlier: Run | None) -> int:
-    """The number that the next launch of a run gets."""
-    return len(earlier.launches) + 1 if earlier else 1
-
-
-def output_folder(run: Path, number: int, node: int = 0) -> Path:
-    """Where the output of a launch goes."""
-    return run / OUTPUT / (f"{number}-node{node}" if node else str(number))
-
-
-def stamp_run(claim: Claim, stamped: Stamped, report: bytes | None, earlier: Run | None = None) -> Run:
-    """Write the stamp, its files first and the record last; from then on the directory is a run.
-
-    Raises NotWritten, and then an earlier record and everything else is as it was.
-    """
-    number = number_of_launch(earlier)
-    folder = claim.path if number == 1 else claim.path / STAMPS / str(number)
-    files = stamped.files if report is None else {**stamped.files, "report.json": report}
-    launch = Launch(
-        number=number,
-        folder=os.path.relpath(folder, claim.path),
-        stamp=stamped.stamp,
-        digest=stamped.stamp.digest,
-        token=uuid.uuid4().hex,
-        process=processes.this_process(),
-        started=_now(),
-    )
-    run = Run(path=claim.path, launches=(*(earlier.launches if earlier else ()), launch))
-    _write_stamp(run, folder, files)
-    claim.keep()
-    return run
-
-
-def _write_stamp(run: Run, folder: Path, files: dict[str, bytes]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_all(folder, files)
-        try:
-            write(run.path / RESERVE, bytes(RESERVED))
-            run.save()
-        except NotWritten:
-            for name in files:
-                (folder / name).unlink(missing_ok=True)
-            (run.path / RESERVE).unlink(missing_ok=True)
-            raise
-    except OSError as problem:
-        raise NotWritten(f"{folder} cannot be made: {problem.strerror}") from None
-
-
 def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> Run:
     """Start what was stamped, show its output, and return the run with its end written down."""
     Interpreter.close_all()  # they would hold memory for as long as the training lasts
@@ -134,7 +80,10 @@ def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> 
     state, failure, code = _outcome(process.returncode, received, output, vitals)
     if failure is not None:
         display.say(described(failure))
-    ended = run.with_last(ended=_now(), status=state, exit_code=code, failure=failure)
+    departures = departures_of(run)
+    if departures:
+        display.say(f"it ran something else than was stamped: {', '.join(departures)}")
+    ended = run.with_last(ended=now(), status=state, exit_code=code, failure=failure, departures=departures)
     if node == 0:  # the record is the first node's
         _write_end(ended, display)
     return ended
@@ -238,7 +187,3 @@ def _write_end(run: Run, display: Display) -> None:
 
 def _number(name: str) -> int:
     return signal.Signals[name].value if name in signal.Signals.__members__ else 0
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)

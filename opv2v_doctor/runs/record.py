@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from enum import StrEnum
 from pathlib import Path
@@ -116,6 +117,7 @@ class Launch(BaseModel):
     status: State = State.RUNNING
     exit_code: int | None = None
     failure: Failure | None = None
+    departures: tuple[str, ...] = ()  # in which it was not what was stamped
 
     @property
     def state(self) -> State:
@@ -172,6 +174,11 @@ class Run(BaseModel):
             "launches": [launch.model_dump(mode="json") for launch in self.launches],
         }
         write(self.path / RECORD, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+
+
+def now() -> datetime.datetime:
+    """The time, as it is written down."""
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 
 
 def read_run(path: Path) -> Run:

@@ -8,7 +8,7 @@ from pathlib import Path
 from opv2v_doctor.runs.adoption import adopted
 from opv2v_doctor.runs.commands import without_directory
 from opv2v_doctor.runs.directory import RECORD
-from opv2v_doctor.runs.record import read_run
+from opv2v_doctor.runs.record import Run, read_run
 from opv2v_doctor.runs.secrets import HIDDEN
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
@@ -19,25 +19,25 @@ def reopened(target: Target, folder: Path) -> Target:
 
     A folder that no training wrote into changes nothing.
     """
-    words, size = _given(folder)
-    launch = replace(target, overrides=(), gpus=size or target.gpus)
-    again = set(launch.launch_overrides)  # twice would be one too many of those that begin with a plus
-    kept = [word for word in without_directory(words) if HIDDEN not in word and word not in again]
-    return replace(launch, overrides=(*kept, *target.overrides))
+    try:
+        run = read_run(folder) if (folder / RECORD).is_file() else adopted(folder)
+    except UsageError:  # just a folder with a checkpoint in it
+        return target
+    return with_given(replace(target, gpus=run.stamp.world_size or target.gpus), run)
+
+
+def with_given(target: Target, run: Run) -> Target:
+    """The target with the overrides that the run was given, then its own, which win."""
+    again = set(replace(target, overrides=()).launch_overrides)  # twice is too often for `+key=value`
+    kept = [word for word in without_directory(run.stamp.given) if HIDDEN not in word and word not in again]
+    return replace(target, overrides=(*kept, *target.overrides))
+
+
+def secrets_of(run: Run) -> list[str]:
+    """The keys of the overrides that were not stamped."""
+    return [word.partition("=")[0] for word in without_directory(run.stamp.given) if HIDDEN in word]
 
 
 def is_stamped(folder: Path) -> bool:
     """Whether one of our own launches wrote the folder; an adopted one was written by hand."""
     return (folder / RECORD).is_file() and read_run(folder).is_stamped
-
-
-def _given(folder: Path) -> tuple[list[str], int | None]:
-    """The overrides of the launch, and the processes that it had."""
-    if (folder / RECORD).is_file():
-        stamp = read_run(folder).stamp
-        return list(stamp.given), stamp.world_size
-    try:
-        stamp = adopted(folder).stamp
-    except UsageError:  # just a folder with a checkpoint in it
-        return [], None
-    return list(stamp.given), stamp.world_size

@@ -1,4 +1,4 @@
-"""A training as it is asked for, all of it in one object; the words, stamp and plan that follow from it."""
+"""A training as it is asked for, all of it in one object, verified before anything looks at it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from opv2v_doctor.check import Blocked
-from opv2v_doctor.runs.commands import Nodes, chosen_directory, command, without_directory
-from opv2v_doctor.runs.launcher import Plan, number_of_launch, output_folder
-from opv2v_doctor.runs.record import Run, Verdict, read_run
-from opv2v_doctor.runs.stamp import Stamped, stamped
+from opv2v_doctor.facts.runs import LAST
+from opv2v_doctor.runs.commands import Nodes, chosen_directory
+from opv2v_doctor.runs.record import Run, read_run
+from opv2v_doctor.runs.snapshot import Snapshot
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
 
@@ -32,6 +31,12 @@ class Request:
     nodes: Nodes = field(default_factory=Nodes)
     slurm: bool = False
     dry_run: bool = False
+    submitted: Snapshot | None = None  # the files as they were when a job was submitted
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Which files decide what runs, beside the repository's."""
+        return (self.resume.resolve() / LAST,) if self.resume else ()
 
 
 def written(request: Request) -> str:
@@ -74,51 +79,9 @@ def _real(path: Path) -> str:
     return os.path.realpath(path)
 
 
-def resumed(request: Request) -> Run | None:
+def earlier_of(request: Request) -> Run | None:
     """The training that is gone on with. Raises UsageError where there is none in its directory."""
     earlier = read_run(request.resume) if request.resume else None
     if earlier is not None and earlier.stamp.kind != "train":
         raise UsageError(f"--resume {request.resume}: not a training")
     return earlier
-
-
-def stamp_of(
-    request: Request, target: Target, run: Path, earlier: Run | None, verdict: Verdict | None
-) -> Stamped:
-    """The stamp that this launch would get. Writes nothing.
-
-    Raises UsageError where it cannot be told what would run.
-    """
-    words = command_of(request, target, run, number_of_launch(earlier))
-    given = without_directory(target.overrides)
-    try:
-        return stamped(target, run, words, nodes=request.nodes.count, given=given, gate=verdict)
-    except Blocked as problem:
-        way_out = f" ({problem.hint})" if problem.hint else ""
-        raise UsageError(f"what would run cannot be stamped: {problem}{way_out}") from None
-
-
-def command_of(request: Request, target: Target, run: Path, number: int) -> list[str]:
-    return command(target, run, output_folder(run, number, request.nodes.rank), request.nodes)
-
-
-def plan_of(request: Request, target: Target, run: Run, words: list[str]) -> Plan:
-    settings, stamp, nodes = target.settings, run.last.stamp, request.nodes
-    each = target.gpus // nodes.count
-    return Plan(
-        command=words,
-        cwd=target.repo,
-        env=target.launch_env,
-        watch={
-            "run": str(run.path),
-            "expected_steps": stamp.steps_per_epoch,
-            "steps_per_epoch": request.steps_per_epoch or settings.watch.steps_per_epoch,
-            "every": settings.watch.every,
-            "commit": stamp.commit,
-            "config_hash": stamp.config_hash,
-        },
-        ranks=range(nodes.rank * each, (nodes.rank + 1) * each),
-        patience=settings.launch.patience,
-        silence=settings.launch.silence,
-        end_stalled=settings.launch.end_stalled,
-    )

@@ -12,7 +12,8 @@ from typing import Any
 
 from opv2v_doctor.isolation import isolated
 from opv2v_doctor.runs.commands import Nodes
-from opv2v_doctor.runs.request import Request, read_request, resumed, written
+from opv2v_doctor.runs.request import Request, earlier_of, read_request, written
+from opv2v_doctor.runs.snapshot import snapshot
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
 
@@ -74,7 +75,8 @@ def submit(request: Request) -> str:
         raise UsageError("--slurm needs submitit: pip install 'opv2v-doctor[slurm]'") from None
     if missing := [name for name in ("sbatch", "srun") if shutil.which(name) is None]:
         raise UsageError(f"--slurm needs {' and '.join(missing)} on PATH, as a login node of a cluster has")
-    resumed(request)  # what a job would find out after hours in the queue
+    earlier_of(request)  # what a job would find out after hours in the queue
+    request = replace(request, submitted=snapshot(request.target))  # what shall run, whenever it does
     try:
         executor = submitit.AutoExecutor(folder=_logs(request.target), cluster="slurm")
         executor.update_parameters(**resources(request))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from opv2v_doctor.audit.listing import dataset_at
 from opv2v_doctor.audit.remembered import remembered
@@ -21,43 +21,69 @@ from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.gpus import gpus
 from opv2v_doctor.facts.loaders import computed_length
 from opv2v_doctor.facts.probe import ask
-from opv2v_doctor.runs import configuration, digests, patch, secrets
-from opv2v_doctor.runs.record import Stamp, Verdict
+from opv2v_doctor.runs import configuration, digests, patch, processes, secrets, snapshot
+from opv2v_doctor.runs.directory import RESERVE, Claim, number_of_launch
+from opv2v_doctor.runs.record import Launch, Run, Stamp, Verdict, now
+from opv2v_doctor.runs.snapshot import Snapshot
+from opv2v_doctor.runs.writing import NotWritten, write, write_all
 from opv2v_doctor.target import Target
+from opv2v_doctor.usage import UsageError
+
+Files = Mapping[str, bytes]  # that belong to a stamp, by their names
+STAMPS = "stamps"
+RESERVED = 1 << 16  # bytes: room for the end of the record on a disk that is full then
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stamped:
-    """A stamp, and the files that belong to it."""
+class Job(Protocol):
+    """What of a job its stamp tells."""
 
-    stamp: Stamp
-    files: dict[str, bytes]
+    @property
+    def kind(self) -> str: ...
+    @property
+    def target(self) -> Target: ...
+    @property
+    def home(self) -> Path:
+        """The directory that its config speaks of."""
+
+    @property
+    def command(self) -> Sequence[str]: ...
+    @property
+    def given(self) -> Sequence[str]:
+        """Its overrides, without the directory's."""
+
+    @property
+    def nodes(self) -> int: ...
+    @property
+    def checkpoint(self) -> Mapping[str, Any] | None: ...
 
 
-def stamped(
-    target: Target,
-    run: Path,
-    command: Sequence[str],
-    *,
-    kind: str = "train",
-    nodes: int = 1,
-    given: Sequence[str] = (),
-    gate: Verdict | None = None,
-    checkpoint: dict[str, Any] | None = None,
-) -> Stamped:
-    """The stamp of a launch that will run this command into this directory. Writes nothing."""
-    state, values = git_state(target), configuration.resolved(target, run)
-    words = [secrets.without_secret(word) for word in command]
+def stamp_of(job: Job, before: Snapshot, gate: Verdict | None) -> tuple[Stamp, Files]:
+    """The stamp of a job in its directory, and the files that belong to it. Writes nothing.
+
+    Raises UsageError where it cannot be told what would run.
+    """
+    try:
+        return _stamp_of(job, before, gate)
+    except Blocked as problem:
+        way_out = f" ({problem.hint})" if problem.hint else ""
+        raise UsageError(f"what would run cannot be stamped: {problem}{way_out}") from None
+
+
+def _stamp_of(job: Job, before: Snapshot, gate: Verdict | None) -> tuple[Stamp, Files]:
+    target = job.target
+    state, values = git_state(target), configuration.resolved(target, job.home)
+    words = [secrets.without_secret(word) for word in job.command]
     packages = _packages(target)
     files = {
         "diff.patch": patch.diff_patch(target),
         "untracked.txt": patch.untracked_text(target).encode("utf-8", "surrogateescape"),
         configuration.FILE: configuration.text(values),
+        snapshot.FILE: snapshot.sources_text(before),
         "packages.txt": "".join(f"{line}\n" for line in packages).encode(),
     }
     here = interpreter(target)
     stamp = Stamp(
-        kind=kind,
+        kind=job.kind,
         command=shlex.join(words),
         argv=tuple(words),
         cwd=str(target.repo),
@@ -71,10 +97,10 @@ def stamped(
         untold=state.untold,
         submodules=patch.submodules(target),
         overrides=tuple(map(secrets.without_secret, target.launch_overrides)),
-        given=tuple(map(secrets.without_secret, given)),
+        given=tuple(map(secrets.without_secret, job.given)),
         config_hash=configuration.digest(values),
         world_size=target.gpus,
-        nodes=nodes,
+        nodes=job.nodes,
         steps_per_epoch=expected_steps(target),
         host=socket.gethostname(),
         gpus=_gpu_names(target),
@@ -83,11 +109,49 @@ def stamped(
         packages=dict(here.versions),
         modules=_modules(target),
         dataset=_dataset(target),
-        checkpoint=checkpoint,
+        checkpoint=dict(job.checkpoint) if job.checkpoint else None,
         gate=gate,
         files={name: digests.of_bytes(content) for name, content in files.items()},
     )
-    return Stamped(stamp=stamp, files=files)
+    return stamp, files
+
+
+def write_stamp(place: Claim, stamp: Stamp, files: Files, earlier: Run | None = None) -> Run:
+    """Write the stamp, its files first and the record last; from then on the directory is a run.
+
+    Raises NotWritten, and then an earlier record and everything else is as it was.
+    """
+    number = number_of_launch(earlier)
+    folder = place.path if number == 1 else place.path / STAMPS / str(number)
+    launch = Launch(
+        number=number,
+        folder=os.path.relpath(folder, place.path),
+        stamp=stamp,
+        digest=stamp.digest,
+        token=uuid.uuid4().hex,
+        process=processes.this_process(),
+        started=now(),
+    )
+    run = Run(path=place.path, launches=(*(earlier.launches if earlier else ()), launch))
+    _write(run, folder, files)
+    place.keep()
+    return run
+
+
+def _write(run: Run, folder: Path, files: Files) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_all(folder, files)
+        try:
+            write(run.path / RESERVE, bytes(RESERVED))
+            run.save()
+        except NotWritten:
+            for name in files:
+                (folder / name).unlink(missing_ok=True)
+            (run.path / RESERVE).unlink(missing_ok=True)
+            raise
+    except OSError as problem:
+        raise NotWritten(f"{folder} cannot be made: {problem.strerror}") from None
 
 
 def expected_steps(target: Target) -> int | None:

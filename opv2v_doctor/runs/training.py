@@ -1,130 +1,142 @@
-"""A training from the request to its end: directory, gate, resume, stamp, launch."""
+"""A training as a job of the pipeline: its directory, command and watch; what a resume and a node need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from opv2v_doctor.facts.git import git_state
-from opv2v_doctor.runs import digests
-from opv2v_doctor.runs.commands import without_directory
-from opv2v_doctor.runs.destination import placed, places_of, with_dataset
-from opv2v_doctor.runs.directory import Claim, claimed
-from opv2v_doctor.runs.joining import join
-from opv2v_doctor.runs.launcher import Display, launch, stamp_run
-from opv2v_doctor.runs.record import Run, Verdict
-from opv2v_doctor.runs.request import Request, command_of, plan_of, resumed, stamp_of
-from opv2v_doctor.runs.resume import compared
-from opv2v_doctor.runs.secrets import HIDDEN
-from opv2v_doctor.runs.stamp import Stamped, epochs
-from opv2v_doctor.scratch import scratch
+from opv2v_doctor.runs.commands import command, directory_override, without_directory
+from opv2v_doctor.runs.destination import places_of, with_dataset
+from opv2v_doctor.runs.directory import number_of_launch, output_folder
+from opv2v_doctor.runs.launcher import Display, Plan
+from opv2v_doctor.runs.record import Run, Stamp, State, read_run
+from opv2v_doctor.runs.reopening import secrets_of, with_given
+from opv2v_doctor.runs.request import Request, earlier_of
+from opv2v_doctor.runs.resume import remarks
+from opv2v_doctor.runs.snapshot import FILE, Snapshot, read_sources, sources_of
+from opv2v_doctor.runs.stamp import Files, stamp_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
 
-Gate = Callable[[Target, Path], int]  # examines the target, writes its report there, returns the exit code
+JOINING = 600.0  # seconds that a node waits for the first one's stamp
 
 
-def prepared(request: Request, display: Display) -> tuple[Target, Run | None, list[Path]]:
-    """The target of the launch, the run that it goes on with, and the directories that it may take."""
-    earlier = resumed(request)
-    target = _as_before(request.target, earlier, display) if earlier else request.target
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What was asked for, with all that follows from it before its directory is claimed."""
+
+    request: Request
+    target: Target
+    earlier: Run | None  # that it goes on with
+    places: Sequence[Path]  # directories that it may take: the first that is free
+
+    kind = "train"
+    checkpoint: Mapping[str, Any] | None = None
+
+    def at(self, run: Path) -> Training:
+        """The training in this directory."""
+        overrides = (*without_directory(self.target.overrides), directory_override(run))
+        return replace(self, target=replace(self.target, overrides=overrides), places=[run])
+
+    @property
+    def home(self) -> Path:
+        """The directory that the config speaks of."""
+        return self.places[0]
+
+    @property
+    def given(self) -> Sequence[str]:
+        return without_directory(self.target.overrides)
+
+    @property
+    def nodes(self) -> int:
+        return self.request.nodes.count
+
+    @property
+    def command(self) -> list[str]:
+        return self._command(number_of_launch(self.earlier))
+
+    def _command(self, number: int) -> list[str]:
+        nodes = self.request.nodes
+        return command(self.target, self.home, output_folder(self.home, number, nodes.rank), nodes)
+
+    def verify_resume(self, display: Display, before: Snapshot) -> None:
+        """Say what differs from the run. Raises UsageError for what stands in the way of going on with it."""
+        if self.earlier is None:
+            return
+        stamp, _ = stamp_of(self, before, None)
+        words = list(remarks(self.target, self.earlier, stamp))
+        for word in words:
+            display.say(str(word))
+        if any(word.is_obstacle for word in words) and not self.request.force:
+            raise UsageError(
+                f"--resume {self.home}: not as it was, see above (--force REASON goes on all the same)"
+            )
+
+    def verify_like(self, run: Run, ours: Stamp, files: Files) -> None:
+        """Raises UsageError where the first node stamped something else than this one would run."""
+        theirs = run.last.stamp
+        names = ("commit", "config_hash", "world_size", "steps_per_epoch")
+        unlike = [name for name in names if getattr(theirs, name) != getattr(ours, name)]
+        unlike += [name for name in ("diff.patch",) if theirs.files.get(name) != ours.files[name]]
+        there, here = sources_of(run, run.last), read_sources(files[FILE])
+        unlike += [
+            name
+            for name in sorted({*there, *here})
+            if there.get(name) != here.get(name) and not Path(name).is_absolute()  # of another machine
+        ]
+        if unlike and not self.request.force:
+            raise UsageError(f"this node is not as the first one: {', '.join(unlike)} differ")
+
+    def plan(self, run: Run) -> Plan:
+        """What starts, once the run is stamped."""
+        settings, stamp, nodes = self.target.settings, run.last.stamp, self.request.nodes
+        each = self.target.gpus // nodes.count
+        return Plan(
+            command=self._command(run.last.number),
+            cwd=self.target.repo,
+            env=self.target.launch_env,
+            watch={
+                "run": str(run.path),
+                "expected_steps": stamp.steps_per_epoch,
+                "steps_per_epoch": self.request.steps_per_epoch or settings.watch.steps_per_epoch,
+                "every": settings.watch.every,
+                "commit": stamp.commit,
+                "config_hash": stamp.config_hash,
+            },
+            ranks=range(nodes.rank * each, (nodes.rank + 1) * each),
+            patience=settings.launch.patience,
+            silence=settings.launch.silence,
+            end_stalled=settings.launch.end_stalled,
+        )
+
+
+def training(request: Request, display: Display) -> Training:
+    """The training that was asked for. Raises UsageError where there is none to go on with."""
+    earlier, target = earlier_of(request), request.target
+    if earlier is not None:
+        for key in secrets_of(earlier):
+            display.say(f"{key} was not stamped, being secret: give it again if it is needed")
+        target = with_given(target, earlier)
     target = with_dataset(target, display)
     places = [earlier.path] if earlier else places_of(target, request.fresh)
-    return target, earlier, places
+    return Training(request=request, target=target, earlier=earlier, places=places)
 
 
-def _as_before(target: Target, earlier: Run, display: Display) -> Target:
-    """The target with the overrides that the run was given; those of now come later, and win."""
-    before = without_directory(earlier.stamp.given)
-    for word in before:
-        if HIDDEN in word:
-            display.say(
-                f"{word.partition('=')[0]} was not stamped, being secret: give it again if it is needed"
-            )
-    settings = target.settings.launch.overrides if earlier.is_stamped else ()
-    kept = [word for word in before if HIDDEN not in word and word not in settings]
-    return replace(target, overrides=(*kept, *target.overrides))
-
-
-def train(request: Request, gate: Gate, display: Display) -> int:
-    """Train as requested; the exit code is the gate's where it refuses, else the script's.
-
-    Raises UsageError for what cannot be, NotWritten where the stamp cannot be written.
-    """
-    target, earlier, places = prepared(request, display)
-    if not request.nodes.is_first:
-        return join(request, target, places, display)
-    with claimed(places, resume=earlier is not None) as claim:
-        target = placed(target, claim.path)
-        if request.require_clean:
-            verify_clean(target, claim.path)
-        if earlier is not None:
-            _verify_resume(request, target, earlier, display)
-        verdict, report = judged(gate, target, request.force)
-        if verdict.exit_code and not request.force:
-            display.say("not started: the gate did not pass (--force REASON starts all the same)")
-            return verdict.exit_code
-        target.state.forget()  # what was changed while the gate ran is trained too
-        made = stamp_of(request, target, claim.path, earlier, verdict)
-        return _started(request, target, claim, made, report, earlier, display)
-
-
-def judged(gate: Gate, target: Target, force: str) -> tuple[Verdict, bytes | None]:
-    """The gate's verdict and report; the directory stays as it is until the stamp."""
-    with scratch("gate") as folder:
-        path = folder / "report.json"
-        code = gate(target, path)
-        report = path.read_bytes() if path.is_file() else None
-    digest = digests.of_bytes(report) if report is not None else None
-    return Verdict(exit_code=code, report=digest, forced=force), report
-
-
-def verify_clean(target: Target, run: Path) -> None:
-    """Raises UsageError where the work tree is not what a commit says."""
-    state = git_state(target)
-    if state.commit is None:
-        raise UsageError(f"--require-clean: {state.reason}{f' ({state.remedy})' if state.remedy else ''}")
-    untracked = [name for name in state.untracked if not (target.repo / name).is_relative_to(run.parent)]
-    if state.untold:
-        names = ", ".join(state.untold[:5]) + ", ..." * (len(state.untold) > 5)
-        raise UsageError(
-            f"--require-clean: whether {names} changed, only a program that the repository names could tell, "
-            "and it is not run: `git add` them, which runs it and notes what is unchanged"
-        )
-    found = [*state.dirty, *untracked]
-    if found:
-        names = ", ".join(found[:5]) + ", ..." * (len(found) > 5)
-        raise UsageError(
-            f"--require-clean: {len(found)} files are not as committed ({names}): commit or stash them"
-        )
-
-
-def _verify_resume(request: Request, target: Target, earlier: Run, display: Display) -> None:
-    """Say what differs. Raises UsageError for what stands in the way."""
-    made = stamp_of(request, target, earlier.path, earlier, None)
-    words = list(compared(target, earlier, made.stamp))
-    for word in words:
-        display.say(str(word))
-    if any(word.is_obstacle for word in words) and not request.force:
-        raise UsageError(
-            f"--resume {earlier.path}: not as it was, see above (--force REASON goes on all the same)"
-        )
-
-
-def _started(
-    request: Request,
-    target: Target,
-    claim: Claim,
-    made: Stamped,
-    report: bytes | None,
-    earlier: Run | None,
-    display: Display,
-) -> int:
-    run = stamp_run(claim, made, report, earlier)
-    display.say(f"run directory {run.path}")
-    display.begin(epochs(target))
-    words = command_of(request, target, run.path, run.last.number)
-    ended = launch(plan_of(request, target, run, words), run, claim.lock, display)
-    display.say(f"{ended.last.status}: {run.path}")
-    return ended.last.exit_code or 0
+def first_stamp(places: Sequence[Path]) -> tuple[Run, int]:
+    """The run that the first node has stamped, once it has, and what stands for its lock on this node."""
+    if len(places) > 1:
+        raise UsageError("several nodes share one directory: choose it for all, hydra.run.dir=DIRECTORY")
+    deadline = time.monotonic() + JOINING
+    while time.monotonic() < deadline:
+        try:
+            run = read_run(places[0])
+            if run.last.status is State.RUNNING:
+                return run, os.open(os.devnull, os.O_RDONLY)
+        except UsageError:
+            pass
+        time.sleep(1)
+    raise UsageError(f"{places[0]}: no first node has stamped a run here within {JOINING:.0f} s")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from opv2v_doctor.facts.checkpoints import read_checkpoint
 from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable
 from opv2v_doctor.facts.runs import CHECKPOINTS, LEFTOVERS
 from opv2v_doctor.files import open_file
-from opv2v_doctor.runs import digests
-from opv2v_doctor.runs.progress import Reached
+from opv2v_doctor.runs import configuration, digests
+from opv2v_doctor.runs.progress import Reached, json_lines
 from opv2v_doctor.runs.record import Launch, Run, State
+from opv2v_doctor.runs.secrets import without_secrets
+from opv2v_doctor.runs.snapshot import sources_of
+from opv2v_doctor.runs.vitals import EVENTS
+from opv2v_doctor.usage import UsageError
 
 ENDS = 1 << 16  # bytes that the watch hashes at either end of a checkpoint
 
@@ -37,6 +42,48 @@ def verified(run: Run) -> Iterator[Verified]:
     yield from _checkpoints(run)
 
 
+def departures_of(run: Run, launch: Launch | None = None) -> tuple[str, ...]:
+    """In what a launch (the last one) was not what was stamped: sources as its ranks imported them, config.
+
+    Nothing where the stamp or the watch does not tell.
+    """
+    launch = launch or run.last
+    found: dict[str, None] = {}
+    sources = sources_of(run, launch)
+    for event in json_lines(run.path / EVENTS) if sources else ():
+        if event.get("event") == "start" and _is_of(event, launch):
+            imported = event.get("sources")
+            for file, digest in imported.items() if isinstance(imported, dict) else ():
+                name = os.path.relpath(file, launch.stamp.cwd)
+                stamped = sources.get(name, sources.get(file))
+                if stamped is not None and not stamped.startswith(str(digest)):
+                    found[name] = None
+    if launch is run.last:
+        found |= dict.fromkeys(_config_departures(run))
+    return tuple(found)
+
+
+def _is_of(event: Mapping[str, Any], launch: Launch) -> bool:
+    """Whether it happened in this launch."""
+    time = event.get("time")
+    if not isinstance(time, int | float) or time < launch.started.timestamp():
+        return False
+    return launch.ended is None or time < launch.ended.timestamp() + 1
+
+
+def _config_departures(run: Run) -> Iterator[str]:
+    """What Hydra composed for the launch, where it says so, against what was stamped."""
+    stamped, composed = run.path / run.last.folder / configuration.FILE, run.path / ".hydra" / "config.yaml"
+    try:
+        if composed.stat().st_mtime < run.last.started.timestamp():
+            return
+        before, after = configuration.read(stamped), configuration.read(composed)
+    except (OSError, UsageError):
+        return
+    for difference in configuration.differences(before, without_secrets(after)):
+        yield f"config {difference}"
+
+
 def _stamp(run: Run, launch: Launch) -> Iterator[Verified]:
     if launch.status is State.UNSTAMPED:
         return
@@ -49,6 +96,8 @@ def _stamp(run: Run, launch: Launch) -> Iterator[Verified]:
         problem = _changed(run.path / launch.folder / name, digest)
         where = name if launch.folder == "." else f"{launch.folder}/{name}"
         yield Verified(good=not problem, text=f"{where}: {problem or 'unchanged'}")
+    for departure in launch.departures or departures_of(run, launch):
+        yield Verified(good=False, text=f"launch {launch.number} ran something else: {departure}")
 
 
 def _changed(path: Path, digest: str) -> str:

@@ -14,12 +14,12 @@ from opv2v_doctor.files import from_yaml, text_of
 from opv2v_doctor.progress import advance
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.commands import command
-from opv2v_doctor.runs.directory import claimed
+from opv2v_doctor.runs.directory import claim, number_of_launch, output_folder
 from opv2v_doctor.runs.failures import SIGNALLED
-from opv2v_doctor.runs.launcher import Plan, launch, number_of_launch, output_folder, stamp_run
+from opv2v_doctor.runs.launcher import Plan, launch
 from opv2v_doctor.runs.output import Line
 from opv2v_doctor.runs.record import Run, Stamp, State
-from opv2v_doctor.runs.stamp import Stamped
+from opv2v_doctor.runs.stamp import write_stamp
 from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.smoke.traces import EVENTS, Raised, Trace, read_trace
 from opv2v_doctor.state import fact
@@ -134,12 +134,12 @@ def _folder(target: Target) -> Path:
 def _launched(target: Target, place: Path, name: str, earlier: Run | None = None, **watch: object) -> Outcome:
     """Launch, follow to the end, and read what the watch wrote."""
     start = (place / EVENTS).stat().st_size if earlier else 0
-    with claimed([place], resume=earlier is not None) as claim:
+    with claim([place], resume=earlier is not None) as claimed:
         words = command(target, place, output_folder(place, number_of_launch(earlier)))
-        stamped = Stamped(stamp=Stamp(argv=tuple(words), world_size=target.gpus), files={})
-        run = stamp_run(claim, stamped, None, earlier)
+        stamp = Stamp(argv=tuple(words), world_size=target.gpus)
+        run = write_stamp(claimed, stamp, {}, earlier)
         display = _Display(name, run.last.token, target.gpus)
-        ended = launch(_plan(target, run, words, watch), run, claim.lock, display)
+        ended = launch(_plan(target, run, words, watch), run, claimed.lock, display)
     if ended.last.status is State.INTERRUPTED and not display.killed:
         signal.raise_signal((ended.last.exit_code or 0) - SIGNALLED or signal.SIGINT)  # it was meant for us
     trace = read_trace(place, start)

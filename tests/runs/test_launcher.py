@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from opv2v_doctor.runs.directory import LOCK, Taken, claimed
+from opv2v_doctor.runs.directory import LOCK, Taken, claim
 from opv2v_doctor.runs.record import State
 
 if TYPE_CHECKING:
@@ -152,12 +152,12 @@ def test_a_second_launch_into_the_same_directory_is_told(stub: Stub) -> None:
 
 def test_files_of_the_user_make_no_empty_directory(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("mine")
-    with pytest.raises(Taken, match=r"is not empty \(config\.yaml\)"), claimed([tmp_path], resume=False):
+    with pytest.raises(Taken, match=r"is not empty \(config\.yaml\)"), claim([tmp_path], resume=False):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
     (tmp_path / LOCK).touch()  # a launch that was killed left both
-    with claimed([tmp_path], resume=False) as claim:
-        assert claim.path == tmp_path
+    with claim([tmp_path], resume=False) as place:
+        assert place.path == tmp_path
 
 
 def test_of_launches_at_once_exactly_one_wins(stub: Stub) -> None:

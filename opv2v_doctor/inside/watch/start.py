@@ -31,7 +31,8 @@ class Start:
             "config": digest(sorted(keys.items())),
             "parameters": digest(sorted(weights.items())),
         }
-        self.lines.event("start", **dict(facts, modules={name: entry[0] for name, entry in modules.items()}))
+        files = {name: entry[0] for name, entry in modules.items()}
+        self.lines.event("start", **dict(facts, modules=files, sources=dict(modules.values())))
         if self.parameters.sharded():
             facts.pop("parameters")
         self.compare(facts, {"config": keys, "parameters": weights}, modules)

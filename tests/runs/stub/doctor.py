@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from opv2v_doctor.runs.directory import claimed
-from opv2v_doctor.runs.launcher import Plan, launch, number_of_launch, output_folder, stamp_run
+from opv2v_doctor.runs.directory import claim, number_of_launch, output_folder
+from opv2v_doctor.runs.launcher import Plan, launch
 from opv2v_doctor.runs.output import Line
 from opv2v_doctor.runs.record import Stamp, read_run
-from opv2v_doctor.runs.stamp import Stamped
+from opv2v_doctor.runs.stamp import write_stamp
 from opv2v_doctor.runs.writing import NotWritten
 from opv2v_doctor.usage import UsageError
 
@@ -35,16 +35,16 @@ class Terminal:
 def main(run: Path, ranks: int, epochs: str, seconds: str, fault: str, resume: bool) -> int:
     """Claim, stamp, launch."""
     earlier = read_run(run) if resume else None
-    with claimed([run], resume=resume) as claim:
+    with claim([run], resume=resume) as place:
         output = output_folder(run, number_of_launch(earlier))
         training = [sys.executable, "-S", str(STUB / "train.py"), str(run), epochs, seconds, fault]
         agent = [sys.executable, "-S", str(STUB / "agent.py"), str(output), str(ranks), *training]
         command = agent if ranks > 1 else training
         files = {"config.yaml": b"stub: true\n", "diff.patch": b"", "packages.txt": b"x" * 5_000}
-        stamped = Stamped(stamp=Stamp(argv=tuple(command), world_size=ranks), files=files)
-        made = stamp_run(claim, stamped, b"{}", earlier)
+        stamp = Stamp(argv=tuple(command), world_size=ranks)
+        made = write_stamp(place, stamp, {**files, "report.json": b"{}"}, earlier)
         plan = Plan(command=command, cwd=run, env={}, watch={}, ranks=range(ranks), patience=2.0, silence=1.0)
-        return launch(plan, made, claim.lock, Terminal()).last.exit_code or 0
+        return launch(plan, made, place.lock, Terminal()).last.exit_code or 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,181 @@
+"""The snapshot: every file that decides what a launch runs, by its hash, so that a change is noticed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.copies import resolutions
+from opv2v_doctor.facts.git import git_state
+from opv2v_doctor.facts.imports import first_party_modules
+from opv2v_doctor.facts.source import hydra_main, modules
+from opv2v_doctor.files import bytes_of
+from opv2v_doctor.runs import digests
+from opv2v_doctor.runs.destination import composed_directory, root_of
+from opv2v_doctor.runs.record import Launch, Run
+from opv2v_doctor.state import State
+from opv2v_doctor.target import Target
+
+FILE = "sources.txt"
+CODE = (".py", ".pyx", ".so", ".c", ".cpp", ".cu", ".h", ".yaml", ".yml", ".toml", ".cfg", ".ini")
+ABSENT = "-" * 64
+COMMIT = "the commit"
+LARGEST = 1 << 26  # bytes of a file that is hashed
+
+
+class Changed(Exception):
+    """What a launch would run is not what was looked at; `names` are the files."""
+
+    def __init__(self, names: Iterable[str], since: str) -> None:
+        self.names = tuple(names)
+        few = ", ".join(self.names[:5]) + ", ..." * (len(self.names) > 5)
+        super().__init__(f"{few} changed {since}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The files that decide what a launch runs: which these are, and what they held.
+
+    What trainings write (logs, checkpoints, their directories) and bytecode is no part of it.
+    """
+
+    runs: Path  # where trainings write
+    files: tuple[Path, ...]  # settings, scripts, a checkpoint
+    trees: tuple[Path, ...]  # packages and configs: all code in them
+    entries: tuple[Path, ...]  # folders that imports begin at: what stands there can hide a module
+    commit: str | None
+    tracked: Mapping[str, str]  # files that differ from the commit: name -> hash
+    sources: Mapping[str, str]  # name -> hash
+
+    def changes(self, target: Target) -> tuple[str, ...]:
+        """The names of what is not as it was."""
+        now = _taken(self, replace(target, state=State()))
+        before = {**self.tracked, **self.sources, COMMIT: self.commit}
+        after = {**now.tracked, **now.sources, COMMIT: now.commit}
+        return tuple(name for name in sorted({*before, *after}) if before.get(name) != after.get(name))
+
+
+def snapshot(target: Target, files: Iterable[Path] = ()) -> Snapshot:
+    """What decides what a launch of the target runs, and these files, as it is now."""
+    alone = replace(target, state=State())  # what it is told by shall not outlast it
+    main = hydra_main(alone)
+    places = [*_packages(alone), *([main.config_dir] if main else [])]
+    empty = Snapshot(
+        runs=_runs(alone),
+        files=tuple(dict.fromkeys([target.settings_path, *modules(alone), *files])),
+        trees=tuple(dict.fromkeys(places)),
+        entries=tuple(dict.fromkeys(_entries(alone))),
+        commit=None,
+        tracked={},
+        sources={},
+    )
+    alone.state.forget()
+    return _taken(empty, alone)
+
+
+def _runs(target: Target) -> Path:
+    """Where trainings write: their folder, but the run's own directory where that folder holds the code."""
+    root = root_of(target)
+    return composed_directory(target) if target.script.is_relative_to(root) else root
+
+
+def _packages(target: Target) -> Iterator[Path]:
+    """Where the repository's own modules come from in a launch."""
+    yield from (home for module in first_party_modules(target) for home in module.homes)
+    try:
+        found = resolutions(target)
+    except Blocked:  # the gate tells why
+        return
+    yield from (place for each in found if each.winner for place in each.winner.places)
+
+
+def _entries(target: Target) -> Iterator[Path]:
+    """The script's folder and those of PYTHONPATH."""
+    yield target.script.parent
+    path = target.launch_env.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    yield from (target.repo / part for part in path.split(os.pathsep) if part)
+
+
+def _taken(scope: Snapshot, target: Target) -> Snapshot:
+    found: dict[Path, None] = dict.fromkeys(scope.files)
+    for tree in scope.trees:
+        found |= dict.fromkeys(_code_in(tree, scope.runs))
+    for entry in scope.entries:
+        found |= dict.fromkeys(_importable(entry))
+    state = git_state(target)
+    dirty = [name for name in state.dirty if not (target.repo / name).is_relative_to(scope.runs)]
+    return replace(
+        scope,
+        commit=state.commit,
+        tracked={name: _hash(target.repo / name) for name in dirty},
+        sources={name_of(path, target): _hash(path) for path in sorted(found)},
+    )
+
+
+def _code_in(tree: Path, runs: Path) -> Iterator[Path]:
+    """The code below a folder, links followed, each folder once."""
+    if tree.is_file():
+        yield tree
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(tree, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen or Path(folder) == runs:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(name for name in inner if name != "__pycache__" and not name.startswith("."))
+        yield from (Path(folder, name) for name in names if name.endswith(CODE))
+
+
+def _importable(entry: Path) -> Iterator[Path]:
+    """The modules and packages right in a folder: a package by its first file."""
+    try:
+        with os.scandir(entry) as found:
+            names = sorted((each.name, each.is_dir()) for each in found)
+    except OSError:
+        return
+    for name, is_folder in names:
+        if is_folder and os.path.lexists(entry / name / "__init__.py"):
+            yield entry / name / "__init__.py"
+        elif not is_folder and name.endswith((".py", ".so")):
+            yield entry / name
+
+
+def name_of(path: Path, target: Target) -> str:
+    """How a file is named: from the repository's folder, if it lies below it."""
+    return str(path.relative_to(target.repo) if path.is_relative_to(target.repo) else path)
+
+
+def _hash(path: Path) -> str:
+    """A file's hash; of a large one (a checkpoint) what changes with it."""
+    try:
+        found = path.stat()
+        if found.st_size > LARGEST:
+            return f"{found.st_size} bytes of {found.st_mtime_ns}, {found.st_ino}"
+        return digests.of_file(path)
+    except OSError:  # gone, or a submodule: a folder
+        return ABSENT
+
+
+def sources_text(found: Snapshot) -> bytes:
+    """The hashes as `sha256sum` writes them, from the repository's folder."""
+    both = {**found.tracked, **found.sources}
+    lines = (f"{digest}  {name}\n" for name, digest in both.items() if len(digest) == len(ABSENT))
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def read_sources(content: bytes) -> dict[str, str]:
+    """Name -> hash, as `sources_text` wrote them."""
+    lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def sources_of(run: Run, launch: Launch) -> dict[str, str]:
+    """Name -> hash of what a launch was stamped with; none where they were not stamped."""
+    try:
+        return read_sources(bytes_of(run.path / launch.folder / FILE))
+    except OSError:
+        return {}
