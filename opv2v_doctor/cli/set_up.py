@@ -32,7 +32,7 @@ def init(
 ) -> None:
     """Write commented settings for a training repository.
 
-    Script, world sizes and machine are those that its layout shows.
+    Interpreter, script, world sizes and machine are those that its layout and the active environment show.
     """
     from opv2v_doctor.draft import draft
     from opv2v_doctor.settings import FILE_NAME, read_settings
@@ -47,9 +47,13 @@ def init(
         raise UsageError(f"{path} exists: edit it, or remove it first")
     with whole(path) as partial:
         partial.write_text(draft(repo), encoding="utf-8")
-    read_settings(path)  # what we write must be what we read
+    python = read_settings(path).python  # what we write must be what we read
     elsewhere = f" --settings {path}" if output else ""
     typer.echo(f"wrote {path}; now: opv2v-doctor run-all --repo {repo}{elsewhere} --tier static")
+    if python is None:
+        typer.echo("no training interpreter found: give it there as `python`, or the doctor asks its own")
+    else:
+        typer.echo(f"the training interpreter: {python}")
 
 
 def demo(
