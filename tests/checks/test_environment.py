@@ -568,7 +568,7 @@ def test_a_launch_with_a_cpu_build_is_skipped(examine: Callable[..., Answer], py
 
 def test_a_machine_without_a_driver_is_skipped(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("nvidia-smi"):
-        pytest.skip("this machine has an NVIDIA driver")
+        pytest.skip("an NVIDIA driver is here: run it where there is none")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert run_check("ENV005", replace(target_of(repo), gpus=8)).status is Status.SKIPPED
 

@@ -51,7 +51,8 @@ class CameraView:
         )
         far, change = directions @ sides.T, sides @ offset  # a side is passed where far == inverse * change
         first, last = np.zeros(len(far)), np.ones(len(far))
-        for at, rate in zip(far.T, change):
+        for side, rate in enumerate(change):
+            at = far[:, side]
             if rate > 0:
                 last = np.minimum(last, at / rate)
             elif rate < 0:
