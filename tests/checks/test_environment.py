@@ -24,6 +24,7 @@ from opv2v_doctor.testing import run_check
 from ..edges import assert_edge
 from ..nvidia import driver_in, with_driver
 
+pytestmark = pytest.mark.slow
 ENVIRONMENT: Any = importlib.import_module("opv2v_doctor.checks.environment")  # an import hook serves it
 CONFIG = """\
 hydra: {run: {dir: experiments/one}}
