@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint lowest bench fuzz mutants clean
+.PHONY: demo test test-fast nightly lint lowest bench fuzz mutants clean
 
 demo: $(VENV)/installed
 	rm -rf demo
@@ -12,7 +13,15 @@ demo: $(VENV)/installed
 	@echo "the report: demo-report.json (the same in markdown: --output demo-report.md)"
 
 test: $(VENV)/tested
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest $(WORKERS)
+
+# What needs no trained repository, no browser and no second.
+test-fast: $(VENV)/tested
+	$(BIN)/python -m pytest $(WORKERS) --fast
+
+# Without a bound: every Python of pyproject.toml that is here, what takes minutes, long fuzzing, coverage, mutants.
+nightly: $(VENV)/tested
+	.ci/nightly
 
 lint: $(VENV)/tested
 	$(BIN)/ruff check .

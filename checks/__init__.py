@@ -40,6 +40,7 @@ from . import (
 
 CHECKS = (
     environment.training_interpreter_has_what_the_launch_needs,
+    environment.installing_the_doctor_replaced_nothing,
     environment.first_party_modules_come_from_the_repository,
     environment.no_other_copy_can_win,
     environment.repository_state_is_known,

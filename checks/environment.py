@@ -19,7 +19,7 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.copies import Resolution, resolutions
-from opv2v_doctor.facts.environment import declared, interpreter, room
+from opv2v_doctor.facts.environment import declared, interpreter, room, shared
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.gpus import Gpu, Gpus, gpus
 from opv2v_doctor.facts.paths import ConfiguredPath, configured_paths
@@ -28,6 +28,7 @@ SMALL = Threshold(500 << 20, "bytes of a GPU", "what a desktop or a monitor may 
 UNSEEN = Threshold(0.1, "of a GPU", "the driver's own memory is less, a training's more")
 SPARE = Threshold(1.5, "times the space needed", "others write to the disk as well")
 FIRST_FEW = 3
+OURS = "opencv-python-headless"  # the OpenCV that the doctor requires
 
 
 @check("ENV001", tier="static")
@@ -73,6 +74,43 @@ def training_interpreter_has_what_the_launch_needs(target: Target) -> Findings:
 def _install(target: Target, requirements: Iterable[str]) -> str:
     """The command that installs packages into the training interpreter."""
     return shlex.join([str(target.python), "-m", "pip", "install", *requirements])
+
+
+@check("ENV008", tier="static")
+def installing_the_doctor_replaced_nothing(target: Target) -> Findings:
+    """Installing the doctor replaced no package of the training.
+
+    ## Why it matters
+    Every distribution of OpenCV brings the same folder, `cv2`. The doctor needs `opencv-python-headless`: in
+    an environment that has `opencv-python`, whichever was installed last overwrote the other, and images are
+    then decoded by another version than the training was tried with.
+
+    ## How to fix
+    Install the doctor into an environment of its own (a venv, pipx, uv), name the training's interpreter with
+    `python = ` in the settings, which `opv2v-doctor init` does, and install the training's OpenCV anew.
+    """
+    found = shared(target)
+    yield examined(1, "environment")
+    if found is None:
+        return
+    yield note(
+        "the doctor is installed in the training's environment, {folder}",
+        hint='install it into one of its own, with python = "{python}" in the settings',
+        folder=found.doctor,
+        python=target.python,
+    )
+    others = [f"{name}=={version}" for name, version in found.opencv if name != OURS]
+    if others and len(others) < len(found.opencv):
+        pip = [str(target.python), "-m", "pip"]
+        yield warning(
+            "{distributions} share the folder {cv2}: the one that was installed last overwrote the other",
+            at=found.cv2,
+            hint="{removal} && {repair}",
+            distributions=[f"{name} {version}" for name, version in found.opencv],
+            cv2=found.cv2,
+            removal=shlex.join([*pip, "uninstall", "--yes", "opv2v-doctor", OURS]),
+            repair=shlex.join([*pip, "install", "--force-reinstall", "--no-deps", *others]),
+        )
 
 
 @check("ENV002", tier="static")

@@ -101,7 +101,7 @@ def make_target(
         raise UsageError(f"run directory {chosen_run}: no such directory")
     return Target(
         repo=place,
-        python=_interpreter(settings.python if python is None else python),
+        python=interpreter_named(settings.python if python is None else python),
         overrides=overrides,
         gpus=gpus or settings.gpus or 1,
         splits=splits or settings.splits,
@@ -113,7 +113,7 @@ def make_target(
     )
 
 
-def _interpreter(name: str | None) -> Path:
+def interpreter_named(name: str | None) -> Path:
     """The training interpreter; a bare command is looked up on PATH, symlinks are kept (they mark a venv)."""
     if name is None:
         return Path(sys.executable)

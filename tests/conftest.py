@@ -1,15 +1,59 @@
-"""What many tests share: a healthy, trained sandbox, copies of it with faults, and a browser."""
+"""What many tests share: a healthy, trained sandbox, copies of it with faults, a browser; which tests run.
+
+The reason of a skip ends with the command that brings what is missing: `no gcc: apt-get install gcc`.
+"""
 
 import fcntl
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a test a core: more threads only wait for each other
+
 import pytest
 
 from opv2v_doctor.sandbox import copy_repository, put, train_briefly, write_repository
+
+LONG = {"healthy", "chromium"}  # fixtures that train, or that start what is as slow
+KEPT_FOR = {"trained": "needs a trained repository: make test", "slow": "takes long: make test"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="Skip what is `trained`, `slow` or `nightly`.")
+    parser.addoption("--nightly", action="store_true", help="Run what is `nightly`, too.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what trains, skip what this run leaves out, and put the longest files first.
+
+    The workers of pytest-xdist take a file each, and so end together.
+    """
+    length: Counter[Path] = Counter()
+    for item in items:
+        if LONG & set(getattr(item, "fixturenames", ())):
+            item.add_marker("trained")
+        marks = {mark.name for mark in item.iter_markers()}
+        length[item.path] += 20 if "slow" in marks else 5 if "trained" in marks else 1
+        left_out = [why for name, why in KEPT_FOR.items() if config.option.fast and name in marks]
+        if "nightly" in marks and not config.option.nightly:
+            left_out = ["runs at night: make nightly"]
+        if left_out:
+            item.add_marker(pytest.mark.skip(reason=left_out[0]))
+    items.sort(key=lambda item: -length[item.path])  # which keeps the order within a file
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """A table of what was skipped: how many tests, why, and the command that brings it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("skipped")
+    for reason, count in reasons.most_common():
+        why, _, command = reason.partition(": ")
+        terminalreporter.write_line(f"{count:5}  {why}  ->  {command or 'no command is known'}")
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +92,11 @@ def broken(healthy: Path, tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A real browser without a display or a network; WebGL is drawn in software."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: make test")
     names = ("chromium", "chromium-browser", "google-chrome")
     binary, driver = next(filter(None, map(shutil.which, names)), None), shutil.which("chromedriver")
     if binary is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
+        pytest.skip("no chromium and chromedriver: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = binary
     for word in (

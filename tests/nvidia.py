@@ -61,7 +61,7 @@ print(json.dumps(found))
 def driver_in(folder: Path) -> Path:
     """Build the driver; the test is skipped where no compiler is installed."""
     if not (compiler := shutil.which("gcc")):
-        pytest.skip("needs gcc to build a driver")
+        pytest.skip("no gcc to build a driver with: apt-get install gcc libc6-dev")
     source, library = folder / "driver.c", folder / "libnvidia-ml.so.1"
     source.write_text(DRIVER)
     subprocess.run([compiler, "-shared", "-fPIC", "-w", "-o", library, source], check=True)

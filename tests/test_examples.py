@@ -13,15 +13,24 @@ ROOT = Path(__file__).parents[1]
 
 
 def hook() -> str:
-    text = yaml.safe_load((ROOT / "examples/pre-commit-config.yaml").read_text())
-    return str(text["repos"][0]["hooks"][0]["entry"])
+    """What the hook runs that the example names."""
+    (shipped,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    example = yaml.safe_load((ROOT / "examples/pre-commit-config.yaml").read_text())
+    assert example["repos"][0]["hooks"] == [{"id": shipped["id"]}]
+    return str(shipped["entry"])
 
 
-def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def shell(command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OVERRIDES": "", "GPUS": "2"}
+    own = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OVERRIDES": "", "GPUS": "2"}
     return subprocess.run(
-        ["bash", "-c", command], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
+        ["bash", "-c", command],
+        cwd=cwd,
+        env=os.environ | own | env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -34,11 +43,6 @@ def test_the_hook_lets_a_healthy_commit_through_and_stops_a_broken_one(
     assert "SCH001" in stopped.stdout
 
 
-def test_the_hook_that_we_ship_is_the_one_of_the_example() -> None:
-    (shipped,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
-    assert shipped["entry"] == hook()
-
-
 def test_the_workflow_annotates_and_ends_with_the_verdict(
     tmp_path: Path, broken: Callable[..., Path]
 ) -> None:
@@ -46,11 +50,33 @@ def test_the_workflow_annotates_and_ends_with_the_verdict(
     (examine,) = [step for step in workflow["jobs"]["static"]["steps"] if step.get("name") == "Examine"]
     repo = broken("steps_follow_gpus")
     summary = tmp_path / "summary.md"
-    ran = shell(f"export GITHUB_STEP_SUMMARY={summary}\n{examine['run']}", repo)
+    (tmp_path / "doctor").symlink_to(sys.prefix)  # where the step before would have installed it
+    ran = shell(examine["run"], repo, GITHUB_STEP_SUMMARY=str(summary), RUNNER_TEMP=str(tmp_path))
     assert ran.returncode == 1
     assert "::error file=configs/dataset/opv2v_cyl_coop_ft_2gpu.yaml,line=" in ran.stdout
     assert "LDR001" in summary.read_text()
     assert (repo / "doctor.sarif").is_file()
+
+
+def test_the_plugin_of_the_docs_says_what_they_show(broken: Callable[..., Path]) -> None:
+    page = (ROOT / "docs/plugin.md").read_text(encoding="utf-8")
+    plugin = ROOT / "examples/plugin/our_checks.py"
+    (printed,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert printed == plugin.read_text(encoding="utf-8")
+    (named,) = re.findall(r"^plugins = .*$", page, re.MULTILINE)
+    (command, shown) = re.findall(r"^\$ (.*?)\n(.*?)\n```", page, re.DOTALL | re.MULTILINE)[0]
+    repo = broken()
+    (repo / "tools").mkdir()
+    (repo / "tools/our_checks.py").write_bytes(plugin.read_bytes())
+    settings = repo / "opv2v-doctor.toml"
+    settings.write_text(f"{named}\n{settings.read_text()}")
+    assert shell(command, repo).returncode == 0
+    params = repo / "configs/train_params/opv2v_cyl_coop.yaml"
+    params.write_text(params.read_text().replace("keep_freq: 1", "keep_freq: 2"))
+    ran = shell(command, repo)
+    assert ran.returncode == 1
+    said = re.sub(r" \(\d+\.\d s\)$", "", ran.stdout, flags=re.MULTILINE)
+    assert f"\n{shown.partition('...')[2].strip()}\n" in said
 
 
 def test_the_readme_shows_what_the_log_of_the_mission_really_says() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from opv2v_doctor.files import MOST_DOTS, bytes_of, from_json, from_toml, from_yaml, open_file, text_of
 
+pytestmark = pytest.mark.slow
 SECONDS = 20  # for an answer, on a busy machine
 MEMORY = 2 << 30  # bytes: /dev/zero would fill it at once
 

@@ -43,7 +43,9 @@ def numpy_like(path: Path) -> None:
 
 
 def parquet_like(path: Path) -> None:
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+    from pyarrow import parquet
+
     parquet.write_table(pyarrow.table({"a": [1]}), path)
 
 

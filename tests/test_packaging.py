@@ -1,4 +1,4 @@
-"""What is shipped works: a wheel built from the sdist, in a clean venv, writes the demo and examines it."""
+"""What is shipped works: a wheel built from the sdist, installed by the shipped workflow, on the demo."""
 
 import json
 import os
@@ -8,12 +8,15 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
 
 
 def run(*words: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
@@ -56,25 +59,46 @@ def test_the_sdist_and_the_wheel_hold_the_template_and_no_litter(wheel: Path) ->
     assert not [name for name in names if "__pycache__" in name or ".ruff_cache" in name]
 
 
-@pytest.fixture(scope="module")
-def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the programs of a venv into which the shipped workflow installed the wheel.
+@dataclass(frozen=True)
+class Runner:
+    """A machine on which the shipped workflow has installed what it installs; the wheel is the doctor."""
 
-    The requirements are those of the training repository that `demo` writes.
-    """
-    folder = tmp_path_factory.mktemp("clean")
-    run(sys.executable, "-m", "venv", folder / "venv")
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    (folder / "requirements.txt").write_text("\n".join(extras["demo"]))
-    bin = folder / "venv" / "bin"
-    install, _ = workflow_steps()
-    env = {
-        "DOCTOR": str(wheel),
-        "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
-        "PATH": f"{bin}:{os.environ['PATH']}",
-    }
-    run("bash", "-ec", install, cwd=folder, env=env)
-    return bin
+    folder: Path
+
+    @property
+    def training(self) -> Path:
+        """The programs of the training's environment."""
+        return self.folder / "training/bin"
+
+    @property
+    def doctor(self) -> Path:
+        """The programs of the doctor's environment."""
+        return self.folder / "doctor/bin"
+
+    def step(self, words: str, cwd: Path, **env: str) -> str:
+        """A step of the workflow, as it is written."""
+        own = {
+            "RUNNER_TEMP": str(self.folder),
+            "PATH": f"{self.training}:{os.environ['PATH']}",
+            "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+            "PIP_NO_COMPILE": "1",  # what is imported is compiled then
+        }
+        return run("bash", "-ec", words, cwd=cwd, env=own | env)
+
+
+@pytest.fixture(scope="module")
+def runner(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """The requirements are those of the training repository that `demo` writes."""
+    runner = Runner(tmp_path_factory.mktemp("runner"))
+    run(sys.executable, "-m", "venv", runner.training.parent)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    brought = [need for need in project["dependencies"] if need.startswith(("numpy", "opencv", "pyyaml"))]
+    needs = [*project["optional-dependencies"]["demo"], *brought]
+    (runner.folder / "requirements.txt").write_text("\n".join(needs))
+    *installs, _ = workflow_steps()
+    for words in installs:
+        runner.step(words, runner.folder, DOCTOR=str(wheel))
+    return runner
 
 
 def workflow_steps() -> list[str]:
@@ -83,26 +107,51 @@ def workflow_steps() -> list[str]:
     return [step["run"] for step in workflow["jobs"]["static"]["steps"] if "run" in step]
 
 
-def test_what_was_installed_is_whole(clean: Path) -> None:
-    assert run(clean / "pip", "check") == "No broken requirements found.\n"
+def test_what_was_installed_is_whole_and_apart(runner: Runner) -> None:
+    for bin in (runner.doctor, runner.training):
+        assert run(bin / "pip", "check") == "No broken requirements found.\n"
+    assert not [*runner.doctor.parent.glob("lib/*/site-packages/torch")]
+    assert not [*runner.training.parent.glob("lib/*/site-packages/opv2v_doctor*")]
 
 
-def test_a_wheel_in_a_clean_venv_writes_the_demo_and_examines_it(clean: Path, tmp_path: Path) -> None:
-    run(clean / "opv2v-doctor", "demo", tmp_path / "demo", cwd=tmp_path)
-    examine = [clean / "opv2v-doctor", "run-all", "--repo", tmp_path / "demo", "--format", "json"]
-    report = run(*examine, cwd=tmp_path)
-    assert json.loads(report)["exit_code"] == 0
-    where = [clean / "python", "-c", "import opv2v_doctor; print(opv2v_doctor.__file__)"]
-    assert str(clean.parent) in run(*where, cwd=tmp_path)  # not the checkout that the tests run in
-    _, judge = workflow_steps()
-    env = {
-        "PATH": f"{clean}:{os.environ['PATH']}",
-        "GPUS": "2",
-        "OVERRIDES": "",
-        "GITHUB_STEP_SUMMARY": "summary.md",
-    }
-    run("bash", "-ec", judge, cwd=tmp_path / "demo", env=env)
+def test_a_wheel_in_a_clean_venv_writes_the_demo_and_examines_it(runner: Runner, tmp_path: Path) -> None:
+    python = ["--python", runner.training / "python"]
+    run(runner.doctor / "opv2v-doctor", "demo", tmp_path / "demo", *python, cwd=tmp_path)
+    examine = [runner.doctor / "opv2v-doctor", "run-all", "--repo", tmp_path / "demo", "--format", "json"]
+    report = json.loads(run(*examine, *python, cwd=tmp_path))
+    assert report["exit_code"] == 0
+    (apart,) = [result for result in report["results"] if result["code"] == "ENV008"]
+    assert (apart["status"], apart["findings"]) == ("passed", [])
+    where = [runner.doctor / "python", "-c", "import opv2v_doctor; print(opv2v_doctor.__file__)"]
+    assert str(runner.doctor.parent) in run(*where, cwd=tmp_path)  # not the checkout that the tests run in
+    *_, judge = workflow_steps()
+    env = {"GPUS": "2", "OVERRIDES": "", "GITHUB_STEP_SUMMARY": "summary.md"}
+    runner.step(judge, tmp_path / "demo", **env)
     assert "passed" in (tmp_path / "demo" / "summary.md").read_text()
+
+
+@pytest.mark.nightly
+def test_pre_commit_installs_the_hook_and_stops_a_broken_commit(
+    runner: Runner, broken: Callable[..., Path], tmp_path: Path
+) -> None:
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    run(tmp_path / "venv/bin/pip", "install", "--quiet", "pre-commit")
+    command = [tmp_path / "venv/bin/pre-commit", "try-repo", ROOT, "opv2v-doctor", "--all-files"]
+    for names, code in (([], 0), (["warmup_longer_than_training"], 1)):
+        repo = broken(*names)
+        settings = repo / "opv2v-doctor.toml"
+        settings.write_text(f'python = "{runner.training}/python"\n{settings.read_text()}')
+        ran = subprocess.run(
+            [str(word) for word in command],
+            cwd=repo,
+            env={**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "kept")},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        assert ("SCH001" in ran.stdout) == bool(names)
 
 
 def test_nobody_is_told_to_install_what_is_not_published() -> None:

@@ -32,7 +32,7 @@ def init(
 ) -> None:
     """Write commented settings for a training repository.
 
-    Script, world sizes and machine are those that its layout shows.
+    Interpreter, script, world sizes and machine are those that its layout and the active environment show.
     """
     from opv2v_doctor.draft import draft
     from opv2v_doctor.settings import FILE_NAME, read_settings
@@ -47,9 +47,13 @@ def init(
         raise UsageError(f"{path} exists: edit it, or remove it first")
     with whole(path) as partial:
         partial.write_text(draft(repo), encoding="utf-8")
-    read_settings(path)  # what we write must be what we read
+    python = read_settings(path).python  # what we write must be what we read
     elsewhere = f" --settings {path}" if output else ""
     typer.echo(f"wrote {path}; now: opv2v-doctor run-all --repo {repo}{elsewhere} --tier static")
+    if python is None:
+        typer.echo("no training interpreter found: give it there as `python`, or the doctor asks its own")
+    else:
+        typer.echo(f"the training interpreter: {python}")
 
 
 def demo(
@@ -60,6 +64,10 @@ def demo(
     train: Annotated[
         bool, typer.Option(help="Train it a few steps, so that a run is there to examine.")
     ] = True,
+    python: Annotated[
+        str | None,
+        typer.Option(help="The interpreter that trains it.  [default: this one]", show_default=False),
+    ] = None,
 ) -> None:
     """Write a small training repository with an OPV2V scene.
 
@@ -67,6 +75,7 @@ def demo(
     """
     from opv2v_doctor.git import executable
     from opv2v_doctor.sandbox import FAULTS, put, train_briefly, write_repository
+    from opv2v_doctor.target import interpreter_named
     from opv2v_doctor.usage import UsageError, unknown
 
     if list_faults:
@@ -83,14 +92,16 @@ def demo(
         raise UsageError(f"{directory.resolve()}: no training finds its data below a folder with {refused!r}")
     if executable() is None:
         raise UsageError("demo needs git: the training repository is one of git's")
-    if missing := [name for name in RUNS_ON if importlib.util.find_spec(name) is None]:
-        raise UsageError(f"what demo writes needs {', '.join(missing)}: pip install 'opv2v-doctor[demo]'")
+    trainer = interpreter_named(python)
+    if python is None and (missing := [name for name in RUNS_ON if importlib.util.find_spec(name) is None]):
+        needs = f"what demo writes needs {', '.join(missing)}"
+        raise UsageError(f"{needs}: name an interpreter with --python, or pip install 'opv2v-doctor[demo]'")
     typer.echo(f"writing a training repository and its scene to {directory}", err=True)
     write_repository(directory.resolve(), seed=seed)
     if train:
         typer.echo("training it for three epochs, two ranks on the CPU", err=True)
         try:
-            train_briefly(directory.resolve())
+            train_briefly(directory.resolve(), trainer)
         except (RuntimeError, TimeoutError) as problem:
             typer.echo(f"opv2v-doctor: {problem}", err=True)
             raise typer.Exit(3) from None
@@ -99,4 +110,4 @@ def demo(
             put(name, directory.resolve())
         except (ValueError, OSError) as problem:
             raise UsageError(f"--fault {name} cannot be put in beside the others: {problem}") from None
-    typer.echo(f"opv2v-doctor run-all --repo {directory}")
+    typer.echo(f"opv2v-doctor run-all --repo {directory}{f' --python {trainer}' if python else ''}")

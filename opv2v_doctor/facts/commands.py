@@ -63,10 +63,11 @@ class Command:
 @fact
 def commands(target: Target) -> tuple[Command, ...]:
     """Every documented launch of the training script, in the order of the files."""
-    return tuple(command for path in _documents(target.repo) for command in _commands_in(target, path))
+    return tuple(command for path in documents(target.repo) for command in _commands_in(target, path))
 
 
-def _documents(repo: Path) -> Iterator[Path]:
+def documents(repo: Path) -> Iterator[Path]:
+    """The files of the repository that may show a launch, in the order of their folders."""
     for folder, inner, files in os.walk(repo):
         foreign = "pyvenv.cfg" in files  # an interpreter's folder; hidden ones are tools'
         inner[:] = [] if foreign else sorted(name for name in inner if not name.startswith("."))

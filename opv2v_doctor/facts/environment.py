@@ -43,6 +43,7 @@ class Interpreter:
     versions: Mapping[str, str | None]  # of what every launch needs
     absent: tuple[str, ...]  # distributions of which no module can be imported
     markers: Mapping[str, str]
+    path: tuple[Path, ...]  # its sys.path under the launch
 
     @property
     def text(self) -> Text:
@@ -67,7 +68,46 @@ def interpreter(target: Target) -> Interpreter:
         versions=ask(target, "hello", "versions", packages=list(NEEDED.values())),
         absent=tuple(NEEDED[module] for module, file in found.items() if file is None),
         markers=answer["markers"],
+        path=tuple(map(Path, answer["path"])),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """An environment that the training and the doctor are both installed in."""
+
+    doctor: Path  # the folder of packages that the doctor is in
+    opencv: tuple[tuple[str, str], ...]  # (distribution, version) of all whose files are in one folder, cv2
+    cv2: Path  # that folder, or the one that would be it
+
+
+@cache
+def shared(target: Target) -> Shared | None:
+    """What the doctor shares with the training; None where it is not installed in the training's environment.
+
+    What conda installed is left out: it names one OpenCV by several names.
+    """
+    folders = {folder: _distributions(folder) for folder in interpreter(target).path}
+    home = next((folder for folder, found in folders.items() if "opv2v-doctor" in found), None)
+    if home is None:
+        return None
+    rivals = {
+        folder: tuple((name, version) for name, version in found.items() if name in OPENCV)
+        for folder, found in folders.items()
+    }
+    crowded = max(rivals, key=lambda folder: len(rivals[folder]))
+    return Shared(doctor=home, opencv=rivals[crowded], cv2=crowded / "cv2")
+
+
+def _distributions(folder: Path) -> dict[str, str]:
+    """Name -> version of what pip or its like installed into one folder."""
+    found = {}
+    for path in sorted(folder.glob("*.dist-info")):
+        name, _, version = path.name.removesuffix(".dist-info").partition("-")
+        installer = path / "INSTALLER"
+        if not (installer.is_file() and text_of(installer, "replace").strip() == "conda"):
+            found[name.replace("_", "-").lower()] = version
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

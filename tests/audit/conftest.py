@@ -74,5 +74,5 @@ def real_frame() -> Path:
     """The root of one real frame of OPV2V."""
     root = SHARED / "data" / "opv2v_frame"
     if not root.is_dir():
-        pytest.skip(f"no real OPV2V frame under {SHARED}; OPV2V_DOCTOR_SHARED may name another place")
+        pytest.skip("no real OPV2V frames outside the clone: export OPV2V_DOCTOR_SHARED=FOLDER")
     return root

@@ -14,7 +14,7 @@ from opv2v_doctor.usage import UsageError
 from .conftest import ROOT
 from .test_survey import FILES, quiet, read_slowly
 
-distributed = pytest.importorskip("distributed", reason="needs the extra [cluster]")
+distributed = pytest.importorskip("distributed", reason="no dask: make test")
 pytestmark = pytest.mark.filterwarnings("default")  # Dask's own
 
 

@@ -76,7 +76,7 @@ def test_csv_holds_every_record(command: list[str]) -> None:
 
 
 def test_parquet_holds_every_record(command: list[str], tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra [parquet]")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow: make test")
     output = tmp_path / "records.parquet"
     result = CliRunner().invoke(app, [*command, "--output", str(output)])
     assert "AUD001" in result.stdout

@@ -24,6 +24,7 @@ from opv2v_doctor.testing import run_check
 from ..edges import assert_edge
 from ..nvidia import driver_in, with_driver
 
+pytestmark = pytest.mark.slow
 ENVIRONMENT: Any = importlib.import_module("opv2v_doctor.checks.environment")  # an import hook serves it
 CONFIG = """\
 hydra: {run: {dir: experiments/one}}
@@ -568,6 +569,48 @@ def test_a_launch_with_a_cpu_build_is_skipped(examine: Callable[..., Answer], py
 
 def test_a_machine_without_a_driver_is_skipped(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("nvidia-smi"):
-        pytest.skip("this machine has an NVIDIA driver")
+        pytest.skip("an NVIDIA driver is here: run it where there is none")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert run_check("ENV005", replace(target_of(repo), gpus=8)).status is Status.SKIPPED
+
+
+def installed_by(installer: str, python: Path, name: str, version: str) -> None:
+    installed(python, name, f"{name}/__init__.py", version)
+    write(site_packages(python) / f"{name}-{version}.dist-info/INSTALLER", f"{installer}\n")
+
+
+def test_an_environment_without_the_doctor_is_the_trainings_own(repo: Path, python: Path) -> None:
+    for name in ("opencv_python", "opencv_python_headless"):  # whose business is not ours
+        installed_by("pip", python, name, "4.10.0.84")
+    result = run_check("ENV008", target_of(repo, python))
+    assert (result.status, result.findings) == (Status.PASSED, ())
+
+
+@pytest.mark.parametrize("theirs", ["", "opencv_python_headless"])
+def test_the_doctor_in_the_trainings_environment_is_noted(repo: Path, python: Path, theirs: str) -> None:
+    for name in filter(None, ("opv2v_doctor", theirs)):
+        installed_by("pip", python, name, "1.0")
+    (found,) = run_check("ENV008", target_of(repo, python)).findings
+    assert found.severity is Severity.NOTE
+    assert str(site_packages(python)) in str(found.message)
+    assert f'python = "{python}"' in str(found.hint)
+
+
+def test_an_opencv_that_the_doctors_overwrote_is_told_with_its_repair(repo: Path, python: Path) -> None:
+    installed_by("pip", python, "opv2v_doctor", "0.1.0")
+    installed_by("uv", python, "opencv_python_headless", "4.12.0.88")
+    installed_by("pip", python, "opencv_contrib_python", "4.9.0.80")
+    result = run_check("ENV008", target_of(repo, python))
+    assert result.status is Status.WARNED
+    _, found = result.findings
+    assert found.path == site_packages(python) / "cv2"
+    removal, repair = str(found.hint).split(" && ")
+    assert removal == f"{python} -m pip uninstall --yes opv2v-doctor opencv-python-headless"
+    assert repair.endswith("install --force-reinstall --no-deps opencv-contrib-python==4.9.0.80")
+
+
+def test_condas_one_opencv_of_two_names_is_no_conflict(repo: Path, python: Path) -> None:
+    installed_by("pip", python, "opv2v_doctor", "0.1.0")
+    for name in ("opencv_python", "opencv_python_headless"):
+        installed_by("conda", python, name, "4.10.0")
+    assert run_check("ENV008", target_of(repo, python)).status is Status.PASSED

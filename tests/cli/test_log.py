@@ -68,7 +68,7 @@ def test_csv_is_the_table() -> None:
 
 
 def test_parquet_is_the_table(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow", reason="the extra [parquet] is not installed")
+    pytest.importorskip("pyarrow", reason="no pyarrow: make test")
     import pandas as pd
 
     output = tmp_path / "log.parquet"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+pytest.importorskip("uvicorn", reason="no starlette and uvicorn: make test")
 COMMAND = "from opv2v_doctor.cli import main; main()"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from opv2v_doctor.cli.process import user
 
+pytestmark = pytest.mark.slow
 LONG = "x" * 300  # no file system takes such a name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -78,16 +79,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+parser = typer.Typer()
+made: list[Request] = []
+
+
+@parser.command()
+@takes_request
+def shown(request: Request) -> None:
+    made[:] = [request]
+
+
 def asked(place: Path, options: Iterable[str]) -> Request:
     """The request that these options make: parsed as train parses them, and nothing started."""
-    found: list[Request] = []
-    command = typer.Typer()
-
-    @command.command()
-    @takes_request
-    def shown(request: Request) -> None:
-        found.append(request)
-
     words = [] if "--repo" in options else ["--repo", str(place / "repo")]
     trailing = []
     for option in options:
@@ -96,12 +99,11 @@ def asked(place: Path, options: Iterable[str]) -> Request:
             words += [option, *given]
         else:
             trailing += given or [option]
-    ran = CliRunner().invoke(command, [*words, *trailing])
+    ran = CliRunner().invoke(parser, [*words, *trailing])
     if ran.exception is not None and not isinstance(ran.exception, SystemExit):
         raise ran.exception
     assert ran.exit_code == 0, ran.output
-    (request,) = found
-    return request
+    return made.pop()
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -113,10 +115,15 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
     return {name: value}
 
 
+@functools.cache
+def told(place: Path, *options: str) -> dict[str, Any]:
+    """The request of these options, as a job gets it."""
+    return flat(json.loads(written(asked(place, options))))
+
+
 def changed(place: Path, options: Iterable[str]) -> set[tuple[str, str]]:
     """What these options change in the request."""
-    usual = flat(json.loads(written(asked(place, []))))
-    now = flat(json.loads(written(asked(place, options))))
+    usual, now = told(place), told(place, *sorted(options))
     return {(key, repr(value)) for key, value in now.items() if usual.get(key, "absent") != value}
 
 
@@ -135,7 +142,7 @@ def test_an_option_shows_in_the_request_and_reaches_the_job_whole(option: str, p
 def test_each_pair_is_meant_or_refused_with_both_words(pair: tuple[str, str], place: Path) -> None:
     needs = [with_needs(option, pair) for option in pair]
     try:
-        found = changed(place, sorted(set.union(*needs)))
+        found = changed(place, set.union(*needs))
     except UsageError as problem:
         for each in needs:
             names = {name.partition("=")[0] for name in each}
@@ -143,7 +150,7 @@ def test_each_pair_is_meant_or_refused_with_both_words(pair: tuple[str, str], pl
         return
     for option, kept in zip(pair, needs, strict=True):
         alone = with_needs(option, (option,))
-        expected = changed(place, sorted(alone))
+        expected = changed(place, alone)
         for left_out in alone - kept:  # which the other of the pair makes needless
             expected = expected - changed(place, [left_out])
         assert expected <= found

@@ -13,7 +13,7 @@ from opv2v_doctor.facts.logs.event_files import scalars
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+    tensorboard = pytest.importorskip("torch.utils.tensorboard", reason="no tensorboard: make test")
     folder = tmp_path_factory.mktemp("events")
     with tensorboard.SummaryWriter(str(folder)) as writer:
         for epoch in range(3):

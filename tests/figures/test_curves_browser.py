@@ -11,7 +11,7 @@ from opv2v_doctor.facts.logs import read_log
 from opv2v_doctor.figures.curves import PANELS, page
 from opv2v_doctor.result import Result, Status
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: make test")
 MISSION = Path(__file__).parents[2] / "examples" / "mission" / "train.log"
 
 

@@ -12,7 +12,7 @@ from opv2v_doctor.figures.panorama_files import write_preview
 
 from .sights import HEIGHT, HOSTILE, WIDTH, default_arrays, reference_of, sample_of_views, shown_of, view_of
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: make test")
 WINDOW = (1400, 2400)
 WHERE = """
 const figure = figures[arguments[0]], box = figure.holder.getBoundingClientRect();

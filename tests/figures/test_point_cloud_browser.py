@@ -22,7 +22,7 @@ from opv2v_doctor.figures.point_cloud import (
     write_page,
 )
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: make test")
 WINDOW = (700, 680)
 RED, HIDDEN_BLUE = (230, 20, 20), (20, 20, 230)
 NAME = "<b>-1</b>"

@@ -20,5 +20,5 @@ def real_frames() -> dict[str, dict[str, Any]]:
     """The frame files of one real scenario, parsed, by agent."""
     paths = sorted(SHARED.glob("data/opv2v_frame/*/*/*/*.yaml"))
     if not paths:
-        pytest.skip(f"no real OPV2V frame under {SHARED}; OPV2V_DOCTOR_SHARED may name another place")
+        pytest.skip("no real OPV2V frames outside the clone: export OPV2V_DOCTOR_SHARED=FOLDER")
     return {path.parent.name: yaml.load(path.read_bytes(), yaml.CSafeLoader) for path in paths}

@@ -66,14 +66,14 @@ def test_a_pose_is_the_composition_of_its_three_turns() -> None:
 
 
 def test_a_pose_is_what_scipy_makes_of_intrinsic_turns() -> None:
-    transforms = pytest.importorskip("scipy.spatial.transform", reason="scipy is not installed")
+    transforms = pytest.importorskip("scipy.spatial.transform", reason="no scipy: make test")
     turns = SWEEP[:, [4, 5, 3]] * [1, -1, -1]
     expected = transforms.Rotation.from_euler("ZYX", turns, degrees=True).as_matrix()
     np.testing.assert_allclose(pose_matrix(SWEEP)[:, :3, :3], expected, atol=1e-12)
 
 
 def test_the_misreading_is_scipys_zyx() -> None:
-    transforms = pytest.importorskip("scipy.spatial.transform", reason="scipy is not installed")
+    transforms = pytest.importorskip("scipy.spatial.transform", reason="no scipy: make test")
     scipys = transforms.Rotation.from_euler("zyx", SWEEP[:, [4, 5, 3]], degrees=True).as_matrix()
     np.testing.assert_allclose(np.array([misread(*cords[3:]) for cords in SWEEP]), scipys, atol=1e-12)
 

@@ -35,6 +35,15 @@ def bare_interpreter(shop: Workshop, code: str) -> Result:
     return run_check(code, make_target(repo=shop.healthy, python=str(python_of(shop))))
 
 
+def overwritten_opencv(shop: Workshop, code: str) -> Result:
+    """The doctor, its OpenCV and another one in the training's environment, as far as their records tell."""
+    python = python_of(shop)
+    (packages,) = python.parents[1].glob("lib/python*/site-packages")
+    for name in ("opv2v_doctor-0.1", "opencv_python-4.10", "opencv_python_headless-4.12"):
+        (packages / f"{name}.dist-info").mkdir()
+    return run_check(code, make_target(repo=shop.healthy, python=str(python)))
+
+
 def no_interpreter(shop: Workshop, code: str) -> Result:
     return run_check(code, make_target(repo=shop.healthy, python=shutil.which("false")))
 
@@ -99,6 +108,7 @@ GUARDS = {
     "ENV005": Guard(bad=on_gpus(4, 2), good=on_gpus(2, 2), empty=on_gpus(2, 0)),
     "ENV006": Guard(bad=checkpoints_too_large, good=healthy(), empty=without_checkpoint),
     "ENV007": Guard(bad=fault("missing_depth_root"), good=healthy(), empty=paths_of_nothing),
+    "ENV008": Guard(bad=overwritten_opencv, good=healthy(), empty=no_interpreter),
 }
 
 test_environment = guarded(GUARDS)

@@ -21,6 +21,7 @@ from opv2v_doctor.plugins.crossing import decoded, encoded
 from opv2v_doctor.plugins.process import PluginProcess
 from opv2v_doctor.smoke import CHECKS as SMOKE_CHECKS
 
+pytestmark = pytest.mark.slow
 CANARY = "canary"
 PLUGIN = """import os, sys, threading, atexit, signal, time, ctypes, posix
 from opv2v_doctor import check, note, error, examined

@@ -25,7 +25,7 @@ from opv2v_doctor.runs.slurm import FIRST, OnNode, for_first, on_node, resources
 from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.settings import Settings, Slurm
 
-pytest.importorskip("submitit")
+pytest.importorskip("submitit", reason="no submitit: make test")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel")
 QUICK = 'select = ["CFG001"]\n'  # the gate is tested where it matters
 LIMIT = 60.0  # seconds
@@ -123,9 +123,9 @@ class Cluster:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
-        pytest.skip(f"{', '.join(missing)}: apt-get install munge slurmctld slurmd slurm-client")
+        pytest.skip(f"no {', '.join(missing)}: apt-get install munge slurmctld slurmd slurm-client")
     if os.geteuid() != 0:
-        pytest.skip("a SLURM of one's own is started by root")
+        pytest.skip("a SLURM of one's own is started by root: sudo make test")
     folder = Path("/tmp") / f"slurm-{os.getpid()}"  # a socket's path is short
     for place in (folder, folder / "state", folder / "spool"):
         place.mkdir(mode=0o755)

@@ -19,8 +19,8 @@ from opv2v_doctor.serving.access import is_private, verify_token
 from opv2v_doctor.serving.listing import MOST_PICTURES, listing
 from opv2v_doctor.usage import UsageError
 
-uvicorn = pytest.importorskip("uvicorn", reason="the extra serve is not installed")
-pytest.importorskip("starlette", reason="the extra serve is not installed")
+uvicorn = pytest.importorskip("uvicorn", reason="no starlette and uvicorn: make test")
+pytest.importorskip("starlette", reason="no starlette and uvicorn: make test")
 TOKEN = "a-token-that-nobody-guesses"
 SECRET = "what lies outside"
 

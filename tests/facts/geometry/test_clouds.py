@@ -47,7 +47,7 @@ def test_what_is_damaged_is_refused(content: bytes, words: str) -> None:
 def test_a_real_scan_is_read_whole() -> None:
     paths = sorted(SHARED.glob("data/opv2v_frame/*/*/*/*.pcd"))
     if not paths:
-        pytest.skip(f"no real OPV2V frame under {SHARED}; OPV2V_DOCTOR_SHARED may name another place")
+        pytest.skip("no real OPV2V frames outside the clone: export OPV2V_DOCTOR_SHARED=FOLDER")
     for path in paths:
         points = read_points(path.read_bytes())
         assert f"POINTS {len(points)}\n".encode() in path.read_bytes()

@@ -30,7 +30,36 @@ class CameraView:
     def inside(self, pixels):
         """Which pixels (..., 2) can be interpolated."""
         height, width = self.depth.shape
-        return ((pixels >= 0.5) & (pixels <= [width - 0.5, height - 0.5])).all(-1)
+        columns, rows = pixels[..., 0], pixels[..., 1]
+        return (columns >= 0.5) & (columns <= width - 0.5) & (rows >= 0.5) & (rows <= height - 0.5)
+
+    def meets(self, directions, offset):
+        """Which rays (N, 3) come into the image at a metre or farther; both are in the camera's frame.
+
+        Each side of the image is linear in the inverse range, from 0 to 1: ahead, left, right, top, bottom.
+        """
+        height, width = self.depth.shape
+        across, down, ahead = self.intrinsics[0], self.intrinsics[1], np.array([0.0, 0.0, 1.0])
+        sides = np.stack(
+            [
+                ahead,
+                across - 0.5 * ahead,
+                (width - 0.5) * ahead - across,
+                down - 0.5 * ahead,
+                (height - 0.5) * ahead - down,
+            ]
+        )
+        far, change = directions @ sides.T, sides @ offset  # a side is passed where far == inverse * change
+        first, last = np.zeros(len(far)), np.ones(len(far))
+        for side, rate in enumerate(change):
+            at = far[:, side]
+            if rate > 0:
+                last = np.minimum(last, at / rate)
+            elif rate < 0:
+                first = np.maximum(first, at / rate)
+            else:
+                last = np.where(at < 0, -1.0, last)
+        return first <= last + 1e-9
 
 
 @dataclass(frozen=True)
@@ -104,7 +133,8 @@ def ranges_along(rays, camera):
     """
     surface = Surface(camera)
     directions, offset = rays @ camera.rotation, camera.offset @ camera.rotation  # in the camera's frame
-    inverse = np.maximum(*(surface.settle(directions, offset, guess) for guess in FIRST_GUESSES))
+    met, inverse = camera.meets(directions, offset), np.zeros(len(rays))
+    inverse[met] = np.maximum(*(surface.settle(directions[met], offset, guess) for guess in FIRST_GUESSES))
     return np.where(inverse > 1.0 / FAR, 1.0 / np.maximum(inverse, 1.0 / FAR), 0.0)
 
 

@@ -1,0 +1,165 @@
+"""The settings that `init` drafts name the training interpreter, and where that was found."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+import pytest
+
+from opv2v_doctor.draft import draft
+
+SCRIPT = 'import hydra\n\n\n@hydra.main(config_path="../configs")\ndef train(config):\n    pass\n'
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A training repository, in a shell in which no environment is active."""
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_EXE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    repo = tmp_path / "my repository"
+    write(repo / "scripts/train.py", SCRIPT)
+    return repo
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def environment(folder: Path, *, torch: bool = False) -> Path:
+    """The interpreter of a new environment."""
+    venv.create(folder, symlinks=True, with_pip=False)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    if torch:
+        write(packages / "torch/__init__.py", "")
+    return folder / "bin/python"
+
+
+def named(repo: Path) -> tuple[str | None, str]:
+    """The interpreter in the draft, and the line that names it."""
+    text = draft(repo)
+    (line,) = [line for line in text.splitlines() if line.lstrip("# ").startswith("python = ")]
+    return tomllib.loads(text).get("python"), line
+
+
+def test_nothing_is_named_where_nothing_tells(repo: Path) -> None:
+    python, line = named(repo)
+    assert python is None
+    assert "the interpreter that the doctor runs on" in line
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_the_active_environment(
+    variable: str, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = environment(tmp_path / "active")
+    monkeypatch.setenv(variable, str(tmp_path / "active"))
+    python, line = named(repo)
+    assert python == str(expected)
+    assert line.endswith(f"# from {variable}, the active environment")
+
+
+def test_the_doctors_own_environment_is_not_the_trainings(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    write(repo / "train.sh", f"{sys.prefix}/bin/python scripts/train.py\n")
+    assert named(repo)[0] is None
+
+
+@pytest.mark.parametrize("name", [".venv", "venv", "env"])
+def test_an_environment_in_the_repository(name: str, repo: Path) -> None:
+    expected = environment(repo / name)
+    assert named(repo)[0] == str(expected)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "source {env}/bin/activate",
+        "cd /tmp && . '{env}/bin/activate'",
+        "source $HOME/../envs/one/bin/activate",
+        "source ~/../bin/activate one",
+        "conda activate one",
+        "conda activate {env}",
+        'mamba activate "one"; nvidia-smi',
+        "conda run -n one torchrun scripts/train.py",
+        "{env}/bin/python scripts/train.py",
+        "CUDA_VISIBLE_DEVICES=0 {env}/bin/torchrun --nproc_per_node=1 scripts/train.py",
+        "../envs/one/bin/python3 -m torch.distributed.run scripts/train.py",
+    ],
+)
+def test_a_line_of_a_launch_script(line: str, repo: Path, tmp_path: Path) -> None:
+    environment(tmp_path / "envs/one")
+    write(tmp_path / "home/.conda/environments.txt", f"/opt/conda\n{tmp_path / 'envs/one'}\n")
+    said = line.format(env=tmp_path / "envs/one")
+    write(repo / "bash scripts/launch.sh", f"#!/bin/bash\n# conda activate other\n{said}\n")
+    python, told = named(repo)
+    assert python is not None
+    assert Path(python).parent.samefile(tmp_path / "envs/one/bin")
+    assert told.endswith(f"# from bash scripts/launch.sh:3: {said}")
+
+
+def test_an_environment_that_conda_made_beside_itself(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = environment(tmp_path / "conda/envs/one")
+    monkeypatch.setenv("CONDA_EXE", str(tmp_path / "conda/bin/conda"))
+    write(repo / "README.md", "First `conda activate one`.\n")
+    assert named(repo)[0] == str(expected)
+
+
+def test_the_first_line_of_the_training_script(repo: Path, tmp_path: Path) -> None:
+    expected = environment(tmp_path / "one")
+    write(repo / "scripts/train.py", f"#!{expected}\n{SCRIPT}")
+    assert named(repo)[0] == str(expected)
+
+
+def test_an_environment_with_torch_goes_before_one_without(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDA_PREFIX", str(environment(tmp_path / "base").parents[1]))
+    expected = environment(tmp_path / "one", torch=True)
+    write(repo / "train.sh", f"source {shlex.quote(str(tmp_path / 'one'))}/bin/activate\n")
+    assert named(repo)[0] == str(expected)
+
+
+@pytest.mark.parametrize(
+    "line", ["conda activate $NAME", "source nowhere/bin/activate", "conda activate a\0b"]
+)
+def test_what_is_not_there_is_not_named(line: str, repo: Path) -> None:
+    write(repo / "train.sh", line)
+    assert named(repo)[0] is None
+
+
+def test_no_name_of_a_file_or_folder_writes_settings(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = environment(repo / "one")
+    write(repo / "a\nstrict = true\n.sh", "./one/bin/python\n")
+    settings = tomllib.loads(draft(repo))
+    assert (settings["python"], "strict" in settings) == (str(expected), False)
+    monkeypatch.setenv("VIRTUAL_ENV", str(environment(tmp_path / 'a" \\ b').parents[1]))
+    assert tomllib.loads(draft(repo))["python"] == str(tmp_path / 'a" \\ b/bin/python')
+
+
+def test_init_says_which_interpreter_will_be_asked(repo: Path, tmp_path: Path) -> None:
+    expected = environment(tmp_path / "one", torch=True)
+    env = {**os.environ, "VIRTUAL_ENV": str(tmp_path / "one")}
+    made = subprocess.run(
+        [sys.executable, "-m", "opv2v_doctor", "init", repo],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (made.returncode, made.stderr) == (0, "")
+    assert f"the training interpreter: {expected}\n" in made.stdout
