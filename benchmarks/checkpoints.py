@@ -65,7 +65,7 @@ def _against(state: str, ours: float, theirs: float) -> Ratio:
     return Ratio(
         name=f"torch.load(mmap=True) / a checkpoint's counters, {state}",
         measured=theirs / ours,
-        bound=10,
+        bound=1.5,
         at_least=True,
         details=f"{theirs * 1e3:.1f} ms / {ours * 1e3:.1f} ms",
     )
