@@ -24,11 +24,12 @@ LAYERS = {  # what else a module may import of ours; the first match of its path
     "sandbox": {"geometry", "git", "sandbox", "scratch"},
     "forensics": {"", "check", "facts", "forensics", "result", "target", "usage"},
     "smoke": {"", "check", "facts", "progress", "runs", "scratch", "settings", "smoke", "target", "usage"},
-    "figures": {"", "check", "facts", "figures", "geometry", "ours", "result", "target", "whole"},
+    "figures": {"", "check", "facts", "figures", "geometry", "ours", "atomic", "result", "target"},
     "languages": {"", "check", "languages", "registry", "result"},
     "serving": {"", "runs", "serving", "usage"},
     "runs": {
         "",
+        "atomic",
         "audit",
         "check",
         "facts",
@@ -50,10 +51,10 @@ LAYERS = {  # what else a module may import of ours; the first match of its path
     "scratch": set(),
     "git": {"scratch"},
     "ours": {"usage"},
-    "whole": {"ours", "scratch", "usage"},
-    "facts": {"", "check", "facts", "geometry", "git", "progress", "scratch", "target", "whole"},
+    "atomic": {"ours", "scratch", "usage"},
+    "facts": {"", "check", "facts", "geometry", "git", "progress", "scratch", "target", "atomic"},
     "isolation": set(),
-    "plugins": {"check", "isolation", "plugins", "target", "usage", "whole"},
+    "plugins": {"check", "isolation", "plugins", "target", "usage", "atomic"},
     "registry": {"check", "plugins", "settings", "usage"},
     "runner": {"check", "merging", "result", "target"},
     "reporters": {"", "check", "reporters", "result"},
@@ -144,7 +145,7 @@ def test_there_is_one_door_to_git() -> None:
 def test_what_somebody_else_wrote_is_read_and_parsed_in_one_place() -> None:
     ways = re.compile(r"\.read_(text|bytes)\(|\.open\(\"rb|(json|tomllib)\.loads?\(|yaml\.load\(")
     ours = {  # text of the package, of the kernel, or of this process
-        "files.py", "whole.py", "reporters/html.py", "cli/catalogue.py", "serving/application.py",
+        "files.py", "atomic.py", "reporters/html.py", "cli/catalogue.py", "serving/application.py",
         "facts/gpus.py", "runs/processes.py", "runs/training.py", "facts/checkpoints/safetensors.py",
     }  # fmt: skip
     apart = [ENGINE / "inside", ENGINE / "sandbox", ENGINE / "languages", ENGINE / "figures"]

@@ -191,8 +191,8 @@ def verify(run: Directory) -> None:
 @app.command("adopt")
 def adopt(run: Directory) -> None:
     """Make a record of a run that was made by hand; it stays marked as unstamped."""
+    from opv2v_doctor.atomic import NotWritten
     from opv2v_doctor.runs.adoption import adopted
-    from opv2v_doctor.runs.writing import NotWritten
 
     found = adopted(run)
     try:

@@ -134,9 +134,9 @@ def train(request: Request) -> None:
 
 def started(request: Request) -> int:
     """Start what was asked for on this machine, or print the plan of it; the exit code."""
+    from opv2v_doctor.atomic import NotWritten
     from opv2v_doctor.cli.following import Following
     from opv2v_doctor.runs import training
-    from opv2v_doctor.runs.writing import NotWritten
 
     display = Following()
     try:
@@ -199,9 +199,9 @@ def infer(
     The script and its arguments are those of `[infer]` in the settings. The config is compared with the one
     that was stamped when the checkpoint was trained.
     """
+    from opv2v_doctor.atomic import NotWritten
     from opv2v_doctor.cli.following import Following
     from opv2v_doctor.runs.evaluation import Inquiry, infer, planned
-    from opv2v_doctor.runs.writing import NotWritten
 
     display = Following()
     split = target.splits[0] if len(target.splits) == 1 else "val"

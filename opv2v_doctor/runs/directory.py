@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opv2v_doctor.runs.writing import NotWritten
+from opv2v_doctor.atomic import NotWritten
 from opv2v_doctor.usage import UsageError
 
 LOCK, RECORD, RESERVE = ".launch.lock", "run.json", ".reserve"

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from opv2v_doctor.atomic import NotWritten, write, write_all
 from opv2v_doctor.facts.interpreter import Interpreter
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.directory import RESERVE, Claim
@@ -25,7 +26,6 @@ from opv2v_doctor.runs.output import OWN, Line, Output
 from opv2v_doctor.runs.record import Failure, Launch, Run, State
 from opv2v_doctor.runs.stamp import Stamped
 from opv2v_doctor.runs.vitals import Vitals
-from opv2v_doctor.runs.writing import NotWritten, write, write_all
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 WATCH = "OPV2V_DOCTOR_WATCH"
