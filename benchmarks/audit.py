@@ -45,10 +45,14 @@ NOTHING_YET = {1: Time(math.inf, math.inf), 2: Time(math.inf, math.inf)}
 AUDIT = """
 import json, resource, sys, time
 from pathlib import Path
-from opv2v_doctor.cli.auditing import audited
+import typer
+from opv2v_doctor.cli.audit import audit
 if __name__ == "__main__":
     start = time.perf_counter()
-    code = audited(sys.argv[1], workers=int(sys.argv[3]), cache=Path(sys.argv[2]), output=Path(sys.argv[4]))
+    try:
+        audit(sys.argv[1], workers=int(sys.argv[3]), cache=Path(sys.argv[2]), output=Path(sys.argv[4]))
+    except typer.Exit as end:
+        code = end.exit_code
     words = Path("/proc/self/status").read_text().split()
     own = int(words[words.index("VmHWM:") + 1])
     workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.cli.audit import AuditFormat
 from opv2v_doctor.cli.log import LogFormat
-from opv2v_doctor.cli.options import Format, Language
+from opv2v_doctor.cli.options import Language
 from opv2v_doctor.cli.program import app
 from opv2v_doctor.ours import is_stream, stranger, verify_folder
+from opv2v_doctor.reporters import Format
 from opv2v_doctor.usage import UsageError
 
 MISSION = Path(__file__).parents[1] / "examples" / "mission" / "train.log"

@@ -35,9 +35,15 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Say what checkpoints hold, without running anything that is in them: `checkpoint PATH...`, "
-    "`checkpoint diff A B`.",
 )
+
+
+@app.callback()
+def checkpoint() -> None:
+    """Say what checkpoints hold, without running what is in them.
+
+    `checkpoint PATH...`, `checkpoint diff A B`.
+    """
 
 
 class Form(StrEnum):

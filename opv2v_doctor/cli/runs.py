@@ -22,8 +22,12 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List, compare and verify runs.",
 )
+
+
+@app.callback()
+def runs() -> None:
+    """List, compare and verify runs."""
 
 
 class Form(StrEnum):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from opv2v_doctor.check import Tier
 from opv2v_doctor.cli import options
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ PrintRates = Annotated[
 def run_all(
     target: Target,
     overrides: options.Overrides = None,
-    tier: options.Tier = options.UpTo.RUN,
+    tier: options.UpTo = Tier.RUN,
     select: options.Select = None,
     ignore: options.Ignore = None,
     format: options.ReportFormat = None,
