@@ -30,6 +30,7 @@ FRAMES = 200  # of one agent, 800 x 600: several seconds' work
 TURNS = 2
 SCENARIOS, AGENTS, FRAMES_EACH = 73, 3, 150  # OPV2V: 11 000 frames of three agents, 130 000 images
 OPV2V_IMAGES = 130_000
+SMALLEST = {"FRAMES": 2, "TURNS": 1, "SCENARIOS": 5, "AGENTS": 1, "FRAMES_EACH": 2}
 MEGABYTE = 1024.0  # in kilobytes, in which the kernel counts
 LINES = "FIELDS x y z rgb\nVERSION 0.7\nSIZE 4 4 4 4\nCOUNT 1 1 1 1\nPOINTS 2\nDATA ascii\n1 2 3 0\n4 5 6 0\n"
 

@@ -17,6 +17,7 @@ BLOCKS = 40  # of each of two transformers, twelve tensors a block: 964 tensors,
 REFERENCE = 384  # channels: 0.86 GB
 SMALL, LARGE = 40, 832  # channels: 10 MB and 4 GB
 TURNS = 15
+SMALLEST = {"BLOCKS": 2, "REFERENCE": 48, "LARGE": 56, "TURNS": 1}
 
 
 class Sparse:
