@@ -19,7 +19,7 @@ from fuzz import ROOT, Subject
 from fuzz.execution import nothing_runs
 from fuzz.hostile import letters, named, planted
 from fuzz.mutations import mutated
-from opv2v_doctor.cli.checkpoint import DiffForm, Form, diff, show
+from opv2v_doctor.cli.checkpoint import diff, show
 from opv2v_doctor.facts import pickles
 from opv2v_doctor.facts.checkpoints.archives import opened
 from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable, reasons
@@ -156,9 +156,9 @@ def examine(content: bytes, folder: Path) -> None:
     path.write_bytes(content)
     whole = CORPUS / "checkpoint.pth"
     with nothing_runs(), contextlib.redirect_stdout(io.StringIO()):
-        _ended(lambda: show([path], deep=True, model=whole, format=Form.TEXT, strict=False))
-        _ended(lambda: show([path], deep=False, model=None, format=Form.JSON, strict=False))
-        _ended(lambda: diff(whole, path, format=DiffForm.TEXT, strict=False))
+        _ended(lambda: show([path], deep=True, model=whole, format="text", strict=False))
+        _ended(lambda: show([path], deep=False, model=None, format="json", strict=False))
+        _ended(lambda: diff(whole, path, format="text", strict=False))
         _agree(path)
 
 

@@ -44,7 +44,7 @@ def explain(
     thresholds: Annotated[bool, typer.Option("--thresholds", help="Print all numbers that decide.")] = False,
     repo: options.Repo = None,
     settings: options.SettingsFile = None,
-    lang: options.Lang = options.Language.EN,
+    lang: options.Lang = "en",
 ) -> None:
     """Print the page of a check.
 

@@ -34,7 +34,7 @@ def run_all(
     ignore: options.Ignore = None,
     format: options.ReportFormat = None,
     output: options.Output = None,
-    lang: options.Lang = options.Language.EN,
+    lang: options.Lang = "en",
     strict: options.Strict = False,
     plugins: options.Plugins = None,
 ) -> None:
@@ -68,7 +68,7 @@ def check(
     ignore: options.Ignore = None,
     format: options.ReportFormat = None,
     output: options.Output = None,
-    lang: options.Lang = options.Language.EN,
+    lang: options.Lang = "en",
     strict: options.Strict = False,
     plugins: options.Plugins = None,
     print_lr: PrintRates = False,

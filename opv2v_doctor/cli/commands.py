@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -91,8 +90,8 @@ class _Imported(MutableMapping[str, Any]):
 def _summary(module: str, function: str) -> str:
     """The first line of a command's docstring, read from its source: to import them all would take longer."""
     source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-    found = re.search(rf'^def {function}\(.*?^    """(.+?)(?:"""|$)', source, re.DOTALL | re.MULTILINE)
-    return found[1] if found else ""
+    docstring = source[source.index(f"\ndef {function}(") :].split('"""', 2)[1]
+    return docstring.partition("\n")[0]
 
 
 def _command(name: str) -> Any:

@@ -10,10 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -47,16 +46,7 @@ Stamp = tuple[int, int, int]  # file, size, time
 SHARE = 0.05  # of the time that may go into judging a log that grows
 
 
-class LogFormat(StrEnum):
-    """What the log is turned into."""
-
-    TEXT = "text"
-    JSON = "json"
-    HTML = "html"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
+LogFormat = Literal["text", "json", "html", "csv", "parquet"]  # what the log is turned into
 Paths = Annotated[
     list[Path],
     typer.Argument(
@@ -87,7 +77,7 @@ UntilIdle = Annotated[
 
 def log(
     paths: Paths,
-    format: Form = LogFormat.TEXT,
+    format: Form = "text",
     output: Into = None,
     follow: Follow = False,
     until_idle: UntilIdle = None,
@@ -104,10 +94,10 @@ def log(
     if follow:
         raise typer.Exit(_follow(paths, format, until_idle, settings, ignore or [], strict))
     found = _found(paths)
-    if format in (LogFormat.CSV, LogFormat.PARQUET):
+    if format in ("csv", "parquet"):
         _write_table(found, format, output)
         return
-    if format is LogFormat.HTML and output is None:
+    if format == "html" and output is None:
         raise UsageError("--format html needs --output FILE.html")
     target = _target(found, settings)
     raise typer.Exit(_examine(target, format, output, ignore or [], strict))
@@ -143,7 +133,7 @@ def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
 
 
 def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list[str], strict: bool) -> int:
-    if form is not LogFormat.HTML:
+    if form != "html":
         return examine(
             target,
             ["LOG"],
@@ -167,7 +157,7 @@ def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) 
     """Write the table block by block: a log of any size takes no more memory."""
     readers = [LogReader(path, KEPT_LINES) for path in paths]
     frames = _frames(readers)
-    if form is LogFormat.PARQUET:
+    if form == "parquet":
         _write_parquet(frames, output)
     elif output is None:
         _write_csv(frames, sys.stdout)
@@ -220,7 +210,7 @@ def _follow(
     strict: bool,
 ) -> int:
     """Follow one log; its findings when they appear, and all of them at the end."""
-    if len(paths) != 1 or form is not LogFormat.TEXT or not paths[0].is_file():
+    if len(paths) != 1 or form != "text" or not paths[0].is_file():
         kind = _kind_of(paths[0])
         found = f": {paths[0]} is {kind}" if len(paths) == 1 and kind else ""
         raise UsageError(f"--follow takes one file, and --format text{found}")

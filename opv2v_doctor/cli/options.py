@@ -5,24 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from opv2v_doctor.check import Tier
+from opv2v_doctor.languages import Language
 from opv2v_doctor.reporters import Format
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
-
-
-class Language(StrEnum):
-    """The language of what is written for people."""
-
-    EN = "en"
-    ZH = "zh"
 
 
 Overrides = Annotated[

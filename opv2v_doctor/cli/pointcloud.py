@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from enum import StrEnum
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,55 +28,12 @@ NO_ANSWER = 3
 FOLDER = "pointcloud"  # where results go by default, in the working directory
 
 
-class PoseSource(StrEnum):
-    """Whose poses place the points."""
-
-    PRED = "pred"
-    GT = "gt"
-    INPUT = "input"
-
-
-class DepthSource(StrEnum):
-    """Whose depth makes the points."""
-
-    PRED = "pred"
-    GT = "gt"
-    LIDAR = "lidar"
-
-
-class MaskSource(StrEnum):
-    """Whose mask hides points."""
-
-    PRED = "pred"
-    GT = "gt"
-    NONE = "none"
-
-
-class PoseInput(StrEnum):
-    """The poses that the model is given."""
-
-    NONE = "none"
-    GT = "gt"
-    NOISY = "noisy"
-
-
-class DepthInput(StrEnum):
-    """The depth that the model is given."""
-
-    NONE = "none"
-    SPARSE = "sparse"
-    DENSE = "dense"
-
-
-class Colour(StrEnum):
-    """What the colour of a point tells."""
-
-    RGB = "rgb"
-    AGENT = "agent"
-    HEIGHT = "height"
-    DISTANCE = "distance"
-
-
+PoseSource = Literal["pred", "gt", "input"]  # whose poses place the points
+DepthSource = Literal["pred", "gt", "lidar"]  # whose depth makes the points
+MaskSource = Literal["pred", "gt", "none"]  # whose mask hides points
+PoseInput = Literal["none", "gt", "noisy"]  # the poses that the model is given
+DepthInput = Literal["none", "sparse", "dense"]  # the depth that the model is given
+Colour = Literal["rgb", "agent", "height", "distance"]  # what the colour of a point tells
 OURS = {"pred": "prediction", "gt": "truth"}
 
 Checkpoint = Annotated[
@@ -107,22 +63,16 @@ def pointcloud(
     overrides: options.Overrides = None,
     checkpoint: Checkpoint = None,
     index: Annotated[int, typer.Option(min=0, help="Which sample of the split.")] = 0,
-    pose_source: Annotated[
-        PoseSource, typer.Option(help="Place the points by these poses.")
-    ] = PoseSource.PRED,
-    depth_source: Annotated[
-        DepthSource, typer.Option(help="Make the points of this depth.")
-    ] = DepthSource.PRED,
-    mask_source: Annotated[
-        MaskSource, typer.Option(help="Leave out what this mask hides.")
-    ] = MaskSource.PRED,
-    pose_input: Annotated[PoseInput, typer.Option(help="Give the model these poses.")] = PoseInput.NONE,
-    depth_input: Annotated[DepthInput, typer.Option(help="Give the model this depth.")] = DepthInput.NONE,
+    pose_source: Annotated[PoseSource, typer.Option(help="Place the points by these poses.")] = "pred",
+    depth_source: Annotated[DepthSource, typer.Option(help="Make the points of this depth.")] = "pred",
+    mask_source: Annotated[MaskSource, typer.Option(help="Leave out what this mask hides.")] = "pred",
+    pose_input: Annotated[PoseInput, typer.Option(help="Give the model these poses.")] = "none",
+    depth_input: Annotated[DepthInput, typer.Option(help="Give the model this depth.")] = "none",
     noise: Noise = "0.5,1",
     compare: Annotated[
         bool, typer.Option("--compare", help="Predicted, true and given poses side by side.")
     ] = False,
-    colour: Annotated[Colour, typer.Option(help="Colour the points by this.")] = Colour.RGB,
+    colour: Annotated[Colour, typer.Option(help="Colour the points by this.")] = "rgb",
     points: Annotated[int, typer.Option(min=1000, help="Most points in the page.")] = 200_000,
     camera_eye: Place = None,
     camera_center: Place = None,
@@ -134,7 +84,7 @@ def pointcloud(
     It is a page that opens offline. Beside it: pictures of each agent's cloud, depth and mask, the tensors, a
     .ply, and summary.json.
     """
-    if pose_source is PoseSource.INPUT and pose_input is PoseInput.NONE:
+    if pose_source == "input" and pose_input == "none":
         raise UsageError("--pose-source input: the model was given no poses: add --pose-input gt or noisy")
     metres, degrees = _numbers("--noise", noise, 2)
     target = replace(target, overrides=tuple(overrides or ()))
