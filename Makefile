@@ -23,10 +23,11 @@ test-fast: $(VENV)/tested
 nightly: $(VENV)/tested
 	.ci/nightly
 
-lint: $(VENV)/tested
+lint: $(VENV)/tested node_modules/.bin/eslint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy opv2v_doctor checks tests benchmarks fuzz .ci/lowest.py
+	node_modules/.bin/eslint --max-warnings 0 opv2v_doctor
 
 # The lower bounds of pyproject.toml are true. The newest versions are what $(VENV) itself is made of.
 lowest:
@@ -45,6 +46,10 @@ $(VENV)/tested: $(VENV)/installed
 	$(BIN)/pip check
 	touch $@
 
+node_modules/.bin/eslint: package.json
+	npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	touch $@
+
 fuzz: $(VENV)/tested
 	$(BIN)/python -m fuzz logs --seconds $(or $(SECONDS),600)
 	$(BIN)/python -m fuzz checkpoints --seconds $(or $(SECONDS),600)
@@ -53,4 +58,4 @@ mutants:
 	.ci/mutants $(FAMILY) $(MODULE)
 
 clean:
-	rm -rf $(VENV) demo demo-report.* build dist *.egg-info
+	rm -rf $(VENV) node_modules demo demo-report.* build dist *.egg-info

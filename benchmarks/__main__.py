@@ -1,4 +1,7 @@
-"""`python -m benchmarks [NAME...]`: run the benchmarks, print a table; 1 where a bound does not hold."""
+"""`python -m benchmarks [--smallest] [NAME...]`: run them, print a table; 1 where a bound does not hold.
+
+With `--smallest` they run on next to nothing: that shows that they work, and measures nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,22 @@ from benchmarks import Ratio
 
 def main() -> int:
     folder = str(Path(__file__).parent)
-    names = sys.argv[1:] or [m.name for m in pkgutil.iter_modules([folder]) if m.name != "__main__"]
+    smallest = "--smallest" in sys.argv
+    given = [word for word in sys.argv[1:] if word != "--smallest"]
+    names = given or [m.name for m in pkgutil.iter_modules([folder]) if m.name != "__main__"]
     measured: list[Ratio] = []
     for name in names:
-        for ratio in importlib.import_module(f"benchmarks.{name}").ratios():
+        module = importlib.import_module(f"benchmarks.{name}")
+        if smallest:
+            vars(module).update(module.SMALLEST)
+        for ratio in module.ratios():
             sign = ">=" if ratio.at_least else "<="
-            verdict = "holds" if ratio.holds else "DOES NOT HOLD"
+            verdict = "not measured" if smallest else "holds" if ratio.holds else "DOES NOT HOLD"
             figures = f"{ratio.measured:8.2f} {sign} {ratio.bound:<6} {verdict}  {ratio.details}"
             sys.stdout.write(f"{ratio.name:<58} {figures}".rstrip() + "\n")
             sys.stdout.flush()
             measured.append(ratio)
-    return 0 if measured and all(ratio.holds for ratio in measured) else 1
+    return 0 if measured and all(smallest or ratio.holds for ratio in measured) else 1
 
 
 if __name__ == "__main__":

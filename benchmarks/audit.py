@@ -30,6 +30,7 @@ FRAMES = 200  # of one agent, 800 x 600: several seconds' work
 TURNS = 2
 SCENARIOS, AGENTS, FRAMES_EACH = 73, 3, 150  # OPV2V: 11 000 frames of three agents, 130 000 images
 OPV2V_IMAGES = 130_000
+SMALLEST = {"FRAMES": 2, "TURNS": 1, "SCENARIOS": 5, "AGENTS": 1, "FRAMES_EACH": 2}
 MEGABYTE = 1024.0  # in kilobytes, in which the kernel counts
 LINES = "FIELDS x y z rgb\nVERSION 0.7\nSIZE 4 4 4 4\nCOUNT 1 1 1 1\nPOINTS 2\nDATA ascii\n1 2 3 0\n4 5 6 0\n"
 
@@ -45,10 +46,14 @@ NOTHING_YET = {1: Time(math.inf, math.inf), 2: Time(math.inf, math.inf)}
 AUDIT = """
 import json, resource, sys, time
 from pathlib import Path
-from opv2v_doctor.cli.auditing import audited
+import typer
+from opv2v_doctor.cli.audit import audit
 if __name__ == "__main__":
     start = time.perf_counter()
-    code = audited(sys.argv[1], workers=int(sys.argv[3]), cache=Path(sys.argv[2]), output=Path(sys.argv[4]))
+    try:
+        audit(sys.argv[1], workers=int(sys.argv[3]), cache=Path(sys.argv[2]), output=Path(sys.argv[4]))
+    except typer.Exit as end:
+        code = end.exit_code
     words = Path("/proc/self/status").read_text().split()
     own = int(words[words.index("VmHWM:") + 1])
     workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

@@ -70,6 +70,7 @@ BROKEN = (
     Scene(202, images=(320, 240), panorama=(384, 96)),
     Scene(203, images=(160, 120), noise=0.005, grain=3.0),
 )
+SMALLEST = {"SCENES": (Scene(103, images=(96, 72), panorama=(160, 40)),), "BROKEN": ()}
 
 
 def ratios() -> Iterator[Ratio]:

@@ -17,6 +17,8 @@ from opv2v_doctor.geometry.cameras import Cylinder
 AGENTS, POINTS = 4, 50_000  # points of each
 LARGEST = 5_000_000  # bytes
 SLOWEST = 2.0  # seconds
+TURNS = 3
+SMALLEST = {"AGENTS": 1, "POINTS": 1000, "TURNS": 1}
 
 
 def ratios() -> Iterator[Ratio]:
@@ -24,7 +26,7 @@ def ratios() -> Iterator[Ratio]:
     agents = [_agent(number) for number in range(AGENTS)]
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder, "ours.html"), Path(folder, "theirs.html")
-        mine, plain = compared(lambda: _packed(ours, agents), lambda: _straightforward(theirs, agents), 3)
+        mine, plain = compared(lambda: _packed(ours, agents), lambda: _straightforward(theirs, agents), TURNS)
         sizes = f"{ours.stat().st_size / 1e6:.2f} MB / {theirs.stat().st_size / 1e6:.2f} MB"
         yield Ratio(
             name="Scatter3d with a word a colour / page of 200 000 points",

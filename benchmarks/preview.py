@@ -35,6 +35,7 @@ FULL_SIZE = "dataset.opv2v.val.panorama_resolution=[1008,252]"
 GRAIN = 5.0  # noise that makes ray-cast pictures as hard to compress as real ones
 TIMES = 3
 LARGEST = 4.0  # megabytes
+SMALLEST = {"TIMES": 1}
 
 
 def ratios() -> Iterator[Ratio]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from benchmarks import Ratio, command, compared
 from opv2v_doctor.sandbox import train_briefly, write_repository
 
+TIMES = 5
+SMALLEST = {"TIMES": 1}
 DOCTOR = (sys.executable, "-m", "opv2v_doctor")
 IMPORT_AND_COMPOSE = """
 import sys
@@ -38,16 +40,16 @@ for part in parts:
 def ratios() -> Iterator[Ratio]:
     """Help, static tier, and the whole checklist."""
     bare = [sys.executable, "-c", "import typer, rich"]
-    yield _ratio("--help / import typer, rich", [*DOCTOR, "--help"], bare, 15)
+    yield _ratio("--help / import typer, rich", [*DOCTOR, "--help"], bare, 3 * TIMES)
     with tempfile.TemporaryDirectory() as folder:
         repo = Path(folder) / "repository"
         write_repository(repo)
         train_briefly(repo)
         examine = [*DOCTOR, "run-all", "--repo", repo]
         compose = [sys.executable, "-B", "-c", IMPORT_AND_COMPOSE, repo]
-        yield _ratio("static tier / import and compose", [*examine, "--tier", "static"], compose, 5, repo)
+        yield _ratio("static tier / import and compose", [*examine, "--tier", "static"], compose, TIMES, repo)
         draw = [sys.executable, "-B", "-c", IMPORT_AND_COMPOSE + DRAW, repo]
-        yield _ratio("run-all / import, compose and draw the same samples", examine, draw, 5, repo)
+        yield _ratio("run-all / import, compose and draw the same samples", examine, draw, TIMES, repo)
 
 
 def _ratio(

@@ -24,6 +24,8 @@ from opv2v_doctor.geometry.stitching import Stitcher
 from opv2v_doctor.sandbox.scene import write_scene
 
 PANORAMA = Cylinder(1008, 252)
+TURNS = 15
+SMALLEST = {"PANORAMA": Cylinder(64, 16), "TURNS": 1}
 GRAIN = 5.0  # noise that makes a ray-cast picture as large a PNG as a real one
 Image = NDArray[np.uint8]
 
@@ -35,7 +37,9 @@ def ratios() -> Iterator[Ratio]:
         images = _decoded(paths)
         stitcher = Stitcher(rig, PANORAMA)
         places = {name: _pixels(camera) for name, camera in rig.items()}
-        ours, theirs = compared(lambda: stitcher.panorama(images), lambda: _straightforward(rig, images), 15)
+        ours, theirs = compared(
+            lambda: stitcher.panorama(images), lambda: _straightforward(rig, images), TURNS
+        )
         details = f"{ours * 1e3:.2f} ms / {theirs * 1e3:.1f} ms"
         yield Ratio(
             name="straightforward, camera by camera / stitching",
@@ -44,7 +48,9 @@ def ratios() -> Iterator[Ratio]:
             at_least=True,
             details=details,
         )
-        ours, theirs = compared(lambda: stitcher.panorama(images), lambda: _interpolated(places, images), 15)
+        ours, theirs = compared(
+            lambda: stitcher.panorama(images), lambda: _interpolated(places, images), TURNS
+        )
         yield Ratio(
             name="the same without projecting / stitching",
             measured=theirs / ours,
@@ -52,7 +58,7 @@ def ratios() -> Iterator[Ratio]:
             at_least=True,
             details=f"{ours * 1e3:.2f} ms / {theirs * 1e3:.1f} ms",
         )
-        both, decoding = compared(lambda: stitcher.panorama(_decoded(paths)), lambda: _decoded(paths), 15)
+        both, decoding = compared(lambda: stitcher.panorama(_decoded(paths)), lambda: _decoded(paths), TURNS)
         yield Ratio(
             name="decoding four PNGs and stitching / decoding",
             measured=both / decoding,

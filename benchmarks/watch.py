@@ -13,6 +13,7 @@ from benchmarks import Ratio
 
 WATCHED = Path(__file__).parents[1] / "opv2v_doctor/inside/watched.py"
 STEPS, EVERY, LAYERS, WIDTH, TIMES = 60, 30, 100, 32, 3  # 200 tensors: what costs is their number
+SMALLEST = {"STEPS": 2, "TIMES": 1}
 TOOLS = """
 class MetricLogger:
     meters = {}
@@ -54,7 +55,7 @@ def train():
     mask = torch.rand(2, {WIDTH}) > 0.5
     view = {{"img": torch.rand(2, {WIDTH}), "non_ambiguous_mask": mask, "valid_mask": mask}}
     view.update(instance=["a"] * 2, label=["b"] * 2)
-    loader = [[dict(view) for _ in range(4)] for _ in range({STEPS})]
+    loader = [[dict(view) for _ in range(4)] for _ in range(int(sys.argv[1]))]
     train_one_epoch(model, Criterion(), loader[:3], optimizer, "cpu", 0, None, None)  # warm
     started, used = time.perf_counter(), time.process_time()
     train_one_epoch(model, Criterion(), loader, optimizer, "cpu", 1, None, None)
@@ -94,7 +95,7 @@ def _measured(place: Path, *, watched: bool) -> tuple[float, float]:
     """Processor time and wall time of one training."""
     settings = {"OPV2V_DOCTOR_WATCH": json.dumps({"run": str(place / "run"), "every": EVERY})}
     done = subprocess.run(
-        [sys.executable, WATCHED, place / "train.py"],
+        [sys.executable, WATCHED, place / "train.py", str(STEPS)],
         env={"PATH": "", "OMP_NUM_THREADS": "1", **(settings if watched else {})},
         capture_output=True,
         text=True,

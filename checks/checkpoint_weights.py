@@ -22,7 +22,7 @@ from opv2v_doctor.facts.checkpoints import Checkpoint, CheckpointUnreadable, res
 from opv2v_doctor.facts.checkpoints.models import weights_opened
 from opv2v_doctor.facts.checkpoints.movement import Difference, Movement, by_module, moved
 from opv2v_doctor.facts.checkpoints.scans import Scan, scanned
-from opv2v_doctor.facts.checkpoints.wording import few
+from opv2v_doctor.facts.checkpoints.wording import few, not_finite, not_read, scanning
 from opv2v_doctor.facts.runs import LAST
 
 MOST_BYTES = 512 << 20  # of all weights; of larger models the first part of each tensor
@@ -55,7 +55,8 @@ def weights_are_finite(target: Target) -> Findings:
     read, elements = sum(scan.read for scan in scans), sum(scan.elements for scan in scans)
     yield examined(read, "value")
     yield examined(sum(scan.read > 0 for scan in scans), "tensor")
-    yield from _bad(newest, scans)
+    yield from not_finite(newest.path, scans)
+    yield from not_read(newest.path, scans, warning)
     yield note(
         "{read} of {n:value|values} of {name} were read: the first of each tensor; {command} reads all"
         if read < elements
@@ -64,42 +65,10 @@ def weights_are_finite(target: Target) -> Findings:
         read=read,
         n=elements,
         name=newest.path.name,
-        command=_deep(newest.path),
+        command=scanning(newest.path),
     )
     if zeros := [scan.name for scan in scans if scan.is_zero]:
         yield note("all zero: {names}", at=newest.path, names=few(zeros), all_zero=zeros)
-
-
-def _bad(newest: Checkpoint, scans: Sequence[Scan]) -> Findings:
-    """What is not finite, and what could not be read."""
-    bad = [scan for scan in scans if scan.bad]
-    if bad:
-        yield error(
-            "{n:value is|values are} NaN or infinite, in {some} of {tensors} tensors, first in {first}",
-            at=newest.path,
-            hint="resume from an earlier checkpoint that is finite: {command} tells which are",
-            n=sum(scan.bad for scan in bad),
-            some=len(bad),
-            tensors=len(scans),
-            first=bad[0].name,
-            bad={scan.name: scan.bad for scan in bad},
-            command=_deep(newest.path.parent),
-        )
-    unread = [scan for scan in scans if scan.problem]
-    if unread:
-        yield warning(
-            "{n:tensor|tensors} of {name} could not be read: {first}: {problem}",
-            at=newest.path,
-            hint="compare the file with a copy, or resume from a checkpoint that can be read",
-            n=len(unread),
-            name=newest.path.name,
-            first=unread[0].name,
-            problem=unread[0].problem,
-        )
-
-
-def _deep(path: Path) -> Command:
-    return Command(f"opv2v-doctor checkpoint --deep {shlex.quote(str(path))}")
 
 
 def _newest(found: Sequence[Checkpoint]) -> Checkpoint:

@@ -17,9 +17,8 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.logs import each_log, judged_logs
-from opv2v_doctor.facts.logs.gpu_counts import explaining_gpus
 from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.run_configs import RunConfig, run_config
+from opv2v_doctor.facts.logs.run_configs import RunConfig, explaining_gpus, run_config
 from opv2v_doctor.facts.logs.segments import Segment
 
 

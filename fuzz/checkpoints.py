@@ -19,12 +19,11 @@ from fuzz import ROOT, Subject
 from fuzz.execution import nothing_runs
 from fuzz.hostile import letters, named, planted
 from fuzz.mutations import mutated
-from opv2v_doctor.cli.checkpoint import DiffForm, Form, diff, show
+from opv2v_doctor.cli.checkpoint import diff, show
 from opv2v_doctor.facts import pickles
 from opv2v_doctor.facts.checkpoints.archives import opened
 from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable, reasons
-from opv2v_doctor.facts.pickles.machine import Machine
-from opv2v_doctor.facts.pickles.operations import OPERATIONS
+from opv2v_doctor.facts.pickles.machine import PickleRefused
 
 CORPUS = ROOT / "tests" / "corpus" / "checkpoints"
 LARGEST = 2 << 20  # bytes of a member that is changed again
@@ -152,14 +151,14 @@ def _rewritten(
 
 
 def examine(content: bytes, folder: Path) -> None:
-    """The command as a user gives it, its difference to a whole checkpoint, and the pickle read twice."""
+    """The command as a user gives it, its difference to a whole checkpoint, and the names in its pickle."""
     path = folder / "checkpoint-1.pth"
     path.write_bytes(content)
     whole = CORPUS / "checkpoint.pth"
     with nothing_runs(), contextlib.redirect_stdout(io.StringIO()):
-        _ended(lambda: show([path], deep=True, model=whole, format=Form.TEXT, strict=False))
-        _ended(lambda: show([path], deep=False, model=None, format=Form.JSON, strict=False))
-        _ended(lambda: diff(whole, path, format=DiffForm.TEXT, strict=False))
+        _ended(lambda: show([path], deep=True, model=whole, format="text", strict=False))
+        _ended(lambda: show([path], deep=False, model=None, format="json", strict=False))
+        _ended(lambda: diff(whole, path, format="text", strict=False))
         _agree(path)
 
 
@@ -170,7 +169,7 @@ def _ended(command: Callable[[], object]) -> None:
 
 
 def _agree(path: Path) -> None:
-    """Passing tensors over reads what walking every operation reads, and no name is missed."""
+    """No name is missed that the standard library's reading of the operations finds."""
     try:
         with reasons(path), opened(path) as archive:
             content = archive.read("data.pkl")
@@ -178,10 +177,8 @@ def _agree(path: Path) -> None:
         return
     try:
         found = pickles.walk(content)
-        slow = pickles._walked(Machine(content), OPERATIONS)
-    except pickles.MALFORMED:
-        return  # damage in what is passed over is not looked for: its checksum tells of accidents
-    assert set(found.names) == set(slow.names), "passing tensors over missed a name"
+    except PickleRefused:
+        return
     missed = named(content) - set(map(letters, found.names))
     assert not missed, f"names that were not told: {missed}"
 

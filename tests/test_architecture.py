@@ -37,11 +37,12 @@ LAYERS = {  # what else a module may import of ours; the first match of its path
         "target",
         "usage",
     },
-    "figures": {"", "check", "facts", "figures", "geometry", "ours", "result", "target", "whole"},
+    "figures": {"", "check", "facts", "figures", "geometry", "ours", "result", "target", "atomic"},
     "languages": {"", "check", "languages", "registry", "result"},
     "serving": {"", "runs", "serving", "usage"},
     "runs": {
         "",
+        "atomic",
         "audit",
         "check",
         "facts",
@@ -64,10 +65,10 @@ LAYERS = {  # what else a module may import of ours; the first match of its path
     "scratch": set(),
     "git": {"scratch"},
     "ours": {"usage"},
-    "whole": {"ours", "scratch", "usage"},
-    "facts": {"", "check", "facts", "geometry", "git", "progress", "scratch", "state", "target", "whole"},
+    "atomic": {"ours", "scratch", "usage"},
+    "facts": {"", "check", "facts", "geometry", "git", "progress", "scratch", "state", "target", "atomic"},
     "isolation": set(),
-    "plugins": {"check", "isolation", "plugins", "target", "usage", "whole"},
+    "plugins": {"check", "isolation", "plugins", "target", "usage", "atomic"},
     "registry": {"check", "plugins", "settings", "usage"},
     "runner": {"check", "merging", "result", "target"},
     "reporters": {"", "check", "reporters", "result"},
@@ -158,7 +159,8 @@ def test_there_is_one_door_to_git() -> None:
 def test_what_somebody_else_wrote_is_read_and_parsed_in_one_place() -> None:
     ways = re.compile(r"\.read_(text|bytes)\(|\.open\(\"rb|(json|tomllib)\.loads?\(|yaml\.load\(")
     ours = {  # text of the package, of the kernel, or of this process
-        "files.py", "whole.py", "reporters/html.py", "cli/catalogue.py", "serving/application.py",
+        "files.py", "atomic.py", "reporters/html.py", "cli/catalogue.py", "cli/commands.py",
+        "serving/application.py",
         "facts/gpus.py", "runs/processes.py", "runs/pipeline.py", "facts/checkpoints/safetensors.py",
     }  # fmt: skip
     apart = [ENGINE / "inside", ENGINE / "sandbox", ENGINE / "languages", ENGINE / "figures"]

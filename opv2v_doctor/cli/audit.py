@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from opv2v_doctor.audit.fingerprint import inventory_fingerprint
+from opv2v_doctor.audit.inventory import Inventory, cache_folder, opened
+from opv2v_doctor.audit.listing import Dataset, dataset_at
+from opv2v_doctor.audit.survey import Advance, survey
+from opv2v_doctor.audit.tables import Summary, csv_lines, summaries, write_parquet
+from opv2v_doctor.audit.verdicts import VERDICTS
+from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.cli import options
+from opv2v_doctor.cli.live import is_live
+from opv2v_doctor.cli.reporting import report_file, write_report
+from opv2v_doctor.reporters import BY_SUFFIX, REPORTERS, Examination, Format, Medium
+from opv2v_doctor.result import Result, exit_code
+from opv2v_doctor.runner import run
+from opv2v_doctor.usage import UsageError
+
+if TYPE_CHECKING:
+    from opv2v_doctor.target import Target
+
+TABLES = {".csv": "csv", ".parquet": "parquet"}  # of the records
+WRITTEN = [*(name for name in Format if name != Format.HTML), *TABLES.values()]
+AuditFormat = StrEnum("AuditFormat", WRITTEN)  # type: ignore[misc]
+HEAD = 1  # line of a text report that speaks of a repository
 
 Root = Annotated[
     str | None,
@@ -37,19 +67,6 @@ Cache = Annotated[
 ]
 
 
-class AuditFormat(StrEnum):
-    """How an audit is written: a report of its findings, or a table of its records."""
-
-    TEXT = "text"
-    JSON = "json"
-    JUNIT = "junit"
-    SARIF = "sarif"
-    GITHUB = "github"
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
 ReportFormat = Annotated[
     AuditFormat | None,
     typer.Option(
@@ -74,17 +91,99 @@ def audit(
 
     What was read is remembered: an interrupted audit goes on, and a second one reads only what changed.
     """
-    from opv2v_doctor.cli.auditing import audited
+    chosen = format or {**BY_SUFFIX, **TABLES}.get(output.suffix if output else "", "text")
+    if chosen == "parquet" and output is None:
+        raise UsageError("--format parquet needs --output FILE: it is not text")
+    dataset = _dataset(root, depth)
+    with opened(dataset, cache or cache_folder()) as inventory:
+        with _progress() as advance:
+            survey(inventory, readers(workers or os.cpu_count() or 1, scheduler), advance)
+        results = list(run(VERDICTS, cast("Target", inventory)))
+        head = _head(inventory, strict)
+        if output is not None:
+            _write(output, chosen, inventory, results, head)
+        for line in _lines("text" if output else chosen, inventory, results, head):
+            sys.stdout.write(f"{line}\n")
+    raise typer.Exit(exit_code(results, strict=strict))
 
-    raise typer.Exit(
-        audited(
-            root,
-            depth,
-            workers=workers,
-            scheduler=scheduler,
-            cache=cache,
-            format=format,
-            output=output,
-            strict=strict,
-        )
+
+def _dataset(root: str | None, depth: str | None) -> Dataset:
+    """The dataset that was named, or the one that the training here reads."""
+    if root is None:
+        from opv2v_doctor.facts.datasets import data_roots
+        from opv2v_doctor.target import make_target
+
+        roots = [str(place) for place in data_roots(make_target())]
+        if not roots:
+            raise UsageError("which dataset? The training's config names no ROOT: give the folder")
+        root, depth = roots[0], depth or next(iter(roots[1:]), None)
+    dataset = dataset_at(root, depth)
+    for place, word in ((dataset.storage, "ROOT"), (dataset.storage_of("depth"), "--depth")):
+        if not place.exists():
+            raise UsageError(f"{word} {place.url}: no such folder")
+    return dataset
+
+
+def _head(inventory: Inventory, strict: bool) -> Examination:
+    return Examination(
+        repo=inventory.path("", "frame"),
+        gpus=None,
+        strict=strict,
+        started=datetime.now(UTC),
+        medium=Medium.of(sys.stdout),
     )
+
+
+def _lines(format: str, inventory: Inventory, results: list[Result], head: Examination) -> Iterator[str]:
+    """The audit in a format that is text."""
+    if format == "csv":
+        yield from csv_lines(inventory)
+    elif format == "text":
+        yield f"opv2v-doctor audits {inventory.dataset.root}"
+        yield from islice(REPORTERS["text"](results, head), HEAD, None)
+        yield from _summary(inventory, head.medium)
+    else:
+        yield from REPORTERS[format](results, head)
+
+
+def _summary(inventory: Inventory, medium: Medium) -> Iterator[str]:
+    """A table of the splits, and the fingerprint."""
+    table = Table(box=None, pad_edge=False, header_style="bold" if medium.colour else "")
+    for name in Summary._fields:
+        table.add_column(name, justify="left" if name == "split" else "right")
+    for summary in summaries(inventory):
+        numbers = (f"{value:.1f}" if isinstance(value, float) else str(value) for value in summary[1:])
+        table.add_row(summary.split, *numbers)
+    console = Console(color_system="standard" if medium.colour else None, width=120, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    yield ""
+    yield from (line.rstrip() for line in capture.get().splitlines())
+    yield f"fingerprint {inventory_fingerprint(inventory)}"
+
+
+def _write(path: Path, format: str, inventory: Inventory, results: list[Result], head: Examination) -> None:
+    if format != "parquet":
+        write_report(path, _lines(format, inventory, results, head))
+        return
+    with report_file(path) as place:
+        write_parquet(inventory, place)
+
+
+@contextmanager
+def _progress() -> Iterator[Advance]:
+    """A bar on the terminal, with the time that is left; nothing where there is no terminal."""
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not is_live(console)) as progress:
+        task = progress.add_task("listing", total=None)
+
+        def advance(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total)
+
+        yield advance

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pkgutil
+import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +15,13 @@ from opv2v_doctor.cli import options
 
 if TYPE_CHECKING:
     from opv2v_doctor.check import Check
+    from opv2v_doctor.threshold import Threshold
+
+HEAD = """# Thresholds
+
+What decides a verdict, where it comes from, and the values that were measured next to it.
+Bounds that a user may set (`masks.floor`, `poses.farthest`, ...) stand in `opv2v-doctor.toml`.
+"""
 
 
 def list_checks(repo: options.Repo = None, settings: options.SettingsFile = None) -> None:
@@ -34,7 +44,7 @@ def explain(
     thresholds: Annotated[bool, typer.Option("--thresholds", help="Print all numbers that decide.")] = False,
     repo: options.Repo = None,
     settings: options.SettingsFile = None,
-    lang: options.Lang = options.Language.EN,
+    lang: options.Lang = "en",
 ) -> None:
     """Print the page of a check.
 
@@ -43,21 +53,13 @@ def explain(
     from rich.console import Console
     from rich.markdown import Markdown
 
-    pages = (
-        _thresholds() if thresholds else "\n".join(_pages(_checks(repo, settings), code, everything, lang))
-    )
+    lines = _thresholds() if thresholds else _pages(_checks(repo, settings), code, everything, lang)
+    pages = "\n".join(lines)
     console = Console()
     if console.is_terminal:
         console.print(Markdown(pages))
     else:
         typer.echo(pages, nl=False)
-
-
-def _thresholds() -> str:
-    """The numbers that decide verdicts, as a page."""
-    from opv2v_doctor.cli.thresholds import page
-
-    return "".join(f"{line}\n" for line in page())
 
 
 def _pages(checks: Sequence[Check], code: str, everything: bool, language: str) -> Iterator[str]:
@@ -102,3 +104,34 @@ def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
         typer.echo(f"opv2v-doctor: not loaded here, as plugins run in an examination only: {names}", err=True)
     installed = [check for check in installed_checks() if check.code != LOADING]
     return [*installed, loading_check(), *CHECKS, *VERDICTS]
+
+
+def _thresholds() -> Iterator[str]:
+    """All thresholds as a page in Markdown; one that several modules import stands where it is defined."""
+    seen: set[int] = set()
+    yield HEAD
+    yield "| threshold | value | unit | where it comes from | nearest healthy | nearest faulty |"
+    yield "|---|---|---|---|---|---|"
+    for place, threshold in _every_threshold():
+        if id(threshold) not in seen:
+            seen.add(id(threshold))
+            measured = ["" if one is None else f"{one:g}" for one in (threshold.healthy, threshold.faulty)]
+            cells = (f"`{place}`", f"{float(threshold):g}", threshold.unit, threshold.source, *measured)
+            yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _every_threshold() -> Iterator[tuple[str, Threshold]]:
+    """(where it is defined, threshold) of all that the installed checks and their facts compare with."""
+    from opv2v_doctor.registry import installed_checks
+    from opv2v_doctor.threshold import Threshold
+
+    installed_checks()
+    for package in ("audit", "facts", "geometry", "smoke"):
+        folder = f"opv2v_doctor.{package}"
+        for found in pkgutil.walk_packages(import_module(folder).__path__, f"{folder}."):
+            import_module(found.name)
+    for name, module in sorted(sys.modules.items()):
+        for word, value in list(vars(module).items()) if name.startswith("opv2v_doctor.") else ():
+            if isinstance(value, Threshold) and word.isupper():
+                yield f"{name.removeprefix('opv2v_doctor.')}.{word}", value

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -35,26 +34,19 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Say what checkpoints hold, without running anything that is in them: `checkpoint PATH...`, "
-    "`checkpoint diff A B`.",
 )
 
 
-class Form(StrEnum):
-    """For people, or for programs."""
+@app.callback()
+def checkpoint() -> None:
+    """Say what checkpoints hold, without running what is in them.
 
-    TEXT = "text"
-    JSON = "json"
-    CSV = "csv"
-
-
-class DiffForm(StrEnum):
-    """For people, or for programs."""
-
-    TEXT = "text"
-    JSON = "json"
+    `checkpoint PATH...`, `checkpoint diff A B`.
+    """
 
 
+Form = Literal["text", "json", "csv"]  # for people, or for programs
+DiffForm = Literal["text", "json"]  # for people, or for programs
 Paths = Annotated[list[Path], typer.Argument(help="Checkpoints, or folders of them.", show_default=False)]
 Deep = Annotated[
     bool,
@@ -77,7 +69,7 @@ def show(
     paths: Paths,
     deep: Deep = False,
     model: Model = None,
-    format: Format = Form.TEXT,
+    format: Format = "text",
     strict: options.Strict = False,
 ) -> None:
     """Show each file's counters, learning rates, size and config, and what is wrong with it.
@@ -104,13 +96,13 @@ def _shown(found: list[Exhibit], findings: list[Finding], form: Form, code: int,
     from opv2v_doctor.forensics import tables
 
     seen = [one for exhibit in found for one in exhibit.examined]
-    if form is Form.TEXT:
+    if form == "text":
         yield from tables.lines(found, deep=deep)
         yield from _ending(findings, seen)
         return
     against = tables.with_config(found)
     rows = [tables.row(exhibit, against) for exhibit in found]
-    if form is Form.CSV:
+    if form == "csv":
         yield from _csv(rows)
         return
     for row, exhibit in zip(rows, found, strict=True):
@@ -121,7 +113,7 @@ def _shown(found: list[Exhibit], findings: list[Finding], form: Form, code: int,
 
 
 @app.command("diff")
-def diff(one: One, other: Other, format: DiffFormat = DiffForm.TEXT, strict: options.Strict = False) -> None:
+def diff(one: One, other: Other, format: DiffFormat = "text", strict: options.Strict = False) -> None:
     """Show what changed from A to B, and what did not move at all."""
     from opv2v_doctor.forensics import difference
     from opv2v_doctor.forensics.exhibit import exhibits
@@ -141,7 +133,7 @@ def diff(one: One, other: Other, format: DiffFormat = DiffForm.TEXT, strict: opt
     findings = [finding for exhibit in found for finding in exhibit.findings]
     seen = [one for exhibit in found for one in exhibit.examined]
     code = code_of(found, findings, strict=strict)
-    if format is DiffForm.JSON:
+    if format == "json":
         document = {"schema": SCHEMA, **difference.record(before, after, movement)}
         _write([_json({**document, **_judged(findings, seen), "exit_code": code})])
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -11,25 +12,25 @@ from typer.core import TyperGroup
 
 from opv2v_doctor.cli.process import HOMELESS, exit_code_of, is_homeless
 
-PLACES = {  # in the order of the help: command -> module, name in it, what it does in one line
-    "run-all": ("examine", "run_all", "Run the whole checklist on a training repository."),
-    "check": ("examine", "check", "Run some checks, and what they need."),
-    "train": ("train", "train", "Train behind the gate, stamped and watched."),
-    "infer": ("train", "infer", "Run the repository's inference on a checkpoint, stamped."),
-    "runs": ("runs", "app", "List, compare and verify runs."),
-    "smoke": ("smoke", "smoke", "Train a few steps for real, kill, resume and compare."),
-    "log": ("log", "log", "Say what went wrong in a training, from its log alone."),
-    "checkpoint": ("checkpoint", "app", "Say what checkpoints hold, without running what is in them."),
-    "preview": ("preview", "preview", "Show a sample as training sees it, on one offline page."),
-    "pointcloud": ("pointcloud", "pointcloud", "Run a checkpoint's model on a sample: its point cloud."),
-    "serve": ("serve", "serve", "Show results in a browser, read-only."),
-    "list": ("catalogue", "list_checks", "List the checks in the order of the checklist."),
-    "explain": ("catalogue", "explain", "Print the page of a check."),
-    "init": ("set_up", "init", "Write commented settings for a training repository."),
-    "trust": ("trust", "trust", "Trust the plugins of a repository's settings, as they are now."),
-    "audit": ("audit", "audit", "Read every file of an OPV2V dataset, and say what is wrong."),
-    "demo": ("set_up", "demo", "Write a small training repository with an OPV2V scene."),
-    "schema": ("catalogue", "schema", "Print the JSON Schema of the report."),
+PLACES = {  # in the order of the help: command -> module, function in it
+    "run-all": ("check", "run_all"),
+    "check": ("check", "check"),
+    "train": ("train", "train"),
+    "infer": ("train", "infer"),
+    "runs": ("runs", "runs"),
+    "smoke": ("smoke", "smoke"),
+    "log": ("log", "log"),
+    "checkpoint": ("checkpoint", "checkpoint"),
+    "preview": ("preview", "preview"),
+    "pointcloud": ("pointcloud", "pointcloud"),
+    "serve": ("serve", "serve"),
+    "list": ("catalogue", "list_checks"),
+    "explain": ("catalogue", "explain"),
+    "init": ("set_up", "init"),
+    "trust": ("trust", "trust"),
+    "audit": ("audit", "audit"),
+    "demo": ("set_up", "demo"),
+    "schema": ("catalogue", "schema"),
 }
 
 
@@ -59,7 +60,7 @@ class Commands(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, _, summary) in PLACES.items()])
+            formatter.write_dl([(name, _summary(*place)) for name, place in PLACES.items()])
 
 
 class _Imported(MutableMapping[str, Any]):
@@ -86,13 +87,20 @@ class _Imported(MutableMapping[str, Any]):
         return len(PLACES)
 
 
+def _summary(module: str, function: str) -> str:
+    """The first line of a command's docstring, read from its source: to import them all would take longer."""
+    source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+    docstring = source[source.index(f"\ndef {function}(") :].split('"""', 2)[1]
+    return docstring.partition("\n")[0]
+
+
 def _command(name: str) -> Any:
-    module, attribute, _ = PLACES[name]
-    found = getattr(importlib.import_module(f"opv2v_doctor.cli.{module}"), attribute)
-    if isinstance(found, typer.Typer):
-        made = typer.main.get_command(found)
+    module, function = PLACES[name]
+    found = vars(importlib.import_module(f"opv2v_doctor.cli.{module}"))
+    if "app" in found:  # a group of commands
+        made = typer.main.get_command(found["app"])
         made.name = name
         return made
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(found)
+    alone.command(name)(found[function])
     return typer.main.get_command(alone)

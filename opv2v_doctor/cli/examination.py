@@ -6,6 +6,7 @@ import datetime
 import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from opv2v_doctor import Blocked, Check, Command, Skip, Target, Tier
@@ -16,21 +17,13 @@ from opv2v_doctor.facts.probe import start_second
 from opv2v_doctor.plugins import LOADING, Plugin, read_plugins
 from opv2v_doctor.plugins.trust import is_trusted
 from opv2v_doctor.registry import ignored, installed_checks, named, select
-from opv2v_doctor.reporters import Examination, Medium
+from opv2v_doctor.reporters import BY_SUFFIX, Examination, Format, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.settings import Ignore
 from opv2v_doctor.usage import UsageError, unknown
 
 SPLITS = ("train", "val", "test")
-FORMATS_BY_SUFFIX = {
-    ".json": "json",
-    ".xml": "junit",
-    ".sarif": "sarif",
-    ".md": "markdown",
-    ".txt": "text",
-    ".html": "html",
-}
 
 
 def examine(
@@ -56,16 +49,30 @@ def examine(
     if any(check.tier is Tier.DATA for check in checks):
         start_second(target)
     head = told(head_of(target, strict), target, language)
-    with Display(total=len(checks)) as display:
-        results = run(checks, target, ignored=exceptions, asked=asked, starting=display.start)
-        shown = "text" if output else format or "text"
-        for line in reported(shown, _kept(results, display.finish), head):
+    results = partial(run, checks, target, ignored=exceptions, asked=asked)
+    return write(results, len(checks), head, format=format, output=output)
+
+
+def write(
+    results: Callable[..., Iterable[Result]],
+    total: int,
+    head: Examination,
+    *,
+    format: str | None,
+    output: Path | None,
+) -> int:
+    """Write the results of so many checks while they run, and into the report file, and return the exit code.
+
+    `results` makes them, and is given what is to be told of each check that starts.
+    """
+    with Display(total=total) as display:
+        running = _kept(results(starting=display.start), display.finish)
+        for line in reported("text" if output else format or "text", running, head):
             display.write(line)
-    kept = display.results
     if output is not None:
-        chosen = format or FORMATS_BY_SUFFIX.get(output.suffix, "text")
-        write_report(output, reported(chosen, kept, head))
-    return exit_code(kept, strict=strict)
+        chosen = format or BY_SUFFIX.get(output.suffix, Format.TEXT)
+        write_report(output, reported(chosen, display.results, head))
+    return exit_code(display.results, strict=head.strict)
 
 
 def plugins_of(target: Target, wanted: bool | None) -> tuple[Sequence[Plugin], Blocked | Skip | None]:

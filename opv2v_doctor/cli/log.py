@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import importlib
+import signal
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from enum import StrEnum
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
+from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.cli import options
+from opv2v_doctor.cli.examination import examine, ignore_of
+from opv2v_doctor.cli.reporting import report_file
+from opv2v_doctor.facts.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
+from opv2v_doctor.facts.logs.blocks import STDIN, growing
+from opv2v_doctor.facts.logs.log_files import Log, LogTable
+from opv2v_doctor.facts.logs.log_readers import LogReader
+from opv2v_doctor.facts.logs.log_tables import frame_of
+from opv2v_doctor.facts.logs.metric_runs import Run
+from opv2v_doctor.facts.logs.records import Records, records
+from opv2v_doctor.files import kind_of
+from opv2v_doctor.ours import PARQUET_KEY
+from opv2v_doctor.registry import ignored, installed_checks, select
+from opv2v_doctor.reporters.wording import one_line, printable
+from opv2v_doctor.result import Result, exit_code
+from opv2v_doctor.runner import run
+from opv2v_doctor.state import State
+from opv2v_doctor.target import Target, find_settings
+from opv2v_doctor.usage import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opv2v_doctor.facts.logs.log_readers import LogReader
-    from opv2v_doctor.target import Target
+
+QUIET = {"launch", "rank", "job", "length", "criterion", "testing", "weights", "keys"}
+FAMILY = ["LOG"]
+Stamp = tuple[int, int, int]  # file, size, time
+SHARE = 0.05  # of the time that may go into judging a log that grows
 
 
-class LogFormat(StrEnum):
-    """What the log is turned into."""
-
-    TEXT = "text"
-    JSON = "json"
-    HTML = "html"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
+LogFormat = Literal["text", "json", "html", "csv", "parquet"]  # what the log is turned into
 Paths = Annotated[
     list[Path],
     typer.Argument(
@@ -62,7 +78,7 @@ UntilIdle = Annotated[
 
 def log(
     paths: Paths,
-    format: Form = LogFormat.TEXT,
+    format: Form = "text",
     output: Into = None,
     follow: Follow = False,
     until_idle: UntilIdle = None,
@@ -79,12 +95,10 @@ def log(
     if follow:
         raise typer.Exit(_follow(paths, format, until_idle, settings, ignore or [], strict))
     found = _found(paths)
-    if format in (LogFormat.CSV, LogFormat.PARQUET):
+    if format in ("csv", "parquet"):
         _write_table(found, format, output)
         return
-    if format is LogFormat.HTML and output is None:
-        from opv2v_doctor.usage import UsageError
-
+    if format == "html" and output is None:
         raise UsageError("--format html needs --output FILE.html")
     target = _target(found, settings)
     raise typer.Exit(_examine(target, format, output, ignore or [], strict))
@@ -92,10 +106,6 @@ def log(
 
 def _found(paths: Iterable[Path]) -> tuple[Path, ...]:
     """All logs below the paths. Raises UsageError where there is none."""
-    from opv2v_doctor.facts.logs import logs_in
-    from opv2v_doctor.facts.logs.blocks import STDIN
-    from opv2v_doctor.usage import UsageError
-
     found: dict[Path, None] = {}
     for path in paths:
         if path != STDIN and not path.exists():
@@ -111,8 +121,6 @@ def _found(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 def _kind_of(path: Path) -> str:
     """What is no regular file, in words; nothing for one, and where there is none."""
-    from opv2v_doctor.files import kind_of
-
     try:
         return kind_of(path.stat().st_mode)
     except OSError:
@@ -121,17 +129,12 @@ def _kind_of(path: Path) -> str:
 
 def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
     """A target that is no training repository: the folder of the logs."""
-    from opv2v_doctor.facts.logs.blocks import STDIN
-    from opv2v_doctor.target import Target, find_settings
-
     folder = Path.cwd() if logs[0] == STDIN else logs[0].parent
     return Target(repo=folder, python=Path(sys.executable), logs=logs, settings=find_settings(None, settings))
 
 
 def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list[str], strict: bool) -> int:
-    from opv2v_doctor.cli.examination import examine
-
-    if form is not LogFormat.HTML:
+    if form != "html":
         return examine(
             target,
             ["LOG"],
@@ -141,13 +144,9 @@ def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list
             strict=strict,
             plugins=False,
         )
-    from opv2v_doctor.cli.log_judging import verdicts
-    from opv2v_doctor.cli.reporting import report_file
-    from opv2v_doctor.facts.logs import judged_logs
     from opv2v_doctor.figures.curves import page
-    from opv2v_doctor.result import exit_code
 
-    results = verdicts(target, ignores)
+    results = _verdicts(target, ignores)
     assert output is not None
     with report_file(output) as place:
         place.write_text(page(judged_logs(target), results), encoding="utf-8")
@@ -157,13 +156,9 @@ def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list
 
 def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:
     """Write the table block by block: a log of any size takes no more memory."""
-    from opv2v_doctor.cli.reporting import report_file
-    from opv2v_doctor.facts.logs import KEPT_LINES
-    from opv2v_doctor.facts.logs.log_readers import LogReader
-
     readers = [LogReader(path, KEPT_LINES) for path in paths]
     frames = _frames(readers)
-    if form is LogFormat.PARQUET:
+    if form == "parquet":
         _write_parquet(frames, output)
     elif output is None:
         _write_csv(frames, sys.stdout)
@@ -176,9 +171,6 @@ def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) 
 
 
 def _frames(readers: Iterable[LogReader]) -> Iterator[pd.DataFrame]:
-    from opv2v_doctor.facts.logs import records_of
-    from opv2v_doctor.facts.logs.log_tables import frame_of
-
     for number, reader in enumerate(readers):
         if not number:
             yield frame_of([(str(reader.path), [])])
@@ -192,10 +184,6 @@ def _write_csv(frames: Iterator[pd.DataFrame], file: TextIO) -> None:
 
 
 def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
-    from opv2v_doctor.cli.reporting import report_file
-    from opv2v_doctor.ours import PARQUET_KEY
-    from opv2v_doctor.usage import UsageError
-
     if output is None:
         raise UsageError("--format parquet needs --output FILE.parquet")
     try:
@@ -223,20 +211,152 @@ def _follow(
     strict: bool,
 ) -> int:
     """Follow one log; its findings when they appear, and all of them at the end."""
-    from opv2v_doctor.cli.log_following import follow
-    from opv2v_doctor.cli.log_judging import Judge
-    from opv2v_doctor.facts.logs import log_table
-    from opv2v_doctor.facts.logs.log_files import LogTable
-    from opv2v_doctor.state import State
-    from opv2v_doctor.usage import UsageError
-
-    if len(paths) != 1 or form is not LogFormat.TEXT or not paths[0].is_file():
+    if len(paths) != 1 or form != "text" or not paths[0].is_file():
         kind = _kind_of(paths[0])
         found = f": {paths[0]} is {kind}" if len(paths) == 1 and kind else ""
         raise UsageError(f"--follow takes one file, and --format text{found}")
     target = _target((paths[0].resolve(),), settings)
-    read = follow(target.logs[0], typer.echo, Judge(target, ignores).news, until_idle)
+    read = follow(target.logs[0], typer.echo, _Judge(target, ignores).news, until_idle)
     target.state.forget()
     if not read.path.exists():  # then it is judged as it was read
         target = replace(target, state=State({log_table: LogTable(logs=(read,))}))
     return _examine(target, form, None, ignores, strict)
+
+
+def follow(
+    path: Path,
+    say: Callable[[str], object],
+    news: Callable[[], Iterable[str]] = tuple,
+    until_idle: float | None = None,
+) -> Log:
+    """Say what a log says as it grows, and what `news` adds when it is quiet, until SIGINT or SIGTERM.
+
+    With `until_idle` it ends after so many quiet seconds. A log that starts anew is another log. Returns what
+    was read of the last one: who judges it needs that where the file was removed.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    reader = LogReader(path, KEPT_LINES)
+    quiet = _Quiet(say, news, until_idle)
+    try:
+        while True:
+            for found in records(quiet.heard(growing(path, quiet.wait))):
+                for text in _told(reader, found):
+                    say(text)
+            say(f"{path.name} starts anew: it was cut off or replaced")
+            reader = LogReader(path, KEPT_LINES)
+    except (KeyboardInterrupt, _Idle):
+        unread = f", {reader.unparsed_count} could not be read" if reader.unparsed_count else ""
+        say(f"{path.name}: {reader.lines} lines{unread}")
+    return reader.log()
+
+
+class _Idle(Exception):
+    """Nothing was written for as long as was asked for."""
+
+
+@dataclass
+class _Quiet:
+    """What happens while nothing is written."""
+
+    say: Callable[[str], object]
+    news: Callable[[], Iterable[str]]
+    until_idle: float | None
+    since: float = field(default_factory=time.monotonic)
+
+    def heard(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The chunks, each of them a sign that the log is written: also one that ends no line."""
+        for chunk in chunks:
+            self.since = time.monotonic()
+            yield chunk
+
+    def wait(self) -> None:
+        """Say what is new; end where it was quiet for long enough."""
+        for text in self.news():
+            self.say(text)
+        if self.until_idle is not None and time.monotonic() - self.since > self.until_idle:
+            raise _Idle
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _told(reader: LogReader, found: Records) -> Iterator[str]:
+    """What one block adds, in the order of its lines."""
+    incidents, unparsed = len(reader.incidents.found), reader.unparsed_count
+    raised = reader.tracebacks.count
+    news = [(int(run.line[-1]), _metrics(run)) for _, run in reader.feed(found)]
+    for incident in reader.incidents.found[incidents:]:
+        if incident.kind not in QUIET:
+            news.append((incident.line, printable(incident.text[:200])))
+    for one in reader.tracebacks.latest(reader.tracebacks.count - raised):
+        news.append((one.exception_line, printable(f"raised {one.summary[:200]}")))
+    yield from (f"{reader.path.name}:{line}: {text}" for line, text in sorted(news))
+    if reader.unparsed_count > unparsed:
+        yield f"{reader.path.name}: {reader.unparsed_count - unparsed} lines of metrics could not be read"
+
+
+def _metrics(run: Run) -> str:
+    shown = []
+    for name in ("loss", "lr", "time"):
+        if name in run.names:
+            column = run.names.index(name)
+            average = f" ({run.averages[-1, column]:.4g})" if run.averaged[column] else ""
+            shown.append(f"{name} {run.medians[-1, column]:.4g}{average}")
+    return f"{run.phase} epoch {run.epoch[-1]} step {run.step[-1]}/{run.steps}  {'  '.join(shown)}"
+
+
+def _verdicts(target: Target, ignores: Sequence[str]) -> list[Result]:
+    """The results of the log family, with the exceptions of the settings and of the command line."""
+    installed = installed_checks()
+    given = (*target.settings.ignore, *map(ignore_of, ignores))
+    others = bool(target.settings.plugins)  # no plugin's check is about logs alone
+    exceptions = ignored(installed, given, datetime.date.today(), others=others)
+    return list(run(select(installed, FAMILY), target, ignored=exceptions))
+
+
+class _Judge:
+    """Told when a growing log is quiet, it says the findings that were not there before.
+
+    It reads the log again from its beginning, so that every verdict is that of `log` itself; seldom enough
+    that this takes a twentieth of the time.
+    """
+
+    def __init__(self, target: Target, ignores: Sequence[str]) -> None:
+        self._target, self._ignores = target, ignores
+        self._told: dict[str, int] = {}
+        self._next = 0.0
+        self._seen: Stamp | None = None  # what was judged last
+
+    def news(self) -> Iterator[str]:
+        """What is wrong now and was not said yet; nothing where it is too early to look again."""
+        begun, now = time.monotonic(), _stamp(self._target.logs[0])
+        if begun < self._next or now in (None, self._seen):
+            return
+        if self._seen and now and (now[0] != self._seen[0] or now[1] < self._seen[1]):  # another log
+            self._told.clear()
+        self._seen = now
+        self._target.state.forget()
+        results = _verdicts(self._target, self._ignores)
+        taken = time.monotonic() - begun
+        self._next = begun + taken / SHARE
+        for result in results:
+            found = [finding for finding in result.findings if finding.severity > Severity.NOTE]
+            for finding in found[self._told.get(result.check.code, 0) :]:
+                yield _line(result.check.code, finding)
+            self._told[result.check.code] = max(len(found), self._told.get(result.check.code, 0))
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _line(code: str, finding: Finding) -> str:
+    place = f"{finding.path.name if finding.path else ''}{f':{finding.line}' if finding.line else ''}"
+    fix = f" (fix: {one_line(str(finding.hint))})" if finding.hint else ""
+    return f"{place}: {finding.severity.name} {code} {one_line(finding.message)}{fix}"

@@ -5,41 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opv2v_doctor.check import Tier
+from opv2v_doctor.languages import Language
+from opv2v_doctor.reporters import Format
+
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
-
-
-class Format(StrEnum):
-    """How a report is written."""
-
-    TEXT = "text"
-    JSON = "json"
-    JUNIT = "junit"
-    SARIF = "sarif"
-    GITHUB = "github"
-    MARKDOWN = "markdown"
-    HTML = "html"
-
-
-class Language(StrEnum):
-    """The language of what is written for people."""
-
-    EN = "en"
-    ZH = "zh"
-
-
-class UpTo(StrEnum):
-    """How far to examine."""
-
-    STATIC = "static"
-    DATA = "data"
-    RUN = "run"
 
 
 Overrides = Annotated[
@@ -84,7 +60,9 @@ Timeout = Annotated[
         min=0.1, max=1e6, help="Seconds that one question may take.  [default: 300]", show_default=False
     ),
 ]
-Tier = Annotated[UpTo, typer.Option(help="Examine up to: config and source, samples of the data, or runs.")]
+UpTo = Annotated[
+    Tier, typer.Option("--tier", help="Examine up to: config and source, samples of the data, or runs.")
+]
 Select = Annotated[
     list[str] | None,
     typer.Option(help="Run these checks (code, family or name) and what they need.", show_default=False),
@@ -207,12 +185,6 @@ takes_target = taking(_target, "target")
 
 def _parameters(function: Callable[..., Any], leave_out: str = "") -> dict[str, inspect.Parameter]:
     """A function's parameters, annotations evaluated, but for one whose type would cost an import."""
-    return {
-        name: parameter.replace(
-            annotation=eval(parameter.annotation, function.__globals__)
-            if isinstance(parameter.annotation, str)
-            else parameter.annotation
-        )
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name != leave_out
-    }
+    costly = {str(function.__annotations__.get(name)): None for name in (leave_out, "return")}
+    found = inspect.signature(function, locals=costly, eval_str=True).parameters
+    return {name: parameter for name, parameter in found.items() if name != leave_out}

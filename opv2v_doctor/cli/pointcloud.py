@@ -2,70 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from enum import StrEnum
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
+from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.cli import options
+from opv2v_doctor.cli.examination import SPLITS
+from opv2v_doctor.facts.predictions import TRUTH, Inquiry, Predictions, predictions
+from opv2v_doctor.facts.probe import Raised
+from opv2v_doctor.facts.runs import last_run
+from opv2v_doctor.figures.point_cloud import LIDAR, Camera, Opening
+from opv2v_doctor.figures.prediction_files import write_prediction
+from opv2v_doctor.figures.prediction_scene import number
+from opv2v_doctor.runs.inference import chosen_checkpoint, output_directories
+from opv2v_doctor.runs.reopening import is_stamped, reopened
+from opv2v_doctor.target import Target
+from opv2v_doctor.usage import UsageError, unknown
 
-if TYPE_CHECKING:
-    from opv2v_doctor.facts.predictions import Inquiry
-    from opv2v_doctor.figures.point_cloud import Camera
-    from opv2v_doctor.target import Target
-
-
-class PoseSource(StrEnum):
-    """Whose poses place the points."""
-
-    PRED = "pred"
-    GT = "gt"
-    INPUT = "input"
-
-
-class DepthSource(StrEnum):
-    """Whose depth makes the points."""
-
-    PRED = "pred"
-    GT = "gt"
-    LIDAR = "lidar"
+NO_ANSWER = 3
+FOLDER = "pointcloud"  # where results go by default, in the working directory
 
 
-class MaskSource(StrEnum):
-    """Whose mask hides points."""
-
-    PRED = "pred"
-    GT = "gt"
-    NONE = "none"
-
-
-class PoseInput(StrEnum):
-    """The poses that the model is given."""
-
-    NONE = "none"
-    GT = "gt"
-    NOISY = "noisy"
-
-
-class DepthInput(StrEnum):
-    """The depth that the model is given."""
-
-    NONE = "none"
-    SPARSE = "sparse"
-    DENSE = "dense"
-
-
-class Colour(StrEnum):
-    """What the colour of a point tells."""
-
-    RGB = "rgb"
-    AGENT = "agent"
-    HEIGHT = "height"
-    DISTANCE = "distance"
-
-
+PoseSource = Literal["pred", "gt", "input"]  # whose poses place the points
+DepthSource = Literal["pred", "gt", "lidar"]  # whose depth makes the points
+MaskSource = Literal["pred", "gt", "none"]  # whose mask hides points
+PoseInput = Literal["none", "gt", "noisy"]  # the poses that the model is given
+DepthInput = Literal["none", "sparse", "dense"]  # the depth that the model is given
+Colour = Literal["rgb", "agent", "height", "distance"]  # what the colour of a point tells
 OURS = {"pred": "prediction", "gt": "truth"}
 
 Checkpoint = Annotated[
@@ -95,40 +63,28 @@ def pointcloud(
     overrides: options.Overrides = None,
     checkpoint: Checkpoint = None,
     index: Annotated[int, typer.Option(min=0, help="Which sample of the split.")] = 0,
-    pose_source: Annotated[
-        PoseSource, typer.Option(help="Place the points by these poses.")
-    ] = PoseSource.PRED,
-    depth_source: Annotated[
-        DepthSource, typer.Option(help="Make the points of this depth.")
-    ] = DepthSource.PRED,
-    mask_source: Annotated[
-        MaskSource, typer.Option(help="Leave out what this mask hides.")
-    ] = MaskSource.PRED,
-    pose_input: Annotated[PoseInput, typer.Option(help="Give the model these poses.")] = PoseInput.NONE,
-    depth_input: Annotated[DepthInput, typer.Option(help="Give the model this depth.")] = DepthInput.NONE,
+    pose_source: Annotated[PoseSource, typer.Option(help="Place the points by these poses.")] = "pred",
+    depth_source: Annotated[DepthSource, typer.Option(help="Make the points of this depth.")] = "pred",
+    mask_source: Annotated[MaskSource, typer.Option(help="Leave out what this mask hides.")] = "pred",
+    pose_input: Annotated[PoseInput, typer.Option(help="Give the model these poses.")] = "none",
+    depth_input: Annotated[DepthInput, typer.Option(help="Give the model this depth.")] = "none",
     noise: Noise = "0.5,1",
     compare: Annotated[
         bool, typer.Option("--compare", help="Predicted, true and given poses side by side.")
     ] = False,
-    colour: Annotated[Colour, typer.Option(help="Colour the points by this.")] = Colour.RGB,
+    colour: Annotated[Colour, typer.Option(help="Colour the points by this.")] = "rgb",
     points: Annotated[int, typer.Option(min=1000, help="Most points in the page.")] = 200_000,
     camera_eye: Place = None,
     camera_center: Place = None,
     camera_up: Up = "0,0,1",
     output: Output = None,
 ) -> None:
-    """Run a checkpoint's model on one sample and show its point cloud in a page that opens offline.
+    """Run a checkpoint's model on a sample, and show its point cloud.
 
-    Beside it: pictures of each agent's cloud, depth and mask, the tensors, a .ply, and summary.json.
+    It is a page that opens offline. Beside it: pictures of each agent's cloud, depth and mask, the tensors, a
+    .ply, and summary.json.
     """
-    from opv2v_doctor.cli.predicting import shown
-    from opv2v_doctor.facts.predictions import Inquiry
-    from opv2v_doctor.figures.point_cloud import Opening
-    from opv2v_doctor.runs.inference import chosen_checkpoint
-    from opv2v_doctor.runs.reopening import reopened
-    from opv2v_doctor.usage import UsageError
-
-    if pose_source is PoseSource.INPUT and pose_input is PoseInput.NONE:
+    if pose_source == "input" and pose_input == "none":
         raise UsageError("--pose-source input: the model was given no poses: add --pose-input gt or noisy")
     metres, degrees = _numbers("--noise", noise, 2)
     target = replace(target, overrides=tuple(overrides or ()))
@@ -153,14 +109,11 @@ def pointcloud(
     )
     folder = run or file.parent
     place = _place(output, folder, inquiry)
-    raise typer.Exit(shown(reopened(target, folder), inquiry, opening, place, points))
+    raise typer.Exit(_show(reopened(target, folder), inquiry, opening, place, points))
 
 
 def _split(target: Target) -> str:
     """The split that was asked for, else val."""
-    from opv2v_doctor.cli.examination import SPLITS
-    from opv2v_doctor.usage import UsageError, unknown
-
     for split in target.splits:
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
@@ -170,9 +123,6 @@ def _split(target: Target) -> str:
 
 
 def _last_run(target: Target) -> Path | None:
-    from opv2v_doctor.check import Blocked, Skip
-    from opv2v_doctor.facts.runs import last_run
-
     try:
         return last_run(target)
     except (Blocked, Skip):
@@ -181,10 +131,6 @@ def _last_run(target: Target) -> Path | None:
 
 def _numbers(option: str, words: str, count: int) -> tuple[float, ...]:
     """The numbers of an option."""
-    from math import isfinite
-
-    from opv2v_doctor.usage import UsageError
-
     try:
         found = tuple(float(word) for word in words.split(","))
     except ValueError:
@@ -195,9 +141,6 @@ def _numbers(option: str, words: str, count: int) -> tuple[float, ...]:
 
 
 def _camera(eye: str | None, center: str | None, up: str) -> Camera | None:
-    from opv2v_doctor.figures.point_cloud import Camera
-    from opv2v_doctor.usage import UsageError
-
     upwards = _numbers("--camera-up", up, 3)
     if eye is None:
         if center is not None:
@@ -214,11 +157,6 @@ def _place(output: Path | None, folder: Path, inquiry: Inquiry) -> Path:
 
     Raises UsageError where the one that was asked for holds something.
     """
-    from opv2v_doctor.cli.predicting import FOLDER
-    from opv2v_doctor.runs.inference import output_directories
-    from opv2v_doctor.runs.reopening import is_stamped
-    from opv2v_doctor.usage import UsageError
-
     if output is not None:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise UsageError(f"--output {output} exists and is not empty: name another directory")
@@ -229,3 +167,93 @@ def _place(output: Path | None, folder: Path, inquiry: Inquiry) -> Path:
         name = f"{folder.name}_{inquiry.checkpoint.stem}_{inquiry.split}_{inquiry.index}"
         places = [Path(FOLDER, name if n < 2 else f"{name}_{n}") for n in range(1, 1000)]
     return next(place for place in places if not place.exists())
+
+
+def _show(target: Target, inquiry: Inquiry, opening: Opening, place: Path, points: int) -> int:
+    """Run the model, write the files, and say what came out; the exit code is 3 where nothing did."""
+    typer.echo(f"running {inquiry.checkpoint} on sample {inquiry.index} of {inquiry.split}", err=True)
+    try:
+        found = _predicted(target, inquiry)
+        if opening.depth == LIDAR and all(view.lidar is None for view in found.views):
+            raise Blocked("--depth-source lidar: no agent of the sample has a .pcd file")
+        _make(place)
+        name = f"{inquiry.split}_{inquiry.index}"
+        document = write_prediction(place, name, _title(found), found, opening, points)
+    except (Blocked, Skip) as problem:
+        typer.echo(f"no point cloud: {problem}", err=True)
+        return NO_ANSWER
+    except OSError as problem:
+        typer.echo(f"{place} cannot be written: {problem.strerror or problem}", err=True)
+        return NO_ANSWER
+    for line in _told(document):
+        typer.echo(line)
+    typer.echo(f"wrote {place / f'{name}_pointcloud.html'}")
+    return 0
+
+
+def _make(place: Path) -> None:
+    """Make the directory; where it is one of ours in the working directory, git shall not see it."""
+    ours = not place.is_absolute() and place.parent.name == FOLDER and not place.parent.exists()
+    place.mkdir(parents=True, exist_ok=True)
+    if ours:
+        (place.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+
+
+def _predicted(target: Target, inquiry: Inquiry) -> Predictions:
+    try:
+        return predictions(target, inquiry)
+    except Raised as problem:
+        if problem.kind == "IndexError" and problem.message.startswith(f"index {inquiry.index}:"):
+            raise UsageError(f"--split {inquiry.split} --{problem.message}") from None
+        raise
+
+
+def _title(found: Predictions) -> str:
+    first = found.views[0]
+    scenario, frame = first.label.split("/")[0], first.instance.split("/")[0]
+    return f"{scenario} {frame}, {found.inquiry.checkpoint.name}"
+
+
+def _told(document: dict[str, Any]) -> Iterator[str]:
+    """The numbers that one looks at first."""
+    total, right = document["total"], document["total"]["point_rmse"]
+    yield from _unfilled(document["weights"])
+    yield from _given(document["inputs"])
+    yield (
+        f"poses are off by {number(total['pose_rmse'])} m and {number(total['pose_rmse_degrees'])} degrees "
+        "(RMS over all agents but the first, as predicted: no scale is fitted)"
+    )
+    yield (
+        f"depth is off by {number(total['depth_rmse'])} m (RMSE); "
+        f"the right scale would be {number(total['scale']['of_depth'])}"
+    )
+    yield f"mask mean is {number(total['pred_mask_mean'])}, the true one's {number(total['gt_mask_mean'])}"
+    yield (
+        f"points are off by {number(right['as_predicted'])} m; with true poses "
+        f"{number(right['with_true_poses'])}, with true depth {number(right['with_true_depth'])}, "
+        f"with the right scale {number(right['with_fitted_scale'])}"
+    )
+
+
+def _unfilled(weights: dict[str, dict[str, int]]) -> Iterator[str]:
+    """The sub-modules that the checkpoint leaves as they were initialised."""
+    lacking = [
+        f"{name} {part['loaded']} of {part['elements']}"
+        for name, part in weights.items()
+        if part["loaded"] < part["elements"]
+    ]
+    if lacking:
+        yield f"NOT ALL WEIGHTS ARE THE CHECKPOINT'S: {', '.join(lacking)}"
+
+
+def _given(inputs: dict[str, Any]) -> Iterator[str]:
+    """What the model was given besides images, and whether that changed anything."""
+    given = [
+        f"{'true' if inputs[what] == TRUTH else inputs[what]} {what}"
+        for what in ("poses", "depth")
+        if inputs[what] != "none"
+    ]
+    if given:
+        moved = f"moves its points by {number(inputs['effect'])} m on average"
+        ignored = "changes nothing: the model ignores it"
+        yield f"given {' and '.join(given)}: that {moved if inputs['effect'] else ignored}"

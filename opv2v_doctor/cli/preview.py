@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import socket
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.cli import options
+from opv2v_doctor.cli.process import user
+from opv2v_doctor.facts.config import composing
+from opv2v_doctor.facts.loaders import loader_module
+from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView, NoSuchSample, drawn_at
+from opv2v_doctor.facts.references import Reference, References, where_of
+from opv2v_doctor.facts.samples import FOLDERS
+from opv2v_doctor.figures.panorama_files import verify_preview, write_preview
+from opv2v_doctor.figures.panorama_words import Shown
+from opv2v_doctor.figures.plotly_page import plotly_tags
+from opv2v_doctor.target import Target
+from opv2v_doctor.usage import UsageError, unknown
 
-if TYPE_CHECKING:
-    from opv2v_doctor.target import Target
+AT_ONCE = 2  # references that are stitched at the same time
+Place = References | str  # what stitches references, or why there are none
 
 Index = Annotated[
     int | None,
@@ -44,12 +62,152 @@ def preview(
     seed: Seed = 0,
     output: Folder = None,
 ) -> None:
-    """Show a sample as training sees it, beside a stitching of the doctor's own: one page, to open offline.
+    """Show a sample as training sees it, on one page that opens offline.
 
-    The repository's dataset draws it: of --split, or of val where several are named. Panorama, depth and
-    masks of each agent lie beside the page as PNG and .npy.
+    Beside it stands a stitching of the doctor's own. The repository's dataset draws the sample: of --split,
+    or of val where several are named. Panorama, depth and masks of each agent lie beside the page as PNG and
+    .npy.
     """
-    from opv2v_doctor.cli.previewing import previewed
-
     target = replace(target, overrides=tuple(overrides or ()))
-    raise typer.Exit(previewed(target, index=index, random=random or 0, seed=seed, output=output))
+    raise typer.Exit(show_samples(target, index=index, random=random or 0, seed=seed, output=output))
+
+
+def show_samples(target: Target, *, index: int | None, random: int, seed: int, output: Path | None) -> int:
+    """Draw, stitch, write and tell; the exit code. Raises UsageError for what cannot be asked for."""
+    split = _split(target)
+    if random and index is not None:
+        raise UsageError("--index and --random: choose one")
+    if not random:
+        verify_preview(_folder(target, output, f"{split}_{index or 0}", False))
+    seeded = f"drawn at random with --seed {seed}" if random else ""
+    with ThreadPoolExecutor(AT_ONCE) as threads, contextlib.ExitStack() as stack:
+        try:
+            composing(target)
+            ready = threads.submit(_prepare, target)  # while the training interpreter imports and composes
+            drawn = drawn_at(target, split, () if random else (index or 0,), random, seed)
+            place = _place(target, split)
+            if isinstance(place, References):
+                stack.callback(place.close)
+                if not random:
+                    place.expect(index or 0)
+            samples = drawn()
+            ready.result()
+        except NoSuchSample as problem:
+            raise UsageError(f"--index {problem}") from None
+        except (Blocked, Skip) as problem:
+            _say(f"opv2v-doctor: {split} could not be drawn: {problem}")
+            return 3
+        folders = [
+            _folder(target, output, f"{each.split}_{each.index}", len(samples) > 1) for each in samples
+        ]
+        for folder in folders:
+            verify_preview(folder)
+        codes = [
+            _write(target, each, place, folder, seeded, threads)
+            for each, folder in zip(samples, folders, strict=True)
+        ]
+    return max(codes)
+
+
+def _folder(target: Target, output: Path | None, name: str, many: bool) -> Path:
+    """Where the files of the sample of this name go: not into the examined repository, unless asked for."""
+    if output is not None:
+        return output / name if many else output
+    if Path.cwd().resolve().is_relative_to(target.repo):
+        return target.repo.parent / f"{target.repo.name}_preview" / name
+    return Path("preview", name)
+
+
+def _split(target: Target) -> str:
+    """The split that was asked for; val where that leaves a choice."""
+    for split in target.splits:
+        if split not in FOLDERS:
+            raise unknown("split", split, FOLDERS)
+    return "val" if len(target.splits) > 1 and "val" in target.splits else target.splits[0]
+
+
+def _prepare(target: Target) -> None:
+    """What is needed whatever is drawn."""
+    loader_module(target)
+    importlib.import_module("cv2")
+    importlib.import_module("yaml")
+    plotly_tags()
+
+
+def _place(target: Target, split: str) -> Place:
+    try:
+        return References(*where_of(target, split))
+    except Blocked as reason:
+        return str(reason)
+
+
+def _write(
+    target: Target, sample: DrawnSample, place: Place, folder: Path, seeded: str, threads: ThreadPoolExecutor
+) -> int:
+    """Write the files of one sample, and the exit code that it deserves."""
+    name = f"{sample.split} sample {sample.index} of {sample.length}"
+    if sample.sample.failure:
+        failure = sample.sample.failure
+        where = f" ({failure.place})" if failure.place else ""
+        read = f", while {failure.opened} was read" if failure.opened else ""
+        _say(f"opv2v-doctor: {name} could not be drawn: {failure}{where}{read}; training would take another")
+        return 3
+    stitched = list(threads.map(lambda view: _reference(place, view), sample.views))
+    tolerance = target.settings.masks.tolerance
+    shown = [
+        Shown(drawn=view, reference=found, tolerance=tolerance)
+        for view, found in zip(sample.views, stitched, strict=True)
+    ]
+    try:
+        path = write_preview(folder, sample, shown, _facts(target, sample, seeded), threads)
+    except OSError as problem:
+        raise UsageError(f"--output {folder}: cannot be written: {problem.strerror}") from None
+    _tell(name, seeded, shown, path)
+    return 0
+
+
+def _reference(place: Place, view: DrawnView) -> Reference | str:
+    if isinstance(place, str):
+        return place
+    try:
+        return place.of(view)
+    except Blocked as reason:
+        return str(reason)
+
+
+def _facts(target: Target, sample: DrawnSample, seeded: str) -> list[str]:
+    """Sentences for the head of the page."""
+    words = sample.part.keywords
+    key = ", ".join(str(number) for number in sample.sample.key)
+    facts = [
+        f"{target.repo}, {sample.part.class_name}, split {sample.split}: dataset[({key})] of "
+        f"{sample.length}, {len(sample.views)} views, in the first epoch, without retries"
+        f"{', ' if seeded else ''}{seeded}."
+    ]
+    transform = words.get("transform")
+    if transform not in (None, "imgnorm"):
+        facts.append(f"transform is {transform!r}: colours differ from the files' on purpose.")
+    return facts
+
+
+def _tell(name: str, seeded: str, shown: Sequence[Shown], path: Path) -> None:
+    agents = ", ".join(each.name for each in shown)
+    _say(f"{name}: agents {agents}{f' ({seeded})' if seeded else ''}")
+    for each in shown:
+        mean, found = each.drawn.view.mask_mean, each.stitched
+        if each.wrong and found and mean is not None:
+            why = found.explanation(mean)
+            _say(
+                f"  agent {each.name}: the mask covers {mean:.3f}, the rig sees {found.coverage:.3f}"
+                + (f"; {why}" if why else "")
+            )
+        for doubt in each.drawn.doubts:
+            _say(f"  agent {each.name}: {doubt}")
+    _say(f"  {path} ({path.stat().st_size / 1e6:.1f} MB; panorama, depth and masks beside it)")
+    place = f"{user()}@{socket.gethostname()}:{path.absolute()}"
+    _say(f"  open it in a browser; from another machine: scp {place} . && open {path.name}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

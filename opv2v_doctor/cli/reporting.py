@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from opv2v_doctor.atomic import whole
 from opv2v_doctor.languages import ENGLISH, page_of, say
 from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, Picture
 from opv2v_doctor.result import Result
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
-from opv2v_doctor.whole import whole
 
 
 def told(head: Examination, target: Target, language: str) -> Examination:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,17 +21,15 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List, compare and verify runs.",
 )
 
 
-class Form(StrEnum):
-    """How an answer is written."""
-
-    TEXT = "text"
-    JSON = "json"
+@app.callback()
+def runs() -> None:
+    """List, compare and verify runs."""
 
 
+Form = Literal["text", "json"]  # how an answer is written
 Directory = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 Format = Annotated[Form, typer.Option("--format", help="For people, or for programs.")]
 
@@ -44,14 +41,14 @@ def list_runs(
     ] = None,
     repo: options.Repo = None,
     settings: options.SettingsFile = None,
-    format: Format = Form.TEXT,
+    format: Format = "text",
 ) -> None:
     """List all runs below a folder, oldest first, with how far they came."""
     from opv2v_doctor.runs.register import entries
 
     root = folder or _root(repo, settings)
     found = entries(root)
-    if format is Form.JSON:
+    if format == "json":
         typer.echo(json.dumps([_row(entry) for entry in found], indent=1))
         return
     if not found:
@@ -103,12 +100,12 @@ def _table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 @app.command("show")
-def show(run: Directory, format: Format = Form.TEXT) -> None:
+def show(run: Directory, format: Format = "text") -> None:
     """Show what was stamped, and what became of it."""
     from opv2v_doctor.runs.record import read_run
 
     found = read_run(run)
-    if format is Form.JSON:
+    if format == "json":
         typer.echo(found.model_dump_json(indent=1))
         return
     for line in _described(found):
@@ -155,13 +152,13 @@ def _launch(launch: Launch) -> Iterator[str]:
 
 
 @app.command("diff")
-def diff(one: Directory, other: Directory, format: Format = Form.TEXT) -> None:
+def diff(one: Directory, other: Directory, format: Format = "text") -> None:
     """Show in what two runs differ: code, config, launch, packages, loaders, metrics."""
     from opv2v_doctor.runs.comparison import compared
     from opv2v_doctor.runs.record import read_run
 
     sections = list(compared(read_run(one), read_run(other)))
-    if format is Form.JSON:
+    if format == "json":
         typer.echo(
             json.dumps(
                 {s.title: {d.key: [d.before, d.after] for d in s.differences} for s in sections},
@@ -191,8 +188,8 @@ def verify(run: Directory) -> None:
 @app.command("adopt")
 def adopt(run: Directory) -> None:
     """Make a record of a run that was made by hand; it stays marked as unstamped."""
+    from opv2v_doctor.atomic import NotWritten
     from opv2v_doctor.runs.adoption import adopted
-    from opv2v_doctor.runs.writing import NotWritten
 
     found = adopted(run)
     try:

@@ -29,7 +29,7 @@ Token = Annotated[
 def serve(
     directory: Directory = Path(), host: Host = "127.0.0.1", port: Port = 8350, token: Token = None
 ) -> None:
-    """Show runs, reports, panoramas and point clouds in a browser.
+    """Show runs, reports, panoramas and point clouds in a browser, read-only.
 
     Serves the pages, pictures, logs and tables of a directory, and nothing else: no hidden file, no
     checkpoint, nothing outside of it. Nothing can be changed. Ends with Ctrl-C.

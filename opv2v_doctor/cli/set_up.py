@@ -34,10 +34,10 @@ def init(
 
     Interpreter, script, world sizes and machine are those that its layout and the active environment show.
     """
+    from opv2v_doctor.atomic import whole
     from opv2v_doctor.draft import draft
     from opv2v_doctor.settings import FILE_NAME, read_settings
     from opv2v_doctor.usage import UsageError
-    from opv2v_doctor.whole import whole
 
     repo = directory.resolve()
     path = output or repo / FILE_NAME

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import Annotated
 
 import typer
 
 from opv2v_doctor.cli import options
-
-if TYPE_CHECKING:
-    from opv2v_doctor.target import Target
+from opv2v_doctor.cli.examination import head_of, write
+from opv2v_doctor.runner import run
+from opv2v_doctor.smoke import CHECKS
+from opv2v_doctor.target import Target
 
 Ranks = Annotated[int, typer.Option(min=2, help="Processes that train together.")]
 
@@ -24,11 +26,19 @@ def smoke(
     output: options.Output = None,
     strict: options.Strict = False,
 ) -> None:
-    """Train a few steps for real: several ranks, one process, killed and resumed; what differs is named.
+    """Train a few steps for real, kill, resume and compare.
 
-    The trainings go into a temporary folder (TMPDIR chooses where), the repository stays as it is.
+    Several ranks, one process, killed and resumed: what differs is named. The trainings go into a temporary
+    folder (TMPDIR chooses where), the repository stays as it is.
     """
-    from opv2v_doctor.cli.smoking import smoked
+    planned = with_ranks(replace(target, overrides=tuple(overrides or ())), ranks)
+    head = head_of(planned, strict or target.settings.strict)
+    raise typer.Exit(write(partial(run, CHECKS, planned), len(CHECKS), head, format=format, output=output))
 
-    target = replace(target, overrides=tuple(overrides or ()))
-    raise typer.Exit(smoked(target, ranks, format=format, output=output, strict=strict))
+
+def with_ranks(target: Target, ranks: int) -> Target:
+    """The launch of so many ranks; where the settings have none of that size, the planned one with fewer."""
+    variants = dict(target.settings.launch.variants)
+    if ranks in variants or target.gpus not in variants:
+        return replace(target, gpus=ranks)
+    return replace(target, gpus=ranks, overrides=(*variants[target.gpus].overrides, *target.overrides))

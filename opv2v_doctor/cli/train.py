@@ -134,10 +134,10 @@ def train(request: Request) -> None:
 
 def start(request: Request | Inquiry) -> int:
     """Start what was asked for on this machine, or print the plan of it; the exit code."""
+    from opv2v_doctor.atomic import NotWritten
     from opv2v_doctor.cli.examination import examine
     from opv2v_doctor.cli.following import Following
     from opv2v_doctor.runs import pipeline
-    from opv2v_doctor.runs.writing import NotWritten
 
     def gate(target: Target, report: Path) -> int:
         """Everything that can be known before a launch."""

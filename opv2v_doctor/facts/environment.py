@@ -81,7 +81,7 @@ class Shared:
     cv2: Path  # that folder, or the one that would be it
 
 
-@cache
+@fact
 def shared(target: Target) -> Shared | None:
     """What the doctor shares with the training; None where it is not installed in the training's environment.
 

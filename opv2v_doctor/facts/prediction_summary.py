@@ -29,9 +29,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.atomic import whole
 from opv2v_doctor.facts.prediction_errors import Errors, ViewErrors
 from opv2v_doctor.facts.predictions import PREDICTION, PredictedView, Predictions
-from opv2v_doctor.whole import whole
 
 SCHEMA, FILE = 1, "summary.json"
 

@@ -21,11 +21,6 @@ class Grid:
     corner: tuple[float, float, float]  # metres
     step: float  # metres; a position is off by at most half of it
 
-    @property
-    def positions(self) -> NDArray[np.float64]:
-        """What the page will show (N, 3)."""
-        return np.asarray(self.numbers * self.step + np.array(self.corner))
-
 
 def on_grid(points: NDArray[np.floating]) -> Grid:
     """Finite points (N, 3) on the finest grid of 16 bits that holds them all; one step for all axes."""

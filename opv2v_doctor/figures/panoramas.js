@@ -203,7 +203,7 @@ class Figure {
   }
 
   async draw() {
-    const size = this.measured(), { view } = this, data = [], axes = {};
+    const size = this.measured(), data = [], axes = {};
     this.width = this.holder.clientWidth;
     this.holder.style.height = `${size.total}px`;
     this.panels = this.all.filter((panel) => size.columns.includes(panel.column));
@@ -227,8 +227,8 @@ class Figure {
     this.label();
     if (this.listening) return;
     this.listening = true;
-    this.chart.on("plotly_relayouting", (change) => share(this, change));
-    this.chart.on("plotly_relayout", (change) => share(this, change));
+    this.chart.on("plotly_relayouting", (change) => shareRange(this, change));
+    this.chart.on("plotly_relayout", (change) => shareRange(this, change));
     this.chart.on("plotly_doubleclick", () => setRange(null, null, null));
   }
 
@@ -356,7 +356,7 @@ function setCursor(cursor) {
 }
 
 /** What somebody moved one figure to holds for all. */
-function share(figure, change) {
+function shareRange(figure, change) {
   if (figure.following) return;
   const of = (axis) => {
     const key = Object.keys(change).find((word) => new RegExp(`^${axis}axis\\d*\\.range(\\[0\\])?$`).test(word));

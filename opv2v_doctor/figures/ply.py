@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.whole import whole
+from opv2v_doctor.atomic import whole
 
 RECORD = np.dtype(
     [

@@ -91,11 +91,11 @@ const position = (pose) => [pose[3], pose[11], -pose[7]];
 const hex = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, "0"));
 
 /** Colours for Plotly: one word, words, or numbers with a scale. Truth is mixed with green, to be told apart. */
-function marker(agent, number, source, cloud, chosen, [x, y, z], layer) {
+function marker(agent, number, source, cloud, chosen, heights, layer) {
   const size = state.size;
   const plain = { size, opacity: 1, line: { width: 0 } };
   if (state.colour === "agent") return { ...plain, color: AGENT_COLOURS[number % AGENT_COLOURS.length] };
-  if (state.colour === "height") return { ...plain, color: z, colorscale: RAINBOW, cmin: -2.5, cmax: 8 };
+  if (state.colour === "height") return { ...plain, color: heights, colorscale: RAINBOW, cmin: -2.5, cmax: 8 };
   if (state.colour === "distance") {
     const [X, Y, Z] = cloud.own;
     return { ...plain, color: Float32Array.from(chosen, (i) => Math.hypot(X[i], Y[i], Z[i])),
@@ -121,7 +121,7 @@ function pointTrace(agent, number, source, poseSource, layer, scene) {
   const [x, y, z] = placed(cloud, chosen, pose, factor(source));
   return {
     type: "scatter3d", mode: "markers", scene, x, y, z, name: safe(agent.name), meta: "points", showlegend: false,
-    marker: marker(agent, number, source, cloud, chosen, [x, y, z], layer),
+    marker: marker(agent, number, source, cloud, chosen, z, layer),
     hovertemplate: `${safe(agent.name)}: ${NAMES[source]} depth, ${NAMES[poseSource]} pose<br>` +
       "%{x:.2f} right, %{y:.2f} ahead, %{z:.2f} up<extra></extra>",
   };

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor.atomic import whole
 from opv2v_doctor.figures.packing import Grid, differences, on_grid, packed
 from opv2v_doctor.figures.plotly_page import plotly_tags
-from opv2v_doctor.whole import whole
 
 PREDICTION, TRUTH, INPUT, LIDAR = "prediction", "truth", "input", "lidar"
 IN_PREDICTED_MASK, IN_TRUE_MASK = 1, 2  # bits of `Cloud.masks`

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from opv2v_doctor.atomic import whole
 from opv2v_doctor.facts.prediction_errors import errors
 from opv2v_doctor.facts.prediction_summary import summary, write_summary
 from opv2v_doctor.facts.predictions import PREDICTION, TRUTH, PredictedView, Predictions
@@ -16,7 +17,6 @@ from opv2v_doctor.figures.pictures import png
 from opv2v_doctor.figures.ply import write_ply
 from opv2v_doctor.figures.point_cloud import MOST_POINTS, Opening, write_page
 from opv2v_doctor.figures.prediction_scene import agents_of, clouds_of, drawn, number, placed
-from opv2v_doctor.whole import whole
 
 TENSORS = {
     "prediction": ("depth", "rays", "pose", "points", "mask", "confidence", "scale"),

@@ -11,7 +11,7 @@ from opv2v_doctor.facts.checkpoints import CheckpointUnreadable
 from opv2v_doctor.facts.checkpoints.arguments import changes
 from opv2v_doctor.facts.checkpoints.models import weights_opened
 from opv2v_doctor.facts.checkpoints.movement import Difference, Movement, by_module, moved
-from opv2v_doctor.facts.checkpoints.wording import few
+from opv2v_doctor.facts.checkpoints.wording import few, not_read
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.forensics.tables import Changes, aligned, changed, said
 
@@ -77,16 +77,7 @@ def judged(before: Exhibit, after: Exhibit, found: Difference) -> Findings:
             n=len(worst),
             names=few(worst),
         )
-    problems = [each for each in found.movements if each.problem]
-    if problems:
-        yield error(
-            "{n:tensor was|tensors were} not read: {first}: {problem}",
-            at=path,
-            hint="compare a copy of the file",
-            n=len(problems),
-            first=problems[0].name,
-            problem=problems[0].problem,
-        )
+    yield from not_read(path, found.movements)
     for names, where in ((found.only_before, before.path), (found.only_after, after.path)):
         if names:
             yield warning(

@@ -14,7 +14,7 @@ from opv2v_doctor.facts.checkpoints.models import weights_opened
 from opv2v_doctor.facts.checkpoints.presence import presence
 from opv2v_doctor.facts.checkpoints.scans import by_module, scanned
 from opv2v_doctor.facts.checkpoints.unreadable import LEGACY, CheckpointNotExamined, remedy, stand_in
-from opv2v_doctor.facts.checkpoints.wording import few
+from opv2v_doctor.facts.checkpoints.wording import few, not_finite, not_read
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.result import examined_text
 from opv2v_doctor.text import Command, Text, sentence
@@ -116,28 +116,8 @@ def _values(exhibit: Exhibit) -> Findings:
     path, scans = exhibit.path, exhibit.scans
     if scans:
         yield examined(sum(scan.read for scan in scans), "value")
-    bad = [scan for scan in scans if scan.bad]
-    if bad:
-        yield error(
-            "{n:value is|values are} NaN or infinite, in {some} of {tensors} tensors, first in {first}",
-            at=path,
-            hint="resume from an earlier checkpoint that is finite",
-            n=sum(scan.bad for scan in bad),
-            some=len(bad),
-            tensors=len(scans),
-            first=bad[0].name,
-            bad={scan.name: scan.bad for scan in bad},
-        )
-    unread = [scan for scan in scans if scan.problem]
-    if unread:
-        yield error(
-            "{n:tensor was|tensors were} not read: {first}: {problem}",
-            at=path,
-            hint="compare it with a copy; use an intact checkpoint",
-            n=len(unread),
-            first=unread[0].name,
-            problem=unread[0].problem,
-        )
+    yield from not_finite(path, scans)
+    yield from not_read(path, scans)
     empty = [scan.name for scan in by_module(scans) if scan.is_zero and scan.tensors > 1]
     if empty:
         yield warning(

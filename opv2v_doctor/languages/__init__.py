@@ -6,15 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
     from opv2v_doctor.check import Check
 
-ENGLISH = "en"
-LANGUAGES = {ENGLISH: "English", "zh": "中文"}
+Language = Literal["en", "zh"]
+ENGLISH: Language = "en"
+LANGUAGES: dict[Language, str] = {ENGLISH: "English", "zh": "中文"}
 
 _heading = re.compile(r"^(#.*)\n", re.MULTILINE)
 _laid_out = re.compile(r"^(\s*[-*+] |\s*\d+\. |    |```|\|)", re.MULTILINE)  # a list, a table or code

@@ -8,10 +8,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from opv2v_doctor.atomic import whole
 from opv2v_doctor.files import from_json, text_of
 from opv2v_doctor.plugins import Plugin
 from opv2v_doctor.usage import UsageError
-from opv2v_doctor.whole import whole
 
 
 def is_trusted(repo: Path, plugins: Sequence[Plugin]) -> bool:

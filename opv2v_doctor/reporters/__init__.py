@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -88,23 +89,41 @@ class Examination:
 Reporter = Callable[[Iterable[Result], Examination], Iterator[str]]
 
 
+class Format(StrEnum):
+    """How a report is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+    SARIF = "sarif"
+    GITHUB = "github"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+BY_SUFFIX = {
+    ".json": Format.JSON,
+    ".xml": Format.JUNIT,
+    ".sarif": Format.SARIF,
+    ".md": Format.MARKDOWN,
+    ".txt": Format.TEXT,
+    ".html": Format.HTML,
+}
+FOR_PEOPLE = (Format.TEXT, Format.MARKDOWN, Format.HTML)  # told in the reader's language
+
+
 class _Reporters(Mapping[str, Reporter]):
     """The reporters by format, each imported when it is asked for: most need what the others do not."""
 
-    _formats = ("text", "json", "junit", "sarif", "github", "markdown", "html")
-
     def __getitem__(self, name: str) -> Reporter:
-        if name not in self._formats:
-            raise KeyError(name)
-        reporter: Reporter = importlib.import_module(f"{__name__}.{name}").report
+        reporter: Reporter = importlib.import_module(f"{__name__}.{Format(name)}").report
         return reporter
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._formats)
+        return iter(Format)
 
     def __len__(self) -> int:
-        return len(self._formats)
+        return len(Format)
 
 
 REPORTERS: Mapping[str, Reporter] = _Reporters()
-FOR_PEOPLE = ("text", "markdown", "html")  # the formats that are told in the reader's language

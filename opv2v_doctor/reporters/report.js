@@ -34,7 +34,7 @@ function goTo() {
   place.scrollIntoView();
 }
 
-function open(every) {
+function openAll(every) {
   for (const check of checks) check.open = every;
   unfold.setAttribute("aria-pressed", String(every));
 }
@@ -52,7 +52,7 @@ filters.addEventListener("reset", () => {
   for (const button of buttons) button.setAttribute("aria-pressed", "false");
   setTimeout(filter);
 });
-unfold.addEventListener("click", () => open(unfold.getAttribute("aria-pressed") !== "true"));
+unfold.addEventListener("click", () => openAll(unfold.getAttribute("aria-pressed") !== "true"));
 theme.addEventListener("click", () => {
   const isDark = getComputedStyle(document.documentElement).colorScheme === "dark";
   document.documentElement.dataset.theme = isDark ? "light" : "dark";

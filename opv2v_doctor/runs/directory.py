@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opv2v_doctor.runs.writing import NotWritten
+from opv2v_doctor.atomic import NotWritten
 from opv2v_doctor.usage import UsageError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from opv2v_doctor.atomic import has_room
 from opv2v_doctor.files import text_of
 from opv2v_doctor.runs.output import OWN, Output
 from opv2v_doctor.runs.record import Failure
-from opv2v_doctor.runs.writing import has_room
 
 SHOWN = 15  # lines
 SIGNALLED = 128  # what a shell adds to the number of the signal that ended a command

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from opv2v_doctor.atomic import NotWritten
 from opv2v_doctor.facts.interpreter import Interpreter
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.directory import RESERVE, output_folder
@@ -23,7 +24,6 @@ from opv2v_doctor.runs.output import OWN, Line, Output
 from opv2v_doctor.runs.record import Failure, Run, State, now
 from opv2v_doctor.runs.verification import departures_of
 from opv2v_doctor.runs.vitals import Vitals
-from opv2v_doctor.runs.writing import NotWritten
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 WATCH = "OPV2V_DOCTOR_WATCH"

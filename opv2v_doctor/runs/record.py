@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from opv2v_doctor import __version__
+from opv2v_doctor.atomic import write
 from opv2v_doctor.files import bytes_of, from_json
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.processes import Process
-from opv2v_doctor.runs.writing import write
 from opv2v_doctor.usage import UsageError
 
 SCHEMA = 1

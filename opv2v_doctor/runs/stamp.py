@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from opv2v_doctor.atomic import NotWritten, write, write_all
 from opv2v_doctor.audit.listing import dataset_at
 from opv2v_doctor.audit.remembered import remembered
 from opv2v_doctor.check import Blocked, Skip
@@ -25,7 +26,6 @@ from opv2v_doctor.runs import configuration, digests, patch, processes, secrets,
 from opv2v_doctor.runs.directory import RESERVE, Claim, number_of_launch
 from opv2v_doctor.runs.record import Launch, Run, Stamp, Verdict, now
 from opv2v_doctor.runs.snapshot import Snapshot
-from opv2v_doctor.runs.writing import NotWritten, write, write_all
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
 

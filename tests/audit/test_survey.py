@@ -122,8 +122,8 @@ def test_a_killed_audit_goes_on_where_it_was(dataset: Path, tmp_path: Path) -> N
             shutil.copytree(scenario, scenario.with_name(f"2022_01_{number + 1:02d}_00_00_00"))
     cache = tmp_path / "cache"
     script = (
-        "import sys; from pathlib import Path; from opv2v_doctor.cli.auditing import audited\n"
-        "sys.exit(audited(sys.argv[1], workers=2, cache=Path(sys.argv[2])))"
+        "import sys; from pathlib import Path; from opv2v_doctor.cli.audit import audit\n"
+        "audit(sys.argv[1], workers=2, cache=Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", script, str(dataset / "data"), str(cache)]
     process = subprocess.Popen(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from opv2v_doctor.cli.previewing import previewed
+from opv2v_doctor.cli.preview import show_samples
 from opv2v_doctor.facts.samples import samples
 from opv2v_doctor.target import make_target
 from opv2v_doctor.usage import UsageError
@@ -17,7 +17,7 @@ from opv2v_doctor.usage import UsageError
 
 def preview(repo: Path, split: str, output: Path | None, **words: Any) -> int:
     asked = {"index": None, "random": 0, "seed": 0, **words}
-    return previewed(make_target(repo=repo, splits=(split,)), output=output, **asked)
+    return show_samples(make_target(repo=repo, splits=(split,)), output=output, **asked)
 
 
 def summary(folder: Path) -> Any:

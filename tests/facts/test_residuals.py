@@ -4,12 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.logs.residuals import inverse, robust, robust_loss
+from opv2v_doctor.facts.logs.residuals import inverse, robust_loss
 
 CRITERION = (
     "Conf(FactoredLoss(RobustRegressionLoss(alpha=0.5,\nscaling_c=0.05), norm_mode='avg_dis', "
     "loss_in_log=True, pose_trans_loss_weight=3.0), conf_alpha=0.2) + 0.3 * NonAmbiguousMaskLoss(BCELoss())"
 )
+
+
+def robust(residual: float, alpha: float, scale: float) -> float:
+    """Barron's general robust loss of a residual."""
+    curvature = abs(alpha - 2)
+    powered: float = ((residual / scale) ** 2 / curvature + 1) ** (alpha / 2)
+    return curvature / alpha * (powered - 1)
 
 
 @given(st.floats(1e-4, 1e4), st.floats(0.1, 1.9), st.floats(0.01, 1))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor.check import Check
-from opv2v_doctor.cli.smoking import with_ranks
+from opv2v_doctor.cli.smoke import with_ranks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.runner import run
 from opv2v_doctor.runs.record import Failure, Launch, Run, Stamp

@@ -20,7 +20,6 @@ from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable, reas
 from opv2v_doctor.facts.pickles import Pickle, walk
 from opv2v_doctor.facts.pickles.harmless import is_harmless
 from opv2v_doctor.facts.pickles.machine import Call, PickleRefused, printable
-from opv2v_doctor.facts.pickles.records import PassedTable
 from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
 from opv2v_doctor.state import of_file
 from opv2v_doctor.target import Target
@@ -187,13 +186,6 @@ def _table(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _entry(table: Any, key: str) -> Any:
-    """One entry of a table; of one that was passed over, no other is looked at."""
-    if isinstance(table, PassedTable):
-        return next((value for name, value in table.items() if name == key), None)
-    return _table(table).get(key)
-
-
 def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -206,7 +198,7 @@ def _optimizer_steps(
     states = list(_table(optimizer.get("state")).items())
     for parameter, state in states[:: max(1, len(states) // SAMPLED)] + states[-1:]:
         try:
-            step = number(_entry(state, "step"), archive)
+            step = number(_table(state).get("step"), archive)
         except ArchiveDamaged as problem:
             problems.append(
                 Text(

@@ -13,7 +13,6 @@ from opv2v_doctor.facts.checkpoints.models import UNKNOWN, model_of
 from opv2v_doctor.facts.checkpoints.tensors import Tensor, tensor
 from opv2v_doctor.facts.checkpoints.unreadable import reasons
 from opv2v_doctor.facts.pickles.machine import Call, printable
-from opv2v_doctor.facts.pickles.records import PassedTable
 from opv2v_doctor.text import Text
 
 
@@ -52,7 +51,7 @@ def _spoken(key: Any) -> str:
 def _items(table: Any) -> list[tuple[Any, Any]]:
     """The entries of a dictionary of any kind; none of anything else."""
     entries = table.entries if isinstance(table, Call) else table
-    return list(entries.items()) if isinstance(entries, dict | PassedTable) else []
+    return list(entries.items()) if isinstance(entries, dict) else []
 
 
 def _absence(name: str, found: Tensor, archive: Archive) -> Text | None:

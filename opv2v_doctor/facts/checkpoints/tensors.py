@@ -9,7 +9,6 @@ from typing import Any
 
 from opv2v_doctor.facts.checkpoints.archives import Archive
 from opv2v_doctor.facts.pickles.machine import Call, Name, Stored
-from opv2v_doctor.facts.pickles.records import PassedTensor
 
 MOST_DIMENSIONS = 64
 LARGEST = 1 << 48  # elements
@@ -39,8 +38,6 @@ class Tensor:
 
 def tensor(value: Any) -> Tensor | None:
     """The tensor that the call would rebuild; None for anything else."""
-    if isinstance(value, PassedTensor):
-        return _counted(value.key, value.kind, value.offset, value.shape, value.strides)
     arguments = value.arguments if isinstance(value, Call) else ()
     if not isinstance(arguments, tuple) or not arguments:
         return None
@@ -60,8 +57,6 @@ def tensor(value: Any) -> Tensor | None:
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
     """The shape of a tensor; None for anything else."""
-    if isinstance(value, PassedTensor):
-        return value.shape
     found = tensor(value)
     return found.shape if found else None
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from opv2v_doctor import Blocked, Findings, Skip, Text
 from opv2v_doctor.check import NoAnswer
 from opv2v_doctor.facts.logs.blocks import STDIN, chunks
-from opv2v_doctor.facts.logs.event_files import is_event_file
+from opv2v_doctor.facts.logs.event_files import is_event_file, scalar_records
 from opv2v_doctor.facts.logs.log_files import Log, LogTable
 from opv2v_doctor.facts.logs.log_readers import SOURCES, LogReader
 from opv2v_doctor.facts.logs.records import Records, records
 from opv2v_doctor.facts.logs.run_configs import RunConfig, run_config
-from opv2v_doctor.facts.logs.scalar_runs import scalar_records
 from opv2v_doctor.facts.runs import last_run
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target

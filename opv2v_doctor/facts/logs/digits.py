@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from opv2v_doctor.facts.logs.blocks import Block, Positions
 
 LONGEST = 8  # digits before the dot
-LONGEST_FRACTION = 7
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]

@@ -7,18 +7,24 @@ numbers; a line that differs in one of them does not match, and is read with the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from opv2v_doctor.facts.logs.blocks import Block, Positions
-from opv2v_doctor.facts.logs.digits import differ_in_digits, fixed_points, padded_numbers, whole_numbers
+from opv2v_doctor.facts.logs.digits import (
+    differ_in_digits,
+    fixed_points,
+    gathered,
+    padded_numbers,
+    whole_numbers,
+)
 from opv2v_doctor.facts.logs.metric_lines import ESTIMATE, LONGEST_HEAD, MetricLine, head_of
 from opv2v_doctor.facts.logs.metric_runs import NO_EPOCH, Flags, Rows, Run, run_of
-from opv2v_doctor.facts.logs.shared_texts import Anchored, SharedTexts
 
+LONG, SHORT = 32, 8  # bytes of the words in which texts are compared
 MARKS_OF_A_HEAD = 4  # one behind the phase, one behind `eta`, and at least two in the estimate
 
 _estimate = re.compile(ESTIMATE)
@@ -26,6 +32,69 @@ _marks = re.compile(rb"[:.]")
 _value = re.compile(
     rb"-?\d{1,8}\.(\d{1,7})(?: \(-?\d{1,8}\.(\d{1,7})\))?|-?\d{1,8}|(?:nan|-?inf)(?: \((?:nan|-?inf)\))?"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchored:
+    """A text that every line has, and how far behind one of the line's marks it ends."""
+
+    mark: int
+    behind: int
+    text: bytes
+
+
+class SharedTexts:
+    """Texts that all lines share, compared in long words for all lines at once.
+
+    The last word of a long text overlaps the one before it.
+    """
+
+    def __init__(self, texts: Sequence[Anchored]) -> None:
+        pieces = [piece for text in texts for piece in _pieces(text)]
+        self._words = [_Words(pieces, size) for size in (LONG, SHORT)]
+
+    def hold(self, block: Block, marks: Positions) -> Flags:
+        """Which of the lines with these marks have all the texts."""
+        long, short = (words.hold(block, marks) for words in self._words)
+        return long & short
+
+
+def _pieces(text: Anchored) -> list[Anchored]:
+    """The text in pieces of at most LONG bytes; those of a long one are all LONG."""
+    length = len(text.text)
+    if length < LONG:
+        size = SHORT
+        starts = list(range(0, max(1, length - size + 1), size))
+        if starts[-1] + size < length:
+            starts.append(length - size)
+    else:
+        size = LONG
+        starts = [*range(0, length - size, size), length - size]
+    return [
+        Anchored(mark=text.mark, behind=text.behind - length + start, text=text.text[start : start + size])
+        for start in starts
+    ]
+
+
+class _Words:
+    """All pieces that are read as words of one size; `behind` is where each starts."""
+
+    def __init__(self, pieces: Sequence[Anchored], size: int) -> None:
+        chosen = [piece for piece in pieces if (len(piece.text) == LONG) == (size == LONG)]
+        self._size = size
+        self._marks = [piece.mark for piece in chosen]
+        self._offsets = np.array([piece.behind for piece in chosen], np.int64)
+        self._wanted = np.frombuffer(b"".join(piece.text.ljust(size, b"\0") for piece in chosen), "<u8")
+        masks = b"".join((b"\xff" * len(piece.text)).ljust(size, b"\0") for piece in chosen)
+        self._masks = np.frombuffer(masks, "<u8") if size == SHORT else None
+
+    def hold(self, block: Block, marks: Positions) -> Flags:
+        places = np.take(marks, self._marks, axis=1) + self._offsets
+        found = gathered(block, places, self._size).reshape(len(marks), len(self._wanted))
+        if self._masks is not None:
+            found &= self._masks
+        valid: Flags = (found == self._wanted).all(axis=1)
+        return valid
 
 
 @dataclass(frozen=True, kw_only=True)

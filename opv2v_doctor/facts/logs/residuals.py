@@ -63,13 +63,6 @@ class RobustLoss:
         return Text("x the mean scene distance" if self.normalised else "in the unit of the data")
 
 
-def robust(residual: float, alpha: float, scale: float) -> float:
-    """Barron's general robust loss of a residual."""
-    curvature = abs(alpha - 2)
-    powered: float = ((residual / scale) ** 2 / curvature + 1) ** (alpha / 2)
-    return curvature / alpha * (powered - 1)
-
-
 def inverse(value: float, alpha: float, scale: float) -> float | None:
     """The residual whose robust loss this is; None where no residual has it."""
     curvature = abs(alpha - 2)

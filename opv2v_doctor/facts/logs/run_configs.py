@@ -15,6 +15,8 @@ from opv2v_doctor.files import bytes_of, from_yaml
 from opv2v_doctor.state import of_file
 
 LARGEST = 1 << 22  # bytes
+MOST_GPUS = 64
+MOST_BY_CHANCE = 16  # GPUs: without a config, ratios of larger numbers explain anything
 SCHEDULE = "linear_warmup_half_cycle_cosine_decay"
 _reference = re.compile(r"\$\{([\w.]+)\}")
 
@@ -110,3 +112,19 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def explaining_gpus(before: int, after: int, config: RunConfig | None) -> tuple[tuple[int, ...], int | None]:
+    """Two numbers of GPUs, and the batch: by the config, else the smallest numbers, and no batch."""
+    samples = (config.samples() if config else None) or 0
+    images = (config.number("train_params.max_num_of_imgs_per_gpu") if config else None) or 0
+    for batch in range(min(int(images), MOST_GPUS), 0, -1) if samples else ():
+        counts = [
+            [count for count in range(1, MOST_GPUS + 1) if samples // batch // count == steps]
+            for steps in (before, after)
+        ]
+        if all(counts):
+            return (counts[0][0], counts[1][0]), batch
+    numbers = range(1, MOST_BY_CHANCE + 1)
+    pairs = [(a, b) for a in numbers for b in numbers if a != b and before * a == after * b]
+    return min(pairs, key=sum, default=()), None

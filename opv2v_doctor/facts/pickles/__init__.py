@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gc
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from opv2v_doctor.facts.pickles.literals import Operation
 from opv2v_doctor.facts.pickles.machine import Machine, PickleRefused, Refused
 from opv2v_doctor.facts.pickles.operations import OPERATIONS
-from opv2v_doctor.facts.pickles.records import PASSING
 
 MOST_OPERATIONS = 2_000_000  # 127 000 in a checkpoint of 0.85 GB; bounds time and memory of a hostile one
 STOP = ord(".")
@@ -47,11 +45,9 @@ def _nothing_collected() -> Iterator[None]:
 
 
 def _walk(content: bytes) -> Pickle:
-    with suppress(*MALFORMED):
-        return _walked(Machine(content), PASSING)
     machine = Machine(content)
     try:
-        return _walked(machine, OPERATIONS)
+        return _walked(machine)
     except MALFORMED as problem:
         named = ", ".join(machine.names)[:LONGEST_LIST]
         raise PickleRefused(
@@ -66,9 +62,9 @@ def _walk(content: bytes) -> Pickle:
         ) from None
 
 
-def _walked(machine: Machine, known: Mapping[str, Operation]) -> Pickle:
+def _walked(machine: Machine) -> Pickle:
     content, at = machine.content, 0
-    operations = [known.get(chr(code), _refuse) for code in range(256)]
+    operations = [OPERATIONS.get(chr(code), _refuse) for code in range(256)]
     try:
         for _ in range(MOST_OPERATIONS):
             code = content[at]

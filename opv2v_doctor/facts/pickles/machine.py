@@ -72,7 +72,6 @@ class Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.names: dict[str, Name] = {}
-        self.passed = 0
 
     def taken(self, at: int, length: int) -> bytes:
         taken = self.content[at : at + length]

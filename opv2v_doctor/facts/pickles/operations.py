@@ -6,19 +6,73 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from opv2v_doctor.facts.pickles.literals import (
-    Operation,
-    constant,
-    counted,
-    digits,
-    fixed,
-    integer,
-    line,
-    made,
-    skip,
-    text,
-)
-from opv2v_doctor.facts.pickles.machine import LONGEST_KEY, Call, Machine, Name, Stored, key_of
+from opv2v_doctor.facts.pickles.machine import LONGEST_KEY, Call, Machine, Name, PickleRefused, Stored, key_of
+
+LONGEST_INTEGER = 64  # bytes or digits
+
+Operation = Callable[[Machine, int], int]  # takes the position behind its code, returns that of the next
+
+
+def _skip(length: int) -> Operation:
+    return lambda machine, at: at + length
+
+
+def _made(make: Callable[[], Any]) -> Operation:
+    def operation(machine: Machine, at: int) -> int:
+        machine.stack.append(make())
+        return at
+
+    return operation
+
+
+def _fixed(layout: str) -> Operation:
+    unpack, length = struct.Struct(layout).unpack_from, struct.calcsize(layout)
+
+    def operation(machine: Machine, at: int) -> int:
+        machine.stack.append(unpack(machine.content, at)[0])
+        return at + length
+
+    return operation
+
+
+def _counted(layout: str, read: Callable[[bytes], Any]) -> Operation:
+    unpack, width = struct.Struct(layout).unpack_from, struct.calcsize(layout)
+
+    def operation(machine: Machine, at: int) -> int:
+        length = unpack(machine.content, at)[0]
+        machine.stack.append(read(machine.taken(at + width, length)))
+        return int(at + width + length)
+
+    return operation
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogatepass")
+
+
+def _integer(content: bytes) -> int:
+    if len(content) > LONGEST_INTEGER:
+        raise PickleRefused("an integer of {n} bytes", n=len(content))
+    return int.from_bytes(content, "little", signed=True)
+
+
+def _line(read: Callable[[str], Any]) -> Operation:
+    def operation(machine: Machine, at: int) -> int:
+        words, after = machine.line(at)
+        machine.stack.append(read(words))
+        return after
+
+    return operation
+
+
+def _digits(words: str) -> int:
+    if len(words) > LONGEST_INTEGER:
+        raise PickleRefused("an integer of {n} digits", n=len(words))
+    return {"00": False, "01": True}[words] if words in ("00", "01") else int(words.removesuffix("L"))
+
+
+def _constant(value: Any) -> Operation:
+    return _made(lambda: value)
 
 
 def _remember(layout: str) -> Operation:
@@ -48,13 +102,13 @@ def _remember_next(machine: Machine, at: int) -> int:
 
 def _remember_line(machine: Machine, at: int) -> int:
     words, after = machine.line(at)
-    machine.memo[digits(words)] = machine.stack[-1]
+    machine.memo[_digits(words)] = machine.stack[-1]
     return after
 
 
 def _recall_line(machine: Machine, at: int) -> int:
     words, after = machine.line(at)
-    machine.stack.append(machine.memo[digits(words)])
+    machine.stack.append(machine.memo[_digits(words)])
     return after
 
 
@@ -186,36 +240,36 @@ def _stored(machine: Machine, at: int) -> int:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "\x80": skip(1),  # the protocol
-    "\x95": skip(8),  # a frame
-    "N": constant(None),
-    "\x88": constant(True),
-    "\x89": constant(False),
-    "K": fixed("<B"),
-    "M": fixed("<H"),
-    "J": fixed("<i"),
-    "G": fixed(">d"),
-    "I": line(digits),
-    "L": line(digits),
-    "F": line(float),
-    "S": line(str),
-    "V": line(str),
-    "P": line(Stored),
-    "\x8a": counted("<B", integer),
-    "\x8b": counted("<I", integer),
-    "U": counted("<B", bytes),
-    "T": counted("<I", bytes),
-    "C": counted("<B", bytes),
-    "B": counted("<I", bytes),
-    "\x8e": counted("<Q", bytes),
-    "\x96": counted("<Q", bytes),
-    "\x8c": counted("<B", text),
-    "X": counted("<I", text),
-    "\x8d": counted("<Q", text),
-    ")": constant(()),
-    "]": made(list),
-    "}": made(dict),
-    "\x8f": made(lambda: Call(Name("builtins.set"), ())),
+    "\x80": _skip(1),  # the protocol
+    "\x95": _skip(8),  # a frame
+    "N": _constant(None),
+    "\x88": _constant(True),
+    "\x89": _constant(False),
+    "K": _fixed("<B"),
+    "M": _fixed("<H"),
+    "J": _fixed("<i"),
+    "G": _fixed(">d"),
+    "I": _line(_digits),
+    "L": _line(_digits),
+    "F": _line(float),
+    "S": _line(str),
+    "V": _line(str),
+    "P": _line(Stored),
+    "\x8a": _counted("<B", _integer),
+    "\x8b": _counted("<I", _integer),
+    "U": _counted("<B", bytes),
+    "T": _counted("<I", bytes),
+    "C": _counted("<B", bytes),
+    "B": _counted("<I", bytes),
+    "\x8e": _counted("<Q", bytes),
+    "\x96": _counted("<Q", bytes),
+    "\x8c": _counted("<B", _text),
+    "X": _counted("<I", _text),
+    "\x8d": _counted("<Q", _text),
+    ")": _constant(()),
+    "]": _made(list),
+    "}": _made(dict),
+    "\x8f": _made(lambda: Call(Name("builtins.set"), ())),
     "(": _mark,
     "t": _of_marked(tuple),
     "l": _of_marked(list),

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
+from opv2v_doctor.atomic import NotWritten
 from opv2v_doctor.runs.directory import claim, number_of_launch, output_folder
 from opv2v_doctor.runs.launcher import Plan, launch
 from opv2v_doctor.runs.output import Line
 from opv2v_doctor.runs.record import Stamp, read_run
 from opv2v_doctor.runs.stamp import write_stamp
-from opv2v_doctor.runs.writing import NotWritten
 from opv2v_doctor.usage import UsageError
 
 STUB = Path(__file__).parent

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.runs.writing import NotWritten, write, write_all
+from opv2v_doctor.atomic import NotWritten, write, write_all
 
 FULL = """
 import resource, sys
 from pathlib import Path
-from opv2v_doctor.runs.writing import NotWritten, write_all
+from opv2v_doctor.atomic import NotWritten, write_all
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

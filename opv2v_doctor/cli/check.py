@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from opv2v_doctor.check import Tier
 from opv2v_doctor.cli import options
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ PrintRates = Annotated[
 def run_all(
     target: Target,
     overrides: options.Overrides = None,
-    tier: options.Tier = options.UpTo.RUN,
+    tier: options.UpTo = Tier.RUN,
     select: options.Select = None,
     ignore: options.Ignore = None,
     format: options.ReportFormat = None,
     output: options.Output = None,
-    lang: options.Lang = options.Language.EN,
+    lang: options.Lang = "en",
     strict: options.Strict = False,
     plugins: options.Plugins = None,
 ) -> None:
@@ -67,7 +68,7 @@ def check(
     ignore: options.Ignore = None,
     format: options.ReportFormat = None,
     output: options.Output = None,
-    lang: options.Lang = options.Language.EN,
+    lang: options.Lang = "en",
     strict: options.Strict = False,
     plugins: options.Plugins = None,
     print_lr: PrintRates = False,
