@@ -22,7 +22,7 @@ from opv2v_doctor import (
 )
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.datasets import keyword_key
-from opv2v_doctor.facts.frames import disk, disks, frame_shown
+from opv2v_doctor.facts.frames import disk, disks, frame_of
 from opv2v_doctor.facts.origins import class_place, given_place
 from opv2v_doctor.facts.samples import Samples, each_split
 from opv2v_doctor.facts.views import Sample, View
@@ -49,10 +49,12 @@ def each_sample_has_one_view_an_agent(target: Target) -> Findings:
                 "{name} is given no panorama_resolution: it makes no panoramas", name=drawn.part.class_name
             )
         yield examined(len(drawn.views), "view", split=drawn.split)
-        faults = [(sample, fault) for sample in drawn.drawn for fault in _view_faults(target, drawn, sample)]
+        faults = [
+            (sample, fault) for sample in drawn.successes for fault in _view_faults(target, drawn, sample)
+        ]
         for fault, count in Counter(fault for _, fault in faults).items():
             yield _view_error(target, drawn, fault, count)
-        if not faults and drawn.drawn:
+        if not faults and drawn.successes:
             height, width = drawn.views[0].shape[1:]
             yield note(
                 "one view per agent, {width}x{height}, of {classes}",
@@ -65,7 +67,7 @@ def each_sample_has_one_view_an_agent(target: Target) -> Findings:
 
 def _view_faults(target: Target, drawn: Samples, sample: Sample) -> Iterator[Text]:
     """What is wrong with a sample's views, each fault once."""
-    agents = Counter(view.agent_id for view in sample.views)
+    agents = Counter(view.identity.agent_id for view in sample.views)
     if any(agent and count > 1 for agent, count in agents.items()):
         yield Text("an agent appears up to {times} times in one sample", times=max(agents.values()))
     if len(sample.views) > 1 and None in agents:
@@ -88,11 +90,17 @@ def _one_view(
             found=str(view.shape),
             expected=str(shape),
         )
-    named = (view.label or "").split("/")
+    named = (view.identity.label or "").split("/")
     if len(named) != 2 or tuple(named) not in known:
-        yield Text("the label {label!r} is no scenario/agent of {folder}", label=view.label, folder=folder)
-    elif (named[0], view.agent or "") not in known:
-        yield Text("agent {agent} is not in scenario {scenario} on disk", agent=view.agent, scenario=named[0])
+        yield Text(
+            "the label {label!r} is no scenario/agent of {folder}", label=view.identity.label, folder=folder
+        )
+    elif (named[0], view.identity.agent or "") not in known:
+        yield Text(
+            "agent {agent} is not in scenario {scenario} on disk",
+            agent=view.identity.agent,
+            scenario=named[0],
+        )
 
 
 def _view_error(target: Target, drawn: Samples, fault: Text, count: int) -> Finding:
@@ -103,7 +111,7 @@ def _view_error(target: Target, drawn: Samples, fault: Text, count: int) -> Find
         of=drawn.split,
         fault=fault,
         count=count,
-        drawn=len(drawn.drawn),
+        drawn=len(drawn.successes),
         name=drawn.part.class_name,
     )
 
@@ -129,12 +137,14 @@ def every_number_of_views_is_sampled(target: Target) -> Findings:
         allowed = sorted({views for part in drawn.parts if part.says_views for views in part.views})
         missing = sorted(set(allowed) - set(drawn.view_counts))
         yield examined(
-            sum(sample.requested in drawn.view_counts for sample in drawn.drawn), "sample", split=drawn.split
+            sum(sample.requested in drawn.view_counts for sample in drawn.successes),
+            "sample",
+            split=drawn.split,
         )
         if missing:
             yield _unsampled(target, drawn, allowed, missing)
         yield from _miscounted(target, drawn)
-        failed = sorted(set(drawn.view_counts) - {sample.requested for sample in drawn.drawn})
+        failed = sorted(set(drawn.view_counts) - {sample.requested for sample in drawn.successes})
         if failed and not missing:
             raise Blocked(
                 "{split}: no sample of {views} views was drawn: {failure}",
@@ -166,7 +176,7 @@ def _unsampled(target: Target, drawn: Samples, allowed: Sequence[int], missing: 
 def _miscounted(target: Target, drawn: Samples) -> Findings:
     wrong = {
         (sample.requested, len(sample.views))
-        for sample in drawn.drawn
+        for sample in drawn.successes
         if sample.requested in drawn.view_counts and len(sample.views) != sample.requested
     }
     if wrong:
@@ -182,7 +192,7 @@ def _miscounted(target: Target, drawn: Samples) -> Findings:
             differences=sentence(differences),
             name=drawn.part.class_name,
         )
-    complete = sorted({s.requested for s in drawn.drawn if s.requested == len(s.views)} - {None}, key=str)
+    complete = sorted({s.requested for s in drawn.successes if s.requested == len(s.views)} - {None}, key=str)
     if complete:
         yield note("as many views as requested: {views}", of=drawn.split, views=complete)
 
@@ -242,13 +252,13 @@ def _norm(view: View) -> float:
 
 
 def _pose_error(target: Target, drawn: Samples, views: Sequence[View], fault: Text) -> Finding:
-    first = frame_shown(target, drawn.split, views[0])
+    first = frame_of(target, drawn.split, views[0].identity)
     return error(
         "the pose of agent {agent} {fault} ({views} of {drawn:view|views})",
         hint="correct the pose that the dataset computes from lidar_pose",
         at=given_place(target, drawn.part, "camera_pose"),
         of=drawn.split,
-        agent=views[0].agent,
+        agent=views[0].identity.agent,
         fault=fault,
         views=len(views),
         drawn=len(drawn.views),
@@ -259,11 +269,11 @@ def _pose_error(target: Target, drawn: Samples, views: Sequence[View], fault: Te
 
 def _pose_note(drawn: Samples, posed: Sequence[View]) -> Finding:
     norms = [_norm(view) for view in posed]
-    at_origin = sum(any(_norm(view) < AT_ORIGIN for view in sample.views) for sample in drawn.drawn)
+    at_origin = sum(any(_norm(view) < AT_ORIGIN for view in sample.views) for sample in drawn.successes)
     return note(
         "the poses are rigid, {reach} from the origin; the agent at the origin is in {at_origin} samples",
         of=drawn.split,
         reach=f"{min(norms):.1f}–{max(norms):.1f} m",
         farthest=max(norms),
-        at_origin=f"{at_origin}/{len(drawn.drawn)}",
+        at_origin=f"{at_origin}/{len(drawn.successes)}",
     )

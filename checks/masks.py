@@ -17,8 +17,8 @@ from opv2v_doctor import (
     note,
     warning,
 )
+from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
 from opv2v_doctor.facts.origins import crop_place, given_place
-from opv2v_doctor.facts.rigs import Coverage, coverages
 from opv2v_doctor.facts.samples import Samples, each_split
 from opv2v_doctor.facts.views import View
 

@@ -16,14 +16,14 @@ from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead
 from opv2v_doctor.facts.samples import arrays_folder, expression_of, parts
-from opv2v_doctor.facts.views import Sample, View, sample_of
+from opv2v_doctor.facts.views import Arrays, Sample, View, sample_of
 from opv2v_doctor.geometry.colours import Normalisation
+from opv2v_doctor.geometry.stitching import Image
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
 SLACK = 0.02  # rounding may leave 0..1 by so much
 
-Picture = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
 
@@ -53,7 +53,7 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DrawnView:
+class DrawnView(Arrays):
     """One view of a drawn sample: what training is given, whole."""
 
     view: View
@@ -61,12 +61,6 @@ class DrawnView:
     norm_type: str | None  # what the view's data_norm_type says
     rule: Rule | None  # None where nothing tells how the image was normalised
     named: Rule | None  # what data_norm_type names, where a table of the repository has it
-    prefix: Path  # of the files of its arrays
-
-    def array(self, key: str) -> NDArray[Any] | None:
-        """What the view holds under a key, None where it has none."""
-        path = Path(f"{self.prefix}_{key}.npy")
-        return np.load(path, allow_pickle=False) if path.is_file() else None
 
     @cached_property
     def image(self) -> NDArray[Any] | None:
@@ -90,7 +84,7 @@ class DrawnView:
         return np.asarray(values * deviation + mean)
 
     @cached_property
-    def rgb(self) -> Picture | None:
+    def rgb(self) -> Image | None:
         """The image (H, W, 3), red first, as a picture."""
         if self._restored is None:
             return None
@@ -178,7 +172,7 @@ class DrawnSample:
     views: tuple[DrawnView, ...]
 
 
-def drawn_at(
+def draw_at(
     target: Target, split: str, indices: Sequence[int], count: int = 0, seed: int = 0
 ) -> Callable[[], tuple[DrawnSample, ...]]:
     """Have samples drawn, at these indices or at so many random ones; what is returned waits for them.

@@ -35,7 +35,7 @@ def grey(picture: NDArray[Any]) -> Array:
     return np.asarray(values.mean(0 if values.shape[0] == 3 else 2))
 
 
-def matched(picture: Array, expected: Array, mask: Bools) -> Match:
+def best_match(picture: Array, expected: Array, mask: Bools) -> Match:
     """Compare a panorama (H, W) with the expected one, which is known in the mask; columns go around."""
     step = max(1, -(-picture.shape[1] // WIDTH))
     if step > 1:

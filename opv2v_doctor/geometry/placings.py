@@ -32,7 +32,7 @@ class Placing:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class CameraImage:
     """One camera's image: brightness (h, w), z-depth or None, and where it alone is shown: (H, W)."""
 
     camera: MountedCamera
@@ -54,12 +54,12 @@ class Windows:
         return Windows(self.shown[chosen], self.points[chosen], self.far[chosen])
 
 
-def likeness(found: Windows, seen: Seen) -> float:
+def likeness(found: Windows, seen: CameraImage) -> float:
     """The mean correlation of the windows with what the image shows where they belong."""
     return likenesses(found, seen, [Placing()])[0]
 
 
-def likenesses(found: Windows, seen: Seen, placings: Sequence[Placing]) -> list[float]:
+def likenesses(found: Windows, seen: CameraImage, placings: Sequence[Placing]) -> list[float]:
     """The same if the image were placed so, for each of some placings; all at once is much faster."""
     if not len(found.shown):
         return [0.0] * len(placings)
@@ -68,7 +68,7 @@ def likenesses(found: Windows, seen: Seen, placings: Sequence[Placing]) -> list[
     return [float(each) for each in np.where(known, correlations, 0).clip(0, 1).mean(-1)]
 
 
-def textured(found: Windows, seen: Seen) -> Windows:
+def with_texture(found: Windows, seen: CameraImage) -> Windows:
     """Those windows where the image has something to be told by."""
     if not len(found.shown):
         return found
@@ -77,7 +77,7 @@ def textured(found: Windows, seen: Seen) -> Windows:
     return found.some(np.flatnonzero(telling)[:KEPT])
 
 
-def _sampled(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple[Floats, Bools]:
+def _sampled(found: Windows, seen: CameraImage, placings: Sequence[Placing]) -> tuple[Floats, Bools]:
     """What the image shows at the windows' points (P, N, n * n), and which windows in full (P, N)."""
     import cv2
 
@@ -92,7 +92,9 @@ def _sampled(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple[F
     return np.asarray(values, np.float32).reshape(known.shape), np.asarray(known.mean(-1) > 0.8)
 
 
-def _projected(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple[Floats, Floats, Floats]:
+def _projected(
+    found: Windows, seen: CameraImage, placings: Sequence[Placing]
+) -> tuple[Floats, Floats, Floats]:
     """Column, row and z-depth of the windows' points for each placing: (P, N, n * n) each."""
     pose = seen.camera.camera_to_lidar
     points = (found.points - np.where(found.far[..., None], 0, pose[:3, 3])) @ pose[:3, :3]
@@ -104,7 +106,7 @@ def _projected(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple
         return np.divide(right, depth), np.divide(down, depth), depth
 
 
-def shift(found: Windows, seen: Seen, placing: Placing) -> float:
+def shift(found: Windows, seen: CameraImage, placing: Placing) -> float:
     """How many pixels of the image the placing moves the windows' points, on average."""
     if not len(found.shown):
         return 0.0

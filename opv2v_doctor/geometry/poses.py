@@ -43,12 +43,6 @@ def to_opencv(pose: ArrayLike) -> Matrix:
     )
 
 
-def from_opencv(pose: ArrayLike) -> Matrix:
-    """The pose (..., 4, 4) with both its frames changed from OpenCV to UE axes: ``B^T R B`` and ``B^T t``."""
-    matrix = _pose(pose)
-    return _assembled(UE_TO_OPENCV.T @ matrix[..., :3, :3] @ UE_TO_OPENCV, matrix[..., :3, 3] @ UE_TO_OPENCV)
-
-
 def invert(pose: ArrayLike) -> Matrix:
     """The inverse of a rigid pose (..., 4, 4): ``R^T`` and ``-R^T t``; that it is rigid is not tested."""
     matrix = _pose(pose)

@@ -46,16 +46,6 @@ class _Surface(NamedTuple):
     down: Float  # (h, w)
 
 
-def range_from_depth(pinhole: Pinhole, depth: ArrayLike) -> Array:
-    """Range along the ray of each pixel from its z-depth, both (h, w) and in metres."""
-    return np.asarray(depth, dtype=np.float64) * pinhole.range_per_depth()
-
-
-def depth_from_range(pinhole: Pinhole, ranges: ArrayLike) -> Array:
-    """z-depth of each pixel from the range along its ray, both (h, w) and in metres."""
-    return np.asarray(ranges, dtype=np.float64) / pinhole.range_per_depth()
-
-
 def known_depth(depth: ArrayLike) -> Bools:
     """Where a depth map says something: a finite number above 0, which marks "not measured"."""
     values = np.asarray(depth)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Finding, Severity, Text
-from opv2v_doctor.facts.rigs import coverages
+from opv2v_doctor.facts.geometry.coverages import coverages
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.target import make_target
