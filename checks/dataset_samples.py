@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from math import dist, isfinite
+from math import dist, inf, isfinite
 from pathlib import Path
 
 from opv2v_doctor import (
@@ -223,7 +223,8 @@ def poses_are_rigid(target: Target) -> Findings:
         yield examined(len(posed), "pose", split=drawn.split)
         undefined = [view for view in posed if not isfinite(sum(map(sum, view.pose or ())))]
         bent = [view for view in posed if view not in undefined and not _is_rigid(view)]
-        far = [view for view in posed if view not in undefined and _norm(view) > farthest]
+        norms = [pair for sample in drawn.successes for pair in _norms(sample)]
+        far = [(view, norm) for view, norm in norms if farthest < norm < inf]
         if undefined:
             yield _pose_error(target, drawn, undefined, Text("is not finite"))
         if bent:
@@ -231,13 +232,14 @@ def poses_are_rigid(target: Target) -> Findings:
             yield _pose_error(target, drawn, bent, fault)
         if far:
             fault = Text(
-                "is {norm:.1f} m from the first agent, expected at most {farthest:g} m (poses.farthest)",
-                norm=max(map(_norm, far)),
+                "is {norm:.1f} m from the first {view}, expected at most {farthest:g} m (poses.farthest)",
+                view=Text("camera") if far[0][0].is_pinhole else Text("agent"),
+                norm=max(norm for _, norm in far),
                 farthest=farthest,
             )
-            yield _pose_error(target, drawn, far, fault)
+            yield _pose_error(target, drawn, [view for view, _ in far], fault)
         if not undefined and not bent and not far:
-            yield _pose_note(drawn, posed)
+            yield _pose_note(drawn)
 
 
 def _is_rigid(view: View) -> bool:
@@ -246,9 +248,14 @@ def _is_rigid(view: View) -> bool:
     return len(view.pose or ()) == 4 and bool(is_rigid(view.pose or (), tolerance=RIGID))
 
 
-def _norm(view: View) -> float:
-    """Distance from the origin in metres."""
-    return dist([row[3] for row in (view.pose or ())[:3]], [0.0, 0.0, 0.0])
+def _norms(sample: Sample) -> list[tuple[View, float]]:
+    """Each pose's distance in metres from the origin, where the first agent is.
+
+    Single cameras may lead to any origin, the world's too: theirs is that from the first one of the sample.
+    """
+    posed = [(view, [row[3] for row in view.pose[:3]]) for view in sample.views if view.pose]
+    origin = posed[0][1] if posed and posed[0][0].is_pinhole else [0.0, 0.0, 0.0]
+    return [(view, dist(position, origin)) for view, position in posed]
 
 
 def _pose_error(target: Target, drawn: Samples, views: Sequence[View], fault: Text) -> Finding:
@@ -267,13 +274,15 @@ def _pose_error(target: Target, drawn: Samples, views: Sequence[View], fault: Te
     )
 
 
-def _pose_note(drawn: Samples, posed: Sequence[View]) -> Finding:
-    norms = [_norm(view) for view in posed]
-    at_origin = sum(any(_norm(view) < AT_ORIGIN for view in sample.views) for sample in drawn.successes)
+def _pose_note(drawn: Samples) -> Finding:
+    each = [[norm for _, norm in _norms(sample)] for sample in drawn.successes]
+    norms = [norm for some in each for norm in some]
     return note(
-        "the poses are rigid, {reach} from the origin; the agent at the origin is in {at_origin} samples",
+        "the poses are rigid, {reach} from the origin; the agent at the origin is in {at_origin} samples"
+        if not any(view.is_pinhole for view in drawn.views)
+        else "the poses are rigid, {reach} from the first camera of their sample",
         of=drawn.split,
         reach=f"{min(norms):.1f}–{max(norms):.1f} m",
         farthest=max(norms),
-        at_origin=f"{at_origin}/{len(drawn.successes)}",
+        at_origin=f"{sum(any(norm < AT_ORIGIN for norm in some) for some in each)}/{len(each)}",
     )

@@ -74,6 +74,11 @@ class View:
     types: Mapping[str, str] = field(default_factory=dict)
     norm_type: str | None = None  # what its data_norm_type says
 
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether it says that it is the image of a single camera."""
+        return self.camera_model in PINHOLE
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:

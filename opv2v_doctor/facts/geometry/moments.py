@@ -16,7 +16,7 @@ from opv2v_doctor.facts.frames import Disk, Frame, disk, frame_file
 from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.rigs import panorama_camera
 from opv2v_doctor.facts.samples import arrays_folder, samples
-from opv2v_doctor.facts.views import PANORAMA, PINHOLE, Arrays, Sample, View
+from opv2v_doctor.facts.views import PANORAMA, Arrays, Sample, View
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.target import Target
 
@@ -208,31 +208,23 @@ def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...]
 
 
 def pinhole_views(target: Target, split: str) -> tuple[tuple[PinholeView, ...], ...]:
-    """The images of single cameras of each drawn sample that show a frame and a camera on disk.
-
-    Raises Blocked where the views are of single cameras and none can be traced to both.
-    """
-    where, found = disk(target, split), []
-    pinholes = [[v for v in each.views if is_pinhole(where, v)] for each in samples(target, split).successes]
-    for views in pinholes:
-        traced = [(view, where.frame_of(view.identity), where.camera_of(view.identity)) for view in views]
-        found.append(
-            tuple(
-                PinholeView(view=view, frame=frame, origin=_origin(where, view, frame), name=name)
-                for view, frame, name in traced
-                if frame and name
-            )
+    """The images of single cameras of each drawn sample that name a frame and a camera on disk."""
+    where = disk(target, split)
+    return tuple(
+        tuple(
+            PinholeView(view=view, frame=frame, origin=_origin(where, view, frame), name=name)
+            for view in sample.views
+            if is_pinhole(where, view)
+            and (frame := where.frame_of(view.identity))
+            and (name := where.camera_of(view.identity))
         )
-    if any(pinholes) and not any(found):
-        raise without_frames(target, split)
-    return tuple(found)
+        for sample in samples(target, split).samples
+    )
 
 
 def is_pinhole(where: Disk, view: View) -> bool:
     """Whether a view is the image of a single camera: as it says, else as it names one."""
-    return view.camera_model in PINHOLE or (
-        view.camera_model is None and where.camera_of(view.identity) is not None
-    )
+    return view.is_pinhole or (view.camera_model is None and where.camera_of(view.identity) is not None)
 
 
 def _require_panoramas(where: Disk, split: str, sample: Sample) -> None:
