@@ -69,7 +69,7 @@ class DrawnView(Arrays):
         return None if image is None else channels_last(image)
 
     @cached_property
-    def _restored(self) -> NDArray[np.float32] | None:
+    def _colours(self) -> NDArray[np.float32] | None:
         """The image (H, W, 3), 0 to 1 where the rule fits; without a rule stretched to that."""
         if self.image is None:
             return None
@@ -86,10 +86,10 @@ class DrawnView(Arrays):
     @cached_property
     def rgb(self) -> Image | None:
         """The image (H, W, 3), red first, as a picture."""
-        if self._restored is None:
+        if self._colours is None:
             return None
         with np.errstate(invalid="ignore"):
-            levels = np.clip(np.nan_to_num(self._restored) * 255, 0, 255)
+            levels = np.clip(np.nan_to_num(self._colours) * 255, 0, 255)
         return np.rint(levels).astype(np.uint8)
 
     @property
@@ -125,8 +125,8 @@ class DrawnView(Arrays):
                     deviation=self.rule.deviation,
                 )
             )
-        if self.rule and self._restored is not None and self.image is not None:
-            low, high = float(np.nanmin(self._restored)), float(np.nanmax(self._restored))
+        if self.rule and self._colours is not None and self.image is not None:
+            low, high = float(np.nanmin(self._colours)), float(np.nanmax(self._colours))
             if self.image.dtype != np.uint8 and (low < -SLACK or high > 1 + SLACK):
                 found.append(
                     Text(

@@ -126,12 +126,12 @@ def _outcome(target: Target, split: str) -> Samples | Blocked:
     """A failure is cached too: a dataset that hangs shall hang once."""
     try:
         begin_drawing(target)
-        return _drawn(target, split)
+        return _samples(target, split)
     except Blocked as blocked:
         return blocked
 
 
-def _drawn(target: Target, split: str) -> Samples:
+def _samples(target: Target, split: str) -> Samples:
     answer = _drawing(target, split)()
     if not answer["length"]:
         raise Blocked("{split} is empty: there is no sample to draw", split=split)

@@ -47,13 +47,13 @@ def explanation(
     nothing = Explanation(right, right, before, before)
     if before < SMALLEST:
         return nothing
-    after, reading = _found(right, single, close, rough, turned, seen, before)
+    after, reading = _best(right, single, close, rough, turned, seen, before)
     if after > CLEARLY * before or before - after < SMALLEST:
         return nothing
     return _with_a_third(Explanation(reading, right, before, after), single(), close)
 
 
-def _found(
+def _best(
     right: Reading,
     single: Callable[[], Sequence[Reading]],
     close: Judge,

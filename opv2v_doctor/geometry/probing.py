@@ -98,7 +98,7 @@ def landing(found: Windows, seen: CameraImage) -> Landing:
     if max(near) <= here and here > SURE:
         return Landing(len(found.shown), here, here, Placing())
     starts = [Placing()] if here > SURE else _starts(found, seen)  # what is nearly there is nearby
-    best, most = max((_climbed(found, seen, start) for start in starts), key=lambda climbed: climbed[1])
+    best, most = max((_summit(found, seen, start) for start in starts), key=lambda climbed: climbed[1])
     return Landing(len(found.shown), here, most, best)
 
 
@@ -111,7 +111,7 @@ def _starts(found: Windows, seen: CameraImage) -> list[Placing]:
     return [placings[place] for place in best[:STARTS]]
 
 
-def _climbed(found: Windows, seen: CameraImage, start: Placing) -> tuple[Placing, float]:
+def _summit(found: Windows, seen: CameraImage, start: Placing) -> tuple[Placing, float]:
     """The best placing that shorter and shorter steps reach, and its likeness."""
     best, (most,) = start, likenesses(found, seen, [start])
     for halving in range(HALVINGS):

@@ -62,7 +62,7 @@ def residuals(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera]
     best = np.full(len(ranges), np.nan)
     for camera, depth in zip(cameras, depths, strict=True):
         if depth is not None:
-            best = np.fmin(best, np.abs(_missed(reading, rays, ranges, camera, depth)))
+            best = np.fmin(best, np.abs(_misses(reading, rays, ranges, camera, depth)))
     return best
 
 
@@ -83,7 +83,7 @@ def real_rays(reading: Reading, rays: Array) -> Array:
     return np.stack([cos * right + sin * forward, down, cos * forward - sin * right], -1)
 
 
-def _missed(
+def _misses(
     reading: Reading, rays: Array, ranges: Array, camera: MountedCamera, depth: NDArray[Any]
 ) -> Array:
     """The logarithm of file over panorama for each pixel (N,); NaN where the camera does not see it."""

@@ -24,19 +24,19 @@ def ranges_by(
     reading: Reading, cameras: Sequence[MountedCamera], depths: DepthMaps, cylinder: Cylinder
 ) -> tuple[Float, Cylinder]:
     """Ranges (h, w) of a panorama that the reading makes, 0 where unknown, and the cylinder of its size."""
-    small = replace(cylinder, width=_reduced(cylinder)[0], height=_reduced(cylinder)[1])
-    mounted = [_taken(reading, camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
+    small = replace(cylinder, width=_small_size(cylinder)[0], height=_small_size(cylinder)[1])
+    mounted = [_small_camera(reading, camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
     files = [None if depth is None else _files(reading, depth) for depth in depths]
-    stitched = panorama_ranges([camera for camera, _ in mounted], small, _converted(reading, mounted, files))
+    stitched = panorama_ranges([camera for camera, _ in mounted], small, _z_depths(reading, mounted, files))
     ranges = stitched.ranges.copy()
     if reading.offsets == "added":
         for index, camera in enumerate(cameras):
             along = small.rays() @ camera.camera_to_lidar[:3, 3]
             ranges += np.where(stitched.camera == index, along, 0).astype(np.float32)
-    return _oriented(reading, np.maximum(ranges, 0) * np.float32(reading.scale), small), small
+    return _orientation(reading, np.maximum(ranges, 0) * np.float32(reading.scale), small), small
 
 
-def _reduced(cylinder: Cylinder) -> tuple[int, int]:
+def _small_size(cylinder: Cylinder) -> tuple[int, int]:
     """The size at which a panorama is restitched."""
     step = max(1, round((cylinder.width * cylinder.height / MANY_PIXELS) ** 0.5))
     return cylinder.width // step, cylinder.height // step
@@ -48,7 +48,7 @@ def _files(reading: Reading, depth: NDArray[Any]) -> NDArray[Any]:
     return depth[step // 2 :: step, step // 2 :: step]
 
 
-def _taken(
+def _small_camera(
     reading: Reading, camera: MountedCamera, depth: NDArray[Any] | None
 ) -> tuple[MountedCamera, float]:
     """Where the reading takes the camera to be, with an image of the reduced size."""
@@ -80,7 +80,7 @@ def sparse_camera(intrinsics: Matrix, step: int, width: int, height: int) -> Pin
     return Pinhole(fewer, width, height)
 
 
-def _converted(
+def _z_depths(
     reading: Reading, mounted: Sequence[tuple[MountedCamera, float]], depths: Sequence[NDArray[Any] | None]
 ) -> list[NDArray[Any] | None]:
     """What the reading takes for z-depth."""
@@ -92,7 +92,7 @@ def _converted(
     ]
 
 
-def _oriented(reading: Reading, ranges: Float, cylinder: Cylinder) -> Float:
+def _orientation(reading: Reading, ranges: Float, cylinder: Cylinder) -> Float:
     """The panorama mirrored, flipped and turned as the reading says."""
     pixels, _ = cylinder.project(real_rays(reading, cylinder.rays()))
     inside = cylinder.inside(pixels)

@@ -32,7 +32,7 @@ def rig_of(frame: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]]) -> di
     """
     lidar_to_world = _pose(frame, "lidar_pose", "lidar_pose")
     return {
-        name: _mounted(frame[name], name, lidar_to_world, *size)
+        name: _mounted_camera(frame[name], name, lidar_to_world, *size)
         for name, size in sizes.items()
         if frame.get(name) is not None
     }
@@ -79,7 +79,7 @@ def crop_to_aspect(pinhole: Pinhole, width: int, height: int) -> Pinhole:
     return Pinhole(intrinsics, width, height)
 
 
-def _mounted(
+def _mounted_camera(
     entry: Mapping[str, Any], name: str, lidar_to_world: Matrix, width: int, height: int
 ) -> MountedCamera:
     """The camera of one ``cameraN`` entry of a frame file."""

@@ -106,7 +106,7 @@ def test_wrong_rotations_and_wrong_directions_are_two_faults() -> None:
 
 def test_a_convention_yields_the_poses_to_rounding() -> None:
     own, first = np.array([[10.0, 5, 0, 1, 30, 2]]), np.array([[0.0, 0, 0, 0, 100, 1]])
-    inverse = Convention(relation="first to agent").related(own, first)
+    inverse = Convention(relation="first to agent").relative_pose(own, first)
 
     def found(metres: float) -> Status:
         moved = inverse.copy()
@@ -312,6 +312,6 @@ def test_red_and_blue_are_exchanged_where_that_explains_twice_as_much(straight: 
     left = 1 - straight
 
     def exchanged(times: float) -> Status:
-        return status(Colours(Order(straight, NONE), Order(1 - left / times, NONE)).exchanged(None))
+        return status(Colours(Order(straight, NONE), Order(1 - left / times, NONE)).is_exchanged(None))
 
     assert_edge(2.0, exchanged)

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
 
 from opv2v_doctor import Blocked, Skip
 from opv2v_doctor.facts.datasets import parts_of
@@ -23,6 +25,11 @@ PANORAMA = Cylinder(252, 63)
 SMALL = (120, 60)  # width and height of one camera's images; all others have (200, 150)
 
 
+def smaller(image: Any) -> NDArray[Any]:
+    """An image or a depth map in 0.6 of its size, without its highest and lowest rows."""
+    return np.asarray(cv2.resize(image, (120, 90), interpolation=cv2.INTER_NEAREST))[15:75]
+
+
 @pytest.fixture
 def where(tmp_path: Path) -> Disk:
     """A scene of one agent, whose camera1 has smaller images of another shape."""
@@ -30,11 +37,9 @@ def where(tmp_path: Path) -> Disk:
     write_scene(images, depths, scenarios={"train": (1,)}, frames=1)
     scale = SMALL[0] / 200
     for path in images.rglob("*_camera1.png"):
-        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), None, fx=scale, fy=scale)[15:75])
+        cv2.imwrite(str(path), smaller(cv2.imread(str(path), cv2.IMREAD_COLOR)))
     for path in depths.rglob("*_camera1_depth.npy"):
-        np.save(
-            path, cv2.resize(np.load(path), None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)[15:75]
-        )
+        np.save(path, smaller(np.load(path)))
     for path in images.rglob("*.yaml"):
         content = yaml.safe_load(path.read_text())
         if "camera1" in content:

@@ -48,7 +48,7 @@ class Pair:
 def agreement(target: Target, split: str) -> tuple[Pair, ...]:
     """Every pair of agents of the handed-over moments. Raises Skip where no sample has two views."""
     found = moments(target, split)
-    pairs = [pair for moment in found.all for pair in _pairs(moment, found.cylinder, _given)]
+    pairs = [pair for moment in found.all for pair in _pairs(moment, found.cylinder, _as_drawn)]
     if not pairs:
         raise Skip(
             "each drawn sample of {split} shows one agent: there is no other one to agree with", split=split
@@ -70,7 +70,7 @@ def _near(ranges: Ranges) -> Ranges:
     return ranges if not known.size or np.median(known) > SKY else np.where(ranges < SKY, ranges, 0)
 
 
-def _given(view: PanoramaView) -> tuple[Ranges, Array]:
+def _as_drawn(view: PanoramaView) -> tuple[Ranges, Array]:
     return view.ranges, view.pose
 
 
@@ -196,4 +196,4 @@ def _outcome(found: Moments, stitch: Stitch, known: Explanation, steps: tuple[st
 
 def _right_pose(moment: Moment, view: PanoramaView) -> Array:
     own, first = (frame_file(frame.yaml)["lidar_pose"] for frame in (view.frame, moment.first))
-    return RIGHT.related(np.array(own, dtype=np.float64), np.array(first, dtype=np.float64))
+    return RIGHT.relative_pose(np.array(own, dtype=np.float64), np.array(first, dtype=np.float64))

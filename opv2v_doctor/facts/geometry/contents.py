@@ -100,10 +100,10 @@ def _contents(found: Moments, view: PanoramaView, files: Meaning) -> Contents:
     }
     near = any(depth is not None for depth in depths.values())
     picture = _picture(view, small, list(cameras.values()), list(depths.values()))
-    seen = _seen(found, view, cameras, depths, covered)
-    chosen, here = _probed(picture, seen)
+    seen = _camera_images(found, view, cameras, depths, covered)
+    chosen, here = _probes(picture, seen)
     if near and min(here) < SURE:  # perhaps the dataset did not respect the cameras' offsets
-        flat = _probed(replace(picture, ranges=np.zeros_like(picture.ranges)), seen)
+        flat = _probes(replace(picture, ranges=np.zeros_like(picture.ranges)), seen)
         chosen, here = max((chosen, here), flat, key=lambda each: sum(each[1]))
     return Contents(
         view=view,
@@ -132,12 +132,12 @@ def _picture(
     image = view.array("img")
     if image is None:
         raise Skip("the view of {frame} has no img", frame=view.frame.yaml)
-    thin = [_thinned(camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
+    thin = [_thin(camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
     ranges = panorama_ranges([camera for camera, _ in thin], small, [depth for _, depth in thin]).ranges
     return GreyPanorama(small_picture(brightness(image), small.width, small.height), small, ranges)
 
 
-def _thinned(camera: MountedCamera, depth: NDArray[Any] | None) -> tuple[MountedCamera, NDArray[Any] | None]:
+def _thin(camera: MountedCamera, depth: NDArray[Any] | None) -> tuple[MountedCamera, NDArray[Any] | None]:
     """Every second or third pixel of a depth map that is large, and its camera."""
     if depth is None:
         return camera, None
@@ -150,7 +150,7 @@ def _thinned(camera: MountedCamera, depth: NDArray[Any] | None) -> tuple[Mounted
     return MountedCamera(pinhole, camera.camera_to_lidar), fewer
 
 
-def _seen(
+def _camera_images(
     found: Moments,
     view: PanoramaView,
     cameras: Mapping[str, MountedCamera],
@@ -177,7 +177,7 @@ def _seen(
     }
 
 
-def _probed(picture: GreyPanorama, seen: Mapping[str, CameraImage]) -> tuple[dict[str, Windows], list[float]]:
+def _probes(picture: GreyPanorama, seen: Mapping[str, CameraImage]) -> tuple[dict[str, Windows], list[float]]:
     """Random points of each camera, and how well they land on their own content."""
     random = np.random.default_rng(SEED)
     chosen = {name: windows(picture, each, random) for name, each in seen.items()}

@@ -84,7 +84,7 @@ def _png_beside(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | No
         return None, None, None
     known = known_depth(depth)
     found = {}
-    for encoding, values in _decoded(image):
+    for encoding, values in _decodings(image):
         if values.shape == depth.shape:
             both = known & (values > 0)
             apart = np.abs(values[both] / depth[both] - 1) > SAME
@@ -99,7 +99,7 @@ def _png_beside(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | No
     return image, best, found[best][1]
 
 
-def _decoded(path: Path) -> Iterator[tuple[Text, NDArray[Any]]]:
+def _decodings(path: Path) -> Iterator[tuple[Text, NDArray[Any]]]:
     """What a PNG may say in metres, by encoding."""
     import cv2
 

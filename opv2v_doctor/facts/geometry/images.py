@@ -144,15 +144,15 @@ def _others(target: Target, found: Moments, view: PanoramaView) -> Iterator[tupl
             name: MountedCamera(_not_followed(c.pinhole, crop, shape), c.camera_to_lidar)
             for name, c in own.items()
         }
-        yield ("crop", crop, *_stitched(cameras, found, images))
+        yield ("crop", crop, *_panorama(cameras, found, images))
     for name, frame in neighbours(found.where, view.frame).items():
         if all(frame.agent.has(frame.image(camera)) for camera in own):
-            yield ("source", name, *_stitched(own, found, pictures(frame, tuple(own))))
+            yield ("source", name, *_panorama(own, found, pictures(frame, tuple(own))))
     wrong = rigs(found.where, view.frame, wrong_conventions(target, found.split))
     for name in sorted(wrong, key=lambda name: name == INVERSE):  # of two that look alike the likelier one
         if name != "right":
             mounted = dict(zip(own, wrong[name], strict=True))
-            yield ("rig", name, *_stitched(mounted, found, pictures(view.frame, tuple(own))))
+            yield ("rig", name, *_panorama(mounted, found, pictures(view.frame, tuple(own))))
 
 
 def _not_followed(pinhole: Pinhole, crop: str, shape: tuple[int, ...]) -> Pinhole:
@@ -163,7 +163,7 @@ def _not_followed(pinhole: Pinhole, crop: str, shape: tuple[int, ...]) -> Pinhol
     return Pinhole(affine @ pinhole.intrinsics, pinhole.width, pinhole.height)
 
 
-def _stitched(
+def _panorama(
     cameras: Mapping[str, MountedCamera], found: Moments, images: Mapping[str, Image]
 ) -> tuple[Array, Bools]:
     stitcher = Stitcher(cameras, found.cylinder)

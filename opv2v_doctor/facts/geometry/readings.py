@@ -64,7 +64,7 @@ class Comparison:
             found.setdefault(kind, {})[name] = depth_maps(frame, cameras)
         return found
 
-    def missed(self, reading: Reading, pixels: Pixels) -> Array:
+    def misses(self, reading: Reading, pixels: Pixels) -> Array:
         """By how much each pixel misses the files; of several other agents or frames those of the nearest."""
         own = reading.source == "own"  # the right reading shall not wait for what only the wrong ones need
         cameras = self.right if reading.rig == "right" else self.rigs[reading.rig]
@@ -94,7 +94,7 @@ def reading(target: Target, split: str) -> Explanation:
         lambda: list(_single(target, split, views, right)),
         lambda reading: _error(views, reading, many=True),
         lambda reading: _error(views[:2], reading, many=False),
-        lambda: _turned(views, right),
+        lambda: _turns(views, right),
         _in_first_split(target, split),
     )
 
@@ -134,7 +134,7 @@ def comparisons(target: Target, split: str) -> tuple[Comparison, ...]:
     """
     found = moments(target, split)
     views = found.views[:: max(1, len(found.views) // VIEWS)][:VIEWS]
-    ready = [_compared(found, view, wrong_conventions(target, split)) for view in views]
+    ready = [_comparison(found, view, wrong_conventions(target, split)) for view in views]
     filed = tuple(each for each in ready if any(depth is not None for depth in each.own))
     if not filed:
         raise without_depth(found.where, split, views[0].frame)
@@ -158,7 +158,7 @@ def wrong_conventions(target: Target, split: str) -> dict[str, Convention]:
     }
 
 
-def _compared(found: Moments, view: PanoramaView, named: dict[str, Convention]) -> Comparison:
+def _comparison(found: Moments, view: PanoramaView, named: dict[str, Convention]) -> Comparison:
     return Comparison(
         view=view,
         many=some_pixels(found.cylinder, view.ranges, MANY),
@@ -172,7 +172,7 @@ def _compared(found: Moments, view: PanoramaView, named: dict[str, Convention]) 
 def _error(views: Sequence[Comparison], reading: Reading, *, many: bool) -> float:
     """The mean error of a reading over the views that have its source."""
     errors = [
-        error_of(view.missed(reading, view.many if many else view.few))
+        error_of(view.misses(reading, view.many if many else view.few))
         for view in views
         if reading.source == "own" or reading.source in view.sources
     ]
@@ -192,7 +192,7 @@ def _single(target: Target, split: str, views: Sequence[Comparison], right: Read
     yield from (replace(right, source=name) for name in sources)
 
 
-def _turned(views: Sequence[Comparison], right: Reading) -> list[Reading]:
+def _turns(views: Sequence[Comparison], right: Reading) -> list[Reading]:
     """The best turned panorama, mirrored and flipped or not, found in coarse then fine steps."""
     found = []
     for mirrored, flipped in product((False, True), repeat=2):

@@ -84,7 +84,7 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
     if not np.isfinite(poses).all():
         raise Blocked("a camera_pose of {split} is not finite: DAT006 says which", split=split)
     own, first = _cords([leg.own for leg in legs]), _cords([leg.first for leg in legs])
-    right = RIGHT.related(own, first)
+    right = RIGHT.relative_pose(own, first)
     degrees, metres = pose_errors(poses, right)
     convention, after, ambiguous, other = None, float(metres.mean()), False, None
     if after > SAME:
@@ -141,10 +141,10 @@ def origin_of(samples: Iterable[tuple[PinholeView, ...]]) -> Text | None:
         return None
     own = _cords([view.mount for view, _ in views])
     expected = {
-        Text("the world"): replace(RIGHT, relation="agent to world").related(own, own),
-        Text("the first camera"): RIGHT.related(own, _cords([first.mount for _, first in views])),
-        Text("the LiDAR of its agent"): RIGHT.related(own, _cords([Mount(v.frame) for v, _ in views])),
-        Text("the LiDAR of the agent that its label names"): RIGHT.related(
+        Text("the world"): replace(RIGHT, relation="agent to world").relative_pose(own, own),
+        Text("the first camera"): RIGHT.relative_pose(own, _cords([first.mount for _, first in views])),
+        Text("the LiDAR of its agent"): RIGHT.relative_pose(own, _cords([Mount(v.frame) for v, _ in views])),
+        Text("the LiDAR of the agent that its label names"): RIGHT.relative_pose(
             own, _cords([Mount(view.origin) for view, _ in views])
         ),
     }
@@ -192,7 +192,7 @@ def convention_of(
 
 
 def _mean_error(poses: Array, convention: Convention, own: Array, first: Array) -> float:
-    return float(pose_errors(poses, convention.related(own, first))[1].mean())
+    return float(pose_errors(poses, convention.relative_pose(own, first))[1].mean())
 
 
 def _of_another(
@@ -205,7 +205,7 @@ def _of_another(
             mount = leg.own._replace(frame=other)
             if not _are_six(mount.numbers):
                 continue
-            expected = RIGHT.related(_cords([mount])[0], first[index])
+            expected = RIGHT.relative_pose(_cords([mount])[0], first[index])
             kind = "another agent" if name.startswith("agent") else name
             wrong = float(pose_errors(poses[index], expected)[1])
             found.setdefault(kind, [np.inf] * len(legs))[index] = min(

@@ -37,7 +37,7 @@ def rigs(where: Disk, frame: Frame, named: Mapping[str, Convention]) -> dict[str
     found[INVERSE] = [MountedCamera(c.pinhole, invert(c.camera_to_lidar)) for c in right]
     cords = np.array([content[name]["cords"] for name in own], dtype=np.float64)
     for name, convention in named.items():
-        poses = convention.related(cords, np.asarray(content["lidar_pose"], dtype=np.float64))
+        poses = convention.relative_pose(cords, np.asarray(content["lidar_pose"], dtype=np.float64))
         found[name] = [MountedCamera(c.pinhole, pose) for c, pose in zip(right, poses, strict=True)]
     return found
 

@@ -31,7 +31,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> tuple[Frame, ...]:
 def world(frame: Frame, name: str | None, convention: Convention) -> Matrix:
     """Where a camera, or the LiDAR, is in the world."""
     content = frame_file(frame.yaml)
-    return convention.converted(convention.pose(content[name]["cords"] if name else content["lidar_pose"]))
+    return convention.in_axes(convention.pose(content[name]["cords"] if name else content["lidar_pose"]))
 
 
 def views(
@@ -63,9 +63,12 @@ def views(
 def errors(found: tuple[PinholeView, ...]) -> tuple[float, Convention | None]:
     """The largest error of the poses to one another, metres at 50 m, and what explains it."""
     legs = camera_legs([found])
-    own, first = (np.array([leg[place].numbers for leg in legs], dtype=np.float64) for place in (2, 3))
-    poses, inverses = (np.stack([leg[place] for leg in legs]) for place in (0, 1))
-    worst = float(pose_errors(poses, RIGHT.related(own, first))[1].max())
+    own, first = (
+        np.array([mount.numbers for mount in mounts], dtype=np.float64)
+        for mounts in ([leg.own for leg in legs], [leg.first for leg in legs])
+    )
+    poses, inverses = np.stack([leg.pose for leg in legs]), np.stack([leg.inverse for leg in legs])
+    worst = float(pose_errors(poses, RIGHT.relative_pose(own, first))[1].max())
     return worst, convention_of(poses, own, first, inverses)[0]
 
 
@@ -96,7 +99,7 @@ def test_one_agents_cameras_may_lead_to_its_lidar(frames: tuple[Frame, ...]) -> 
 
 
 def test_poses_to_somewhere_else_are_right_and_their_origin_is_not_known(frames: tuple[Frame, ...]) -> None:
-    somewhere = world(frames[2], "camera3", RIGHT) @ RIGHT.converted(RIGHT.pose([5, 6, 7, 8, 9, 10]))
+    somewhere = world(frames[2], "camera3", RIGHT) @ RIGHT.in_axes(RIGHT.pose([5, 6, 7, 8, 9, 10]))
     found = views(frames, lambda camera, own, label, first: invert(somewhere) @ camera)
     assert errors(found)[0] < 1e-6
     assert origin_of([found]) is None
