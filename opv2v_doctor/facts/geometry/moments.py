@@ -36,8 +36,10 @@ class Mount(NamedTuple):
     def numbers(self) -> object:
         """What the file says there."""
         content = frame_file(self.frame.yaml)
-        camera = content.get(self.camera) if self.camera else None
-        return content.get("lidar_pose") if not self.camera else camera.get("cords") if camera else None
+        if self.camera is None:
+            return content.get("lidar_pose")
+        camera = content.get(self.camera)
+        return camera.get("cords") if isinstance(camera, dict) else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,8 +112,8 @@ class PinholeView:
     @property
     def camera(self) -> Pinhole:
         """Its camera, by the view's own intrinsics. Raises Blocked where these describe none."""
-        height, width = self.view.shape[1:]
         try:
+            height, width = self.view.shape[1:]
             return Pinhole(np.array(self.view.intrinsics, dtype=np.float64), width, height)
         except (TypeError, ValueError) as problem:
             raise Blocked(

@@ -40,9 +40,7 @@ class PoseErrors:
     """The error of the poses of a split, and what explains it."""
 
     views: int
-    moved: tuple[
-        float, ...
-    ]  # of each right pose from the identity, metres at 50 m: one of an agent alone is it
+    moved: tuple[float, ...]  # of each right pose from the identity, metres at 50 m: an agent alone is there
     turned: tuple[float, ...]  # of each right pose from its own inverse
     degrees: float  # the largest
     metres: float  # the largest, at 50 m
@@ -116,6 +114,7 @@ def _metres(poses: Array, others: Array) -> tuple[float, ...]:
 
 
 def panorama_legs(samples: Iterable[tuple[PanoramaView, ...]]) -> list[Leg]:
+    """Each panorama to that of its first agent, as its pose says."""
     return [
         Leg(view.pose, invert(view.pose), Mount(view.frame), Mount(view.origin))
         for view in chain.from_iterable(samples)
