@@ -119,13 +119,13 @@ def splits_have_scenarios(target: Target) -> Findings:
     Correct the roots in the machine config, and copy what is missing from the original data set.
     """
     for split, where in each_disk(target):
-        yield examined(len(where.read), "scenario", split=split)
+        yield examined(len(where.scenarios_in_use), "scenario", split=split)
         lost = _lost_folder(target, split, where) or _no_scenario(target, split, where)
         if lost is not None:
             yield lost
             continue
         yield _counted(split, where)
-        for scenario in where.read:
+        for scenario in where.scenarios_in_use:
             yield from _incomplete(split, where, scenario)
 
 
@@ -151,7 +151,7 @@ def _lost_folder(target: Target, split: str, where: Disk) -> Finding | None:
 def _no_scenario(target: Target, split: str, where: Disk) -> Finding | None:
     if where.scenes:
         return None
-    most = max((len(moment) for scenario in where.chosen for moment in scenario.moments), default=0)
+    most = max((len(moment) for scenario in where.selection for moment in scenario.moments), default=0)
     if not most:
         return error(
             "no frame of any agent in {folder} ({agents})" if _included(where) else "no frame in {folder}",
@@ -186,13 +186,13 @@ def _included(where: Disk) -> list[str]:
 
 
 def _counted(split: str, where: Disk) -> Finding:
-    agents = Counter(len(scenario.agents) for scenario in where.read)
+    agents = Counter(len(scenario.agents) for scenario in where.scenarios_in_use)
     return note(
         "{usable} of {scenarios} scenarios are read, with {least} agents or more ({sizes}): {frames} samples",
         at=where.folder,
         of=split,
         scenarios=len(where.scenarios),
-        usable=len(where.read),
+        usable=len(where.scenarios_in_use),
         least=where.least_agents,
         sizes=[
             Text("{count} of {size:agent|agents}", count=count, size=size)
@@ -272,8 +272,8 @@ def no_scenario_in_two_splits(target: Target) -> Findings:
         raise Skip("there is nothing to compare: only the folder of {splits} is examined", splits=splits)
     seen: dict[object, tuple[str, Scenario]] = {}
     for split, where in readers.values():
-        yield examined(len(where.read), "scenario", split=split)
-        for scenario in where.read:
+        yield examined(len(where.scenarios_in_use), "scenario", split=split)
+        for scenario in where.scenarios_in_use:
             identities = (scenario.name, scenario.folder.resolve(), *_first_frame(scenario))
             others = [seen[one][1] for one in identities if one in seen and seen[one][0] != split]
             if others:

@@ -20,7 +20,7 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.damage import Damage, Damaged, RawDepth, damage, raw_depth
-from opv2v_doctor.facts.frames import frame_shown, is_opv2v
+from opv2v_doctor.facts.frames import frame_of, is_opv2v
 from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.probe import Raised
 from opv2v_doctor.facts.samples import Samples, begin_drawing, each_split, examined_splits, samples
@@ -220,7 +220,7 @@ def depth_is_usable(target: Target) -> Findings:
 
 
 def _unusable(target: Target, drawn: Samples, fault: Text, views: Sequence[View]) -> Finding:
-    first = frame_shown(target, drawn.split, views[0])
+    first = frame_of(target, drawn.split, views[0].identity)
     said = Text(
         "{fault} ({views} of {drawn:view|views})", fault=fault, views=len(views), drawn=len(drawn.views)
     )
@@ -261,7 +261,7 @@ def _depth_fault(depth: Depth | None) -> Text | None:
 
 def _raw_depth_faults(target: Target, drawn: Samples) -> Findings:
     """Faults of the files themselves, which the dataset may replace without a word."""
-    shown = [frame_shown(target, drawn.split, view) for view in drawn.views]
+    shown = [frame_of(target, drawn.split, view.identity) for view in drawn.views]
     frames = {frame.yaml: frame for frame in shown if frame}
     paths = [frame.depth(camera) for frame in frames.values() for camera in frame.cameras]
     read = [(path, depth) for path in paths if (depth := raw_depth(path))]

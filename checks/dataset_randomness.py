@@ -18,10 +18,10 @@ from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.datasets import Part, keyword_key
 from opv2v_doctor.facts.origins import class_place, seed_place
 from opv2v_doctor.facts.samples import (
-    drawn_twice,
     examined_splits,
     is_resized,
     next_epoch,
+    redrawings,
     samples,
 )
 from opv2v_doctor.facts.views import Sample
@@ -42,7 +42,7 @@ def validation_is_reproducible(target: Target) -> Findings:
     if not [split for split in examined_splits(target) if split != "train"]:
         raise Skip("only the training split is examined")
     blocked: Blocked | None = None
-    for split, pairs in drawn_twice(target).items():
+    for split, pairs in redrawings(target).items():
         drawn = [pair for pair in pairs if not any(sample.failure for sample in pair)]
         different = [pair for pair in drawn if pair[0].digest != pair[1].digest]
         yield examined(len(drawn), "sample", split=split)
@@ -98,7 +98,7 @@ def _difference(first: Sample, again: Sample) -> Text:
     """How two draws of one index differ."""
     if first.identity == again.identity:
         return Text("the same frame and agents with other pixels")
-    ones, others = ([str(view.instance) for view in sample.views] for sample in (first, again))
+    ones, others = ([str(view.identity.instance) for view in sample.views] for sample in (first, again))
     return Text("{ones}, then {others}", ones=ones, others=others)
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from math import dist, isfinite
+from math import dist, inf, isfinite
 from pathlib import Path
 
 from opv2v_doctor import (
@@ -22,7 +22,7 @@ from opv2v_doctor import (
 )
 from opv2v_doctor.facts.config import place
 from opv2v_doctor.facts.datasets import keyword_key
-from opv2v_doctor.facts.frames import disk, disks, frame_shown
+from opv2v_doctor.facts.frames import disk, disks, frame_of
 from opv2v_doctor.facts.origins import class_place, given_place
 from opv2v_doctor.facts.samples import Samples, each_split
 from opv2v_doctor.facts.views import Sample, View
@@ -49,10 +49,12 @@ def each_sample_has_one_view_an_agent(target: Target) -> Findings:
                 "{name} is given no panorama_resolution: it makes no panoramas", name=drawn.part.class_name
             )
         yield examined(len(drawn.views), "view", split=drawn.split)
-        faults = [(sample, fault) for sample in drawn.drawn for fault in _view_faults(target, drawn, sample)]
+        faults = [
+            (sample, fault) for sample in drawn.successes for fault in _view_faults(target, drawn, sample)
+        ]
         for fault, count in Counter(fault for _, fault in faults).items():
             yield _view_error(target, drawn, fault, count)
-        if not faults and drawn.drawn:
+        if not faults and drawn.successes:
             height, width = drawn.views[0].shape[1:]
             yield note(
                 "one view per agent, {width}x{height}, of {classes}",
@@ -65,7 +67,7 @@ def each_sample_has_one_view_an_agent(target: Target) -> Findings:
 
 def _view_faults(target: Target, drawn: Samples, sample: Sample) -> Iterator[Text]:
     """What is wrong with a sample's views, each fault once."""
-    agents = Counter(view.agent_id for view in sample.views)
+    agents = Counter(view.identity.agent_id for view in sample.views)
     if any(agent and count > 1 for agent, count in agents.items()):
         yield Text("an agent appears up to {times} times in one sample", times=max(agents.values()))
     if len(sample.views) > 1 and None in agents:
@@ -88,11 +90,17 @@ def _one_view(
             found=str(view.shape),
             expected=str(shape),
         )
-    named = (view.label or "").split("/")
+    named = (view.identity.label or "").split("/")
     if len(named) != 2 or tuple(named) not in known:
-        yield Text("the label {label!r} is no scenario/agent of {folder}", label=view.label, folder=folder)
-    elif (named[0], view.agent or "") not in known:
-        yield Text("agent {agent} is not in scenario {scenario} on disk", agent=view.agent, scenario=named[0])
+        yield Text(
+            "the label {label!r} is no scenario/agent of {folder}", label=view.identity.label, folder=folder
+        )
+    elif (named[0], view.identity.agent or "") not in known:
+        yield Text(
+            "agent {agent} is not in scenario {scenario} on disk",
+            agent=view.identity.agent,
+            scenario=named[0],
+        )
 
 
 def _view_error(target: Target, drawn: Samples, fault: Text, count: int) -> Finding:
@@ -103,7 +111,7 @@ def _view_error(target: Target, drawn: Samples, fault: Text, count: int) -> Find
         of=drawn.split,
         fault=fault,
         count=count,
-        drawn=len(drawn.drawn),
+        drawn=len(drawn.successes),
         name=drawn.part.class_name,
     )
 
@@ -129,12 +137,14 @@ def every_number_of_views_is_sampled(target: Target) -> Findings:
         allowed = sorted({views for part in drawn.parts if part.says_views for views in part.views})
         missing = sorted(set(allowed) - set(drawn.view_counts))
         yield examined(
-            sum(sample.requested in drawn.view_counts for sample in drawn.drawn), "sample", split=drawn.split
+            sum(sample.requested in drawn.view_counts for sample in drawn.successes),
+            "sample",
+            split=drawn.split,
         )
         if missing:
             yield _unsampled(target, drawn, allowed, missing)
         yield from _miscounted(target, drawn)
-        failed = sorted(set(drawn.view_counts) - {sample.requested for sample in drawn.drawn})
+        failed = sorted(set(drawn.view_counts) - {sample.requested for sample in drawn.successes})
         if failed and not missing:
             raise Blocked(
                 "{split}: no sample of {views} views was drawn: {failure}",
@@ -166,7 +176,7 @@ def _unsampled(target: Target, drawn: Samples, allowed: Sequence[int], missing: 
 def _miscounted(target: Target, drawn: Samples) -> Findings:
     wrong = {
         (sample.requested, len(sample.views))
-        for sample in drawn.drawn
+        for sample in drawn.successes
         if sample.requested in drawn.view_counts and len(sample.views) != sample.requested
     }
     if wrong:
@@ -182,7 +192,7 @@ def _miscounted(target: Target, drawn: Samples) -> Findings:
             differences=sentence(differences),
             name=drawn.part.class_name,
         )
-    complete = sorted({s.requested for s in drawn.drawn if s.requested == len(s.views)} - {None}, key=str)
+    complete = sorted({s.requested for s in drawn.successes if s.requested == len(s.views)} - {None}, key=str)
     if complete:
         yield note("as many views as requested: {views}", of=drawn.split, views=complete)
 
@@ -213,7 +223,8 @@ def poses_are_rigid(target: Target) -> Findings:
         yield examined(len(posed), "pose", split=drawn.split)
         undefined = [view for view in posed if not isfinite(sum(map(sum, view.pose or ())))]
         bent = [view for view in posed if view not in undefined and not _is_rigid(view)]
-        far = [view for view in posed if view not in undefined and _norm(view) > farthest]
+        norms = [pair for sample in drawn.successes for pair in _norms(sample)]
+        far = [(view, norm) for view, norm in norms if farthest < norm < inf]
         if undefined:
             yield _pose_error(target, drawn, undefined, Text("is not finite"))
         if bent:
@@ -221,13 +232,14 @@ def poses_are_rigid(target: Target) -> Findings:
             yield _pose_error(target, drawn, bent, fault)
         if far:
             fault = Text(
-                "is {norm:.1f} m from the first agent, expected at most {farthest:g} m (poses.farthest)",
-                norm=max(map(_norm, far)),
+                "is {norm:.1f} m from the first {view}, expected at most {farthest:g} m (poses.farthest)",
+                view=Text("camera") if far[0][0].is_pinhole else Text("agent"),
+                norm=max(norm for _, norm in far),
                 farthest=farthest,
             )
-            yield _pose_error(target, drawn, far, fault)
+            yield _pose_error(target, drawn, [view for view, _ in far], fault)
         if not undefined and not bent and not far:
-            yield _pose_note(drawn, posed)
+            yield _pose_note(drawn)
 
 
 def _is_rigid(view: View) -> bool:
@@ -236,19 +248,24 @@ def _is_rigid(view: View) -> bool:
     return len(view.pose or ()) == 4 and bool(is_rigid(view.pose or (), tolerance=RIGID))
 
 
-def _norm(view: View) -> float:
-    """Distance from the origin in metres."""
-    return dist([row[3] for row in (view.pose or ())[:3]], [0.0, 0.0, 0.0])
+def _norms(sample: Sample) -> list[tuple[View, float]]:
+    """Each pose's distance in metres from the origin, where the first agent is.
+
+    Single cameras may lead to any origin, the world's too: theirs is that from the first one of the sample.
+    """
+    posed = [(view, [row[3] for row in view.pose[:3]]) for view in sample.views if view.pose]
+    origin = posed[0][1] if posed and posed[0][0].is_pinhole else [0.0, 0.0, 0.0]
+    return [(view, dist(position, origin)) for view, position in posed]
 
 
 def _pose_error(target: Target, drawn: Samples, views: Sequence[View], fault: Text) -> Finding:
-    first = frame_shown(target, drawn.split, views[0])
+    first = frame_of(target, drawn.split, views[0].identity)
     return error(
         "the pose of agent {agent} {fault} ({views} of {drawn:view|views})",
         hint="correct the pose that the dataset computes from lidar_pose",
         at=given_place(target, drawn.part, "camera_pose"),
         of=drawn.split,
-        agent=views[0].agent,
+        agent=views[0].identity.agent,
         fault=fault,
         views=len(views),
         drawn=len(drawn.views),
@@ -257,13 +274,15 @@ def _pose_error(target: Target, drawn: Samples, views: Sequence[View], fault: Te
     )
 
 
-def _pose_note(drawn: Samples, posed: Sequence[View]) -> Finding:
-    norms = [_norm(view) for view in posed]
-    at_origin = sum(any(_norm(view) < AT_ORIGIN for view in sample.views) for sample in drawn.drawn)
+def _pose_note(drawn: Samples) -> Finding:
+    each = [[norm for _, norm in _norms(sample)] for sample in drawn.successes]
+    norms = [norm for some in each for norm in some]
     return note(
-        "the poses are rigid, {reach} from the origin; the agent at the origin is in {at_origin} samples",
+        "the poses are rigid, {reach} from the origin; the agent at the origin is in {at_origin} samples"
+        if not any(view.is_pinhole for view in drawn.views)
+        else "the poses are rigid, {reach} from the first camera of their sample",
         of=drawn.split,
         reach=f"{min(norms):.1f}–{max(norms):.1f} m",
         farthest=max(norms),
-        at_origin=f"{at_origin}/{len(drawn.drawn)}",
+        at_origin=f"{sum(any(norm < AT_ORIGIN for norm in some) for some in each)}/{len(each)}",
     )

@@ -22,7 +22,7 @@ from opv2v_doctor.facts.geometry.rays import Rays, rays
 from opv2v_doctor.facts.geometry.readings import reading_steps
 from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, relative_poses
 from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import convention_told, rig_told, source_told
+from opv2v_doctor.facts.geometry.wording import convention_words, rig_words, source_words
 from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.samples import Samples
 from opv2v_doctor.geometry.conventions import RIGHT
@@ -70,7 +70,7 @@ def _convention(target: Target, drawn: Samples) -> Findings:
             "the {samples:drawn sample|drawn samples} of {split} show no agent away from its first one: the "
             "right poses are the identity in every convention",
             split=drawn.split,
-            samples=len(drawn.drawn),
+            samples=len(drawn.successes),
         )
     elif is_flat(found):
         raise Skip(
@@ -135,9 +135,9 @@ def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig:
     if convention is None:
         why = Text("unexplained, no known convention gives these poses")
     elif found.ambiguous:
-        why = Text("{convention} (or the like)", convention=convention_told(convention))
+        why = Text("{convention} (or the like)", convention=convention_words(convention))
     else:
-        why = convention_told(convention)
+        why = convention_words(convention)
     return error(
         "{off}: {why}; the cameras' poses are made in the same way" if rig else "{off}: {why}",
         hint="make the rotation {rotation} of right-handed matrices, then B R B^T and B t",
@@ -156,20 +156,25 @@ def _wrong_cameras(target: Target, drawn: Samples, rig: str) -> Finding:
         hint="make the cameras' poses as the agents': inv(T(lidar_pose)) @ T(cords)",
         at=convention_place(target, drawn.part),
         of=drawn.split,
-        rig=rig_told(rig),
+        rig=rig_words(rig),
     )
 
 
 @check("GEO004", tier="data", requires=["DAT001", "ENV007", "DAT006"])
 def poses_are_agent_to_first_agent(target: Target) -> Findings:
-    """Each view's pose takes points of its agent to the frame of the agent that its label names.
+    """Each view's pose leads from its camera to the frame of reference that the views of a sample share.
 
     ## Why it matters
     The inverse has the same numbers for two agents that stand alike, and points the other way: points of
     the agents then lie anywhere. Poses of the vehicles in place of their LiDARs are two metres off.
 
+    The camera of a panorama is the LiDAR of its agent, and its pose leads to the LiDAR of the agent that the
+    label names. Poses of single cameras may lead to anything that they share, the world or the first of them:
+    they are compared with one another.
+
     ## How to fix
-    `camera_pose = inv(T(lidar_pose of the first agent)) @ T(lidar_pose of the agent)`, in OpenCV axes.
+    `camera_pose = inv(T(lidar_pose of the first agent)) @ T(lidar_pose of the agent)`, in OpenCV axes; for a
+    single camera `T(cords)` in the place of the agent's.
     """
     yield from of_each_split(target, _relation)
 
@@ -193,11 +198,14 @@ def _relation(target: Target, drawn: Samples) -> Findings:
             "the {samples:drawn sample|drawn samples} of {split} show no agent away from its first one: the "
             "right poses are their own inverses",
             split=drawn.split,
-            samples=len(drawn.drawn),
+            samples=len(drawn.successes),
         )
     else:
         yield examined(moved(found.turned), "pose", split=drawn.split)
-        yield note("poses are agent to first agent", of=drawn.split, metres=found.metres, views=found.views)
+        right = Text("poses are agent to first agent")
+        if found.of_cameras:
+            right = Text("poses lead from each camera to {origin}", origin=found.origin or Text("one place"))
+        yield note(right, of=drawn.split, metres=found.metres, views=found.views)
 
 
 def has_wrong_relation(found: PoseErrors) -> bool:
@@ -211,14 +219,18 @@ def has_wrong_relation(found: PoseErrors) -> bool:
 
 def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Finding:
     if found.other:
-        why = Text("they are those of {other}", other=source_told(found.other))
+        why = Text("they are those of {other}", other=source_words(found.other))
+    elif found.convention and found.of_cameras:
+        why = Text("they lead to each camera, expected from it")
     elif found.convention:
-        why = convention_told(found.convention)
+        why = convention_words(found.convention)
     else:
         why = Text("unexplained, their rotations are right and their positions are not")
     return error(
         "{off}: {why}",
-        hint="set camera_pose to inv(T(first agent's lidar_pose)) @ T(agent's lidar_pose), in OpenCV axes",
+        hint="set camera_pose to T(cords of the camera), seen from one place for all views, in OpenCV axes"
+        if found.of_cameras
+        else "set camera_pose to inv(T(first agent's lidar_pose)) @ T(agent's lidar_pose), in OpenCV axes",
         at=pose_place(target, drawn.part),
         of=drawn.split,
         off=off(found),

@@ -23,10 +23,10 @@ from opv2v_doctor.facts.geometry.places import convention_place, pose_place, rea
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
 from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import STEPS, all_told
+from opv2v_doctor.facts.geometry.wording import STEPS, reading_words
 from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.samples import Samples
-from opv2v_doctor.geometry.agreement import Split
+from opv2v_doctor.geometry.agreement import Tally
 from opv2v_doctor.geometry.conventions import RIGHT
 
 MEDIAN = Threshold(
@@ -101,7 +101,7 @@ def _beside_the_lidar(target: Target, drawn: Samples, found: LidarErrors, allowe
     if steps:
         after = repairs(target, drawn.split).all.lidar_median
         place = reading_place(target, drawn.part, next(iter(steps)))
-        why = all_told(reading(target, drawn.split))
+        why = reading_words(reading(target, drawn.split))
         if after is not None:
             why = Text("{why}; {after:.1%} once that is corrected", why=why, after=after)
     return error(
@@ -143,23 +143,23 @@ def _agents(target: Target, drawn: Samples) -> Findings:
         raise Skip(
             "{judged} points of an agent in {split} are seen from another one, {least:.0f} are needed",
             split=drawn.split,
-            judged=found.judged,
+            judged=found.comparable,
             least=JUDGED,
         )
     expected = _expected(target, drawn.split)
     if contradict(found, expected):
         yield _contradicting(target, drawn, pairs, expected)
         return
-    yield examined(sum(pair.split.judged > 0 for pair in pairs), "agent pair", split=drawn.split)
+    yield examined(sum(pair.tally.comparable > 0 for pair in pairs), "agent pair", split=drawn.split)
     yield note(_agreed(pairs), of=drawn.split)
 
 
-def are_few(found: Split) -> bool:
+def are_few(found: Tally) -> bool:
     """Whether too few points can be judged to say anything."""
-    return found.judged < JUDGED
+    return found.comparable < JUDGED
 
 
-def contradict(found: Split, expected: float) -> bool:
+def contradict(found: Tally, expected: float) -> bool:
     """Whether the agents confirm less of each other than with right targets they would."""
     return found.agreement < min(GOOD, expected) and expected - found.agreement > WORSE
 
@@ -177,7 +177,7 @@ def _expected(target: Target, split: str) -> float:
             "{judged} points of an agent in the right targets of {split} are seen from another one, "
             "{least:.0f} are needed to compare with",
             split=split,
-            judged=right.judged,
+            judged=right.comparable,
             least=JUDGED,
         )
     return right.agreement
@@ -191,13 +191,13 @@ def _agreed(pairs: tuple[Pair, ...]) -> Text:
         consistent=found.consistent,
         contradicting=found.contradicting,
         occluded=found.occluded,
-        by_pair={f"{pair.one} from {pair.other}": round(pair.split.agreement, 4) for pair in pairs},
+        by_pair={f"{pair.one} from {pair.other}": round(pair.tally.agreement, 4) for pair in pairs},
     )
 
 
 def _contradicting(target: Target, drawn: Samples, pairs: tuple[Pair, ...], expected: float) -> Finding:
     known = _repairs(target, drawn.split)
-    worst = min((pair for pair in pairs if pair.split.judged), key=lambda pair: pair.split.agreement)
+    worst = min((pair for pair in pairs if pair.tally.comparable), key=lambda pair: pair.tally.agreement)
     return error(
         "{agreed}, expected {expected:.0%} as with the right targets of these frames; worst {one} seen from "
         "{other}, {least:.0%}; {repaired}",
@@ -210,9 +210,11 @@ def _contradicting(target: Target, drawn: Samples, pairs: tuple[Pair, ...], expe
         expected=expected,
         one=worst.one,
         other=worst.other,
-        least=worst.split.agreement,
+        least=worst.tally.agreement,
         repaired=sentence(_repaired(known), ", ") if known and known.steps else Text("unexplained"),
-        repairs={" + ".join(found.steps): found.agents.agreement for found in known.tried} if known else {},
+        repairs={" + ".join(found.steps): found.agents.agreement for found in known.outcomes}
+        if known
+        else {},
     )
 
 
@@ -225,7 +227,7 @@ def _repairs(target: Target, split: str) -> Repairs | None:
 
 def _repaired(known: Repairs) -> Iterator[Text]:
     """How far each repair would bring it, alone and with others."""
-    for found in sorted(known.tried, key=lambda found: len(found.steps)):
+    for found in sorted(known.outcomes, key=lambda found: len(found.steps)):
         if found.steps:
             yield Text(
                 "with {steps} repaired {reached:.0%}",

@@ -54,7 +54,7 @@ def _colours(target: Target, drawn: Samples) -> Findings:
     name = found[0].view.view.norm_type
     rule = named_rule(target, drawn.split, name) if name else None
     named = rule.normalisation if rule else None
-    turned = [each for each in found if each.found.exchanged(named)]
+    turned = [each for each in found if each.found.is_exchanged(named)]
     seen = typical([(each.found.turned if turned else each.found.straight).seen for each in found])
     if turned:
         yield _exchanged(target, drawn, turned, len(found))

@@ -24,7 +24,7 @@ from opv2v_doctor.facts.geometry.crops import Crop, crops
 from opv2v_doctor.facts.geometry.images import image_matches
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
 from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import told
+from opv2v_doctor.facts.geometry.wording import step_words
 from opv2v_doctor.facts.origins import crop_place, given_place
 from opv2v_doctor.facts.samples import Samples
 from opv2v_doctor.geometry.likeness import Match
@@ -155,7 +155,7 @@ def _require_their_place(target: Target, drawn: Samples) -> None:
             "what is near in the images of {split} lies elsewhere for another reason: {reasons}",
             hint="correct that first: {command}",
             split=drawn.split,
-            reasons=[told(known, step) for step in steps],
+            reasons=[step_words(known, step) for step in steps],
             command=Command(f"opv2v-doctor check {OTHERS[steps[0]]}"),
         )
     for each in image_matches(target, drawn.split):

@@ -23,12 +23,12 @@ from opv2v_doctor.facts.geometry.lidar import Meaning, meaning
 from opv2v_doctor.facts.geometry.moments import moments
 from opv2v_doctor.facts.geometry.places import reading_place
 from opv2v_doctor.facts.geometry.rays import Intrinsics, intrinsics
-from opv2v_doctor.facts.geometry.readings import compared, reading
+from opv2v_doctor.facts.geometry.readings import comparisons, reading
 from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import FILES, source_told, told
+from opv2v_doctor.facts.geometry.wording import FILES, source_words, step_words
 from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.samples import Samples
-from opv2v_doctor.geometry.explanations import Explained
+from opv2v_doctor.geometry.explanations import Explanation
 
 UNEXPLAINED = Threshold(
     0.075,
@@ -47,12 +47,12 @@ RELATIVE = Threshold(
 )
 
 
-def is_unexplained(known: Explained) -> bool:
+def is_unexplained(known: Explanation) -> bool:
     """Whether panoramas miss their depth files, also when read in the way that fits best."""
     return known.after > UNEXPLAINED
 
 
-def _explained(target: Target, drawn: Samples, steps: Collection[str], fine: Text, hint: Text) -> Findings:
+def _steps(target: Target, drawn: Samples, steps: Collection[str], fine: Text, hint: Text) -> Findings:
     """An error for each of the steps that are part of the explanation.
 
     Raises Blocked where none is, and the panoramas miss their depth files all the same.
@@ -73,11 +73,11 @@ def _explained(target: Target, drawn: Samples, steps: Collection[str], fine: Tex
             after=known.after,
             command=Command("opv2v-doctor check GEO001"),
         )
-    yield examined(len(compared(target, drawn.split)), "view", split=drawn.split)
+    yield examined(len(comparisons(target, drawn.split)), "view", split=drawn.split)
     yield note(fine, of=drawn.split, before=known.before, after=known.after)
 
 
-def _step(target: Target, drawn: Samples, known: Explained, step: str, hint: Text) -> Finding:
+def _step(target: Target, drawn: Samples, known: Explanation, step: str, hint: Text) -> Finding:
     others = len(known.steps) - 1
     return error(
         "{wrong}: with {others:other fault|other faults} that explains the panoramas, which miss the depth "
@@ -88,7 +88,7 @@ def _step(target: Target, drawn: Samples, known: Explained, step: str, hint: Tex
         hint=hint,
         at=reading_place(target, drawn.part, step),
         of=drawn.split,
-        wrong=told(known, step),
+        wrong=step_words(known, step),
         others=others,
         before=known.before,
         after=known.after,
@@ -128,7 +128,7 @@ def _range(target: Target, drawn: Samples) -> Findings:
     if not files.known:
         raise _assumed(target, drawn, known, files)
     if {"depth", "scale"} & set(known.steps) or not is_unexplained(known):
-        yield from _explained(
+        yield from _steps(
             target,
             drawn,
             ("depth", "scale"),
@@ -148,7 +148,7 @@ def _range(target: Target, drawn: Samples) -> Findings:
     )
 
 
-def _range_hint(known: Explained) -> Text:
+def _range_hint(known: Explanation) -> Text:
     """What to do about the unit, or about z taken for range."""
     if "depth" not in known.steps:
         return Text("divide depth by {factor:g}", factor=known.reading.scale / known.right.scale)
@@ -157,7 +157,7 @@ def _range_hint(known: Explained) -> Text:
     return Text("multiply z-depth by the length of (u, v, 1) through the inverse intrinsics")
 
 
-def _assumed(target: Target, drawn: Samples, known: Explained, files: Meaning) -> Blocked:
+def _assumed(target: Target, drawn: Samples, known: Explanation, files: Meaning) -> Blocked:
     """That nobody can say what the depth files hold."""
     read = known.reading.depth
     return Blocked(
@@ -190,7 +190,7 @@ def camera_offsets_are_respected(target: Target) -> Findings:
 
 
 def _offsets(target: Target, drawn: Samples) -> Findings:
-    yield from _explained(
+    yield from _steps(
         target,
         drawn,
         ("offsets",),
@@ -213,7 +213,7 @@ def depth_lies_where_the_rays_point(target: Target) -> Findings:
 
 
 def _orientation(target: Target, drawn: Samples) -> Findings:
-    yield from _explained(
+    yield from _steps(
         target,
         drawn,
         ("mirrored", "flipped", "turn"),
@@ -249,7 +249,7 @@ def _intrinsics(target: Target, drawn: Samples) -> Findings:
             off=given.off,
             bound=RELATIVE,
         )
-    yield from _explained(
+    yield from _steps(
         target,
         drawn,
         ("crop",),
@@ -282,7 +282,7 @@ def _own_frame(target: Target, drawn: Samples) -> Findings:
     depth: list[Finding] = []
     ending: Skip | Blocked | None = None
     try:
-        for one in _explained(target, drawn, ("source",), Text("depth is that of its own frame"), hint):
+        for one in _steps(target, drawn, ("source",), Text("depth is that of its own frame"), hint):
             depth += [one] if isinstance(one, Finding) else []
             yield one
     except (Skip, Blocked) as problem:
@@ -306,7 +306,7 @@ def _others_images(target: Target, drawn: Samples, hint: Text) -> Findings:
                 hint=hint,
                 at=match.view.frame.yaml,
                 of=drawn.split,
-                other=source_told(match.detail),
+                other=source_words(match.detail),
                 here=match.match.here,
                 likeness=match.likeness,
             )

@@ -20,7 +20,7 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.geometry.images import ImageMatch, image_matches
 from opv2v_doctor.facts.geometry.places import convention_place
 from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import rig_told
+from opv2v_doctor.facts.geometry.wording import rig_words
 from opv2v_doctor.facts.origins import crop_place, given_place
 from opv2v_doctor.facts.samples import Samples
 
@@ -95,7 +95,7 @@ def _misplaced(match: ImageMatch) -> Fault | None:
     if match.explanation == "rig":
         text = Text(
             "the cameras' poses are made by {rig}, likeness {likeness:.2f} then",
-            rig=rig_told(match.detail),
+            rig=rig_words(match.detail),
             likeness=match.likeness,
         )
         return Fault("rig", text)

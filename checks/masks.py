@@ -17,8 +17,8 @@ from opv2v_doctor import (
     note,
     warning,
 )
+from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
 from opv2v_doctor.facts.origins import crop_place, given_place
-from opv2v_doctor.facts.rigs import Coverage, coverages
 from opv2v_doctor.facts.samples import Samples, each_split
 from opv2v_doctor.facts.views import View
 
@@ -31,13 +31,13 @@ SAME = Threshold(
     faulty=0.52,
 )
 OUTSIDE = Threshold(
-    0.01, "of the panorama", "the border of a mask, moved by interpolation", healthy=0.0, faulty=0.15
+    0.01, "of the view", "the border of a mask, moved by interpolation", healthy=0.0, faulty=0.15
 )
 
 
 @check("MSK001", tier="data", requires=["DAT001", "ENV007"])
 def masks_are_not_empty(target: Target) -> Findings:
-    """The masks of every split mark more than a sliver of the panorama.
+    """The masks of every split mark more than a sliver of their views.
 
     ## Why it matters
     `non_ambiguous_mask` is what the mask head learns, `valid_mask` where every other loss is taken. Where
@@ -46,7 +46,7 @@ def masks_are_not_empty(target: Target) -> Findings:
 
     ## How to fix
     Look at where the repository builds the mask, and at the depth that `valid_mask` follows. `masks.floor`
-    in `opv2v-doctor.toml` sets the least mean, as a fraction of the panorama.
+    in `opv2v-doctor.toml` sets the least mean, as a fraction of the view.
     """
     for drawn in each_split(target):
         for name, means in _means(drawn).items():
@@ -70,7 +70,7 @@ def _emptiness(target: Target, drawn: Samples, name: str, means: Sequence[float]
     floor = target.settings.masks.floor
     if mean(means) < floor:
         return error(
-            "{mask} covers {mean:.3f} of the panorama, expected at least {floor}",
+            "{mask} covers {mean:.3f} of the view, expected at least {floor}",
             hint="check what this line marks and the depth files of the frames, or set masks.floor",
             at=given_place(target, drawn.part, MASK),
             of=drawn.split,
@@ -80,7 +80,7 @@ def _emptiness(target: Target, drawn: Samples, name: str, means: Sequence[float]
             views=len(means),
         )
     covered = Text(
-        "{mask} covers {mean:.3f} of the panorama, spread {spread:.3f}",
+        "{mask} covers {mean:.3f} of the view, spread {spread:.3f}",
         mask=name,
         mean=mean(means),
         spread=pstdev(means),
@@ -192,7 +192,7 @@ def valid_lies_inside_the_mask(target: Target) -> Findings:
 
 def _outside(target: Target, drawn: Samples, outside: Sequence[View]) -> Finding:
     return warning(
-        "up to {most:.3f} of a panorama is valid where non_ambiguous_mask is false, expected at most {bound} "
+        "up to {most:.3f} of a view is valid where non_ambiguous_mask is false, expected at most {bound} "
         "({views} of {drawn} views)",
         hint="set the depth to 0 where the mask is false",
         at=given_place(target, drawn.part, MASK),

@@ -20,7 +20,7 @@ DIGITS = 3  # rigs that agree so far are one
 def read_frame_file(content: bytes) -> Reading:
     """The LiDAR's pose, the rig in numbers, and a digest of all poses. Raises ValueError."""
     frame = _document(content)
-    cameras = numbers_of(rig_of(frame, 1, 1))
+    cameras = numbers_of(rig_of(frame, dict.fromkeys(CAMERA_NAMES, (1, 1))))
     pose = [float(number) for number in frame["lidar_pose"]]
     names = sorted(camera.name for camera in cameras)
     poses = [pose, *([float(number) for number in frame[name]["cords"]] for name in names)]

@@ -19,7 +19,7 @@ from opv2v_doctor.cli import options
 from opv2v_doctor.cli.process import user
 from opv2v_doctor.facts.config import composing
 from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView, NoSuchSample, drawn_at
+from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView, NoSuchSample, draw_at
 from opv2v_doctor.facts.references import Reference, References, where_of
 from opv2v_doctor.facts.samples import FOLDERS
 from opv2v_doctor.figures.panorama_files import verify_preview, write_preview
@@ -84,7 +84,7 @@ def show_samples(target: Target, *, index: int | None, random: int, seed: int, o
         try:
             composing(target)
             ready = threads.submit(_prepare, target)  # while the training interpreter imports and composes
-            drawn = drawn_at(target, split, () if random else (index or 0,), random, seed)
+            drawn = draw_at(target, split, () if random else (index or 0,), random, seed)
             place = _place(target, split)
             if isinstance(place, References):
                 stack.callback(place.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.samples import examined_splits, parts
 from opv2v_doctor.facts.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
-from opv2v_doctor.facts.views import View
+from opv2v_doctor.facts.views import Identity
 from opv2v_doctor.files import bytes_of, from_yaml
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
@@ -29,7 +30,7 @@ __all__ = [
     "disks",
     "each_disk",
     "frame_file",
-    "frame_shown",
+    "frame_of",
     "is_opv2v",
 ]
 
@@ -55,7 +56,7 @@ class Disk:
         return int(self.part.keywords.get("min_agents") or 1)
 
     @cached_property
-    def chosen(self) -> tuple[Scenario, ...]:
+    def selection(self) -> tuple[Scenario, ...]:
         """All scenarios, each with those of its agents that the dataset is told to include."""
         wanted = self.part.keywords.get("include_agents")
         if not wanted or not isinstance(wanted, list | tuple | set):
@@ -72,7 +73,7 @@ class Disk:
         A dataset that is told no `min_agents` takes each agent's frames for themselves.
         """
         alone = "min_agents" not in self.part.keywords
-        grouped = chain.from_iterable(one.each_alone if alone else one.moments for one in self.chosen)
+        grouped = chain.from_iterable(one.each_alone if alone else one.moments for one in self.selection)
         found = [scene for scene in grouped if len(scene) >= self.least_agents]
         return tuple(found[: self.part.keywords.get("max_scenes") or None])
 
@@ -82,10 +83,10 @@ class Disk:
         return tuple(chain.from_iterable(self.scenes))
 
     @cached_property
-    def read(self) -> tuple[Scenario, ...]:
+    def scenarios_in_use(self) -> tuple[Scenario, ...]:
         """The scenarios that the dataset reads any frame of, with the agents that it includes."""
         names = {frame.agent.scenario for frame in self.frames}
-        return tuple(scenario for scenario in self.chosen if scenario.name in names)
+        return tuple(scenario for scenario in self.selection if scenario.name in names)
 
     @cached_property
     def by_name(self) -> Mapping[str, Scenario]:
@@ -97,11 +98,22 @@ class Disk:
         """(scenario, agent) -> agent."""
         return {(agent.scenario, agent.name): agent for each in self.scenarios for agent in each.agents}
 
-    def frame_of(self, view: View) -> Frame | None:
-        """The frame that a view shows, by its label, agent and instance; None where they name none."""
-        agent = self.agents.get((view.scenario or "", view.agent or ""))
-        words = (view.instance or "").split("/")
+    def frame_of(self, view: Identity) -> Frame | None:
+        """The frame that a view shows, by the names on disk that it says; None where they name none.
+
+        Agents and frames are looked for word by word, since instances are free text: "000069/camera0_650".
+        """
+        label, words = (view.label or "").split("/"), _words(view.instance)
+        scenario = next((self.by_name[part] for part in label if part in self.by_name), None)
+        if scenario is None:
+            return None
+        names = [view.agent_id] if view.agent_id else [*words, *reversed(label)]
+        agent = next((agent for name in names for agent in scenario.agents if agent.name == name), None)
         return next((frame for frame in agent.frames if frame.name in words), None) if agent else None
+
+    def camera_of(self, view: Identity) -> str | None:
+        """The camera that a view of one camera names; None where it names none, as a panorama does."""
+        return next((word for word in _words(view.instance) if word in ALL_CAMERAS), None)
 
 
 def each_disk(target: Target) -> Iterator[tuple[str, Disk]]:
@@ -150,7 +162,11 @@ def is_opv2v(target: Target, split: str) -> bool:
     return bool(disks(target, split))
 
 
-def frame_shown(target: Target, split: str, view: View) -> Frame | None:
+def _words(instance: str | None) -> list[str]:
+    return re.split(r"[/_.]", instance or "")
+
+
+def frame_of(target: Target, split: str, view: Identity) -> Frame | None:
     """The frame on disk that a view shows, None where it names none or the dataset is not OPV2V."""
     found = (where.frame_of(view) for where in disks(target, split))
     return next((frame for frame in found if frame), None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.source import definition, modules, nodes, syntax
+from opv2v_doctor.files import text_of
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
@@ -31,30 +32,43 @@ def _anywhere(target: Target, name: str) -> Place | None:
 
 def given_place(target: Target, part: Part, key: str) -> Place | None:
     """Where the dataset gives a view this key: in a call's keyword, or a dictionary's; else its class."""
-    found = _first(target, part, lambda node: _gives(node, key), near=False)
+    found = first_place(target, part, lambda node: _gives(node, key), certain=True)
     return found or class_place(target, part.class_name)
 
 
 def crop_place(target: Target, part: Part) -> Place | None:
     """Where the dataset crops the images that it has read."""
-    return _first(target, part, _crops)
+    return first_place(target, part, _crops)
 
 
 def seed_place(target: Target, part: Part) -> Place | None:
     """Where the dataset makes its random state depend on its seed: the condition, if it is under one."""
-    return _first(target, part, _asks_for_seed) or _first(target, part, _makes_generator)
+    return first_place(target, part, _asks_for_seed) or first_place(target, part, _makes_generator)
 
 
-def _first(
-    target: Target, part: Part, wanted: Callable[[ast.AST], bool], *, near: bool = True
+def first_place(
+    target: Target,
+    part: Part,
+    wanted: Callable[[ast.AST], bool],
+    *,
+    certain: bool = False,
+    beyond: bool = False,
+    words: tuple[str, ...] = (),
 ) -> Place | None:
-    """The first such node; without `near` it is certain, where it is in the dataset's own class."""
-    for path, tree in _trees(target, part):
+    """The first such node in the dataset's class, its file, or what that imports, nearest first.
+
+    What is imported counts as far as it lies in the file's own package or, `beyond` it, in the repository.
+    Only files with one of the words are searched, where some are given. A place that was looked for by a
+    rule that can be `certain` is so in the dataset's own class; all others are near.
+    """
+    for path, tree in _trees(target, part, beyond=beyond):
+        if words and not any(word in text_of(path, "replace") for word in words):
+            continue
         found = [node for node in ast.walk(tree) if wanted(node)]
         if found:
             node = min(found, key=_line)
-            certain = not near and isinstance(tree, ast.ClassDef)
-            return Place(path=path, line=_line(node), text=ast.unparse(node), near=not certain)
+            near = not (certain and isinstance(tree, ast.ClassDef))
+            return Place(path=path, line=_line(node), text=ast.unparse(node), near=near)
     return None
 
 
@@ -62,17 +76,15 @@ def _line(node: ast.AST) -> int:
     return getattr(node, "lineno", 1)
 
 
-def _trees(target: Target, part: Part) -> Iterator[tuple[Path, ast.AST]]:
-    """The dataset's class, its file, then the other modules of its package."""
+def _trees(target: Target, part: Part, *, beyond: bool) -> Iterator[tuple[Path, ast.AST]]:
     place = definition(target, part.class_name)
     if place is None:
         return
     for node in nodes(place.path):
         if isinstance(node, ast.ClassDef) and node.name == part.class_name:
             yield place.path, node
-    yield place.path, syntax(place.path)
-    for path in modules(target):
-        if path != place.path and path.is_relative_to(place.path.parent):
+    for path in modules(target, place.path):
+        if beyond or path.is_relative_to(place.path.parent):
             yield path, syntax(path)
 
 

@@ -16,14 +16,14 @@ from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead
 from opv2v_doctor.facts.samples import arrays_folder, expression_of, parts
-from opv2v_doctor.facts.views import Sample, View, sample_of
+from opv2v_doctor.facts.views import Arrays, Sample, View, sample_of
 from opv2v_doctor.geometry.colours import Normalisation
+from opv2v_doctor.geometry.stitching import Image
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
 SLACK = 0.02  # rounding may leave 0..1 by so much
 
-Picture = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
 
@@ -53,7 +53,7 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DrawnView:
+class DrawnView(Arrays):
     """One view of a drawn sample: what training is given, whole."""
 
     view: View
@@ -61,12 +61,6 @@ class DrawnView:
     norm_type: str | None  # what the view's data_norm_type says
     rule: Rule | None  # None where nothing tells how the image was normalised
     named: Rule | None  # what data_norm_type names, where a table of the repository has it
-    prefix: Path  # of the files of its arrays
-
-    def array(self, key: str) -> NDArray[Any] | None:
-        """What the view holds under a key, None where it has none."""
-        path = Path(f"{self.prefix}_{key}.npy")
-        return np.load(path, allow_pickle=False) if path.is_file() else None
 
     @cached_property
     def image(self) -> NDArray[Any] | None:
@@ -75,7 +69,7 @@ class DrawnView:
         return None if image is None else channels_last(image)
 
     @cached_property
-    def _restored(self) -> NDArray[np.float32] | None:
+    def _colours(self) -> NDArray[np.float32] | None:
         """The image (H, W, 3), 0 to 1 where the rule fits; without a rule stretched to that."""
         if self.image is None:
             return None
@@ -90,12 +84,12 @@ class DrawnView:
         return np.asarray(values * deviation + mean)
 
     @cached_property
-    def rgb(self) -> Picture | None:
+    def rgb(self) -> Image | None:
         """The image (H, W, 3), red first, as a picture."""
-        if self._restored is None:
+        if self._colours is None:
             return None
         with np.errstate(invalid="ignore"):
-            levels = np.clip(np.nan_to_num(self._restored) * 255, 0, 255)
+            levels = np.clip(np.nan_to_num(self._colours) * 255, 0, 255)
         return np.rint(levels).astype(np.uint8)
 
     @property
@@ -131,8 +125,8 @@ class DrawnView:
                     deviation=self.rule.deviation,
                 )
             )
-        if self.rule and self._restored is not None and self.image is not None:
-            low, high = float(np.nanmin(self._restored)), float(np.nanmax(self._restored))
+        if self.rule and self._colours is not None and self.image is not None:
+            low, high = float(np.nanmin(self._colours)), float(np.nanmax(self._colours))
             if self.image.dtype != np.uint8 and (low < -SLACK or high > 1 + SLACK):
                 found.append(
                     Text(
@@ -178,7 +172,7 @@ class DrawnSample:
     views: tuple[DrawnView, ...]
 
 
-def drawn_at(
+def draw_at(
     target: Target, split: str, indices: Sequence[int], count: int = 0, seed: int = 0
 ) -> Callable[[], tuple[DrawnSample, ...]]:
     """Have samples drawn, at these indices or at so many random ones; what is returned waits for them.

@@ -72,7 +72,7 @@ def errors(found: Predictions) -> Errors:
     views = tuple(
         _view_errors(view, one, other) for view, one, other in zip(found.views, poses, true, strict=True)
     )
-    fit, rmse = _fitted(poses, true)
+    fit, rmse = _fit(poses, true)
     pairs = [_known(view) for view in found.views]
     predicted, actual = (np.concatenate([pair[n] for pair in pairs] or [np.zeros(0)]) for n in (0, 1))
     ratio = _ratio(predicted, actual)
@@ -131,7 +131,7 @@ def _sides(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _fitted(poses: Sequence[Pose | None], true: Sequence[Pose | None]) -> tuple[float | None, float | None]:
+def _fit(poses: Sequence[Pose | None], true: Sequence[Pose | None]) -> tuple[float | None, float | None]:
     """The scale of the positions that fits the true ones best, and the RMSE that it leaves, metres."""
     pairs = [
         (p[:3, 3], t[:3, 3])
@@ -194,8 +194,8 @@ def _bounds(view: PredictedView, pose: Pose | None) -> tuple[tuple[float, ...], 
     points = points[np.isfinite(points).all(-1)]
     if not len(points):
         return None
-    placed = transform(pose, points)
-    return tuple(placed.min(0).tolist()), tuple(placed.max(0).tolist())
+    moved = transform(pose, points)
+    return tuple(moved.min(0).tolist()), tuple(moved.max(0).tolist())
 
 
 def _rms(values: Sequence[float | None] | Floats) -> float | None:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.checkpoints import CheckpointUnreadable, read_checkpoint
 from opv2v_doctor.facts.config import config
-from opv2v_doctor.facts.frames import Frame, frame_shown
+from opv2v_doctor.facts.frames import Frame, frame_of
 from opv2v_doctor.facts.geometry.clouds import cloud
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import arrays_folder, expression_of
-from opv2v_doctor.facts.views import View
+from opv2v_doctor.facts.views import PINHOLE, Arrays, identity_of
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -45,7 +45,7 @@ class Inquiry:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PredictedView:
+class PredictedView(Arrays):
     """One agent's view: arrays by source (H, W, ...), in metres, its own frame in OpenCV axes."""
 
     place: int
@@ -53,12 +53,7 @@ class PredictedView:
     label: str
     instance: str
     frame: Frame | None  # on disk
-    prefix: str  # of the files of its arrays
-
-    def array(self, name: str) -> NDArray[Any] | None:
-        """What was handed over under a name such as `prediction_depth`, None where there is no such thing."""
-        path = Path(f"{self.prefix}_{name}.npy")
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+    camera_model: str | None = None  # as the dataset says
 
     @cached_property
     def image(self) -> NDArray[np.uint8]:
@@ -69,18 +64,26 @@ class PredictedView:
         return np.asarray(np.nan_to_num(np.clip(image, 0, 1)) * 255, np.uint8)
 
     def depths(self, source: str) -> Array:
-        """Range along each ray (H, W). Raises Blocked where the source has none."""
+        """Range along each ray (H, W). Raises Blocked where the source has none.
+
+        A model predicts ranges; the depth of a pinhole's dataset is z, the range times the ray's own z.
+        """
         depth = self.array(f"{source}_depth")
         if depth is None:
             raise Blocked("view {agent}: no depth along the rays ({source})", agent=self.agent, source=source)
-        return np.asarray(depth.reshape(depth.shape[:2]), np.float32)
+        depth = depth.reshape(depth.shape[:2])
+        is_z = source == TRUTH and self.camera_model in PINHOLE
+        return np.asarray(depth / self._rays(source)[..., 2] if is_z else depth, np.float32)
 
     def points(self, source: str) -> Array:
-        """Points (H, W, 3) around the agent itself: range times ray."""
+        """Points (H, W, 3) around the view's camera: range times ray."""
+        return np.asarray(self.depths(source)[..., None] * self._rays(source), np.float32)
+
+    def _rays(self, source: str) -> NDArray[Any]:
         rays = self.array(f"{source}_rays")
         if rays is None:
             raise Blocked("view {agent}: no rays ({source})", agent=self.agent, source=source)
-        return np.asarray(self.depths(source)[..., None] * rays, np.float32)
+        return rays
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
@@ -96,8 +99,11 @@ class PredictedView:
 
     @cached_property
     def lidar(self) -> Pose | None:
-        """The LiDAR points of the frame (N, 3) around the agent; None where there is no cloud on disk."""
-        return cloud(self.frame) if self.frame else None
+        """The LiDAR points of the frame (N, 3) around the agent; None where there is no cloud on disk.
+
+        None for a pinhole, too, which does not sit where the LiDAR is.
+        """
+        return cloud(self.frame) if self.frame and self.camera_model not in PINHOLE else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -178,26 +184,14 @@ def training_config(target: Target, checkpoint: Path) -> Mapping[str, Any]:
     return {key: value for key, value in found.items() if key != "hydra"}
 
 
-def _view(target: Target, split: str, told: Mapping[str, Any], place: int, prefix: str) -> PredictedView:
-    shown = View(
-        agent_id=told["agent_id"],
-        label=told["label"],
-        instance=told["instance"],
-        camera_model=told["camera_model"],
-        shape=(),
-        pose=None,
-        depth=None,
-        mask_mean=None,
-        valid_mean=None,
-        valid_outside=None,
-        mask_digest=None,
-        digest="",
-    )
+def _view(target: Target, split: str, answer: Mapping[str, Any], place: int, prefix: str) -> PredictedView:
+    identity = identity_of(answer)
     return PredictedView(
         place=place,
-        agent=shown.agent or str(place),
-        label=shown.label or "",
-        instance=shown.instance or "",
-        frame=frame_shown(target, split, shown),
+        agent=identity.agent or str(place),
+        label=identity.label or "",
+        instance=identity.instance or "",
+        frame=frame_of(target, split, identity),
+        camera_model=answer["camera_model"],
         prefix=prefix,
     )

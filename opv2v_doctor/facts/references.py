@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import Disk, Frame, disk
 from opv2v_doctor.facts.geometry.images import pictures
-from opv2v_doctor.facts.geometry.rigs import depth_map, rig
+from opv2v_doctor.facts.geometry.moments import is_pinhole
+from opv2v_doctor.facts.geometry.rigs import depth_map
 from opv2v_doctor.facts.panoramas import DrawnView
-from opv2v_doctor.facts.rigs import panorama
+from opv2v_doctor.facts.rigs import panorama_camera, rig, rig_coverage
+from opv2v_doctor.facts.views import PANORAMA
 from opv2v_doctor.geometry.cameras import Cylinder
-from opv2v_doctor.geometry.rigs import MountedCamera, coverage_fraction, crop_to_aspect
-from opv2v_doctor.geometry.stitching import Panorama, Stitcher
+from opv2v_doctor.geometry.rigs import MountedCamera
+from opv2v_doctor.geometry.stitching import Image, Panorama, Stitcher
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
 SHUFFLED_BY = 777  # the seed of the order in which map-anything resizes a dataset, in epoch 0
 NAMED = 0.02  # a coverage that is so near to a predicted one is explained by it
-
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,8 +36,8 @@ class Reference:
     frame: Frame
     cylinder: Cylinder
     cameras: tuple[str, ...]  # in the order that `source` counts
-    images: Mapping[str, Picture]  # (h, w, 3), blue first, as they are in the files
-    rgb: Picture  # (H, W, 3), red first
+    images: Mapping[str, Image]  # (h, w, 3), blue first, as they are in the files
+    rgb: Image  # (H, W, 3), red first
     near: bool  # whether the cameras' offsets from the LiDAR were taken into account
     ranges: NDArray[np.float32] | None  # (H, W), metres, 0 where not known; None without depth maps
     mask: NDArray[np.bool_]
@@ -52,9 +52,7 @@ class Reference:
     @cached_property
     def cropped_coverage(self) -> float:
         """That share, were every image first cropped to the panorama's shape."""
-        shape = self.cylinder.width, self.cylinder.height
-        mounted = [(crop_to_aspect(c.pinhole, *shape), c.camera_to_lidar) for c in self.rig.values()]
-        return coverage_fraction(self.cylinder, mounted)
+        return rig_coverage(self.cylinder, self.rig, cropped=True)
 
     def explanation(self, measured: float) -> Text | None:
         """What a mask of this mean says about the images, where it is not the rig's coverage."""
@@ -72,29 +70,29 @@ def where_of(target: Target, split: str) -> tuple[Disk, Cylinder]:
     """The split on disk and its panorama's camera. Raises Blocked where there is no reference to make."""
     try:
         where = disk(target, split)
-        return where, panorama(where)
+        return where, panorama_camera(where)
     except Skip as skipped:
         raise Blocked("no reference: {reason}", reason=skipped.reason) from None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stitched:
+class Stitching:
     """One frame, stitched for what is far, and with the cameras' offsets where its depth maps allow."""
 
     rig: Mapping[str, MountedCamera]
-    images: Mapping[str, Picture]
+    images: Mapping[str, Image]
     far: Panorama
     near: Panorama | None
 
 
-def stitched(where: Disk, cylinder: Cylinder, frame: Frame) -> Stitched:
+def stitching(where: Disk, cylinder: Cylinder, frame: Frame) -> Stitching:
     """Stitch the images and depth maps of a frame. Raises Blocked where they cannot be."""
     mounted = rig(where, frame)
     images = pictures(frame, tuple(mounted))
     depths = {name: depth_map(frame.depth(name)) for name in mounted if frame.agent.has(frame.depth(name))}
     usable = bool(depths) and all(d.shape == images[name].shape[:2] for name, d in depths.items())
     stitcher = Stitcher(mounted, cylinder)
-    return Stitched(
+    return Stitching(
         rig=mounted,
         images=images,
         far=stitcher.panorama(images),
@@ -108,7 +106,7 @@ class References:
     def __init__(self, where: Disk, cylinder: Cylinder) -> None:
         self._where, self._cylinder = where, cylinder
         self._one_by_one = ThreadPoolExecutor(1)  # the training interpreter needs the other core
-        self._ahead: dict[Path, Future[Stitched]] = {}
+        self._ahead: dict[Path, Future[Stitching]] = {}
 
     def expect(self, index: int) -> None:
         """Begin with the frames that a dataset's sample at this index will show, as far as one can guess."""
@@ -116,7 +114,7 @@ class References:
 
     def _begin(self, index: int) -> None:
         for frame in _guess(self._where, index):
-            task = self._one_by_one.submit(stitched, self._where, self._cylinder, frame)
+            task = self._one_by_one.submit(stitching, self._where, self._cylinder, frame)
             self._ahead[frame.yaml] = task
 
     def close(self) -> None:
@@ -128,18 +126,19 @@ class References:
 
         Of the two ways to stitch that one is shown which the view is more like.
         """
-        frame = self._where.frame_of(drawn.view)
+        view, identity = drawn.view, drawn.view.identity
+        frame = self._where.frame_of(identity)
         if frame is None:
             raise Blocked(
                 "no frame on disk is named {label} {instance}",
-                label=drawn.view.label,
-                instance=drawn.view.instance,
+                label=identity.label,
+                instance=identity.instance,
             )
-        if drawn.view.camera_model not in (None, "cyl"):
-            raise Blocked("the camera model is {model!r}: not a panorama", model=drawn.view.camera_model)
+        if view.camera_model not in (None, PANORAMA) or is_pinhole(self._where, view):
+            raise Blocked("the camera model is {model!r}: not a panorama", model=view.camera_model)
         task = self._ahead.pop(frame.yaml, None)
         found = (
-            stitched(self._where, self._cylinder, frame) if task is None or task.cancel() else task.result()
+            stitching(self._where, self._cylinder, frame) if task is None or task.cancel() else task.result()
         )
         near = found.near is not None and _apart(found.near, drawn) < _apart(found.far, drawn)
         shown = found.near if near and found.near else found.far

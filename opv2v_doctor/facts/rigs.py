@@ -1,67 +1,47 @@
-"""Rigs: how much of its panorama each sampled agent can see, from its frame's own cameras."""
+"""Rigs: the cameras of a frame as its file and images describe them, and how much of a panorama they see."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.damage import image_size
-from opv2v_doctor.facts.frames import Disk, Frame, disk, frame_file
-from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.samples import samples
-from opv2v_doctor.facts.views import View
-from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
+from opv2v_doctor.facts.frames import Disk, Frame, frame_file
+from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.geometry.rigs import MountedCamera, coverage_fraction, crop_to_aspect, rig_of
-from opv2v_doctor.state import fact
-from opv2v_doctor.target import Target
+from opv2v_doctor.geometry.tables import RigNumbers, numbers_of
 
-DIGITS = 4  # rigs that agree so far are one: files round
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """What one view's mask covers, and what its rig would, as fractions of the panorama."""
-
-    frame: Frame
-    measured: float
-    seen: float  # by the whole images
-    cropped: float  # by images that were first cropped to the shape of the panorama
+MARGIN = 1e-3  # how far ahead of a camera lies what it sees: along a direction of length 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Camera:
-    """A mounted camera in plain numbers, so that equal rigs are known as equal."""
-
-    width: int
-    height: int
-    intrinsics: tuple[float, ...]
-    camera_to_lidar: tuple[float, ...]
+def camera_names(where: Disk, frame: Frame) -> tuple[str, ...]:
+    """The cameras that the dataset is told to use and that the frame has."""
+    content = frame_file(frame.yaml)
+    return tuple(name for name in where.cameras if name in content and frame.agent.has(frame.image(name)))
 
 
-@fact
-def coverages(target: Target, split: str) -> tuple[Coverage, ...]:
-    """Of every view of the drawn samples that shows a frame on disk.
+def rig(where: Disk, frame: Frame) -> dict[str, MountedCamera]:
+    """The frame's cameras by name, each with the size of its own image.
 
-    Raises Skip where the dataset makes no panoramas, Blocked where no view can be traced to a frame.
+    Raises Blocked where its file does not describe them, or none of them has an image.
     """
-    where = disk(target, split)
-    cylinder = panorama(where)
-    views = [view for view in samples(target, split).views if view.mask_mean is not None]
-    pairs = [(view, frame) for view in views if (frame := where.frame_of(view))]
-    if not pairs:
+    names = camera_names(where, frame)
+    if not names:
         raise Blocked(
-            "no view of {split} names a scenario, an agent and a frame that are on disk",
-            at=given_place(target, where.part, "label"),
-            hint="set label to scenario/agent and instance to frame/agent, as they are named in {folder}",
-            split=split,
-            folder=where.folder,
+            "{file}: none of the cameras that the dataset uses ({cameras}) has an entry here and an image",
+            hint="set camera_ids to cameras that have both",
+            file=frame.yaml,
+            cameras=where.cameras,
         )
-    return tuple(_coverage(where, cylinder, view, frame) for view, frame in pairs)
+    try:
+        return rig_of(frame_file(frame.yaml), {name: image_size(frame.image(name)) for name in names})
+    except ValueError as problem:
+        raise Blocked("{file}: {problem}", file=frame.yaml, problem=str(problem)) from None
 
 
-def panorama(where: Disk) -> Cylinder:
+def panorama_camera(where: Disk) -> Cylinder:
     """The panorama's camera, as the dataset's expression gives it. Raises Skip where it gives none."""
     words = where.part.keywords
     size = words.get("panorama_resolution")
@@ -75,46 +55,18 @@ def panorama(where: Disk) -> Cylinder:
     )
 
 
-def _coverage(where: Disk, cylinder: Cylinder, view: View, frame: Frame) -> Coverage:
-    margin = max(1e-3, float(where.part.keywords.get("view_selection_margin") or 0.0))
-    rig = _rig(where, frame)
-    assert view.mask_mean is not None
-    return Coverage(
-        frame=frame,
-        measured=view.mask_mean,
-        seen=_fraction(cylinder, rig, margin, cropped=False),
-        cropped=_fraction(cylinder, rig, margin, cropped=True),
-    )
-
-
-def _rig(where: Disk, frame: Frame) -> tuple[_Camera, ...]:
-    """The cameras that the dataset is told to use and that the frame has."""
-    content = frame_file(frame.yaml)
-    names = [name for name in where.cameras if name in content and frame.image(name).is_file()]
-    try:
-        return tuple(_rounded(rig_of(content, *image_size(frame.image(name)))[name]) for name in names)
-    except ValueError as problem:
-        raise Blocked("{path}: {problem}", path=frame.yaml, problem=str(problem)) from None
-
-
-def _rounded(camera: MountedCamera) -> _Camera:
-    return _Camera(
-        width=camera.pinhole.width,
-        height=camera.pinhole.height,
-        intrinsics=tuple(camera.pinhole.intrinsics.round(DIGITS).ravel().tolist()),
-        camera_to_lidar=tuple(camera.camera_to_lidar.round(DIGITS).ravel().tolist()),
-    )
+def rig_coverage(
+    cylinder: Cylinder, cameras: Mapping[str, MountedCamera], margin: float = MARGIN, *, cropped: bool = False
+) -> float:
+    """The share of a panorama that a rig sees, by whole images or by such as were cropped to its shape."""
+    return _coverage(cylinder, numbers_of(cameras), margin, cropped=cropped)
 
 
 @cache
-def _fraction(cylinder: Cylinder, rig: tuple[_Camera, ...], margin: float, *, cropped: bool) -> float:
+def _coverage(cylinder: Cylinder, rig: RigNumbers, margin: float, *, cropped: bool) -> float:
     """Cached, since one vehicle's rig is every vehicle's rig."""
-    import numpy as np
-
-    cameras = []
-    for camera in rig:
-        pinhole = Pinhole(np.reshape(camera.intrinsics, (3, 3)), camera.width, camera.height)
-        if cropped:
-            pinhole = crop_to_aspect(pinhole, cylinder.width, cylinder.height)
-        cameras.append((pinhole, np.reshape(camera.camera_to_lidar, (4, 4))))
+    cameras = [numbers.camera for numbers in rig]
+    if cropped:
+        shape = cylinder.width, cylinder.height
+        cameras = [MountedCamera(crop_to_aspect(c.pinhole, *shape), c.camera_to_lidar) for c in cameras]
     return coverage_fraction(cylinder, cameras, margin)

@@ -38,7 +38,7 @@ class Samples:
         return self.parts[0]
 
     @property
-    def drawn(self) -> tuple[Sample, ...]:
+    def successes(self) -> tuple[Sample, ...]:
         """Those that did not fail."""
         return tuple(sample for sample in self.samples if sample.failure is None)
 
@@ -49,7 +49,7 @@ class Samples:
 
     @property
     def views(self) -> tuple[View, ...]:
-        return tuple(view for sample in self.drawn for view in sample.views)
+        return tuple(view for sample in self.successes for view in sample.views)
 
 
 @fact
@@ -94,15 +94,15 @@ def each_split(target: Target) -> Iterator[Samples]:
         except Blocked as blocked:
             problem = problem or blocked
             continue
-        if found.drawn:
+        if found.successes:
             yield found
         else:
-            problem = problem or undrawn(found)
+            problem = problem or without_samples(found)
     if problem is not None:
         raise problem
 
 
-def undrawn(found: Samples) -> Blocked:
+def without_samples(found: Samples) -> Blocked:
     """That every sample of a split failed, with the first failure."""
     failure = found.failure
     return Blocked(
@@ -127,12 +127,12 @@ def _outcome(target: Target, split: str) -> Samples | Blocked:
     """A failure is cached too: a dataset that hangs shall hang once."""
     try:
         begin_drawing(target)
-        return _drawn(target, split)
+        return _samples(target, split)
     except Blocked as blocked:
         return blocked
 
 
-def _drawn(target: Target, split: str) -> Samples:
+def _samples(target: Target, split: str) -> Samples:
     answer = _drawing(target, split)()
     if not answer["length"]:
         raise Blocked("{split} is empty: there is no sample to draw", split=split)
@@ -218,7 +218,7 @@ def _drawing_again(target: Target) -> Callable[[], Any]:
 
 
 @fact
-def drawn_twice(target: Target) -> Mapping[str, tuple[tuple[Sample, Sample], ...]]:
+def redrawings(target: Target) -> Mapping[str, tuple[tuple[Sample, Sample], ...]]:
     """A few samples of each evaluation split, and the same drawn by another process."""
     splits = _eval_splits(target)
     first = [samples(target, split).samples for split in splits]

@@ -15,12 +15,12 @@ from opv2v_doctor.text import Place
 
 
 @fact
-def modules(target: Target) -> tuple[Path, ...]:
-    """The script and the repository's modules that it imports, directly or not, nearest first.
+def modules(target: Target, first: Path | None = None) -> tuple[Path, ...]:
+    """The script or another file, and the repository's modules that it imports in the end, nearest first.
 
-    Only these take part in a launch: a copy of the same code elsewhere in the repository does not.
+    Only those of the script take part in a launch: a copy of the same code elsewhere does not.
     """
-    found = [target.script]
+    found = [first or target.script]
     for path in found:  # grows while it is read: breadth first
         found += [module for module in dict.fromkeys(_imported(target, path)) if module not in found]
     return tuple(found)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opv2v_doctor.text import Place
+
+if TYPE_CHECKING:  # numpy is loaded where there are arrays
+    from numpy.typing import NDArray
+
+PANORAMA, PINHOLE = "cyl", ("pinhole", "perspective")  # what camera_model says
+NAMES = ("label", "instance", "agent_id")
+Rows = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,38 +29,55 @@ class Depth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """One view of a sample, in numbers."""
+class Identity:
+    """What a view says that it shows, in free text."""
 
+    label: str | None  # "scenario/agent", an image path, ...
+    instance: str | None  # "000069/650", "000069/camera0", ...
     agent_id: str | None
-    label: str | None
-    instance: str | None
-    camera_model: str | None
-    shape: tuple[int, ...]  # of the image: (3, H, W)
-    pose: tuple[tuple[float, ...], ...] | None  # camera to the first agent's frame
-    depth: Depth | None
-    mask_mean: float | None  # of non_ambiguous_mask
-    valid_mean: float | None  # of valid_mask
-    valid_outside: float | None  # fraction of all pixels that are valid, and not in the mask
-    mask_digest: str | None
-    digest: str  # of image, depth and pose
-    types: Mapping[str, str] = field(default_factory=dict)
-    norm_type: str | None = None  # what its data_norm_type says
-
-    @property
-    def scenario(self) -> str | None:
-        """The first word of the label, "scenario/agent"."""
-        return self.label.split("/")[0] if self.label else None
 
     @property
     def agent(self) -> str | None:
         """The agent that it shows; that of the label where it does not say."""
         return self.agent_id or (self.label.split("/")[-1] if self.label else None)
 
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arrays:
+    """The arrays of one view that the training interpreter wrote, as PREFIX_KEY.npy."""
+
+    prefix: Path | str
+
+    def array(self, key: str) -> NDArray[Any] | None:
+        """What was written under a key, None where the view has no such thing."""
+        import numpy as np
+
+        path = Path(f"{self.prefix}_{key}.npy")
+        return np.load(path, allow_pickle=False) if path.is_file() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One view of a sample, in numbers; None is what it does not hold."""
+
+    identity: Identity
+    shape: tuple[int, ...]  # of the image: (3, H, W)
+    digest: str  # of image, depth and pose
+    camera_model: str | None = None  # as the view says: "cyl" is a panorama, "pinhole" a single camera
+    intrinsics: Rows | None = None  # (3, 3), as the view gives them, pixels
+    pose: Rows | None = None  # (4, 4), from its camera to the frame that its dataset chose
+    depth: Depth | None = None
+    mask_mean: float | None = None  # of non_ambiguous_mask
+    valid_mean: float | None = None  # of valid_mask
+    valid_outside: float | None = None  # fraction of all pixels that are valid, and not in the mask
+    mask_digest: str | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
+    norm_type: str | None = None  # what its data_norm_type says
+
     @property
-    def identity(self) -> tuple[str | None, ...]:
-        """What it shows, whatever the pixels are."""
-        return (self.label, self.instance, self.agent_id)
+    def is_pinhole(self) -> bool:
+        """Whether it says that it is the image of a single camera."""
+        return self.camera_model in PINHOLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +103,7 @@ class Sample:
     failure: Failure | None
 
     @property
-    def identity(self) -> tuple[tuple[str | None, ...], ...]:
+    def identity(self) -> tuple[Identity, ...]:
         return tuple(view.identity for view in self.views)
 
     @property
@@ -108,10 +132,22 @@ def _failure(answer: dict[str, Any], repo: Path) -> Failure:
 
 
 def _view(answer: dict[str, Any]) -> View:
-    pose, depth = answer.pop("pose"), answer.pop("depth")
+    pose, depth, intrinsics = (answer.pop(key) for key in ("pose", "depth", "intrinsics"))
     return View(
-        pose=tuple(tuple(row) for row in pose) if pose else None,
+        identity=identity_of(answer),
+        pose=_rows(pose),
+        intrinsics=_rows(intrinsics),
         depth=Depth(**depth) if depth else None,
         shape=tuple(answer.pop("shape")),
-        **answer,
+        **{key: value for key, value in answer.items() if key not in NAMES},
     )
+
+
+def identity_of(answer: Mapping[str, Any]) -> Identity:
+    """What a view says that it shows, of all that is said about it."""
+    return Identity(**{key: answer[key] for key in NAMES})
+
+
+def _rows(matrix: list[Any] | None) -> Rows | None:
+    """The rows of a matrix, None where there is none."""
+    return tuple(map(tuple, matrix)) if matrix and all(isinstance(row, list) for row in matrix) else None

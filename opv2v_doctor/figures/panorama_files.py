@@ -99,9 +99,9 @@ def _summary(shown: Shown) -> dict[str, Any]:
     view, found, rule = shown.drawn.view, shown.stitched, shown.drawn.rule
     return {
         "files": beginning(shown),
-        "agent": view.agent,
-        "label": view.label,
-        "instance": view.instance,
+        "agent": view.identity.agent,
+        "label": view.identity.label,
+        "instance": view.identity.instance,
         "pose": view.pose,
         "mask_mean": view.mask_mean,
         "valid_mean": view.valid_mean,

@@ -61,7 +61,7 @@ class Shown:
 
     @property
     def name(self) -> str:
-        return self.drawn.view.agent or f"view {self.drawn.place}"
+        return self.drawn.view.identity.agent or f"view {self.drawn.place}"
 
 
 HEAD: list[Words] = [
@@ -78,7 +78,7 @@ def row(shown: Shown) -> list[Words]:
     pose = _pose(shown)
     return [
         shown.name,
-        str(view.label),
+        str(view.identity.label),
         (_number(view.mask_mean), kind),
         _number(found.coverage if found else None),
         _number(view.valid_mean),

@@ -67,10 +67,11 @@ def reach(shown: Sequence[Shown]) -> float:
 def _view(shown: Shown) -> dict[str, Any]:
     """What the page holds of a view, without its pictures."""
     drawn, found, shape = shown.drawn, shown.stitched, shown.shape
+    identity = drawn.view.identity
     mask, valid = shown.fitting(drawn.mask), shown.fitting(drawn.valid)
     answer: dict[str, Any] = {
         "name": f"agent {shown.name}",
-        "words": [f"label {drawn.view.label}", f"instance {drawn.view.instance}", f"view {drawn.place}"],
+        "words": [f"label {identity.label}", f"instance {identity.instance}", f"view {drawn.place}"],
         "notes": notes(shown),
         "details": details(shown),
         "has_mask": mask is not None,

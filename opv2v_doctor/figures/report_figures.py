@@ -150,7 +150,7 @@ def _stacked(row: float, means: Sequence[float | None]) -> list[Point]:
 
 def _predicted(target: Target, split: str) -> list[tuple[float, float]]:
     """What the rigs of a split see, on average, with whole and with cropped images; none where not known."""
-    from opv2v_doctor.facts.rigs import coverages
+    from opv2v_doctor.facts.geometry.coverages import coverages
 
     try:
         found = coverages(target, split)

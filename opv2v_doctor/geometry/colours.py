@@ -45,7 +45,7 @@ class Colours(NamedTuple):
     straight: Order
     turned: Order
 
-    def exchanged(self, expected: Normalisation | None) -> bool:
+    def is_exchanged(self, expected: Normalisation | None) -> bool:
         """Whether red and blue are: by what the picture shows, else by what its numbers should be."""
         right, wrong = 1 - self.straight.alike, 1 - self.turned.alike
         if abs(right - wrong) > CLEARLY and max(right, wrong) > TWICE * min(right, wrong):

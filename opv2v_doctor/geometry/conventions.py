@@ -69,17 +69,17 @@ class Convention:
         pose[..., 3, 3] = 1.0
         return pose
 
-    def related(self, cords: ArrayLike, first: ArrayLike) -> Matrix:
+    def relative_pose(self, cords: ArrayLike, first: ArrayLike) -> Matrix:
         """What a dataset of this convention calls the pose (..., 4, 4) of an agent, given the first one's."""
-        return self.converted(self._relation(self.pose(cords), self.pose(first)))
+        return self.in_axes(self._relation(self.pose(cords), self.pose(first)))
 
-    def converted(self, pose: Matrix) -> Matrix:
+    def in_axes(self, pose: Matrix) -> Matrix:
         """The pose (..., 4, 4) in its axes."""
         before, behind = AXES[self.axes]
-        converted = pose.copy()
-        converted[..., :3, :3] = before @ pose[..., :3, :3] @ behind
-        converted[..., :3, 3] = pose[..., :3, 3] @ before.T
-        return converted
+        found = pose.copy()
+        found[..., :3, :3] = before @ pose[..., :3, :3] @ behind
+        found[..., :3, 3] = pose[..., :3, 3] @ before.T
+        return found
 
     def _relation(self, agent: Matrix, first: Matrix) -> Matrix:
         if self.relation == "agent to first":

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from opv2v_doctor.geometry.cameras import Array, Pinhole
-from opv2v_doctor.geometry.placings import Bools, Seen, Windows, normal, shift, textured
+from opv2v_doctor.geometry.placings import Bools, CameraImage, Windows, normal, shift, with_texture
 from opv2v_doctor.geometry.probing import TRIED, Landing, landing
 from opv2v_doctor.geometry.rigs import MountedCamera
 
@@ -14,23 +14,23 @@ ACROSS = 0.1  # of the smaller side of the image
 NOTHING: Bools = np.zeros((0, 0), np.bool_)
 
 
-class Taken(NamedTuple):
+class Shot(NamedTuple):
     """An image's brightness (h, w), and the camera that its intrinsics describe."""
 
     grey: Array
     pinhole: Pinhole
 
 
-def crop_landing(before: Taken, after: Taken, random: np.random.Generator) -> tuple[Landing, float]:
+def crop_landing(before: Shot, after: Shot, random: np.random.Generator) -> tuple[Landing, float]:
     """Where the content of random points of the image lies after the crop, and how many of its pixels off."""
-    seen = Seen(MountedCamera(before.pinhole, np.eye(4)), before.grey, None, NOTHING)
-    found = textured(_windows(before.pinhole, after, random), seen)
+    seen = CameraImage(MountedCamera(before.pinhole, np.eye(4)), before.grey, None, NOTHING)
+    found = with_texture(_windows(before.pinhole, after, random), seen)
     landed = landing(found, seen)
     scale = float(after.pinhole.intrinsics[0, 0] / before.pinhole.intrinsics[0, 0])
     return landed, shift(found, seen, landed.placing) * scale
 
 
-def _windows(before: Pinhole, after: Taken, random: np.random.Generator) -> Windows:
+def _windows(before: Pinhole, after: Shot, random: np.random.Generator) -> Windows:
     """What the cropped image shows around random points, and in which directions that lies."""
     points = before.back_project(
         random.uniform([0, 0], [before.width, before.height], (TRIED, 2)), np.ones(TRIED)

@@ -16,7 +16,7 @@ Judge = Callable[[Reading], float]
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """The reading that explains panoramas best, and the errors of the right reading and of this one."""
 
     reading: Reading
@@ -30,30 +30,30 @@ class Explained:
         return self.reading.changes(self.right)
 
 
-def explained(
+def explanation(
     right: Reading,
     single: Callable[[], Sequence[Reading]],
     close: Judge,
     rough: Judge,
     turned: Callable[[], Sequence[Reading]],
     seen: Sequence[Reading] = (),
-) -> Explained:
+) -> Explanation:
     """Try what was seen elsewhere, then single changes of the right reading, turned panoramas, and pairs.
 
     ``close`` and ``rough`` judge a reading by many and by few pixels. Nothing is claimed where no reading
     explains clearly: the reading is the right one then.
     """
     before = close(right)
-    nothing = Explained(right, right, before, before)
+    nothing = Explanation(right, right, before, before)
     if before < SMALLEST:
         return nothing
-    after, reading = _found(right, single, close, rough, turned, seen, before)
+    after, reading = _best(right, single, close, rough, turned, seen, before)
     if after > CLEARLY * before or before - after < SMALLEST:
         return nothing
-    return _with_a_third(Explained(reading, right, before, after), single(), close)
+    return _with_a_third(Explanation(reading, right, before, after), single(), close)
 
 
-def _found(
+def _best(
     right: Reading,
     single: Callable[[], Sequence[Reading]],
     close: Judge,
@@ -97,7 +97,7 @@ def _pairs(right: Reading, single: Sequence[Reading]) -> Iterator[Reading]:
             yield replace(one, **{name: getattr(two, name) for name in names})
 
 
-def _with_a_third(found: Explained, single: Sequence[Reading], close: Judge) -> Explained:
+def _with_a_third(found: Explanation, single: Sequence[Reading], close: Judge) -> Explanation:
     """One more change, where it helps as clearly."""
     if found.after < SMALLEST:
         return found
@@ -107,5 +107,5 @@ def _with_a_third(found: Explained, single: Sequence[Reading], close: Judge) -> 
             more = replace(found.reading, **{name: getattr(one, name) for name in names})
             error = close(more)
             if error < CLEARLY * found.after and found.after - error > SMALLEST:
-                return Explained(more, found.right, found.before, error)
+                return Explanation(more, found.right, found.before, error)
     return found

@@ -35,12 +35,12 @@ def grey(picture: NDArray[Any]) -> Array:
     return np.asarray(values.mean(0 if values.shape[0] == 3 else 2))
 
 
-def matched(picture: Array, expected: Array, mask: Bools) -> Match:
+def best_match(picture: Array, expected: Array, mask: Bools) -> Match:
     """Compare a panorama (H, W) with the expected one, which is known in the mask; columns go around."""
     step = max(1, -(-picture.shape[1] // WIDTH))
     if step > 1:
         small = (picture.shape[1] // step, picture.shape[0] // step)
-        picture, expected, mask = (_resized(each, small) for each in (picture, expected, mask))
+        picture, expected, mask = (_at_size(each, small) for each in (picture, expected, mask))
     one, two = _details(picture, mask), _details(expected, mask)
     found = []
     for mirrored, flipped in product((False, True), repeat=2):
@@ -62,7 +62,7 @@ def seam(picture: Array, mask: Bools) -> float | None:
     return float(ends.mean() / steps.mean())
 
 
-def _resized(picture: Any, size: tuple[int, int]) -> Any:
+def _at_size(picture: Any, size: tuple[int, int]) -> Any:
     """The picture or mask in another size (columns, rows)."""
     import cv2
 

@@ -32,7 +32,7 @@ class Placing:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class CameraImage:
     """One camera's image: brightness (h, w), z-depth or None, and where it alone is shown: (H, W)."""
 
     camera: MountedCamera
@@ -54,35 +54,35 @@ class Windows:
         return Windows(self.shown[chosen], self.points[chosen], self.far[chosen])
 
 
-def likeness(found: Windows, seen: Seen) -> float:
+def likeness(found: Windows, seen: CameraImage) -> float:
     """The mean correlation of the windows with what the image shows where they belong."""
     return likenesses(found, seen, [Placing()])[0]
 
 
-def likenesses(found: Windows, seen: Seen, placings: Sequence[Placing]) -> list[float]:
+def likenesses(found: Windows, seen: CameraImage, placings: Sequence[Placing]) -> list[float]:
     """The same if the image were placed so, for each of some placings; all at once is much faster."""
     if not len(found.shown):
         return [0.0] * len(placings)
-    values, known = _sampled(found, seen, placings)
+    values, known = _image_values(found, seen, placings)
     correlations = (normal(values) * found.shown.astype(np.float32)).sum(-1)
     return [float(each) for each in np.where(known, correlations, 0).clip(0, 1).mean(-1)]
 
 
-def textured(found: Windows, seen: Seen) -> Windows:
+def with_texture(found: Windows, seen: CameraImage) -> Windows:
     """Those windows where the image has something to be told by."""
     if not len(found.shown):
         return found
-    values, known = _sampled(found, seen, [Placing()])
+    values, known = _image_values(found, seen, [Placing()])
     telling = known[0] & (values[0].std(-1) > TEXTURE * seen.grey.std())
     return found.some(np.flatnonzero(telling)[:KEPT])
 
 
-def _sampled(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple[Floats, Bools]:
+def _image_values(found: Windows, seen: CameraImage, placings: Sequence[Placing]) -> tuple[Floats, Bools]:
     """What the image shows at the windows' points (P, N, n * n), and which windows in full (P, N)."""
     import cv2
 
     pinhole = seen.camera.pinhole
-    columns, rows, depth = _projected(found, seen, placings)
+    columns, rows, depth = _projections(found, seen, placings)
     known = depth > 1e-3
     for places, size in ((columns, pinhole.width), (rows, pinhole.height)):
         known &= (places >= 0.5) & (places < size - 0.5)
@@ -92,11 +92,15 @@ def _sampled(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple[F
     return np.asarray(values, np.float32).reshape(known.shape), np.asarray(known.mean(-1) > 0.8)
 
 
-def _projected(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple[Floats, Floats, Floats]:
+def _projections(
+    found: Windows, seen: CameraImage, placings: Sequence[Placing]
+) -> tuple[Floats, Floats, Floats]:
     """Column, row and z-depth of the windows' points for each placing: (P, N, n * n) each."""
     pose = seen.camera.camera_to_lidar
     points = (found.points - np.where(found.far[..., None], 0, pose[:3, 3])) @ pose[:3, :3]
-    matrices = np.stack([_placed(seen.camera.pinhole, placing) for placing in placings], dtype=np.float32)
+    matrices = np.stack(
+        [_placing_matrix(seen.camera.pinhole, placing) for placing in placings], dtype=np.float32
+    )
     axes: Floats = matrices @ points.reshape(-1, 3).T.astype(np.float32)  # (P, 3, N * n * n)
     shape = (len(placings), *found.far.shape)
     right, down, depth = (axes[:, axis].reshape(shape) for axis in range(3))
@@ -104,23 +108,23 @@ def _projected(found: Windows, seen: Seen, placings: Sequence[Placing]) -> tuple
         return np.divide(right, depth), np.divide(down, depth), depth
 
 
-def shift(found: Windows, seen: Seen, placing: Placing) -> float:
+def shift(found: Windows, seen: CameraImage, placing: Placing) -> float:
     """How many pixels of the image the placing moves the windows' points, on average."""
     if not len(found.shown):
         return 0.0
-    columns, rows, depth = _projected(found, seen, [placing, Placing()])
+    columns, rows, depth = _projections(found, seen, [placing, Placing()])
     moved = np.hypot(columns[0] - columns[1], rows[0] - rows[1])
     return float(np.where((depth > 0).all(0), moved, 0).mean())
 
 
-def _placed(pinhole: Pinhole, placing: Placing) -> Array:
+def _placing_matrix(pinhole: Pinhole, placing: Placing) -> Array:
     """From the camera's frame to pixels, times z-depth, of content that is placed so: (3, 3)."""
     zoomed = np.diag([1 / placing.zoom, 1 / placing.zoom, 1.0])
     zoomed[:2, 2] = pinhole.intrinsics[:2, 2] * (1 - 1 / placing.zoom)
-    return zoomed @ pinhole.intrinsics @ _turned(placing)
+    return zoomed @ pinhole.intrinsics @ _turn_matrix(placing)
 
 
-def _turned(placing: Placing) -> Array:
+def _turn_matrix(placing: Placing) -> Array:
     """From where content is shown to where it belongs, in the camera's frame: (3, 3)."""
     yaw, pitch = math.radians(-placing.yaw), math.radians(-placing.pitch)
     right = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])

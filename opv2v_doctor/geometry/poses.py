@@ -32,28 +32,22 @@ def pose_matrix(cords: ArrayLike) -> Matrix:
             f"a pose is [x, y, z, roll, yaw, pitch] along the last axis; got shape {numbers.shape}"
         )
     roll, yaw, pitch = np.moveaxis(np.deg2rad(numbers[..., 3:]), -1, 0)
-    return _assembled(_unreal_rotation(roll, yaw, pitch), numbers[..., :3])
+    return _rigid_matrix(_unreal_rotation(roll, yaw, pitch), numbers[..., :3])
 
 
 def to_opencv(pose: ArrayLike) -> Matrix:
     """The pose (..., 4, 4) with both its frames changed from UE to OpenCV axes: ``B R B^T`` and ``B t``."""
     matrix = _pose(pose)
-    return _assembled(
+    return _rigid_matrix(
         UE_TO_OPENCV @ matrix[..., :3, :3] @ UE_TO_OPENCV.T, matrix[..., :3, 3] @ UE_TO_OPENCV.T
     )
-
-
-def from_opencv(pose: ArrayLike) -> Matrix:
-    """The pose (..., 4, 4) with both its frames changed from OpenCV to UE axes: ``B^T R B`` and ``B^T t``."""
-    matrix = _pose(pose)
-    return _assembled(UE_TO_OPENCV.T @ matrix[..., :3, :3] @ UE_TO_OPENCV, matrix[..., :3, 3] @ UE_TO_OPENCV)
 
 
 def invert(pose: ArrayLike) -> Matrix:
     """The inverse of a rigid pose (..., 4, 4): ``R^T`` and ``-R^T t``; that it is rigid is not tested."""
     matrix = _pose(pose)
     transposed = np.swapaxes(matrix[..., :3, :3], -1, -2)
-    return _assembled(transposed, -(transposed @ matrix[..., :3, 3:])[..., 0])
+    return _rigid_matrix(transposed, -(transposed @ matrix[..., :3, 3:])[..., 0])
 
 
 def relative(a_to_world: ArrayLike, b_to_world: ArrayLike) -> Matrix:
@@ -124,7 +118,7 @@ def _unreal_rotation(roll: Matrix, yaw: Matrix, pitch: Matrix) -> Matrix:
     return np.stack([np.stack(axis, axis=-1) for axis in (forward, right, up)], axis=-1)
 
 
-def _assembled(rotation: Matrix, translation: Matrix) -> Matrix:
+def _rigid_matrix(rotation: Matrix, translation: Matrix) -> Matrix:
     """The pose (..., 4, 4) of a rotation (..., 3, 3) and a translation (..., 3)."""
     matrix = np.zeros((*rotation.shape[:-2], 4, 4))
     matrix[..., :3, :3] = rotation

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.geometry.cameras import Array, Cylinder, Pinhole
 from opv2v_doctor.geometry.lookups import depth_at
-from opv2v_doctor.geometry.placings import Placing, Seen, Windows, likenesses, normal, textured
+from opv2v_doctor.geometry.placings import CameraImage, Placing, Windows, likenesses, normal, with_texture
 from opv2v_doctor.geometry.rigs import MountedCamera
 
 TRIED, FEW = 400, 20  # random points: drawn, and compared in the coarse search
@@ -39,7 +39,7 @@ class Landing(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class GreyPanorama:
     """A panorama's brightness (H, W), its camera, the ranges that tell where near things lie, or zeros."""
 
     grey: Array
@@ -47,13 +47,13 @@ class Picture:
     ranges: NDArray[np.float32]
 
 
-def reduced_panorama(cylinder: Cylinder) -> Cylinder:
+def small_cylinder(cylinder: Cylinder) -> Cylinder:
     """The panorama in the size in which it is probed."""
     step = max(1, -(-cylinder.width // WIDEST_PANORAMA))
     return replace(cylinder, width=cylinder.width // step, height=cylinder.height // step)
 
 
-def reduced(grey: Array, width: int, height: int) -> Array:
+def small_picture(grey: Array, width: int, height: int) -> Array:
     """A picture in a smaller size, each pixel the mean of those that it replaces."""
     import cv2
 
@@ -62,20 +62,20 @@ def reduced(grey: Array, width: int, height: int) -> Array:
     return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.float64)
 
 
-def reduced_camera(camera: MountedCamera) -> MountedCamera:
+def small_camera(camera: MountedCamera) -> MountedCamera:
     """The camera of an image in the size in which it is probed."""
     step = max(1, -(-camera.pinhole.width // WIDEST_IMAGE))
-    return resized(camera, camera.pinhole.width // step, camera.pinhole.height // step)
+    return camera_of_size(camera, camera.pinhole.width // step, camera.pinhole.height // step)
 
 
-def resized(camera: MountedCamera, width: int, height: int) -> MountedCamera:
+def camera_of_size(camera: MountedCamera, width: int, height: int) -> MountedCamera:
     """The camera with an image of another size and the same view."""
     pinhole = camera.pinhole
     scale = np.diag([width / pinhole.width, height / pinhole.height, 1.0])
     return MountedCamera(Pinhole(scale @ pinhole.intrinsics, width, height), camera.camera_to_lidar)
 
 
-def windows(picture: Picture, seen: Seen, random: np.random.Generator) -> Windows:
+def windows(picture: GreyPanorama, seen: CameraImage, random: np.random.Generator) -> Windows:
     """The neighbourhoods of random points of the image that the panorama shows in full, from it alone."""
     places = _places(picture, seen, random)
     rows, columns = _around(picture.cylinder, places)
@@ -87,10 +87,10 @@ def windows(picture: Picture, seen: Seen, random: np.random.Generator) -> Window
     ranges = picture.ranges[rows, columns].astype(np.float64)
     points = picture.cylinder.rays()[rows, columns] * np.where(ranges > 0, ranges, 1)[..., None]
     found = Windows(normal(picture.grey[rows, columns]), points, np.asarray(ranges <= 0))
-    return textured(found, seen)
+    return with_texture(found, seen)
 
 
-def landing(found: Windows, seen: Seen) -> Landing:
+def landing(found: Windows, seen: CameraImage) -> Landing:
     """Where the content of the windows' points lies in the panorama."""
     if not len(found.shown):
         return Landing(0, 0.0, 0.0, Placing())
@@ -98,11 +98,11 @@ def landing(found: Windows, seen: Seen) -> Landing:
     if max(near) <= here and here > SURE:
         return Landing(len(found.shown), here, here, Placing())
     starts = [Placing()] if here > SURE else _starts(found, seen)  # what is nearly there is nearby
-    best, most = max((_climbed(found, seen, start) for start in starts), key=lambda climbed: climbed[1])
+    best, most = max((_summit(found, seen, start) for start in starts), key=lambda climbed: climbed[1])
     return Landing(len(found.shown), here, most, best)
 
 
-def _starts(found: Windows, seen: Seen) -> list[Placing]:
+def _starts(found: Windows, seen: CameraImage) -> list[Placing]:
     """The best of a coarse grid of placings, by a few of the windows."""
     grid = [Placing(float(y), float(p), float(z)) for y, p, z in product(YAWS, PITCHES, ZOOMS)]
     few = found.some(np.arange(0, len(found.shown), max(1, len(found.shown) // FEW)))
@@ -111,7 +111,7 @@ def _starts(found: Windows, seen: Seen) -> list[Placing]:
     return [placings[place] for place in best[:STARTS]]
 
 
-def _climbed(found: Windows, seen: Seen, start: Placing) -> tuple[Placing, float]:
+def _summit(found: Windows, seen: CameraImage, start: Placing) -> tuple[Placing, float]:
     """The best placing that shorter and shorter steps reach, and its likeness."""
     best, (most,) = start, likenesses(found, seen, [start])
     for halving in range(HALVINGS):
@@ -132,7 +132,7 @@ def _near(placing: Placing, degrees: float, share: float) -> Iterator[Placing]:
         yield replace(placing, zoom=placing.zoom * (1 + share) ** sign)
 
 
-def _places(picture: Picture, seen: Seen, random: np.random.Generator) -> Array:
+def _places(picture: GreyPanorama, seen: CameraImage, random: np.random.Generator) -> Array:
     """Where random points of the image belong in the panorama: (N, 2) pixels."""
     pinhole, pose = seen.camera
     pixels = random.uniform([0.5, 0.5], [pinhole.width - 0.5, pinhole.height - 0.5], (TRIED, 2))

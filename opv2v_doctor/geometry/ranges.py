@@ -46,16 +46,6 @@ class _Surface(NamedTuple):
     down: Float  # (h, w)
 
 
-def range_from_depth(pinhole: Pinhole, depth: ArrayLike) -> Array:
-    """Range along the ray of each pixel from its z-depth, both (h, w) and in metres."""
-    return np.asarray(depth, dtype=np.float64) * pinhole.range_per_depth()
-
-
-def depth_from_range(pinhole: Pinhole, ranges: ArrayLike) -> Array:
-    """z-depth of each pixel from the range along its ray, both (h, w) and in metres."""
-    return np.asarray(ranges, dtype=np.float64) / pinhole.range_per_depth()
-
-
 def known_depth(depth: ArrayLike) -> Bools:
     """Where a depth map says something: a finite number above 0, which marks "not measured"."""
     values = np.asarray(depth)
@@ -77,8 +67,8 @@ def panorama_ranges(
     for index, (camera, surface) in enumerate(zip(cameras, surfaces, strict=True)):
         if surface is not None:
             _draw(buffer, index, camera, cylinder, surface)
-    winners = _closed(buffer.reshape(cylinder.height, cylinder.width), cylinder)
-    return _met(winners, cameras, cylinder, surfaces)
+    winners = _without_cracks(buffer.reshape(cylinder.height, cylinder.width), cylinder)
+    return _meeting_ranges(winners, cameras, cylinder, surfaces)
 
 
 def _surface(depth: NDArray[np.generic]) -> _Surface:
@@ -133,7 +123,7 @@ def _offsets(pinhole: Pinhole, cylinder: Cylinder) -> list[tuple[float, float]]:
     return [(right, below) for below in within for right in within]
 
 
-def _closed(buffer: Index, cylinder: Cylinder) -> Index:
+def _without_cracks(buffer: Index, cylinder: Cylinder) -> Index:
     """The z-buffer (H, W) with each empty pixel between two full ones taking the farther of them."""
     filled = buffer.copy()
     around = np.pad(buffer, 1, constant_values=EMPTY)
@@ -149,7 +139,7 @@ def _closed(buffer: Index, cylinder: Cylinder) -> Index:
     return filled
 
 
-def _met(
+def _meeting_ranges(
     winners: Index, cameras: Sequence[MountedCamera], cylinder: Cylinder, surfaces: Sequence[_Surface | None]
 ) -> Ranges:
     """Where each pixel's ray meets the surface that won it."""

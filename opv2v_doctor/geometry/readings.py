@@ -15,6 +15,7 @@ from opv2v_doctor.geometry.cameras import Array, Cylinder
 from opv2v_doctor.geometry.lookups import depth_at
 from opv2v_doctor.geometry.rigs import MountedCamera
 
+DepthMaps = Sequence[NDArray[Any] | None]  # (h, w) of each camera of a rig in a frame, None without one
 LARGEST = 0.1  # an error counts up to here: a pixel at an edge shall not outweigh all others
 
 
@@ -48,12 +49,6 @@ class Pixels(NamedTuple):
     ranges: Array  # (N,)
 
 
-class Source(NamedTuple):
-    """The depth maps of an agent in a frame, one for each camera of the rig; None where there is none."""
-
-    depths: Sequence[NDArray[Any] | None]
-
-
 def some_pixels(cylinder: Cylinder, ranges: NDArray[Any], count: int) -> Pixels:
     """At most so many of the pixels of a panorama (H, W) whose range is known, spread evenly."""
     known = np.flatnonzero((ranges > 0) & np.isfinite(ranges))
@@ -61,13 +56,13 @@ def some_pixels(cylinder: Cylinder, ranges: NDArray[Any], count: int) -> Pixels:
     return Pixels(cylinder.rays().reshape(-1, 3)[chosen], ranges.ravel()[chosen].astype(np.float64))
 
 
-def residuals(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], source: Source) -> Array:
+def residuals(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], depths: DepthMaps) -> Array:
     """Logarithm of how far each pixel misses the file of the camera that fits best: (N,), NaN unknown."""
-    rays, ranges = seen_rays(reading, pixels.rays), pixels.ranges / reading.scale
+    rays, ranges = real_rays(reading, pixels.rays), pixels.ranges / reading.scale
     best = np.full(len(ranges), np.nan)
-    for camera, depth in zip(cameras, source.depths, strict=True):
+    for camera, depth in zip(cameras, depths, strict=True):
         if depth is not None:
-            best = np.fmin(best, np.abs(_missed(reading, rays, ranges, camera, depth)))
+            best = np.fmin(best, np.abs(_misses(reading, rays, ranges, camera, depth)))
     return best
 
 
@@ -77,7 +72,7 @@ def error_of(missed: Array) -> float:
     return float(np.minimum(known, LARGEST).mean()) if known.size else LARGEST
 
 
-def seen_rays(reading: Reading, rays: Array) -> Array:
+def real_rays(reading: Reading, rays: Array) -> Array:
     """Where what a pixel shows really is, for directions (..., 3) of an upright panorama."""
     turned = rays * [-1.0 if reading.mirrored else 1.0, -1.0 if reading.flipped else 1.0, 1.0]
     if not reading.turn:
@@ -88,7 +83,7 @@ def seen_rays(reading: Reading, rays: Array) -> Array:
     return np.stack([cos * right + sin * forward, down, cos * forward - sin * right], -1)
 
 
-def _missed(
+def _misses(
     reading: Reading, rays: Array, ranges: Array, camera: MountedCamera, depth: NDArray[Any]
 ) -> Array:
     """The logarithm of file over panorama for each pixel (N,); NaN where the camera does not see it."""
@@ -104,12 +99,12 @@ def _missed(
         expected = np.linalg.norm(points, axis=-1)
     usable = (points[:, 2] > 1e-3) & camera.pinhole.inside(where, border=0.5)
     missed = np.full(len(ranges), np.nan)
-    found = depth_at(depth, uncropped(reading.crop, where[usable], depth.shape))
+    found = depth_at(depth, file_pixels(reading.crop, where[usable], depth.shape))
     missed[usable] = np.log(found / expected[usable])
     return missed
 
 
-def uncropped(crop: str, where: Array, shape: tuple[int, ...]) -> Array:
+def file_pixels(crop: str, where: Array, shape: tuple[int, ...]) -> Array:
     """The file's pixels (..., 2) that a dataset looks up, whose intrinsics do not follow its crop.
 
     ``crop`` is "followed", or "WxH": the images are rescaled until they cover that size, then cropped to its

@@ -14,29 +14,29 @@ from numpy.typing import NDArray
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.poses import Matrix
 from opv2v_doctor.geometry.ranges import Float, panorama_ranges
-from opv2v_doctor.geometry.readings import Reading, Source, seen_rays, uncropped
+from opv2v_doctor.geometry.readings import DepthMaps, Reading, file_pixels, real_rays
 from opv2v_doctor.geometry.rigs import MountedCamera
 
 MANY_PIXELS = 60_000  # a panorama or an image that has more is stitched at a half or a third of its size
 
 
-def restitched(
-    reading: Reading, cameras: Sequence[MountedCamera], source: Source, cylinder: Cylinder
+def ranges_by(
+    reading: Reading, cameras: Sequence[MountedCamera], depths: DepthMaps, cylinder: Cylinder
 ) -> tuple[Float, Cylinder]:
     """Ranges (h, w) of a panorama that the reading makes, 0 where unknown, and the cylinder of its size."""
-    small = replace(cylinder, width=_reduced(cylinder)[0], height=_reduced(cylinder)[1])
-    mounted = [_taken(reading, camera, depth) for camera, depth in zip(cameras, source.depths, strict=True)]
-    depths = [None if depth is None else _files(reading, depth) for depth in source.depths]
-    stitched = panorama_ranges([camera for camera, _ in mounted], small, _converted(reading, mounted, depths))
+    small = replace(cylinder, width=_small_size(cylinder)[0], height=_small_size(cylinder)[1])
+    mounted = [_small_camera(reading, camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
+    files = [None if depth is None else _files(reading, depth) for depth in depths]
+    stitched = panorama_ranges([camera for camera, _ in mounted], small, _z_depths(reading, mounted, files))
     ranges = stitched.ranges.copy()
     if reading.offsets == "added":
         for index, camera in enumerate(cameras):
             along = small.rays() @ camera.camera_to_lidar[:3, 3]
             ranges += np.where(stitched.camera == index, along, 0).astype(np.float32)
-    return _oriented(reading, np.maximum(ranges, 0) * np.float32(reading.scale), small), small
+    return _orientation(reading, np.maximum(ranges, 0) * np.float32(reading.scale), small), small
 
 
-def _reduced(cylinder: Cylinder) -> tuple[int, int]:
+def _small_size(cylinder: Cylinder) -> tuple[int, int]:
     """The size at which a panorama is restitched."""
     step = max(1, round((cylinder.width * cylinder.height / MANY_PIXELS) ** 0.5))
     return cylinder.width // step, cylinder.height // step
@@ -48,7 +48,7 @@ def _files(reading: Reading, depth: NDArray[Any]) -> NDArray[Any]:
     return depth[step // 2 :: step, step // 2 :: step]
 
 
-def _taken(
+def _small_camera(
     reading: Reading, camera: MountedCamera, depth: NDArray[Any] | None
 ) -> tuple[MountedCamera, float]:
     """Where the reading takes the camera to be, with an image of the reduced size."""
@@ -59,18 +59,20 @@ def _taken(
         return MountedCamera(pinhole, pose), 1.0
     step = max(1, round((depth.size / MANY_PIXELS) ** 0.5))
     height, width = _files(reading, depth).shape
-    return MountedCamera(shrunk(_uncropped(reading, pinhole, depth), step, width, height), pose), float(step)
+    return MountedCamera(
+        sparse_camera(_file_intrinsics(reading, pinhole, depth), step, width, height), pose
+    ), float(step)
 
 
-def _uncropped(reading: Reading, pinhole: Pinhole, depth: NDArray[Any]) -> Matrix:
+def _file_intrinsics(reading: Reading, pinhole: Pinhole, depth: NDArray[Any]) -> Matrix:
     """Intrinsics (3, 3) that look up the file's pixels as a reading does that does not follow its crop."""
-    zero, one = (uncropped(reading.crop, np.array([p, p]), depth.shape) for p in (0.0, 1.0))
+    zero, one = (file_pixels(reading.crop, np.array([p, p]), depth.shape) for p in (0.0, 1.0))
     affine = np.diag([one[0] - zero[0], one[1] - zero[1], 1.0])
     affine[:2, 2] = zero
     return np.asarray(affine @ pinhole.intrinsics)
 
 
-def shrunk(intrinsics: Matrix, step: int, width: int, height: int) -> Pinhole:
+def sparse_camera(intrinsics: Matrix, step: int, width: int, height: int) -> Pinhole:
     """The camera of an image of which every step-th pixel is kept, from step // 2 on."""
     fewer = intrinsics.copy()
     fewer[:2] /= step
@@ -78,7 +80,7 @@ def shrunk(intrinsics: Matrix, step: int, width: int, height: int) -> Pinhole:
     return Pinhole(fewer, width, height)
 
 
-def _converted(
+def _z_depths(
     reading: Reading, mounted: Sequence[tuple[MountedCamera, float]], depths: Sequence[NDArray[Any] | None]
 ) -> list[NDArray[Any] | None]:
     """What the reading takes for z-depth."""
@@ -90,9 +92,9 @@ def _converted(
     ]
 
 
-def _oriented(reading: Reading, ranges: Float, cylinder: Cylinder) -> Float:
+def _orientation(reading: Reading, ranges: Float, cylinder: Cylinder) -> Float:
     """The panorama mirrored, flipped and turned as the reading says."""
-    pixels, _ = cylinder.project(seen_rays(reading, cylinder.rays()))
+    pixels, _ = cylinder.project(real_rays(reading, cylinder.rays()))
     inside = cylinder.inside(pixels)
     columns, rows = np.where(inside[..., None], pixels, 0).astype(int).transpose(2, 0, 1)
     return np.where(inside, ranges[rows, columns], 0).astype(np.float32)

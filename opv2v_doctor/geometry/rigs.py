@@ -23,8 +23,8 @@ class MountedCamera(NamedTuple):
     camera_to_lidar: Matrix
 
 
-def rig_of(frame: Mapping[str, Any], width: int, height: int) -> dict[str, MountedCamera]:
-    """The cameras of a parsed OPV2V frame file, by name, for images of ``width`` x ``height`` pixels.
+def rig_of(frame: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]]) -> dict[str, MountedCamera]:
+    """The cameras of a parsed OPV2V frame file, by name, of whose images the width and height are given.
 
     Each pose is ``inv(T(lidar_pose)) @ T(cords)`` in OpenCV axes; ``extrinsic`` says the inverse, in UE axes,
     and is not read. A camera that the frame lacks is absent. Raises ValueError naming the entry that is
@@ -32,8 +32,8 @@ def rig_of(frame: Mapping[str, Any], width: int, height: int) -> dict[str, Mount
     """
     lidar_to_world = _pose(frame, "lidar_pose", "lidar_pose")
     return {
-        name: _mounted(frame[name], name, lidar_to_world, width, height)
-        for name in CAMERA_NAMES
+        name: _mounted_camera(frame[name], name, lidar_to_world, *size)
+        for name, size in sizes.items()
         if frame.get(name) is not None
     }
 
@@ -79,7 +79,7 @@ def crop_to_aspect(pinhole: Pinhole, width: int, height: int) -> Pinhole:
     return Pinhole(intrinsics, width, height)
 
 
-def _mounted(
+def _mounted_camera(
     entry: Mapping[str, Any], name: str, lidar_to_world: Matrix, width: int, height: int
 ) -> MountedCamera:
     """The camera of one ``cameraN`` entry of a frame file."""

@@ -69,17 +69,17 @@ class Stitcher:
 
         Raises ValueError for a camera without an image, or an image or a depth map that is not of its size.
         """
-        pictures = [self._sized(name, images.get(name), (3,)) for name in self.rig]
+        pictures = [self._of_size(name, images.get(name), (3,)) for name in self.rig]
         if not depths:
             none = np.full(self.mask.shape, -1, np.int8)
-            rgb = _blended(pictures, self._tables)
+            rgb = _far_colours(pictures, self._tables)
             return Panorama(rgb, np.zeros(none.shape, np.float32), self.mask, self._tables.source, none)
-        maps = [self._sized(name, depths[name], ()) if name in depths else None for name in self.rig]
+        maps = [self._of_size(name, depths[name], ()) if name in depths else None for name in self.rig]
         return self._near(pictures, maps)
 
     def ranges(self, depths: Mapping[str, ArrayLike]) -> Float:
         """Range along each ray, (H, W), from z-depth alone; 0 where it is not known."""
-        maps = [self._sized(name, depths[name], ()) if name in depths else None for name in self.rig]
+        maps = [self._of_size(name, depths[name], ()) if name in depths else None for name in self.rig]
         return panorama_ranges(list(self.rig.values()), self.cylinder, maps).ranges
 
     def _near(self, pictures: list[Any], maps: list[Any]) -> Panorama:
@@ -91,16 +91,16 @@ class Stitcher:
         heaviest, source = np.zeros_like(total), np.full_like(measured, -1)
         points = self.cylinder.rays() * np.where(ranges > 0, ranges, 1)[..., None]
         for index, (camera, picture, depth) in enumerate(zip(cameras, pictures, maps, strict=True)):
-            where, weight = _seen(camera, points, ranges, depth)
+            where, weight = _sight(camera, points, ranges, depth)
             weight[(measured == index) & (weight == 0)] = FAINT  # outside of its image by a crack's width
             total += weight
-            colour += weight[..., None] * _sampled(picture, where)
+            colour += weight[..., None] * _colours_at(picture, where)
             source[weight > heaviest] = index
             heaviest = np.maximum(heaviest, weight)
         rgb = np.rint(colour / np.where(total > 0, total, 1)[..., None]).astype(np.uint8)
         return Panorama(rgb, ranges, self.mask, source, measured)
 
-    def _sized(self, name: str, picture: ArrayLike | None, channels: tuple[int, ...]) -> NDArray[Any]:
+    def _of_size(self, name: str, picture: ArrayLike | None, channels: tuple[int, ...]) -> NDArray[Any]:
         """The picture as an array, or a ValueError that names the camera."""
         if picture is None:
             raise ValueError(f"{name} has no image")
@@ -111,7 +111,7 @@ class Stitcher:
         return array
 
 
-def _blended(pictures: list[Image], lookup: Tables) -> Image:
+def _far_colours(pictures: list[Image], lookup: Tables) -> Image:
     """The panorama (H, W, 3) of what is far away, by the cached tables."""
     import cv2
 
@@ -120,12 +120,12 @@ def _blended(pictures: list[Image], lookup: Tables) -> Image:
         warped = cv2.remap(pictures[tile.camera], *tile.maps, cv2.INTER_LINEAR)
         cv2.copyTo(warped, tile.alone, rgb[tile.place])
     for blend in lookup.blends:
-        mixed = _mixed([pictures[camera] for camera in blend.cameras], blend)
+        mixed = _blend_colours([pictures[camera] for camera in blend.cameras], blend)
         rgb.reshape(-1, 3)[blend.pixels] = mixed.reshape(-1, 3)[: blend.pixels.size]
     return rgb
 
 
-def _mixed(pictures: list[Image], blend: Blend) -> Image:
+def _blend_colours(pictures: list[Image], blend: Blend) -> Image:
     """The colours of pixels that several cameras see: (r, ROW, 3)."""
     import cv2
 
@@ -139,7 +139,7 @@ def _mixed(pictures: list[Image], blend: Blend) -> Image:
     return np.rint(sum(parts, np.float32(0))).astype(np.uint8)
 
 
-def _seen(
+def _sight(
     camera: MountedCamera, points: NDArray[np.float64], ranges: Float, depth: NDArray[Any] | None
 ) -> tuple[tuple[Float, Float], Float]:
     """Where the camera sees each point or, without a range, direction, and with which weight: (H, W)."""
@@ -159,7 +159,7 @@ def _seen(
     return where, weight
 
 
-def _sampled(picture: Image, where: tuple[Float, Float]) -> Image:
+def _colours_at(picture: Image, where: tuple[Float, Float]) -> Image:
     """The picture's colours at index coordinates (H, W): (H, W, 3)."""
     import cv2
 

@@ -185,12 +185,13 @@ def described(view):
     arrays = {key: array_of(value) for key, value in view.items() if hasattr(value, "shape")}
     mask, valid = _boolean(arrays.get("non_ambiguous_mask")), _boolean(arrays.get("valid_mask"))
     comparable = mask is not None and valid is not None and mask.shape == valid.shape
-    pose = arrays.get("camera_pose")
+    pose, intrinsics = arrays.get("camera_pose"), arrays.get("camera_intrinsics")
     return {
         **{key: _word(view.get(key)) for key in ("agent_id", "label", "instance", "camera_model")},
         "shape": list(arrays["img"].shape) if "img" in arrays else [],
         "norm_type": _first_word(view.get("data_norm_type")),
         "pose": None if pose is None else pose.astype("float64").tolist(),
+        "intrinsics": None if intrinsics is None else intrinsics.astype("float64").tolist(),
         "depth": _depth(arrays.get("depthmap"), mask),
         "mask_mean": None if mask is None else float(mask.mean()),
         "valid_mean": None if valid is None else float(valid.mean()),

@@ -41,7 +41,7 @@ def test_a_file_that_fails_is_named(broken: Broken, name: str, ending: str) -> N
 def test_a_broken_file_that_no_sample_meets_is_found(broken: Broken) -> None:
     repo = broken()
     target = make_target(repo=repo, splits=("val",), num_samples=1, overrides=("dataset.num_views=2",))
-    drawn = {view.instance for view in samples(target, "val").views}
+    drawn = {view.identity.instance for view in samples(target, "val").views}
     frames = [
         frame for frame in disk(target, "val").frames if f"{frame.name}/{frame.agent.name}" not in drawn
     ]

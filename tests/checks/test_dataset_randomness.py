@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts.samples import drawn_twice, samples
+from opv2v_doctor.facts.samples import redrawings, samples
 from opv2v_doctor.result import Status
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
@@ -45,13 +45,13 @@ def test_all_is_drawn_again_where_a_few_may_be_the_same_by_chance(broken: Broken
     assert seeded in base.read_text()
     base.write_text(base.read_text().replace(seeded, generator))
     target = make_target(repo=repo, splits=("val",))
-    (pairs,) = drawn_twice(target).values()
+    (pairs,) = redrawings(target).values()
     assert len(pairs) == len(samples(target, "val").samples) > 2
     assert run_check("DAT007", target).status is Status.FAILED
 
 
 def test_a_few_are_drawn_again_where_nothing_is_left_to_chance(healthy: Path) -> None:
-    assert [len(pairs) for pairs in drawn_twice(make_target(repo=healthy)).values()] == [2, 2]
+    assert [len(pairs) for pairs in redrawings(make_target(repo=healthy)).values()] == [2, 2]
 
 
 def test_with_another_seed_the_same_code_is_reproducible(broken: Broken) -> None:

@@ -263,6 +263,72 @@ def test_views_of_single_cameras_are_no_panoramas(broken: Broken, model: str) ->
         assert "no panoramas" in str(result.reason)
 
 
+PINHOLES = """
+    def _get_views(self, index, num_views_to_sample, resolution):
+        scene = self.scenes[index]
+        pairs = [(agent, name) for name in self.camera_ids for agent in scene["agents"]]
+        return [self._pinhole(scene, agent, name) for agent, name in pairs[:num_views_to_sample]]
+
+    def _pinhole(self, scene, agent, name):
+        frame = self._frame(scene, agent)
+        camera = self._camera(scene, agent, frame, name, np.eye(4))
+        height, width = camera.depth.shape
+        pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5, [1.0]), -1)[:, :, 0]
+        rays = pixels @ np.linalg.inv(camera.intrinsics).T
+        return {
+            "img": camera.image.astype(np.uint8),
+            "depthmap": camera.depth,
+            "ray_directions_cam": rays / np.linalg.norm(rays, axis=-1, keepdims=True),
+            "camera_pose": pose_to_opencv(cords_to_pose(frame[name]["cords"])),
+            "camera_intrinsics": camera.intrinsics,
+            "camera_model": "pinhole",
+            "label": f"{scene['sequence']}/{agent}",
+            "instance": f"{scene['frame']}/{name}",
+        }
+"""
+FAR_AWAY = "[[1, 0, 0, 5e4], [0, 1, 0, 0], [0, 0, 1, 7e4], [0, 0, 0, 1]]"
+
+
+def pinholes(repo: Path) -> Path:
+    """Let the repository train on single cameras, with poses in the world."""
+    (repo / DATASET).write_text((repo / DATASET).read_text() + PINHOLES)
+    return repo
+
+
+def test_right_poses_of_single_cameras_pass_in_the_world(broken: Broken) -> None:
+    repo = pinholes(broken())
+    far = f"np.array({FAR_AWAY}) @ pose_to_opencv(cords_to_pose(frame[name]"
+    replace_text(repo / DATASET, "pose_to_opencv(cords_to_pose(frame[name]", far)
+    target = one_split(repo)
+    for code in ("DAT006", "GEO003", "GEO004", "MSK001"):
+        assert run_check(code, target).status is Status.PASSED, code
+    for code in {*CODES, "MSK002"} - {"GEO003", "GEO004"}:
+        result = run_check(code, target)
+        assert result.status is Status.SKIPPED, code
+        assert "no panoramas" in str(result.reason)
+
+
+def test_wrong_poses_of_single_cameras_are_named(broken: Broken) -> None:
+    repo = pinholes(broken("euler_order"))
+    target = one_split(repo)
+    rotation = run_check("GEO003", target)
+    assert rotation.status is Status.FAILED
+    assert "the rotation is Rx(roll) Ry(pitch) Rz(yaw)" in rotation.findings[0].message
+    assert rotation.findings[0].path == repo / POSES
+    assert run_check("GEO004", target).status is Status.PASSED
+
+
+def test_poses_that_lead_to_single_cameras_are_inverse(broken: Broken) -> None:
+    repo = pinholes(broken())
+    right = 'pose_to_opencv(cords_to_pose(frame[name]["cords"])),'
+    replace_text(repo / DATASET, f'"camera_pose": {right}', f'"camera_pose": np.linalg.inv({right[:-1]}),')
+    target = one_split(repo)
+    relation = run_check("GEO004", target)
+    assert relation.status is Status.FAILED
+    assert "they lead to each camera" in relation.findings[0].message
+    assert run_check("GEO003", target).status is Status.PASSED
+
+
 def test_one_split_that_cannot_be_judged_keeps_no_other_from_it(broken: Broken) -> None:
     repo = broken("z_read_as_range")
     for path in (repo / "data/OPV2V/validate").rglob("*.pcd"):

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 
 from opv2v_doctor.facts.geometry.contents import Contents, is_exchanged
-from opv2v_doctor.facts.geometry.depth_files import DepthFile, described
+from opv2v_doctor.facts.geometry.depth_files import DepthFile, depth_file_at
 from opv2v_doctor.facts.geometry.images import ImageMatch, explains, lies_right
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, meaning_of, summary
-from opv2v_doctor.facts.geometry.moments import SampledView
+from opv2v_doctor.facts.geometry.moments import PanoramaView
 from opv2v_doctor.facts.geometry.rays import Intrinsics, Rays
-from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, explanation
+from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, convention_of
 from opv2v_doctor.facts.geometry.shown_colours import are_shown
 from opv2v_doctor.facts.scenarios import Agent, Frame
-from opv2v_doctor.facts.views import View
-from opv2v_doctor.geometry.agreement import Scanned, Split
+from opv2v_doctor.facts.views import Identity, View
+from opv2v_doctor.geometry.agreement import PointErrors, Tally
+from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.geometry.colours import Colours, Normalisation, Order
 from opv2v_doctor.geometry.conventions import Convention
-from opv2v_doctor.geometry.explanations import Explained, explained
+from opv2v_doctor.geometry.explanations import Explanation, explanation
 from opv2v_doctor.geometry.likeness import Match
 from opv2v_doctor.geometry.placings import Placing
 from opv2v_doctor.geometry.probing import Landing
@@ -50,24 +51,17 @@ FRAME = Frame(
     ),
     name="000069",
 )
-VIEW = SampledView(
+VIEW = PanoramaView(
     view=View(
-        agent_id="650",
-        label="s/650",
-        instance="000069/650",
+        identity=Identity(label="s/650", instance="000069/650", agent_id="650"),
         camera_model="cyl",
         shape=(3, 64, 256),
-        pose=None,
-        depth=None,
-        mask_mean=None,
-        valid_mean=None,
-        valid_outside=None,
-        mask_digest=None,
         digest="",
     ),
     frame=FRAME,
+    origin=FRAME,
+    camera=Cylinder(256, 64),
     prefix="",
-    shape=(64, 256),
 )
 NONE = Normalisation((0.0,) * 3, (1.0,) * 3)
 
@@ -112,12 +106,12 @@ def test_wrong_rotations_and_wrong_directions_are_two_faults() -> None:
 
 def test_a_convention_yields_the_poses_to_rounding() -> None:
     own, first = np.array([[10.0, 5, 0, 1, 30, 2]]), np.array([[0.0, 0, 0, 0, 100, 1]])
-    inverse = Convention(relation="first to agent").related(own, first)
+    inverse = Convention(relation="first to agent").relative_pose(own, first)
 
     def found(metres: float) -> Status:
         moved = inverse.copy()
         moved[:, 0, 3] += metres
-        return status(explanation(moved, own, first)[0] is None)
+        return status(convention_of(moved, own, first)[0] is None)
 
     assert_edge(0.02, found)
 
@@ -146,24 +140,24 @@ def test_what_the_depth_files_hold() -> None:
 
     assert_edge(0.1, told)
     assert not meaning_of(np.zeros(29), np.full(29, 0.2)).known
-    few = [Scanned(np.zeros(count), np.zeros(count), np.full(count, 9.0)) for count in (29, 30)]
+    few = [PointErrors(np.zeros(count), np.zeros(count), np.full(count, 9.0)) for count in (29, 30)]
     assert [summary([scan]) is None for scan in few] == [True, False]
 
 
-def split(share: float, points: int = 10_000) -> Split:
-    return Split(round(share * points), 0, points - round(share * points))
+def tally(share: float, points: int = 10_000) -> Tally:
+    return Tally(round(share * points), 0, points - round(share * points))
 
 
 def test_agents() -> None:
-    assert_edge(200, lambda points: status(AGREEMENT.are_few(split(1.0, round(points)))), good="above")
-    assert_edge(0.95, lambda share: status(AGREEMENT.contradict(split(share), 1.0)), good="above")
-    assert_edge(0.95, lambda share: status(AGREEMENT.contradict(split(share), 1.1)), good="above")
-    assert_edge(0.75, lambda share: status(AGREEMENT.contradict(split(share), 0.8)), good="above")
+    assert_edge(200, lambda points: status(AGREEMENT.are_few(tally(1.0, round(points)))), good="above")
+    assert_edge(0.95, lambda share: status(AGREEMENT.contradict(tally(share), 1.0)), good="above")
+    assert_edge(0.95, lambda share: status(AGREEMENT.contradict(tally(share), 1.1)), good="above")
+    assert_edge(0.75, lambda share: status(AGREEMENT.contradict(tally(share), 0.8)), good="above")
 
 
 def test_depth() -> None:
     right = Reading()
-    assert_edge(0.075, lambda left: status(DEPTH.is_unexplained(Explained(right, right, 0.1, left))))
+    assert_edge(0.075, lambda left: status(DEPTH.is_unexplained(Explanation(right, right, 0.1, left))))
     assert_edge(0.01, lambda off: status(DEPTH.are_off(Intrinsics(views=2, off=off))))
 
 
@@ -171,7 +165,7 @@ def test_an_explanation_leaves_half_of_the_error_and_takes_some_away() -> None:
     right, wrong = Reading(), Reading(mirrored=True)
 
     def found(before: float, after: float) -> Status:
-        known = explained(
+        known = explanation(
             right,
             lambda: [wrong],
             lambda one: before if one == right else after,
@@ -201,7 +195,7 @@ def test_a_png_says_the_same_or_is_a_picture(tmp_path: Path) -> None:
     def compared(times: float) -> DepthFile:
         np.save(tmp_path / "0_depth.npy", np.full((8, 8), 20.0, np.float32))
         cv2.imwrite(str(tmp_path / "0_depth.png"), np.full((8, 8), round(20_000 * times), np.uint16))
-        return described(tmp_path / "0_depth.npy")
+        return depth_file_at(tmp_path / "0_depth.npy")
 
     assert_edge(0.02, lambda off: status(compared(1 + off).disagreement))
     assert_edge(0.5, lambda off: status(compared(math.exp(off)).encoding is None))
@@ -318,6 +312,6 @@ def test_red_and_blue_are_exchanged_where_that_explains_twice_as_much(straight: 
     left = 1 - straight
 
     def exchanged(times: float) -> Status:
-        return status(Colours(Order(straight, NONE), Order(1 - left / times, NONE)).exchanged(None))
+        return status(Colours(Order(straight, NONE), Order(1 - left / times, NONE)).is_exchanged(None))
 
     assert_edge(2.0, exchanged)

@@ -9,7 +9,7 @@ import pytest
 
 from opv2v_doctor import Finding, Severity, Target, Text
 from opv2v_doctor.facts.datasets import Part
-from opv2v_doctor.facts.rigs import Coverage, coverages
+from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
 from opv2v_doctor.facts.samples import Samples, examined_splits, samples
 from opv2v_doctor.facts.scenarios import Agent, Frame
 from opv2v_doctor.facts.views import Sample

@@ -30,7 +30,7 @@ def test_the_sample_is_the_one_that_training_gets(healthy: Path, tmp_path: Path)
     assert preview(healthy, "train", tmp_path / "page", index=most.key[0]) == 0
     found = summary(tmp_path / "page")
     assert (tuple(found["key"]), found["length"]) == (most.key, drawn.length)
-    assert [view["agent"] for view in found["views"]] == [view.agent for view in most.views]
+    assert [view["agent"] for view in found["views"]] == [view.identity.agent for view in most.views]
     for view, expected in zip(found["views"], most.views, strict=True):
         mask = np.load(tmp_path / "page" / f"{view['files']}_non_ambiguous_mask.npy")
         depth = np.load(tmp_path / "page" / f"{view['files']}_depth.npy")

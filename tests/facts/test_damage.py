@@ -54,7 +54,8 @@ def test_only_what_the_dataset_reads_is_looked_into(split: Path, told: str, fram
     found = scenarios(Target(repo=split, python=split), split, split)
     where = Disk(part=part, folder=split, depth_folder=split, scenarios=found)
     assert [f"{frame.agent.scenario}{frame.agent.name}" for frame in where.frames] == frames.split()
-    assert "".join(scenario.name for scenario in where.read) == "".join(sorted(set(frames) & set("ABC")))
+    names = [scenario.name for scenario in where.scenarios_in_use]
+    assert names == sorted(set(frames) & set("ABC"))
     assert set(where.by_name) == set("ABC")
 
 

@@ -13,7 +13,7 @@ from opv2v_doctor import Blocked
 from opv2v_doctor.facts.prediction_errors import Errors, errors
 from opv2v_doctor.facts.prediction_summary import SCHEMA, summary, write_summary
 from opv2v_doctor.facts.predictions import SKY, Inquiry, PredictedView, Predictions
-from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 
 CYLINDER = Cylinder(64, 16)
 Arrays = dict[str, NDArray[Any]]
@@ -186,3 +186,21 @@ def test_one_view_has_no_pose_error(tmp_path: Path) -> None:
     alone = Predictions(**{**vars(found), "views": found.views[:1]})
     assert errors(alone).pose_rmse is None
     assert alone.views[0].depths("truth").max() > SKY
+
+
+def test_the_depth_of_a_pinhole_is_z_and_its_ranges_are_longer(tmp_path: Path) -> None:
+    rays = Pinhole(np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]]), 64, 48).rays()
+    ranges = np.random.default_rng(0).uniform(3, 60, (48, 64))
+    for name, array in {"truth_depth": ranges * rays[..., 2], "truth_rays": rays}.items():
+        np.save(tmp_path / f"0_{name}.npy", array)
+    view = PredictedView(
+        place=0,
+        agent="641",
+        label="2021/641",
+        instance="000069/camera0",
+        frame=None,
+        camera_model="pinhole",
+        prefix=tmp_path / "0",
+    )
+    assert np.allclose(view.depths("truth"), ranges, rtol=1e-5)
+    assert np.allclose(view.points("truth"), ranges[..., None] * rays, rtol=1e-5, atol=1e-4)

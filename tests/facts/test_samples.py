@@ -9,9 +9,9 @@ from opv2v_doctor import Blocked, Skip, Target
 from opv2v_doctor.facts.damage import damage
 from opv2v_doctor.facts.exports import exported
 from opv2v_doctor.facts.frames import disk
+from opv2v_doctor.facts.geometry.coverages import coverages
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.origins import crop_place, given_place, seed_place
-from opv2v_doctor.facts.rigs import coverages
 from opv2v_doctor.facts.samples import each_split, examined_splits, samples
 from opv2v_doctor.target import make_target
 
@@ -36,7 +36,7 @@ def test_a_sum_of_repeated_data_is_drawn(healthy: Path) -> None:
 
 
 def test_samples_are_spread_over_frames(target: Target) -> None:
-    shown = {view.instance for view in samples(target, "val").views}
+    shown = {view.identity.instance for view in samples(target, "val").views}
     assert len({(instance or "").split("/")[0] for instance in shown}) > 1
 
 
@@ -49,10 +49,10 @@ def test_a_split_that_the_config_does_not_know_is_left_out(healthy: Path) -> Non
 def test_views_are_traced_to_their_frames(target: Target) -> None:
     where = disk(target, "val")
     for view in samples(target, "val").views:
-        frame = where.frame_of(view)
+        frame = where.frame_of(view.identity)
         assert frame is not None
         assert frame.yaml.is_file()
-        assert frame.agent.name == view.agent_id
+        assert frame.agent.name == view.identity.agent_id
 
 
 def test_a_healthy_scene_has_no_damage_and_all_its_coverage(target: Target) -> None:

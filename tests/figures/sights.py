@@ -10,7 +10,7 @@ from opv2v_doctor.facts.datasets import parts_of
 from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView, Rule
 from opv2v_doctor.facts.references import Reference
 from opv2v_doctor.facts.scenarios import Agent, Frame
-from opv2v_doctor.facts.views import Sample, View
+from opv2v_doctor.facts.views import Identity, Sample, View
 from opv2v_doctor.figures.panorama_words import Shown
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.rigs import MountedCamera
@@ -36,17 +36,11 @@ def view_of(
             np.save(folder / f"0_{place}_{key}.npy", array)
     mask = written["non_ambiguous_mask"]
     view = View(
-        agent_id=agent,
-        label=f"scenario/{agent}",
-        instance=f"000069/{agent}",
+        identity=Identity(label=f"scenario/{agent}", instance=f"000069/{agent}", agent_id=agent),
         camera_model="cyl",
         shape=(3, HEIGHT, WIDTH),
         pose=tuple(tuple(row) for row in np.eye(4).tolist()),
-        depth=None,
         mask_mean=None if mask is None else float(mask.mean()),
-        valid_mean=None,
-        valid_outside=None,
-        mask_digest=None,
         digest="",
         types={"img": "torch.float32"},
     )

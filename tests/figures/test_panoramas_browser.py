@@ -28,7 +28,7 @@ def drawn(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The browser with a page of two views, both drawn."""
     folder = tmp_path_factory.mktemp("arrays")
     views = (view_of(folder, 0), view_of(folder, 1, agent=HOSTILE))
-    shown = [shown_of(view, reference_of(folder, view.view.agent or "")) for view in views]
+    shown = [shown_of(view, reference_of(folder, view.view.identity.agent or "")) for view in views]
     with ThreadPoolExecutor(1) as threads:
         path = write_preview(folder / "page", sample_of_views(views), shown, [f"fact {HOSTILE}"], threads)
     browser.get(path.as_uri())

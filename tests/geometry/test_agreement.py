@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from opv2v_doctor.geometry.agreement import Split, against_agent, against_lidar
+from opv2v_doctor.geometry.agreement import Tally, against_agent, against_lidar
 from opv2v_doctor.geometry.cameras import Cylinder
-from opv2v_doctor.geometry.likeness import grey, matched, seam
+from opv2v_doctor.geometry.likeness import best_match, grey, seam
 from opv2v_doctor.geometry.lookups import depth_at
 
 from .rooms import hall
@@ -66,9 +66,9 @@ def test_what_is_hidden_is_not_judged() -> None:
     wall = np.full((63, 252), 3.5)
     hidden = against_agent(points, np.eye(4), wall, np.eye(4), PANORAMA)
     assert hidden.occluded > 0.5 * len(points)
-    assert hidden.judged < 0.1 * len(points)
-    assert Split(0, 5, 0).agreement == 0
-    assert Split(1, 2, 3).plus(Split(1, 1, 1)) == Split(2, 3, 4)
+    assert hidden.comparable < 0.1 * len(points)
+    assert Tally(0, 5, 0).agreement == 0
+    assert Tally(1, 2, 3).plus(Tally(1, 1, 1)) == Tally(2, 3, 4)
 
 
 @pytest.fixture
@@ -82,13 +82,13 @@ def picture() -> np.ndarray:
 
 def test_a_picture_is_found_where_it_lies(picture: np.ndarray) -> None:
     mask = np.ones(picture.shape, bool)
-    assert matched(picture * 3 + 7, picture, mask).here == pytest.approx(1)
-    moved = matched(np.roll(picture, (2, 20), (0, 1)), picture, mask)
+    assert best_match(picture * 3 + 7, picture, mask).here == pytest.approx(1)
+    moved = best_match(np.roll(picture, (2, 20), (0, 1)), picture, mask)
     assert (moved.columns, moved.rows, moved.mirrored, moved.flipped) == (20, 2, False, False)
     assert moved.best > 0.9 > 0.5 > moved.here
-    mirrored = matched(picture[:, ::-1], picture, mask)
+    mirrored = best_match(picture[:, ::-1], picture, mask)
     assert (mirrored.columns, mirrored.mirrored, mirrored.flipped) == (0, True, False)
-    flipped = matched(picture[::-1], picture, mask)
+    flipped = best_match(picture[::-1], picture, mask)
     assert (flipped.rows, flipped.mirrored, flipped.flipped) == (0, False, True)
 
 

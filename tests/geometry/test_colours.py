@@ -28,15 +28,15 @@ def test_what_was_done_to_the_colours_is_told(shown: Array) -> None:
     assert found is not None
     assert found.straight.seen.misses(NAMED) == pytest.approx(0, abs=1e-9)
     assert found.straight.alike == pytest.approx(1)
-    assert not found.exchanged(NAMED)
-    assert not found.exchanged(None)
+    assert not found.is_exchanged(NAMED)
+    assert not found.is_exchanged(None)
 
 
 @pytest.mark.parametrize("expected", [NAMED, None])
 def test_red_and_blue_that_are_exchanged_are_told(expected: Normalisation | None, shown: Array) -> None:
     found = colours(normalised(shown[:, ::-1]), shown)
     assert found is not None
-    assert found.exchanged(expected)
+    assert found.is_exchanged(expected)
     assert found.turned.seen.misses(NAMED) == pytest.approx(0, abs=1e-9)
 
 
@@ -44,8 +44,8 @@ def test_an_image_without_hues_is_told_by_its_numbers_alone(shown: Array) -> Non
     tinted = shown[:, :1] * [1.0, 0.8, 0.6]
     found = colours(normalised(tinted[:, ::-1]), tinted)
     assert found is not None
-    assert found.exchanged(NAMED)
-    assert not found.exchanged(None)
+    assert found.is_exchanged(NAMED)
+    assert not found.is_exchanged(None)
 
 
 def test_pixels_that_lie_a_little_elsewhere_change_no_numbers(shown: Array) -> None:

@@ -20,7 +20,7 @@ def sweep(count: int = 12, tilt: float = 3.0) -> NDArray[np.float64]:
 
 def simplest(cords: NDArray[np.float64], poses: NDArray[np.float64]) -> Convention:
     first = np.broadcast_to(cords[0], cords.shape)
-    errors = [(pose_errors(poses, c.related(cords, first))[1].mean(), c) for c in alternatives()]
+    errors = [(pose_errors(poses, c.relative_pose(cords, first))[1].mean(), c) for c in alternatives()]
     fitting = [convention for error, convention in errors if error < 1e-6]
     return min(fitting, key=lambda convention: convention.cost)
 
@@ -29,7 +29,7 @@ def test_the_right_convention_is_that_of_the_reference() -> None:
     cords = sweep()
     assert np.allclose(RIGHT.pose(cords), pose_matrix(cords))
     expected = to_opencv(relative(pose_matrix(cords), pose_matrix(cords[:1])))
-    assert np.allclose(RIGHT.related(cords, np.broadcast_to(cords[0], cords.shape)), expected)
+    assert np.allclose(RIGHT.relative_pose(cords, np.broadcast_to(cords[0], cords.shape)), expected)
     assert RIGHT.rotation == "Rz(yaw) Ry(-pitch) Rx(-roll)"
 
 
@@ -57,7 +57,7 @@ def test_conventions_are_tried_once_and_never_the_right_one() -> None:
 )
 def test_a_wrong_convention_is_named_from_its_poses(wrong: Convention) -> None:
     cords = sweep()
-    poses = wrong.related(cords, np.broadcast_to(cords[0], cords.shape))
+    poses = wrong.relative_pose(cords, np.broadcast_to(cords[0], cords.shape))
     assert simplest(cords, poses) == wrong
 
 
@@ -73,11 +73,11 @@ def test_on_the_real_frame_euler_angles_of_another_order_are_off(
 ) -> None:
     cords = np.array([frame["lidar_pose"] for frame in real_frames.values()])
     first = np.broadcast_to(cords[0], cords.shape)
-    poses = FORKS.related(cords, first).astype(np.float32)
-    degrees, metres = pose_errors(poses, RIGHT.related(cords, first))
+    poses = FORKS.relative_pose(cords, first).astype(np.float32)
+    degrees, metres = pose_errors(poses, RIGHT.relative_pose(cords, first))
     assert 0.15 < degrees.max() < 0.45
     assert 0.1 < metres.max() < 0.5
-    errors = {c: pose_errors(poses, c.related(cords, first))[1].mean() for c in alternatives()}
+    errors = {c: pose_errors(poses, c.relative_pose(cords, first))[1].mean() for c in alternatives()}
     assert errors[FORKS] < 1e-3
     assert min(errors.values()) > errors[FORKS] / 2
 
@@ -88,7 +88,7 @@ def test_the_cameras_of_the_real_frame_are_where_the_right_convention_puts_them(
     for frame in real_frames.values():
         for number in range(4):
             camera = frame[f"camera{number}"]
-            found = RIGHT.related(camera["cords"], frame["lidar_pose"])
+            found = RIGHT.relative_pose(camera["cords"], frame["lidar_pose"])
             expected = np.linalg.inv(to_opencv(camera["extrinsic"]))
             assert pose_errors(found, expected)[1] < 1e-2
 
@@ -98,8 +98,8 @@ def test_cameras_of_the_real_frame_look_elsewhere_by_another_convention(
 ) -> None:
     degrees = [
         pose_errors(
-            FORKS.related(frame[name]["cords"], frame["lidar_pose"]),
-            RIGHT.related(frame[name]["cords"], frame["lidar_pose"]),
+            FORKS.relative_pose(frame[name]["cords"], frame["lidar_pose"]),
+            RIGHT.relative_pose(frame[name]["cords"], frame["lidar_pose"]),
         )[0]
         for frame in real_frames.values()
         for name in ("camera0", "camera1", "camera2", "camera3")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from opv2v_doctor.geometry.cameras import Array, Pinhole
-from opv2v_doctor.geometry.cropping import Taken, crop_landing
+from opv2v_doctor.geometry.cropping import Shot, crop_landing
 
 FOCAL = 120.0
 
@@ -18,12 +18,12 @@ def texture() -> Array:
     return np.asarray(coarse + fine, np.float64)
 
 
-def taken(grey: Array, scale: float = 1.0, corner: tuple[float, float] = (0, 0)) -> Taken:
+def taken(grey: Array, scale: float = 1.0, corner: tuple[float, float] = (0, 0)) -> Shot:
     """An image that was scaled, then cut at a corner (column, row), with the intrinsics that follow that."""
     matrix = np.array(
         [[FOCAL * scale, 0, 100 * scale - corner[0]], [0, FOCAL * scale, 75 * scale - corner[1]], [0, 0, 1]]
     )
-    return Taken(grey, Pinhole(matrix, grey.shape[1], grey.shape[0]))
+    return Shot(grey, Pinhole(matrix, grey.shape[1], grey.shape[0]))
 
 
 def resized(grey: Array, scale: float) -> Array:

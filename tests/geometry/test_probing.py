@@ -7,14 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from opv2v_doctor.geometry.cameras import Cylinder
-from opv2v_doctor.geometry.placings import Placing, Seen
+from opv2v_doctor.geometry.placings import CameraImage, Placing
 from opv2v_doctor.geometry.poses import pose_matrix, to_opencv
 from opv2v_doctor.geometry.probing import (
+    GreyPanorama,
     Landing,
-    Picture,
     landing,
-    reduced_camera,
-    reduced_panorama,
+    small_camera,
+    small_cylinder,
     windows,
 )
 from opv2v_doctor.geometry.rigs import MountedCamera, coverage
@@ -38,16 +38,16 @@ def shown(rotation: Array, zoom: float = 1.0) -> Array:
     return tiles(rays * hall(np.zeros(3), rays)[..., None])
 
 
-def seen(camera: MountedCamera) -> Seen:
+def seen(camera: MountedCamera) -> CameraImage:
     place, directions = views(camera)
     depth = hall(place, directions)
     grey = tiles(place + directions * depth[..., None])
-    return Seen(camera, grey, depth, coverage(PANORAMA, [camera]))
+    return CameraImage(camera, grey, depth, coverage(PANORAMA, [camera]))
 
 
 def probed(grey: Array, camera: MountedCamera, *, near: bool = True) -> Landing:
     ranges = hall(np.zeros(3), PANORAMA.rays()) if near else np.zeros(grey.shape)
-    picture = Picture(grey, PANORAMA, ranges.astype(np.float32))
+    picture = GreyPanorama(grey, PANORAMA, ranges.astype(np.float32))
     each = seen(camera)
     return landing(windows(picture, each, np.random.default_rng(0)), each)
 
@@ -93,14 +93,14 @@ def test_near_content_seems_elsewhere_where_no_range_is_known() -> None:
 def test_an_image_without_texture_has_no_points_to_tell_by() -> None:
     each = seen(rig(200, 150)["camera0"])
     empty = replace(each, grey=np.full(each.grey.shape, 90.0))
-    picture = Picture(np.full((64, 256), 90.0), PANORAMA, np.zeros((64, 256), np.float32))
+    picture = GreyPanorama(np.full((64, 256), 90.0), PANORAMA, np.zeros((64, 256), np.float32))
     found = landing(windows(picture, empty, np.random.default_rng(0)), empty)
     assert found == Landing(0, 0.0, 0.0, Placing())
 
 
 def test_large_pictures_are_probed_at_a_whole_part_of_their_size() -> None:
-    assert reduced_panorama(Cylinder(2016, 504)) == Cylinder(504, 126)
-    assert reduced_panorama(PANORAMA) == PANORAMA
-    camera = reduced_camera(rig(800, 600)["camera0"])
+    assert small_cylinder(Cylinder(2016, 504)) == Cylinder(504, 126)
+    assert small_cylinder(PANORAMA) == PANORAMA
+    camera = small_camera(rig(800, 600)["camera0"])
     assert (camera.pinhole.width, camera.pinhole.height) == (400, 300)
     np.testing.assert_allclose(camera.pinhole.intrinsics, rig(400, 300)["camera0"].pinhole.intrinsics)

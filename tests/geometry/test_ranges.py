@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.geometry.poses import UE_TO_OPENCV
-from opv2v_doctor.geometry.ranges import depth_from_range, known_depth, panorama_ranges, range_from_depth
-from opv2v_doctor.geometry.rigs import MountedCamera, rig_of
+from opv2v_doctor.geometry.ranges import known_depth, panorama_ranges
+from opv2v_doctor.geometry.rigs import CAMERA_NAMES, MountedCamera, rig_of
 from opv2v_doctor.geometry.stitching import Stitcher
 from opv2v_doctor.sandbox.scene import write_scene
 
@@ -112,17 +112,8 @@ def test_holes_in_depth_do_not_spoil_what_is_around() -> None:
     assert np.quantile(wrong, 0.9) < 0.02
 
 
-@given(st.floats(0.01, 1000))
-def test_depth_and_range_are_each_others_inverse(depth: float) -> None:
-    pinhole = rig(80, 60)["camera0"].pinhole
-    there = range_from_depth(pinhole, np.full((60, 80), depth))
-    assert (there >= depth).all()
-    np.testing.assert_allclose(depth_from_range(pinhole, there), depth, rtol=1e-12)
-
-
 def test_a_corners_range_is_79_percent_more_than_its_depth() -> None:
-    pinhole = rig()["camera0"].pinhole
-    there = range_from_depth(pinhole, np.ones((600, 800)))
+    there = rig()["camera0"].pinhole.range_per_depth()
     assert there[0, 0] == pytest.approx(1.79, abs=0.01)
     assert there[300, 0] == pytest.approx(1.56, abs=0.01)
 
@@ -137,7 +128,9 @@ def test_more_cameras_than_the_buffer_counts_are_refused() -> None:
 def test_a_scenes_stitched_ranges_are_those_of_its_lidar(tmp_path: Path, seed: int) -> None:
     write_scene(tmp_path, tmp_path, seed=seed, image_size=(400, 300), scenarios={"train": (2,)}, frames=1)
     for place in sorted(tmp_path.glob("train/*/*/*.yaml")):
-        cameras = rig_of(yaml.load(place.read_bytes(), yaml.CSafeLoader), 400, 300)
+        cameras = rig_of(
+            yaml.load(place.read_bytes(), yaml.CSafeLoader), dict.fromkeys(CAMERA_NAMES, (400, 300))
+        )
         depths = {name: np.load(place.with_name(f"{place.stem}_{name}_depth.npy")) for name in cameras}
         found = Stitcher(cameras, PANORAMA).ranges(depths)
         points = np.loadtxt(place.with_suffix(".pcd"), skiprows=11, usecols=(0, 1, 2)) @ UE_TO_OPENCV.T

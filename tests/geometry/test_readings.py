@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from opv2v_doctor.geometry.cameras import Cylinder
-from opv2v_doctor.geometry.explanations import Explained, explained
+from opv2v_doctor.geometry.explanations import Explanation, explanation
 from opv2v_doctor.geometry.poses import invert
-from opv2v_doctor.geometry.readings import Reading, Source, error_of, residuals, seen_rays, some_pixels
-from opv2v_doctor.geometry.restitching import restitched
+from opv2v_doctor.geometry.readings import DepthMaps, Reading, error_of, real_rays, residuals, some_pixels
+from opv2v_doctor.geometry.restitching import ranges_by
 from opv2v_doctor.geometry.rigs import MountedCamera
 
 from .rooms import hall, rig, views
@@ -42,13 +42,13 @@ PAIRS = [
 
 
 @cache
-def source(moved: float = 0.0) -> Source:
+def source(moved: float = 0.0) -> DepthMaps:
     """z-depth of the hall as the rig's cameras see it; another frame is that of a rig that has moved on."""
     depths = []
     for camera in CAMERAS:
         place, directions = views(camera)
         depths.append(hall(place + np.array([0, 0, moved]), directions).astype(np.float32))
-    return Source(depths)
+    return depths
 
 
 def spoilt(values: NDArray[Any], noise: float, dropped: float) -> NDArray[Any]:
@@ -58,24 +58,24 @@ def spoilt(values: NDArray[Any], noise: float, dropped: float) -> NDArray[Any]:
     return np.where(random.random(values.shape) < dropped, 0, changed)
 
 
-def noisy(noise: float, dropped: float) -> Source:
-    return Source([spoilt(depth, noise, dropped) for depth in source().depths if depth is not None])
+def noisy(noise: float, dropped: float) -> DepthMaps:
+    return [spoilt(depth, noise, dropped) for depth in source() if depth is not None]
 
 
-def diagnosed(ranges: NDArray[Any], own: Source) -> Explained:
+def diagnosed(ranges: NDArray[Any], own: DepthMaps) -> Explanation:
     sources = {"own": own, "another frame": source(1.5)}
 
     def judge(count: int) -> Callable[[Reading], float]:
         pixels = some_pixels(PANORAMA, ranges, count)
         return lambda reading: error_of(residuals(reading, pixels, CAMERAS, sources[reading.source]))
 
-    return explained(RIGHT, lambda: SINGLE, judge(1500), judge(300), list)
+    return explanation(RIGHT, lambda: SINGLE, judge(1500), judge(300), list)
 
 
-def made(reading: Reading, own: Source) -> NDArray[np.float32]:
+def made(reading: Reading, own: DepthMaps) -> NDArray[np.float32]:
     """The panorama that a dataset of this reading makes."""
     taken = source(1.5) if reading.source == "another frame" else own
-    ranges, cylinder = restitched(reading, CAMERAS, taken, PANORAMA)
+    ranges, cylinder = ranges_by(reading, CAMERAS, taken, PANORAMA)
     assert cylinder == PANORAMA
     return ranges
 
@@ -116,7 +116,7 @@ def test_what_was_seen_elsewhere_is_tried_first() -> None:
         tried.append(reading)
         return error_of(residuals(reading, pixels, CAMERAS, source()))
 
-    assert explained(RIGHT, lambda: SINGLE[:4], judge, judge, list, [wrong]).reading == wrong
+    assert explanation(RIGHT, lambda: SINGLE[:4], judge, judge, list, [wrong]).reading == wrong
     assert tried[:2] == [RIGHT, wrong]
 
 
@@ -129,18 +129,18 @@ def test_repairs_are_readings_with_some_steps_put_right() -> None:
 def test_turning_and_mirroring_keep_rays_of_length_one() -> None:
     rays = PANORAMA.rays()
     for reading in (Reading(turn=77.0), Reading(mirrored=True, flipped=True, turn=-20.0)):
-        assert np.allclose(np.linalg.norm(seen_rays(reading, rays), axis=-1), 1)
+        assert np.allclose(np.linalg.norm(real_rays(reading, rays), axis=-1), 1)
 
 
 def test_a_camera_without_a_file_says_nothing() -> None:
     pixels = some_pixels(PANORAMA, made(RIGHT, source()), 100)
-    assert not np.isfinite(residuals(RIGHT, pixels, CAMERAS, Source([None] * len(CAMERAS)))).any()
+    assert not np.isfinite(residuals(RIGHT, pixels, CAMERAS, [None] * len(CAMERAS))).any()
     assert error_of(np.full(3, np.nan)) > 0
 
 
 def test_large_panoramas_are_restitched_smaller() -> None:
     large = Cylinder(1008, 252)
-    ranges, cylinder = restitched(RIGHT, CAMERAS, source(), large)
+    ranges, cylinder = ranges_by(RIGHT, CAMERAS, source(), large)
     assert (cylinder.width, cylinder.height) == ranges.shape[::-1] == (504, 126)
     expected = hall(np.zeros(3), cylinder.rays())
     known = ranges > 0

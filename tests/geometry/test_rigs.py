@@ -28,6 +28,7 @@ MOUNTS = {  # metres ahead of, right of and above the LiDAR; yaw in degrees
     "camera2": (0.5, -0.3, -0.1, -100.0),
     "camera3": (-1.5, 0.0, -0.4, 180.0),
 }
+SIZES = dict.fromkeys(MOUNTS, (800, 600))
 
 
 def frame(lidar_pose: list[float] | None = None) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def frame(lidar_pose: list[float] | None = None) -> dict[str, Any]:
 
 
 def rig() -> list[MountedCamera]:
-    return list(rig_of(frame(), 800, 600).values())
+    return list(rig_of(frame(), SIZES).values())
 
 
 def cropped(cameras: list[MountedCamera], width: int, height: int) -> list[MountedCamera]:
@@ -75,9 +76,9 @@ def test_images_cropped_to_the_panoramas_shape_see_33_percent(width: int) -> Non
 @given(st.integers(0, 3), st.integers(-180, 180))
 def test_a_rig_without_a_camera_sees_less(missing: int, yaw: int) -> None:
     small, entries = Cylinder(144, 36), frame([10.0, 20.0, 2.0, 0.0, float(yaw), 0.0])
-    whole = coverage(small, rig_of(entries, 800, 600).values())
+    whole = coverage(small, rig_of(entries, SIZES).values())
     del entries[f"camera{missing}"]
-    rest = coverage(small, rig_of(entries, 800, 600).values())
+    rest = coverage(small, rig_of(entries, SIZES).values())
     assert not (rest & ~whole).any()
     assert 0.1 < whole.mean() - rest.mean() < 0.3
 
@@ -132,18 +133,18 @@ def test_a_crop_to_the_same_shape_changes_nothing(width: int, height: int) -> No
 
 @given(st.floats(-180, 180), st.floats(-300, 300))
 def test_a_rig_is_the_same_wherever_the_agent_stands(yaw: float, x: float) -> None:
-    moved = rig_of(frame([x, 20.0, 2.0, 0.0, yaw, 0.0]), 800, 600)
+    moved = rig_of(frame([x, 20.0, 2.0, 0.0, yaw, 0.0]), SIZES)
     for expected, found in zip(rig(), moved.values(), strict=True):
         np.testing.assert_allclose(found.camera_to_lidar, expected.camera_to_lidar, atol=1e-9)
 
 
 def test_the_front_camera_sits_ahead_of_and_below_the_lidar() -> None:
-    camera_to_lidar = rig_of(frame(), 800, 600)["camera0"].camera_to_lidar
+    camera_to_lidar = rig_of(frame(), SIZES)["camera0"].camera_to_lidar
     np.testing.assert_allclose(camera_to_lidar[:3, 3], [0, 0.9, 3.0], atol=1e-12)  # right, down, forward
 
 
 def test_a_camera_on_the_right_looks_to_the_right() -> None:
-    camera_to_lidar = rig_of(frame(), 800, 600)["camera1"].camera_to_lidar
+    camera_to_lidar = rig_of(frame(), SIZES)["camera1"].camera_to_lidar
     expected = [math.sin(math.radians(100)), 0, math.cos(math.radians(100))]
     np.testing.assert_allclose(camera_to_lidar[:3, :3] @ [0, 0, 1], expected, atol=1e-12)
 
@@ -151,7 +152,7 @@ def test_a_camera_on_the_right_looks_to_the_right() -> None:
 def test_a_missing_camera_is_absent() -> None:
     entries = frame()
     del entries["camera3"]
-    assert list(rig_of(entries, 800, 600)) == ["camera0", "camera1", "camera2"]
+    assert list(rig_of(entries, SIZES)) == ["camera0", "camera1", "camera2"]
 
 
 @pytest.mark.parametrize(
@@ -172,23 +173,23 @@ def test_a_malformed_entry_is_named(place: tuple[str, ...], value: object, messa
     holder = entries if len(place) == 1 else entries[place[0]]
     holder[place[-1]] = value
     with pytest.raises(ValueError, match=message):
-        rig_of(entries, 800, 600)
+        rig_of(entries, SIZES)
 
 
 def test_a_frame_without_a_lidar_pose_is_refused() -> None:
     with pytest.raises(ValueError, match="lidar_pose is missing"):
-        rig_of({}, 800, 600)
+        rig_of({}, SIZES)
 
 
 def test_a_real_rig_agrees_with_its_extrinsics(real_frames: dict[str, dict[str, Any]]) -> None:
     for entries in real_frames.values():
-        for name, camera in rig_of(entries, 800, 600).items():
+        for name, camera in rig_of(entries, SIZES).items():
             expected = to_opencv(invert(entries[name]["extrinsic"]))
             np.testing.assert_allclose(camera.camera_to_lidar, expected, atol=1e-4)
 
 
 def test_a_real_rig_sees_86_percent_of_the_panorama(real_frames: dict[str, dict[str, Any]]) -> None:
     for entries in real_frames.values():
-        cameras = list(rig_of(entries, 800, 600).values())
+        cameras = list(rig_of(entries, SIZES).values())
         assert coverage_fraction(PANORAMA, cameras) == pytest.approx(0.857, abs=1e-3)
         assert coverage_fraction(PANORAMA, cropped(cameras, 1008, 252)) == pytest.approx(0.3305, abs=1e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.verdicts.verdict import agent_folder, verdict
@@ -151,17 +151,15 @@ def _rigs(inventory: Inventory) -> Iterator[_Rig]:
 @cache
 def _share(rig: str, sizes: str) -> float:
     """The part of the panorama that cameras in numbers see through images of these sizes."""
-    import numpy as np
-
-    from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
+    from opv2v_doctor.geometry.cameras import Cylinder
     from opv2v_doctor.geometry.rigs import coverage_fraction
+    from opv2v_doctor.geometry.tables import CameraNumbers
 
-    cameras: dict[str, Any] = {name: (intrinsics, pose) for name, intrinsics, pose in from_json(rig)}
-    mounted = []
-    for word in sizes.split(","):
-        name, width, height = word.split()
-        if name in cameras:
-            intrinsics, pose = cameras[name]
-            pinhole = Pinhole(np.reshape(intrinsics, (3, 3)), int(width), int(height))
-            mounted.append((pinhole, np.reshape(pose, (4, 4))))
-    return coverage_fraction(Cylinder(1008, 252), mounted)
+    numbers = {name: (intrinsics, pose) for name, intrinsics, pose in from_json(rig)}
+    images = [word.split() for word in sizes.split(",")]
+    cameras = [
+        CameraNumbers(name, int(width), int(height), *numbers[name]).camera
+        for name, width, height in images
+        if name in numbers
+    ]
+    return coverage_fraction(Cylinder(1008, 252), cameras)

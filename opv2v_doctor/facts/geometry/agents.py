@@ -14,16 +14,17 @@ from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import frame_file
 from opv2v_doctor.facts.geometry.clouds import cloud
 from opv2v_doctor.facts.geometry.lidar import summary
-from opv2v_doctor.facts.geometry.moments import Moment, Moments, SampledView, moments
-from opv2v_doctor.facts.geometry.readings import compared, reading, right_reading, wrong_conventions
+from opv2v_doctor.facts.geometry.moments import Moment, Moments, PanoramaView, moments
+from opv2v_doctor.facts.geometry.readings import comparisons, reading, right_reading, wrong_conventions
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
-from opv2v_doctor.facts.geometry.rigs import INVERSE, names_of, neighbours, rigs, source
-from opv2v_doctor.geometry.agreement import Split, against_agent, against_lidar
+from opv2v_doctor.facts.geometry.rigs import INVERSE, depth_maps, neighbours, rigs
+from opv2v_doctor.facts.rigs import camera_names
+from opv2v_doctor.geometry.agreement import Tally, against_agent, against_lidar
 from opv2v_doctor.geometry.cameras import Array, Cylinder
 from opv2v_doctor.geometry.conventions import RIGHT
-from opv2v_doctor.geometry.explanations import Explained
+from opv2v_doctor.geometry.explanations import Explanation
 from opv2v_doctor.geometry.readings import Reading, some_pixels
-from opv2v_doctor.geometry.restitching import restitched
+from opv2v_doctor.geometry.restitching import ranges_by
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
@@ -40,14 +41,14 @@ class Pair:
 
     one: str
     other: str
-    split: Split
+    tally: Tally
 
 
 @fact
 def agreement(target: Target, split: str) -> tuple[Pair, ...]:
     """Every pair of agents of the handed-over moments. Raises Skip where no sample has two views."""
     found = moments(target, split)
-    pairs = [pair for moment in found.all for pair in _pairs(moment, found.cylinder, _given)]
+    pairs = [pair for moment in found.all for pair in _pairs(moment, found.cylinder, _as_drawn)]
     if not pairs:
         raise Skip(
             "each drawn sample of {split} shows one agent: there is no other one to agree with", split=split
@@ -55,11 +56,11 @@ def agreement(target: Target, split: str) -> tuple[Pair, ...]:
     return tuple(pairs)
 
 
-def total(pairs: Sequence[Pair]) -> Split:
+def total(pairs: Sequence[Pair]) -> Tally:
     """All pairs together."""
-    result = Split(0, 0, 0)
+    result = Tally(0, 0, 0)
     for pair in pairs:
-        result = result.plus(pair.split)
+        result = result.plus(pair.tally)
     return result
 
 
@@ -69,12 +70,12 @@ def _near(ranges: Ranges) -> Ranges:
     return ranges if not known.size or np.median(known) > SKY else np.where(ranges < SKY, ranges, 0)
 
 
-def _given(view: SampledView) -> tuple[Ranges, Array]:
+def _as_drawn(view: PanoramaView) -> tuple[Ranges, Array]:
     return view.ranges, view.pose
 
 
 def _pairs(
-    moment: Moment, cylinder: Cylinder, seen: Callable[[SampledView], tuple[Ranges, Array]]
+    moment: Moment, cylinder: Cylinder, seen: Callable[[PanoramaView], tuple[Ranges, Array]]
 ) -> list[Pair]:
     known = [(view.frame.agent.name, *seen(view)) for view in moment.views]
     pairs = []
@@ -82,30 +83,30 @@ def _pairs(
         pixels = some_pixels(cylinder, _near(ranges), POINTS)
         points = pixels.rays * pixels.ranges[:, None]
         seen_from = against_agent(points, pose, other_ranges, other_pose, cylinder)
-        pairs.append(Pair(one=one, other=other, split=seen_from))
+        pairs.append(Pair(one=one, other=other, tally=seen_from))
     return pairs
 
 
 @fact
-def right_agreement(target: Target, split: str) -> Split:
+def right_agreement(target: Target, split: str) -> Tally:
     """What the right targets and poses of the moment of most agents give: no edge is perfect.
 
     Raises Skip where there are no depth files to stitch them of.
     """
     found, right = moments(target, split), right_reading(target, split)
-    compared(target, split)
-    stitch = _stitcher(target, found, Explained(right, right, 0, 0))
+    comparisons(target, split)
+    stitch = _stitcher(target, found, Explanation(right, right, 0, 0))
     small = stitch(found.largest.views[0], right)[1]
     seen = {view: (stitch(view, right)[0], _right_pose(found.largest, view)) for view in found.largest.views}
     return total(_pairs(found.largest, small, lambda view: seen[view]))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repaired:
+class Outcome:
     """What some repairs together would bring: steps of the reading, and "poses"."""
 
     steps: tuple[str, ...]
-    agents: Split
+    agents: Tally
     lidar_median: float | None
 
 
@@ -114,13 +115,13 @@ class Repairs:
     """Every choice of repairs, from none to all, tried on the moment of most agents."""
 
     steps: tuple[str, ...]
-    tried: tuple[Repaired, ...]
+    outcomes: tuple[Outcome, ...]
 
-    def of(self, *steps: str) -> Repaired:
-        return next(found for found in self.tried if set(found.steps) == set(steps))
+    def of(self, *steps: str) -> Outcome:
+        return next(found for found in self.outcomes if set(found.steps) == set(steps))
 
     @property
-    def all(self) -> Repaired:
+    def all(self) -> Outcome:
         return self.of(*self.steps)
 
 
@@ -137,23 +138,23 @@ def repairs(target: Target, split: str) -> Repairs:
         steps = (*steps, "poses")
     chosen = [some for count in range(len(steps) + 1) for some in combinations(steps, count)]
     stitch = _stitcher(target, found, known)
-    tried = tuple(_repaired(found, stitch, known, some) for some in chosen)
-    return Repairs(steps=steps, tried=tried)
+    outcomes = tuple(_outcome(found, stitch, known, some) for some in chosen)
+    return Repairs(steps=steps, outcomes=outcomes)
 
 
-def _repair_of(step: str, known: Explained) -> str:
+def _repair_of(step: str, known: Explanation) -> str:
     """What has to be put right: one convention makes the poses of cameras and of agents."""
     return "poses" if step == "rig" and known.reading.rig != INVERSE else step
 
 
-Stitch = Callable[[SampledView, Reading], tuple[Ranges, Cylinder]]
+Stitch = Callable[[PanoramaView, Reading], tuple[Ranges, Cylinder]]
 
 
-def _stitcher(target: Target, found: Moments, known: Explained) -> Stitch:
+def _stitcher(target: Target, found: Moments, known: Explanation) -> Stitch:
     """A function that stitches a view by a reading, each once."""
     done: dict[tuple[Any, ...], tuple[Ranges, Cylinder]] = {}
 
-    def stitch(view: SampledView, wanted: Reading) -> tuple[Ranges, Cylinder]:
+    def stitch(view: PanoramaView, wanted: Reading) -> tuple[Ranges, Cylinder]:
         key = (view.prefix, wanted)
         if key not in done:
             frame = view.frame
@@ -162,21 +163,21 @@ def _stitcher(target: Target, found: Moments, known: Explained) -> Stitch:
                 near = neighbours(found.where, frame)
                 frame = next((other for name, other in near.items() if name.startswith(kind)), frame)
             cameras = rigs(found.where, view.frame, wrong_conventions(target, found.split))[wanted.rig]
-            names = names_of(found.where, view.frame)
-            done[key] = restitched(wanted, cameras, source(found.where, frame, names), found.cylinder)
+            names = camera_names(found.where, view.frame)
+            done[key] = ranges_by(wanted, cameras, depth_maps(frame, names), found.cylinder)
         return done[key]
 
     return stitch
 
 
-def _repaired(found: Moments, stitch: Stitch, known: Explained, steps: tuple[str, ...]) -> Repaired:
+def _outcome(found: Moments, stitch: Stitch, known: Explanation, steps: tuple[str, ...]) -> Outcome:
     right = [step for step in known.steps if _repair_of(step, known) in steps]
     wanted = known.reading.without(right, known.right)
     moment = found.largest
     untouched = wanted == known.reading and known.steps == ()
     small = found.cylinder if untouched else stitch(moment.views[0], wanted)[1]
 
-    def seen(view: SampledView) -> tuple[Ranges, Array]:
+    def seen(view: PanoramaView) -> tuple[Ranges, Array]:
         ranges = view.ranges if untouched else stitch(view, wanted)[0]
         return ranges, _right_pose(moment, view) if "poses" in steps else view.pose
 
@@ -186,13 +187,13 @@ def _repaired(found: Moments, stitch: Stitch, known: Explained, steps: tuple[str
         if (points := cloud(view.frame)) is not None
     ]
     errors = summary(scans)
-    return Repaired(
+    return Outcome(
         steps=steps,
         agents=total(_pairs(moment, small, seen)),
         lidar_median=errors.median if errors else None,
     )
 
 
-def _right_pose(moment: Moment, view: SampledView) -> Array:
+def _right_pose(moment: Moment, view: PanoramaView) -> Array:
     own, first = (frame_file(frame.yaml)["lidar_pose"] for frame in (view.frame, moment.first))
-    return RIGHT.related(np.array(own, dtype=np.float64), np.array(first, dtype=np.float64))
+    return RIGHT.relative_pose(np.array(own, dtype=np.float64), np.array(first, dtype=np.float64))

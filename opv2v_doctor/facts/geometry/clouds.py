@@ -38,12 +38,12 @@ def _points(path: Path) -> Array:
             raise Blocked("{file}: larger than {limit} MB", file=path, limit=LARGEST_FILE >> 20)
         points = read_points(bytes_of(path))
     except (OSError, ValueError, KeyError) as problem:
-        raise Blocked("{file}: {problem}", file=path, problem=_said(problem)) from None
+        raise Blocked("{file}: {problem}", file=path, problem=_words(problem)) from None
     points = points[np.isfinite(points).all(-1)]
     return np.asarray(points[:: max(1, -(-len(points) // MOST_POINTS))] @ UE_TO_OPENCV.T)
 
 
-def _said(problem: Exception) -> str | Text:
+def _words(problem: Exception) -> str | Text:
     """What is wrong with a file: in our words where we found it, else in those of who did."""
     said = problem.args[0] if problem.args else ""
     return said if isinstance(said, Text) else str(problem)
@@ -51,7 +51,7 @@ def _said(problem: Exception) -> str | Text:
 
 def read_points(content: bytes) -> Array:
     """The x, y and z (N, 3) of a PCD file. Raises ValueError where it is damaged or of another kind."""
-    header, body = _parted(content)
+    header, body = _header_and_body(content)
     names = header["FIELDS"].split()
     count = int(header["POINTS"])
     if any(axis not in names for axis in "xyz") or set(header.get("COUNT", "1").split()) != {"1"}:
@@ -65,7 +65,7 @@ def read_points(content: bytes) -> Array:
     raise ValueError(Text("DATA {kind} is neither ascii nor binary", kind=repr(header["DATA"][:40])))
 
 
-def _parted(content: bytes) -> tuple[dict[str, str], bytes]:
+def _header_and_body(content: bytes) -> tuple[dict[str, str], bytes]:
     """The header's words by key, and what follows it."""
     header: dict[str, str] = {}
     place = 0

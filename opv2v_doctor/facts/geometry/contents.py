@@ -14,24 +14,25 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.geometry.images import brightness, image_matches, pictures, shown_part
 from opv2v_doctor.facts.geometry.lidar import Meaning, meaning
-from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
-from opv2v_doctor.facts.geometry.rigs import rig, source
+from opv2v_doctor.facts.geometry.moments import Moments, PanoramaView, moments
+from opv2v_doctor.facts.geometry.rigs import depth_maps
+from opv2v_doctor.facts.rigs import rig
 from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.geometry.likeness import grey
-from opv2v_doctor.geometry.placings import Seen, Windows, likeness
+from opv2v_doctor.geometry.placings import CameraImage, Windows, likeness
 from opv2v_doctor.geometry.probing import (
     WIDEST_IMAGE,
+    GreyPanorama,
     Landing,
-    Picture,
+    camera_of_size,
     landing,
-    reduced,
-    reduced_camera,
-    reduced_panorama,
-    resized,
+    small_camera,
+    small_cylinder,
+    small_picture,
     windows,
 )
 from opv2v_doctor.geometry.ranges import panorama_ranges
-from opv2v_doctor.geometry.restitching import shrunk
+from opv2v_doctor.geometry.restitching import sparse_camera
 from opv2v_doctor.geometry.rigs import MountedCamera, coverage
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -52,8 +53,8 @@ Bools = NDArray[np.bool_]
 class Contents:
     """What one view's panorama shows of each of its cameras, by name."""
 
-    view: SampledView
-    seen: Mapping[str, Seen]
+    view: PanoramaView
+    seen: Mapping[str, CameraImage]
     windows: Mapping[str, Windows]
     landings: Mapping[str, Landing]  # where the content of random points of each camera lies
     seams: tuple[tuple[str, str, float], ...]  # neighbours, and the azimuth at which they meet, degrees
@@ -89,21 +90,21 @@ def contents(target: Target, split: str) -> tuple[Contents, ...]:
     return tuple(_contents(found, match.view, files) for match in image_matches(target, split))
 
 
-def _contents(found: Moments, view: SampledView, files: Meaning) -> Contents:
+def _contents(found: Moments, view: PanoramaView, files: Meaning) -> Contents:
     cameras = rig(found.where, view.frame)
-    small = reduced_panorama(found.cylinder)
+    small = small_cylinder(found.cylinder)
     covered = {name: coverage(small, [camera]) for name, camera in cameras.items()}
-    maps = source(found.where, view.frame, tuple(cameras)).depths
+    maps = depth_maps(view.frame, cameras)
     depths = {
         name: None if depth is None else _z_depth(files, camera, depth)
         for (name, camera), depth in zip(cameras.items(), maps, strict=True)
     }
     near = any(depth is not None for depth in depths.values())
     picture = _picture(view, small, list(cameras.values()), list(depths.values()))
-    seen = _seen(found, view, cameras, depths, covered)
-    chosen, here = _probed(picture, seen)
+    seen = _camera_images(found, view, cameras, depths, covered)
+    chosen, here = _probes(picture, seen)
     if near and min(here) < SURE:  # perhaps the dataset did not respect the cameras' offsets
-        flat = _probed(replace(picture, ranges=np.zeros_like(picture.ranges)), seen)
+        flat = _probes(replace(picture, ranges=np.zeros_like(picture.ranges)), seen)
         chosen, here = max((chosen, here), flat, key=lambda each: sum(each[1]))
     return Contents(
         view=view,
@@ -121,52 +122,55 @@ def _z_depth(files: Meaning, camera: MountedCamera, depth: NDArray[Any]) -> NDAr
     if files.depth == "z":
         return depth if files.scale == 1 else depth / files.scale
     height, width = depth.shape
-    pinhole = resized(camera, width, height).pinhole
+    pinhole = camera_of_size(camera, width, height).pinhole
     return np.asarray(depth / files.scale / pinhole.range_per_depth())
 
 
 def _picture(
-    view: SampledView, small: Cylinder, cameras: list[MountedCamera], depths: list[NDArray[Any] | None]
-) -> Picture:
+    view: PanoramaView, small: Cylinder, cameras: list[MountedCamera], depths: list[NDArray[Any] | None]
+) -> GreyPanorama:
     """The view's image, and the ranges that its depth files give."""
     image = view.array("img")
     if image is None:
         raise Skip("the view of {frame} has no img", frame=view.frame.yaml)
-    thin = [_thinned(camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
+    thin = [_thin(camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
     ranges = panorama_ranges([camera for camera, _ in thin], small, [depth for _, depth in thin]).ranges
-    return Picture(reduced(brightness(image), small.width, small.height), small, ranges)
+    return GreyPanorama(small_picture(brightness(image), small.width, small.height), small, ranges)
 
 
-def _thinned(camera: MountedCamera, depth: NDArray[Any] | None) -> tuple[MountedCamera, NDArray[Any] | None]:
+def _thin(camera: MountedCamera, depth: NDArray[Any] | None) -> tuple[MountedCamera, NDArray[Any] | None]:
     """Every second or third pixel of a depth map that is large, and its camera."""
     if depth is None:
         return camera, None
-    camera, step = resized(camera, depth.shape[1], depth.shape[0]), max(1, depth.shape[1] // WIDEST_IMAGE)
+    camera, step = (
+        camera_of_size(camera, depth.shape[1], depth.shape[0]),
+        max(1, depth.shape[1] // WIDEST_IMAGE),
+    )
     fewer = depth[step // 2 :: step, step // 2 :: step]
-    pinhole = shrunk(camera.pinhole.intrinsics, step, fewer.shape[1], fewer.shape[0])
+    pinhole = sparse_camera(camera.pinhole.intrinsics, step, fewer.shape[1], fewer.shape[0])
     return MountedCamera(pinhole, camera.camera_to_lidar), fewer
 
 
-def _seen(
+def _camera_images(
     found: Moments,
-    view: SampledView,
+    view: PanoramaView,
     cameras: Mapping[str, MountedCamera],
     depths: Mapping[str, NDArray[Any] | None],
     covered: Mapping[str, Bools],
-) -> dict[str, Seen]:
+) -> dict[str, CameraImage]:
     """Each camera's image, and where the panorama shows it alone."""
     image = view.array("img")
     assert image is not None
     whole = shown_part(view, brightness(image), coverage(found.cylinder, cameras.values()))
     height, width = next(iter(covered.values())).shape
-    visible = reduced(whole.astype(np.float64), width, height) > WHOLE
+    visible = small_picture(whole.astype(np.float64), width, height) > WHOLE
     alone = visible & (np.sum([*covered.values()], axis=0) == 1)
     images = pictures(view.frame, tuple(cameras))
-    probed = {name: reduced_camera(camera) for name, camera in cameras.items()}
+    probed = {name: small_camera(camera) for name, camera in cameras.items()}
     return {
-        name: Seen(
+        name: CameraImage(
             camera,
-            reduced(grey(images[name]), camera.pinhole.width, camera.pinhole.height),
+            small_picture(grey(images[name]), camera.pinhole.width, camera.pinhole.height),
             depths[name],
             alone & covered[name],
         )
@@ -174,14 +178,14 @@ def _seen(
     }
 
 
-def _probed(picture: Picture, seen: Mapping[str, Seen]) -> tuple[dict[str, Windows], list[float]]:
+def _probes(picture: GreyPanorama, seen: Mapping[str, CameraImage]) -> tuple[dict[str, Windows], list[float]]:
     """Random points of each camera, and how well they land on their own content."""
     random = np.random.default_rng(SEED)
     chosen = {name: windows(picture, each, random) for name, each in seen.items()}
     return chosen, [likeness(chosen[name], each) for name, each in seen.items()]
 
 
-def _in_place_of(place: Seen, image: Seen) -> Seen:
+def _in_place_of(place: CameraImage, image: CameraImage) -> CameraImage:
     """One camera's image as if another had taken it."""
     pinhole = image.camera.pinhole
     return replace(image, camera=MountedCamera(pinhole, place.camera.camera_to_lidar))

@@ -16,7 +16,7 @@ from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import arrays_folder, examined_splits, expression_of, samples
 from opv2v_doctor.facts.source import modules, nodes
 from opv2v_doctor.geometry.cameras import Array, Pinhole
-from opv2v_doctor.geometry.cropping import Taken, crop_landing
+from opv2v_doctor.geometry.cropping import Shot, crop_landing
 from opv2v_doctor.geometry.likeness import grey
 from opv2v_doctor.geometry.probing import Landing
 from opv2v_doctor.state import fact
@@ -43,7 +43,7 @@ class Crop:
 def crops(target: Target) -> tuple[Crop, ...]:
     """Those that are seen while one sample is drawn; none where the repository has no such function."""
     split = examined_splits(target)[0]
-    drawn = samples(target, split).drawn
+    drawn = samples(target, split).successes
     if not drawn or not _has_crops(target):
         return ()
     folder = arrays_folder(target) / "crops"
@@ -87,7 +87,7 @@ def _crop(call: Mapping[str, Any], place: Path) -> Crop:
 def _landing(pictures: list[Array], matrices: list[Array]) -> tuple[Landing | None, float]:
     try:
         before, after = (
-            Taken(picture, Pinhole(matrix, picture.shape[1], picture.shape[0]))
+            Shot(picture, Pinhole(matrix, picture.shape[1], picture.shape[0]))
             for picture, matrix in zip(pictures, matrices, strict=True)
         )
     except ValueError:

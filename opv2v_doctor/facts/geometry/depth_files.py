@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.geometry.moments import moments
-from opv2v_doctor.facts.geometry.rigs import depth_map, names_of, without_depth
+from opv2v_doctor.facts.geometry.rigs import depth_map, without_depth
+from opv2v_doctor.facts.rigs import camera_names
 from opv2v_doctor.geometry.ranges import known_depth
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -47,22 +48,22 @@ def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
     found = moments(target, split)
     seen: dict[Path, DepthFile] = {}
     for view in found.views:
-        for name in names_of(found.where, view.frame):
+        for name in camera_names(found.where, view.frame):
             path = view.frame.depth(name)
             if view.frame.agent.has(path) and path not in seen:
-                seen[path] = described(path)
+                seen[path] = depth_file_at(path)
     if not seen:
         raise without_depth(found.where, split, found.views[0].frame)
     return tuple(seen.values())
 
 
-def described(path: Path) -> DepthFile:
+def depth_file_at(path: Path) -> DepthFile:
     """One depth map, and the PNG beside it."""
     depth = depth_map(path)
     finite = np.isfinite(depth)
     known = depth[finite & (depth > 0)]
     largest = float(known.max()) if known.size else 0.0
-    image, encoding, disagreement = _compared(path, depth)
+    image, encoding, disagreement = _png_beside(path, depth)
     return DepthFile(
         path=path,
         zero=float((depth == 0).mean()),
@@ -76,14 +77,14 @@ def described(path: Path) -> DepthFile:
     )
 
 
-def _compared(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | None, float | None]:
+def _png_beside(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | None, float | None]:
     """The PNG beside it, how that is encoded, and how far the two disagree."""
     image = path.with_suffix(".png")
     if not image.is_file():
         return None, None, None
     known = known_depth(depth)
     found = {}
-    for encoding, values in _decoded(image):
+    for encoding, values in _decodings(image):
         if values.shape == depth.shape:
             both = known & (values > 0)
             apart = np.abs(values[both] / depth[both] - 1) > SAME
@@ -98,7 +99,7 @@ def _compared(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | None
     return image, best, found[best][1]
 
 
-def _decoded(path: Path) -> Iterator[tuple[Text, NDArray[Any]]]:
+def _decodings(path: Path) -> Iterator[tuple[Text, NDArray[Any]]]:
     """What a PNG may say in metres, by encoding."""
     import cv2
 

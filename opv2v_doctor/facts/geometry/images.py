@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import Frame
-from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments, sides
+from opv2v_doctor.facts.geometry.moments import Moments, PanoramaView, moments, sides
 from opv2v_doctor.facts.geometry.readings import wrong_conventions
-from opv2v_doctor.facts.geometry.rigs import INVERSE, depth_map, neighbours, rig, rigs
+from opv2v_doctor.facts.geometry.rigs import INVERSE, depth_map, neighbours, rigs
+from opv2v_doctor.facts.rigs import rig
 from opv2v_doctor.geometry.cameras import Array, Pinhole
-from opv2v_doctor.geometry.likeness import Match, grey, matched, seam
-from opv2v_doctor.geometry.readings import uncropped
+from opv2v_doctor.geometry.likeness import Match, best_match, grey, seam
+from opv2v_doctor.geometry.readings import file_pixels
 from opv2v_doctor.geometry.rigs import MountedCamera
-from opv2v_doctor.geometry.stitching import Stitcher
+from opv2v_doctor.geometry.stitching import Image, Stitcher
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.threshold import Threshold
@@ -31,7 +32,6 @@ ENOUGH = Threshold(
 DOUBT = Threshold(0.02, "of likeness", "what is so much better than the explanation before is another one")
 BETTER = Threshold(0.15, "of likeness", "an explanation makes pictures so much more alike, chance does not")
 
-Picture = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
 
@@ -39,14 +39,14 @@ Bools = NDArray[np.bool_]
 class ImageMatch:
     """How one view's image lies against the reference, and under which explanation it does best."""
 
-    view: SampledView
+    view: PanoramaView
     match: Match
     explanation: str | None = None  # crop, source or rig: what else was tried and made it alike
     detail: str = ""
     likeness: float = 0.0  # under the explanation
     seam: float | None = None  # how much rougher the image is behind, where its ends meet
     empty: float = 0.0  # share of what the rig sees that is one colour
-    reference: Picture  # (H, W, 3), blue first
+    reference: Image  # (H, W, 3), blue first
     compared: Bools  # (H, W): where both show something
 
 
@@ -61,7 +61,7 @@ def image_matches(target: Target, split: str) -> tuple[ImageMatch, ...]:
     return tuple(kept)
 
 
-def _image_match(target: Target, found: Moments, view: SampledView) -> ImageMatch:
+def _image_match(target: Target, found: Moments, view: PanoramaView) -> ImageMatch:
     image = view.array("img")
     assert image is not None
     picture = brightness(image)
@@ -77,10 +77,10 @@ def _image_match(target: Target, found: Moments, view: SampledView) -> ImageMatc
     images = pictures(view.frame, tuple(cameras))
     shown = shown_part(view, picture, stitcher.mask)
     reference, compared = stitcher.panorama(images).rgb, stitcher.mask & shown
-    match = matched(picture, grey(reference), compared)
+    match = best_match(picture, grey(reference), compared)
     doubtful = match.best < ENOUGH or match.best > match.here + DOUBT
     if doubtful and (near := _near(view, stitcher, images)) is not None:
-        nearly = matched(picture, grey(near), compared)
+        nearly = best_match(picture, grey(near), compared)
         match, reference = (nearly, near) if nearly.here > match.here else (match, reference)
     plain = ImageMatch(
         view=view,
@@ -91,7 +91,7 @@ def _image_match(target: Target, found: Moments, view: SampledView) -> ImageMatc
         seam=seam(picture, stitcher.mask),
         empty=float((stitcher.mask & ~shown).sum() / max(1, stitcher.mask.sum())),
     )
-    return _explained(target, found, plain, picture, shown) if match.best < ENOUGH else plain
+    return _best_explanation(target, found, plain, picture, shown) if match.best < ENOUGH else plain
 
 
 def brightness(image: NDArray[Any]) -> Array:
@@ -99,7 +99,7 @@ def brightness(image: NDArray[Any]) -> Array:
     return np.nan_to_num(grey(image), posinf=0.0, neginf=0.0)
 
 
-def _near(view: SampledView, stitcher: Stitcher, images: Mapping[str, Picture]) -> Picture | None:
+def _near(view: PanoramaView, stitcher: Stitcher, images: Mapping[str, Image]) -> Image | None:
     """The reference that respects the cameras' offsets, where there are depth maps of the images' size."""
     depths = {
         name: depth_map(view.frame.depth(name))
@@ -111,11 +111,13 @@ def _near(view: SampledView, stitcher: Stitcher, images: Mapping[str, Picture]) 
     return stitcher.panorama(images, depths).rgb
 
 
-def _explained(target: Target, found: Moments, plain: ImageMatch, picture: Array, shown: Bools) -> ImageMatch:
+def _best_explanation(
+    target: Target, found: Moments, plain: ImageMatch, picture: Array, shown: Bools
+) -> ImageMatch:
     """The match under what else may have happened to the images, where that makes them more alike."""
     best = plain
     for explanation, detail, expected, mask in _others(target, found, plain.view):
-        match = matched(picture, expected, mask & shown)
+        match = best_match(picture, expected, mask & shown)
         if explains(match.here, plain.match.best, best.likeness):
             best = replace(plain, explanation=explanation, detail=detail, likeness=match.here)
     return best
@@ -131,7 +133,7 @@ def lies_right(match: ImageMatch) -> bool:
     return match.explanation is None and match.match.here >= ENOUGH
 
 
-def _others(target: Target, found: Moments, view: SampledView) -> Iterator[tuple[str, str, Array, Bools]]:
+def _others(target: Target, found: Moments, view: PanoramaView) -> Iterator[tuple[str, str, Array, Bools]]:
     """Wrong ways to stitch: explanation, detail, and the panorama with its mask."""
     own = rig(found.where, view.frame)
     size = f"{found.cylinder.width}x{found.cylinder.height}"
@@ -142,39 +144,39 @@ def _others(target: Target, found: Moments, view: SampledView) -> Iterator[tuple
             name: MountedCamera(_not_followed(c.pinhole, crop, shape), c.camera_to_lidar)
             for name, c in own.items()
         }
-        yield ("crop", crop, *_stitched(cameras, found, images))
+        yield ("crop", crop, *_panorama(cameras, found, images))
     for name, frame in neighbours(found.where, view.frame).items():
         if all(frame.agent.has(frame.image(camera)) for camera in own):
-            yield ("source", name, *_stitched(own, found, pictures(frame, tuple(own))))
+            yield ("source", name, *_panorama(own, found, pictures(frame, tuple(own))))
     wrong = rigs(found.where, view.frame, wrong_conventions(target, found.split))
     for name in sorted(wrong, key=lambda name: name == INVERSE):  # of two that look alike the likelier one
         if name != "right":
             mounted = dict(zip(own, wrong[name], strict=True))
-            yield ("rig", name, *_stitched(mounted, found, pictures(view.frame, tuple(own))))
+            yield ("rig", name, *_panorama(mounted, found, pictures(view.frame, tuple(own))))
 
 
 def _not_followed(pinhole: Pinhole, crop: str, shape: tuple[int, ...]) -> Pinhole:
     """The camera that looks up the file's pixels as one does whose intrinsics do not follow the crop."""
-    zero, one = (uncropped(crop, np.array([p, p]), shape) for p in (0.0, 1.0))
+    zero, one = (file_pixels(crop, np.array([p, p]), shape) for p in (0.0, 1.0))
     affine = np.diag([one[0] - zero[0], one[1] - zero[1], 1.0])
     affine[:2, 2] = zero
     return Pinhole(affine @ pinhole.intrinsics, pinhole.width, pinhole.height)
 
 
-def _stitched(
-    cameras: Mapping[str, MountedCamera], found: Moments, images: Mapping[str, Picture]
+def _panorama(
+    cameras: Mapping[str, MountedCamera], found: Moments, images: Mapping[str, Image]
 ) -> tuple[Array, Bools]:
     stitcher = Stitcher(cameras, found.cylinder)
     return grey(stitcher.panorama(images).rgb), stitcher.mask
 
 
-def pictures(frame: Frame, cameras: tuple[str, ...]) -> dict[str, Picture]:
+def pictures(frame: Frame, cameras: tuple[str, ...]) -> dict[str, Image]:
     """The frame's images (h, w, 3). Raises Blocked where one cannot be read."""
-    return {name: _picture(frame.image(name)) for name in cameras}
+    return {name: _image(frame.image(name)) for name in cameras}
 
 
 @of_file(most=32)
-def _picture(path: Path) -> Picture:
+def _image(path: Path) -> Image:
     import cv2
 
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -183,7 +185,7 @@ def _picture(path: Path) -> Picture:
     return np.asarray(image, np.uint8)
 
 
-def shown_part(view: SampledView, picture: Array, mask: Bools) -> Bools:
+def shown_part(view: PanoramaView, picture: Array, mask: Bools) -> Bools:
     """Where the view shows something: by its own mask, less what has the one colour of what lies outside."""
     own = view.array("non_ambiguous_mask")
     usable = own is not None and own.size == mask.size and own.any()

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import Frame
 from opv2v_doctor.facts.geometry.clouds import cloud
-from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
-from opv2v_doctor.facts.geometry.rigs import rig, source
-from opv2v_doctor.geometry.agreement import NEAREST, Scanned, against_lidar
+from opv2v_doctor.facts.geometry.moments import Moments, PanoramaView, moments
+from opv2v_doctor.facts.geometry.rigs import depth_maps
+from opv2v_doctor.facts.rigs import rig
+from opv2v_doctor.geometry.agreement import NEAREST, PointErrors, against_lidar
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.lookups import depth_at
 from opv2v_doctor.state import fact
@@ -56,7 +57,7 @@ class LidarErrors:
     views: int
 
 
-def summary(scans: list[Scanned]) -> LidarErrors | None:
+def summary(scans: list[PointErrors]) -> LidarErrors | None:
     """The errors of some panoramas together; None where fewer than LEAST_POINTS points have a range."""
     errors = np.abs(np.expm1(np.concatenate([scan.errors for scan in scans]))) if scans else np.empty(0)
     if errors.size < LEAST_POINTS:
@@ -194,10 +195,10 @@ def _some(points: Array | None) -> Array | None:
     return None if points is None else points[:: max(1, len(points) // POINTS)]
 
 
-def _file_errors(found: Moments, view: SampledView) -> Iterator[tuple[Array, Array]]:
+def _file_errors(found: Moments, view: PanoramaView) -> Iterator[tuple[Array, Array]]:
     points = _some(cloud(view.frame))
     cameras = rig(found.where, view.frame)
-    depths = source(found.where, view.frame, tuple(cameras)).depths
+    depths = depth_maps(view.frame, cameras)
     for camera, depth in zip(cameras.values(), depths, strict=True):
         if depth is None or points is None:
             continue

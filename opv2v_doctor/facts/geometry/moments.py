@@ -1,4 +1,4 @@
-"""Moments: drawn samples with the arrays of their panoramas, and the frames on disk that they show."""
+"""Moments: drawn samples, their views by camera model, and the frames on disk that these show."""
 
 from __future__ import annotations
 
@@ -6,29 +6,59 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.frames import Disk, Frame, disk
-from opv2v_doctor.facts.rigs import panorama
+from opv2v_doctor.facts.frames import Disk, Frame, disk, frame_file
+from opv2v_doctor.facts.origins import given_place
+from opv2v_doctor.facts.rigs import panorama_camera
 from opv2v_doctor.facts.samples import arrays_folder, samples
-from opv2v_doctor.facts.views import Sample, View
-from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.facts.views import PANORAMA, Arrays, Sample, View
+from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 
+class Mount(NamedTuple):
+    """What a pose leads from or to: the LiDAR of a frame's agent, or one of its cameras."""
+
+    frame: Frame
+    camera: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Where its frame file says where it is: [x, y, z, roll, yaw, pitch] in the world."""
+        return f"{self.camera}.cords" if self.camera else "lidar_pose"
+
+    @property
+    def numbers(self) -> object:
+        """What the file says there."""
+        content = frame_file(self.frame.yaml)
+        if self.camera is None:
+            return content.get("lidar_pose")
+        camera = content.get(self.camera)
+        return camera.get("cords") if isinstance(camera, dict) else None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SampledView:
-    """One view of a drawn sample with its arrays, and the frame on disk that it shows."""
+class PanoramaView(Arrays):
+    """One panorama of a drawn sample with its arrays, and the frame on disk that it shows.
+
+    Its camera sits where the LiDAR of the frame's agent is; its pose leads to the LiDAR of the origin's.
+    """
 
     view: View
     frame: Frame
-    prefix: str  # of the files of its arrays
-    shape: tuple[int, int]  # rows and columns that the panorama should have
+    origin: Frame  # of the agent that its label names, at the same time
+    camera: Cylinder
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns that it should have."""
+        return self.camera.height, self.camera.width
 
     @cached_property
     def ranges(self) -> NDArray[np.float32]:
@@ -61,18 +91,50 @@ class SampledView:
             )
         return np.array(self.view.pose, dtype=np.float64)
 
-    def array(self, key: str) -> NDArray[Any] | None:
-        """What the view holds under a key, None where it has none."""
-        path = Path(f"{self.prefix}_{key}.npy")
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+
+@dataclass(frozen=True, kw_only=True)
+class PinholeView:
+    """One camera's image in a drawn sample, and the frame and the camera on disk that it shows.
+
+    Its pose leads from the camera to what the dataset chose: the world, or any camera or LiDAR, the same for
+    all views of a sample.
+    """
+
+    view: View
+    frame: Frame
+    origin: Frame  # of the agent that its label names, at the same time
+    name: str  # of the camera, as it is called on disk
+
+    @property
+    def mount(self) -> Mount:
+        """The camera on disk."""
+        return Mount(self.frame, self.name)
+
+    @property
+    def camera(self) -> Pinhole:
+        """Its camera, by the view's own intrinsics. Raises Blocked where these describe none."""
+        try:
+            height, width = self.view.shape[1:]
+            return Pinhole(np.array(self.view.intrinsics, dtype=np.float64), width, height)
+        except (TypeError, ValueError) as problem:
+            raise Blocked(
+                "camera_intrinsics of {camera} of {frame}: {problem}",
+                camera=self.name,
+                frame=self.frame.yaml,
+                problem=str(problem),
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moment:
     """The views of one drawn sample: agents at the same time."""
 
-    views: tuple[SampledView, ...]
-    first: Frame  # of the agent whose frame all poses are in
+    views: tuple[PanoramaView, ...]
+
+    @property
+    def first(self) -> Frame:
+        """That of the agent whose LiDAR all poses lead to."""
+        return self.views[0].origin
 
     @property
     def name(self) -> str:
@@ -90,7 +152,7 @@ class Moments:
     all: tuple[Moment, ...]
 
     @property
-    def views(self) -> tuple[SampledView, ...]:
+    def views(self) -> tuple[PanoramaView, ...]:
         return tuple(view for moment in self.all for view in moment.views)
 
     @property
@@ -105,40 +167,85 @@ def moments(target: Target, split: str) -> Moments:
 
     Raises Skip where their views are no panoramas, Blocked where none can be traced to frames on disk.
     """
-    where = disk(target, split)
-    cylinder = panorama(where)
-    folder = arrays_folder(target) / split
-    found = []
-    for number, sample in enumerate(samples(target, split).samples):
-        if sample.failure is None and any(folder.glob(f"{number}_0_*.npy")):
-            require_panoramas(where, split, sample)
-            views = [
-                _sampled(where, cylinder, view, f"{folder / str(number)}_{place}")
-                for place, view in enumerate(sample.views)
-            ]
-            found.append(_moment(where, [view for view in views if view]))
+    views = panorama_views(target, split)
+    found = tuple(Moment(views=each) for each in views if any(map(_is_written, each)))
     if not found:
         raise Blocked(
             "no array of the drawn samples of {split} could be written to {folder}",
             split=split,
-            folder=folder,
+            folder=arrays_folder(target) / split,
         )
-    kept = tuple(moment for moment in found if moment)
-    if not kept:
-        raise untraced(split)
-    return Moments(split=split, where=where, cylinder=cylinder, all=kept)
+    return Moments(split=split, where=disk(target, split), cylinder=found[0].views[0].camera, all=found)
 
 
-def require_panoramas(where: Disk, split: str, sample: Sample) -> None:
+def _is_written(view: PanoramaView) -> bool:
+    path = Path(view.prefix)
+    return any(path.parent.glob(f"{path.name}_*.npy"))
+
+
+def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...], ...]:
+    """The panoramas of each drawn sample that show a frame on disk.
+
+    Raises Skip where the views are no panoramas, Blocked where none can be traced to a frame.
+    """
+    where, folder, found = disk(target, split), arrays_folder(target) / split, []
+    for number, sample in enumerate(samples(target, split).samples):
+        _require_panoramas(where, split, sample)
+        camera = panorama_camera(where)
+        found.append(
+            tuple(
+                PanoramaView(
+                    view=view,
+                    frame=frame,
+                    origin=_origin(where, view, frame),
+                    camera=camera,
+                    prefix=folder / f"{number}_{place}",
+                )
+                for place, view in enumerate(sample.views)
+                if (frame := where.frame_of(view.identity))
+            )
+        )
+    if not any(found):
+        raise without_frames(target, split)
+    return tuple(found)
+
+
+def pinhole_views(target: Target, split: str) -> tuple[tuple[PinholeView, ...], ...]:
+    """The images of single cameras of each drawn sample that name a frame and a camera on disk."""
+    where = disk(target, split)
+    return tuple(
+        tuple(
+            PinholeView(view=view, frame=frame, origin=_origin(where, view, frame), name=name)
+            for view in sample.views
+            if is_pinhole(where, view)
+            and (frame := where.frame_of(view.identity))
+            and (name := where.camera_of(view.identity))
+        )
+        for sample in samples(target, split).samples
+    )
+
+
+def is_pinhole(where: Disk, view: View) -> bool:
+    """Whether a view is the image of a single camera: as it says, else as it names one."""
+    return view.is_pinhole or (view.camera_model is None and where.camera_of(view.identity) is not None)
+
+
+def _require_panoramas(where: Disk, split: str, sample: Sample) -> None:
     """Raises Skip where a sample's views are those of single cameras: they have other poses and rays."""
     for view in sample.views:
-        if view.camera_model not in (None, "cyl"):
+        if view.camera_model not in (None, PANORAMA):
             raise Skip(
                 "the views of {split} have camera_model {model}: no panoramas around a LiDAR",
                 split=split,
                 model=repr(view.camera_model),
             )
-    shown = Counter(where.frame_of(view) for view in sample.views if view.camera_model is None)
+        if is_pinhole(where, view):
+            raise Skip(
+                "the views of {split} show single cameras ({instance}): no panoramas around a LiDAR",
+                split=split,
+                instance=view.identity.instance,
+            )
+    shown = Counter(where.frame_of(view.identity) for view in sample.views if view.camera_model is None)
     frame, count = max(shown.items(), key=lambda pair: pair[1] if pair[0] else 0, default=(None, 0))
     if frame and count > 1:
         raise Skip(
@@ -150,34 +257,23 @@ def require_panoramas(where: Disk, split: str, sample: Sample) -> None:
         )
 
 
-def untraced(split: str) -> Blocked:
+def without_frames(target: Target, split: str) -> Blocked:
     """That no view says what it shows."""
     return Blocked(
         "no view of {split} names a scenario, an agent and a frame that are on disk",
+        at=given_place(target, disk(target, split).part, "label"),
         hint='give each view label "scenario/agent", agent_id, and the frame\'s name in instance',
         split=split,
     )
 
 
-def _sampled(where: Disk, cylinder: Cylinder, view: View, prefix: str) -> SampledView | None:
-    frame = where.frame_of(view)
-    shape = (cylinder.height, cylinder.width)
-    return SampledView(view=view, frame=frame, prefix=prefix, shape=shape) if frame else None
+def _origin(where: Disk, view: View, frame: Frame) -> Frame:
+    """The frame of the agent that the view's label names: its pose leads there; else the view's own."""
+    named = (view.identity.label or "").split("/")[-1]
+    agent = where.agents.get((frame.agent.scenario, named))
+    return next((other for other in agent.frames if other.name == frame.name), frame) if agent else frame
 
 
 def sides(shape: tuple[int, ...]) -> str:
     """A shape in words: 64 x 256."""
     return " x ".join(map(str, shape))
-
-
-def _moment(where: Disk, views: list[SampledView]) -> Moment | None:
-    if not views:
-        return None
-    return Moment(views=tuple(views), first=first_frame(where, views[0].view, views[0].frame))
-
-
-def first_frame(where: Disk, view: View, frame: Frame) -> Frame:
-    """The frame of the agent that the view's label names: poses are in its frame; else the view's own."""
-    named = (view.label or "").split("/")[-1]
-    agent = where.agents.get((frame.agent.scenario, named))
-    return next((other for other in agent.frames if other.name == frame.name), frame) if agent else frame

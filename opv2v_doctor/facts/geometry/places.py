@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from opv2v_doctor.facts.datasets import Part
-from opv2v_doctor.facts.origins import class_place, crop_place, given_place
-from opv2v_doctor.facts.source import definition, modules, nodes, syntax
-from opv2v_doctor.files import text_of
+from opv2v_doctor.facts.origins import class_place, crop_place, first_place, given_place
+from opv2v_doctor.facts.source import definition, modules, nodes
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -20,34 +17,32 @@ OFFSET = re.compile(r"offset|trans|position", re.IGNORECASE)
 ROTATES = re.compile(r"rot|euler|angle", re.IGNORECASE)
 STITCHES = ("bilinear", "remap", "grid_sample", "map_coordinates")
 
-Wanted = Callable[[ast.AST], bool]
-
 
 def reading_place(target: Target, part: Part, step: str) -> Place | None:
     """Where the dataset does a step of reading depth maps: a field of `Reading`."""
     if step == "depth":
-        return _first(target, part, _applies_depth, stitching=True)
+        return first_place(target, part, _applies_depth, words=STITCHES)
     if step == "offsets":
-        looked_up = _first(target, part, _has_no_offset)
-        return looked_up or _first(target, part, _looks_up_directions, stitching=True)
+        looked_up = first_place(target, part, _has_no_offset)
+        return looked_up or first_place(target, part, _looks_up_directions, words=STITCHES)
     if step == "rig":
         return convention_place(target, part)
     if step == "crop":
-        return crop_place(target, part) or _first(target, part, _loads_depth)
+        return crop_place(target, part) or first_place(target, part, _loads_depth)
     if step == "source":
-        return _first(target, part, _loads_depth) or class_place(target, part.class_name)
+        return first_place(target, part, _loads_depth) or class_place(target, part.class_name)
     return given_place(target, part, "depthmap")
 
 
 def convention_place(target: Target, part: Part) -> Place | None:
     """Where six numbers become a rotation: a call of from_euler, else a product that is returned."""
-    called = _first(target, part, _is_euler_call, anywhere=True)
-    return called or _returned_rotation(target)
+    called = first_place(target, part, _is_euler_call, beyond=True)
+    return called or _returned_rotation(target, part)
 
 
 def axes_place(target: Target, part: Part) -> Place | None:
     """Where the axes of CARLA are said to become those of OpenCV."""
-    return _first(target, part, _is_axes, anywhere=True) or convention_place(target, part)
+    return first_place(target, part, _is_axes, beyond=True) or convention_place(target, part)
 
 
 def pose_place(target: Target, part: Part) -> Place | None:
@@ -73,29 +68,6 @@ def _relates(node: ast.AST) -> bool:
     """Whether one pose is seen from another: an inverse, a product, or a function called for that."""
     text = ast.unparse(node)
     return "inv" in text or "relative" in text or bool(re.search(r"T_\w+ @ ", text))
-
-
-def _first(
-    target: Target, part: Part, wanted: Wanted, *, stitching: bool = False, anywhere: bool = False
-) -> Place | None:
-    """The first wanted node in the dataset's class, its file, or the modules beside it."""
-    for path, tree in _trees(target, part, stitching=stitching, anywhere=anywhere):
-        lines = [node for node in ast.walk(tree) if wanted(node)]
-        if lines:
-            node = min(lines, key=lambda found: getattr(found, "lineno", 1))
-            return Place(path=path, line=getattr(node, "lineno", 1), text=ast.unparse(node), near=True)
-    return None
-
-
-def _trees(target: Target, part: Part, *, stitching: bool, anywhere: bool) -> Iterator[tuple[Path, ast.AST]]:
-    place = definition(target, part.class_name)
-    if place is None:
-        return
-    near = [path for path in modules(target) if anywhere or path.is_relative_to(place.path.parent)]
-    for path in dict.fromkeys([place.path, *near]):
-        text = text_of(path, "replace")
-        if not stitching or any(word in text for word in STITCHES):
-            yield path, syntax(path)
 
 
 def _applies_depth(node: ast.AST) -> bool:
@@ -137,9 +109,10 @@ def _loads_depth(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("np.load", "numpy.load"))
 
 
-def _returned_rotation(target: Target) -> Place | None:
+def _returned_rotation(target: Target, part: Part) -> Place | None:
     """What a function named for rotations returns, where that is a product of matrices."""
-    for path in modules(target):
+    place = definition(target, part.class_name)
+    for path in modules(target, place.path) if place else ():
         for node in nodes(path):
             if isinstance(node, ast.FunctionDef) and ROTATES.search(node.name):
                 for inner in ast.walk(node):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.geometry.moments import SampledView, moments, sides
+from opv2v_doctor.facts.geometry.moments import PanoramaView, moments, sides
 from opv2v_doctor.geometry.cameras import Array, Cylinder
-from opv2v_doctor.geometry.readings import Reading, seen_rays
+from opv2v_doctor.geometry.readings import Reading, real_rays
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -81,7 +81,7 @@ def intrinsics(target: Target, split: str) -> Intrinsics | None:
     return Intrinsics(views=len(off), off=max(off)) if off else None
 
 
-def _different(kept: list[tuple[SampledView, Array]]) -> list[Array]:
+def _different(kept: list[tuple[PanoramaView, Array]]) -> list[Array]:
     """The rays, each once: mostly those of all views are the same."""
     found: list[Array] = []
     for _, array in kept:
@@ -125,15 +125,15 @@ def _mistakes(directions: Array, cylinder: Cylinder) -> list[tuple[Text, Array]]
     )
     return [
         (Text("pixels are counted from their corners, half a pixel off"), half),
-        (Text("azimuth is mirrored"), seen_rays(Reading(mirrored=True), right)),
-        (Text("elevation has the wrong sign"), seen_rays(Reading(flipped=True), right)),
+        (Text("azimuth is mirrored"), real_rays(Reading(mirrored=True), right)),
+        (Text("elevation has the wrong sign"), real_rays(Reading(flipped=True), right)),
         (Text("azimuth is mirrored and elevation has the wrong sign"), right * [-1, -1, 1]),
-        (Text("azimuth is off by {turn:.1f} degrees", turn=turn), seen_rays(Reading(turn=-turn), right)),
+        (Text("azimuth is off by {turn:.1f} degrees", turn=turn), real_rays(Reading(turn=-turn), right)),
         (Text("the axes are CARLA's (forward, right, up)"), right[..., [2, 0, 1]] * [1, 1, -1]),
     ]
 
 
-def _points_off(view: SampledView, directions: Array) -> float | None:
+def _points_off(view: PanoramaView, directions: Array) -> float | None:
     points = view.array("pts3d")
     if points is None:
         return None
@@ -147,7 +147,7 @@ def _points_off(view: SampledView, directions: Array) -> float | None:
     return float(np.nan_to_num(apart, nan=np.inf).max())
 
 
-def _intrinsics_off(view: SampledView, cylinder: Cylinder) -> float | None:
+def _intrinsics_off(view: PanoramaView, cylinder: Cylinder) -> float | None:
     """Relative to the panorama's pixels per radian and middle, in the shape of a pinhole's matrix."""
     matrix = view.array("camera_intrinsics")
     if matrix is None or matrix.shape != (3, 3):

@@ -12,23 +12,22 @@ import numpy as np
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import Disk
 from opv2v_doctor.facts.geometry.lidar import meaning
-from opv2v_doctor.facts.geometry.moments import Moments, SampledView, moments
+from opv2v_doctor.facts.geometry.moments import Moments, PanoramaView, moments
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
 from opv2v_doctor.facts.geometry.rigs import (
     AGENTS_OWN,
     KNOWN_WRONG,
-    names_of,
+    depth_maps,
     neighbours,
-    rig,
     rigs,
-    source,
     without_depth,
 )
+from opv2v_doctor.facts.rigs import camera_names, rig
 from opv2v_doctor.facts.samples import examined_splits
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import Convention
-from opv2v_doctor.geometry.explanations import Explained, explained
-from opv2v_doctor.geometry.readings import Pixels, Reading, Source, error_of, residuals, some_pixels
+from opv2v_doctor.geometry.explanations import Explanation, explanation
+from opv2v_doctor.geometry.readings import DepthMaps, Pixels, Reading, error_of, residuals, some_pixels
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -41,14 +40,14 @@ COARSE = 6.0  # degrees
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Compared:
+class Comparison:
     """One view ready to be compared: some of its pixels, its rigs and its depth maps, right and wrong."""
 
-    view: SampledView
+    view: PanoramaView
     many: Pixels
     few: Pixels
     where: Disk
-    own: Source
+    own: DepthMaps
     wrong: dict[str, Convention]
 
     @cached_property
@@ -57,21 +56,21 @@ class Compared:
         return rigs(self.where, self.view.frame, self.wrong)
 
     @cached_property
-    def sources(self) -> dict[str, dict[str, Source]]:
+    def sources(self) -> dict[str, dict[str, DepthMaps]]:
         """Own, another frame, another agent -> name -> its depth maps."""
         found = {"own": {"own": self.own}}
-        cameras = names_of(self.where, self.view.frame)
+        cameras = camera_names(self.where, self.view.frame)
         for name, frame in neighbours(self.where, self.view.frame).items():
             kind = "another agent" if name.startswith("agent") else "another frame"
-            found.setdefault(kind, {})[name] = source(self.where, frame, cameras)
+            found.setdefault(kind, {})[name] = depth_maps(frame, cameras)
         return found
 
-    def missed(self, reading: Reading, pixels: Pixels) -> Array:
+    def misses(self, reading: Reading, pixels: Pixels) -> Array:
         """By how much each pixel misses the files; of several other agents or frames those of the nearest."""
         own = reading.source == "own"  # the right reading shall not wait for what only the wrong ones need
         cameras = self.right if reading.rig == "right" else self.rigs[reading.rig]
         sources = (self.own,) if own else self.sources[reading.source].values()
-        return min((residuals(reading, pixels, cameras, source) for source in sources), key=error_of)
+        return min((residuals(reading, pixels, cameras, maps) for maps in sources), key=error_of)
 
     @cached_property
     def right(self) -> list[MountedCamera]:
@@ -88,15 +87,15 @@ class Compared:
 
 
 @fact
-def reading(target: Target, split: str) -> Explained:
+def reading(target: Target, split: str) -> Explanation:
     """How the dataset made its panoramas of the depth files. Raises Skip where there are no depth files."""
-    views, right = compared(target, split), right_reading(target, split)
-    return explained(
+    views, right = comparisons(target, split), right_reading(target, split)
+    return explanation(
         right,
         lambda: list(_single(target, split, views, right)),
         lambda reading: _error(views, reading, many=True),
         lambda reading: _error(views[:2], reading, many=False),
-        lambda: _turned(views, right),
+        lambda: _turns(views, right),
         _in_first_split(target, split),
     )
 
@@ -129,15 +128,15 @@ def right_reading(target: Target, split: str) -> Reading:
 
 
 @fact
-def compared(target: Target, split: str) -> tuple[Compared, ...]:
+def comparisons(target: Target, split: str) -> tuple[Comparison, ...]:
     """Some views of a split with all that is compared with them.
 
     Raises Skip where their frames have no depth files, Blocked where the views have no depth.
     """
     found = moments(target, split)
     views = found.views[:: max(1, len(found.views) // VIEWS)][:VIEWS]
-    ready = [_compared(found, view, wrong_conventions(target, split)) for view in views]
-    filed = tuple(each for each in ready if any(depth is not None for depth in each.own.depths))
+    ready = [_comparison(found, view, wrong_conventions(target, split)) for view in views]
+    filed = tuple(each for each in ready if any(depth is not None for depth in each.own))
     if not filed:
         raise without_depth(found.where, split, views[0].frame)
     if not any(each.many.ranges.size for each in filed):
@@ -160,28 +159,28 @@ def wrong_conventions(target: Target, split: str) -> dict[str, Convention]:
     }
 
 
-def _compared(found: Moments, view: SampledView, named: dict[str, Convention]) -> Compared:
-    return Compared(
+def _comparison(found: Moments, view: PanoramaView, named: dict[str, Convention]) -> Comparison:
+    return Comparison(
         view=view,
         many=some_pixels(found.cylinder, view.ranges, MANY),
         few=some_pixels(found.cylinder, view.ranges, FEW),
         where=found.where,
-        own=source(found.where, view.frame, names_of(found.where, view.frame)),
+        own=depth_maps(view.frame, camera_names(found.where, view.frame)),
         wrong=named,
     )
 
 
-def _error(views: Sequence[Compared], reading: Reading, *, many: bool) -> float:
+def _error(views: Sequence[Comparison], reading: Reading, *, many: bool) -> float:
     """The mean error of a reading over the views that have its source."""
     errors = [
-        error_of(view.missed(reading, view.many if many else view.few))
+        error_of(view.misses(reading, view.many if many else view.few))
         for view in views
         if reading.source == "own" or reading.source in view.sources
     ]
     return float(np.mean(errors))
 
 
-def _single(target: Target, split: str, views: Sequence[Compared], right: Reading) -> Iterator[Reading]:
+def _single(target: Target, split: str, views: Sequence[Comparison], right: Reading) -> Iterator[Reading]:
     """The right reading with one thing changed."""
     width, height = moments(target, split).cylinder.width, moments(target, split).cylinder.height
     yield replace(right, depth="range" if right.depth == "z" else "z")
@@ -194,7 +193,7 @@ def _single(target: Target, split: str, views: Sequence[Compared], right: Readin
     yield from (replace(right, source=name) for name in sources)
 
 
-def _turned(views: Sequence[Compared], right: Reading) -> list[Reading]:
+def _turns(views: Sequence[Comparison], right: Reading) -> list[Reading]:
     """The best turned panorama, mirrored and flipped or not, found in coarse then fine steps."""
     found = []
     for mirrored, flipped in product((False, True), repeat=2):

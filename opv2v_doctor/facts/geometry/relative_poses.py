@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 
-from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.frames import Disk, Frame, disk, frame_file
-from opv2v_doctor.facts.geometry.moments import first_frame, require_panoramas, untraced
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.frames import Disk, Frame, disk
+from opv2v_doctor.facts.geometry.moments import (
+    Mount,
+    PanoramaView,
+    PinholeView,
+    panorama_views,
+    pinhole_views,
+    without_frames,
+)
 from opv2v_doctor.facts.geometry.rigs import neighbours
-from opv2v_doctor.facts.samples import samples
-from opv2v_doctor.facts.views import View
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import RIGHT, Convention, alternatives, pose_errors
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 from opv2v_doctor.threshold import Threshold
 
 EXACT = Threshold(
@@ -32,9 +40,7 @@ class PoseErrors:
     """The error of the poses of a split, and what explains it."""
 
     views: int
-    moved: tuple[
-        float, ...
-    ]  # of each right pose from the identity, metres at 50 m: one of an agent alone is it
+    moved: tuple[float, ...]  # of each right pose from the identity, metres at 50 m: an agent alone is there
     turned: tuple[float, ...]  # of each right pose from its own inverse
     degrees: float  # the largest
     metres: float  # the largest, at 50 m
@@ -45,45 +51,60 @@ class PoseErrors:
     ambiguous: bool  # another convention of the same simplicity yields them too
     after: float  # mean metres at 50 m against what the convention yields
     other: str | None = None  # the frame or agent whose poses they are
+    of_cameras: bool = False  # to one another, of single cameras; else of panoramas to their first agent
+    origin: Text | None = None  # what the poses of single cameras lead to, where that is clear
+
+
+class Leg(NamedTuple):
+    """A pose (4, 4), as the dataset gives it, from one mount to another; and were it given the other way."""
+
+    pose: Array
+    inverse: Array
+    own: Mount
+    first: Mount
 
 
 @fact
 def relative_poses(target: Target, split: str) -> PoseErrors:
-    """Every drawn view's pose against its frame's.
+    """Every drawn view's pose against its frame's: a panorama's from its LiDAR to that of the label's agent.
 
-    Raises Skip where the views are no panoramas, Blocked where none has a pose and is traced to a frame.
+    Those of single cameras are compared with one another, from each camera to the first one of its sample,
+    whatever they lead to. Raises Skip where a sample has no two of them, Blocked where no view has a pose and
+    shows a frame.
     """
-    where = disk(target, split)
-    traced = [
-        (np.array(view.pose), frame, first_frame(where, view, frame))
-        for view, frame in _traced(target, split)
-    ]
-    if not traced:
-        raise untraced(split)
-    poses = np.stack([pose for pose, _, _ in traced])
+    where, pinholes = disk(target, split), pinhole_views(target, split)
+    legs = camera_legs(pinholes) if any(pinholes) else panorama_legs(panorama_views(target, split))
+    if not legs and any(pinholes):
+        raise Skip("each drawn sample of {split} shows one camera: no pose to compare with", split=split)
+    if not legs:
+        raise without_frames(target, split)
+    poses = np.stack([leg.pose for leg in legs])
     if not np.isfinite(poses).all():
         raise Blocked("a camera_pose of {split} is not finite: DAT006 says which", split=split)
-    own, first = _cords([frame for _, frame, _ in traced]), _cords([first for _, _, first in traced])
-    right = RIGHT.related(own, first)
+    own, first = _cords([leg.own for leg in legs]), _cords([leg.first for leg in legs])
+    right = RIGHT.relative_pose(own, first)
     degrees, metres = pose_errors(poses, right)
     convention, after, ambiguous, other = None, float(metres.mean()), False, None
     if after > SAME:
-        convention, after, ambiguous = explanation(poses, own, first)
+        inverses = np.stack([leg.inverse for leg in legs]) if any(pinholes) else None
+        convention, after, ambiguous = convention_of(poses, own, first, inverses)
         if convention is None:
-            other, after = _of_another(where, [frame for _, frame, _ in traced], poses, first, after)
+            other, after = _of_another(where, legs, poses, first, after)
     return PoseErrors(
-        views=len(traced),
+        views=len(legs),
         moved=_metres(right, np.eye(4)),
         turned=_metres(right, invert(right)),
         degrees=float(degrees.max()),
         metres=float(metres.max()),
         mean_metres=float(metres.mean()),
-        worst=traced[int(metres.argmax())][1],
+        worst=legs[int(metres.argmax())].own.frame,
         tilt=float(np.abs([own[:, [3, 5]], first[:, [3, 5]]]).max()),
         convention=convention,
         after=after,
         ambiguous=ambiguous,
         other=other,
+        of_cameras=any(pinholes),
+        origin=origin_of(pinholes),
     )
 
 
@@ -92,29 +113,51 @@ def _metres(poses: Array, others: Array) -> tuple[float, ...]:
     return tuple(pose_errors(poses, others)[1].tolist())
 
 
-def _traced(target: Target, split: str) -> Iterator[tuple[View, Frame]]:
-    where = disk(target, split)
-    for sample in samples(target, split).drawn:
-        require_panoramas(where, split, sample)
-        for view in sample.views:
-            frame = where.frame_of(view)
-            if frame is not None and view.pose is not None:
-                yield view, frame
+def panorama_legs(samples: Iterable[tuple[PanoramaView, ...]]) -> list[Leg]:
+    """Each panorama to that of its first agent, as its pose says."""
+    return [
+        Leg(view.pose, invert(view.pose), Mount(view.frame), Mount(view.origin))
+        for view in chain.from_iterable(samples)
+        if view.view.pose is not None
+    ]
 
 
-def _cords(frames: list[Frame]) -> Array:
-    """The LiDAR poses (N, 6) of frames. Raises Blocked where one has none."""
-    numbers = [frame_file(frame.yaml).get("lidar_pose") for frame in frames]
-    try:
-        found = np.array(numbers, dtype=np.float64).reshape(len(frames), 6)
-        if np.isfinite(found).all():
-            return found
-    except (TypeError, ValueError):
-        pass
-    wrong = next(
-        (frame for frame, given in zip(frames, numbers, strict=True) if not _are_six(given)), frames[0]
-    )
-    raise Blocked("{file}: lidar_pose is not six finite numbers", file=wrong.yaml)
+def camera_legs(samples: Iterable[tuple[PinholeView, ...]]) -> list[Leg]:
+    """Each camera after the first of its sample, to that one: what they all lead to falls out."""
+    found = []
+    for views in samples:
+        posed = [(np.array(view.view.pose), view.mount) for view in views if view.view.pose]
+        for pose, mount in posed[1:]:
+            to, first = posed[0]
+            found.append(Leg(invert(to) @ pose, to @ invert(pose), mount, first))
+    return found
+
+
+def origin_of(samples: Iterable[tuple[PinholeView, ...]]) -> Text | None:
+    """What the poses of single cameras lead to, where that is one of the usual things."""
+    views = [(view, each[0]) for each in samples for view in each if view.view.pose]
+    if not views:
+        return None
+    own = _cords([view.mount for view, _ in views])
+    expected = {
+        Text("the world"): replace(RIGHT, relation="agent to world").relative_pose(own, own),
+        Text("the first camera"): RIGHT.relative_pose(own, _cords([first.mount for _, first in views])),
+        Text("the LiDAR of its agent"): RIGHT.relative_pose(own, _cords([Mount(v.frame) for v, _ in views])),
+        Text("the LiDAR of the agent that its label names"): RIGHT.relative_pose(
+            own, _cords([Mount(view.origin) for view, _ in views])
+        ),
+    }
+    poses = np.stack([np.array(view.view.pose) for view, _ in views])
+    errors = {name: float(pose_errors(poses, each)[1].max()) for name, each in expected.items()}
+    return next((name for name, error in errors.items() if error < EXACT), None)
+
+
+def _cords(mounts: Sequence[Mount]) -> Array:
+    """[x, y, z, roll, yaw, pitch] (N, 6) of LiDARs and cameras. Raises Blocked where a file has none."""
+    for mount in mounts:
+        if not _are_six(mount.numbers):
+            raise Blocked("{file}: {key} is not six finite numbers", file=mount.frame.yaml, key=mount.key)
+    return np.array([mount.numbers for mount in mounts], dtype=np.float64)
 
 
 def _are_six(numbers: object) -> bool:
@@ -123,11 +166,21 @@ def _are_six(numbers: object) -> bool:
     return all(isinstance(number, int | float) and isfinite(number) for number in numbers)
 
 
-def explanation(poses: Array, own: Array, first: Array) -> tuple[Convention | None, float, bool]:
-    """The simplest convention that yields the poses, its error, and whether it is the only one."""
-    errors = [(float(pose_errors(poses, c.related(own, first))[1].mean()), c) for c in alternatives()]
+def convention_of(
+    poses: Array, own: Array, first: Array, inverses: Array | None = None
+) -> tuple[Convention | None, float, bool]:
+    """The simplest convention that yields the poses, its error, and whether it is not the only one.
+
+    With ``inverses``, the same had each view's pose been given the other way, the poses are relative ones
+    already: they may have other rotations or axes, or be inverse ("first to agent").
+    """
+    right = _mean_error(poses, RIGHT, own, first)
+    wrong = [c for c in alternatives() if inverses is None or c.relation == RIGHT.relation]
+    errors = [(_mean_error(poses, c, own, first), c) for c in wrong]
+    if inverses is not None:
+        turned = [(_mean_error(inverses, c, own, first), c) for c in (RIGHT, *wrong)]
+        errors += [(error, replace(c, relation="first to agent")) for error, c in turned]
     least = min(error for error, _ in errors)
-    right = float(pose_errors(poses, RIGHT.related(own, first))[1].mean())
     if least > max(SAME, min(EXACT, right / 10)):
         return None, right, False
     fitting = sorted(
@@ -137,18 +190,25 @@ def explanation(poses: Array, own: Array, first: Array) -> tuple[Convention | No
     return best, error, sum(other[0] == cost for other in fitting) > 1
 
 
+def _mean_error(poses: Array, convention: Convention, own: Array, first: Array) -> float:
+    return float(pose_errors(poses, convention.relative_pose(own, first))[1].mean())
+
+
 def _of_another(
-    where: Disk, frames: list[Frame], poses: Array, first: Array, error: float
+    where: Disk, legs: Sequence[Leg], poses: Array, first: Array, error: float
 ) -> tuple[str | None, float]:
     """Whether the poses are those of the frame before or after, or of other agents."""
     found: dict[str, list[float]] = {}
-    for index, frame in enumerate(frames):
-        for name, other in neighbours(where, frame).items():
-            expected = RIGHT.related(_cords([other])[0], first[index])
+    for index, leg in enumerate(legs):
+        for name, other in neighbours(where, leg.own.frame).items():
+            mount = leg.own._replace(frame=other)
+            if not _are_six(mount.numbers):
+                continue
+            expected = RIGHT.relative_pose(_cords([mount])[0], first[index])
             kind = "another agent" if name.startswith("agent") else name
             wrong = float(pose_errors(poses[index], expected)[1])
-            found.setdefault(kind, [np.inf] * len(frames))[index] = min(
-                wrong, found.get(kind, [np.inf] * len(frames))[index]
+            found.setdefault(kind, [np.inf] * len(legs))[index] = min(
+                wrong, found.get(kind, [np.inf] * len(legs))[index]
             )
     if not found:
         return None, error

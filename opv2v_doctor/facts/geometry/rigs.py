@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.damage import image_size
 from opv2v_doctor.facts.frames import Disk, Frame, frame_file
 from opv2v_doctor.facts.geometry.moments import sides
+from opv2v_doctor.facts.rigs import rig
 from opv2v_doctor.geometry.conventions import Convention
 from opv2v_doctor.geometry.poses import invert
-from opv2v_doctor.geometry.readings import Source
-from opv2v_doctor.geometry.rigs import MountedCamera, rig_of
+from opv2v_doctor.geometry.readings import DepthMaps
+from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.state import of_file
 
 LARGEST_DEPTH = 256 << 20  # bytes of a file
@@ -29,47 +29,23 @@ KNOWN_WRONG: Mapping[str, Convention] = {
 }
 
 
-def names_of(where: Disk, frame: Frame) -> tuple[str, ...]:
-    """The cameras that the dataset is told to use and that the frame has."""
-    content = frame_file(frame.yaml)
-    return tuple(name for name in where.cameras if name in content and frame.agent.has(frame.image(name)))
-
-
-def rig(where: Disk, frame: Frame) -> dict[str, MountedCamera]:
-    """The frame's cameras by name. Raises Blocked where its file does not describe them."""
-    names = names_of(where, frame)
-    if not names:
-        raise Blocked(
-            "{file}: none of the cameras that the dataset uses ({cameras}) has an entry here and an image",
-            hint="set camera_ids to cameras that have both",
-            file=frame.yaml,
-            cameras=where.cameras,
-        )
-    try:
-        found = rig_of(frame_file(frame.yaml), *image_size(frame.image(names[0])))
-    except ValueError as problem:
-        raise Blocked("{file}: {problem}", file=frame.yaml, problem=str(problem)) from None
-    return {name: found[name] for name in names}
-
-
 def rigs(where: Disk, frame: Frame, named: Mapping[str, Convention]) -> dict[str, list[MountedCamera]]:
     """The frame's cameras where they are, and where wrong conventions would put them."""
-    right = list(rig(where, frame).values())
-    content = frame_file(frame.yaml)
+    own = rig(where, frame)
+    right, content = list(own.values()), frame_file(frame.yaml)
     found = {"right": right}
     found[INVERSE] = [MountedCamera(c.pinhole, invert(c.camera_to_lidar)) for c in right]
-    cords = np.array([content[name]["cords"] for name in names_of(where, frame)], dtype=np.float64)
+    cords = np.array([content[name]["cords"] for name in own], dtype=np.float64)
     for name, convention in named.items():
-        poses = convention.related(cords, np.asarray(content["lidar_pose"], dtype=np.float64))
+        poses = convention.relative_pose(cords, np.asarray(content["lidar_pose"], dtype=np.float64))
         found[name] = [MountedCamera(c.pinhole, pose) for c, pose in zip(right, poses, strict=True)]
     return found
 
 
-def source(where: Disk, frame: Frame, cameras: Sequence[str]) -> Source:
+def depth_maps(frame: Frame, cameras: Iterable[str]) -> DepthMaps:
     """The depth maps of these cameras, None for each that is not there."""
-    return Source(
-        [depth_map(frame.depth(name)) if frame.agent.has(frame.depth(name)) else None for name in cameras]
-    )
+    paths = [frame.depth(name) for name in cameras]
+    return [depth_map(path) if frame.agent.has(path) else None for path in paths]
 
 
 @of_file(most=48)

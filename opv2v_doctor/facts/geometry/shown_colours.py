@@ -8,7 +8,7 @@ import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.geometry.images import ENOUGH, ImageMatch, image_matches, lies_right
-from opv2v_doctor.facts.geometry.moments import SampledView
+from opv2v_doctor.facts.geometry.moments import PanoramaView
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.panoramas import Rule, channels_last, rule_in
 from opv2v_doctor.facts.probe import ask
@@ -26,7 +26,7 @@ ALIKE = Threshold(0.5, "of the variance", "images that show less of their files 
 class ShownColours:
     """One view's colours."""
 
-    view: SampledView
+    view: PanoramaView
     found: Colours
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opv2v_doctor.facts.geometry.rigs import AGENTS_OWN, INVERSE
 from opv2v_doctor.geometry.conventions import RIGHT, Convention
-from opv2v_doctor.geometry.explanations import Explained
+from opv2v_doctor.geometry.explanations import Explanation
 from opv2v_doctor.text import Text, quoted, sentence
 
 FILES = {"z": Text("distance to the image plane"), "range": Text("range along the ray")}
@@ -52,7 +52,7 @@ RIGS = {
 }
 
 
-def told(known: Explained, step: str) -> Text:
+def step_words(known: Explanation, step: str) -> Text:
     """What is done wrong in one step of a reading."""
     wrong, right = getattr(known.reading, step), getattr(known.right, step)
     match step:
@@ -76,30 +76,30 @@ def told(known: Explained, step: str) -> Text:
         case "crop":
             return Text("images are cropped to {size}, their intrinsics are not", size=wrong.split()[0])
         case "source":
-            return Text("depth is that of {source}", source=source_told(wrong))
+            return Text("depth is that of {source}", source=source_words(wrong))
         case "rig":
-            return Text("the cameras' poses are made by {rig}", rig=rig_told(wrong))
+            return Text("the cameras' poses are made by {rig}", rig=rig_words(wrong))
         case "mirrored":
             return Text("depth is mirrored: left is right")
     return Text("depth is upside down")
 
 
-def all_told(known: Explained) -> Text:
+def reading_words(known: Explanation) -> Text:
     """All steps of a reading in one phrase."""
-    return sentence(told(known, step) for step in known.steps)
+    return sentence(step_words(known, step) for step in known.steps)
 
 
-def source_told(name: str) -> Text:
+def source_words(name: str) -> Text:
     """Whose files or poses are taken for a view's own: "the frame before", "agent 650"."""
     return SOURCES.get(name) or Text("agent {name}", name=name.removeprefix("agent "))
 
 
-def rig_told(name: str) -> Text:
+def rig_words(name: str) -> Text:
     """A wrong way to place cameras; a formula is told as it is."""
     return RIGS.get(name) or quoted(name)
 
 
-def convention_told(convention: Convention) -> Text:
+def convention_words(convention: Convention) -> Text:
     """In what a convention differs from OPV2V's."""
     parts = []
     if convention.rotation != RIGHT.rotation:

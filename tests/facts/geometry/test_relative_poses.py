@@ -1,0 +1,129 @@
+"""Poses of single cameras are compared with one another, whatever they lead to."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from opv2v_doctor.facts.frames import frame_file
+from opv2v_doctor.facts.geometry.moments import PinholeView
+from opv2v_doctor.facts.geometry.relative_poses import camera_legs, convention_of, origin_of
+from opv2v_doctor.facts.geometry.rigs import KNOWN_WRONG
+from opv2v_doctor.facts.scenarios import Frame, scenarios
+from opv2v_doctor.facts.views import Identity, View
+from opv2v_doctor.geometry.conventions import RIGHT, Convention, pose_errors
+from opv2v_doctor.geometry.poses import Matrix, invert
+from opv2v_doctor.sandbox import write_scene
+from opv2v_doctor.target import Target
+
+CAMERAS = ("camera1", "camera0", "camera3")
+Choice = Callable[[Matrix, Frame, Frame, Matrix], Matrix]  # of what a pose leads to
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> tuple[Frame, ...]:
+    """One moment of three agents, which roll and pitch."""
+    root = tmp_path_factory.mktemp("scene")
+    write_scene(root, root, image_size=(40, 30), scenarios={"train": (3,)}, frames=1)
+    (scenario,) = scenarios(Target(repo=root, python=root), root / "train", root / "train")
+    return scenario.moments[0]
+
+
+def world(frame: Frame, name: str | None, convention: Convention) -> Matrix:
+    """Where a camera, or the LiDAR, is in the world."""
+    content = frame_file(frame.yaml)
+    return convention.in_axes(convention.pose(content[name]["cords"] if name else content["lidar_pose"]))
+
+
+def views(
+    frames: tuple[Frame, ...], choice: Choice, convention: Convention = RIGHT
+) -> tuple[PinholeView, ...]:
+    """Cameras of all agents, whose label names the second one."""
+    first = world(frames[0], CAMERAS[0], convention)
+    found = []
+    for frame in frames:
+        for name in CAMERAS:
+            pose = choice(world(frame, name, convention), frame, frames[1], first)
+            identity = Identity(
+                label=f"{frame.agent.scenario}/{frames[1].agent.name}",
+                instance=f"{frame.name}/{name}_{frame.agent.name}",
+                agent_id=None,
+            )
+            view = View(
+                identity=identity,
+                camera_model="pinhole",
+                intrinsics=((60.0, 0.0, 20.0), (0.0, 60.0, 15.0), (0.0, 0.0, 1.0)),
+                shape=(3, 30, 40),
+                pose=tuple(map(tuple, pose.tolist())),
+                digest="",
+            )
+            found.append(PinholeView(view=view, frame=frame, origin=frames[1], name=name))
+    return tuple(found)
+
+
+def errors(found: tuple[PinholeView, ...]) -> tuple[float, Convention | None]:
+    """The largest error of the poses to one another, metres at 50 m, and what explains it."""
+    legs = camera_legs([found])
+    own, first = (
+        np.array([mount.numbers for mount in mounts], dtype=np.float64)
+        for mounts in ([leg.own for leg in legs], [leg.first for leg in legs])
+    )
+    poses, inverses = np.stack([leg.pose for leg in legs]), np.stack([leg.inverse for leg in legs])
+    worst = float(pose_errors(poses, RIGHT.relative_pose(own, first))[1].max())
+    return worst, convention_of(poses, own, first, inverses)[0]
+
+
+CHOICES: dict[str, Choice] = {
+    "the world": lambda camera, own, label, first: camera,
+    "the first camera": lambda camera, own, label, first: invert(first) @ camera,
+    "the LiDAR of the agent that its label names": lambda camera, own, label, first: (
+        invert(world(label, None, RIGHT)) @ camera
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_right_poses_are_right_whatever_they_lead_to(frames: tuple[Frame, ...], name: str) -> None:
+    found = views(frames, CHOICES[name])
+    assert errors(found)[0] < 1e-6
+    assert str(origin_of([found])) == name
+
+
+def test_one_agents_cameras_may_lead_to_its_lidar(frames: tuple[Frame, ...]) -> None:
+    def own(camera: Matrix, frame: Frame, label: Frame, first: Matrix) -> Matrix:
+        return invert(world(frame, None, RIGHT)) @ camera
+
+    alone = views(frames[1:2] * 2, own)[:3]
+    assert errors(alone)[0] < 1e-6
+    assert str(origin_of([alone])) == "the LiDAR of its agent"
+    assert errors(views(frames, own))[0] > 1  # of several agents it is no one place
+
+
+def test_poses_to_somewhere_else_are_right_and_their_origin_is_not_known(frames: tuple[Frame, ...]) -> None:
+    somewhere = world(frames[2], "camera3", RIGHT) @ RIGHT.in_axes(RIGHT.pose([5, 6, 7, 8, 9, 10]))
+    found = views(frames, lambda camera, own, label, first: invert(somewhere) @ camera)
+    assert errors(found)[0] < 1e-6
+    assert origin_of([found]) is None
+
+
+@pytest.mark.parametrize("name", ["the world", "the first camera"])
+@pytest.mark.parametrize("wrong", [*KNOWN_WRONG.values(), Convention(axes="unconverted")], ids=str)
+def test_a_wrong_convention_is_named_in_any_frame(
+    frames: tuple[Frame, ...], name: str, wrong: Convention
+) -> None:
+    metres, convention = errors(views(frames, CHOICES[name], wrong))
+    assert metres > 0.5
+    assert convention == wrong
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_poses_that_lead_to_the_cameras_are_inverse(frames: tuple[Frame, ...], name: str) -> None:
+    found = views(frames, lambda *given: invert(CHOICES[name](*given)))
+    metres, convention = errors(found)
+    assert metres > 1
+    assert convention == Convention(relation="first to agent")
+
+
+def test_a_view_has_its_own_camera(frames: tuple[Frame, ...]) -> None:
+    camera = views(frames, CHOICES["the world"])[0].camera
+    assert (camera.width, camera.height, camera.intrinsics[0, 0]) == (40, 30, 60.0)
