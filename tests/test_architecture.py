@@ -12,11 +12,14 @@ ROOT = Path(__file__).parents[1]
 ENGINE, CHECKS = ROOT / "opv2v_doctor", ROOT / "checks"
 TEMPLATE = ENGINE / "sandbox" / "repository"
 SOURCES = [p for p in [*ENGINE.rglob("*.py"), *CHECKS.rglob("*.py")] if not p.is_relative_to(TEMPLATE)]
-NOUNS = {"files", "text", "threshold"}  # what any of them may import
+NOUNS = {"files", "rasters", "text", "threshold"}  # what any of them may import
 LAYERS = {  # what else a module may import of ours; the first match of its path wins
     "usage": set(),
     "progress": set(),
     "files": set(),
+    "rasters": set(),
+    "supervisor": set(),
+    "channel": {"supervisor"},
     "settings": {"usage"},
     "target": {"settings", "usage"},
     "draft": {"facts", "settings", "target", "usage"},
@@ -37,6 +40,7 @@ LAYERS = {  # what else a module may import of ours; the first match of its path
         "runs",
         "scratch",
         "settings",
+        "supervisor",
         "target",
         "usage",
     },
@@ -51,9 +55,9 @@ LAYERS = {  # what else a module may import of ours; the first match of its path
     "git": {"scratch"},
     "ours": {"usage"},
     "whole": {"ours", "scratch", "usage"},
-    "facts": {"", "check", "facts", "geometry", "git", "progress", "scratch", "target", "whole"},
+    "facts": {"", "channel", "check", "facts", "geometry", "git", "progress", "scratch", "target", "whole"},
     "isolation": set(),
-    "plugins": {"check", "isolation", "plugins", "target", "usage", "whole"},
+    "plugins": {"channel", "check", "isolation", "plugins", "target", "usage", "whole"},
     "registry": {"check", "plugins", "settings", "usage"},
     "runner": {"check", "merging", "result", "target"},
     "reporters": {"", "check", "reporters", "result"},

@@ -15,7 +15,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask_ahead
-from opv2v_doctor.facts.samples import arrays_folder, expression_of, parts
+from opv2v_doctor.facts.samples import arrays_folder, expression_of, handed_over, parts
 from opv2v_doctor.facts.views import Sample, View, sample_of
 from opv2v_doctor.geometry.colours import Normalisation
 from opv2v_doctor.target import Target
@@ -65,8 +65,7 @@ class DrawnView:
 
     def array(self, key: str) -> NDArray[Any] | None:
         """What the view holds under a key, None where it has none."""
-        path = Path(f"{self.prefix}_{key}.npy")
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+        return handed_over(Path(f"{self.prefix}_{key}.npy"))
 
     @cached_property
     def image(self) -> NDArray[Any] | None:

@@ -18,7 +18,7 @@ from opv2v_doctor.facts.frames import Frame, frame_shown
 from opv2v_doctor.facts.geometry.clouds import cloud
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask
-from opv2v_doctor.facts.samples import arrays_folder, expression_of
+from opv2v_doctor.facts.samples import arrays_folder, expression_of, handed_over
 from opv2v_doctor.facts.views import View
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.target import Target
@@ -56,8 +56,7 @@ class PredictedView:
 
     def array(self, name: str) -> NDArray[Any] | None:
         """What was handed over under a name such as `prediction_depth`, None where there is no such thing."""
-        path = Path(f"{self.prefix}_{name}.npy")
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+        return handed_over(Path(f"{self.prefix}_{name}.npy"))
 
     @cached_property
     def image(self) -> NDArray[np.uint8]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
+from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.datasets import Part, asked_eval_parts, parts_of, train_parts
@@ -19,6 +23,7 @@ from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.target import Target
 
 FOLDERS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
+FULL = 1 << 20  # bytes that are free on a full disk
 EPOCH_TRIES = 3  # two epochs may give one index the same frame by chance
 
 
@@ -185,6 +190,25 @@ def _by_two(target: Target) -> bool:
 def arrays_folder(target: Target) -> Path:
     """Where the training interpreter writes arrays that are too large for an answer; gone when we are."""
     return scratch_folder()
+
+
+def handed_over(path: Path) -> NDArray[Any] | None:
+    """An array that the training interpreter wrote; None where it wrote none. Raises Blocked."""
+    said = ""
+    try:
+        if path.exists():
+            return rasters.array_of(path)
+        if not path.parent.exists() or shutil.disk_usage(path.parent).free > FULL:
+            return None
+    except (OSError, ValueError) as problem:
+        said = f": {problem}"
+    raise Blocked(
+        "what the training interpreter wrote is not whole ({file}){said}",
+        hint="make room on the disk of {folder}, or set TMPDIR to a larger one",
+        file=path.name,
+        said=said,
+        folder=path.parent,
+    )
 
 
 def expression_of(target: Target, split: str) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import Disk, Frame, disk
 from opv2v_doctor.facts.rigs import panorama
-from opv2v_doctor.facts.samples import arrays_folder, samples
+from opv2v_doctor.facts.samples import arrays_folder, handed_over, samples
 from opv2v_doctor.facts.views import Sample, View
 from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.target import Target
@@ -62,8 +62,7 @@ class SampledView:
 
     def array(self, key: str) -> NDArray[Any] | None:
         """What the view holds under a key, None where it has none."""
-        path = Path(f"{self.prefix}_{key}.npy")
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+        return handed_over(Path(f"{self.prefix}_{key}.npy"))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
