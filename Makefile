@@ -39,6 +39,7 @@ $(VENV)/tested: $(VENV)/installed
 fuzz: $(VENV)/tested
 	$(BIN)/python -m fuzz logs --seconds $(or $(SECONDS),600)
 	$(BIN)/python -m fuzz checkpoints --seconds $(or $(SECONDS),600)
+	$(BIN)/python -m fuzz answers --seconds $(or $(SECONDS),600)
 
 mutants:
 	.ci/mutants $(FAMILY) $(MODULE)

@@ -98,6 +98,8 @@ def array(content: bytes) -> NDArray[Any]:
         raise ValueError("it holds pickled objects, which run code when they are read")
     if dtype.kind not in "bfiu":
         raise ValueError(f"an array of {dtype}, not of numbers")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"an array of negative size: {shape}")
     begin, wanted = file.tell(), dtype.itemsize * prod(shape)
     if len(content) < begin + wanted:
         raise ValueError(f"truncated: {len(content)} bytes, {begin + wanted} are needed")
