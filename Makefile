@@ -53,6 +53,7 @@ node_modules/.bin/eslint: package.json
 fuzz: $(VENV)/tested
 	$(BIN)/python -m fuzz logs --seconds $(or $(SECONDS),600)
 	$(BIN)/python -m fuzz checkpoints --seconds $(or $(SECONDS),600)
+	$(BIN)/python -m fuzz answers --seconds $(or $(SECONDS),600)
 
 mutants:
 	.ci/mutants $(FAMILY) $(MODULE)

@@ -10,7 +10,7 @@ from random import Random
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"  # real files that may not be published; used where they are
-SUBJECTS = ("logs", "checkpoints")
+SUBJECTS = ("logs", "checkpoints", "answers")
 
 
 @dataclass(frozen=True, kw_only=True)

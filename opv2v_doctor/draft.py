@@ -27,6 +27,7 @@ HEAD = """\
 # fine_tuning = true            # default: whether a chosen config is named for it
 # num_samples = 4               # samples to draw of each split
 # timeout = 300                 # seconds that one question to the training interpreter may take
+# memory = 48                   # GiB that each process of it may take; default: 3/4 of the machine
 {python}
 # run = "experiments/RUN"       # the run to examine; default: the last one
 # plugins = ["tools/my_checks.py"]  # they run where you said so: opv2v-doctor trust

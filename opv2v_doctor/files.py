@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 64 << 20  # bytes of a file that is read as a whole
+PIECE = 1 << 20  # bytes that are read at once
+DEEPEST = 100  # levels of a document in JSON: what is deeper, somebody's recursion would end at
 MOST_DIGITS = 300  # of a whole number
 MOST_DOTS = 500  # in a line of TOML: a key of many parts costs their number squared
+WANTS = {
+    errno.EMFILE: "open files (ulimit -n)",
+    errno.ENFILE: "open files",
+    errno.ENOMEM: "memory",
+    errno.EAGAIN: "processes or threads (ulimit -u)",
+    errno.ENOSPC: "disk space",
+    errno.EDQUOT: "disk space (quota)",
+}
 _LONG_NUMBER = re.compile(rf"\d{{{MOST_DIGITS}}}", re.ASCII)
 _LONG_NUMBER_IN_BYTES = re.compile(_LONG_NUMBER.pattern.encode())
 _KINDS = {
@@ -23,6 +33,13 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFDIR: "a directory",
 }
+
+
+def want_of(problem: BaseException) -> str:
+    """What this machine lacks, where an exception says that; else nothing: then somebody is to blame."""
+    if isinstance(problem, MemoryError):
+        return "memory"
+    return WANTS.get(problem.errno or 0, "") if isinstance(problem, OSError) else ""
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -40,10 +57,12 @@ def open_file(path: Path) -> BufferedReader:
 def bytes_of(path: Path, largest: int = LARGEST) -> bytes:
     """All bytes of a file. Raises OSError, also where it is no file, or a larger one."""
     with open_file(path) as file:
+        found = bytearray()
         if os.fstat(file.fileno()).st_size <= largest:
-            found = file.read(largest + 1)
+            while len(found) <= largest and (chunk := file.read(PIECE)):
+                found += chunk
             if len(found) <= largest:
-                return found
+                return bytes(found)
     raise OSError(errno.EFBIG, f"larger than {largest >> 10} KiB", str(path))
 
 
@@ -57,12 +76,31 @@ def from_json(document: bytes | str) -> Any:
     """What a document in JSON says. Raises ValueError for any other one."""
     if isinstance(document, str):
         is_long = _LONG_NUMBER.search(document) is not None
+        brackets = document.count("[") + document.count("{")
     else:
         is_long = _LONG_NUMBER_IN_BYTES.search(document) is not None
+        brackets = document.count(b"[") + document.count(b"{")
     try:
-        return json.loads(document, parse_int=_number if is_long else None)
+        found = json.loads(document, parse_int=_number if is_long else None)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    if brackets > DEEPEST:
+        _verify_depth(found)
+    return found
+
+
+def _verify_depth(document: Any) -> None:
+    """Raises ValueError for more levels than DEEPEST."""
+    level = [document]
+    for _ in range(DEEPEST):
+        level = [
+            part
+            for value in level
+            if isinstance(value, dict | list)
+            for part in (value.values() if isinstance(value, dict) else value)
+        ]
+    if level:
+        raise ValueError("nested too deep")
 
 
 def _number(digits: str) -> int | float:

@@ -15,18 +15,19 @@ GROUP = "opv2v_doctor.checks"
 
 
 def installed_checks(
-    plugins: Sequence[Plugin] = (), *, without: Blocked | Skip | None = None
+    plugins: Sequence[Plugin] = (), *, without: Blocked | Skip | None = None, timeout: float = 300.0
 ) -> tuple[Check, ...]:
     """All checks, in the order of the checklist: ours, then other packages' and the plugins', hosted apart.
 
-    `without` says why plugins that the settings name are not among them: it answers for them.
+    `without` says why plugins that the settings name are not among them: it answers for them. Loading one,
+    and each of its checks, may take `timeout` seconds.
 
     Raises UsageError for a code used twice, or a `requires` that does not name an earlier check.
     """
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     checks = [check for point in points if _is_ours(point) for check in point.load()]
     packages = [package_plugin(point) for point in points if not _is_ours(point)]
-    checks += plugin_checks([*packages, *plugins], without)
+    checks += plugin_checks([*packages, *plugins], without, timeout)
     _verify(checks)
     return tuple(checks)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from opv2v_doctor.check import Check, Crashed, Examined, Finding, NoAnswer, Skip
+from opv2v_doctor.files import want_of
 from opv2v_doctor.merging import merged
 from opv2v_doctor.result import Result, Status, examined_text, status_of
 from opv2v_doctor.target import Target
@@ -90,7 +91,10 @@ def _examined(check: Check, target: Target) -> Result:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # SystemExit and its like: no check decides how we end
-        status, reason = Status.CRASHED, _crash(problem)
+        if lacking := want_of(problem):
+            status, reason = Status.BLOCKED, Text("this machine has no more {lacking}", lacking=lacking)
+        else:
+            status, reason = Status.CRASHED, _crash(problem)
     return Result(
         check=check,
         status=status,

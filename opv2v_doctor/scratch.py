@@ -27,7 +27,7 @@ def scratch_folder(purpose: str = "") -> Path:
     It gets its name once it is locked: whoever sweeps meets no folder that only seems to be left behind.
     """
     sweep()
-    made = Path(tempfile.mkdtemp(prefix=UNFINISHED))
+    made = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=_temporary()))
     folder = made.with_name(f"{PREFIX}{purpose}{'-' if purpose else ''}{made.name.removeprefix(UNFINISHED)}")
     atexit.register(_remove, made, os.getpid())  # at once: a signal may end us any moment
     atexit.register(_remove, folder, os.getpid())
@@ -52,8 +52,18 @@ def scratch(purpose: str = "") -> Iterator[Path]:
 
 def sweep() -> None:
     """Remove what processes of ours that were killed have left."""
-    for folder in _left_behind(Path(tempfile.gettempdir())):
+    for folder in _left_behind(_temporary()):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary() -> Path:
+    """Where tempfile makes its folders: never the working directory, its last resort, which is examined."""
+    if tempfile.tempdir is None:
+        named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+        places = [Path(place).absolute() for place in (*named, "/tmp", "/var/tmp", "/usr/tmp") if place]
+        usable = (place for place in places if os.access(place, os.W_OK | os.X_OK))
+        tempfile.tempdir = str(next(usable, places[0]))  # who writes there will be told what is wrong
+    return Path(tempfile.tempdir)
 
 
 def _remove(folder: Path, owner: int) -> None:

@@ -134,6 +134,7 @@ class Settings(_Table):
     fine_tuning: StrictBool | None = None
     num_samples: StrictInt = Field(default=4, ge=1, le=MOST)
     timeout: StrictFloat = Field(default=300.0, gt=0, le=LONGEST)
+    memory: StrictFloat | None = Field(default=None, gt=0, le=LONGEST)  # GiB of each process that is asked
     strict: StrictBool = False
     select: tuple[str, ...] = ()
     ignore: tuple[Ignore, ...] = ()

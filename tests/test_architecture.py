@@ -12,11 +12,14 @@ ROOT = Path(__file__).parents[1]
 ENGINE, CHECKS = ROOT / "opv2v_doctor", ROOT / "checks"
 TEMPLATE = ENGINE / "sandbox" / "repository"
 SOURCES = [p for p in [*ENGINE.rglob("*.py"), *CHECKS.rglob("*.py")] if not p.is_relative_to(TEMPLATE)]
-NOUNS = {"files", "text", "threshold"}  # what any of them may import
+NOUNS = {"files", "rasters", "text", "threshold"}  # what any of them may import
 LAYERS = {  # what else a module may import of ours; the first match of its path wins
     "usage": set(),
     "progress": set(),
     "files": set(),
+    "rasters": set(),
+    "supervisor": set(),
+    "channel": {"supervisor"},
     "settings": {"usage"},
     "state": {"target"},
     "target": {"settings", "state", "usage"},
@@ -52,6 +55,7 @@ LAYERS = {  # what else a module may import of ours; the first match of its path
         "scratch",
         "settings",
         "state",
+        "supervisor",
         "target",
         "usage",
     },
@@ -66,9 +70,21 @@ LAYERS = {  # what else a module may import of ours; the first match of its path
     "git": {"scratch"},
     "ours": {"usage"},
     "atomic": {"ours", "scratch", "usage"},
-    "facts": {"", "check", "facts", "geometry", "git", "progress", "scratch", "state", "target", "atomic"},
+    "facts": {
+        "",
+        "channel",
+        "check",
+        "facts",
+        "geometry",
+        "git",
+        "progress",
+        "scratch",
+        "state",
+        "target",
+        "atomic",
+    },
     "isolation": set(),
-    "plugins": {"check", "isolation", "plugins", "target", "usage", "atomic"},
+    "plugins": {"channel", "check", "isolation", "plugins", "target", "usage", "atomic"},
     "registry": {"check", "plugins", "settings", "usage"},
     "runner": {"check", "merging", "result", "target"},
     "reporters": {"", "check", "reporters", "result"},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.audit.record import Reading
 from opv2v_doctor.geometry.ranges import known_depth
+from opv2v_doctor.rasters import array
 
 
 def read_array(content: bytes) -> Reading:
@@ -34,23 +33,9 @@ def read_array(content: bytes) -> Reading:
 
 def _array(content: bytes) -> NDArray[Any]:
     """The array (H, W) of an .npy file."""
-    from numpy.lib import format as npy
-
-    file = BytesIO(content)
-    try:
-        version = npy.read_magic(file)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-    except ValueError as problem:
-        raise ValueError(f"not an array: {problem}") from None
-    if dtype.hasobject:
-        raise ValueError("it holds pickled objects, which run code when they are read")
-    if dtype.kind not in "fiu":
-        raise ValueError(f"depth is numbers; this is {dtype}")
-    if len(shape) not in (2, 3) or shape[2:] not in ((), (1,)) or 0 in shape:
-        raise ValueError(f"depth has shape (H, W); this is {shape}")
-    begin, wanted = file.tell(), dtype.itemsize * prod(shape)
-    if len(content) < begin + wanted:
-        raise ValueError(f"truncated: {len(content)} bytes, {begin + wanted} are needed")
-    flat = np.frombuffer(content, dtype, prod(shape), begin)
-    return flat.reshape(shape[:2], order="F" if fortran else "C")
+    depth = array(content)
+    if depth.dtype.kind == "b":
+        raise ValueError(f"depth is numbers; this is {depth.dtype}")
+    if depth.ndim not in (2, 3) or depth.shape[2:] not in ((), (1,)) or 0 in depth.shape:
+        raise ValueError(f"depth has shape (H, W); this is {depth.shape}")
+    return depth.reshape(depth.shape[:2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 from zlib import crc32
 
@@ -10,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.audit.record import Reading
+from opv2v_doctor.rasters import PNG, image
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"IEND\xaeB`\x82"
 TAIL = 1024  # bytes: some programs leave a few behind the end
-LARGEST = 64_000_000  # pixels: a few bytes can claim billions
 MILLIMETRE = 1e-3  # the unit of depth in 16-bit pictures
 
 
@@ -42,20 +40,14 @@ def read_depth_picture(content: bytes) -> Reading:
 
 def _decoded(content: bytes, *, colour: bool) -> NDArray[Any]:
     """The picture. Decoders forgive a missing end, which a training should not."""
-    import cv2
-
-    if content[:8] != SIGNATURE:
+    if not content.startswith(PNG):
         raise ValueError("not a PNG")
     if END not in content[-TAIL:]:
         raise ValueError(f"truncated: no end within {len(content)} bytes")
-    width, height = struct.unpack_from(">II", content, 16) if len(content) >= 24 else (0, 0)
-    if width * height > LARGEST:
-        raise ValueError(f"it claims {width} x {height} pixels")
-    flag = cv2.IMREAD_COLOR if colour else cv2.IMREAD_UNCHANGED
-    picture: Any = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
-    if picture is None:
-        raise ValueError(_damage(content))
-    return np.asarray(picture)
+    try:
+        return image(content, colour=colour)
+    except ValueError as problem:
+        raise ValueError(_damage(content) or str(problem)) from None
 
 
 def _extremes(picture: NDArray[Any]) -> tuple[float, float]:
@@ -66,11 +58,11 @@ def _extremes(picture: NDArray[Any]) -> tuple[float, float]:
 
 
 def _damage(content: bytes) -> str:
-    """Where a PNG that cannot be decoded is damaged: the first chunk whose checksum is wrong."""
+    """Where a PNG is damaged: the first chunk whose checksum is wrong; nothing where there is none."""
     place = 8
     while place + 12 <= len(content):
         end = place + 12 + int.from_bytes(content[place : place + 4], "big")
         if crc32(content[place + 4 : end - 4]) != int.from_bytes(content[end - 4 : end], "big"):
             return f"damaged: wrong checksum at byte {place}"
         place = end
-    return "damaged: it cannot be decoded"
+    return ""

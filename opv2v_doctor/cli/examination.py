@@ -109,7 +109,7 @@ def planned(
     """
     _verify_splits(target)
     loaded, without = plugins_of(target, plugins)
-    installed = installed_checks(loaded, without=without)
+    installed = installed_checks(loaded, without=without, timeout=target.timeout)
     given = (*target.settings.ignore, *map(ignore_of, ignores))
     exceptions = ignored(installed, given, datetime.date.today(), others=without is not None)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -12,10 +13,14 @@ from types import FrameType
 
 import typer
 
+from opv2v_doctor.files import want_of
+
 ENOUGH = 141  # the exit code of a process whose reader had enough, as `| head` has
 INTERRUPTED = 128  # and the number of the signal
 HOMELESS = "the working directory was removed, or may not be entered: `cd` to one that is there"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+FEWEST = 64  # files that must be open at once: an examination needs 20
+LEAST = 512 << 20  # bytes of addresses: less ends in the midst of a library
 
 
 class Ended(KeyboardInterrupt):
@@ -45,6 +50,20 @@ def prepare() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup means it
             signal.signal(number, _end)
+
+
+def verify_room() -> None:
+    """End where the limits of this process would let something fail in the midst, and look like a fault."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    lacking = ""
+    if files != resource.RLIM_INFINITY and files < FEWEST:
+        lacking = f"{files} open files are too few: `ulimit -n {4 * FEWEST}`"
+    elif space != resource.RLIM_INFINITY and space < LEAST:
+        lacking = f"{space >> 20} MiB of memory are too few: `ulimit -v unlimited`"
+    if lacking:
+        typer.echo(f"opv2v-doctor: {lacking}", err=True)
+        sys.exit(3)
 
 
 def is_homeless() -> bool:
@@ -82,17 +101,21 @@ def forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def exit_code_of(problem: KeyboardInterrupt | OSError) -> int:
-    """What we end with where somebody stops us, or nothing can be written. Raises other problems."""
+def exit_code_of(problem: KeyboardInterrupt | OSError | MemoryError) -> int:
+    """What we end with where somebody stops us, or this machine lacks something. Raises other problems."""
     if isinstance(problem, BrokenPipeError):
         forget_output()
         return ENOUGH
     if isinstance(problem, KeyboardInterrupt):
         typer.echo("opv2v-doctor: interrupted", err=True)
         return getattr(problem, "exit_code", INTERRUPTED + signal.SIGINT)
+    if isinstance(problem, MemoryError) or (problem.errno not in (*UNWRITABLE, None) and want_of(problem)):
+        typer.echo(f"opv2v-doctor: this machine has no more {want_of(problem)}", err=True)
+        return 3
     if problem.errno in UNWRITABLE:
         forget_output()
-        typer.echo(f"opv2v-doctor: the report cannot be written: {problem.strerror}", err=True)
+        what = os.fsdecode(problem.filename) if problem.filename is not None else "the report"
+        typer.echo(f"opv2v-doctor: {what} cannot be written: {problem.strerror}", err=True)
         return 3
     if problem.filename is None and is_homeless():
         typer.echo(f"opv2v-doctor: {HOMELESS}", err=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from opv2v_doctor.cli.commands import Commands
-from opv2v_doctor.cli.process import exit_code_of, prepare
+from opv2v_doctor.cli.process import exit_code_of, prepare, verify_room
 
 app = typer.Typer(
     name="opv2v-doctor",
@@ -53,6 +53,7 @@ def guarded(program: Callable[[], object]) -> None:
         try:
             if sys.flags.optimize > 1:
                 raise UsageError("python -OO takes away the checks' pages: leave it, or PYTHONOPTIMIZE, out")
+            verify_room()
             program()
         finally:
             if not sys.stdout.closed:
@@ -60,5 +61,5 @@ def guarded(program: Callable[[], object]) -> None:
     except UsageError as problem:
         typer.echo(f"opv2v-doctor: {problem}", err=True)
         sys.exit(2)
-    except (KeyboardInterrupt, OSError) as problem:
+    except (KeyboardInterrupt, OSError, MemoryError) as problem:
         sys.exit(exit_code_of(problem))

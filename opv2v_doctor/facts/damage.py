@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 from zlib import crc32
 
+from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.frames import Disk, Frame, disks, frame_file
 from opv2v_doctor.files import open_file
@@ -153,9 +154,8 @@ def raw_depth(path: Path) -> RawDepth | None:
     import numpy as np
 
     try:
-        depth = np.load(path, mmap_mode="r", allow_pickle=False)
-        values = np.asarray(depth, dtype=np.float32)
-    except (OSError, ValueError, TypeError, EOFError):
+        values = rasters.array_of(path).astype(np.float32, copy=False)
+    except (OSError, ValueError):
         return None
     known = values[np.isfinite(values)]
     return RawDepth(

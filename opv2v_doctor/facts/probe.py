@@ -89,12 +89,13 @@ def _raised(answer: dict[str, Any], repo: Path) -> Raised:
     return Raised(answer["type"], answer["message"], tuple(frames), repo)
 
 
-_Launch = tuple[Path, Path, Path, tuple[tuple[str, str], ...]]
+_Launch = tuple[Path, Path, Path, tuple[tuple[str, str], ...], float | None]
 
 
 def _launch(target: Target) -> _Launch:
     """What of a target tells one interpreter from another."""
-    return (target.repo, target.python, target.script, tuple(sorted(target.launch_env.items())))
+    env = tuple(sorted(target.launch_env.items()))
+    return (target.repo, target.python, target.script, env, target.settings.memory)
 
 
 def _probe(target: Target, second: bool) -> Interpreter:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opv2v_doctor import rasters
+from opv2v_doctor.check import Blocked
 from opv2v_doctor.text import Place
 
 if TYPE_CHECKING:  # numpy is loaded where there are arrays
     from numpy.typing import NDArray
 
 PANORAMA, PINHOLE = "cyl", ("pinhole", "perspective")  # what camera_model says
+FULL = 1 << 20  # bytes that are free on a full disk
 NAMES = ("label", "instance", "agent_id")
 Rows = tuple[tuple[float, ...], ...]
 
@@ -50,10 +54,26 @@ class Arrays:
 
     def array(self, key: str) -> NDArray[Any] | None:
         """What was written under a key, None where the view has no such thing."""
-        import numpy as np
+        return handed_over(Path(f"{self.prefix}_{key}.npy"))
 
-        path = Path(f"{self.prefix}_{key}.npy")
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+
+def handed_over(path: Path) -> NDArray[Any] | None:
+    """An array that the training interpreter wrote; None where it wrote none. Raises Blocked."""
+    said = ""
+    try:
+        if path.exists():
+            return rasters.array_of(path)
+        if not path.parent.exists() or shutil.disk_usage(path.parent).free > FULL:
+            return None
+    except (OSError, ValueError) as problem:
+        said = f": {problem}"
+    raise Blocked(
+        "what the training interpreter wrote is not whole ({file}){said}",
+        hint="make room on the disk of {folder}, or set TMPDIR to a larger one",
+        file=path.name,
+        said=said,
+        folder=path.parent,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

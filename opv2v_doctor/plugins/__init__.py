@@ -49,7 +49,7 @@ def package_plugin(point: EntryPoint) -> Plugin:
     return Plugin(name=point.value, point=EntryPoint(point.name, point.value, point.group))
 
 
-def plugin_checks(plugins: Sequence[Plugin], without: Blocked | Skip | None) -> list[Check]:
+def plugin_checks(plugins: Sequence[Plugin], without: Blocked | Skip | None, timeout: float) -> list[Check]:
     """The checks of the plugins, behind the one that says whether all of them were loaded, or why not."""
     from opv2v_doctor.plugins.process import PluginProcess
 
@@ -57,7 +57,7 @@ def plugin_checks(plugins: Sequence[Plugin], without: Blocked | Skip | None) -> 
     outcomes: list[int | Exception] = []
     for plugin in plugins:
         try:
-            found = PluginProcess(plugin).checks()
+            found = PluginProcess(plugin, timeout).checks()
         except Crashed as problem:
             outcomes.append(problem)
         else:

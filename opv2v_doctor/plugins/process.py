@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import mmap
 import os
 import pickle
-import select
-import signal
-import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from opv2v_doctor.channel import Channel, Closed, NoLine, Silent
 from opv2v_doctor.check import Blocked, Check, Crashed, Findings, NoAnswer, Skip, Tier
 from opv2v_doctor.files import from_json
 from opv2v_doctor.isolation import isolated
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 HOST = Path(__file__).with_name("host.py")
-MOMENT = 0.05  # seconds between two looks at whether it lives: a child of its own may hold its pipe open
+MOST_FINDINGS = 10_000  # of one check
 ENDINGS: dict[str, type[NoAnswer]] = {"Skip": Skip, "Blocked": Blocked}
 
 
@@ -32,10 +30,10 @@ class PluginProcess:
 
     _open: ClassVar[list[PluginProcess]] = []
 
-    def __init__(self, plugin: Plugin) -> None:
-        self._plugin = plugin
-        self._process: subprocess.Popen[bytes] | None = None
-        self._received = bytearray()
+    def __init__(self, plugin: Plugin, timeout: float) -> None:
+        """Loading the plugin, and each check, may take so many seconds."""
+        self._plugin, self._timeout = plugin, timeout
+        self._channel: Channel | None = None
 
     def checks(self) -> list[Check]:
         """The plugin's checks. Raises Crashed where it cannot be loaded."""
@@ -67,11 +65,11 @@ class PluginProcess:
         return Check(code=code, function=function, tier=Tier(tier), requires=tuple(requires))
 
     def _findings(self, code: str, target: Target) -> Findings:
-        if self._process is None:
+        if self._channel is None:
             self._start()
-        self._send((code, target))
-        while True:
-            answer = self._answer()
+        deadline = self._ask((code, target))
+        for _ in range(MOST_FINDINGS):
+            answer = self._answer(deadline)
             if "finding" in answer:
                 yield self._rebuilt(answer["finding"])
                 continue
@@ -81,6 +79,7 @@ class PluginProcess:
             if "ended" not in answer:
                 raise self._garbage(answer)
             return
+        raise self._crashed(f"says more than {MOST_FINDINGS} things of one check")
 
     def _rebuilt(self, value: object) -> Any:
         try:
@@ -90,28 +89,17 @@ class PluginProcess:
 
     def _start(self) -> list[dict[str, Any]]:
         """Start the process and load the plugin; returns what it says of its checks."""
-        their_requests, self._requests = os.pipe()
-        self._answers, their_answers = os.pipe()
         memory = os.memfd_create("line")
-        os.ftruncate(memory, 8)
-        self._cell = memoryview(mmap.mmap(memory, 8)).cast("Q")
-        self._received.clear()
-        theirs = (their_requests, their_answers, memory)
         try:
-            self._process = subprocess.Popen(
-                [*isolated(str(HOST)), *map(str, theirs)],
-                pass_fds=theirs,
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # what a plugin prints is no part of a report
-                start_new_session=True,
-            )
+            os.ftruncate(memory, 8)
+            self._cell = memoryview(mmap.mmap(memory, 8)).cast("Q")
+            # what a plugin prints is no part of a report
+            self._channel = Channel(isolated(str(HOST)), str(memory), passed=[memory], output=2)
         finally:
-            for descriptor in theirs:
-                os.close(descriptor)
+            os.close(memory)
         self._open.append(self)
-        self._send(self._plugin)
         try:
-            answer = self._answer()
+            answer = self._answer(self._ask(self._plugin))
         except Crashed:
             self.close()
             raise
@@ -120,19 +108,23 @@ class PluginProcess:
         described: list[dict[str, Any]] = answer["checks"]
         return described
 
-    def _send(self, request: object) -> None:
-        with contextlib.suppress(BrokenPipeError), open(self._requests, "wb", closefd=False) as stream:
-            pickle.dump(request, stream)  # where it has ended, the answer will say so
+    def _ask(self, request: object) -> float:
+        """Send a request; returns when its answers must be there. Raises Crashed."""
+        assert self._channel is not None
+        deadline = time.monotonic() + self._timeout
+        try:
+            self._channel.send(pickle.dumps(request), self._timeout)
+        except Silent as problem:
+            raise self._ended(problem) from None
+        return deadline
 
-    def _answer(self) -> dict[str, Any]:
-        """The next answer. Raises Crashed where the plugin crashed, or its process ended or raved."""
-        while (end := self._received.find(b"\n")) < 0:
-            chunk = self._chunk()
-            if not chunk:
-                raise self._ended()
-            self._received += chunk
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
+    def _answer(self, deadline: float) -> dict[str, Any]:
+        """The next answer. Raises Crashed where the plugin crashed, or its process ended, hung or raved."""
+        assert self._channel is not None
+        try:
+            line = self._channel.line(deadline)
+        except NoLine as problem:
+            raise self._ended(problem) from None
         try:
             answer = from_json(line)
         except ValueError:
@@ -143,50 +135,35 @@ class PluginProcess:
             raise Crashed(str(answer["crashed"]))
         return answer
 
-    def _chunk(self) -> bytes:
-        """What it says next; nothing once it has ended, also where a child of its own lives on."""
-        assert self._process is not None
-        while True:
-            has_ended = self._process.poll() is not None
-            if select.select([self._answers], [], [], 0 if has_ended else MOMENT)[0]:
-                return os.read(self._answers, 1 << 16)
-            if has_ended:
-                return b""
-
     def _place(self) -> str:
         """The line of the plugin that ran last."""
         return f"{self._plugin.name}:{self._cell[0]}" if self._cell[0] else self._plugin.name
 
-    def _ended(self) -> Crashed:
-        assert self._process is not None
-        try:
-            code: int | None = self._process.wait(MOMENT)  # its pipe closes a moment before it is gone
-        except subprocess.TimeoutExpired:
-            code = None
+    def _ended(self, problem: NoLine) -> Crashed:
+        """How it came that nothing more is said."""
+        assert self._channel is not None
+        if isinstance(problem, Silent):
+            return self._crashed(f"did not end within {self._timeout:g} s (--timeout)")
+        if not isinstance(problem, Closed):
+            return self._crashed("says more than any answer needs")
+        code, number = self._channel.ending()
         if code is None:
-            how = "closed its answers"
-        elif code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
-        else:
-            how = f"ended itself with exit code {code}"
+            return self._crashed("closed its answers")
+        return self._crashed(f"was killed by {number}" if number else f"ended itself with exit code {code}")
+
+    def _garbage(self, said: object) -> Crashed:
+        return self._crashed(f"said what is no answer: {said!r:.80}")
+
+    def _crashed(self, how: str) -> Crashed:
         self.close()
         return Crashed(f"the plugin's process {how} ({self._place()})")
 
-    def _garbage(self, said: object) -> Crashed:
-        self.close()
-        return Crashed(f"the plugin's process said what is no answer: {said!r:.80} ({self._place()})")
-
     def close(self) -> None:
-        """End the process and its children."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._process = None
-        self._open.remove(self)
-        os.close(self._requests)
-        os.close(self._answers)
+        """End the process and all that it started."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+            self._open.remove(self)
 
     @classmethod
     def close_all(cls) -> None:

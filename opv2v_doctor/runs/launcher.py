@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ from opv2v_doctor.runs.output import OWN, Line, Output
 from opv2v_doctor.runs.record import Failure, Run, State, now
 from opv2v_doctor.runs.verification import departures_of
 from opv2v_doctor.runs.vitals import Vitals
+from opv2v_doctor.supervisor import supervised
 
-SUPERVISOR = Path(__file__).with_name("supervisor.py")
 WATCH = "OPV2V_DOCTOR_WATCH"
 PAUSE = 0.1  # seconds between two looks at the output
 # set by a launch around this one, and wrong for a launch of its own
@@ -93,7 +92,7 @@ def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> 
 def _supervised(plan: Plan, token: str, output: Output, lock: int) -> Iterator[subprocess.Popen[bytes]]:
     """The supervisor's process; when we are gone, it reads the end of a pipe and ends everything."""
     theirs, ours = os.pipe()
-    words = [sys.executable, "-I", str(SUPERVISOR), str(theirs), str(plan.patience), *plan.command]
+    words = supervised(list(plan.command), life=theirs, patience=plan.patience)
     kept = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_LAUNCH}
     env = {**kept, **plan.env, "PYTHONUNBUFFERED": "1", processes.TOKEN: token}
     if plan.watch:

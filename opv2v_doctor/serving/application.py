@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from opv2v_doctor import __version__
+from opv2v_doctor import __version__, rasters
 from opv2v_doctor.serving.access import Guard
 from opv2v_doctor.serving.listing import PICTURES, is_shown, listing
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 THUMBNAIL = 320  # pixels wide
-LARGEST_PICTURE = 64 << 20  # bytes
 LOCAL = ("localhost", "127.0.0.1", "[::1]", "::1")
 # A page of results may run its own scripts, and can neither read its neighbours nor the index
 ALONE = "sandbox allow-scripts allow-downloads"
@@ -103,7 +102,7 @@ def application(
 
 def _thumbnail_of(path: Path) -> bytes | None:
     stat = path.stat()
-    if path.suffix.lower() not in PICTURES or stat.st_size > LARGEST_PICTURE:
+    if path.suffix.lower() not in PICTURES:
         return None
     return _thumbnail(path, stat.st_mtime_ns, stat.st_size)
 
@@ -113,8 +112,9 @@ def _thumbnail(path: Path, written: int, size: int) -> bytes | None:
     """A small JPEG of a picture, None where it cannot be read; the time and size make a changed one new."""
     import cv2
 
-    picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
-    if picture is None:
+    try:
+        picture = rasters.image_of(path)
+    except (OSError, ValueError):
         return None
     height, width = picture.shape[:2]
     scale = min(1.0, THUMBNAIL / width)

@@ -121,6 +121,17 @@ def test_a_short_campaign_finds_nothing(name: str, tmp_path: Path) -> None:
         assert trial.problem == "", trial.details
 
 
+BOOKS = sorted((ROOT / "tests" / "corpus" / "answers").iterdir())
+
+
+def test_whatever_the_interpreter_does_there_is_an_end(tmp_path: Path) -> None:
+    """The corpus of answers, in one repository."""
+    found = subject("answers")
+    for book in BOOKS:
+        trial = tried(found, book.read_bytes(), tmp_path / "trial")
+        assert trial.problem == "", f"{book.name}: {trial.details}"
+
+
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_an_input_can_be_made_again(name: str) -> None:
     found = subject(name)

@@ -331,12 +331,14 @@ def test_facts_can_be_looked_at_over_there(repository: Repository) -> None:
 
 def test_checks_of_another_package_run_apart_too() -> None:
     point = EntryPoint("theirs", "opv2v_doctor.smoke:CHECKS", "opv2v_doctor.checks")
-    found = PluginProcess(package_plugin(point)).checks()
+    found = PluginProcess(package_plugin(point), 60).checks()
     assert [(c.code, c.name, c.family, c.page, c.tier) for c in found] == [
         (c.code, c.name, c.family, c.page, c.tier) for c in SMOKE_CHECKS
     ]
     with pytest.raises(Crashed, match="AttributeError"):
-        PluginProcess(package_plugin(EntryPoint("theirs", "json:nothing", "opv2v_doctor.checks"))).checks()
+        PluginProcess(
+            package_plugin(EntryPoint("theirs", "json:nothing", "opv2v_doctor.checks")), 60
+        ).checks()
     PluginProcess.close_all()
 
 

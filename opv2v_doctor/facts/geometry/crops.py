@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import arrays_folder, examined_splits, expression_of, samples
 from opv2v_doctor.facts.source import modules, nodes
+from opv2v_doctor.facts.views import handed_over
 from opv2v_doctor.geometry.cameras import Array, Pinhole
 from opv2v_doctor.geometry.cropping import Shot, crop_landing
 from opv2v_doctor.geometry.likeness import grey
@@ -70,7 +72,10 @@ def _has_crops(target: Target) -> bool:
 
 
 def _crop(call: Mapping[str, Any], place: Path) -> Crop:
-    pictures = [grey(np.load(f"{place}_{when}.npy", allow_pickle=False)) for when in ("before", "after")]
+    names = [Path(f"{place}_{when}.npy") for when in ("before", "after")]
+    pictures = [grey(array) for name in names if (array := handed_over(name)) is not None]
+    if len(pictures) < len(names):
+        raise Blocked("the training interpreter wrote no {files}", files=[str(name) for name in names])
     sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
     matrices = [np.array(call[when], dtype=np.float64) for when in ("before", "after")]
     landing, pixels = _landing(pictures, matrices)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.geometry.moments import moments
 from opv2v_doctor.facts.geometry.rigs import depth_map, without_depth
@@ -21,7 +22,6 @@ from opv2v_doctor.text import Text
 from opv2v_doctor.threshold import Threshold
 
 FAR_PLANE = 1000.0  # metres: CARLA's camera says so of the sky
-LARGEST_PNG = 64 << 20
 ENCODINGS = (Text("millimetres"), Text("centimetres"), Text("1/256 m"), Text("24 bits of 1000 m"))
 SAME = Threshold(0.02, "of the depth", "a PNG of 16 bits in centimetres rounds 0.5 m by so much")
 PICTURE = Threshold(0.5, "of the depth's logarithm", "a PNG that differs so much is no encoding of the depth")
@@ -101,13 +101,12 @@ def _png_beside(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | No
 
 def _decodings(path: Path) -> Iterator[tuple[Text, NDArray[Any]]]:
     """What a PNG may say in metres, by encoding."""
-    import cv2
-
-    if path.stat().st_size > LARGEST_PNG:
-        return
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        raise Blocked("{file}: cannot be read as an image", file=path)
+    try:
+        picture = rasters.image_of(path, colour=False)
+    except (OSError, ValueError) as problem:
+        raise Blocked(
+            "{file}: cannot be read as an image: {problem}", file=path, problem=str(problem)
+        ) from None
     if picture.ndim == 2 and picture.dtype == np.uint16:
         for encoding, scale in zip(ENCODINGS, (1e-3, 1e-2, 1 / 256), strict=False):
             yield encoding, picture * scale

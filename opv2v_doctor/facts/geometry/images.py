@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import Frame
 from opv2v_doctor.facts.geometry.moments import Moments, PanoramaView, moments, sides
@@ -177,12 +178,12 @@ def pictures(frame: Frame, cameras: tuple[str, ...]) -> dict[str, Image]:
 
 @of_file(most=32)
 def _image(path: Path) -> Image:
-    import cv2
-
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise Blocked("{file}: cannot be read as an image", file=path)
-    return np.asarray(image, np.uint8)
+    try:
+        return rasters.image_of(path)
+    except (OSError, ValueError) as problem:
+        raise Blocked(
+            "{file}: cannot be read as an image: {problem}", file=path, problem=str(problem)
+        ) from None
 
 
 def shown_part(view: PanoramaView, picture: Array, mask: Bools) -> Bools:

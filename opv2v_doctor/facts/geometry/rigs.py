@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.frames import Disk, Frame, frame_file
 from opv2v_doctor.facts.geometry.moments import sides
@@ -19,7 +20,6 @@ from opv2v_doctor.geometry.readings import DepthMaps
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.state import of_file
 
-LARGEST_DEPTH = 256 << 20  # bytes of a file
 INVERSE = "inverse extrinsics"
 AGENTS_OWN = "the wrong convention of the agents' poses"
 KNOWN_WRONG: Mapping[str, Convention] = {
@@ -52,10 +52,8 @@ def depth_maps(frame: Frame, cameras: Iterable[str]) -> DepthMaps:
 def depth_map(path: Path) -> NDArray[Any]:
     """A depth map (h, w). Raises Blocked where it is none."""
     try:
-        if path.stat().st_size > LARGEST_DEPTH:
-            raise Blocked("{file}: larger than {limit} MB", file=path, limit=LARGEST_DEPTH >> 20)
-        depth = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
+        depth = rasters.array_of(path)
+    except (OSError, ValueError) as problem:
         said = " ".join(str(problem).split())
         raise Blocked("{file}: {problem}", file=path, problem=said) from None
     flat = depth.reshape([side for side in depth.shape if side != 1]) if depth.size else depth

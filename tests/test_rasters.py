@@ -1,0 +1,139 @@
+"""Rasters: what an image or array claims is known before it is decoded, and no pipe or device is waited for."""
+
+import io
+import os
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from opv2v_doctor.rasters import MOST_PIXELS, array, array_of, image, image_of, image_size
+
+
+def encoded(suffix: str, picture: np.ndarray) -> bytes:
+    return bytes(cv2.imencode(suffix, picture)[1].tobytes())
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A PNG of so many pixels in a few bytes."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1 << 24), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def jpeg_bomb(width: int, height: int, *, before: bytes = b"") -> bytes:
+    """A JPEG that claims another size than it has."""
+    whole = encoded(".jpg", np.zeros((8, 16, 3), np.uint8))
+    sizes = struct.pack(">HH", 8, 16)
+    assert whole.count(sizes) == 1
+    return whole[:2] + before + whole[2:].replace(sizes, struct.pack(">HH", height, width))
+
+
+def npy(shape: str, dtype: str = "<f4", body: bytes = b"") -> bytes:
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body
+
+
+def zipped() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, depth=np.zeros((2000, 2000)))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_what_is_decoded_is_what_opencv_decodes(suffix: str, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    content = encoded(suffix, picture)
+    (tmp_path / "it").write_bytes(content)
+    assert image_size(content) == (64, 48)
+    expected = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    assert expected is not None
+    assert np.array_equal(image(content), expected)
+    assert np.array_equal(image_of(tmp_path / "it"), expected)
+
+
+def test_depth_keeps_its_bits() -> None:
+    depth = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    assert np.array_equal(image(encoded(".png", depth), colour=False), depth)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_bomb(65535, 65535),
+        png_bomb(2**31 - 1, 2**31 - 1),
+        png_bomb(MOST_PIXELS, 2),
+        jpeg_bomb(65535, 65535),
+        jpeg_bomb(65535, 65535, before=b"\xff\xff\xff\xfe\x00\x04ab"),
+        jpeg_bomb(65535, 65535, before=b"\xff\x01"),
+        jpeg_bomb(65535, 65535, before=encoded(".jpg", np.zeros((8, 16, 3), np.uint8))[2:-2][:20]),
+        png_bomb(10, 10)[:20],
+        b"\xff\xd8\xff",
+        b"\xff\xd8\xff" + b"\xff" * 1000,
+        b"\xff\xd8" + b"\xff\xe0\x00\x00" * 1000,
+        encoded(".bmp", np.zeros((8, 8, 3), np.uint8)),
+        encoded(".tiff", np.zeros((8, 8, 3), np.uint8)),
+        encoded(".png", np.zeros((8, 8, 3), np.uint8))[:40],
+        b"",
+    ],
+)
+def test_no_image_is_decoded_beyond_its_bound(content: bytes) -> None:
+    before, begun = psutil.Process().memory_info().rss, time.monotonic()
+    with pytest.raises(ValueError):
+        image(content)
+    assert psutil.Process().memory_info().rss - before < 64 << 20
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (npy("(1000000, 1000000)"), "truncated"),
+        (npy(f"({10**30},)"), "truncated"),
+        (npy("(-5, 4)"), "negative"),
+        (npy("(2, 2)", "|O", b"cos\nsystem\n"), "pickled objects"),
+        (npy("(2,)", "<U4", b"\0" * 32), "not of numbers"),
+        (npy("(1,)" * 3), "not an array"),
+        (npy("(" + "1," * 100 + ")", body=b"\0" * 4), "dimension"),
+        (zipped(), "not an array"),
+        (b"", "not an array"),
+        (b"\x93NUMPY\x09\x00", "not an array"),
+    ],
+)
+def test_no_array_is_read_beyond_what_is_there(content: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        array(content)
+
+
+def test_an_array_is_as_numpy_reads_it(tmp_path: Path) -> None:
+    for number, values in enumerate(
+        (
+            np.arange(12.0).reshape(3, 4),
+            np.asfortranarray(np.arange(6, dtype=np.int16).reshape(2, 3)),
+            np.ones(3, bool),
+        )
+    ):
+        path = tmp_path / f"{number}.npy"
+        np.save(path, values)
+        found = array_of(path)
+        found[:] = found  # ours to change
+        assert found.dtype == values.dtype and np.array_equal(found, values)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_no_pipe_or_device_is_waited_for(make: object, tmp_path: Path) -> None:
+    assert callable(make)
+    make(tmp_path / "it")
+    for read in (image_of, array_of):
+        with pytest.raises(OSError, match="not a file"):
+            read(tmp_path / "it")
