@@ -9,12 +9,17 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
+import typer
+
 from fuzz import Subject, source, subject
 from fuzz.execution import Executed
+from opv2v_doctor.usage import UsageError
 
 LIMIT = 20.0  # seconds of CPU for one input; the slowest known takes a twentieth of it
 LARGEST = 4 << 30  # bytes of memory that a process may ask for
@@ -56,6 +61,12 @@ def tried(subject: Subject, content: bytes, folder: Path, number: int = 0) -> Tr
     return Trial(
         number=number, size=len(content), seconds=seconds, problem=problem, place=place, details=details
     )
+
+
+def ended(command: Callable[[], object]) -> None:
+    """Run a command as a user gives it: any exit code and any word of usage is an answer, no exception is."""
+    with suppress(typer.Exit, UsageError):
+        command()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

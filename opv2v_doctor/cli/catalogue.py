@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,10 +44,12 @@ def explain(
     from rich.console import Console
     from rich.markdown import Markdown
 
+    from opv2v_doctor.neutral import Canvas
+
     pages = (
         _thresholds() if thresholds else "\n".join(_pages(_checks(repo, settings), code, everything, lang))
     )
-    console = Console()
+    console = Console(file=Canvas(sys.stdout))
     if console.is_terminal:
         console.print(Markdown(pages))
     else:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 
+TEXTS = ("phase", "metric", "file")  # columns
+
+
 class LogFormat(StrEnum):
     """What the log is turned into."""
 
@@ -186,8 +189,11 @@ def _frames(readers: Iterable[LogReader]) -> Iterator[pd.DataFrame]:
 
 
 def _write_csv(frames: Iterator[pd.DataFrame], file: TextIO) -> None:
+    from opv2v_doctor.neutral import cell
+
     for number, frame in enumerate(frames):
-        frame.to_csv(file, index=False, header=number == 0)
+        safe = {name: frame[name].map({word: cell(word) for word in frame[name].unique()}) for name in TEXTS}
+        frame.assign(**safe).to_csv(file, index=False, header=number == 0)
 
 
 def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
@@ -205,7 +211,7 @@ def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
         writer = None
         for frame in frames:
             # a column of no lines, too: pandas 2 would take it for one of no type
-            texts = {name: frame[name].astype("string") for name in ("phase", "metric", "file")}
+            texts = {name: frame[name].astype("string") for name in TEXTS}
             table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
             if writer is None:
                 marked = table.schema.with_metadata({**(table.schema.metadata or {}), PARQUET_KEY: b"log"})

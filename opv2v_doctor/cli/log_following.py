@@ -15,7 +15,7 @@ from opv2v_doctor.facts.logs.log_files import Log
 from opv2v_doctor.facts.logs.log_readers import LogReader
 from opv2v_doctor.facts.logs.metric_runs import Run
 from opv2v_doctor.facts.logs.records import Records, records
-from opv2v_doctor.reporters.wording import printable
+from opv2v_doctor.neutral import printable
 
 QUIET = {"launch", "rank", "job", "length", "criterion", "testing", "weights", "keys"}
 

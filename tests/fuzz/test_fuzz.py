@@ -111,6 +111,15 @@ def test_a_short_campaign_finds_nothing(name: str, tmp_path: Path) -> None:
         assert trial.problem == "", trial.details
 
 
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("tests/corpus/*/*")), ids=lambda path: f"{path.parent.name}-{path.name}"
+)
+def test_the_corpus_ends_in_answers(path: Path, tmp_path: Path) -> None:
+    """What was found once, and what the mutations begin with."""
+    trial = tried(subject(path.parent.name), path.read_bytes(), tmp_path / "trial")
+    assert trial.problem == "", trial.details
+
+
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_an_input_can_be_made_again(name: str) -> None:
     found = subject(name)
