@@ -10,7 +10,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -64,9 +63,14 @@ def tried(subject: Subject, content: bytes, folder: Path, number: int = 0) -> Tr
 
 
 def ended(command: Callable[[], object]) -> None:
-    """Run a command as a user gives it: any exit code and any word of usage is an answer, no exception is."""
-    with suppress(typer.Exit, UsageError):
+    """Run a command as a user gives it: exit codes, and what the program says in one line, are answers."""
+    try:
         command()
+    except (typer.Exit, UsageError):
+        return
+    except OSError as problem:
+        if problem.filename is None:
+            raise
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

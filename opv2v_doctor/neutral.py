@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
+from typing import Any, TextIO, cast
 
 # what moves a cursor, repaints, or turns the direction of the text around it; a line's end and tabs stay
 _COMMANDS = re.compile(
@@ -47,7 +47,7 @@ def cell(value: Any) -> Any:
 
 
 class Plain(io.TextIOWrapper):
-    """A standard stream that passes on text, and no command to a terminal but what is drawn on a Canvas."""
+    """A standard stream that passes on text, and no command to a terminal but what is drawn on its canvas."""
 
     buffer = None  # type: ignore[assignment]  # typer would write past us, where the encoding is ASCII
 
@@ -63,12 +63,14 @@ class Plain(io.TextIOWrapper):
         return len(text)
 
 
-class Canvas:
-    """A stream to draw on."""
+def canvas(stream: TextIO) -> TextIO:
+    """The stream to draw on: what is written there is drawn."""
+    return cast("TextIO", _Canvas(stream)) if isinstance(stream, Plain) else stream
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.write = getattr(stream, "draw", stream.write)
+
+class _Canvas:
+    def __init__(self, stream: Plain) -> None:
+        self._stream, self.write = stream, stream.draw
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -26,7 +26,7 @@ from opv2v_doctor.cli.examination import FORMATS_BY_SUFFIX
 from opv2v_doctor.cli.live import is_live
 from opv2v_doctor.cli.process import quiet_libraries
 from opv2v_doctor.cli.reporting import report_file, write_report
-from opv2v_doctor.neutral import Canvas
+from opv2v_doctor.neutral import canvas
 from opv2v_doctor.reporters import REPORTERS, Examination, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
@@ -65,7 +65,7 @@ def audited(
         head = _head(inventory, strict)
         if output is not None:
             _write(output, chosen, inventory, results, head)
-        paper = Canvas(sys.stdout)
+        paper = canvas(sys.stdout)
         for line in _lines("text" if output else chosen, inventory, results, head):
             paper.write(f"{line}\n")
     return exit_code(results, strict=strict)
@@ -137,7 +137,7 @@ def _write(path: Path, format: str, inventory: Inventory, results: list[Result],
 @contextmanager
 def _progress() -> Iterator[Advance]:
     """A bar on the terminal, with the time that is left; nothing where there is no terminal."""
-    console = Console(file=Canvas(sys.stderr), highlight=False)
+    console = Console(file=canvas(sys.stderr), highlight=False)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),

@@ -44,12 +44,12 @@ def explain(
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from opv2v_doctor.neutral import Canvas
+    from opv2v_doctor.neutral import canvas
 
     pages = (
         _thresholds() if thresholds else "\n".join(_pages(_checks(repo, settings), code, everything, lang))
     )
-    console = Console(file=Canvas(sys.stdout))
+    console = Console(file=canvas(sys.stdout))
     if console.is_terminal:
         console.print(Markdown(pages))
     else:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.text import Text
 
 from opv2v_doctor.facts.logs.metric_lines import metric_line
-from opv2v_doctor.neutral import Canvas
+from opv2v_doctor.neutral import canvas
 from opv2v_doctor.runs.output import Line
 
 
@@ -26,8 +26,8 @@ class Following:
         self._place: tuple[float, float] | None = None  # first (epoch, time) of this launch
         self._open = True
         self._shared = sys.stdout.isatty()
-        self._paper = Canvas(sys.stdout)
-        self._console = Console(file=self._paper if self._shared else Canvas(sys.stderr), highlight=False)
+        self._paper = canvas(sys.stdout)
+        self._console = Console(file=self._paper if self._shared else canvas(sys.stderr), highlight=False)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),

@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 from opv2v_doctor.check import Check
-from opv2v_doctor.neutral import Canvas
+from opv2v_doctor.neutral import canvas
 from opv2v_doctor.progress import listen
 from opv2v_doctor.result import Result
 
@@ -33,8 +33,8 @@ class Display:
     def __init__(self, total: int) -> None:
         self.results: list[Result] = []
         self._shared = sys.stdout.isatty()  # report and live line on one terminal
-        self._paper = Canvas(sys.stdout)
-        console = Console(file=self._paper if self._shared else Canvas(sys.stderr), highlight=False)
+        self._paper = canvas(sys.stdout)
+        console = Console(file=self._paper if self._shared else canvas(sys.stderr), highlight=False)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),

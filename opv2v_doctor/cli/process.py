@@ -101,6 +101,10 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    """End tidily, once: `timeout` sends its signal twice, to us and to our group."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is _end:
+            signal.signal(each, lambda *_: None)  # children would inherit SIG_IGN
     raise Ended(number)
 
 
