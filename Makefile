@@ -51,9 +51,8 @@ node_modules/.bin/eslint: package.json
 	touch $@
 
 fuzz: $(VENV)/tested
-	$(BIN)/python -m fuzz logs --seconds $(or $(SECONDS),600)
-	$(BIN)/python -m fuzz checkpoints --seconds $(or $(SECONDS),600)
-	$(BIN)/python -m fuzz answers --seconds $(or $(SECONDS),600)
+	for subject in logs checkpoints answers settings records git serve audit; do \
+		$(BIN)/python -m fuzz $$subject --seconds $(or $(SECONDS),600) || exit 1; done
 
 mutants:
 	.ci/mutants $(FAMILY) $(MODULE)

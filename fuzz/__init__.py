@@ -10,7 +10,7 @@ from random import Random
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"  # real files that may not be published; used where they are
-SUBJECTS = ("logs", "checkpoints", "answers")
+SUBJECTS = ("logs", "checkpoints", "answers", "settings", "records", "git", "serve", "audit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,3 +33,8 @@ def subject(name: str) -> Subject:
 def source(seed: int, number: int) -> Random:
     """The randomness of one input: each can be made again alone."""
     return Random(f"{seed}:{number}")
+
+
+def corpus(name: str) -> list[bytes]:
+    """The files that a subject begins with, and those that were found."""
+    return [path.read_bytes() for path in sorted((ROOT / "tests" / "corpus" / name).iterdir())]

@@ -1,4 +1,4 @@
-"""`python -m fuzz logs|checkpoints|answers`: mutated real inputs; 1 where one crashed, hung or ran."""
+"""`python -m fuzz SUBJECT`: mutated real files; 1 where one crashed, hung or ran."""
 
 from __future__ import annotations
 

@@ -82,8 +82,9 @@ def _kept(subject: Subject, seed: int, trial: Trial, content: Path, findings: Pa
 def _trials(subject: Subject, seed: int, first: int, place: Path, end: float) -> Iterator[Trial]:
     """What one process says, until it dies, hangs, or the time is over."""
     words = [sys.executable, "-m", "fuzz.trials", subject.name, str(seed), str(first), str(place)]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        number, said = first, ""
+    errors = (place / "said").open("w+b")  # libraries may say more than a pipe holds
+    with errors, subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors) as process:
+        number = first
         for line in _lines(process, end):
             trial = Trial(**json.loads(line))
             number = trial.number + 1
@@ -91,8 +92,7 @@ def _trials(subject: Subject, seed: int, first: int, place: Path, end: float) ->
         over = time.monotonic() >= end
         status = process.poll()
         process.kill()
-        if process.stderr is not None:
-            said = process.stderr.read().decode("utf-8", "replace")[-2000:]
+        said = (place / "said").read_bytes()[-2000:].decode("utf-8", "replace")
     if not over:
         problem = f"hangs: nothing for {PATIENCE:g} s" if status is None else f"the process died: {status}"
         size = (place / INPUT).stat().st_size if (place / INPUT).exists() else 0

@@ -12,13 +12,13 @@ from pathlib import Path
 from random import Random
 
 import numpy  # noqa: F401  (imported late, it would set variables of the environment)
-import typer
 import yaml  # noqa: F401
 
 from fuzz import ROOT, Subject
 from fuzz.execution import nothing_runs
 from fuzz.hostile import letters, named, planted
 from fuzz.mutations import mutated
+from fuzz.trials import ended
 from opv2v_doctor.cli.checkpoint import diff, show
 from opv2v_doctor.facts import pickles
 from opv2v_doctor.facts.checkpoints.archives import opened
@@ -156,16 +156,10 @@ def examine(content: bytes, folder: Path) -> None:
     path.write_bytes(content)
     whole = CORPUS / "checkpoint.pth"
     with nothing_runs(), contextlib.redirect_stdout(io.StringIO()):
-        _ended(lambda: show([path], deep=True, model=whole, format="text", strict=False))
-        _ended(lambda: show([path], deep=False, model=None, format="json", strict=False))
-        _ended(lambda: diff(whole, path, format="text", strict=False))
+        ended(lambda: show([path], deep=True, model=whole, format="text", strict=False))
+        ended(lambda: show([path], deep=False, model=None, format="json", strict=False))
+        ended(lambda: diff(whole, path, format="text", strict=False))
         _agree(path)
-
-
-def _ended(command: Callable[[], object]) -> None:
-    """A command may end with any of its exit codes, but with no exception."""
-    with contextlib.suppress(typer.Exit):
-        command()
 
 
 def _agree(path: Path) -> None:

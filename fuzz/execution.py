@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
+HARMLESS = ("socket.gethostname",)
 FORBIDDEN = (
     *("pickle.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "os.kill", "os.putenv"),
     *("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.chown"),
@@ -49,6 +50,8 @@ def nothing_runs() -> Iterator[None]:
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watching:
+        return
+    if event in HARMLESS:
         return
     if event.startswith(FORBIDDEN) or _evaluates(event, arguments) or _writes(event, arguments):
         raise Executed(f"{event} {arguments!r}"[:300])

@@ -9,12 +9,16 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
+import typer
+
 from fuzz import Subject, source, subject
 from fuzz.execution import Executed
+from opv2v_doctor.usage import UsageError
 
 LIMIT = 20.0  # seconds of CPU for one input; the slowest known takes a twentieth of it
 LARGEST = 4 << 30  # bytes of memory that a process may ask for
@@ -56,6 +60,17 @@ def tried(subject: Subject, content: bytes, folder: Path, number: int = 0) -> Tr
     return Trial(
         number=number, size=len(content), seconds=seconds, problem=problem, place=place, details=details
     )
+
+
+def ended(command: Callable[[], object]) -> None:
+    """Run a command as a user gives it: exit codes, and what the program says in one line, are answers."""
+    try:
+        command()
+    except (typer.Exit, UsageError):
+        return
+    except OSError as problem:
+        if problem.filename is None:
+            raise
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -70,8 +70,10 @@ class Launch(_Table):
         if not isinstance(value, dict) or "variants" in value:
             return value
         numbered = {key: table for key, table in value.items() if _is_count(key)}
+        if len({int(key) for key in numbered}) < len(numbered):
+            raise ValueError(f"several tables for one number of GPUs: {', '.join(numbered)}")
         rest = {key: entry for key, entry in value.items() if key not in numbered}
-        return {**rest, "variants": tuple(sorted((int(k), table) for k, table in numbered.items()))}
+        return {**rest, "variants": tuple((int(key), numbered[key]) for key in sorted(numbered, key=int))}
 
 
 class Watch(_Table):
@@ -154,7 +156,10 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         text = text_of(path, largest=LARGEST)
-        return _absolute(Settings.model_validate(from_toml(text)), path.resolve().parent)
+        content = from_toml(text)
+        if _holds_nul(content):
+            raise SettingsError(f"{path}: a text holds a NUL character, which no path and no argument can")
+        return _absolute(Settings.model_validate(content), path.resolve().parent)
     except OSError as problem:
         raise SettingsError(f"{path}: cannot be read: {problem.strerror}") from None
     except UnicodeDecodeError as problem:
@@ -163,6 +168,12 @@ def read_settings(path: Path) -> Settings:
         raise SettingsError(_explained(path, text, problem)) from None
     except ValueError as problem:
         raise SettingsError(f"{path}: not TOML: {problem}") from None
+
+
+def _holds_nul(content: object) -> bool:
+    if isinstance(content, dict):
+        return any(map(_holds_nul, (*content, *content.values())))
+    return any(map(_holds_nul, content)) if isinstance(content, list) else "\0" in str(content)
 
 
 def _absolute(settings: Settings, folder: Path) -> Settings:
@@ -187,7 +198,7 @@ def _explained(path: Path, text: str, problem: ValidationError) -> str:
     place = f"{path}:{_line_of(text, table, word)}"
     if first["type"] == "extra_forbidden":
         return f"{place}: {unknown('setting', word, _known(table))}"
-    return f"{place}: {'.'.join(words)}: {first['msg']}"
+    return f"{place}: {'.'.join(words)}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _words(loc: tuple[int | str, ...], content: dict[str, Any]) -> list[str]:

@@ -12,9 +12,10 @@ ROOT = Path(__file__).parents[1]
 ENGINE, CHECKS = ROOT / "opv2v_doctor", ROOT / "checks"
 TEMPLATE = ENGINE / "sandbox" / "repository"
 SOURCES = [p for p in [*ENGINE.rglob("*.py"), *CHECKS.rglob("*.py")] if not p.is_relative_to(TEMPLATE)]
-NOUNS = {"files", "rasters", "text", "threshold"}  # what any of them may import
+NOUNS = {"files", "neutral", "rasters", "text", "threshold"}  # what any of them may import
 LAYERS = {  # what else a module may import of ours; the first match of its path wins
     "usage": set(),
+    "neutral": set(),
     "progress": set(),
     "files": set(),
     "rasters": set(),

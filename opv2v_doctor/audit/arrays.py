@@ -18,6 +18,11 @@ def read_array(content: bytes) -> Reading:
     Raises ValueError for what is not one array of numbers, (H, W) or (H, W, 1), and all there.
     """
     depth = _array(content)
+    with np.errstate(all="ignore"):
+        return _measured(depth)
+
+
+def _measured(depth: NDArray[Any]) -> Reading:
     finite = np.isfinite(depth)
     known = known_depth(depth)
     whole = bool(finite.all())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
+
+import numpy as np
 
 from opv2v_doctor.audit.record import Reading
 
@@ -11,15 +14,19 @@ NUMBERS = b"0123456789.+-eEnaifNIF \t\r\n"
 
 
 def read_cloud(content: bytes) -> Reading:
-    """The number of points. Raises ValueError where the file holds fewer than its header promises."""
+    """The number of points. Raises ValueError where not all of them are there that its header promises."""
     header, body = _parted(content)
-    points = _number(header, "POINTS")
-    if header["DATA"] == "ascii":
-        _verify_text(body, points)
-    elif header["DATA"] == "binary":
-        _verify_binary(body, points, header)
-    elif header["DATA"] != "binary_compressed":
-        raise ValueError(f"unknown DATA {header['DATA'][:40]!r}")
+    points, form = _number(header, "POINTS"), header["DATA"]
+    counts = _numbers(header, "COUNT") or [1] * len(header.get("FIELDS", "").split())
+    each = sum(size * count for size, count in zip(_numbers(header, "SIZE"), counts, strict=False))
+    if form == "ascii":
+        _verify_text(body, points, sum(counts))
+    elif form == "binary":
+        _verify_size(len(body), points, each)
+    elif form == "binary_compressed":
+        _verify_packed(body, points, each)
+    else:
+        raise ValueError(f"unknown DATA {form[:40]!r}")
     return Reading(points=points)
 
 
@@ -46,18 +53,57 @@ def _number(header: Mapping[str, str], key: str) -> int:
     return int(word)
 
 
-def _verify_text(body: bytes, points: int) -> None:
-    lines = body.count(b"\n") + (not body.endswith(b"\n") and bool(body))
+def _numbers(header: Mapping[str, str], key: str) -> list[int]:
+    return [int(word) for word in header.get(key, "").split() if word.isdigit() and len(word) < 6]
+
+
+def _verify_text(body: bytes, points: int, fields: int) -> None:
+    """Every point is a line of as many numbers as it has fields."""
     strange = body.translate(None, NUMBERS)
     if strange:
         raise ValueError(f"damaged: {len(strange)} bytes that belong to no number")
-    if lines < points:
-        raise ValueError(f"truncated: {lines} points, its header says {points}")
+    letters = np.frombuffer(b"\n" + body + b"\n", np.uint8)
+    blank = letters <= ord(" ")
+    words = np.flatnonzero(blank[:-1] & ~blank[1:])
+    lengths = np.diff(np.searchsorted(words, np.flatnonzero(letters == ord("\n"))))
+    lengths = lengths[lengths > 0][:points]
+    if len(lengths) < points:
+        raise ValueError(f"truncated: {len(lengths)} points, its header says {points}")
+    if (wrong := np.flatnonzero(lengths != fields)).size:
+        place = int(wrong[0])
+        raise ValueError(f"damaged: point {place + 1} has {lengths[place]} numbers, its header says {fields}")
 
 
-def _verify_binary(body: bytes, points: int, header: Mapping[str, str]) -> None:
-    sizes = [int(word) for word in header.get("SIZE", "").split() if word.isdigit() and len(word) < 3]
-    counts = [int(word) for word in header.get("COUNT", "").split() if word.isdigit() and len(word) < 6]
-    each = sum(size * count for size, count in zip(sizes, counts or [1] * len(sizes), strict=False))
-    if len(body) < points * each or not each:
-        raise ValueError(f"truncated: {len(body)} bytes, {points} points need {points * each}")
+def _verify_size(size: int, points: int, each: int) -> None:
+    if size < points * each or not each:
+        raise ValueError(f"truncated: {size} bytes, {points} points need {points * each}")
+
+
+def _verify_packed(body: bytes, points: int, each: int) -> None:
+    """Two lengths, and all points compressed by LZF: it is walked to its end, and nothing is unpacked."""
+    if len(body) < 8:
+        raise ValueError(f"truncated: {len(body)} bytes, the lengths alone are 8")
+    packed, unpacked = struct.unpack_from("<II", body)
+    if len(body) < 8 + packed:
+        raise ValueError(f"truncated: {len(body) - 8} bytes, its points are in {packed}")
+    _verify_size(unpacked, points, each)
+    if _unpacked_size(body[8 : 8 + packed], unpacked) != unpacked:
+        raise ValueError(f"damaged: its {packed} bytes do not unpack to {unpacked}")
+
+
+def _unpacked_size(packed: bytes, most: int) -> int:
+    """How many bytes LZF makes of these, up to the most; -1 for what it did not write."""
+    place = made = 0
+    end = len(packed)
+    while place < end and made <= most:
+        control = packed[place]
+        if control < 32:  # the next bytes as they are
+            made += control + 1
+            place += control + 2
+            continue
+        is_long = control >> 5 == 7
+        place += 3 if is_long else 2
+        if place > end or (control & 31) << 8 | packed[place - 1] >= made:
+            return -1  # it refers to what was before the beginning
+        made += (control >> 5) + 2 + (packed[place - 2] if is_long else 0)
+    return made if place == end else -1

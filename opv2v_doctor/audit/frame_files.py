@@ -19,7 +19,7 @@ DIGITS = 3  # rigs that agree so far are one
 
 def read_frame_file(content: bytes) -> Reading:
     """The LiDAR's pose, the rig in numbers, and a digest of all poses. Raises ValueError."""
-    frame = _document(content)
+    frame, twice = _document(content)
     cameras = numbers_of(rig_of(frame, dict.fromkeys(CAMERA_NAMES, (1, 1))))
     pose = [float(number) for number in frame["lidar_pose"]]
     names = sorted(camera.name for camera in cameras)
@@ -27,6 +27,7 @@ def read_frame_file(content: bytes) -> Reading:
     rig = [[c.name, _rounded(c.intrinsics), _rounded(c.camera_to_lidar)] for c in cameras]
     x, y, z, roll, yaw, pitch = pose
     return Reading(
+        problem=twice,
         poses=hashlib.sha256(json.dumps(poses).encode()).hexdigest()[:32],
         rig=json.dumps(rig),
         x=x,
@@ -42,8 +43,8 @@ def _rounded(numbers: tuple[float, ...]) -> list[float]:
     return [round(number, DIGITS) + 0.0 for number in numbers]
 
 
-def _document(content: bytes) -> Any:
-    """What is wanted of a document, all of which is parsed by the C safe loader.
+def _document(content: bytes) -> tuple[Any, str | None]:
+    """What is wanted of a document, all of which is parsed by the C safe loader; and a key that stands twice.
 
     No tag builds an object, and aliases do not multiply.
     """
@@ -57,15 +58,39 @@ def _document(content: bytes) -> Any:
             raise ValueError("not a frame file")
         if b"&" in content and _weight(node, {}) > MOST_NODES:
             raise ValueError("its aliases multiply: a YAML bomb")
+        twice = _twice(node)
         if b"!" not in content:  # no tag that could be wrong in what is left out
             node.value = [(key, value) for key, value in node.value if key.value in WANTED]
-        return loader.construct_document(node)
+        return loader.construct_document(node), twice
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         place = f"line {mark.line + 1}: " if mark else ""
         raise ValueError(f"not YAML: {place}{problem.problem}") from None
     finally:
         loader.dispose()
+
+
+def _twice(root: Any) -> str | None:
+    """That a key stands twice in a mapping, and where; None where none does. Parsers take the last."""
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node.value, list) or id(node) in seen:
+            continue
+        seen.add(id(node))  # an alias leads to the same node
+        if isinstance(node.value[0] if node.value else None, tuple):
+            lines: dict[tuple[str, str], int] = {}
+            for key, value in node.value:
+                waiting.append(value)
+                if isinstance(key.value, str):
+                    line = key.start_mark.line + 1
+                    first = lines.setdefault((key.tag, key.value), line)
+                    if first != line:
+                        name = repr(key.value[:40])
+                        return f"key {name} stands twice, in lines {first} and {line}: the last one wins"
+        else:
+            waiting += node.value
+    return None
 
 
 def _verify_depth(content: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.record import COLUMNS, TYPES
+from opv2v_doctor.neutral import cell
 from opv2v_doctor.ours import PARQUET_KEY
 from opv2v_doctor.usage import UsageError
 
@@ -52,7 +53,7 @@ def csv_lines(inventory: Inventory) -> Iterator[str]:
     buffer = StringIO()
     writer = csv.writer(buffer, lineterminator="")
     for row in chain([COLUMNS], inventory.rows(ALL)):
-        writer.writerow(row)
+        writer.writerow(map(cell, row))
         yield _taken(buffer)
 
 

@@ -26,7 +26,9 @@ from opv2v_doctor.audit.verdicts import VERDICTS
 from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.cli import options
 from opv2v_doctor.cli.live import is_live
+from opv2v_doctor.cli.process import quiet_libraries
 from opv2v_doctor.cli.reporting import report_file, write_report
+from opv2v_doctor.neutral import canvas
 from opv2v_doctor.reporters import BY_SUFFIX, REPORTERS, Examination, Format, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
@@ -96,14 +98,15 @@ def audit(
         raise UsageError("--format parquet needs --output FILE: it is not text")
     dataset = _dataset(root, depth)
     with opened(dataset, cache or cache_folder()) as inventory:
-        with _progress() as advance:
+        with quiet_libraries(), _progress() as advance:
             survey(inventory, readers(workers or os.cpu_count() or 1, scheduler), advance)
         results = list(run(VERDICTS, cast("Target", inventory)))
         head = _head(inventory, strict)
         if output is not None:
             _write(output, chosen, inventory, results, head)
+        paper = canvas(sys.stdout)
         for line in _lines("text" if output else chosen, inventory, results, head):
-            sys.stdout.write(f"{line}\n")
+            paper.write(f"{line}\n")
     raise typer.Exit(exit_code(results, strict=strict))
 
 
@@ -173,7 +176,7 @@ def _write(path: Path, format: str, inventory: Inventory, results: list[Result],
 @contextmanager
 def _progress() -> Iterator[Advance]:
     """A bar on the terminal, with the time that is left; nothing where there is no terminal."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(file=canvas(sys.stderr), highlight=False)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),

@@ -53,9 +53,11 @@ def explain(
     from rich.console import Console
     from rich.markdown import Markdown
 
+    from opv2v_doctor.neutral import canvas
+
     lines = _thresholds() if thresholds else _pages(_checks(repo, settings), code, everything, lang)
     pages = "\n".join(lines)
-    console = Console()
+    console = Console(file=canvas(sys.stdout))
     if console.is_terminal:
         console.print(Markdown(pages))
     else:

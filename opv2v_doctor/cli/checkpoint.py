@@ -185,10 +185,13 @@ def _csv(rows: list[dict[str, Any]]) -> Iterable[str]:
     import csv
     import io
 
+    from opv2v_doctor.neutral import cell
+
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, "learning_rates": " ".join(map(str, row["learning_rates"]))} for row in rows)
+    rates = ({**row, "learning_rates": " ".join(map(str, row["learning_rates"]))} for row in rows)
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rates)
     yield from text.getvalue().splitlines()
 
 

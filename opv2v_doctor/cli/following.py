@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.text import Text
 
 from opv2v_doctor.facts.logs.metric_lines import metric_line
+from opv2v_doctor.neutral import canvas
 from opv2v_doctor.runs.output import Line
 
 
@@ -25,7 +26,8 @@ class Following:
         self._place: tuple[float, float] | None = None  # first (epoch, time) of this launch
         self._open = True
         self._shared = sys.stdout.isatty()
-        self._console = Console(stderr=not self._shared, highlight=False)
+        self._paper = canvas(sys.stdout)
+        self._console = Console(file=self._paper if self._shared else canvas(sys.stderr), highlight=False)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -96,8 +98,8 @@ class Following:
             if self._shared:
                 self._console.print(Text.from_ansi(text), soft_wrap=True)
             else:
-                sys.stdout.write(f"{text}\n")
-                sys.stdout.flush()
+                self._paper.write(f"{text}\n")
+                self._paper.flush()
         except OSError:
             self._open = False
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor the interpreter's last flush

@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 from opv2v_doctor.check import Check
+from opv2v_doctor.neutral import canvas
 from opv2v_doctor.progress import listen
 from opv2v_doctor.result import Result
 
@@ -32,7 +33,8 @@ class Display:
     def __init__(self, total: int) -> None:
         self.results: list[Result] = []
         self._shared = sys.stdout.isatty()  # report and live line on one terminal
-        console = Console(stderr=not self._shared, highlight=False)
+        self._paper = canvas(sys.stdout)
+        console = Console(file=self._paper if self._shared else canvas(sys.stderr), highlight=False)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -77,8 +79,8 @@ class Display:
         if self._shared:
             self._progress.console.print(Text.from_ansi(line), soft_wrap=True)
         else:
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+            self._paper.write(f"{line}\n")
+            self._paper.flush()
 
     def _advance(self, what: str, done: int, total: int) -> None:
         self._progress.update(self._work, description=what, completed=done, total=total, visible=True)

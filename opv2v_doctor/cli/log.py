@@ -28,9 +28,10 @@ from opv2v_doctor.facts.logs.log_tables import frame_of
 from opv2v_doctor.facts.logs.metric_runs import Run
 from opv2v_doctor.facts.logs.records import Records, records
 from opv2v_doctor.files import kind_of
+from opv2v_doctor.neutral import cell, printable
 from opv2v_doctor.ours import PARQUET_KEY
 from opv2v_doctor.registry import ignored, installed_checks, select
-from opv2v_doctor.reporters.wording import one_line, printable
+from opv2v_doctor.reporters.wording import one_line
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.state import State
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+TEXTS = ("phase", "metric", "file")  # columns
 QUIET = {"launch", "rank", "job", "length", "criterion", "testing", "weights", "keys"}
 FAMILY = ["LOG"]
 Stamp = tuple[int, int, int]  # file, size, time
@@ -180,7 +182,8 @@ def _frames(readers: Iterable[LogReader]) -> Iterator[pd.DataFrame]:
 
 def _write_csv(frames: Iterator[pd.DataFrame], file: TextIO) -> None:
     for number, frame in enumerate(frames):
-        frame.to_csv(file, index=False, header=number == 0)
+        safe = {name: frame[name].map({word: cell(word) for word in frame[name].unique()}) for name in TEXTS}
+        frame.assign(**safe).to_csv(file, index=False, header=number == 0)
 
 
 def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
@@ -194,7 +197,7 @@ def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
         writer = None
         for frame in frames:
             # a column of no lines, too: pandas 2 would take it for one of no type
-            texts = {name: frame[name].astype("string") for name in ("phase", "metric", "file")}
+            texts = {name: frame[name].astype("string") for name in TEXTS}
             table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
             if writer is None:
                 marked = table.schema.with_metadata({**(table.schema.metadata or {}), PARQUET_KEY: b"log"})

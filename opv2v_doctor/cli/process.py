@@ -8,12 +8,15 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 
 import typer
 
 from opv2v_doctor.files import want_of
+from opv2v_doctor.neutral import Plain
 
 ENOUGH = 141  # the exit code of a process whose reader had enough, as `| head` has
 INTERRUPTED = 128  # and the number of the signal
@@ -32,7 +35,7 @@ class Ended(KeyboardInterrupt):
 
 
 def prepare() -> None:
-    """Open what is closed of the standard streams, let them say anything, and end tidily at a signal."""
+    """Open what is closed of the standard streams, let them say text, no commands; end tidily at signals."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -42,9 +45,10 @@ def prepare() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as we live)
-        elif getattr(stream, "errors", "") == "strict":
-            with contextlib.suppress(AttributeError):
-                stream.reconfigure(errors="backslashreplace")
+        elif type(stream) is TextIOWrapper:
+            errors = "backslashreplace" if stream.errors == "strict" else stream.errors
+            how = {each: getattr(stream, each) for each in ("encoding", "line_buffering", "write_through")}
+            setattr(sys, name, Plain(stream.detach(), errors=errors, **how))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -64,6 +68,29 @@ def verify_room() -> None:
     if lacking:
         typer.echo(f"opv2v-doctor: {lacking}", err=True)
         sys.exit(3)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """What libraries in C write to the standard error, as libpng does, is dropped; what we write is not.
+
+    Children would be as quiet: start none in here that has something to say.
+    """
+    ours = sys.stderr
+    if not isinstance(ours, Plain):  # the stream of somebody who calls us, as a test does
+        yield
+        return
+    ours.flush()
+    kept = os.dup(ours.fileno())
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), ours.fileno())
+    sys.stderr = Plain(os.fdopen(kept, "wb", 0), ours.encoding, ours.errors, write_through=True)
+    try:
+        yield
+    finally:
+        os.dup2(kept, ours.fileno())
+        sys.stderr.close()
+        sys.stderr = ours
 
 
 def is_homeless() -> bool:
@@ -92,6 +119,10 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    """End tidily, once: `timeout` sends its signal twice, to us and to our group."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is _end:
+            signal.signal(each, lambda *_: None)  # children would inherit SIG_IGN
     raise Ended(number)
 
 

@@ -34,6 +34,7 @@ def serve(
     Serves the pages, pictures, logs and tables of a directory, and nothing else: no hidden file, no
     checkpoint, nothing outside of it. Nothing can be changed. Ends with Ctrl-C.
     """
+    from opv2v_doctor.cli.process import quiet_libraries
     from opv2v_doctor.serving.access import verify_token
     from opv2v_doctor.usage import UsageError
 
@@ -41,9 +42,8 @@ def serve(
         raise UsageError(f"{directory}: no such directory")
     verify_token(host, token)
     try:
-        import uvicorn
-
         from opv2v_doctor.serving.application import LOCAL, application
+        from opv2v_doctor.serving.server import server
     except ImportError as problem:
         raise UsageError(
             f"serve needs starlette, uvicorn and jinja2: pip install 'opv2v-doctor[serve]' ({problem})"
@@ -57,8 +57,8 @@ def serve(
         cookie=f"opv2v_doctor_{port}",
     )
     _say(directory, host, port, has_token=token is not None)
-    settings = uvicorn.Config(served, log_level="warning", access_log=False, server_header=False)
-    uvicorn.Server(settings).run(sockets=[listening])
+    with quiet_libraries():
+        server(served).run(sockets=[listening])
 
 
 def _listening(host: str, port: int) -> socket.socket:

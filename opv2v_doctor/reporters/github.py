@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from opv2v_doctor.check import Check, Finding
+from opv2v_doctor.neutral import printable
 from opv2v_doctor.reporters import Examination
 from opv2v_doctor.reporters.wording import (
     hazards,
@@ -12,7 +13,6 @@ from opv2v_doctor.reporters.wording import (
     message,
     one_line,
     place,
-    printable,
     tally,
     verdict,
     way_out,

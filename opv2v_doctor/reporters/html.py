@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from opv2v_doctor import __version__
 from opv2v_doctor.check import Finding
+from opv2v_doctor.neutral import printable
 from opv2v_doctor.reporters import Examination, Picture
 from opv2v_doctor.reporters.json import plain, strict
 from opv2v_doctor.reporters.wording import (
@@ -32,7 +33,6 @@ from opv2v_doctor.reporters.wording import (
     message,
     one_line,
     place,
-    printable,
     revision,
     verdict,
     way_out,

@@ -10,6 +10,7 @@ from rich.text import Text as Line
 
 from opv2v_doctor import __version__
 from opv2v_doctor.check import Finding, Severity
+from opv2v_doctor.neutral import printable
 from opv2v_doctor.reporters import Examination, Medium
 from opv2v_doctor.reporters.wording import (
     claim,
@@ -20,7 +21,6 @@ from opv2v_doctor.reporters.wording import (
     message,
     outcome,
     place,
-    printable,
     revision,
     tally,
     verdict,

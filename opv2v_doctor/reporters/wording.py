@@ -7,17 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from opv2v_doctor.check import Check, Finding, Severity
+from opv2v_doctor.neutral import printable
 from opv2v_doctor.reporters import Examination, Say
 from opv2v_doctor.result import Result, Status, examined_text, exit_code, first_to_fix
 from opv2v_doctor.text import Place, Text, counted, quoted
-
-
-def printable(text: str) -> str:
-    r"""The text in one line, with every control, line-breaking or invisible character spelled out, as `\x1b`.
-
-    Messages quote logs and files: raw, they could repaint a terminal or forge a line of the report.
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def lines(text: str) -> list[str]:

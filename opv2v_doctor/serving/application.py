@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import time
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -21,7 +23,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from opv2v_doctor import __version__, rasters
-from opv2v_doctor.serving.access import Guard
+from opv2v_doctor.neutral import printable
+from opv2v_doctor.serving.access import Exact, Guard
 from opv2v_doctor.serving.listing import PICTURES, is_shown, listing
 
 if TYPE_CHECKING:
@@ -68,17 +71,10 @@ def application(
 
     `hosts` are the names that it answers to: a foreign name that was bound to 127.0.0.1 is none of them.
     """
-    results = Results(root)
+    results, current = Results(root), _Index(root)
 
     def index(request: Request) -> Response:
-        html = _template().render(
-            root=str(root.resolve()),
-            version=__version__,
-            shown=listing(root),
-            style=_part("index.css"),
-            quote=quote,
-        )
-        return HTMLResponse(html, headers={"Content-Security-Policy": _policy()})
+        return HTMLResponse(current.page(), headers={"Content-Security-Policy": _policy()})
 
     async def thumbnail(request: Request) -> Response:
         path = results.path_of(request.path_params["path"])
@@ -96,8 +92,35 @@ def application(
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             Middleware(Guard, token=token, cookie=cookie),
+            Middleware(Exact),
         ],
     )
+
+
+def page(root: Path) -> str:
+    """The index, as it is now."""
+    return _template().render(
+        root=str(root.resolve()),
+        version=__version__,
+        shown=listing(root),
+        style=_part("index.css"),
+        quote=lambda path: quote(os.fsencode(path)),
+    )
+
+
+class _Index:
+    """The index: who asks while one is being made waits for the next, which is for all who wait."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._lock, self._begun, self._page = root, Lock(), -1.0, ""
+
+    def page(self) -> str:
+        asked = time.monotonic()
+        with self._lock:
+            if self._begun < asked:
+                self._begun = time.monotonic()
+                self._page = page(self._root)
+            return self._page
 
 
 def _thumbnail_of(path: Path) -> bytes | None:
@@ -130,7 +153,11 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     surroundings = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,  # names, and what files say
     )
     return surroundings.from_string(_part("index.html"))
 

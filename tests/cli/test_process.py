@@ -107,3 +107,24 @@ def test_who_is_interrupted_twice_ends_at_once(seconds: float, healthy: Path, tm
     assert said in ("", "opv2v-doctor: interrupted\n")
     assert shell(f"{DOCTOR} schema >/dev/null", TMPDIR=str(tmp_path)).returncode == 0
     assert not list(tmp_path.glob("opv2v-doctor-*"))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.003, 0.03])
+def test_who_is_asked_to_end_twice_ends_tidily(seconds: float, healthy: Path, tmp_path: Path) -> None:
+    """As `timeout` asks: itself, and through the process group."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "opv2v_doctor", "check", "DAT009", "--repo", healthy],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("opv2v-doctor-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+        process.send_signal(number)
+        time.sleep(seconds)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + signal.SIGTERM, "opv2v-doctor: interrupted\n")
+    assert not list(tmp_path.glob("opv2v-doctor-*"))

@@ -132,6 +132,17 @@ def test_whatever_the_interpreter_does_there_is_an_end(tmp_path: Path) -> None:
         assert trial.problem == "", f"{book.name}: {trial.details}"
 
 
+@pytest.mark.parametrize(
+    "path",
+    sorted(set(ROOT.glob("tests/corpus/*/*")) - set(BOOKS)),
+    ids=lambda path: f"{path.parent.name}-{path.name}",
+)
+def test_the_corpus_ends_in_answers(path: Path, tmp_path: Path) -> None:
+    """What was found once, and what the mutations begin with."""
+    trial = tried(subject(path.parent.name), path.read_bytes(), tmp_path / "trial")
+    assert trial.problem == "", trial.details
+
+
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_an_input_can_be_made_again(name: str) -> None:
     found = subject(name)

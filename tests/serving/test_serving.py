@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,15 +66,16 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(root: Path, **options: Any) -> Iterator[int]:
     """The port of a server that runs in a thread."""
     from opv2v_doctor.serving.application import application
+    from opv2v_doctor.serving.server import server
 
-    server = uvicorn.Server(uvicorn.Config(application(root, **options), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
+    listening, running = socket.create_server(("127.0.0.1", 0)), server(application(root, **options))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
     end = time.monotonic() + 60
-    while not server.started and time.monotonic() < end:
+    while not running.started and time.monotonic() < end:
         time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
+    yield listening.getsockname()[1]
+    running.should_exit = True
     thread.join()
 
 
@@ -247,3 +251,154 @@ def test_an_empty_directory_says_what_makes_results(tmp_path: Path) -> None:
 
     assert listing(tmp_path) == []
     assert application(tmp_path).routes
+
+
+HEAD = b"GET /files/large.log HTTP/1.1\r\nHost: localhost\r\n"
+Impatient = Callable[..., int]
+
+
+@pytest.fixture
+def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Impatient]:
+    """The port of a server of a large log that has little patience."""
+    from opv2v_doctor.serving import server
+
+    (tmp_path / "large.log").write_bytes(bytes(64 << 20))
+    with contextlib.ExitStack() as stack:
+
+        def start(**bounds: float) -> int:
+            for name, value in bounds.items():
+                monkeypatch.setattr(server, name, value)
+            return stack.enter_context(contextlib.contextmanager(served)(tmp_path))
+
+        yield start
+
+
+def ended(connection: socket.socket) -> int:
+    """How many bytes came until the server closed or reset the connection."""
+    connection.settimeout(30)
+    count = 0
+    with contextlib.suppress(ConnectionError):
+        while chunk := connection.recv(1 << 20):
+            count += len(chunk)
+    return count
+
+
+@pytest.mark.parametrize("begun", [b"", b"G", HEAD[:-2], HEAD + b"A: b\r\n"])
+def test_who_never_ends_a_request_is_cut_though_each_byte_comes_in_time(
+    impatient: Impatient, begun: bytes
+) -> None:
+    begin = time.monotonic()
+    with socket.create_connection(("127.0.0.1", impatient(PATIENCE=0.5))) as slow:
+        slow.sendall(begun)
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < begin + 30:
+                slow.sendall(b"x" if begun else b"")
+                slow.settimeout(0.1)
+                with contextlib.suppress(TimeoutError):
+                    assert slow.recv(1) == b""
+                    break
+    assert time.monotonic() < begin + 20
+
+
+def test_who_never_sends_the_body_is_answered_and_cut(impatient: Impatient) -> None:
+    with socket.create_connection(("127.0.0.1", impatient(PATIENCE=0.5))) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+        assert ended(slow) > 0
+
+
+def test_who_does_not_read_is_cut_and_who_reads_slowly_gets_all(impatient: Impatient) -> None:
+    port = impatient(PATIENCE=1.0)
+    with (
+        socket.create_connection(("127.0.0.1", port)) as idle,
+        socket.create_connection(("127.0.0.1", port)) as slow,
+    ):
+        for each in (idle, slow):
+            each.sendall(HEAD + b"\r\n")
+        time.sleep(0.1)
+        count = 0
+        while count < 64 << 20:
+            count += len(slow.recv(1 << 19))
+            time.sleep(0.03)  # four seconds in all
+        assert ended(idle) < 64 << 20
+
+
+def test_connections_are_few_and_there_is_room_again(impatient: Impatient) -> None:
+    port = impatient(MOST=5, PATIENCE=1.0)
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        time.sleep(0.2)
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            ask(port, "/")
+        time.sleep(2.5)
+        assert ask(port, "/").status == 200
+
+
+def test_200_requests_at_once_are_all_answered(port: int) -> None:
+    paths = ["/", "/files/reports/report.json", "/thumbnails/preview/val_0/panorama.png", "/files/none"] * 50
+    with ThreadPoolExecutor(200) as threads:
+        statuses = list(threads.map(lambda path: ask(port, path).status, paths))
+    assert statuses == [200, 200, 200, 404] * 50
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1 << 26])
+def test_a_file_that_changes_while_it_is_sent_ends_the_answer_and_no_more(
+    impatient: Impatient, size: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = impatient()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(HEAD + b"Connection: close\r\n\r\n")
+        head = connection.recv(1000)
+        with (tmp_path / "large.log").open("r+b") as file:
+            file.truncate(size)
+            file.seek(0, os.SEEK_END)
+            file.write(b"more\n" * (size > 1 << 20))
+        count = len(head.partition(b"\r\n\r\n")[2]) + ended(connection)
+    assert count == 64 << 20 if size > 1 << 20 else count < 64 << 20
+    assert "Traceback" not in capfd.readouterr().err
+    assert ask(port, "/").status == 200
+
+
+def test_what_is_no_http_behind_a_request_is_no_traceback(
+    port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for behind in (b"\0\0", b"POST / HTTP/9\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(
+                b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n" + behind * 9
+            )
+            assert ended(connection) > 0
+    assert capfd.readouterr().err == ""
+
+
+HOSTILE = {
+    "run.json": [b"", b"{", b"[" * 100_000, b'{"schema": 1, "launches": [{}]}', b"\xff\xfe", b"9" * 9000],
+    "report.json": [
+        b'{"counts": {"a": {}, "\\ud800": 1}, "exit_code": []}',
+        b'{"counts": {"\\u202e\\u001b[2J": 1e999}, "exit_code": 1}',
+        b'{"counts": []}',
+    ],
+    "summary.json": [b'{"total": {"\\u0000": 1e999, "a": true}}', b'{"total": {"a": ' + b"9" * 299 + b"}}"],
+    "\udcff\udcfe.png": [b"\x89PNG\r\n\x1a\n"],
+    "\x1b[2J\u202e.html": [b"x"],
+    "a\nb.txt": [b"x"],
+    "events.jsonl": [b'{"event": "loader", "name": {}}\n'],
+    "checkpoint-1.pth": [b"PK", b"\x80\x02."],
+}
+
+
+def test_the_index_survives_any_file_below_it(tmp_path: Path) -> None:
+    from opv2v_doctor.serving.application import page
+
+    for name, contents in HOSTILE.items():
+        for number, content in enumerate(contents):
+            folder = tmp_path / f"{name.encode('utf-8', 'surrogateescape').hex()}-{number}"
+            folder.mkdir()
+            (folder / "page.html").touch()
+            (folder / name).write_bytes(content)
+            os.utime(folder / name, (-(10**11), 10**12))  # before and behind every calendar
+    (tmp_path / "gone.html").symlink_to("nowhere")
+    shown = page(tmp_path)
+    assert shown.count("<article") == sum(map(len, HOSTILE.values()))
+    shown.encode()
+    assert not {letter for letter in shown if not letter.isprintable()} - {"\n"}
