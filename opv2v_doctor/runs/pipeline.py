@@ -20,7 +20,7 @@ from opv2v_doctor.runs.snapshot import Changed, Snapshot, name_of, snapshot
 from opv2v_doctor.runs.stamp import Files, epochs, stamp_of, write_stamp
 from opv2v_doctor.runs.training import Training, first_stamp, training
 from opv2v_doctor.scratch import scratch
-from opv2v_doctor.target import Target
+from opv2v_doctor.target import Target, find_settings
 from opv2v_doctor.usage import UsageError
 
 Gate = Callable[[Target, Path], int]  # examines the target, writes its report there, returns the exit code
@@ -79,11 +79,14 @@ def _start(request: Request | Inquiry, gate: Gate, display: Display) -> int:
 def _look(request: Request | Inquiry, display: Display) -> tuple[Snapshot, Job]:
     """The files as they are now, and then what they say: nothing is remembered from before."""
     request.target.state.forget()
-    before = snapshot(request.target, request.files)
+    target = request.target
+    before = snapshot(target, request.files)
+    if find_settings(target.repo, target.settings_file) != target.settings:
+        raise Changed([name_of(target.settings_path, target)], "since they were read")
     if isinstance(request, Inquiry):
         return before, inference(request, display)
     if request.submitted is not None and not request.force:
-        _verify_unchanged(request.submitted, request.target, "since the job was submitted")
+        _verify_unchanged(request.submitted, target, "since the job was submitted")
     return before, training(request, display)
 
 

@@ -14,7 +14,7 @@ from opv2v_doctor.facts.imports import first_party_modules
 from opv2v_doctor.facts.source import hydra_main, modules
 from opv2v_doctor.files import bytes_of
 from opv2v_doctor.runs import digests
-from opv2v_doctor.runs.destination import composed_directory, root_of
+from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.record import Launch, Run
 from opv2v_doctor.state import State
 from opv2v_doctor.target import Target
@@ -42,7 +42,6 @@ class Snapshot:
     What trainings write (logs, checkpoints, their directories) and bytecode is no part of it.
     """
 
-    runs: Path  # where trainings write
     files: tuple[Path, ...]  # settings, scripts, a checkpoint
     trees: tuple[Path, ...]  # packages and configs: all code in them
     entries: tuple[Path, ...]  # folders that imports begin at: what stands there can hide a module
@@ -64,7 +63,6 @@ def snapshot(target: Target, files: Iterable[Path] = ()) -> Snapshot:
     main = hydra_main(alone)
     places = [*_packages(alone), *([main.config_dir] if main else [])]
     empty = Snapshot(
-        runs=_runs(alone),
         files=tuple(dict.fromkeys([target.settings_path, *modules(alone), *files])),
         trees=tuple(dict.fromkeys(places)),
         entries=tuple(dict.fromkeys(_entries(alone))),
@@ -74,12 +72,6 @@ def snapshot(target: Target, files: Iterable[Path] = ()) -> Snapshot:
     )
     alone.state.forget()
     return _taken(empty, alone)
-
-
-def _runs(target: Target) -> Path:
-    """Where trainings write: their folder, but the run's own directory where that folder holds the code."""
-    root = root_of(target)
-    return composed_directory(target) if target.script.is_relative_to(root) else root
 
 
 def _packages(target: Target) -> Iterator[Path]:
@@ -102,11 +94,11 @@ def _entries(target: Target) -> Iterator[Path]:
 def _taken(scope: Snapshot, target: Target) -> Snapshot:
     found: dict[Path, None] = dict.fromkeys(scope.files)
     for tree in scope.trees:
-        found |= dict.fromkeys(_code_in(tree, scope.runs))
+        found |= dict.fromkeys(_code_in(tree))
     for entry in scope.entries:
         found |= dict.fromkeys(_importable(entry))
     state = git_state(target)
-    dirty = [name for name in state.dirty if not (target.repo / name).is_relative_to(scope.runs)]
+    dirty = [name for name in state.dirty if not _is_of_a_run(name, target.repo)]
     return replace(
         scope,
         commit=state.commit,
@@ -115,14 +107,23 @@ def _taken(scope: Snapshot, target: Target) -> Snapshot:
     )
 
 
-def _code_in(tree: Path, runs: Path) -> Iterator[Path]:
+def _is_run(folder: Path) -> bool:
+    """Whether a training writes there, or has."""
+    return (folder / RECORD).is_file() or (folder / ".hydra").is_dir()
+
+
+def _is_of_a_run(name: str, repo: Path) -> bool:
+    return any(_is_run(repo / folder) for folder in Path(name).parents[:-1])
+
+
+def _code_in(tree: Path) -> Iterator[Path]:
     """The code below a folder, links followed, each folder once."""
     if tree.is_file():
         yield tree
     seen: set[str] = set()
     for folder, inner, names in os.walk(tree, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen or Path(folder) == runs:
+        if real in seen or (Path(folder) != tree and _is_run(Path(folder))):
             inner.clear()
             continue
         seen.add(real)

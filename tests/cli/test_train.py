@@ -271,6 +271,27 @@ def test_a_killed_launcher_leaves_a_run_that_goes_on(repo: Path, run: Path) -> N
     assert [launch.state for launch in read_run(place).launches][1:] == [State.FINISHED]
 
 
+def test_what_was_imported_and_not_stamped_is_told(repo: Path, run: Path) -> None:
+    """Somebody saves a file after the last look and before the import: here the script itself does."""
+    late = repo / "mapanything/late.py"
+    late.write_text("a = 1\n")
+    script = (repo / "scripts/train.py").read_text()
+    saved = f"import pathlib; pathlib.Path({str(late)!r}).write_text('a = 2\\n')\n"
+    with (
+        changed(repo / "scripts/train.py", script, script.replace("import", f"{saved}import", 1)),
+        changed(repo / "mapanything/__init__.py", 'out."""', 'out."""\nfrom mapanything import late'),
+    ):
+        done = doctor("train", "--repo", repo, "train_params.epochs=1", "hydra.run.dir=experiments/late")
+    late.unlink()
+    assert done.returncode == 0, done.stderr
+    assert "it ran something else than was stamped: mapanything/late.py" in done.stderr
+    assert read_run(repo / "experiments/late").last.departures == ("mapanything/late.py",)
+    verified = doctor("runs", "verify", repo / "experiments/late")
+    assert verified.returncode == 1
+    assert "BAD launch 1 ran something else: mapanything/late.py" in verified.stdout
+    assert read_run(run).last.departures == ()
+
+
 def test_an_interrupted_training_leaves_no_process(repo: Path, run: Path) -> None:
     process = subprocess.Popen(
         [
