@@ -249,7 +249,8 @@ def rays_are_the_panoramas(target: Target) -> Findings:
 
     ## How to fix
     Ray = `(cos e sin a, -sin e, cos e cos a)` with `a = ((i + 0.5) / W - 0.5) * 2 pi` and `e` falling from
-    the top to the bottom of the field of view.
+    the top to the bottom of the field of view. Of a pinhole: `inv(K) (u, v, 1)` with the view's own
+    intrinsics, of length 1; its points are z-depth times `ray / ray_z`.
     """
     yield from of_each_split(target, _rays)
 

@@ -59,9 +59,12 @@ class Pinhole:
         """Pixels (..., 2) and z-depth (...), metres, to points (..., 3), metres: ``z K^-1 (u, v, 1)``."""
         return self._plane(pixels) * np.asarray(depth, dtype=np.float64)[..., None]
 
-    def rays(self) -> Array:
-        """Unit direction through the centre of every pixel: (H, W, 3)."""
-        plane = self._plane(self.pixels())
+    def rays(self, *, from_centre: bool = False) -> Array:
+        """Unit direction through the centre of every pixel: (H, W, 3).
+
+        ``from_centre`` takes the intrinsics as counting from the first pixel's centre: half a pixel apart.
+        """
+        plane = self._plane(self.pixels() - (0.5 if from_centre else 0.0))
         return np.asarray(plane / np.linalg.norm(plane, axis=-1, keepdims=True))
 
     def range_per_depth(self) -> Array:
@@ -159,6 +162,9 @@ class Cylinder:
         if self.horizontal_fov < 2 * math.pi:
             return columns
         return np.where(columns >= self.width, 0.0, columns)
+
+
+Camera = Cylinder | Pinhole  # what a view may have been taken with: a panorama, or an image
 
 
 def pixel_centres(width: int, height: int) -> Array:

@@ -285,8 +285,14 @@ PINHOLES = """
             "label": f"{scene['sequence']}/{agent}",
             "instance": f"{scene['frame']}/{name}",
         }
+
+    def _complete(self, view, index):
+        found = super()._complete(view, index)
+        pose, rays = found["camera_pose"], found["ray_directions_cam"]
+        points = found["depthmap"] * rays / rays[..., 2:]
+        return {**found, "pts3d": points @ pose[:3, :3].T + pose[:3, 3]}
 """
-FAR_AWAY = "[[1, 0, 0, 5e4], [0, 1, 0, 0], [0, 0, 1, 7e4], [0, 0, 0, 1]]"
+FAR_AWAY = "[[1, 0, 0, 5e3], [0, 1, 0, 0], [0, 0, 1, 7e3], [0, 0, 0, 1]]"
 
 
 def pinholes(repo: Path) -> Path:
@@ -300,9 +306,9 @@ def test_right_poses_of_single_cameras_pass_in_the_world(broken: Broken) -> None
     far = f"np.array({FAR_AWAY}) @ pose_to_opencv(cords_to_pose(frame[name]"
     replace_text(repo / DATASET, "pose_to_opencv(cords_to_pose(frame[name]", far)
     target = one_split(repo)
-    for code in ("DAT006", "GEO003", "GEO004", "MSK001"):
+    for code in ("DAT006", "GEO003", "GEO004", "GEO005", "GEO011", "MSK001"):
         assert run_check(code, target).status is Status.PASSED, code
-    for code in {*CODES, "MSK002"} - {"GEO003", "GEO004"}:
+    for code in {*CODES, "MSK002"} - {"GEO003", "GEO004", "GEO005", "GEO011"}:
         result = run_check(code, target)
         assert result.status is Status.SKIPPED, code
         assert "no panoramas" in str(result.reason)
@@ -316,6 +322,16 @@ def test_wrong_poses_of_single_cameras_are_named(broken: Broken) -> None:
     assert "the rotation is Rx(roll) Ry(pitch) Rz(yaw)" in rotation.findings[0].message
     assert rotation.findings[0].path == repo / POSES
     assert run_check("GEO004", target).status is Status.PASSED
+
+
+def test_rays_of_single_cameras_follow_their_own_intrinsics(broken: Broken) -> None:
+    repo = pinholes(broken())
+    before_the_crop = '"camera_intrinsics": np.diag([2.0, 2.0, 1.0]) @ camera.intrinsics,'
+    replace_text(repo / DATASET, '"camera_intrinsics": camera.intrinsics,', before_the_crop)
+    result = run_check("GEO005", one_split(repo))
+    assert result.status is Status.FAILED
+    assert "rays are off by" in result.findings[0].message
+    assert result.findings[0].path == repo / DATASET
 
 
 def test_poses_that_lead_to_single_cameras_are_inverse(broken: Broken) -> None:

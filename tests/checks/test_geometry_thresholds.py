@@ -60,7 +60,7 @@ VIEW = PanoramaView(
     ),
     frame=FRAME,
     origin=FRAME,
-    camera=Cylinder(256, 64),
+    cylinder=Cylinder(256, 64),
     prefix="",
 )
 NONE = Normalisation((0.0,) * 3, (1.0,) * 3)

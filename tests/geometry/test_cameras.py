@@ -40,6 +40,13 @@ def test_a_pinhole_finds_the_pixel_of_what_it_saw(camera: Pinhole, places: Array
     np.testing.assert_allclose(found_depth, depth, rtol=1e-12)
 
 
+@given(PINHOLES)
+def test_intrinsics_may_count_from_the_first_pixels_centre(camera: Pinhole) -> None:
+    whole = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), -1)
+    for rays, pixels in ((camera.rays(), whole + 0.5), (camera.rays(from_centre=True), whole)):
+        np.testing.assert_allclose(camera.project(rays)[0], pixels, atol=1e-6)
+
+
 @given(PINHOLES, POINTS)
 def test_a_pinhole_finds_the_point_that_it_saw(camera: Pinhole, points: Array) -> None:
     points[:, 2] = np.abs(points[:, 2]) + 0.1

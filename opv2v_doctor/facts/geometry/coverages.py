@@ -39,8 +39,8 @@ def coverages(target: Target, split: str) -> tuple[Coverage, ...]:
                 Coverage(
                     frame=shown.frame,
                     measured=shown.view.mask_mean,
-                    seen=rig_coverage(shown.camera, cameras, margin),
-                    cropped=rig_coverage(shown.camera, cameras, margin, cropped=True),
+                    seen=rig_coverage(shown.cylinder, cameras, margin),
+                    cropped=rig_coverage(shown.cylinder, cameras, margin, cropped=True),
                 )
             )
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.geometry.moments import moments
+from opv2v_doctor.facts.frames import Frame, disk
+from opv2v_doctor.facts.geometry.moments import moments, pinhole_views
 from opv2v_doctor.facts.geometry.rigs import depth_map, without_depth
 from opv2v_doctor.facts.rigs import camera_names
 from opv2v_doctor.geometry.ranges import known_depth
@@ -44,16 +46,18 @@ class DepthFile:
 
 @fact
 def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
-    """All depth maps of the handed-over views. Raises Skip where there are none."""
-    found = moments(target, split)
+    """All depth maps of the views' cameras. Raises Skip where there are none."""
+    where, pinholes = disk(target, split), chain.from_iterable(pinhole_views(target, split))
+    shown: list[tuple[Frame, tuple[str, ...]]] = [(view.frame, (view.name,)) for view in pinholes] or [
+        (view.frame, camera_names(where, view.frame)) for view in moments(target, split).views
+    ]
     seen: dict[Path, DepthFile] = {}
-    for view in found.views:
-        for name in camera_names(found.where, view.frame):
-            path = view.frame.depth(name)
-            if view.frame.agent.has(path) and path not in seen:
+    for frame, names in shown:
+        for path in map(frame.depth, names):
+            if frame.agent.has(path) and path not in seen:
                 seen[path] = depth_file_at(path)
     if not seen:
-        raise without_depth(found.where, split, found.views[0].frame)
+        raise without_depth(where, split, shown[0][0])
     return tuple(seen.values())
 
 

@@ -17,7 +17,7 @@ from opv2v_doctor.facts.origins import given_place
 from opv2v_doctor.facts.rigs import panorama_camera
 from opv2v_doctor.facts.samples import arrays_folder, samples
 from opv2v_doctor.facts.views import PANORAMA, Arrays, Sample, View
-from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
+from opv2v_doctor.geometry.cameras import Camera, Cylinder, Pinhole
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
@@ -44,16 +44,17 @@ class Mount(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PanoramaView(Arrays):
-    """One panorama of a drawn sample with its arrays, and the frame on disk that it shows.
-
-    Its camera sits where the LiDAR of the frame's agent is; its pose leads to the LiDAR of the origin's.
-    """
+class TracedView(Arrays):
+    """One view of a drawn sample with its arrays, and the frame on disk that it shows."""
 
     view: View
     frame: Frame
     origin: Frame  # of the agent that its label names, at the same time
-    camera: Cylinder
+
+    @property
+    def camera(self) -> Camera:
+        """What it was taken with; its depth is what that camera's ``back_project`` takes."""
+        raise NotImplementedError
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -61,20 +62,20 @@ class PanoramaView(Arrays):
         return self.camera.height, self.camera.width
 
     @cached_property
-    def ranges(self) -> NDArray[np.float32]:
+    def depth(self) -> NDArray[np.float32]:
         """Its depth (H, W), 0 where it is not known. Raises Blocked where there is none of that shape."""
         depth = self.array("depthmap")
         if depth is None:
             raise Blocked(
                 "the view of {frame} has no depthmap",
-                hint="give each view depthmap: metres along the ray, 0 where not known",
+                hint="give each view depthmap: metres, 0 where not known",
                 frame=self.frame.yaml,
             )
         known = depth.reshape([side for side in depth.shape if side != 1])
         if known.shape != self.shape:
             raise Blocked(
-                "depthmap is {given}, the panorama {expected} (height x width)",
-                hint="give depthmap the size of panorama_resolution",
+                "depthmap is {given}, the view {expected} (height x width)",
+                hint="give depthmap the size of the image",
                 given=sides(known.shape),
                 expected=sides(self.shape),
             )
@@ -82,27 +83,39 @@ class PanoramaView(Arrays):
 
     @cached_property
     def pose(self) -> NDArray[np.float64]:
-        """Its pose (4, 4), to the first agent's frame, as it is given. Raises Blocked where there is none."""
+        """Its pose (4, 4), from its camera, as it is given. Raises Blocked where there is none."""
         if self.view.pose is None:
             raise Blocked(
                 "the view of {frame} has no camera_pose",
-                hint="give each view camera_pose: agent to first agent",
+                hint="give each view camera_pose: from its camera to the frame of reference of its sample",
                 frame=self.frame.yaml,
             )
         return np.array(self.view.pose, dtype=np.float64)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PinholeView:
-    """One camera's image in a drawn sample, and the frame and the camera on disk that it shows.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PanoramaView(TracedView):
+    """A panorama around the LiDAR of its agent, whose pose leads to the LiDAR of its origin."""
 
-    Its pose leads from the camera to what the dataset chose: the world, or any camera or LiDAR, the same for
-    all views of a sample.
+    cylinder: Cylinder
+
+    @property
+    def camera(self) -> Cylinder:
+        return self.cylinder
+
+    @property
+    def ranges(self) -> NDArray[np.float32]:
+        """Its depth (H, W), which is the range along the ray."""
+        return self.depth
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PinholeView(TracedView):
+    """One camera's image: its depth is z, its pose leads to what the dataset chose.
+
+    That is the world, or any camera or LiDAR, the same for all views of a sample.
     """
 
-    view: View
-    frame: Frame
-    origin: Frame  # of the agent that its label names, at the same time
     name: str  # of the camera, as it is called on disk
 
     @property
@@ -110,7 +123,7 @@ class PinholeView:
         """The camera on disk."""
         return Mount(self.frame, self.name)
 
-    @property
+    @cached_property
     def camera(self) -> Pinhole:
         """Its camera, by the view's own intrinsics. Raises Blocked where these describe none."""
         try:
@@ -168,17 +181,18 @@ def moments(target: Target, split: str) -> Moments:
     Raises Skip where their views are no panoramas, Blocked where none can be traced to frames on disk.
     """
     views = panorama_views(target, split)
-    found = tuple(Moment(views=each) for each in views if any(map(_is_written, each)))
+    found = tuple(Moment(views=each) for each in views if any(map(is_written, each)))
     if not found:
         raise Blocked(
             "no array of the drawn samples of {split} could be written to {folder}",
             split=split,
             folder=arrays_folder(target) / split,
         )
-    return Moments(split=split, where=disk(target, split), cylinder=found[0].views[0].camera, all=found)
+    return Moments(split=split, where=disk(target, split), cylinder=found[0].views[0].cylinder, all=found)
 
 
-def _is_written(view: PanoramaView) -> bool:
+def is_written(view: TracedView) -> bool:
+    """Whether its arrays were handed over."""
     path = Path(view.prefix)
     return any(path.parent.glob(f"{path.name}_*.npy"))
 
@@ -191,14 +205,14 @@ def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...]
     where, folder, found = disk(target, split), arrays_folder(target) / split, []
     for number, sample in enumerate(samples(target, split).samples):
         _require_panoramas(where, split, sample)
-        camera = panorama_camera(where)
+        cylinder = panorama_camera(where)
         found.append(
             tuple(
                 PanoramaView(
                     view=view,
                     frame=frame,
                     origin=_origin(where, view, frame),
-                    camera=camera,
+                    cylinder=cylinder,
                     prefix=folder / f"{number}_{place}",
                 )
                 for place, view in enumerate(sample.views)
@@ -212,16 +226,22 @@ def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...]
 
 def pinhole_views(target: Target, split: str) -> tuple[tuple[PinholeView, ...], ...]:
     """The images of single cameras of each drawn sample that name a frame and a camera on disk."""
-    where = disk(target, split)
+    where, folder = disk(target, split), arrays_folder(target) / split
     return tuple(
         tuple(
-            PinholeView(view=view, frame=frame, origin=_origin(where, view, frame), name=name)
-            for view in sample.views
+            PinholeView(
+                view=view,
+                frame=frame,
+                origin=_origin(where, view, frame),
+                name=name,
+                prefix=folder / f"{number}_{place}",
+            )
+            for place, view in enumerate(sample.views)
             if is_pinhole(where, view)
             and (frame := where.frame_of(view.identity))
             and (name := where.camera_of(view.identity))
         )
-        for sample in samples(target, split).samples
+        for number, sample in enumerate(samples(target, split).samples)
     )
 
 

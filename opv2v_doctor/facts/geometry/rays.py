@@ -1,14 +1,23 @@
-"""Rays: the directions, points and intrinsics of the dataset's views against the panorama's camera."""
+"""Rays: the directions, points and intrinsics of the dataset's views against their cameras."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.geometry.moments import PanoramaView, moments, sides
-from opv2v_doctor.geometry.cameras import Array, Cylinder
+from opv2v_doctor.facts.geometry.moments import (
+    PanoramaView,
+    PinholeView,
+    TracedView,
+    is_written,
+    moments,
+    pinhole_views,
+    sides,
+)
+from opv2v_doctor.geometry.cameras import Array, Camera, Cylinder, Pinhole
 from opv2v_doctor.geometry.readings import Reading, real_rays
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -24,7 +33,7 @@ class Rays:
 
     views: int
     length: float  # the largest difference of a length from 1; infinite where a ray is not finite
-    pixels: float  # the largest angle to the camera's ray, in pixels of the panorama
+    pixels: float  # the largest angle to the camera's ray, in pixels
     median: float
     explanation: Text | None  # why they differ, where that is clear
     after: float  # the median under the explanation
@@ -42,29 +51,31 @@ class Intrinsics:
 @fact
 def rays(target: Target, split: str) -> Rays:
     """Of all handed-over views. Raises Skip where they have no ray_directions_cam."""
-    found = moments(target, split)
-    cylinder, views = found.cylinder, found.views
+    pinholes = chain.from_iterable(pinhole_views(target, split))
+    views: list[TracedView] = [view for view in pinholes if is_written(view)] or [
+        *moments(target, split).views
+    ]
     given = [(view, view.array("ray_directions_cam")) for view in views]
     kept = [(view, np.asarray(array, np.float64)) for view, array in given if array is not None]
     if not kept:
         raise Skip("the views of {split} have no ray_directions_cam", split=split)
-    for _, array in kept:
-        if array.shape != (cylinder.height, cylinder.width, 3):
+    for view, array in kept:
+        if array.shape != (*view.shape, 3):
             raise Blocked(
-                "ray_directions_cam is {given}, the panorama {expected}",
-                hint="give one unit vector for each pixel of panorama_resolution",
+                "ray_directions_cam is {given}, the view {expected}",
+                hint="give one unit vector for each pixel of the image",
                 given=sides(array.shape),
-                expected=sides((cylinder.height, cylinder.width, 3)),
+                expected=sides((*view.shape, 3)),
             )
-    directions, off = max(
-        ((array, _pixels_off(array, cylinder.rays(), cylinder)) for array in _different(kept)),
-        key=lambda pair: pair[1].max(),
+    camera, directions, off = max(
+        ((camera, array, _least_off(array, camera)) for camera, array in _different(kept)),
+        key=lambda found: found[2].max(),
     )
-    explanation, after = _explanation(directions, cylinder, float(np.median(off)))
+    explanation, after = _explanation(directions, camera, float(np.median(off)))
     apart = [error for view, array in kept if (error := _points_off(view, array)) is not None]
     return Rays(
         views=len(kept),
-        length=max(_lengths_off(array) for array in _different(kept)),
+        length=max(_lengths_off(array) for _, array in _different(kept)),
         pixels=float(off.max()),
         median=float(np.median(off)),
         explanation=explanation,
@@ -81,12 +92,17 @@ def intrinsics(target: Target, split: str) -> Intrinsics | None:
     return Intrinsics(views=len(off), off=max(off)) if off else None
 
 
-def _different(kept: list[tuple[PanoramaView, Array]]) -> list[Array]:
-    """The rays, each once: mostly those of all views are the same."""
-    found: list[Array] = []
-    for _, array in kept:
-        if not any(np.allclose(array, other, atol=1e-5, equal_nan=True) for other in found):
-            found.append(array)
+def _different(kept: list[tuple[TracedView, Array]]) -> list[tuple[Camera, Array]]:
+    """The cameras and rays, each once: mostly those of all panoramas are the same."""
+    found: list[tuple[Camera, Array]] = []
+    for view, array in kept:
+        alike = (
+            np.allclose(array, other, atol=1e-5, equal_nan=True)
+            for camera, other in found
+            if camera == view.camera
+        )
+        if not any(alike):
+            found.append((view.camera, array))
     return found
 
 
@@ -95,50 +111,68 @@ def _lengths_off(directions: Array) -> float:
     return float(np.nan_to_num(np.abs(np.linalg.norm(directions, axis=-1) - 1), nan=np.inf).max())
 
 
-def _pixels_off(one: Array, two: Array, cylinder: Cylinder) -> Array:
+def _pixels_off(one: Array, two: Array, camera: Camera) -> Array:
     """Angles between directions (..., 3), in pixels; half a turn where one is not finite."""
     apart = np.nan_to_num(np.linalg.norm(one - two, axis=-1), nan=2.0)
-    return np.asarray(2 * np.arcsin(np.clip(apart / 2, 0, 1)) / (cylinder.horizontal_fov / cylinder.width))
+    return np.asarray(2 * np.arcsin(np.clip(apart / 2, 0, 1)) / _pixel(camera))
 
 
-def _explanation(directions: Array, cylinder: Cylinder, before: float) -> tuple[Text | None, float]:
+def _pixel(camera: Camera) -> float:
+    """The angle of a pixel in radians, in the middle of a pinhole's image."""
+    if isinstance(camera, Cylinder):
+        return camera.horizontal_fov / camera.width
+    return float(1 / camera.intrinsics[0, 0])
+
+
+def _least_off(directions: Array, camera: Camera) -> Array:
+    """How far rays are from the camera's; a pinhole's intrinsics may count pixels from either point."""
+    off = _pixels_off(directions, camera.rays(), camera)
+    if isinstance(camera, Cylinder):
+        return off
+    return min(off, _pixels_off(directions, camera.rays(from_centre=True), camera), key=np.max)
+
+
+def _explanation(directions: Array, camera: Camera, before: float) -> tuple[Text | None, float]:
     """Which known mistake gives these rays, and the median error that it leaves."""
     if before < 0.1:
         return None, before
     errors = {
-        name: float(np.median(_pixels_off(directions, expected, cylinder)))
-        for name, expected in _mistakes(directions, cylinder)
+        name: float(np.median(_pixels_off(directions, expected, camera)))
+        for name, expected in _mistakes(directions, camera)
     }
     best = min(errors, key=lambda name: errors[name])
     return (best, errors[best]) if errors[best] < EXPLAINED * before else (None, before)
 
 
-def _mistakes(directions: Array, cylinder: Cylinder) -> list[tuple[Text, Array]]:
-    right = cylinder.rays()
-    half = cylinder.directions(cylinder.pixels() - 0.5)
-    middle = directions[cylinder.height // 2, cylinder.width // 2]
-    turn = float(
-        np.rad2deg(
-            np.arctan2(middle[0], middle[2])
-            - np.arctan2(*right[cylinder.height // 2, cylinder.width // 2][[0, 2]])
-        )
-    )
-    return [
-        (Text("pixels are counted from their corners, half a pixel off"), half),
+def _mistakes(directions: Array, camera: Camera) -> list[tuple[Text, Array]]:
+    right = camera.rays()
+    found = [
         (Text("azimuth is mirrored"), real_rays(Reading(mirrored=True), right)),
         (Text("elevation has the wrong sign"), real_rays(Reading(flipped=True), right)),
         (Text("azimuth is mirrored and elevation has the wrong sign"), right * [-1, -1, 1]),
-        (Text("azimuth is off by {turn:.1f} degrees", turn=turn), real_rays(Reading(turn=-turn), right)),
         (Text("the axes are CARLA's (forward, right, up)"), right[..., [2, 0, 1]] * [1, 1, -1]),
+    ]
+    if isinstance(camera, Pinhole):
+        return found
+    half = camera.directions(camera.pixels() - 0.5)
+    place = camera.height // 2, camera.width // 2
+    ahead, expected = (np.arctan2(*each[place][[0, 2]]) for each in (directions, right))
+    turn = float(np.rad2deg(ahead - expected))
+    return [
+        *found,
+        (Text("pixels are counted from their corners, half a pixel off"), half),
+        (Text("azimuth is off by {turn:.1f} degrees", turn=turn), real_rays(Reading(turn=-turn), right)),
     ]
 
 
-def _points_off(view: PanoramaView, directions: Array) -> float | None:
+def _points_off(view: TracedView, directions: Array) -> float | None:
     points = view.array("pts3d")
     if points is None:
         return None
     some = slice(None, None, STRIDE)
-    ranges = view.ranges[some, some]
+    ranges = view.depth[some, some].astype(np.float64)
+    if isinstance(view, PinholeView):  # whose depth is z
+        ranges = ranges / directions[some, some, 2]
     expected = (ranges[..., None] * directions[some, some]) @ view.pose[:3, :3].T + view.pose[:3, 3]
     known = ranges > 0
     if points.shape != expected.shape or not known.any():

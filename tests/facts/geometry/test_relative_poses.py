@@ -57,7 +57,7 @@ def views(
                 pose=tuple(map(tuple, pose.tolist())),
                 digest="",
             )
-            found.append(PinholeView(view=view, frame=frame, origin=frames[1], name=name))
+            found.append(PinholeView(view=view, frame=frame, origin=frames[1], name=name, prefix=""))
     return tuple(found)
 
 
