@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from opv2v_doctor.text import Place
 
@@ -85,33 +84,3 @@ class Sample:
     @property
     def digest(self) -> tuple[str, ...]:
         return tuple(view.digest for view in self.views)
-
-
-def sample_of(answer: dict[str, Any], repo: Path) -> Sample:
-    failure = answer["failure"]
-    return Sample(
-        key=tuple(answer["key"]),
-        requested=answer["requested"],
-        views=tuple(_view(view) for view in answer["views"]),
-        failure=_failure(failure, repo) if failure else None,
-    )
-
-
-def _failure(answer: dict[str, Any], repo: Path) -> Failure:
-    inner = [Place(Path(file), line) for file, line in answer["frames"] if Path(file).is_relative_to(repo)]
-    return Failure(
-        kind=answer["kind"],
-        message=answer["message"],
-        place=inner[-1] if inner else None,
-        opened=Path(answer["opened"]) if answer["opened"] else None,
-    )
-
-
-def _view(answer: dict[str, Any]) -> View:
-    pose, depth = answer.pop("pose"), answer.pop("depth")
-    return View(
-        pose=tuple(tuple(row) for row in pose) if pose else None,
-        depth=Depth(**depth) if depth else None,
-        shape=tuple(answer.pop("shape")),
-        **answer,
-    )

@@ -13,6 +13,7 @@ from typing import Any
 from opv2v_doctor.audit.listing import dataset_at
 from opv2v_doctor.audit.remembered import remembered
 from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.copies import resolutions
 from opv2v_doctor.facts.datasets import data_roots
@@ -20,7 +21,6 @@ from opv2v_doctor.facts.environment import interpreter
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.gpus import gpus
 from opv2v_doctor.facts.loaders import computed_length
-from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.runs import configuration, digests, patch, secrets
 from opv2v_doctor.runs.record import Stamp, Verdict
 from opv2v_doctor.target import Target
@@ -109,7 +109,7 @@ def epochs(target: Target) -> int | None:
 
 def _packages(target: Target) -> list[str]:
     """What is installed for the training interpreter, as pip writes it, with what was not from an index."""
-    found = ask(target, "packages", "installed")
+    found = questions.installed(target)
     return [
         f"{name}=={version}" + (f"  # {secrets.without_credentials(origin)}" if origin else "")
         for name, version, origin in found
