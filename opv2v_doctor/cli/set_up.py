@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -65,16 +66,34 @@ def demo(
 
     It is healthy but for the faults that are asked for, so that the doctor can be seen at work.
     """
-    from opv2v_doctor.git import executable
-    from opv2v_doctor.sandbox import FAULTS, put, train_briefly, write_repository
-    from opv2v_doctor.usage import UsageError, unknown
+    from opv2v_doctor.sandbox import FAULTS, train_briefly, write_repository
 
     if list_faults:
         width = max(map(len, FAULTS))
         for name, entry in FAULTS.items():
             typer.echo(f"{name:<{width}}  {entry.code}  {entry.summary}")
         return
-    for name in fault or ():
+    _verify_demo(directory, fault or [])
+    typer.echo(f"writing a training repository and its scene to {directory}", err=True)
+    write_repository(directory.resolve(), seed=seed)
+    if train:
+        typer.echo("training it for three epochs, two ranks on the CPU", err=True)
+        try:
+            train_briefly(directory.resolve())
+        except (RuntimeError, TimeoutError) as problem:
+            typer.echo(f"opv2v-doctor: {problem}", err=True)
+            raise typer.Exit(3) from None
+    _put_in(directory.resolve(), fault or [])
+    typer.echo(f"opv2v-doctor run-all --repo {directory}")
+
+
+def _verify_demo(directory: Path, faults: Sequence[str]) -> None:
+    """Refuse what could not be written, or not be trained, before anything is written."""
+    from opv2v_doctor.git import executable
+    from opv2v_doctor.sandbox import FAULTS
+    from opv2v_doctor.usage import UsageError, unknown
+
+    for name in faults:
         if name not in FAULTS:
             raise unknown("fault", name, FAULTS)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
@@ -85,18 +104,14 @@ def demo(
         raise UsageError("demo needs git: the training repository is one of git's")
     if missing := [name for name in RUNS_ON if importlib.util.find_spec(name) is None]:
         raise UsageError(f"what demo writes needs {', '.join(missing)}: pip install 'opv2v-doctor[demo]'")
-    typer.echo(f"writing a training repository and its scene to {directory}", err=True)
-    write_repository(directory.resolve(), seed=seed)
-    if train:
-        typer.echo("training it for three epochs, two ranks on the CPU", err=True)
+
+
+def _put_in(directory: Path, faults: Sequence[str]) -> None:
+    from opv2v_doctor.sandbox import put
+    from opv2v_doctor.usage import UsageError
+
+    for name in dict.fromkeys(faults):
         try:
-            train_briefly(directory.resolve())
-        except (RuntimeError, TimeoutError) as problem:
-            typer.echo(f"opv2v-doctor: {problem}", err=True)
-            raise typer.Exit(3) from None
-    for name in dict.fromkeys(fault or ()):
-        try:
-            put(name, directory.resolve())
+            put(name, directory)
         except (ValueError, OSError) as problem:
             raise UsageError(f"--fault {name} cannot be put in beside the others: {problem}") from None
-    typer.echo(f"opv2v-doctor run-all --repo {directory}")
