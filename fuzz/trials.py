@@ -58,7 +58,7 @@ def tried(subject: Subject, content: bytes, folder: Path, number: int = 0) -> Tr
     )
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(_: int, __: FrameType | None) -> None:
     raise TookTooLong(f"more than {LIMIT:g} s of CPU")
 
 

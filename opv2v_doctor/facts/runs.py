@@ -118,7 +118,7 @@ def _logs(run: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=8)
-def _lengths_in(log: Path, size: int, written: int) -> tuple[EpochLength, ...]:
+def _lengths_in(log: Path, _size: int, _written: int) -> tuple[EpochLength, ...]:
     """Each epoch's last word: a resumed run may write the same epoch again, with another length."""
     found = {length.epoch: length for length in _headers(log)}
     return tuple(found[epoch] for epoch in sorted(found))

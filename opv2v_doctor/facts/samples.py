@@ -180,7 +180,7 @@ def _by_two(target: Target) -> bool:
 
 
 @cache
-def arrays_folder(target: Target) -> Path:
+def arrays_folder(_target: Target) -> Path:
     """Where the training interpreter writes arrays that are too large for an answer; gone when we are."""
     return scratch_folder()
 

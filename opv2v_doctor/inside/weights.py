@@ -20,10 +20,10 @@ BUILT = {
 class PassedOver:
     """Stands for an object of any other class: a config, an optimizer's state, or something hostile."""
 
-    def __init__(self, *_: object, **words: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         pass
 
-    def __call__(self, *_: object, **words: object) -> PassedOver:
+    def __call__(self, *_: object, **__: object) -> PassedOver:
         return self
 
     __setstate__ = __setitem__ = append = extend = add = __call__

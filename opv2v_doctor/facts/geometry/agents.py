@@ -94,7 +94,7 @@ def right_agreement(target: Target, split: str) -> Split:
     """
     found, right = moments(target, split), right_reading(target, split)
     compared(target, split)
-    stitch = _stitcher(target, found, Explained(right, right, 0, 0))
+    stitch = _stitcher(target, found)
     small = stitch(found.largest.views[0], right)[1]
     seen = {view: (stitch(view, right)[0], _right_pose(found.largest, view)) for view in found.largest.views}
     return total(_pairs(found.largest, small, lambda view: seen[view]))
@@ -136,7 +136,7 @@ def repairs(target: Target, split: str) -> Repairs:
     if poses.metres > WRONG and "poses" not in steps:
         steps = (*steps, "poses")
     chosen = [some for count in range(len(steps) + 1) for some in combinations(steps, count)]
-    stitch = _stitcher(target, found, known)
+    stitch = _stitcher(target, found)
     tried = tuple(_repaired(found, stitch, known, some) for some in chosen)
     return Repairs(steps=steps, tried=tried)
 
@@ -149,7 +149,7 @@ def _repair_of(step: str, known: Explained) -> str:
 Stitch = Callable[[SampledView, Reading], tuple[Ranges, Cylinder]]
 
 
-def _stitcher(target: Target, found: Moments, known: Explained) -> Stitch:
+def _stitcher(target: Target, found: Moments) -> Stitch:
     """A function that stitches a view by a reading, each once."""
     done: dict[tuple[Any, ...], tuple[Ranges, Cylinder]] = {}
 
@@ -163,7 +163,7 @@ def _stitcher(target: Target, found: Moments, known: Explained) -> Stitch:
                 frame = next((other for name, other in near.items() if name.startswith(kind)), frame)
             cameras = rigs(found.where, view.frame, wrong_conventions(target, found.split))[wanted.rig]
             names = names_of(found.where, view.frame)
-            done[key] = restitched(wanted, cameras, source(found.where, frame, names), found.cylinder)
+            done[key] = restitched(wanted, cameras, source(frame, names), found.cylinder)
         return done[key]
 
     return stitch

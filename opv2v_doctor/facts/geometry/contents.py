@@ -92,7 +92,7 @@ def _contents(found: Moments, view: SampledView, files: Meaning) -> Contents:
     cameras = rig(found.where, view.frame)
     small = reduced_panorama(found.cylinder)
     covered = {name: coverage(small, [camera]) for name, camera in cameras.items()}
-    maps = source(found.where, view.frame, tuple(cameras)).depths
+    maps = source(view.frame, tuple(cameras)).depths
     depths = {
         name: None if depth is None else _z_depth(files, camera, depth)
         for (name, camera), depth in zip(cameras.items(), maps, strict=True)

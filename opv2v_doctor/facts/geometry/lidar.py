@@ -197,7 +197,7 @@ def _some(points: Array | None) -> Array | None:
 def _file_errors(found: Moments, view: SampledView) -> Iterator[tuple[Array, Array]]:
     points = _some(cloud(view.frame))
     cameras = rig(found.where, view.frame)
-    depths = source(found.where, view.frame, tuple(cameras)).depths
+    depths = source(view.frame, tuple(cameras)).depths
     for camera, depth in zip(cameras.values(), depths, strict=True):
         if depth is None or points is None:
             continue

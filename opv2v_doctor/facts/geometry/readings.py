@@ -62,7 +62,7 @@ class Compared:
         cameras = names_of(self.where, self.view.frame)
         for name, frame in neighbours(self.where, self.view.frame).items():
             kind = "another agent" if name.startswith("agent") else "another frame"
-            found.setdefault(kind, {})[name] = source(self.where, frame, cameras)
+            found.setdefault(kind, {})[name] = source(frame, cameras)
         return found
 
     def missed(self, reading: Reading, pixels: Pixels) -> Array:
@@ -165,7 +165,7 @@ def _compared(found: Moments, view: SampledView, named: dict[str, Convention]) -
         many=some_pixels(found.cylinder, view.ranges, MANY),
         few=some_pixels(found.cylinder, view.ranges, FEW),
         where=found.where,
-        own=source(found.where, view.frame, names_of(found.where, view.frame)),
+        own=source(view.frame, names_of(found.where, view.frame)),
         wrong=named,
     )
 

@@ -65,7 +65,7 @@ def rigs(where: Disk, frame: Frame, named: Mapping[str, Convention]) -> dict[str
     return found
 
 
-def source(where: Disk, frame: Frame, cameras: Sequence[str]) -> Source:
+def source(frame: Frame, cameras: Sequence[str]) -> Source:
     """The depth maps of these cameras, None for each that is not there."""
     return Source(
         [depth_map(frame.depth(name)) if frame.agent.has(frame.depth(name)) else None for name in cameras]

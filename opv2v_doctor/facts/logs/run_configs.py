@@ -104,7 +104,7 @@ def run_config(log: Log) -> RunConfig | None:
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, written: int) -> Mapping[str, Any]:
+def _read(path: Path, _written: int) -> Mapping[str, Any]:
     try:
         found = from_yaml(bytes_of(path))
     except (OSError, ValueError):

@@ -198,7 +198,7 @@ def _begin_object(machine: Machine, at: int) -> int:
     return at + 13
 
 
-def _walk_again(machine: Machine, at: int) -> int:
+def _walk_again(_: Machine, __: int) -> int:
     raise PickleRefused("a name that is built from texts: nothing may be passed over")
 
 
