@@ -1,5 +1,7 @@
 """Geometry: the colours of the panoramas against those of the files."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 
@@ -19,7 +21,7 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.geometry.shown_colours import ShownColours, named_rule, shown_colours
 from opv2v_doctor.facts.geometry.splits import of_each_split
 from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.panoramas import Rule
+from opv2v_doctor.facts.questions import Rule
 from opv2v_doctor.facts.samples import Samples, examined_splits
 from opv2v_doctor.geometry.colours import Normalisation, typical
 

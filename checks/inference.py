@@ -128,8 +128,8 @@ def _lacking(load: Load) -> list[Text]:
         Text(
             "{module} {lacking} of {elements}",
             module=name,
-            lacking=part["elements"] - part["loaded"],
-            elements=part["elements"],
+            lacking=part.elements - part.loaded,
+            elements=part.elements,
         )
         for name, part in load.incomplete.items()
     ]
@@ -137,7 +137,7 @@ def _lacking(load: Load) -> list[Text]:
 
 def _loaded(load: Load, what: Text, place: Place | None) -> Finding:
     """An error where parameters stay as they were; else the counts."""
-    parts = {name: [part["loaded"], part["elements"]] for name, part in load.parts.items()}
+    parts = {name: [part.loaded, part.elements] for name, part in load.parts.items()}
     if not load.incomplete:
         return note(
             "{what}: all {elements} parameters: {counts}",
@@ -280,7 +280,7 @@ def inference_gets_what_training_gave(target: Target) -> Findings:
     the training's `geometric_input_config` does not let in.
     """
     for inference in inferences(target):
-        yield examined(inference.compared["inputs"], "input", inference=inference.name)
+        yield examined(inference.compared.inputs, "input", inference=inference.name)
         unlike = [each for each in inference.inputs if each.kind != "values" or each.relative > CLOSE]
         if parity(target).draws_inputs and any(_one_sided(each) for each in unlike):
             unlike = [each for each in unlike if not _one_sided(each)]
@@ -310,7 +310,7 @@ def _unlike_input(inference: Inference, alike: list[Unlike]) -> Finding:
         at=each.place or inference.defined_at,
         hint=hint,
         of=inference.name,
-        **{**each.numbers, "keys": keys, "kind": each.kind},
+        **{**each.numbers.evidence, "keys": keys, "kind": each.kind},
     )
 
 

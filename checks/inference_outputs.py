@@ -1,6 +1,6 @@
 """Inference: what comes out: twice the same, the same as in training, and ground truth as itself."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from opv2v_doctor import (
@@ -17,11 +17,10 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.inference.comparisons import Inference, Parity, Unlike
+from opv2v_doctor.facts.inference.comparisons import Fit, Inference, Parity, Unlike
 from opv2v_doctor.facts.inference.parity import inferences, parity
 from opv2v_doctor.facts.inference.wording import CLOSE, apart_told, name_of, output_told, part_of, tolerance
 
-Fit = Mapping[str, Any]
 METRES = Threshold(0.01, "m", "ground truth comes back within this: float32 at 100 m is 1e-5")
 DEGREES = Threshold(0.1, "degrees", "ground truth comes back within this")
 SCALE = Threshold(1e-3, "relative", "ground truth comes back within this")
@@ -82,7 +81,7 @@ def inference_predicts_what_training_does(target: Target) -> Findings:
     """
     comparable = not parity(target).unrepeated  # else two forwards differ, whoever makes them
     for inference in inferences(target):
-        compared = inference.compared["final"] + (inference.compared["raw"] if comparable else 0)
+        compared = inference.compared.final + (inference.compared.raw if comparable else 0)
         yield examined(compared, "output", inference=inference.name)
         raw = _counting(inference.raw, tolerance(inference)) if comparable else []
         final = _counting(inference.final, tolerance(inference))
@@ -129,7 +128,7 @@ def _counting(found: Iterable[Unlike], bound: float) -> list[Unlike]:
 
 def _unlike(inference: Inference, each: Unlike) -> Finding:
     said, hint = output_told(inference, each)
-    numbers = {name: value for name, value in each.numbers.items() if name not in said.values}
+    numbers = {name: value for name, value in each.numbers.evidence.items() if name not in said.values}
     return error(
         said,
         at=each.place or inference.defined_at,
@@ -173,7 +172,7 @@ def ground_truth_comes_back(target: Target) -> Findings:
 
 def _apart(fits: Iterable[Fit | None]) -> list[float]:
     """How far apart the points are in each view that could be compared, metres."""
-    return [fit["apart"] for fit in fits if fit and "apart" in fit]
+    return [fit.apart for fit in fits if fit and fit.apart is not None]
 
 
 def _first_bent(fits: Iterable[Fit | None]) -> tuple[int, Text, Fit] | None:
@@ -186,29 +185,34 @@ def _first_bent(fits: Iterable[Fit | None]) -> tuple[int, Text, Fit] | None:
 
 def _bent(fit: Fit) -> Iterator[tuple[Text, Fit]]:
     """What of pose and scale is not as it was; of the points, and of those made anew from depth and pose."""
-    pose = fit.get("pose")
-    if pose and (pose["degrees"] > DEGREES or pose["metres"] > METRES):
-        yield Text("the pose is off by {degrees:.2f} degrees and {metres:.3f} m", **pose), fit
-    for each in (fit, fit.get("again") or {}):
-        if each.get("apart", 0.0) > SCALE * max(1.0, each.get("size", 0.0)):
+    pose = fit.pose
+    if pose and (pose.degrees > DEGREES or pose.metres > METRES):
+        off = Text(
+            "the pose is off by {degrees:.2f} degrees and {metres:.3f} m",
+            degrees=pose.degrees,
+            metres=pose.metres,
+        )
+        yield off, fit
+    for each in filter(None, (fit, fit.again)):
+        if each.apart is not None and each.apart > SCALE * max(1.0, each.size):
             yield _misfit(each), each
 
 
 def _misfit(fit: Fit) -> Text:
     """What would bring the points back."""
-    if abs(fit["scale"] - 1) > SCALE:
-        return Text("the scale is {times:.4g}, expected 1", times=1 / fit["scale"])
-    if fit["degrees"] > DEGREES or fit["metres"] > METRES:
+    if abs(fit.scale - 1) > SCALE:
+        return Text("the scale is {times:.4g}, expected 1", times=1 / fit.scale)
+    if fit.degrees > DEGREES or fit.metres > METRES:
         return Text(
             "the points are rotated by {degrees:.2f} degrees and moved by {metres:.3f} m",
-            degrees=fit["degrees"],
-            metres=fit["metres"],
+            degrees=fit.degrees,
+            metres=fit.metres,
         )
-    return Text("the points are {apart:.3f} m apart (RMS)", apart=fit["apart"])
+    return Text("the points are {apart:.3f} m apart (RMS)", apart=fit.apart)
 
 
 def _not_itself(number: int, said: Text, numbers: Fit, found: Parity, *, infers: bool) -> Finding:
-    figures: dict[str, Any] = {key: value for key, value in numbers.items() if isinstance(value, float)}
+    figures: dict[str, Any] = {key: value for key, value in vars(numbers).items() if isinstance(value, float)}
     return error(
         "view {view}, after infer(): {said}"
         if infers

@@ -114,7 +114,7 @@ WORDS = (
     *(b"\n", b"\t", b"\0", b"{", b"}", b"[" * 50, b'"', b"\xff\xfe", b"null", b"NaN", b"-Infinity", b"1e999"),
     *(b"*\tsay\t", b'{"answer": null}', b'{"progress": ["x", 0, 1]}', b'{"raised": {}}', b"9" * 4000),
 )
-VALUES = (
+VALUES: tuple[object, ...] = (
     *(
         None,
         True,

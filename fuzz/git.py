@@ -90,7 +90,7 @@ def examine(content: bytes, folder: Path) -> None:
     with contextlib.suppress(Blocked):
         diff_patch(target)
     untracked_text(target)
-    git_state.cache_clear()
+    target.state.forget()
     assert not song.exists(), f"it ran: {song.read_text()}"
     assert _digest(repo) == before, "the repository was changed"
     assert time.monotonic() - begun < SECONDS, "it took too long"

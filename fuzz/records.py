@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import get_args
 
 from fuzz import ROOT, Subject, corpus
 from fuzz.bundles import put, unbundle
@@ -70,7 +71,7 @@ def examine(content: bytes, folder: Path) -> None:
         for name, body in files.items():
             put(name, body, place)
     with nothing_runs(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        for form in Form:
+        for form in get_args(Form):
             list_runs(folder, repo=None, settings=None, format=form)
             ended(lambda form=form: show(run, format=form))  # type: ignore[misc]
             ended(lambda form=form: diff(good, run, format=form))  # type: ignore[misc]

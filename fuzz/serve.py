@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from fuzz import Subject, corpus
 from fuzz.bundles import put, unbundle
@@ -122,10 +123,10 @@ def _answer(port: int, sent: bytes, patience: float) -> bytes:
 class _Switch:
     """The application of the trial that is under way."""
 
-    app = None
+    app: Any = None
 
-    async def __call__(self, scope, receive, send):  # type: ignore[no-untyped-def]
-        await self.app(scope, receive, send)  # type: ignore[misc]
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
 
 
 @cache

@@ -73,7 +73,7 @@ def ended(command: Callable[[], object]) -> None:
             raise
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(_: int, __: FrameType | None) -> None:
     raise TookTooLong(f"more than {LIMIT:g} s of CPU")
 
 

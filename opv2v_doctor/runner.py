@@ -25,7 +25,7 @@ def run(
     *,
     ignored: Mapping[str, str] | None = None,
     asked: Collection[str] | None = None,
-    starting: Callable[[Check], None] = lambda check: None,
+    starting: Callable[[Check], None] = lambda _: None,
 ) -> Iterator[Result]:
     """Run the checks in order; `starting` is told each check before it runs.
 

@@ -60,7 +60,7 @@ def _temporary() -> Path:
     """Where tempfile makes its folders: never the working directory, its last resort, which is examined."""
     if tempfile.tempdir is None:
         named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
-        places = [Path(place).absolute() for place in (*named, "/tmp", "/var/tmp", "/usr/tmp") if place]
+        places = [Path(place).absolute() for place in (*named, "/tmp", "/var/tmp", "/usr/tmp") if place]  # noqa: S108 (folders, as tempfile knows them)
         usable = (place for place in places if os.access(place, os.W_OK | os.X_OK))
         tempfile.tempdir = str(next(usable, places[0]))  # who writes there will be told what is wrong
     return Path(tempfile.tempdir)

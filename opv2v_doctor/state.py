@@ -93,7 +93,7 @@ def of_file(most: int | None = None) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         @functools.lru_cache(most)
-        def read(version: object, path: Path, *arguments: Any) -> Any:
+        def read(_version: object, path: Path, *arguments: Any) -> Any:
             return function(path, *arguments)
 
         @functools.wraps(function)

@@ -183,5 +183,5 @@ class _Filler(string.Formatter):
             return "; ".join([*(f"{', '.join(names)}: {told}" for told, names in shown), *rest])
         return ", ".join([*(f"{told} ({', '.join(names)})" for told, names in shown), *rest])
 
-    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def get_value(self, key: int | str, _: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return kwargs[str(key)]

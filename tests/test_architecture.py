@@ -141,6 +141,28 @@ def test_the_inside_parses_as_python_3_8() -> None:
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
+class _Evaluated(ast.NodeTransformer):
+    """Takes away what Python 3.8 does not evaluate: annotations, where they are postponed."""
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        return ast.arg(arg=node.arg)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        return ast.Expr(value=node.value) if node.value else None
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+
+def test_the_inside_evaluates_no_types_that_python_3_8_does_not_know() -> None:
+    for path in (ENGINE / "inside").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "from __future__ import annotations" in text or "def " not in text, path.name
+        evaluated = ast.unparse(_Evaluated().visit(ast.parse(text)))
+        assert not re.search(r"\b(list|dict|tuple|set|type)\[", evaluated), path.name
+
+
 def test_each_module_says_what_it_is_for() -> None:
     for path in SOURCES:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no docstring"

@@ -1,4 +1,4 @@
-"""Rasters: what an image or array claims is known before it is decoded, and no pipe or device is waited for."""
+"""Rasters: what an image or array claims is known before it is decoded, and no pipe or device is awaited."""
 
 import io
 import os

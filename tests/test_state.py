@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.git import GitState, git_state
-from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.source import modules, nodes
 from opv2v_doctor.state import State, fact, of_file
 from opv2v_doctor.target import Target
@@ -69,12 +69,12 @@ def test_an_interpreter_ends_with_what_was_asked_of_it(target: Target) -> None:
     python.write_text(f'#!/bin/sh\necho $$ >> {starts}\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     target = replace(target, python=python)
-    ask(target, "hello", "interpreter")
-    ask(target, "hello", "interpreter")
+    questions.interpreter(target)
+    questions.interpreter(target)
     (first,) = starts.read_text().split()
     target.state.forget()
     assert not Path(f"/proc/{first}").exists()
-    ask(target, "hello", "interpreter")
+    questions.interpreter(target)
     assert len(starts.read_text().split()) == 2
 
 

@@ -55,10 +55,10 @@ class Commands(TyperGroup):
         except (KeyboardInterrupt, BrokenPipeError) as problem:
             raise typer.Exit(exit_code_of(problem)) from None
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, _: Any) -> list[str]:
         return list(PLACES)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, _: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, _summary(*place)) for name, place in PLACES.items()])
 

@@ -101,7 +101,7 @@ def is_homeless() -> bool:
         return True
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, _: FrameType | None) -> None:
     """End tidily at the first Ctrl-C, at once at the next one: who presses it again has waited enough.
 
     Processes of ours end when their pipe to us closes; the next command sweeps the folders.
@@ -110,7 +110,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _end_at_once(number: int, frame: FrameType | None) -> None:
+def _end_at_once(number: int, _: FrameType | None) -> None:
     for descriptor in (1, 2):
         with contextlib.suppress(OSError):
             if os.isatty(descriptor):  # a live line has hidden the cursor
@@ -118,7 +118,7 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED + number)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(number: int, _: FrameType | None) -> None:
     """End tidily, once: `timeout` sends its signal twice, to us and to our group."""
     for each in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(each) is _end:

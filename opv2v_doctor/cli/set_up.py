@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -73,29 +74,16 @@ def demo(
 
     It is healthy but for the faults that are asked for, so that the doctor can be seen at work.
     """
-    from opv2v_doctor.git import executable
-    from opv2v_doctor.sandbox import FAULTS, put, train_briefly, write_repository
+    from opv2v_doctor.sandbox import FAULTS, train_briefly, write_repository
     from opv2v_doctor.target import interpreter_named
-    from opv2v_doctor.usage import UsageError, unknown
 
     if list_faults:
         width = max(map(len, FAULTS))
         for name, entry in FAULTS.items():
             typer.echo(f"{name:<{width}}  {entry.code}  {entry.summary}")
         return
-    for name in fault or ():
-        if name not in FAULTS:
-            raise unknown("fault", name, FAULTS)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UsageError(f"{directory} exists and is not empty: name another directory")
-    if refused := next((sign for sign in UNSPEAKABLE if sign in str(directory.resolve())), None):
-        raise UsageError(f"{directory.resolve()}: no training finds its data below a folder with {refused!r}")
-    if executable() is None:
-        raise UsageError("demo needs git: the training repository is one of git's")
     trainer = interpreter_named(python)
-    if python is None and (missing := [name for name in RUNS_ON if importlib.util.find_spec(name) is None]):
-        needs = f"what demo writes needs {', '.join(missing)}"
-        raise UsageError(f"{needs}: name an interpreter with --python, or pip install 'opv2v-doctor[demo]'")
+    _verify_demo(directory, fault or [], python)
     typer.echo(f"writing a training repository and its scene to {directory}", err=True)
     write_repository(directory.resolve(), seed=seed)
     if train:
@@ -105,9 +93,36 @@ def demo(
         except (RuntimeError, TimeoutError) as problem:
             typer.echo(f"opv2v-doctor: {problem}", err=True)
             raise typer.Exit(3) from None
-    for name in dict.fromkeys(fault or ()):
+    _put_in(directory.resolve(), fault or [])
+    typer.echo(f"opv2v-doctor run-all --repo {directory}{f' --python {trainer}' if python else ''}")
+
+
+def _verify_demo(directory: Path, faults: Sequence[str], python: str | None) -> None:
+    """Refuse what could not be written, or not be trained, before anything is written."""
+    from opv2v_doctor.git import executable
+    from opv2v_doctor.sandbox import FAULTS
+    from opv2v_doctor.usage import UsageError, unknown
+
+    for name in faults:
+        if name not in FAULTS:
+            raise unknown("fault", name, FAULTS)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"{directory} exists and is not empty: name another directory")
+    if refused := next((sign for sign in UNSPEAKABLE if sign in str(directory.resolve())), None):
+        raise UsageError(f"{directory.resolve()}: no training finds its data below a folder with {refused!r}")
+    if executable() is None:
+        raise UsageError("demo needs git: the training repository is one of git's")
+    if python is None and (missing := [name for name in RUNS_ON if importlib.util.find_spec(name) is None]):
+        needs = f"what demo writes needs {', '.join(missing)}"
+        raise UsageError(f"{needs}: name an interpreter with --python, or pip install 'opv2v-doctor[demo]'")
+
+
+def _put_in(directory: Path, faults: Sequence[str]) -> None:
+    from opv2v_doctor.sandbox import put
+    from opv2v_doctor.usage import UsageError
+
+    for name in dict.fromkeys(faults):
         try:
-            put(name, directory.resolve())
+            put(name, directory)
         except (ValueError, OSError) as problem:
             raise UsageError(f"--fault {name} cannot be put in beside the others: {problem}") from None
-    typer.echo(f"opv2v-doctor run-all --repo {directory}{f' --python {trainer}' if python else ''}")

@@ -11,8 +11,9 @@ from itertools import takewhile
 from pathlib import Path, PurePath
 
 from opv2v_doctor.facts.loaders import Length
+from opv2v_doctor.facts.questions import TrainSet
 from opv2v_doctor.facts.source import hydra_main
-from opv2v_doctor.facts.variants import TrainSet, composing_sets, family, gpus_in, length_in, train_sets
+from opv2v_doctor.facts.variants import composing_sets, family, gpus_in, length_in, train_sets
 from opv2v_doctor.files import text_of
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target

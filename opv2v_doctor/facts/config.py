@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.probe import ask, ask_ahead
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.source import HydraMain, hydra_main, module_name
 from opv2v_doctor.files import text_of
 from opv2v_doctor.state import fact, of_file
@@ -66,39 +66,40 @@ def config(target: Target) -> Config:
     """The config that the launch would get. Raises Raised with Hydra's words where it does not compose."""
     main, answer = entry_point(target), composing(target)()
     return Config(
-        values=answer["values"],
-        missing=tuple(answer["missing"]),
-        unresolved=answer["unresolved"],
-        files=tuple((main.config_dir / f"{name}.yaml", package) for name, package in answer["files"]),
+        values=answer.values,
+        missing=answer.missing,
+        unresolved=answer.unresolved,
+        files=tuple((main.config_dir / f"{name}.yaml", package) for name, package in answer.files),
     )
 
 
 @fact
-def composing(target: Target) -> Callable[[], Any]:
+def composing(target: Target) -> Callable[[], questions.Composed]:
     """The question of `config`, under way."""
-    return ask_ahead(target, "config", "compose", **_arguments(entry_point(target), target.launch_overrides))
-
-
-def replayed(target: Target, source: str, path: Path, *, parameter: str, builders: list[str]) -> Any:
-    """Lines of the training code at `path`, run by the training interpreter, but building no loader."""
-    return ask(
+    main = entry_point(target)
+    return questions.compose.ahead(
         target,
-        "config",
-        "replay",
-        **_arguments(entry_point(target), target.launch_overrides),
+        config_dir=str(main.config_dir),
+        config_name=main.config_name,
+        overrides=list(target.launch_overrides),
+    )
+
+
+def replayed(
+    target: Target, source: str, path: Path, *, parameter: str, builders: list[str]
+) -> questions.Replayed:
+    """Lines of the training code at `path`, run by the training interpreter, but building no loader."""
+    main = entry_point(target)
+    return questions.replay(
+        target,
+        config_dir=str(main.config_dir),
+        config_name=main.config_name,
+        overrides=list(target.launch_overrides),
         source=source,
         module_name=module_name(target, path),
         parameter=parameter,
         builders=builders,
     )
-
-
-def _arguments(main: HydraMain, overrides: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "config_dir": str(main.config_dir),
-        "config_name": main.config_name,
-        "overrides": list(overrides),
-    }
 
 
 @fact

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.imports import FirstParty, first_party, first_party_modules, path_edits
-from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.files import text_of
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -141,23 +139,23 @@ def resolutions(target: Target) -> tuple[Resolution, ...]:
     Raises Blocked where the script's own changes of `sys.path` cannot be replayed.
     """
     situations = _situations(target)
-    answers = ask(
+    answers = questions.resolved(
         target,
-        "imports",
-        "resolved",
         names=list(first_party(target)),
         edits=path_edits(target),
         pythonpaths=[None, *situations.values()],
     )
     for answer in answers:
-        if answer["refusal"]:
+        if answer.refusal:
             raise Blocked(
                 "the script changes sys.path in a way that cannot be replayed: {problem}",
                 at=target.script,
                 hint="set PYTHONPATH in [launch] env instead, or compute the path from __file__ alone",
-                problem=answer["refusal"],
+                problem=answer.refusal,
             )
-    here, *others = [_copies(answer["copies"]) for answer in answers]
+    here, *others = [
+        {name: tuple(map(_copy, copies)) for name, copies in answer.copies.items()} for answer in answers
+    ]
     return tuple(
         Resolution(
             module=module,
@@ -186,18 +184,14 @@ def _situations(target: Target) -> dict[Text, str]:
     return {words: value for words, value in others.items() if value != launch}
 
 
-def _copies(answer: Mapping[str, list[dict[str, Any]]]) -> dict[str, tuple[Copy, ...]]:
-    return {name: tuple(_copy(found) for found in copies) for name, copies in answer.items()}
-
-
-def _copy(found: Mapping[str, Any]) -> Copy:
+def _copy(found: questions.Copy) -> Copy:
     return Copy(
-        file=Path(found["file"]) if found["file"] else None,
-        portions=tuple(Path(part) for part in found["portions"]),
-        entry=Path(found["entry"]) if found["entry"] else None,
-        through=found["through"],
-        source=found["source"],
-        distribution=found["distribution"],
+        file=found.file,
+        portions=found.portions,
+        entry=found.entry,
+        through=found.through,
+        source=found.source,
+        distribution=found.distribution,
     )
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.checkpoints.unreadable import stand_in
 from opv2v_doctor.facts.config import config, run_directory
-from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.runs import checkpoints
 from opv2v_doctor.files import from_toml, text_of
 from opv2v_doctor.state import fact
@@ -59,16 +59,16 @@ class Interpreter:
 @fact
 def interpreter(target: Target) -> Interpreter:
     """What the training interpreter says about itself."""
-    answer = ask(target, "hello", "interpreter")
-    found = ask(target, "hello", "importable", modules=list(NEEDED))
+    answer = questions.interpreter(target)
+    found = questions.importable(target, modules=list(NEEDED))
     return Interpreter(
-        version=answer["version"],
-        executable=answer["executable"],
-        cuda=answer["cuda"],
-        versions=ask(target, "hello", "versions", packages=list(NEEDED.values())),
+        version=answer.version,
+        executable=answer.executable,
+        cuda=answer.cuda,
+        versions=questions.versions(target, packages=list(NEEDED.values())),
         absent=tuple(NEEDED[module] for module, file in found.items() if file is None),
-        markers=answer["markers"],
-        path=tuple(map(Path, answer["path"])),
+        markers=answer.markers,
+        path=tuple(map(Path, answer.path)),
     )
 
 
@@ -137,7 +137,7 @@ def declared(target: Target) -> tuple[Declared, ...]:
         if (requirement := _requirement(words)) is not None and _applies(requirement, target)
     ]
     asked = sorted({name for requirement, _, _ in found for name in _stand_ins(requirement.name)})
-    versions = ask(target, "hello", "versions", packages=asked) if asked else {}
+    versions = questions.versions(target, packages=asked) if asked else {}
     return tuple(_declared(requirement, path, line, versions) for requirement, path, line in found)
 
 

@@ -111,8 +111,8 @@ def _replay(
     size = next((word.value for word in call.keywords if word.arg == "batch_size"), call)
     formula = next((part for part in needed if _assigns(part, {ast.unparse(size)})), size)
     return Evaluation(
-        kept=answer["kept"],
-        batch=answer["batch"],
+        kept=answer.kept,
+        batch=answer.batch,
         place=Place(path=path, line=statement.lineno),
         formula=Place(path=path, line=formula.lineno),
     )

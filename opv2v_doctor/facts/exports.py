@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.loaders import loader_function, loader_module
-from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
@@ -31,6 +31,5 @@ class Exported:
 def exported(target: Target, names: tuple[str, ...]) -> Exported:
     """Which of the names the datasets module has, in the training interpreter."""
     module, home = loader_module(target), loader_function(target).path
-    answer = ask(target, "samples", "exported", module_name=module, names=list(names))
-    files = {name: Path(file) for name, file in answer["names"].items()}
-    return Exported(module=module, home=home, file=Path(answer["file"] or module), names=files)
+    answer = questions.exported(target, module_name=module, names=list(names))
+    return Exported(module=module, home=home, file=answer.file or Path(module), names=answer.names)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.config import config, place
 from opv2v_doctor.facts.datasets import LEAST_VIEWS, number_of, parts_of
 from opv2v_doctor.facts.evaluation import evaluation
 from opv2v_doctor.facts.parsing import parsed_expression
-from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.probe import innermost
+from opv2v_doctor.facts.questions import Rank
 from opv2v_doctor.facts.source import definition, find, module_name, modules, nodes, syntax_error
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -135,17 +136,6 @@ def wanted_size(steps: int, gpus: int, batch: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rank:
-    """What one rank would be given in an epoch."""
-
-    rank: int
-    length: int  # what its loader says
-    batches: int  # what its sampler yields
-    samples: int
-    views: Mapping[str, int]  # number of views -> batches
-
-
-@dataclass(frozen=True, kw_only=True)
 class EvalLoader:
     """One evaluation loader, or why it cannot be built."""
 
@@ -208,10 +198,8 @@ def loaders(target: Target) -> Loaders:
     every = range(target.gpus)
     measured = [*every[: MOST_RANKS // 2], *every[MOST_RANKS // 2 :][-MOST_RANKS // 2 :]]
     evals, batch, untold = _eval_sets(target)
-    answer = ask(
+    answer = questions.loaders(
         target,
-        "loaders",
-        "loaders",
         module_name=loader_module(target),
         train=str(config(target).get("dataset.train_dataset")).strip(),
         images=config(target).get("train_params.max_num_of_imgs_per_gpu"),
@@ -221,11 +209,19 @@ def loaders(target: Target) -> Loaders:
         measured=measured,
     )
     return Loaders(
-        ranks=tuple(Rank(**rank) for rank in answer["ranks"]),
-        mixed=answer["mixed"],
-        distinct=answer["distinct"],
-        sampler=_place(answer["sampler"]) or loader_function(target),
-        evals=tuple(_eval_loader(target, **loader) for loader in answer["evals"]),
+        ranks=answer.ranks,
+        mixed=answer.mixed,
+        distinct=answer.distinct,
+        sampler=answer.sampler or loader_function(target),
+        evals=tuple(
+            EvalLoader(
+                key=loader.key,
+                length=loader.length,
+                problem=loader.problem,
+                place=innermost(loader.frames, target.repo),
+            )
+            for loader in answer.evals
+        ),
         untold=untold,
     )
 
@@ -243,15 +239,3 @@ def _eval_sets(target: Target) -> tuple[dict[str, str], int, Blocked | None]:
     except Blocked as problem:
         return {}, 1, problem
     return dict(found.kept), found.batch or 1, None
-
-
-def _eval_loader(
-    target: Target, key: str, length: int | None, problem: str = "", frames: Sequence[Any] = ()
-) -> EvalLoader:
-    """One evaluation loader, with the innermost line of the repository where it raised."""
-    ours = [frame for frame in frames if Path(frame[0]).is_relative_to(target.repo)]
-    return EvalLoader(key=key, length=length, problem=problem, place=_place(ours[-1] if ours else None))
-
-
-def _place(found: list[Any] | None) -> Place | None:
-    return Place(path=Path(found[0]), line=found[1]) if found else None

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.datasets import Part
 from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.probe import ask_ahead
+from opv2v_doctor.facts.questions import Rule
 from opv2v_doctor.facts.samples import arrays_folder, expression_of, parts
-from opv2v_doctor.facts.views import Arrays, Sample, View, sample_of
-from opv2v_doctor.geometry.colours import Normalisation
+from opv2v_doctor.facts.views import Arrays, Sample, View
 from opv2v_doctor.geometry.stitching import Image
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -36,20 +36,6 @@ def channels_last(image: NDArray[Any]) -> NDArray[Any] | None:
 
 class NoSuchSample(Exception):
     """An index that the split does not have; the message says which ones it has."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """How an image was normalised: channel = value * deviation + mean, 0 to 1."""
-
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-    source: str
-
-    @property
-    def normalisation(self) -> Normalisation:
-        """Its numbers alone."""
-        return Normalisation(self.mean, self.deviation)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,10 +166,8 @@ def draw_at(
     It raises NoSuchSample for an index that does not exist, Blocked where nothing can be drawn.
     """
     folder = arrays_folder(target) / f"preview-{split}"
-    answer = ask_ahead(
+    answer = questions.draw_at.ahead(
         target,
-        "preview",
-        "draw_at",
         expression=expression_of(target, split),
         module_name=loader_module(target),
         split=split,
@@ -196,29 +180,31 @@ def draw_at(
 
 
 def _samples(
-    target: Target, split: str, answer: dict[str, Any], folder: Path, indices: Sequence[int]
+    target: Target, split: str, answer: questions.Preview, folder: Path, indices: Sequence[int]
 ) -> tuple[DrawnSample, ...]:
-    length = answer["length"]
+    length = answer.length
     if not length:
         raise Blocked("{split} is empty: there is no sample to draw", split=split)
-    if not answer["samples"]:
+    if not answer.samples:
         raise NoSuchSample(f"{max(indices)}: {split} has {length} samples, 0 to {length - 1}")
-    return tuple(_sample(target, split, length, entry, folder) for entry in answer["samples"])
+    return tuple(_sample(target, split, length, entry, folder) for entry in answer.samples)
 
 
-def _sample(target: Target, split: str, length: int, entry: dict[str, Any], folder: Path) -> DrawnSample:
-    rules, sample = entry["rules"], sample_of(entry, target.repo)
+def _sample(
+    target: Target, split: str, length: int, entry: questions.PreviewSample, folder: Path
+) -> DrawnSample:
+    sample = entry.within(target.repo)
     index = sample.key[0]
     views = [
         DrawnView(
             view=view,
             place=place,
-            norm_type=rule["name"],
-            rule=rule_in(rule["done"]) or rule_in(rule["named"]),
-            named=rule_in(rule["named"]),
+            norm_type=rules.name,
+            rule=rules.done or rules.named,
+            named=rules.named,
             prefix=folder / f"{index}_{place}",
         )
-        for place, (view, rule) in enumerate(zip(sample.views, rules, strict=True))
+        for place, (view, rules) in enumerate(zip(sample.views, entry.rules, strict=True))
     ]
     return DrawnSample(
         split=split,
@@ -228,13 +214,6 @@ def _sample(target: Target, split: str, length: int, entry: dict[str, Any], fold
         sample=sample,
         views=tuple(views),
     )
-
-
-def rule_in(answer: dict[str, Any] | None) -> Rule | None:
-    """A rule as the training interpreter tells it."""
-    if answer is None:
-        return None
-    return Rule(mean=tuple(answer["mean"]), deviation=tuple(answer["deviation"]), source=answer["source"])
 
 
 def _flat(array: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -65,8 +65,8 @@ def summary(
         "views": views,
         "total": _total(found, errors, views),
         "weights": {
-            name: {"elements": part["elements"], "loaded": part["loaded"]}
-            for name, part in found.weights["parts"].items()
+            name: {"elements": part.elements, "loaded": part.loaded}
+            for name, part in found.weights.parts.items()
         },
     }
 

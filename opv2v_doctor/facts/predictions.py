@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.checkpoints import CheckpointUnreadable, read_checkpoint
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.frames import Frame, frame_of
 from opv2v_doctor.facts.geometry.clouds import cloud
 from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import arrays_folder, expression_of
-from opv2v_doctor.facts.views import PINHOLE, Arrays, identity_of
+from opv2v_doctor.facts.views import PINHOLE, Arrays
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -115,7 +115,7 @@ class Predictions:
     inputs: tuple[str, ...]  # the keys that a view had when it was given to the model
     effect: float | None  # metres by which given poses and depth move the points; None where none were given
     precision: str
-    weights: Mapping[str, Any]  # the account of what was loaded
+    weights: questions.Account  # what was loaded
 
     def poses(self, source: str) -> tuple[Pose | None, ...]:
         """Poses (4, 4) to the first agent's frame, of that same source; None where one is not finite."""
@@ -142,31 +142,33 @@ def predictions(target: Target, inquiry: Inquiry) -> Predictions:
     """
     expression = expression_of(target, inquiry.split)
     folder = arrays_folder(target) / f"predicted-{abs(hash(inquiry))}"
-    given = {name: getattr(inquiry, name) for name in ("poses", "depth", "metres", "degrees")}
-    answer = ask(
+    answer = questions.predict(
         target,
-        "pointcloud",
-        "predict",
         config=dict(training_config(target, inquiry.checkpoint)),
         checkpoint=str(inquiry.checkpoint),
         models=MODELS,
         expression=expression,
         datasets=loader_module(target),
         index=inquiry.index,
-        given=given,
+        given={
+            "poses": inquiry.poses,
+            "depth": inquiry.depth,
+            "metres": inquiry.metres,
+            "degrees": inquiry.degrees,
+        },
         folder=str(folder),
     )
     views = (
         _view(target, inquiry.split, view, place, f"{folder / str(place)}")
-        for place, view in enumerate(answer["views"])
+        for place, view in enumerate(answer.views)
     )
     return Predictions(
         inquiry=inquiry,
         views=tuple(views),
-        inputs=tuple(answer["inputs"]),
-        effect=answer["effect"],
-        precision=answer["precision"],
-        weights=answer["weights"],
+        inputs=answer.inputs,
+        effect=answer.effect,
+        precision=answer.precision,
+        weights=answer.weights,
     )
 
 
@@ -184,14 +186,14 @@ def training_config(target: Target, checkpoint: Path) -> Mapping[str, Any]:
     return {key: value for key, value in found.items() if key != "hydra"}
 
 
-def _view(target: Target, split: str, answer: Mapping[str, Any], place: int, prefix: str) -> PredictedView:
-    identity = identity_of(answer)
+def _view(target: Target, split: str, shown: questions.ShownView, place: int, prefix: str) -> PredictedView:
+    identity = shown.identity
     return PredictedView(
         place=place,
         agent=identity.agent or str(place),
         label=identity.label or "",
         instance=identity.instance or "",
         frame=frame_of(target, split, identity),
-        camera_model=answer["camera_model"],
+        camera_model=shown.camera_model,
         prefix=prefix,
     )

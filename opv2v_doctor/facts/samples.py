@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.datasets import Part, asked_eval_parts, parts_of, train_parts
 from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.probe import ask_ahead, has_second
-from opv2v_doctor.facts.views import Failure, Sample, View, sample_of
+from opv2v_doctor.facts.probe import has_second
+from opv2v_doctor.facts.views import Failure, Sample, View
 from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -134,15 +134,15 @@ def _outcome(target: Target, split: str) -> Samples | Blocked:
 
 def _samples(target: Target, split: str) -> Samples:
     answer = _drawing(target, split)()
-    if not answer["length"]:
+    if not answer.length:
         raise Blocked("{split} is empty: there is no sample to draw", split=split)
     return Samples(
         split=split,
         parts=parts(target, split),
-        length=answer["length"],
-        classes=tuple(answer["classes"]),
-        view_counts=tuple(answer["views"]),
-        samples=tuple(sample_of(entry, target.repo) for entry in answer["samples"]),
+        length=answer.length,
+        classes=answer.classes,
+        view_counts=answer.views,
+        samples=tuple(sample.within(target.repo) for sample in answer.samples),
     )
 
 
@@ -161,13 +161,11 @@ def begin_drawing(target: Target) -> None:
 
 
 @fact
-def _drawing(target: Target, split: str) -> Callable[[], Any]:
+def _drawing(target: Target, split: str) -> Callable[[], questions.Drawing]:
     """The samples of a split, under way; by two, the second interpreter draws the evaluation splits."""
-    return ask_ahead(
+    return questions.draw.ahead_in(
         target,
-        "samples",
-        "draw",
-        second=split != "train" and _by_two(target),
+        split != "train" and _by_two(target),
         expression=expression_of(target, split),
         module_name=loader_module(target),
         count=target.num_samples,
@@ -183,7 +181,7 @@ def _by_two(target: Target) -> bool:
 
 
 @fact
-def arrays_folder(target: Target) -> Path:
+def arrays_folder(_target: Target) -> Path:
     """Where the training interpreter writes arrays that are too large for an answer; gone when we are."""
     return scratch_folder()
 
@@ -204,13 +202,11 @@ def _eval_splits(target: Target) -> tuple[str, ...]:
 
 
 @fact
-def _drawing_again(target: Target) -> Callable[[], Any]:
+def _drawing_again(target: Target) -> Callable[[], tuple[tuple[questions.DrawnSample, ...], ...]]:
     """A few of the same samples, under way in the interpreter that did not draw them first."""
-    return ask_ahead(
+    return questions.again.ahead_in(
         target,
-        "samples",
-        "again",
-        second=not _by_two(target),
+        not _by_two(target),
         expressions=[expression_of(target, split) for split in _eval_splits(target)],
         module_name=loader_module(target),
         count=target.num_samples,
@@ -222,7 +218,7 @@ def redrawings(target: Target) -> Mapping[str, tuple[tuple[Sample, Sample], ...]
     """A few samples of each evaluation split, and the same drawn by another process."""
     splits = _eval_splits(target)
     first = [samples(target, split).samples for split in splits]
-    again = [[sample_of(entry, target.repo) for entry in entries] for entries in _drawing_again(target)()]
+    again = [[sample.within(target.repo) for sample in drawn] for drawn in _drawing_again(target)()]
     pairs = (
         tuple(zip(reversed(ones), others, strict=False)) for ones, others in zip(first, again, strict=True)
     )
@@ -236,7 +232,7 @@ def next_epoch(target: Target) -> tuple[tuple[Sample, Sample], ...]:
     for place, sample in enumerate(samples(target, "train").samples):
         if sample.failure is not None:
             continue
-        again = sample_of(_drawing_next_epoch(target, place)(), target.repo)
+        again = _drawing_next_epoch(target, place)().within(target.repo)
         if again.failure is not None:
             continue
         pairs.append((sample, again))
@@ -246,12 +242,10 @@ def next_epoch(target: Target) -> tuple[tuple[Sample, Sample], ...]:
 
 
 @fact
-def _drawing_next_epoch(target: Target, place: int) -> Callable[[], Any]:
+def _drawing_next_epoch(target: Target, place: int) -> Callable[[], questions.DrawnSample]:
     """One of the planned training samples in epoch 1, under way."""
-    return ask_ahead(
+    return questions.in_next_epoch.ahead(
         target,
-        "samples",
-        "in_next_epoch",
         expression=expression_of(target, "train"),
         module_name=loader_module(target),
         count=target.num_samples,

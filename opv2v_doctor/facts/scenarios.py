@@ -98,7 +98,7 @@ class Scenario:
 
 
 @fact
-def scenarios(target: Target, folder: Path, depth_folder: Path) -> tuple[Scenario, ...]:
+def scenarios(_target: Target, folder: Path, depth_folder: Path) -> tuple[Scenario, ...]:
     """All scenarios of a split that have an agent; none where the folder is not there."""
     found = [
         Scenario(

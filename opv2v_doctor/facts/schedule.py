@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.config import config, entry_point
 from opv2v_doctor.facts.loaders import computed_length, wanted_size
-from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.source import definition, module_name
 from opv2v_doctor.facts.training_loop import SCHEDULE, epoch_progress
 from opv2v_doctor.state import fact
@@ -113,16 +113,14 @@ def curves(target: Target, steps: int | None = None) -> Mapping[str, Curve]:
     steps = steps or _usual_steps(target)
     answer, accumulated = _answer(target, steps), _accumulated(target)
     return {
-        plan.group: Curve(
-            plan=plan, epochs=tuple(answer["epochs"]), rates=tuple(rates), step=accumulated / steps
-        )
-        for plan, rates in zip(plans(target), answer["rates"], strict=True)
+        plan.group: Curve(plan=plan, epochs=answer.epochs, rates=rates, step=accumulated / steps)
+        for plan, rates in zip(plans(target), answer.rates, strict=True)
     }
 
 
 def assumption(target: Target) -> tuple[str, Place] | None:
     """Why the curves are not by the training loop's own expression, and its place; None where they are."""
-    problem = _answer(target, _usual_steps(target))["problem"]
+    problem = _answer(target, _usual_steps(target)).problem
     progress = epoch_progress(target)
     return (problem, progress.place if progress else schedule_place(target)) if problem else None
 
@@ -144,12 +142,10 @@ def _samples(target: Target, steps: int) -> int:
 
 
 @fact
-def _answer(target: Target, steps: int) -> Any:
+def _answer(target: Target, steps: int) -> questions.Curves:
     main, progress = entry_point(target), epoch_progress(target)
-    return ask(
+    return questions.curves(
         target,
-        "schedule",
-        "curves",
         config_dir=str(main.config_dir),
         config_name=main.config_name,
         overrides=list(target.launch_overrides),
@@ -158,7 +154,12 @@ def _answer(target: Target, steps: int) -> Any:
         samples=_samples(target, steps),
         accumulated=_accumulated(target),
         groups=[plan.group for plan in plans(target)],
-        progress=[progress.expression, progress.counter, progress.sized, progress.module]
+        progress={
+            "expression": progress.expression,
+            "counter": progress.counter,
+            "sized": list(progress.sized),
+            "module": progress.module,
+        }
         if progress
         else None,
         world_size=target.gpus,

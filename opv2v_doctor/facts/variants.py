@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.config import config, entry_point
 from opv2v_doctor.facts.loaders import Length, length_of
-from opv2v_doctor.facts.probe import ask_ahead
+from opv2v_doctor.facts.questions import TrainSet
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
@@ -45,14 +44,6 @@ def variants(target: Target) -> Mapping[str, Length | None]:
     return {name: length_in(entry, target.gpus) for name, entry in zip(names, found, strict=True)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainSet:
-    """The train set of a config: its dataset expression and the images that a GPU takes."""
-
-    expression: str
-    images: int
-
-
 def length_in(found: TrainSet | None, gpus: int) -> Length | None:
     """The length of a train set's epoch; None where it did not compose or only the data can tell."""
     try:
@@ -66,19 +57,18 @@ def train_sets(target: Target, launches: tuple[tuple[str, ...], ...]) -> tuple[T
     """The train set of each list of overrides, None where it does not compose."""
     if not launches:
         return ()
-    sets = [TrainSet(**entry) if entry else None for entry in composing_sets(target, launches)()]
-    found = dict(zip(dict.fromkeys(launches), sets, strict=True))
+    found = dict(zip(dict.fromkeys(launches), composing_sets(target, launches)(), strict=True))
     return tuple(found[overrides] for overrides in launches)
 
 
 @fact
-def composing_sets(target: Target, launches: tuple[tuple[str, ...], ...]) -> Callable[[], Any]:
+def composing_sets(
+    target: Target, launches: tuple[tuple[str, ...], ...]
+) -> Callable[[], tuple[TrainSet | None, ...]]:
     """The question of `train_sets`, under way."""
     main = entry_point(target)
-    return ask_ahead(
+    return questions.train_sets.ahead(
         target,
-        "commands",
-        "train_sets",
         config_dir=str(main.config_dir),
         config_name=main.config_name,
         launches=[list(overrides) for overrides in dict.fromkeys(launches)],

@@ -26,7 +26,7 @@ def ranges_by(
     """Ranges (h, w) of a panorama that the reading makes, 0 where unknown, and the cylinder of its size."""
     small = replace(cylinder, width=_small_size(cylinder)[0], height=_small_size(cylinder)[1])
     mounted = [_small_camera(reading, camera, depth) for camera, depth in zip(cameras, depths, strict=True)]
-    files = [None if depth is None else _files(reading, depth) for depth in depths]
+    files = [None if depth is None else _files(depth) for depth in depths]
     stitched = panorama_ranges([camera for camera, _ in mounted], small, _z_depths(reading, mounted, files))
     ranges = stitched.ranges.copy()
     if reading.offsets == "added":
@@ -42,7 +42,7 @@ def _small_size(cylinder: Cylinder) -> tuple[int, int]:
     return cylinder.width // step, cylinder.height // step
 
 
-def _files(reading: Reading, depth: NDArray[Any]) -> NDArray[Any]:
+def _files(depth: NDArray[Any]) -> NDArray[Any]:
     """Every second or third pixel of a large depth map."""
     step = max(1, round((depth.size / MANY_PIXELS) ** 0.5))
     return depth[step // 2 :: step, step // 2 :: step]
@@ -58,7 +58,7 @@ def _small_camera(
     if depth is None:
         return MountedCamera(pinhole, pose), 1.0
     step = max(1, round((depth.size / MANY_PIXELS) ** 0.5))
-    height, width = _files(reading, depth).shape
+    height, width = _files(depth).shape
     return MountedCamera(
         sparse_camera(_file_intrinsics(reading, pinhole, depth), step, width, height), pose
     ), float(step)

@@ -4,6 +4,8 @@ Started as `python inside/__main__.py REQUESTS_FD ANSWERS_FD SCRIPT`, in the lau
 environment. `sys.path[0]` becomes the script's folder, as for `python SCRIPT`: imports resolve as there.
 """
 
+from __future__ import annotations
+
 import contextlib
 import faulthandler
 import importlib
@@ -13,37 +15,31 @@ import os
 import signal
 import sys
 import threading
-import traceback
+from typing import Any, Callable
 
 PACKAGE = "opv2v_doctor_inside"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def load_package():
+def load_package() -> None:
     """Make this folder importable as a package under a name of its own, without touching sys.path."""
     spec = importlib.util.spec_from_file_location(
         PACKAGE, os.path.join(HERE, "__init__.py"), submodule_search_locations=[HERE]
     )
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[PACKAGE] = module
     spec.loader.exec_module(module)
 
 
-def frames_of(problem):
-    """The traceback as data, outermost first."""
-    return [
-        {"file": frame.filename, "line": frame.lineno, "function": frame.name}
-        for frame in traceback.extract_tb(problem.__traceback__)
-    ]
-
-
-def answered(request, send):
+def answered(request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request; an exception of the examined code is an answer too."""
     module = importlib.import_module(PACKAGE + "." + request["module"])
     try:
         question = getattr(module, request["question"])
-        return {"answer": question(send_progress=send, **request["arguments"])}
+        return {"answer": question(**request["arguments"])}
     except (Exception, SystemExit) as problem:
+        frames_of = importlib.import_module(PACKAGE + ".frames").frames_of
         frames = frames_of(problem)
         cause = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
         if cause is not None:
@@ -59,7 +55,7 @@ def answered(request, send):
         }
 
 
-def read_requests(descriptor, arrived):
+def read_requests(descriptor: int, arrived: Callable[[Any], None]) -> None:
     """Hand each request over; when the doctor is gone, so are we, whatever we were doing."""
     with os.fdopen(descriptor, encoding="utf-8") as requests:
         for line in requests:
@@ -67,20 +63,20 @@ def read_requests(descriptor, arrived):
     os._exit(0)
 
 
-def import_ahead():
+def import_ahead() -> None:
     """Import torch while nobody asks yet: it is most of the wait for the first answer that needs it."""
     with contextlib.suppress(Exception):  # who needs it will say so
         importlib.import_module("torch")
 
 
-def say_where():
+def say_where() -> None:
     """Print where we are when we crash, and when the doctor, which waited long enough, asks."""
     with contextlib.suppress(Exception):  # no stderr: then nobody can be told
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR2, all_threads=False)
 
 
-def main():
+def main() -> None:
     import queue
 
     requests, answers, script = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -92,17 +88,18 @@ def main():
     say_where()
     load_package()
     threading.Thread(target=import_ahead, daemon=True).start()
-    waiting = queue.Queue()
+    waiting: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=read_requests, args=(requests, waiting.put), daemon=True).start()
     with os.fdopen(answers, "w", encoding="utf-8") as out:
 
-        def send(message):
+        def send(message: dict[str, Any]) -> None:
             out.write(json.dumps(message) + "\n")
             out.flush()
 
+        progress = importlib.import_module(PACKAGE + ".progress")
+        progress.report_to(lambda *told: send({"progress": told}))
         while True:
-            request = waiting.get()
-            send(answered(request, lambda what, done, total: send({"progress": [what, done, total]})))
+            send(answered(waiting.get()))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,26 @@
 """Chance: whether the code that draws samples asks for random numbers that no seed of its own decides."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import pickle
 import random
+from typing import Any, Iterator
 
 from .recording import replaced
 
 
 @contextlib.contextmanager
-def unseeded_generators():
+def unseeded_generators() -> Iterator[list[None]]:
     """A list that grows by one with each generator of numpy's that is built without a seed."""
     import numpy
 
-    found, real = [], numpy.random.default_rng
+    found: list[None] = []
+    real = numpy.random.default_rng
 
     @functools.wraps(real)
-    def default_rng(seed=None):
+    def default_rng(seed: Any = None) -> Any:
         if seed is None:
             found.append(seed)
         return real(seed)
@@ -25,7 +29,7 @@ def unseeded_generators():
         yield found
 
 
-def process_state():
+def process_state() -> tuple[object, bytes, bytes]:
     """The state of the generators that a process shares; it changes where one of them is asked."""
     import numpy
     import torch

@@ -1,7 +1,18 @@
 """Questions about the configs that documented commands would give."""
 
+from __future__ import annotations
 
-def train_sets(send_progress, config_dir, config_name, launches):
+from typing import TypedDict
+
+
+class TrainSet(TypedDict):
+    """The training's dataset expression, and the images that a GPU takes."""
+
+    expression: str
+    images: int
+
+
+def train_sets(config_dir: str, config_name: str, launches: list[list[str]]) -> list[TrainSet | None]:
     """Dataset expression and images a GPU for each list of overrides, null where it does not compose.
 
     All in one Hydra context, which reads each yaml file once.
@@ -14,7 +25,7 @@ def train_sets(send_progress, config_dir, config_name, launches):
         return [train_set(config_name, overrides) for overrides in launches]
 
 
-def train_set(config_name, overrides):
+def train_set(config_name: str, overrides: list[str]) -> TrainSet | None:
     from hydra import compose
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException

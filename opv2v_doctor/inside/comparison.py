@@ -1,26 +1,68 @@
 """Comparison: training's forward against an inference, first what went in, then what came out."""
 
-from .likeness import channels, differing, words_of
+from __future__ import annotations
+
+from typing import Any, Iterator, TypedDict
+
+from .frames import Place
+from .likeness import Difference, Figures, channels, differing, words_of
+from .recording import Call, Entries, Inference
 
 DENSE = ("pts3d", "pts3d_cam", "depth_along_ray", "ray_directions", "conf")
 WORDS = ("data_norm_type",)
 
 
-def compared(trained, inference):
-    """All in which an inference differs from training's forwards of the same batch, as data."""
+class Unlike(TypedDict):
+    """One thing that goes into the model, or comes out, and is not as in training."""
+
+    key: str
+    kind: str
+    view: int
+    place: Place | None
+    numbers: Figures
+
+
+class Counts(TypedDict):
+    """On how many things a comparison rests."""
+
+    inputs: int
+    raw: int
+    final: int
+
+
+class Comparison(TypedDict):
+    """An inference against training's forwards of the same batch."""
+
+    name: str
+    forwards: int
+    modules: int
+    views: tuple[int, int]
+    called_at: Place | None
+    defined_at: Place | None
+    in_training: list[str]
+    precision: tuple[str | None, str | None]
+    taken: list[str]
+    inputs: list[Unlike]
+    raw: list[Unlike]
+    final: list[Unlike]
+    compared: Counts
+
+
+def compared(name: str, trained: list[Call], inference: Inference) -> Comparison:
+    """All in which an inference differs from training's forwards of the same batch."""
     calls = inference.calls
     views = [view for call in calls for view in call.views]
     outputs = [output for call in calls for output in call.outputs]
     first = trained[0]
     return {
+        "name": name,
         "forwards": len(calls),
         "modules": max((call.modules for call in calls), default=0),
-        "views": [len(first.views), len(views)],
+        "views": (len(first.views), len(views)),
         "called_at": inference.called_at,
         "defined_at": inference.defined_at,
-        "forward_at": calls[0].called_at if calls else None,
         "in_training": sorted({name for call in calls for name in call.in_training}),
-        "precision": [first.precision, calls[0].precision if calls else None],
+        "precision": (first.precision, calls[0].precision if calls else None),
         "taken": sorted({key for view in views for key in view.taken if _counts(key, view)}),
         "inputs": list(inputs(trained, views, inference)),
         "raw": raw(first.outputs, outputs),
@@ -33,7 +75,7 @@ def compared(trained, inference):
     }
 
 
-def _taken_on_both(trained, views):
+def _taken_on_both(trained: list[Call], views: list[Entries]) -> Iterator[tuple[int, str]]:
     """Entries of the views that the model takes on both ways."""
     for number, view in enumerate(views[: len(trained[0].views)]):
         was = {key for call in trained for key in call.views[number].taken}
@@ -42,7 +84,9 @@ def _taken_on_both(trained, views):
                 yield number, key
 
 
-def _answered_by_both(before, after):
+def _answered_by_both(
+    before: list[dict[str, Any]], after: list[dict[str, Any]]
+) -> Iterator[tuple[int, str, Any, Any]]:
     """Outputs that the model answers on both ways: view, key, training's and the inference's."""
     for number, (one, other) in enumerate(zip(before, after)):
         for key, value in one.items():
@@ -50,84 +94,106 @@ def _answered_by_both(before, after):
                 yield number, key, value, other[key]
 
 
-def _counts(key, view):
+def _counts(key: str, view: Entries) -> bool:
     return key in WORDS or hasattr(dict.get(view, key), "dtype")
 
 
-def inputs(trained, views, inference):
+def inputs(trained: list[Call], views: list[Entries], inference: Inference) -> Iterator[Unlike]:
     """Entries that only one side took, or that differ, of the first view in which they do."""
-    told = set()
+    told: set[str] = set()
     for number, view in enumerate(views[: len(trained[0].views)]):
         before = trained[0].views[number]
         was = {key: at for call in trained for key, at in call.views[number].taken.items()}
         for key in dict.fromkeys([*was, *view.taken]):
-            found = None if key in told else _input(key, before, was, view, inference, number)
-            if found:
-                told.add(key)
-                yield dict(found, key=key, view=number)
+            if key not in told and (_counts(key, before) or _counts(key, view)):
+                for found, place in _input(key, before, was, view, inference, number):
+                    told.add(key)
+                    yield _unlike(found, key, number, place)
 
 
-def _input(key, before, was, view, inference, number):
-    is_taken = key in view.taken
-    if not (_counts(key, before) or _counts(key, view)):
-        return None
+def _unlike(found: Difference, key: str, view: int, place: Place | None = None) -> Unlike:
+    return {"key": key, "kind": found["kind"], "view": view, "place": place, "numbers": found["numbers"]}
+
+
+def _input(
+    key: str,
+    before: Entries,
+    was: dict[str, Place | None],
+    view: Entries,
+    inference: Inference,
+    number: int,
+) -> Iterator[tuple[Difference, Place | None]]:
+    """In what an entry differs, if it does, and the line that gives it."""
     if key not in was:
-        return {"kind": "only inference", "taken_at": view.taken[key], "at": inference.called_at}
-    if not is_taken:
-        return {"kind": "only training", "taken_at": was[key], "at": inference.called_at}
+        yield {"kind": "only inference", "numbers": {}}, inference.called_at
+        return
+    if key not in view.taken:
+        yield {"kind": "only training", "numbers": {}}, inference.called_at
+        return
     one, other = dict.get(before, key), dict.get(view, key)
     found = differing(one, other)
     if not found:
-        return None
+        return
     if key == "img" and found["kind"] == "values":
-        found.update(channels(one, other))
+        found["numbers"]["channels"] = channels(one, other)
     if key in WORDS:
-        found["was"] = words_of(one)
+        found["numbers"]["trained"] = words_of(one)
     given = inference.views[number].get(key) if number < len(inference.views) else None
     is_given = given is not None and differing(one, given) is not None
-    return dict(found, at=inference.called_at if is_given else inference.calls[0].called_at)
+    yield found, inference.called_at if is_given else inference.calls[0].called_at
 
 
-def raw(before, after):
+def raw(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[Unlike]:
     """The model's own outputs that differ, each of the view in which it does most."""
-    worst = {}
+    worst: dict[str, Unlike] = {}
     for number, key, value, other in _answered_by_both(before, after):
         found = differing(value, other)
-        if found and _weight(found) >= _weight(worst.get(key)):
-            worst[key] = dict(found, key=key, view=number)
+        if found:
+            keep_worst(worst, _unlike(found, key, number))
     return sorted(worst.values(), key=_weight, reverse=True)
 
 
-def _weight(found):
-    return -1.0 if found is None else found.get("relative", found.get("differs", 1e9))
+def keep_worst(worst: dict[str, Unlike], found: Unlike) -> None:
+    """Keep what weighs most of each key, the last of those that weigh the same."""
+    before = worst.get(found["key"])
+    if before is None or _weight(found) >= _weight(before):
+        worst[found["key"]] = found
 
 
-def final(inference, outputs):
+def _weight(found: Unlike) -> float:
+    numbers = found["numbers"]
+    if "values" in numbers:
+        return numbers["values"]["relative"]
+    return numbers["mask"]["differs"] if "mask" in numbers else 1e9
+
+
+def final(inference: Inference, outputs: list[dict[str, Any]]) -> list[Unlike]:
     """Predictions that are not what the model answered, where they are not masked away."""
     given = [entries for call in inference.calls for entries in call.given]
-    worst = {}
+    worst: dict[str, Unlike] = {}
     for number, (answer, prediction) in enumerate(zip(outputs, inference.predictions)):
         for key, found in _finished(answer, prediction):
-            if found and _weight(found) >= _weight(worst.get(key)):
+            if found:
+                found["numbers"]["scale"] = _scale(answer)
                 at = _changed_at(given[number], key) or inference.defined_at
-                worst[key] = dict(found, key=key, view=number, at=at, scale=_scale(answer))
+                keep_worst(worst, _unlike(found, key, number, at))
     return sorted(worst.values(), key=_weight, reverse=True)
 
 
-def _scale(answer):
+def _scale(answer: dict[str, Any]) -> float | None:
     """The metric scale that the model answered, None where it answers none."""
     scale = answer.get("metric_scaling_factor")
     return None if scale is None else float(scale.double().mean())
 
 
-def _changed_at(entries, key):
+def _changed_at(entries: Entries, key: str) -> Place | None:
     if key == "mask":
         read = (entries.taken.get(name) for name in ("non_ambiguous_mask", "non_ambiguous_mask_logits"))
         return next(filter(None, read), None) or entries.changed.get(key)
     return entries.changed.get(key)
 
 
-def _finished(answer, prediction):
+def _finished(answer: dict[str, Any], prediction: dict[str, Any]) -> Iterator[tuple[str, Difference | None]]:
     """Each prediction of one view against what the model answered."""
     mask = _mask(prediction)
     for key, value in answer.items():
@@ -139,22 +205,23 @@ def _finished(answer, prediction):
         yield "camera_poses", differing(answer["cam_trans"], prediction["camera_poses"][:, :3, 3])
 
 
-def _mask(prediction):
+def _mask(prediction: dict[str, Any]) -> Any:
     if "mask" not in prediction or not hasattr(prediction["mask"], "dtype"):
         return None
     mask = prediction["mask"].detach().cpu().bool()
     return mask[..., 0] if mask.dim() == 4 else mask
 
 
-def _mask_difference(answered, mask):
+def _mask_difference(answered: Any, mask: Any) -> Difference | None:
     """Pixels kept that the model says are ambiguous; a mask that is only smaller is one of edges."""
     outside = float((mask & ~answered).double().mean())
     if not outside:
         return None
     return {
         "kind": "mask",
-        "differs": outside,
-        "was": float(answered.double().mean()),
-        "is": float(mask.double().mean()),
-        "inverted": float((mask == ~answered).double().mean()),
+        "numbers": {
+            "trained": float(answered.double().mean()),
+            "given": float(mask.double().mean()),
+            "mask": {"differs": outside, "inverted": float((mask == ~answered).double().mean())},
+        },
     }

@@ -1,15 +1,18 @@
 """Questions about the Hydra config: composed, resolved and read as the training would."""
 
+from __future__ import annotations
+
 import builtins
 import functools
 import importlib
 import math
+from typing import Any, Dict, TypedDict
 
 MISSING = "???"
 
 
 @functools.lru_cache(maxsize=None)
-def composed(config_dir, config_name, overrides):
+def composed(config_dir: str, config_name: str, overrides: tuple[str, ...]) -> tuple[Any, Any]:
     """The config as `hydra.main` would hand it over, and the configs that it was made of."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -32,11 +35,11 @@ def composed(config_dir, config_name, overrides):
 class Reading:
     """Resolves leaf by leaf, so that one value that cannot be resolved does not hide the others."""
 
-    def __init__(self):
-        self.missing = []
-        self.unresolved = {}
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+        self.unresolved: dict[str, str] = {}
 
-    def plain(self, node, key=""):
+    def plain(self, node: Any, key: str = "") -> Any:
         from omegaconf import DictConfig, ListConfig
 
         if isinstance(node, DictConfig):
@@ -49,7 +52,7 @@ class Reading:
             return node
         return str(node)
 
-    def entry(self, node, part, prefix):
+    def entry(self, node: Any, part: Any, prefix: str) -> Any:
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException, UnsupportedInterpolationType
 
@@ -60,13 +63,23 @@ class Reading:
         try:
             return self.plain(node[part], key)
         except UnsupportedInterpolationType:  # the training code registers it later: keep the text
-            return str(OmegaConf.to_container(node, resolve=False)[part])
+            unresolved: Any = OmegaConf.to_container(node, resolve=False)
+            return str(unresolved[part])
         except OmegaConfBaseException as problem:
             self.unresolved[key] = str(problem).split("\n")[0]
             return None
 
 
-def compose(send_progress, config_dir, config_name, overrides):
+class Composed(TypedDict):
+    """A config: its values, and what of it stays open."""
+
+    values: dict[str, Any]
+    missing: list[str]
+    unresolved: dict[str, str]
+    files: list[tuple[str, str]]
+
+
+def compose(config_dir: str, config_name: str, overrides: list[str]) -> Composed:
     """Values with all interpolations resolved, what stays open, and the files in the order of composition."""
     cfg, made_of = composed(config_dir, config_name, tuple(overrides))
     reading = Reading()
@@ -75,16 +88,16 @@ def compose(send_progress, config_dir, config_name, overrides):
         "values": values,
         "missing": reading.missing,
         "unresolved": reading.unresolved,
-        "files": [[d.config_path, d.package or ""] for d in made_of.defaults if d.config_path],
+        "files": [(d.config_path, d.package or "") for d in made_of.defaults if d.config_path],
     }
 
 
-class Names(dict):
+class Names(Dict[str, Any]):
     """Names for replayed lines; those of the module that they stand in are imported only when needed."""
 
     module_name = ""
 
-    def __missing__(self, name):
+    def __missing__(self, name: str) -> Any:
         if hasattr(builtins, name):
             return getattr(builtins, name)
         try:
@@ -93,21 +106,36 @@ class Names(dict):
             raise NameError("name %r is not defined" % name) from None
 
 
-def replay(send_progress, config_dir, config_name, overrides, source, module_name, parameter, builders):
+class Replayed(TypedDict):
+    """What replayed lines kept, and the batch size that they asked for."""
+
+    kept: dict[str, str]
+    batch: int | None
+
+
+def replay(
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
+    source: str,
+    module_name: str,
+    parameter: str,
+    builders: list[str],
+) -> Replayed:
     """Run the lines that build the evaluation loaders, with builders that only note what they are asked for.
 
     `kept` is what stays in the collection that the lines fill: key -> dataset expression.
     """
-    built = []
+    built: list[dict[str, Any]] = []
 
-    def build(dataset=None, *rest, **words):
+    def build(dataset: Any = None, *_: Any, **words: Any) -> dict[str, Any]:
         built.append({"dataset": dataset, "batch_size": words.get("batch_size")})
         return built[-1]
 
     names = Names(dict.fromkeys(builders, build))
     names[parameter] = composed(config_dir, config_name, tuple(overrides))[0]
     names.module_name = module_name
-    exec(source, names)
+    exec(compile(source, "<string>", "exec", dont_inherit=True), names)
     kept = next((found for found in map(_kept, names.values()) if found and _all_in(found, built)), {})
     return {
         "kept": {str(key): str(loader["dataset"]) for key, loader in kept.items()},
@@ -115,12 +143,12 @@ def replay(send_progress, config_dir, config_name, overrides, source, module_nam
     }
 
 
-def _kept(value):
+def _kept(value: Any) -> dict[Any, Any]:
     """A collection as a dictionary; a list is keyed by position."""
     if isinstance(value, (list, tuple)):
         return dict(enumerate(value))
-    return value if type(value) is dict else {}
+    return dict(value) if type(value) is dict else {}
 
 
-def _all_in(found, built):
+def _all_in(found: dict[Any, Any], built: list[dict[str, Any]]) -> bool:
     return all(any(loader is one for one in built) for loader in found.values())

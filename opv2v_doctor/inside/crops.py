@@ -1,11 +1,14 @@
 """Questions about crops: what the repository's own functions do to an image and to its intrinsics."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import os
 import re
 import sys
 import types
+from typing import Any, Callable, Iterator, TypedDict
 
 from .datasets import dataset_of
 
@@ -13,12 +16,31 @@ NAMED = re.compile("crop|resize|rescale", re.IGNORECASE)
 MOST = 2  # calls of a function
 
 
-def seen(send_progress, expression, module_name, key, folder, root):
+class Taken(TypedDict):
+    """A call, with copies of the image and the matrix before and after."""
+
+    function: types.FunctionType
+    before: tuple[Any, Any]
+    after: tuple[Any, Any]
+
+
+class Crop(TypedDict):
+    """A call: the function and its line, and the matrix before and after."""
+
+    function: str
+    file: str
+    line: int
+    before: list[list[float]]
+    after: list[list[float]]
+
+
+def seen(expression: str, module_name: str, key: list[int], folder: str, root: str) -> list[Crop]:
     """Every call of a function named for crops that took an image and its intrinsics and gave both.
 
     One sample is drawn. The images are written as FOLDER/NUMBER_before.npy and FOLDER/NUMBER_after.npy.
     """
-    dataset, calls = dataset_of(expression, module_name), []
+    calls: list[Taken] = []
+    dataset = dataset_of(expression, module_name)
     if hasattr(dataset, "set_epoch"):
         dataset.set_epoch(0)
     with _listening(os.path.realpath(root), calls):
@@ -28,9 +50,10 @@ def seen(send_progress, expression, module_name, key, folder, root):
 
 
 @contextlib.contextmanager
-def _listening(root, calls):
+def _listening(root: str, calls: list[Taken]) -> Iterator[None]:
     """Let each of the functions tell of its calls, wherever a module or a class has it."""
-    heard, changed = {}, []
+    heard: dict[types.FunctionType, Callable[..., Any]] = {}
+    changed: list[tuple[Any, str, types.FunctionType]] = []
     try:
         for owner in _owners(root):
             for name, thing in list(vars(owner).items()):
@@ -44,7 +67,7 @@ def _listening(root, calls):
             setattr(owner, name, thing)
 
 
-def _owners(root):
+def _owners(root: str) -> Iterator[Any]:
     """The repository's modules, and the classes that they define."""
     for module in list(sys.modules.values()):
         if _within(getattr(module, "__file__", None), root):
@@ -54,17 +77,17 @@ def _owners(root):
                     yield thing
 
 
-def _is_crop(function, root):
+def _is_crop(function: types.FunctionType, root: str) -> bool:
     return bool(NAMED.search(function.__name__)) and _within(function.__code__.co_filename, root)
 
 
-def _within(path, root):
-    return bool(path) and os.path.realpath(path).startswith(root + os.sep)
+def _within(path: str | None, root: str) -> bool:
+    return path is not None and bool(path) and os.path.realpath(path).startswith(root + os.sep)
 
 
-def _listener(function, calls):
+def _listener(function: types.FunctionType, calls: list[Taken]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def listened(*arguments, **named):
+    def listened(*arguments: Any, **named: Any) -> Any:
         told = sum(call["function"] is function for call in calls)
         before = _image_and_matrix([*arguments, *named.values()]) if told < MOST else None
         result = function(*arguments, **named)
@@ -76,20 +99,20 @@ def _listener(function, calls):
     return listened
 
 
-def _flat(result):
+def _flat(result: Any) -> list[Any]:
     if isinstance(result, dict):
         return list(result.values())
     return list(result) if isinstance(result, (tuple, list)) else [result]
 
 
-def _image_and_matrix(values):
+def _image_and_matrix(values: list[Any]) -> tuple[Any, Any] | None:
     """Copies of the one image (h, w, 3) and the one matrix (3, 3) among values; None where it is not so."""
     images = [image for image in map(_image, values) if image is not None]
     matrices = [matrix for matrix in map(_matrix, values) if matrix is not None]
     return (images[0], matrices[0]) if len(images) == len(matrices) == 1 else None
 
 
-def _image(value):
+def _image(value: Any) -> Any:
     import numpy
 
     if hasattr(value, "convert") and hasattr(value, "size"):
@@ -98,7 +121,7 @@ def _image(value):
     return value.copy() if image and min(value.shape[:2]) > 8 else None
 
 
-def _matrix(value):
+def _matrix(value: Any) -> Any:
     import numpy
 
     if getattr(value, "shape", None) != (3, 3):
@@ -107,11 +130,11 @@ def _matrix(value):
     return matrix if matrix[2].tolist() == [0, 0, 1] else None
 
 
-def _written(call, place):
+def _written(call: Taken, place: str) -> Crop:
     import numpy
 
-    for when in ("before", "after"):
-        numpy.save(place + "_{}.npy".format(when), call[when][0])
+    numpy.save(place + "_before.npy", call["before"][0])
+    numpy.save(place + "_after.npy", call["after"][0])
     code = call["function"].__code__
     return {
         "function": call["function"].__name__,

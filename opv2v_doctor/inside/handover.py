@@ -1,7 +1,10 @@
 """Handing arrays over: what a view holds, written as .npy files, since JSON is no place for a panorama."""
 
+from __future__ import annotations
+
 import contextlib
 import os
+from typing import Any, Sequence
 
 STRIDE = 8  # points are wanted for a comparison only
 KEYS = {
@@ -15,13 +18,13 @@ KEYS = {
 }
 
 
-def chosen(plan, count):
+def chosen(plan: Sequence[tuple[Any, int | None]], count: int) -> set[int]:
     """The places in the plan of the samples to hand over: those with most views."""
     places = sorted(range(len(plan)), key=lambda place: -(plan[place][1] or 0))
     return set(places[:count])
 
 
-def hand_over(views, folder, number):
+def hand_over(views: Sequence[Any], folder: str, number: int) -> None:
     """Write the arrays of a sample's views, as FOLDER/SAMPLE_VIEW_KEY.npy.
 
     A full disk leaves them incomplete: that is no fault of the sample.
@@ -31,11 +34,11 @@ def hand_over(views, folder, number):
         _write(views, folder, number)
 
 
-def _write(views, folder, number):
+def _write(views: Sequence[Any], folder: str, number: int) -> None:
     """Equal rays become one file."""
     import numpy
 
-    rays = None
+    rays: tuple[str, Any] | None = None
     for place, view in enumerate(views):
         for key, kind in KEYS.items():
             if key not in view:
@@ -50,7 +53,7 @@ def _write(views, folder, number):
             rays = (path, array) if key == "ray_directions_cam" else rays
 
 
-def _array(value):
+def _array(value: Any) -> Any:
     import numpy
 
     return numpy.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

@@ -1,24 +1,36 @@
 """Questions about the interpreter itself."""
 
+from __future__ import annotations
+
 import os
 import platform
 import re
 import sys
+from typing import TypedDict
 
 
-def interpreter(send_progress):
-    """Version, prefix and search path, as the launch has them."""
+class Interpreter(TypedDict):
+    """What an interpreter says of itself."""
+
+    version: str
+    executable: str
+    path: list[str]
+    markers: dict[str, str]
+    cuda: str | None
+
+
+def interpreter() -> Interpreter:
+    """Version and search path, as the launch has them."""
     return {
         "version": platform.python_version(),
         "executable": sys.executable,
-        "prefix": sys.prefix,
         "path": list(sys.path),
         "markers": markers(),
         "cuda": cuda_of_torch(),
     }
 
 
-def markers():
+def markers() -> dict[str, str]:
     """What the environment markers of a requirement are compared with (PEP 508)."""
     return {
         "implementation_name": sys.implementation.name,
@@ -36,7 +48,7 @@ def markers():
     }
 
 
-def cuda_of_torch():
+def cuda_of_torch() -> str | None:
     """The CUDA version that torch was built for, read from its source: importing torch takes a second."""
     import importlib.util
 
@@ -51,19 +63,19 @@ def cuda_of_torch():
     return found.group(1) if found else None
 
 
-def importable(send_progress, modules):
+def importable(modules: list[str]) -> dict[str, str | None]:
     """The file of each top-level module, None where there is none. Nothing is imported."""
     import importlib.util
 
     specs = {name: importlib.util.find_spec(name) for name in modules}
-    return {name: spec and (spec.origin or "namespace") for name, spec in specs.items()}
+    return {name: (spec.origin or "namespace") if spec else None for name, spec in specs.items()}
 
 
-def versions(send_progress, packages):
+def versions(packages: list[str]) -> dict[str, str | None]:
     """Installed version of each distribution, None where it is not installed."""
     from importlib import metadata
 
-    found = {}
+    found: dict[str, str | None] = {}
     for name in packages:
         try:
             found[name] = metadata.version(name)

@@ -4,23 +4,44 @@ Also run as a program of its own: a fresh interpreter has the search path that a
 probe's own, after it has imported training code, need not be.
 """
 
+from __future__ import annotations
+
 import glob
 import json
 import os
 import site
 import subprocess
 import sys
-from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
+from typing import Any, TypedDict
 
 
-def resolved(send_progress, names, edits, pythonpaths):
+class Copy(TypedDict):
+    """One copy of a module; `file` is None for folders without __init__.py, `entry` for an import hook."""
+
+    file: str | None
+    portions: list[str]
+    entry: str | None
+    through: str
+    source: str
+    distribution: str | None
+
+
+class Resolved(TypedDict):
+    """All copies by name, the one that wins first; why the script's edits cannot be replayed, or nothing."""
+
+    copies: dict[str, list[Copy]]
+    refusal: str
+
+
+def resolved(names: list[str], edits: str, pythonpaths: list[str | None]) -> list[Resolved]:
     """For each PYTHONPATH (null: the launch's own) and each name, all copies, the one that wins first."""
     children = [_child(pythonpath) for pythonpath in pythonpaths]
     request = json.dumps({"script": sys.argv[0], "names": names, "edits": edits}).encode()
     return [_answer(child, request) for child in children]
 
 
-def _child(pythonpath):
+def _child(pythonpath: str | None) -> subprocess.Popen[bytes]:
     """This file as a program, in the launch's environment but for PYTHONPATH."""
     env = dict(os.environ)
     if pythonpath is not None:
@@ -33,35 +54,36 @@ def _child(pythonpath):
     )
 
 
-def _answer(child, request):
+def _answer(child: subprocess.Popen[bytes], request: bytes) -> Resolved:
     out, _ = child.communicate(request)
     if child.returncode != 0 or not out:
         raise RuntimeError("a fresh interpreter ended with code %d and no answer" % child.returncode)
-    return json.loads(out.splitlines()[-1])  # a sitecustomize may print before us
+    answer: Resolved = json.loads(out.splitlines()[-1])  # a sitecustomize may print before us
+    return answer
 
 
-def main():
+def main() -> None:
     request = json.loads(sys.stdin.readline())
     if not getattr(sys.flags, "safe_path", False):  # then no script's folder comes first
         sys.path[0] = os.path.dirname(request["script"])
     before = [os.path.abspath(entry) for entry in sys.path]
     refusal = _edit_path(request["edits"], request["script"])
     answer = {name: copies(name, before) for name in request["names"]}
-    print(json.dumps({"copies": answer, "refusal": refusal, "path": sys.path}))
+    print(json.dumps({"copies": answer, "refusal": refusal}))
 
 
-def _edit_path(edits, script):
+def _edit_path(edits: str, script: str) -> str:
     """Change sys.path as the script itself does before its imports; what went wrong, or an empty string."""
     try:
-        exec(compile(edits, script, "exec"), {"__file__": script, "__name__": "__main__"})
+        exec(compile(edits, script, "exec", dont_inherit=True), {"__file__": script, "__name__": "__main__"})
     except (Exception, SystemExit) as problem:
         return "%s: %s" % (type(problem).__name__, problem)
     return ""
 
 
-def copies(name, before):
+def copies(name: str, before: list[str]) -> list[Copy]:
     """Every copy of a top-level module, in the order in which they would be found, the winner first."""
-    found = []
+    found: list[Copy] = []
     for finder in sys.meta_path:
         if finder is PathFinder:
             found += _on_path(name, before)
@@ -70,7 +92,7 @@ def copies(name, before):
     return found
 
 
-def _on_path(name, before):
+def _on_path(name: str, before: list[str]) -> list[Copy]:
     """What the path finder takes, then what each entry of sys.path holds alone.
 
     A regular package anywhere on the path beats a folder without __init__.py earlier on it.
@@ -89,7 +111,7 @@ def _on_path(name, before):
     return found
 
 
-def _of_finder(name, finder):
+def _of_finder(name: str, finder: Any) -> list[Copy]:
     """What an installed import hook, as of an editable install, would answer."""
     try:
         spec = finder.find_spec(name, None)
@@ -102,10 +124,10 @@ def _of_finder(name, finder):
     return [_copy(name, spec, None, "import hook", source)]
 
 
-def _copy(name, spec, entry, through, source):
+def _copy(name: str, spec: ModuleSpec, entry: str | None, through: str, source: str) -> Copy:
     namespace = _is_namespace(spec)
     return {
-        "file": None if namespace or not spec.has_location else os.path.abspath(spec.origin),
+        "file": os.path.abspath(spec.origin) if spec.origin and spec.has_location and not namespace else None,
         "portions": [os.path.abspath(part) for part in _locations(spec)] if namespace else [],
         "entry": entry,
         "through": through,
@@ -117,16 +139,17 @@ def _copy(name, spec, entry, through, source):
 OUR_OWN = ("script folder", "PYTHONPATH", "sys.path edit")
 
 
-def _is_namespace(spec):
+def _is_namespace(spec: ModuleSpec) -> bool:
     return spec.origin in (None, "namespace") and spec.submodule_search_locations is not None
 
 
-def _locations(spec):
+def _locations(spec: ModuleSpec) -> list[str]:
     """The folders that were found; iterating over them would look along the whole of sys.path again."""
-    return list(getattr(spec.submodule_search_locations, "_path", spec.submodule_search_locations))
+    locations: Any = spec.submodule_search_locations
+    return list(getattr(locations, "_path", locations))
 
 
-def _through(entry, before):
+def _through(entry: str, before: list[str]) -> tuple[str, str]:
     """How an entry came onto sys.path, and the file that put it there, if one did."""
     pythonpath = [
         os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part
@@ -143,13 +166,13 @@ def _through(entry, before):
     return ("site-packages" if entry in _site_folders() else "sys.path"), ""
 
 
-def _site_folders():
+def _site_folders() -> list[str]:
     folders = [*getattr(site, "getsitepackages", list)(), site.getusersitepackages()]
     folders += [entry for entry in sys.path if os.path.basename(entry) in ("site-packages", "dist-packages")]
     return [os.path.abspath(folder) for folder in folders]
 
 
-def _path_file(entry):
+def _path_file(entry: str) -> str | None:
     """The .pth file that names an entry."""
     for folder in dict.fromkeys(_site_folders()):
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.pth"))):
@@ -159,13 +182,13 @@ def _path_file(entry):
     return None
 
 
-def _names(line, folder, entry):
+def _names(line: str, folder: str, entry: str) -> bool:
     if line.startswith("import"):
         return entry in line
     return bool(line) and os.path.realpath(os.path.join(folder, line)) == os.path.realpath(entry)
 
 
-def _distribution(name, entry, source):
+def _distribution(name: str, entry: str | None, source: str) -> str | None:
     """The installed distribution that a copy belongs to: what `pip uninstall` wants to hear."""
     from importlib import metadata
 

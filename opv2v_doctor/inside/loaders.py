@@ -1,21 +1,62 @@
 """Questions about the loaders, built by the repository's own functions; only indices are drawn."""
 
+from __future__ import annotations
+
 import contextlib
 import importlib
 import inspect
-import traceback
 from collections import Counter
+from typing import Any, Callable, Iterator, Sequence, TypedDict
 
+from . import progress
 from .datasets import dataset_of
+from .frames import Frame, Place, frames_of
 
 
-def loaders(send_progress, module_name, train, images, evals, eval_batch, world_size, measured):
+class Rank(TypedDict):
+    """What one rank is given in an epoch; `views` is number of views -> batches."""
+
+    rank: int
+    length: int
+    batches: int
+    samples: int
+    views: dict[str, int]
+
+
+class EvalLoader(TypedDict):
+    """The length of one evaluation loader, or why it cannot be built, and where."""
+
+    key: str
+    length: int | None
+    problem: str
+    frames: list[Frame]
+
+
+class Loaders(TypedDict):
+    """The loaders as the repository builds them."""
+
+    ranks: list[Rank]
+    mixed: float
+    distinct: int
+    sampler: Place | None
+    evals: list[EvalLoader]
+
+
+def loaders(
+    module_name: str,
+    train: str,
+    images: int,
+    evals: dict[str, str],
+    eval_batch: int,
+    world_size: int,
+    measured: list[int],
+) -> Loaders:
     """The train loader of each measured rank, gone through once; the length of each evaluation loader."""
     module = importlib.import_module(module_name)
     dataset = dataset_of(train, module_name)
     epochs = []
     for done, rank in enumerate(measured):
-        send_progress("loaders", done, len(measured))
+        progress.advance("loaders", done, len(measured))
         with as_rank(rank, world_size):
             loader = built(
                 module.get_train_data_loader, dataset, max_num_of_imgs_per_gpu=images, shuffle=True
@@ -34,14 +75,14 @@ def loaders(send_progress, module_name, train, images, evals, eval_batch, world_
 
 
 @contextlib.contextmanager
-def as_rank(rank, world_size):
+def as_rank(rank: int, world_size: int) -> Iterator[None]:
     """Let torch.distributed say what it would say in this rank; no process group is made."""
     import torch.distributed as dist
 
-    said = {
+    said: dict[str, Callable[..., Any]] = {
         "is_initialized": lambda: world_size > 1,
-        "get_rank": lambda group=None: rank,
-        "get_world_size": lambda group=None: world_size,
+        "get_rank": lambda *_, **__: rank,
+        "get_world_size": lambda *_, **__: world_size,
     }
     real = {name: getattr(dist, name) for name in said}
     vars(dist).update(said)
@@ -51,62 +92,70 @@ def as_rank(rank, world_size):
         vars(dist).update(real)
 
 
-def built(function, dataset, **wanted):
+def built(function: Callable[..., Any], dataset: Any, **wanted: Any) -> Any:
     """Call the repository's function with those of the parameters that it has; workers are not needed."""
     wanted.update(num_workers=0, pin_mem=False)
     known = inspect.signature(function).parameters
     return function(dataset, **{name: value for name, value in wanted.items() if name in known})
 
 
-def batches_of(loader):
+def batches_of(loader: Any) -> Any:
     """What yields the batches of indices: the batch sampler where there is one."""
     return loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
 
 
-def epoch_of(rank, loader, dataset):
+def epoch_of(rank: int, loader: Any, dataset: Any) -> tuple[Rank, list[int | None], list[int]]:
     """One rank's first epoch: counts, the number of views in each step, and the samples drawn."""
     sampler = batches_of(loader)
-    for part in (getattr(loader, "sampler", None), sampler):  # as the training does at the start of an epoch
+    parts: list[Any] = [getattr(loader, "sampler", None), sampler]
+    for part in parts:  # as the training does at the start of an epoch
         if hasattr(part, "set_epoch"):
             part.set_epoch(0)
-    views, drawn = [], []
+    views: list[int | None] = []
+    drawn: list[int] = []
     for batch in filter(None, map(list, sampler)):  # an empty batch is none
         drawn += [int(index[0]) if isinstance(index, tuple) else int(index) for index in batch]
         views.append(views_of(batch[0], dataset))
-    row = {"rank": rank, "length": len(loader), "batches": len(views), "samples": len(drawn)}
-    row["views"] = dict(sorted(Counter(str(count) for count in views).items()))
+    row: Rank = {
+        "rank": rank,
+        "length": len(loader),
+        "batches": len(views),
+        "samples": len(drawn),
+        "views": dict(sorted(Counter(str(count) for count in views).items())),
+    }
     return row, views, drawn
 
 
-def views_of(index, dataset):
+def views_of(index: Any, dataset: Any) -> int | None:
     """The number of views that an index (sample, resolution, views) asks for."""
     choices = getattr(dataset, "num_views", None)
     if isinstance(choices, (list, tuple)):
         return int(choices[index[-1]]) if isinstance(index, tuple) and len(index) > 2 else None
-    return choices
+    return None if choices is None else int(choices)
 
 
-def mixed_share(views):
+def mixed_share(views: Sequence[list[int | None]]) -> float:
     """The share of the steps in which not all ranks hold the same number of views."""
     steps = list(zip(*views))
     return sum(len(set(step)) > 1 for step in steps) / len(steps) if steps else 0.0
 
 
-def eval_loader(module, key, expression, batch):
+def eval_loader(module: Any, key: str, expression: str, batch: int) -> EvalLoader:
     """The length of one evaluation loader; where it cannot be built, why and where."""
     try:
         dataset = dataset_of(expression.strip(), module.__name__)
         loader = built(module.get_test_data_loader, dataset, batch_size=batch, shuffle=False, drop_last=False)
-        return {"key": key.strip(), "length": len(loader)}
+        return {"key": key.strip(), "length": len(loader), "problem": "", "frames": []}
     except Exception as problem:
-        frames = [[frame.filename, frame.lineno] for frame in traceback.extract_tb(problem.__traceback__)]
         said = "%s: %s" % (type(problem).__name__, problem)
-        return {"key": key.strip(), "length": None, "problem": said, "frames": frames}
+        return {"key": key.strip(), "length": None, "problem": said, "frames": frames_of(problem)}
 
 
-def place_of(instance):
+def place_of(instance: object) -> Place | None:
     """File and line of an object's class, None where it has no source."""
     try:
-        return [inspect.getsourcefile(type(instance)), inspect.getsourcelines(type(instance))[1]]
+        file = inspect.getsourcefile(type(instance))
+        line = inspect.getsourcelines(type(instance))[1]
+        return {"path": file, "line": line} if file else None
     except (OSError, TypeError):
         return None

@@ -1,16 +1,22 @@
 """Questions about parity: one batch through training's forward and through inference's, compared."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import importlib
 import inspect
 import json
+from typing import Any, Callable, Iterator, TypedDict
 
-from .comparison import compared
-from .likeness import differing, words_of
-from .model import SEED, batch_of, config_of, device_of, open_model
-from .recording import calls_of, inferences_of
-from .truth import composed, returned
+from . import progress
+from .comparison import Comparison, Unlike, compared, raw
+from .frames import Place
+from .likeness import words_of
+from .model import Account, batch_of, config_of, device_of, open_model
+from .recording import Call, Inference, calls_of, inferences_of
+from .samples import SEED
+from .truth import Fit, composed, returned
 
 SMALL = 1_000_000  # parameters, below which threads wait for each other longer than they work
 GEOMETRY = {  # what training's views call it -> how `infer` takes it
@@ -21,12 +27,33 @@ GEOMETRY = {  # what training's views call it -> how `infer` takes it
 }
 
 
+class Case(TypedDict):
+    """A checkpoint with the config that opens it, a sample, and the modules that hold what opens them."""
+
+    config: Any  # values, or the path of a file
+    checkpoint: str
+    models: str
+    losses: str
+    datasets: str
+    expression: str
+    index: int
+
+
 class Subject:
     """A checkpoint's model and one batch, on a device, with the precision that the training evaluates in."""
 
-    def __init__(self, config, checkpoint, models, losses, datasets, expression, index, device=None):
-        self.model, self.account = open_model(config, checkpoint, models, device)
-        self.device = device_of(device)
+    def __init__(
+        self,
+        config: Any,
+        checkpoint: str,
+        models: str,
+        losses: str,
+        datasets: str,
+        expression: str,
+        index: int,
+    ) -> None:
+        self.model, self.account = open_model(config, checkpoint, models)
+        self.device = device_of()
         self.batch = batch_of(expression, datasets, index)
         self.loss_of_one_batch = importlib.import_module(losses).loss_of_one_batch_multi_view
         params = config_of(config).get("train_params") or {}
@@ -36,11 +63,11 @@ class Subject:
         }
 
     @functools.cached_property
-    def trained(self):
+    def trained(self) -> Call:
         """Training's forward of the batch."""
         return self.evaluated(SEED)
 
-    def evaluated(self, seed):
+    def evaluated(self, seed: int) -> Call:
         """The forward that training's evaluation makes of the batch; the criterion follows it."""
         import torch
 
@@ -51,7 +78,11 @@ class Subject:
             self.loss_of_one_batch(batch, self.model, None, self.device, **self.precision)
         return calls[0]
 
-    def inferred(self, views, answer=None):
+    def inferred(
+        self,
+        views: list[dict[str, Any]],
+        answer: Callable[[Any], list[dict[str, Any]]] | None = None,
+    ) -> Inference:
         """What `infer` makes of views; `answer` answers in the model's place."""
         import torch
 
@@ -70,18 +101,18 @@ class Subject:
         return found[0]
 
 
-def subject_of(words):
+def subject_of(case: Case) -> Subject:
     """The subject of a question, opened once: the next question is about the same."""
-    return _subject(json.dumps(words, sort_keys=True))
+    return _subject(json.dumps(case, sort_keys=True))
 
 
 @functools.lru_cache(maxsize=1)
-def _subject(text):
+def _subject(text: str) -> Subject:
     return Subject(**json.loads(text))
 
 
 @contextlib.contextmanager
-def threads_for(model):
+def threads_for(model: Any) -> Iterator[None]:
     """One thread for a small model."""
     import torch
 
@@ -94,75 +125,70 @@ def threads_for(model):
         torch.set_num_threads(threads)
 
 
-def infer(send_progress, **subject):
+class Parity(TypedDict):
+    """What the model does with one batch."""
+
+    load: Account
+    device: str
+    views: list[str | None]
+    outputs: int  # that two evaluations both answered
+    unrepeated: list[Unlike]  # those that differ
+    unseeded: bool  # and that other random numbers explain
+    composed: list[Fit | None]
+    inference: Comparison | None
+    returned: list[Fit | None]
+    returned_at: Place | None
+
+
+def infer(case: Case) -> Parity:
     """How the weights load, evaluation repeats itself, `infer` compares, and ground truth comes back."""
-    send_progress("parity", 0, 4)
-    asked = subject_of(subject)
+    progress.advance("parity", 0, 4)
+    asked = subject_of(case)
     with threads_for(asked.model):
-        return _measured(asked, send_progress)
+        return _measured(asked)
 
 
-def _measured(asked, send_progress):
-    send_progress("parity", 1, 4)
+def _measured(asked: Subject) -> Parity:
+    progress.advance("parity", 1, 4)
     first, second = asked.trained, asked.evaluated(SEED + 1)
-    send_progress("parity", 2, 4)
-    views = views_for_infer(asked.model, asked.batch, first, second)
-    found = {
-        "account": asked.account,
+    progress.advance("parity", 2, 4)
+    unrepeated = raw(first.outputs, second.outputs)
+    found: Parity = {
+        "load": asked.account,
+        "device": str(asked.device),
         "views": [words_of(view.get("instance")) for view in asked.batch],
-        "repeated": repeated(asked, first, second),
+        "outputs": sum(hasattr(value, "dtype") for output in first.outputs for value in output.values()),
+        "unrepeated": unrepeated,
+        "unseeded": not (unrepeated and raw(first.outputs, asked.evaluated(SEED).outputs)),
         "composed": composed(asked.batch),
         "inference": None,
-        "returned": None,
+        "returned": [],
+        "returned_at": None,
     }
     if hasattr(asked.model, "infer"):
-        found["inference"] = compared([first, second], asked.inferred(views))
-        send_progress("parity", 3, 4)
-        found["returned"] = returned(asked, views, first)
-    send_progress("parity", 4, 4)
+        views = views_for_infer(asked.model, asked.batch, first, second)
+        found["inference"] = compared("infer", [first, second], asked.inferred(views))
+        progress.advance("parity", 3, 4)
+        found["returned"], found["returned_at"] = returned(asked, views, first)
+    progress.advance("parity", 4, 4)
     return found
 
 
-def repeated(asked, first, second):
-    """Outputs that differ between two evaluations: with other random numbers, and with the same ones."""
-    free = _apart(first, second)
-    seeded = _apart(first, asked.evaluated(SEED)) if free else []
-    return {"compared": len(_pairs(first, second)), "free": free, "seeded": seeded}
-
-
-def _pairs(one, other):
-    return [
-        (key, value, others.get(key))
-        for values, others in zip(one.outputs, other.outputs)
-        for key, value in values.items()
-        if hasattr(value, "dtype")
-    ]
-
-
-def _apart(one, other):
-    worst = {}
-    for key, value, again in _pairs(one, other):
-        found = differing(value, again)
-        if found and found.get("relative", 1.0) >= worst.get(key, {}).get("relative", 0.0):
-            worst[key] = found
-    return [dict(found, key=key) for key, found in worst.items()]
-
-
-def views_for_infer(model, batch, *calls):
+def views_for_infer(model: Any, batch: list[dict[str, Any]], *calls: Call) -> list[dict[str, Any]]:
     """The batch as `infer` takes views: the images, and what geometry training's forward really took."""
     allowed = allowed_keys(model)
     taken = {key for call in calls for view in call.views for key in view.taken}
     return [_view_for_infer(view, allowed, taken) for view in batch]
 
 
-def allowed_keys(model):
+def allowed_keys(model: Any) -> set[str]:
     """The keys that the repository's own validation lets pass, as far as it names them."""
     names = getattr(inspect.unwrap(type(model).infer), "__globals__", {}) if hasattr(model, "infer") else {}
     validate = names.get("validate_input_views_for_inference")
     return set(getattr(validate, "__globals__", {}).get("ALLOWED_VIEW_KEYS", ()))
 
 
-def _view_for_infer(view, allowed, taken):
+def _view_for_infer(view: dict[str, Any], allowed: set[str], taken: set[str]) -> dict[str, Any]:
     given = {"img": view["img"], "data_norm_type": view["data_norm_type"]}
     if "camera_model" in allowed and "camera_model" in view:
         given["camera_model"] = words_of(view["camera_model"])

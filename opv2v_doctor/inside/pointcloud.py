@@ -1,11 +1,15 @@
 """The model on one sample: what it predicts, what is true, and what it was given, written as arrays."""
 
+from __future__ import annotations
+
 import inspect
 import os
+from typing import Any, TypedDict
 
-from .model import batch_of, config_of, open_model
+from . import progress
+from .model import Account, batch_of, config_of, open_model
+from .samples import SEED, Identity
 
-SEED = 1
 KEPT_SHARE = 0.1  # of the true depth, where the config does not say how sparse it is
 FOUND = {  # what the predictions are called -> what we call them
     "pts3d": "points",
@@ -27,46 +31,87 @@ TRUE = {  # of a dataset's view
 }
 
 
-def predict(send_progress, config, checkpoint, models, expression, datasets, index, given, folder):
+class Given(TypedDict):
+    """What geometry the model gets besides the images, and how far noise moves and turns a pose."""
+
+    poses: str  # none, truth, noisy
+    depth: str  # none, sparse, dense
+    metres: float
+    degrees: float
+
+
+class Precision(TypedDict):
+    """As `infer` takes it."""
+
+    use_amp: bool
+    amp_dtype: str
+
+
+class ShownView(TypedDict):
+    """What a view shows, by which kind of camera."""
+
+    identity: Identity
+    camera_model: str | None
+
+
+class Prediction(TypedDict):
+    """What was predicted of, and how; the arrays themselves are files."""
+
+    weights: Account
+    views: list[ShownView]
+    inputs: list[str]
+    effect: float | None
+    precision: str
+
+
+def predict(
+    config: dict[str, Any],
+    checkpoint: str,
+    models: str,
+    expression: str,
+    datasets: str,
+    index: int,
+    given: Given,
+    folder: str,
+) -> Prediction:
     """Run the model's inference on one sample and write all arrays as FOLDER/VIEW_PREFIX_NAME.npy.
 
-    `given` says what geometry the model gets besides the images: poses ("none", "truth", "noisy"), depth
-    ("none", "sparse", "dense"), and how far noise moves and turns a pose (metres, degrees). Where it gets
-    some, it is run without, too: `effect` is how far that moves its points, in metres on average.
+    Where the model is given geometry, it is run without, too: `effect` is how far that moves its points, in
+    metres on average.
     """
-    send_progress("opening the model", 0, 3)
+    progress.advance("opening the model", 0, 3)
     model, account = open_model(config, checkpoint, models)
-    send_progress("drawing the sample", 1, 3)
+    progress.advance("drawing the sample", 1, 3)
     batch = batch_of(expression, datasets, index)
     poses = given_poses(batch, given)
-    views = [inputs_of(view, number, poses, given, model) for number, view in enumerate(batch)]
+    views = [inputs_of(view, number, poses, given["depth"], model) for number, view in enumerate(batch)]
     names = sorted(set().union(*views))  # before the model adds or takes some away
-    send_progress("running the model", 2, 3)
+    progress.advance("running the model", 2, 3)
     precision = precision_of(config)
     found = inferred(model, views, precision)
     effect = None
     if poses is not None or given["depth"] != "none":
-        bare = [inputs_of(view, n, None, {"depth": "none"}, model) for n, view in enumerate(batch)]
+        bare = [inputs_of(view, n, None, "none", model) for n, view in enumerate(batch)]
         effect = moved(found, inferred(model, bare, precision))
     os.makedirs(folder, exist_ok=True)
     write(folder, batch, found, poses)
-    send_progress("running the model", 3, 3)
+    progress.advance("running the model", 3, 3)
     return {
         "weights": account,
-        "views": [identity(view) for view in batch],
+        "views": [shown_view(view) for view in batch],
         "inputs": names,
         "effect": effect,
         "precision": precision["amp_dtype"] if precision["use_amp"] else "fp32",
     }
 
 
-def precision_of(config):
+def precision_of(config: dict[str, Any]) -> Precision:
     """How exactly the training computes: its evaluation and this inference shall not differ in that."""
     params = config_of(config).get("train_params") or {}
     return {"use_amp": bool(params.get("amp", False)), "amp_dtype": str(params.get("amp_dtype") or "bf16")}
 
 
-def inferred(model, views, precision):
+def inferred(model: Any, views: list[dict[str, Any]], precision: Precision) -> list[dict[str, Any]]:
     """The predictions by the model's own `infer`, with nothing cleared by its masks."""
     import torch
 
@@ -75,12 +120,13 @@ def inferred(model, views, precision):
     wanted = {"apply_mask": False, "mask_edges": False, "memory_efficient_inference": False, **precision}
     known = inspect.signature(model.infer).parameters
     torch.manual_seed(SEED)
-    return model.infer(
-        [dict(view) for view in views], **{name: value for name, value in wanted.items() if name in known}
-    )
+    words = {name: value for name, value in wanted.items() if name in known}
+    return list(model.infer([dict(view) for view in views], **words))
 
 
-def inputs_of(view, number, poses, given, model):
+def inputs_of(
+    view: dict[str, Any], number: int, poses: list[Any] | None, depth_given: str, model: Any
+) -> dict[str, Any]:
     """What the model is given for a view: its image, and the geometry that was asked for."""
     import torch
 
@@ -88,20 +134,20 @@ def inputs_of(view, number, poses, given, model):
     inputs = {"img": view["img"], "data_norm_type": view["data_norm_type"]}
     if "camera_model" in view:
         inputs["camera_model"] = word(view["camera_model"])
-    if poses is not None or given["depth"] != "none":
+    if poses is not None or depth_given != "none":
         inputs["is_metric_scale"] = torch.ones(batch, dtype=torch.bool)
     if poses is not None:
         inputs["camera_poses"] = torch.from_numpy(poses[number]).float()[None].repeat(batch, 1, 1)
-    if given["depth"] != "none":
+    if depth_given != "none":
         rays = view["ray_directions_cam"].float()
         depth = view["depthmap"].float().reshape(rays.shape[:-1])
-        if given["depth"] == "sparse":
+        if depth_given == "sparse":
             depth = depth * sparse(depth, model)
         inputs["ray_directions"], inputs["depth_z"] = rays, depth * rays[..., 2]
     return inputs
 
 
-def sparse(depth, model):
+def sparse(depth: Any, model: Any) -> Any:
     """Which pixels of the depth are kept: as few as the config says that training kept, else a tenth."""
     import torch
 
@@ -110,7 +156,7 @@ def sparse(depth, model):
     return torch.rand(depth.shape, generator=torch.Generator().manual_seed(SEED)) >= removed
 
 
-def given_poses(batch, given):
+def given_poses(batch: list[dict[str, Any]], given: Given) -> list[Any] | None:
     """Poses (4, 4) to the first agent's frame that the model is given; None where it gets none.
 
     Noise moves and turns every agent but the first, whose frame the others' poses are in.
@@ -127,7 +173,7 @@ def given_poses(batch, given):
     return poses
 
 
-def noise(random, metres, degrees):
+def noise(random: Any, metres: float, degrees: float) -> Any:
     """A pose error: normal along the ground, and a turn about the vertical, as localisers make."""
     import numpy
 
@@ -137,7 +183,7 @@ def noise(random, metres, degrees):
     return error
 
 
-def moved(found, bare):
+def moved(found: list[dict[str, Any]], bare: list[dict[str, Any]]) -> float | None:
     """How far the points are from those of the other run, on average, metres."""
     import numpy
 
@@ -147,7 +193,9 @@ def moved(found, bare):
     return float(finite.mean()) if finite.size else None
 
 
-def write(folder, batch, found, poses):
+def write(
+    folder: str, batch: list[dict[str, Any]], found: list[dict[str, Any]], poses: list[Any] | None
+) -> None:
     """Arrays of each view, without the batch's axis."""
     import numpy
 
@@ -160,18 +208,25 @@ def write(folder, batch, found, poses):
                 numpy.save(os.path.join(folder, "%d_%s.npy" % (number, name)), array(value)[0])
 
 
-def identity(view):
-    """What tells a view from the others."""
-    return {key: word(view.get(key)) for key in ("agent_id", "label", "instance", "camera_model")}
+def shown_view(view: dict[str, Any]) -> ShownView:
+    """What a view shows, by which kind of camera."""
+    return {
+        "identity": {
+            "label": word(view.get("label")),
+            "instance": word(view.get("instance")),
+            "agent_id": word(view.get("agent_id")),
+        },
+        "camera_model": word(view.get("camera_model")),
+    }
 
 
-def word(value):
+def word(value: Any) -> str | None:
     """The word of a collated value, which is a list of one."""
     value = value[0] if isinstance(value, (list, tuple)) else value
     return None if value is None else str(value)
 
 
-def array(value):
+def array(value: Any) -> Any:
     """As NumPy has it; what it has no type for as float32."""
     import numpy
 

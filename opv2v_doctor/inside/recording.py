@@ -1,73 +1,78 @@
 """Recording: what a model is fed and answers, and the lines that take from the one and change the other."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import os
 import sys
+from types import FrameType
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping
+
+from .frames import Place
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def place():
+def place() -> Place | None:
     """File and line of the innermost frame of the repository or of the running script, None without one."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if _is_theirs(frame.f_code.co_filename):
-            return [os.path.abspath(frame.f_code.co_filename), frame.f_lineno]
+            return {"path": os.path.abspath(frame.f_code.co_filename), "line": frame.f_lineno}
         frame = frame.f_back
     return None
 
 
-def _is_theirs(file):
+def _is_theirs(file: str) -> bool:
     """Whether it is the script, or a file in the launch's directory that nobody installed there."""
     path = os.path.abspath(file)
     inside = path.startswith(os.getcwd() + os.sep) and "site-packages" not in path and file[:1] != "<"
     return path == sys.argv[0] or (inside and not path.startswith(HERE + os.sep))
 
 
-class Entries(dict):
+class Entries(Dict[str, Any]):
     """A dictionary that remembers which entries were taken and set, and the line that did it first."""
 
-    def __init__(self, entries):
+    def __init__(self, entries: Mapping[str, Any]) -> None:
         super(Entries, self).__init__(entries)
-        self.taken = {}
-        self.changed = {}
+        self.taken: dict[str, Place | None] = {}
+        self.changed: dict[str, Place | None] = {}
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> Any:
         self.taken.setdefault(key, place())
         return super(Entries, self).__getitem__(key)
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: str, value: Any) -> None:
         self.changed.setdefault(key, place())
         super(Entries, self).__setitem__(key, value)
 
-    def get(self, key, default=None):
+    def get(self, key: str, default: Any = None) -> Any:
         if key in self:
             self.taken.setdefault(key, place())
         return super(Entries, self).get(key, default)
 
-    def items(self):
+    def items(self) -> Any:
         return [(key, self[key]) for key in list(self)]
 
-    def values(self):
+    def values(self) -> Any:
         return [self[key] for key in list(self)]
 
 
 class Call:
     """One forward: the views with what was taken of them, the outputs as they came, and how it was called."""
 
-    def __init__(self, model, views):
+    def __init__(self, model: Any, views: Iterable[Mapping[str, Any]]) -> None:
         self.views = [Entries(view) for view in views]
-        self.model = model
         parts = list(model.named_modules())
         self.modules = len(parts)
         self.in_training = [name or "the model" for name, part in parts if part.training]
         self.precision = precision_now()
         self.called_at = place()
-        self.outputs = []
-        self.given = []
+        self.outputs: list[dict[str, Any]] = []
+        self.given: list[Entries] = []
 
-    def answered(self, outputs):
+    def answered(self, outputs: Iterable[Mapping[str, Any]]) -> list[Entries]:
         """Keep the outputs as they are, and hand on what remembers who changes them."""
         self.outputs = [dict(output) for output in outputs]
         self.given = [Entries(output) for output in outputs]
@@ -77,24 +82,23 @@ class Call:
 class Inference:
     """One call of `infer`: what was given, what came back, from where, and the forward within."""
 
-    def __init__(self, model, views):
-        self.model = model
+    def __init__(self, model: Any, views: Iterable[Mapping[str, Any]]) -> None:
         self.views = [dict(view) for view in views]
         self.called_at = place()
         self.defined_at = defined_at(model.infer)
-        self.calls = []
-        self.predictions = []
+        self.calls: list[Call] = []
+        self.predictions: list[dict[str, Any]] = []
 
 
-def defined_at(function):
+def defined_at(function: Callable[..., Any]) -> Place:
     """File and line of a function, through its decorators."""
     import inspect
 
     code = inspect.unwrap(function).__code__
-    return [os.path.abspath(code.co_filename), code.co_firstlineno]
+    return {"path": os.path.abspath(code.co_filename), "line": code.co_firstlineno}
 
 
-def precision_now():
+def precision_now() -> str | None:
     """The data type that autocast computes in here, None without autocast."""
     import torch
 
@@ -107,12 +111,15 @@ def precision_now():
 
 
 @contextlib.contextmanager
-def calls_of(kind, answer=None):
+def calls_of(
+    kind: type[Any], answer: Callable[[Any], list[dict[str, Any]]] | None = None
+) -> Iterator[list[Call]]:
     """Every forward of a class of models meanwhile; `answer` answers in the model's place."""
-    calls, real = [], kind.forward
+    calls: list[Call] = []
+    real = kind.forward
 
     @functools.wraps(real)
-    def forward(self, *rest, **words):
+    def forward(self: Any, *rest: Any, **words: Any) -> Any:
         views = words.pop("views") if "views" in words else rest[0]
         call = Call(self, views)
         calls.append(call)
@@ -123,12 +130,13 @@ def calls_of(kind, answer=None):
 
 
 @contextlib.contextmanager
-def inferences_of(kind):
+def inferences_of(kind: type[Any]) -> Iterator[list[Inference]]:
     """Every `infer` of a class of models meanwhile, each with its forwards."""
-    found, real = [], kind.infer
+    found: list[Inference] = []
+    real = kind.infer
 
     @functools.wraps(real)
-    def infer(self, views, *rest, **words):
+    def infer(self: Any, views: Any, *rest: Any, **words: Any) -> Any:
         inference = Inference(self, views)
         found.append(inference)
         with calls_of(kind) as inference.calls:
@@ -141,7 +149,7 @@ def inferences_of(kind):
 
 
 @contextlib.contextmanager
-def replaced(owner, name, value):
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Give an attribute another value meanwhile."""
     had, before = name in vars(owner), getattr(owner, name)
     setattr(owner, name, value)

@@ -1,12 +1,16 @@
 """Questions about samples: drawn as the training would draw them, and told in numbers only."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib
 import random
-import traceback
+from typing import Any, Tuple, TypedDict
 
+from . import progress
 from .chance import process_state, unseeded_generators
 from .datasets import dataset_of
+from .frames import Frame, frames_of
 from .handover import chosen, hand_over
 from .opened import forget, last_opened
 
@@ -16,8 +20,81 @@ DRAWN_AGAIN = 2  # of each evaluation split, but all of them where their being t
 ANOTHER_SEED = 2  # a process of its own: what depends on its random state comes out differently
 
 
-def exported(send_progress, module_name, names):
-    """The file of a module, and for each name the file that it comes from, None where it has no such name."""
+Key = Tuple[int, ...]  # (sample, resolution, number of views), as far as there is a choice
+
+
+class Exported(TypedDict):
+    """The file of a module, and the files that its names come from."""
+
+    file: str | None
+    names: dict[str, str]
+
+
+class Depth(TypedDict):
+    """The depth of a view: over its known pixels in metres, and the fractions that are not."""
+
+    minimum: float
+    maximum: float
+    median: float
+    finite: float
+    zero_in_mask: float
+
+
+class Identity(TypedDict):
+    """What a view says that it shows."""
+
+    label: str | None
+    instance: str | None
+    agent_id: str | None
+
+
+class View(TypedDict):
+    """What a view holds, in a few numbers and words."""
+
+    identity: Identity
+    camera_model: str | None
+    shape: list[int]
+    norm_type: str | None
+    pose: list[list[float]] | None
+    intrinsics: list[list[float]] | None
+    depth: Depth | None
+    mask_mean: float | None
+    valid_mean: float | None
+    valid_outside: float | None
+    mask_digest: str | None
+    digest: str
+    types: dict[str, str]
+
+
+class Failure(TypedDict):
+    """What drawing a sample raised, and the file that was opened last."""
+
+    kind: str
+    message: str
+    opened: str | None
+    frames: list[Frame]
+
+
+class Sample(TypedDict):
+    """One drawn sample, or its failure."""
+
+    key: Key
+    requested: int | None
+    views: list[View]
+    failure: Failure | None
+
+
+class Drawing(TypedDict):
+    """Samples of a dataset of some length; `views` are the numbers of views that it draws."""
+
+    length: int
+    classes: list[str]
+    views: list[int]
+    samples: list[Sample]
+
+
+def exported(module_name: str, names: list[str]) -> Exported:
+    """The file of a module, and for each name the file that it comes from, where it has such a name."""
     module = importlib.import_module(module_name)
     return {
         "file": getattr(module, "__file__", None),
@@ -25,7 +102,7 @@ def exported(send_progress, module_name, names):
     }
 
 
-def _file_of(thing):
+def _file_of(thing: Any) -> str:
     import inspect
 
     try:
@@ -34,23 +111,23 @@ def _file_of(thing):
         return ""
 
 
-def draw(send_progress, expression, module_name, count, split, folder=None):
+def draw(expression: str, module_name: str, count: int, split: str, folder: str) -> Drawing:
     """Samples spread over the dataset, with every number of views, each described or with its failure.
 
-    The arrays of a few of them are written into the folder, where one is given.
+    The arrays of a few of them are written into the folder.
     """
     dataset = dataset_of(expression, module_name)
     if is_empty(dataset):
         return {"length": 0, "classes": [], "views": [], "samples": []}
     turn_retries_off(dataset)
     begin(dataset, SEED)
-    samples = []
+    samples: list[Sample] = []
     what, plan = f"drawing {split} samples", planned(dataset, count)
-    wanted = chosen(plan, HANDED_OVER) if folder else ()
+    wanted = chosen(plan, HANDED_OVER)
     for done, (key, requested) in enumerate(plan):
-        send_progress(what, done, len(plan))
+        progress.advance(what, done, len(plan))
         samples.append(drawn(dataset, key, requested, (folder, done) if done in wanted else None))
-    send_progress(what, len(plan), len(plan))
+    progress.advance(what, len(plan), len(plan))
     return {
         "length": len(dataset),
         "classes": sorted({type(leaf).__name__ for leaf in leaves(dataset)}),
@@ -59,12 +136,12 @@ def draw(send_progress, expression, module_name, count, split, folder=None):
     }
 
 
-def again(send_progress, expressions, module_name, count):
+def again(expressions: list[str], module_name: str, count: int) -> list[list[Sample]]:
     """The planned samples of each dataset from the last, a few or all, drawn under another random state."""
     return [_backwards(expression, module_name, count) for expression in expressions]
 
 
-def _backwards(expression, module_name, count):
+def _backwards(expression: str, module_name: str, count: int) -> list[Sample]:
     with unseeded_generators() as unseeded:
         dataset = dataset_of(expression, module_name)
         if is_empty(dataset):
@@ -78,12 +155,12 @@ def _backwards(expression, module_name, count):
     return samples
 
 
-def is_empty(dataset):
+def is_empty(dataset: Any) -> bool:
     """Whether some of its data has no sample: resizing that fails in arithmetic of its own."""
     return not all(len(leaf) for leaf in leaves(dataset))
 
 
-def in_next_epoch(send_progress, expression, module_name, count, place):
+def in_next_epoch(expression: str, module_name: str, count: int, place: int) -> Sample:
     """The sample at one place of the plan, in epoch 1."""
     dataset = dataset_of(expression, module_name)
     turn_retries_off(dataset)
@@ -93,7 +170,7 @@ def in_next_epoch(send_progress, expression, module_name, count, place):
     return sample
 
 
-def begin(dataset, seed, epoch=0):
+def begin(dataset: Any, seed: int, epoch: int = 0) -> None:
     import numpy
     import torch
 
@@ -104,7 +181,7 @@ def begin(dataset, seed, epoch=0):
         dataset.set_epoch(epoch)
 
 
-def _nodes(dataset):
+def _nodes(dataset: Any) -> list[Any]:
     """The dataset and all that it wraps."""
     found = [dataset]
     for node in found:  # grows while it is read
@@ -113,24 +190,24 @@ def _nodes(dataset):
     return found
 
 
-def leaves(dataset):
+def leaves(dataset: Any) -> list[Any]:
     return [n for n in _nodes(dataset) if not hasattr(n, "dataset") and not hasattr(n, "datasets")]
 
 
-def turn_retries_off(dataset):
+def turn_retries_off(dataset: Any) -> None:
     """Let a failure be seen where the training would take another sample."""
     for node in _nodes(dataset):
         if "max_num_retries" in vars(node):
             node.max_num_retries = 0
 
 
-def view_counts(dataset):
+def view_counts(dataset: Any) -> list[int | None]:
     """The numbers of views that the dataset draws; None where it does not say."""
     views = getattr(dataset, "num_views", None)
     return [int(view) for view in views] if isinstance(views, (list, tuple)) else [views]
 
 
-def planned(dataset, count):
+def planned(dataset: Any, count: int) -> list[tuple[Key, int | None]]:
     """(key, number of views) of each sample to draw: indices spread evenly, the numbers of views in turn."""
     views = view_counts(dataset)
     wanted = max(min(count, len(dataset)), len(views))
@@ -141,19 +218,19 @@ def planned(dataset, count):
     ]
 
 
-def _step(even, frames):
+def _step(even: int, frames: int) -> int:
     """One more than a multiple of the frames, where those repeat: an even step could always hit the same."""
     return even // frames * frames + 1 if even >= frames else max(1, even)
 
 
-def key_of(dataset, index, turn):
+def key_of(dataset: Any, index: int, turn: int) -> Key:
     """What the sampler would ask for: (sample, resolution, number of views), as far as there is a choice."""
     views, resolutions = getattr(dataset, "num_views", None), getattr(dataset, "_resolutions", None)
-    key = (index,) if resolutions is None else (index, turn % len(resolutions))
+    key: Key = (index,) if resolutions is None else (index, turn % len(resolutions))
     return (*key, turn % len(views)) if isinstance(views, (list, tuple)) else key
 
 
-def drawn(dataset, key, requested, place=None):
+def drawn(dataset: Any, key: Key, requested: int | None, place: tuple[str, int] | None = None) -> Sample:
     """One sample, view by view, or what it raised; its arrays go to the place, (folder, number)."""
     forget()
     try:
@@ -161,37 +238,40 @@ def drawn(dataset, key, requested, place=None):
         if place:
             hand_over(views, *place)
         return {
-            "key": list(key),
+            "key": key,
             "requested": requested,
             "views": [described(view) for view in views],
             "failure": None,
         }
     except Exception as problem:
-        return {"key": list(key), "requested": requested, "views": [], "failure": failure_of(problem)}
+        return {"key": key, "requested": requested, "views": [], "failure": failure_of(problem)}
 
 
-def failure_of(problem):
-    frames = traceback.extract_tb(problem.__traceback__)
+def failure_of(problem: BaseException) -> Failure:
     return {
         "kind": type(problem).__name__,
         "message": str(problem),
         "opened": last_opened(),
-        "frames": [[frame.filename, frame.lineno] for frame in frames],
+        "frames": frames_of(problem),
     }
 
 
-def described(view):
+def described(view: Any) -> View:
     """What a view holds, in a few numbers and words."""
     arrays = {key: array_of(value) for key, value in view.items() if hasattr(value, "shape")}
     mask, valid = _boolean(arrays.get("non_ambiguous_mask")), _boolean(arrays.get("valid_mask"))
     comparable = mask is not None and valid is not None and mask.shape == valid.shape
-    pose, intrinsics = arrays.get("camera_pose"), arrays.get("camera_intrinsics")
     return {
-        **{key: _word(view.get(key)) for key in ("agent_id", "label", "instance", "camera_model")},
+        "identity": {
+            "label": _word(view.get("label")),
+            "instance": _word(view.get("instance")),
+            "agent_id": _word(view.get("agent_id")),
+        },
+        "camera_model": _word(view.get("camera_model")),
         "shape": list(arrays["img"].shape) if "img" in arrays else [],
         "norm_type": _first_word(view.get("data_norm_type")),
-        "pose": None if pose is None else pose.astype("float64").tolist(),
-        "intrinsics": None if intrinsics is None else intrinsics.astype("float64").tolist(),
+        "pose": _rows(arrays.get("camera_pose")),
+        "intrinsics": _rows(arrays.get("camera_intrinsics")),
         "depth": _depth(arrays.get("depthmap"), mask),
         "mask_mean": None if mask is None else float(mask.mean()),
         "valid_mean": None if valid is None else float(valid.mean()),
@@ -202,25 +282,30 @@ def described(view):
     }
 
 
-def array_of(value):
+def _rows(matrix: Any) -> list[list[float]] | None:
+    """The rows of a matrix, None where there is none."""
+    return None if matrix is None or matrix.ndim != 2 else matrix.astype("float64").tolist()
+
+
+def array_of(value: Any) -> Any:
     import numpy
 
     return numpy.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
-def _boolean(array):
+def _boolean(array: Any) -> Any:
     return None if array is None else array.astype(bool).reshape([s for s in array.shape if s != 1])
 
 
-def _word(value):
+def _word(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _first_word(value):
+def _first_word(value: Any) -> str | None:
     return _word(value[0] if isinstance(value, (list, tuple)) and value else value)
 
 
-def _digest(arrays):
+def _digest(arrays: list[Any]) -> str:
     digest = hashlib.blake2b(digest_size=12)
     for array in arrays:
         digest.update(repr((array.shape, str(array.dtype))).encode())
@@ -228,7 +313,7 @@ def _digest(arrays):
     return digest.hexdigest()
 
 
-def _depth(array, mask):
+def _depth(array: Any, mask: Any) -> Depth | None:
     import numpy
 
     if array is None or not array.size:

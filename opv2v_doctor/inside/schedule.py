@@ -1,9 +1,12 @@
 """Questions about the learning rate, answered by the repository's own function on a stand-in optimizer."""
 
+from __future__ import annotations
+
 import ast
 import builtins
 import importlib
 import inspect
+from typing import Any, Callable, Dict, Iterator, TypedDict
 
 from .config import Reading, composed
 from .loaders import as_rank
@@ -12,10 +15,10 @@ ALL_STEPS = 2000  # an epoch with more is sampled
 POINTS = 6000  # over the whole training
 
 
-class Params(dict):
+class Params(Dict[str, Any]):
     """A plain copy of `train_params`: omegaconf resolves at every access, ten thousand times."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         try:
             return self[name]
         except KeyError:
@@ -25,49 +28,66 @@ class Params(dict):
 class Optimizer:
     """All that a schedule needs of an optimizer: one parameter group for each name."""
 
-    def __init__(self, groups):
-        self.param_groups = [{"lr": 0.0, "params": []} for _ in groups]
+    def __init__(self, groups: list[str]) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"lr": 0.0, "params": []} for _ in groups]
 
 
 class Sized:
     """Something of which only the length is asked for."""
 
-    def __init__(self, length):
+    def __init__(self, length: int) -> None:
         self.length = length
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.length
 
 
 class Loader(Sized):
     """Whatever the training loop calls its loader."""
 
-    def __init__(self, steps, samples):
+    def __init__(self, steps: int, samples: int) -> None:
         super().__init__(steps)
         self.batch_sampler, self.dataset = Sized(steps), Sized(samples)
 
 
+class Progress(TypedDict):
+    """The training loop's own expression for the fraction of epochs, and its names."""
+
+    expression: str
+    counter: str
+    sized: list[str]  # names of the loader
+    module: str
+
+
+class Curves(TypedDict):
+    """The rate of each group at the same points; why not by the loop's own expression, or an empty text."""
+
+    epochs: list[float]
+    rates: list[tuple[float, ...]]
+    problem: str
+
+
 def curves(
-    send_progress,
-    config_dir,
-    config_name,
-    overrides,
-    module_name,
-    steps,
-    samples,
-    accumulated,
-    groups,
-    progress,
-    world_size,
-):
-    """The rate of each group at the same points, one list a group; why not by the loop's own expression."""
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
+    module_name: str,
+    steps: int,
+    samples: int,
+    accumulated: int,
+    groups: list[str],
+    progress: Progress | None,
+    world_size: int,
+) -> Curves:
+    """The rate of each group at the same points, one list a group."""
     cfg, _ = composed(config_dir, config_name, tuple(overrides))
     args = params_of(Reading().plain(cfg.train_params))
     adjust = importlib.import_module(module_name).adjust_learning_rate
     optimizer = Optimizer(groups)
-    given = (args, dict(enumerate(groups)), args.get("submodule_configs"))
+    given: tuple[Any, ...] = (args, dict(enumerate(groups)), args.get("submodule_configs"))
     given = given[: len(inspect.signature(adjust).parameters) - 2]
-    epochs, rates = [], []
+    epochs: list[float] = []
+    rates: list[list[float]] = []
     with as_rank(0, world_size):
         asked, problem = asked_epoch(Loader(steps, samples), progress)
         for epoch, step in points(int(args.epochs), steps, accumulated, float(args.warmup_epochs)):
@@ -77,12 +97,12 @@ def curves(
     return {"epochs": epochs, "rates": list(zip(*rates)), "problem": problem}
 
 
-def params_of(node):
+def params_of(node: Any) -> Any:
     """Nested dictionaries whose keys can also be read as attributes, as in omegaconf."""
     return Params({key: params_of(value) for key, value in node.items()}) if isinstance(node, dict) else node
 
 
-def points(epochs, steps, accumulated, warmup):
+def points(epochs: int, steps: int, accumulated: int, warmup: float) -> Iterator[tuple[int, int]]:
     """(epoch, step) at which the rate changes; in long epochs, all near the seams and some in between."""
     share = max(20, min(200, POINTS // max(1, epochs)))
     updates = range(0, steps, accumulated)
@@ -95,19 +115,19 @@ def points(epochs, steps, accumulated, warmup):
             yield epoch, step
 
 
-def asked_epoch(loader, progress):
+def asked_epoch(loader: Loader, progress: Progress | None) -> tuple[Callable[[int, int], Any], str]:
     """The training loop's own expression as a function of (epoch, step), and an empty text.
 
     The usual one and the reason where none was found, or where it needs what only a running training has.
     """
     if progress is None:
         return usual_epoch(loader), "no call of adjust_learning_rate in a counted loop was found"
+    expression, counter = progress["expression"], progress["counter"]
     try:
-        expression, counter, sized, module_name = progress
         code = compile(expression, "<training loop>", "eval")
         needed = {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
-        loaders = dict.fromkeys(sized, loader)
-        names = {name: outer(name, module_name) for name in needed - {"epoch", counter} - set(loaders)}
+        loaders = dict.fromkeys(progress["sized"], loader)
+        names = {name: outer(name, progress["module"]) for name in needed - {"epoch", counter} - set(loaders)}
         eval(code, dict(names, **loaders, **{"epoch": 0, counter: 0}))
     except Exception as problem:
         return usual_epoch(loader), "%s could not be evaluated (%s)" % (
@@ -117,12 +137,12 @@ def asked_epoch(loader, progress):
     return lambda epoch, step: eval(code, dict(names, **loaders, **{"epoch": epoch, counter: step})), ""
 
 
-def usual_epoch(loader):
+def usual_epoch(loader: Loader) -> Callable[[int, int], Any]:
     """The expression of the public repositories."""
     return lambda epoch, step: epoch + step / len(loader)
 
 
-def outer(name, module_name):
+def outer(name: str, module_name: str) -> Any:
     """A name of the expression that is not the loop's: a builtin, or one of its module."""
     return (
         getattr(builtins, name)

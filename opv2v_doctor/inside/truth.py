@@ -1,16 +1,51 @@
 """Ground truth sent through the computation of points, and through `infer`: it must come back as itself."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from .parity import Subject
+
+from .frames import Place
+from .recording import Call
 
 POINTS = 20000  # that a fit looks at
 
 
-def composed(batch):
+class Turn(TypedDict):
+    """Between two poses."""
+
+    degrees: float
+    metres: float
+
+
+class Compared(TypedDict):
+    """How many points were compared."""
+
+    points: int
+
+
+class Fit(Compared, total=False):
+    """Points against the truth: how far apart, what would bring them onto it, and what is between poses."""
+
+    apart: float
+    size: float
+    scale: float
+    degrees: float
+    metres: float
+    pose: Turn
+    again: Fit  # of the points that depth, rays and pose make
+    kept: float
+
+
+def composed(batch: list[dict[str, Any]]) -> list[Fit | None]:
     """Of each view: depth times rays, moved by the pose, against its own points; the fit between them."""
     return [_composed(view) for view in batch]
 
 
-def _composed(view):
+def _composed(view: dict[str, Any]) -> Fit | None:
     needed = ("depth_along_ray", "ray_directions_cam", "camera_pose", "pts3d", "valid_mask")
     if any(key not in view for key in needed):
         return None
@@ -24,17 +59,15 @@ def _composed(view):
     return found
 
 
-def returned(asked, views, call):
-    """Of each view: what `infer` makes of ground truth that stands for the model's answer."""
+def returned(asked: Subject, views: list[dict[str, Any]], call: Call) -> tuple[list[Fit | None], Place]:
+    """Of each view: what `infer` makes of ground truth that stands for the model's answer; and its place."""
     truth = [_answer(view, output) for view, output in zip(asked.batch, call.outputs)]
-    inference = asked.inferred(views, lambda views: [dict(output) for output in truth])
-    return {
-        "at": inference.defined_at,
-        "views": [_returned(*pair) for pair in zip(asked.batch, inference.predictions)],
-    }
+    inference = asked.inferred(views, lambda _: [dict(output) for output in truth])
+    fits = [_returned(*pair) for pair in zip(asked.batch, inference.predictions)]
+    return fits, inference.defined_at
 
 
-def _answer(view, output):
+def _answer(view: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
     """Ground truth in the form of the model's outputs; what there is none of stays as it was."""
     import torch
 
@@ -59,7 +92,7 @@ def _answer(view, output):
     return dict(output, **known)
 
 
-def _returned(view, prediction):
+def _returned(view: dict[str, Any], prediction: dict[str, Any]) -> Fit | None:
     mask = prediction.get("mask")
     if mask is None or "pts3d" not in prediction or "camera_poses" not in prediction:
         return None
@@ -74,7 +107,7 @@ def _returned(view, prediction):
     return found
 
 
-def fit(points, truth):
+def fit(points: Any, truth: Any) -> Fit:
     """The scale, turn and shift that would bring points onto the truth; how far apart they are without."""
     import numpy
 
@@ -101,11 +134,11 @@ def fit(points, truth):
     }
 
 
-def _degrees(trace):
+def _degrees(trace: float) -> float:
     return math.degrees(math.acos(min(1.0, max(-1.0, (trace - 1) / 2))))
 
 
-def _between(one, other):
+def _between(one: Any, other: Any) -> Turn:
     """Angle and distance between two poses."""
     turn = one[:3, :3].T @ other[:3, :3]
     return {
@@ -114,7 +147,7 @@ def _between(one, other):
     }
 
 
-def _pose(quaternion, translation):
+def _pose(quaternion: Any, translation: Any) -> Any:
     """The pose (4, 4) of a unit quaternion (x, y, z, w) and a translation."""
     import torch
 

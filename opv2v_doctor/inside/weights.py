@@ -1,8 +1,11 @@
 """The weights of a checkpoint as tensors: nothing else that the file holds is built, nothing is run."""
 
+from __future__ import annotations
+
 import inspect
 import pickle
 import zipfile
+from typing import IO, Any
 
 MODEL_KEYS = ("model", "state_dict")
 BUILT = {
@@ -17,10 +20,10 @@ BUILT = {
 class PassedOver:
     """Stands for an object of any other class: a config, an optimizer's state, or something hostile."""
 
-    def __init__(self, *arguments, **words):
+    def __init__(self, *_: object, **__: object) -> None:
         pass
 
-    def __call__(self, *arguments, **words):
+    def __call__(self, *_: object, **__: object) -> PassedOver:
         return self
 
     __setstate__ = __setitem__ = append = extend = add = __call__
@@ -29,7 +32,7 @@ class PassedOver:
 class Unpickler(pickle.Unpickler):
     """Builds tensors and containers; every other name of the pickle is a stand-in."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         """The class or function of a name, where building tensors needs it."""
         import torch
 
@@ -38,24 +41,24 @@ class Unpickler(pickle.Unpickler):
         return PassedOver
 
 
-def _is_type(thing):
+def _is_type(thing: Any) -> bool:
     """Whether it is a data type, or a storage as files from before torch 2.0 name it."""
     import torch
 
     return isinstance(thing, torch.dtype) or getattr(thing, "__name__", "").endswith("Storage")
 
 
-def load(file, **words):
+def load(file: IO[bytes], **words: Any) -> Any:
     """What `torch.load` asks of a pickle module."""
     return Unpickler(file, **words).load()
 
 
-def weights_of(path):
+def weights_of(path: str) -> dict[str, Any]:
     """The model's tensors by name, of a checkpoint, a bare state or a .safetensors file, on the CPU."""
     if path.endswith(".safetensors"):
         from safetensors.torch import load_file
 
-        return load_file(path)
+        return dict(load_file(path))
     saved = _loaded(path)
     for key in MODEL_KEYS:
         if isinstance(saved, dict) and isinstance(saved.get(key), dict):
@@ -65,7 +68,7 @@ def weights_of(path):
     return {name: value for name, value in saved.items() if hasattr(value, "dtype")}
 
 
-def _loaded(path):
+def _loaded(path: str) -> Any:
     """The file's content; of a zip file, tensors are read from the disk only when they are used."""
     import sys
 

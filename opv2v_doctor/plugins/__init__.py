@@ -71,7 +71,7 @@ def loading_check(plugins: Sequence[Plugin] = (), outcomes: Sequence[int | Excep
     """The check of how loading the plugins went: the number of checks of each, or why there are none."""
 
     @check(LOADING, tier="static")
-    def plugins_are_loaded(target: Target) -> Findings:
+    def plugins_are_loaded(_: Target) -> Findings:
         """The plugins that the settings name, and those of other packages, are loaded.
 
         ## Why it matters

@@ -76,7 +76,7 @@ def _receive(requests: int, inbox: queue.SimpleQueue[Any]) -> None:
 def watch(files: set[str], cell: memoryview) -> None:
     """Keep the line of these files that runs now in the cell."""
 
-    def trace(frame: types.FrameType, event: str, argument: object) -> Any:
+    def trace(frame: types.FrameType, event: str, _: object) -> Any:
         now: types.FrameType | None = frame.f_back if event == "return" else frame
         if now is not None and now.f_code.co_filename in files:
             cell[0] = now.f_lineno or 0

@@ -77,7 +77,7 @@ class Examination:
     language: str = "en"
     say: Say = str
     page: Callable[[Check], str] = lambda check: check.page
-    pictures: Callable[[Sequence[Result]], Iterable[Picture]] = lambda results: ()
+    pictures: Callable[[Sequence[Result]], Iterable[Picture]] = lambda _: ()
 
     def relative(self, path: Path, folder: Path | None = None) -> Path:
         """The path as seen from a folder (the git root unless given), absolute where it lies elsewhere."""

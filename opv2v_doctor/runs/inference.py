@@ -134,7 +134,7 @@ class Inference:
         for difference in configuration.differences(configuration.read(self._config), values):
             yield f"config differs from the checkpoint's: {difference}"
 
-    def plan(self, run: Run) -> Plan:
+    def plan(self, _: Run) -> Plan:
         """What starts, once the run is stamped."""
         launching = self.target.settings.launch
         return Plan(

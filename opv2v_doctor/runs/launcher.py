@@ -121,7 +121,7 @@ def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
     """Hand what would end us to the supervisor, and remember it; it ends all ranks, and then we end."""
     received: list[int] = []
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def pass_on(number: int, _: FrameType | None) -> None:
         received.append(number)
         process.send_signal(signal.SIGINT)
 

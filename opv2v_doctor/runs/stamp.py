@@ -14,6 +14,7 @@ from opv2v_doctor.atomic import NotWritten, write, write_all
 from opv2v_doctor.audit.listing import dataset_at
 from opv2v_doctor.audit.remembered import remembered
 from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.config import config
 from opv2v_doctor.facts.copies import resolutions
 from opv2v_doctor.facts.datasets import data_roots
@@ -21,7 +22,6 @@ from opv2v_doctor.facts.environment import interpreter
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.gpus import gpus
 from opv2v_doctor.facts.loaders import computed_length
-from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.runs import configuration, digests, patch, processes, secrets, snapshot
 from opv2v_doctor.runs.directory import RESERVE, Claim, number_of_launch
 from opv2v_doctor.runs.record import Launch, Run, Stamp, Verdict, now
@@ -173,7 +173,7 @@ def epochs(target: Target) -> int | None:
 
 def _packages(target: Target) -> list[str]:
     """What is installed for the training interpreter, as pip writes it, with what was not from an index."""
-    found = ask(target, "packages", "installed")
+    found = questions.installed(target)
     return [
         f"{name}=={version}" + (f"  # {secrets.without_credentials(origin)}" if origin else "")
         for name, version, origin in found

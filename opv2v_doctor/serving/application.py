@@ -73,7 +73,7 @@ def application(
     """
     results, current = Results(root), _Index(root)
 
-    def index(request: Request) -> Response:
+    def index(_: Request) -> Response:
         return HTMLResponse(current.page(), headers={"Content-Security-Policy": _policy()})
 
     async def thumbnail(request: Request) -> Response:
@@ -131,7 +131,7 @@ def _thumbnail_of(path: Path) -> bytes | None:
 
 
 @lru_cache(maxsize=500)
-def _thumbnail(path: Path, written: int, size: int) -> bytes | None:
+def _thumbnail(path: Path, _written: int, _size: int) -> bytes | None:
     """A small JPEG of a picture, None where it cannot be read; the time and size make a changed one new."""
     import cv2
 

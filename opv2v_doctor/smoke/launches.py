@@ -126,7 +126,7 @@ def _accumulation(run: Path) -> int:
 
 
 @fact
-def _folder(target: Target) -> Path:
+def _folder(_target: Target) -> Path:
     """Where the trainings of a target go: gone at our end."""
     return scratch_folder("smoke")
 

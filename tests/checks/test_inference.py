@@ -15,7 +15,7 @@ import torch
 
 from opv2v_doctor import Place
 from opv2v_doctor.facts.inference import wording
-from opv2v_doctor.facts.inference.comparisons import Unlike
+from opv2v_doctor.facts.inference.comparisons import Figures, Fit, Turn, Unlike, Values
 from opv2v_doctor.result import Result, Status, examined_text
 from opv2v_doctor.target import Target, make_target
 from opv2v_doctor.testing import run_check
@@ -304,7 +304,15 @@ def test_random_evaluation_and_bent_ground_truth_are_told(broken: Broken) -> Non
 
 
 def apart(relative: float) -> Unlike:
-    return Unlike(key="pts3d", kind="values", view=0, place=None, numbers={"relative": relative})
+    return Unlike(
+        key="pts3d",
+        kind="values",
+        view=0,
+        place=None,
+        numbers=Figures(
+            values=Values(size=1.0, apart=relative, relative=relative, factor=1.0, rest=relative)
+        ),
+    )
 
 
 def status(is_wrong: bool) -> Status:
@@ -328,9 +336,8 @@ def test_inputs_are_those_of_training_in_full_precision(scripted: Callable[..., 
     assert_edge(wording.CLOSE, at)
 
 
-def fit(apart: float = 0.0, size: float = 1.0, **pose: float) -> dict[str, Any]:
-    alike = {"degrees": 0.0, "metres": 0.0}
-    return {"apart": apart, "size": size, "scale": 1.0, **alike, "pose": {**alike, **pose}}
+def fit(apart: float = 0.0, size: float = 1.0, degrees: float = 0.0, metres: float = 0.0) -> Fit:
+    return Fit(points=9, apart=apart, size=size, pose=Turn(degrees=degrees, metres=metres))
 
 
 def test_ground_truth_comes_back_within_bounds() -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -232,7 +232,7 @@ def test_an_inference_with_another_config_says_which_keys(repo: Path, run: Path)
 
 
 @contextlib.contextmanager
-def changed(path: Path, old: str, new: str):  # type: ignore[no-untyped-def]
+def changed(path: Path, old: str, new: str) -> Iterator[None]:
     text = path.read_text()
     path.write_text(text.replace(old, new))
     try:

@@ -1,5 +1,7 @@
 """Prediction errors: the truth handed back has none, and each error that is put in is measured."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from opv2v_doctor import Blocked
 from opv2v_doctor.facts.prediction_errors import Errors, errors
 from opv2v_doctor.facts.prediction_summary import SCHEMA, summary, write_summary
 from opv2v_doctor.facts.predictions import SKY, Inquiry, PredictedView, Predictions
+from opv2v_doctor.facts.questions import Account, Part
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 
 CYLINDER = Cylinder(64, 16)
@@ -71,7 +74,9 @@ def sample(folder: Path, change: Change = lambda place, arrays: None, origin: An
         inputs=("img",),
         effect=None,
         precision="fp32",
-        weights={"parts": {"encoder": {"elements": 4, "loaded": 4, "missing": []}}},
+        weights=Account(
+            parts={"encoder": Part(elements=4, loaded=4, missing=())}, unexpected=(), reshaped=()
+        ),
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Place, Target
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.interpreter import Interpreter as Process
-from opv2v_doctor.facts.probe import Raised, Unanswered, ask, ask_ahead, has_second, start_second
+from opv2v_doctor.facts.probe import Raised, Unanswered, has_second, start_second
 from opv2v_doctor.target import make_target
 
 Interpreter = Callable[[str], Target]
@@ -38,13 +39,13 @@ def interpreter(repo: Path) -> Interpreter:
 
 def refusal(target: Target) -> str:
     with pytest.raises(Unanswered) as raised:
-        ask(target, "hello", "interpreter")
+        questions.interpreter(target)
     return str(raised.value)
 
 
 def test_it_imports_as_the_script_would(repo: Path) -> None:
-    path = ask(make_target(repo=repo), "hello", "interpreter")["path"]
-    assert path[:2] == [str(repo / "scripts"), str(repo)]
+    path = questions.interpreter(make_target(repo=repo)).path
+    assert path[:2] == (str(repo / "scripts"), str(repo))
 
 
 def test_a_silent_end_is_told_with_its_code(interpreter: Interpreter) -> None:
@@ -93,6 +94,33 @@ def test_an_endless_line_ends_with_its_length(interpreter: Interpreter) -> None:
     assert "more than 64 MiB" in message or "within the time limit" in message  # of a slow machine
 
 
+@pytest.mark.parametrize(
+    ("answer", "field"),
+    [
+        ("{}", "version: Field required"),
+        ('{"version": 3}', "version: Input should be a valid string"),
+        (
+            '{"version": "3", "executable": "p", "path": ["a", 7], "markers": {}, "cuda": null}',
+            "path.1: Input",
+        ),
+        ("7", "the answer: Input should be"),
+    ],
+)
+def test_an_answer_that_is_not_as_declared_is_told_with_its_field(
+    answer: str, field: str, interpreter: Interpreter
+) -> None:
+    message = refusal(interpreter(f'echo \'{{"answer": {answer}}}\' >&"$4"; sleep 30'))
+    assert "answered 'interpreter' with something else" in message
+    assert field in message
+
+
+def test_an_exception_that_is_told_otherwise_is_told_with_its_field(interpreter: Interpreter) -> None:
+    told = '{"raised": {"type": "KeyError", "message": "a", "file": null, "line": null, "frames": [5]}}'
+    assert "with something else: frames.0: Input should be" in refusal(
+        interpreter(f"echo '{told}' >&\"$4\"; sleep 30")
+    )
+
+
 NO_ANSWERS = (
     *("[1, 2]", "{}", "5", '{"answer": NaN', '{"raised": {}}', '{"raised": "ValueError"}', "[" * 100_000),
     '{"answer": ' + "[" * 200 + "]" * 200 + "}",
@@ -127,7 +155,7 @@ def test_what_hangs_costs_its_share_once(repo: Path, interpreter: Interpreter) -
     begun, reasons = time.monotonic(), []
     for number in [*range(20), *range(10)]:
         with pytest.raises(Unanswered) as raised:
-            ask(target, "hello", "importable", modules=[str(number)])
+            questions.importable(target, modules=[str(number)])
         reasons.append(str(raised.value))
     assert time.monotonic() - begun < 3 + 7  # of a busy machine; a time limit each would be 20
     assert "within the time limit" in reasons[0] and reasons[20] == reasons[0]
@@ -137,7 +165,7 @@ def test_what_hangs_costs_its_share_once(repo: Path, interpreter: Interpreter) -
 def test_what_hangs_takes_no_answer_from_others(repo: Path) -> None:
     (repo / "noisy.py").write_text("import time\nlength = 12\ndef wait():\n    time.sleep(1000)\n")
     hangs, behind = ahead(repo, "wait()", timeout=6), ahead(repo, "length", timeout=6)
-    assert behind()["batch"] == 12
+    assert behind().batch == 12
     begun = time.monotonic()
     with pytest.raises(Unanswered, match="no answer to 'replay' within the time limit"):
         hangs()
@@ -148,7 +176,7 @@ def test_what_hangs_takes_no_answer_from_others(repo: Path) -> None:
 def test_who_reads_no_questions_is_not_waited_for(interpreter: Interpreter) -> None:
     target = interpreter("sleep 1000")
     with pytest.raises(Unanswered, match="within the time limit"):
-        ask(target, "hello", "importable", modules=["x" * (1 << 20)])
+        questions.importable(target, modules=["x" * (1 << 20)])
 
 
 def test_want_of_memory_is_told_as_that(repo: Path) -> None:
@@ -222,8 +250,8 @@ def test_after_a_death_the_next_question_is_answered(repo: Path, end: str) -> No
     (repo / "noisy.py").write_text(end)
     with pytest.raises(Unanswered, match=r"exited with code 3|SIGSEGV"):
         evaluate(repo, "anything")
-    (repo / "noisy.py").write_text("alive = 'yes'")
-    assert evaluate(repo, "alive") == "yes"
+    (repo / "noisy.py").write_text("alive = 77")
+    assert evaluate(repo, "alive") == 77
 
 
 def test_nothing_is_written_into_the_repository(repo: Path) -> None:
@@ -245,15 +273,15 @@ def test_what_was_asked_ahead_may_be_fetched_in_any_order(repo: Path) -> None:
     (repo / "noisy.py").write_text("one, two = 1, 2")
     first, second = ahead(repo, "one"), ahead(repo, "two")
     assert evaluate(repo, "one + two") == 3
-    assert (second()["batch"], first()["batch"]) == (2, 1)
+    assert (second().batch, first().batch) == (2, 1)
 
 
 def test_a_question_that_was_lost_with_its_interpreter_is_asked_again(repo: Path) -> None:
-    (repo / "noisy.py").write_text("import os\ndef die(): os._exit(5)\nalive = 'yes'")
+    (repo / "noisy.py").write_text("import os\ndef die(): os._exit(5)\nalive = 77")
     deadly, harmless = ahead(repo, "die()"), ahead(repo, "alive")
     with pytest.raises(Unanswered, match="exited with code 5"):
         deadly()
-    assert harmless()["batch"] == "yes"
+    assert harmless().batch == 77
 
 
 def test_the_second_interpreter_is_another_process(repo: Path) -> None:
@@ -262,7 +290,7 @@ def test_the_second_interpreter_is_another_process(repo: Path) -> None:
     assert not has_second(target)
     start_second(target)
     assert has_second(target)
-    assert ahead(repo, "pid", second=True)()["batch"] not in (evaluate(repo, "pid"), os.getpid())
+    assert ahead(repo, "pid", second=True)().batch not in (evaluate(repo, "pid"), os.getpid())
 
 
 def test_when_all_are_closed_none_is_left_and_the_next_question_is_answered(repo: Path) -> None:
@@ -275,21 +303,19 @@ def test_when_all_are_closed_none_is_left_and_the_next_question_is_answered(repo
 
 def evaluate(repo: Path, expression: str) -> object:
     """An expression in a module of the repository, through the question that evaluates training code."""
-    return ahead(repo, expression)()["batch"]
+    return ahead(repo, expression)().batch
 
 
 def ahead(
     repo: Path, expression: str, *, second: bool = False, timeout: float | None = None
-) -> Callable[[], dict[str, object]]:
+) -> Callable[[], questions.Replayed]:
     """The same, under way."""
     configs = repo / "configs"
     configs.mkdir(exist_ok=True)
     (configs / "train.yaml").write_text("{}")
-    return ask_ahead(
+    return questions.replay.ahead_in(
         make_target(repo=repo, timeout=timeout),
-        "config",
-        "replay",
-        second=second,
+        second,
         config_dir=str(configs),
         config_name="train",
         overrides=[],

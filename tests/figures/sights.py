@@ -1,5 +1,7 @@
 """Views as a training interpreter would have drawn them, made up and small, with references beside them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from opv2v_doctor.facts.datasets import parts_of
-from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView, Rule
+from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView
+from opv2v_doctor.facts.questions import Rule
 from opv2v_doctor.facts.references import Reference
 from opv2v_doctor.facts.scenarios import Agent, Frame
 from opv2v_doctor.facts.views import Identity, Sample, View

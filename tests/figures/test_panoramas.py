@@ -1,5 +1,7 @@
 """What a preview's page and its files hold: pictures by the dataset's rule, depth that keeps its value."""
 
+from __future__ import annotations
+
 import base64
 import gzip
 import json
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.panoramas import Rule
+from opv2v_doctor.facts.questions import Rule
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_files import beginning, write_preview
 from opv2v_doctor.figures.panorama_words import notes

@@ -1,5 +1,7 @@
 """The files of a prediction: names, pictures, tensors, and a cloud that holds what the page shows."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from opv2v_doctor.facts.predictions import Inquiry, PredictedView, Predictions
+from opv2v_doctor.facts.questions import Account
 from opv2v_doctor.figures.cloud_pictures import PAPER, Eye, cloud_picture, mask_picture
 from opv2v_doctor.figures.ply import RECORD
 from opv2v_doctor.figures.point_cloud import PREDICTION, TRUTH, Opening
@@ -50,7 +53,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
         inputs=("img",),
         effect=None,
         precision="fp32",
-        weights={"parts": {}},
+        weights=Account(parts={}, unexpected=(), reshaped=()),
     )
 
 

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-WATCH = "opv2v_doctor.inside.watch"  # not imported by name: it has no types
-Finder: Any = importlib.import_module(f"{WATCH}.imports").Finder
-Points: Any = importlib.import_module(f"{WATCH}.points").Points
+from opv2v_doctor.inside.watch.imports import Finder
+from opv2v_doctor.inside.watch.points import Points
 
 SOURCES = {
     "mapanything/__init__.py": "",

@@ -1,6 +1,5 @@
 """The watch sees what a training does, says what is wrong with it, and changes nothing."""
 
-import importlib
 import inspect
 import json
 from collections.abc import Callable
@@ -8,6 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+
+from opv2v_doctor.inside.watch.checkpoints import identity
+from opv2v_doctor.inside.watch.lines import Lines
+from opv2v_doctor.inside.watch.start import told
 
 Start = Callable[..., Any]
 
@@ -105,7 +108,6 @@ def test_another_file_in_the_place_of_a_checkpoint_is_told(watch: Start) -> None
 def test_two_large_checkpoints_are_told_apart(watch: Start) -> None:
     watched = watch()
     watched.train(epochs=1)
-    identity = importlib.import_module("opv2v_doctor.inside.watch.checkpoints").identity
     lists, found = list(range(100_000)), []
     for value in (1.0, 2.0):
         inspect.unwrap(torch.save)(
@@ -249,7 +251,6 @@ def test_a_point_that_the_repository_lacks_is_not_watched(watch: Start, miniatur
 
 
 def test_the_difference_between_ranks_is_named() -> None:
-    told = importlib.import_module("opv2v_doctor.inside.watch.start").told
     configs = [{"lr": "0.1", "epochs": "3"}, {"lr": "0.1", "epochs": "3"}, {"lr": "0.2", "epochs": "3"}]
     assert told("config", 2, configs).endswith("config lr is 0.1 in rank 0, 0.2 in rank 2")
     worlds = [{"world_size": 2}, {"world_size": 1}]
@@ -257,7 +258,7 @@ def test_the_difference_between_ranks_is_named() -> None:
 
 
 def test_lines_hold_what_json_does_not_know(tmp_path: Any) -> None:
-    lines = importlib.import_module("opv2v_doctor.inside.watch.lines").Lines(str(tmp_path / "new" / "lines"))
+    lines = Lines(str(tmp_path / "new" / "lines"))
     lines.event("odd", loss=float("nan"), path=tmp_path, more={"最": float("inf")})
     with (tmp_path / "new" / "lines").open("a") as file:
         file.write('{"half')

@@ -15,9 +15,11 @@ WATCHED = INSIDE / "watched.py"
 SHOW = """
 import json, os, sys, inspect
 def function(): pass
+def annotated(x: int): pass
 found = dict(argv=sys.argv, path=sys.path, file=__file__, name=__name__, spec=__spec__, cached=__cached__,
     main=sys.modules["__main__"].__dict__ is globals(), code=function.__code__.co_filename,
-    source=inspect.getsource(function), builtins=type(__builtins__).__name__)
+    source=inspect.getsource(function), annotated=type(annotated.__annotations__["x"]).__name__,
+    builtins=type(__builtins__).__name__)
 print(json.dumps(found))
 sys.exit(int(os.environ.get("CODE", 0)))
 """

@@ -1,6 +1,5 @@
 """The weights of a checkpoint come out as they were saved, and nothing else of the file is built or run."""
 
-import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-weights_of = importlib.import_module("opv2v_doctor.inside.weights").weights_of
+from opv2v_doctor.inside.weights import weights_of
 
 
 class Hostile:

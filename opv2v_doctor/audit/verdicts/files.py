@@ -85,8 +85,8 @@ def pictures_are_not_empty(inventory: Inventory) -> Findings:
     """
     for kind, unit, wanted, problem in (
         ("image", "image", "lowest = highest", lambda value: Text("every pixel is {value:.0f}", value=value)),
-        ("depth", "depth map", "known = 0", lambda value: Text("no pixel has a depth")),
-        ("cloud", "point cloud", "points = 0", lambda value: Text("it has no points")),
+        ("depth", "depth map", "known = 0", lambda _: Text("no pixel has a depth")),
+        ("cloud", "point cloud", "points = 0", lambda _: Text("it has no points")),
     ):
         whole = "kind = ? AND problem IS NULL"
         yield examined(inventory.number(f"SELECT count(*) FROM files WHERE {whole}", kind), unit)
@@ -201,7 +201,7 @@ def frames_are_complete(inventory: Inventory) -> Findings:
         (_without(inventory, "cloud"), warning, "copy the missing point clouds"),
         (_orphans(inventory), warning, "copy the missing frame files"),
     ):
-        yield from of_each_shelf(inventory, rows, tell, hint, lambda nothing: Text("missing"))
+        yield from of_each_shelf(inventory, rows, tell, hint, lambda _: Text("missing"))
     for split, scenario in inventory.rows(
         "SELECT split, scenario FROM folders WHERE agent = '' ORDER BY 1, 2"
     ):

@@ -95,7 +95,7 @@ def right_agreement(target: Target, split: str) -> Tally:
     """
     found, right = moments(target, split), right_reading(target, split)
     comparisons(target, split)
-    stitch = _stitcher(target, found, Explanation(right, right, 0, 0))
+    stitch = _stitcher(target, found)
     small = stitch(found.largest.views[0], right)[1]
     seen = {view: (stitch(view, right)[0], _right_pose(found.largest, view)) for view in found.largest.views}
     return total(_pairs(found.largest, small, lambda view: seen[view]))
@@ -137,7 +137,7 @@ def repairs(target: Target, split: str) -> Repairs:
     if poses.metres > WRONG and "poses" not in steps:
         steps = (*steps, "poses")
     chosen = [some for count in range(len(steps) + 1) for some in combinations(steps, count)]
-    stitch = _stitcher(target, found, known)
+    stitch = _stitcher(target, found)
     outcomes = tuple(_outcome(found, stitch, known, some) for some in chosen)
     return Repairs(steps=steps, outcomes=outcomes)
 
@@ -150,7 +150,7 @@ def _repair_of(step: str, known: Explanation) -> str:
 Stitch = Callable[[PanoramaView, Reading], tuple[Ranges, Cylinder]]
 
 
-def _stitcher(target: Target, found: Moments, known: Explanation) -> Stitch:
+def _stitcher(target: Target, found: Moments) -> Stitch:
     """A function that stitches a view by a reading, each once."""
     done: dict[tuple[Any, ...], tuple[Ranges, Cylinder]] = {}
 

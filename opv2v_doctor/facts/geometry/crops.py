@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.facts.samples import arrays_folder, examined_splits, expression_of, samples
 from opv2v_doctor.facts.source import modules, nodes
 from opv2v_doctor.facts.views import handed_over
@@ -49,13 +47,11 @@ def crops(target: Target) -> tuple[Crop, ...]:
     if not drawn or not _has_crops(target):
         return ()
     folder = arrays_folder(target) / "crops"
-    calls = ask(
+    calls = questions.seen(
         target,
-        "crops",
-        "seen",
         expression=expression_of(target, split),
         module_name=loader_module(target),
-        key=drawn[0].key,
+        key=list(drawn[0].key),
         folder=str(folder),
         root=str(target.repo),
     )
@@ -71,17 +67,17 @@ def _has_crops(target: Target) -> bool:
     )
 
 
-def _crop(call: Mapping[str, Any], place: Path) -> Crop:
+def _crop(call: questions.CropCall, place: Path) -> Crop:
     names = [Path(f"{place}_{when}.npy") for when in ("before", "after")]
     pictures = [grey(array) for name in names if (array := handed_over(name)) is not None]
     if len(pictures) < len(names):
         raise Blocked("the training interpreter wrote no {files}", files=[str(name) for name in names])
     sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
-    matrices = [np.array(call[when], dtype=np.float64) for when in ("before", "after")]
+    matrices = [np.array(matrix, dtype=np.float64) for matrix in (call.before, call.after)]
     landing, pixels = _landing(pictures, matrices)
     return Crop(
-        function=call["function"],
-        place=Place(path=Path(call["file"]), line=call["line"]),
+        function=call.function,
+        place=Place(path=call.file, line=call.line),
         before=sizes[0],
         after=sizes[1],
         landing=landing,

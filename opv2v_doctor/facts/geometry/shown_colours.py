@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.geometry.images import ENOUGH, ImageMatch, image_matches, lies_right
 from opv2v_doctor.facts.geometry.moments import PanoramaView
 from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.panoramas import Rule, channels_last, rule_in
-from opv2v_doctor.facts.probe import ask
+from opv2v_doctor.facts.panoramas import channels_last
+from opv2v_doctor.facts.questions import Rule
 from opv2v_doctor.facts.samples import expression_of
 from opv2v_doctor.geometry.colours import Colours, colours
 from opv2v_doctor.state import fact
@@ -82,12 +83,10 @@ def _colours(match: ImageMatch) -> Colours | None:
 @fact
 def named_rule(target: Target, split: str, norm_type: str) -> Rule | None:
     """What `data_norm_type` names in the repository's own table; None where none has it."""
-    answer = ask(
+    rules = questions.named_rule(
         target,
-        "preview",
-        "named_rule",
         expression=expression_of(target, split),
         module_name=loader_module(target),
         name=norm_type,
     )
-    return rule_in(answer["named"]) or rule_in(answer["done"])
+    return rules.named or rules.done

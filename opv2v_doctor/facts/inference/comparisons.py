@@ -3,35 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.facts.questions import Account, Part
 from opv2v_doctor.text import Place
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
+class Load(Account):
     """What of a model's weights was found in a checkpoint."""
 
-    parts: Mapping[str, Mapping[str, Any]]  # sub-module -> elements, loaded, missing
-    unexpected: tuple[str, ...]
-    reshaped: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]  # name, in the file, in the model
     strict: bool = True
     place: Place | None = None  # of the call, where a script made it
 
     @property
     def elements(self) -> int:
-        return sum(part["elements"] for part in self.parts.values())
+        return sum(part.elements for part in self.parts.values())
 
     @property
     def loaded(self) -> int:
-        return sum(part["loaded"] for part in self.parts.values())
+        return sum(part.loaded for part in self.parts.values())
 
     @property
-    def incomplete(self) -> Mapping[str, Mapping[str, Any]]:
+    def incomplete(self) -> Mapping[str, Part]:
         """The sub-modules that some of their weights were not found for."""
-        return {name: part for name, part in self.parts.items() if part["loaded"] < part["elements"]}
+        return {name: part for name, part in self.parts.items() if part.loaded < part.elements}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Of one channel: given = slope * trained + offset, and what that leaves of the deviation."""
+
+    slope: float
+    offset: float
+    rest: float
+
+
+Figure = str | float | tuple[int, ...] | None  # words or a type, a mean, a shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channels:
+    """Of two images: a line through each channel, whether they are reversed, and the second's range."""
+
+    lines: tuple[Line, ...]
+    reversed: bool
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """Of two tensors: root mean squares of the numbers and of what they are apart."""
+
+    size: float
+    apart: float
+    relative: float
+    factor: float  # that explains most of it
+    rest: float  # that it leaves, relative
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mask:
+    """Of two masks: the share of the pixels that differ, and of those where one is the other's opposite."""
+
+    differs: float
+    inverted: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What tells of a difference; which of them there are, depends on its kind."""
+
+    trained: Figure = None
+    given: Figure = None
+    scale: float | None = None  # the metric one that the model answered
+    values: Values | None = None
+    mask: Mask | None = None
+    channels: Channels | None = None
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """All of them in one row."""
+        alone = {"trained": self.trained, "given": self.given, "scale": self.scale}
+        found = {name: value for name, value in alone.items() if value is not None}
+        for part in (self.values, self.mask, self.channels):
+            found |= asdict(part) if part else {}
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +102,23 @@ class Unlike:
     kind: str  # words, shape, type, mask, values, only inference, only training
     view: int
     place: Place | None
-    numbers: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Figures
 
     @property
     def relative(self) -> float:
         """How far apart, relative to what it should be."""
-        return float(self.numbers.get("relative", self.numbers.get("differs", 1.0)))
+        if self.numbers.values is not None:
+            return self.numbers.values.relative
+        return self.numbers.mask.differs if self.numbers.mask is not None else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """On how many things a comparison rests."""
+
+    inputs: int
+    raw: int
+    final: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +137,30 @@ class Inference:
     inputs: tuple[Unlike, ...]
     raw: tuple[Unlike, ...]  # the model's own outputs
     final: tuple[Unlike, ...]  # what was made of them
-    compared: Mapping[str, int]  # of inputs, raw and final: on how many of them the answer rests
+    compared: Counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Between two poses."""
+
+    degrees: float
+    metres: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Points against the truth: how far apart (m, RMS), and what would bring them onto it; None: too few."""
+
+    points: int
+    apart: float | None = None
+    size: float = 0.0
+    scale: float = 1.0
+    degrees: float = 0.0
+    metres: float = 0.0
+    pose: Turn | None = None
+    again: Fit | None = None  # of the points that depth, rays and pose make
+    kept: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +169,13 @@ class Parity:
 
     load: Load
     device: str
-    views: tuple[str, ...]
+    views: tuple[str | None, ...]
     outputs: int  # that two evaluations both answered
     unrepeated: tuple[Unlike, ...]  # those that differ
     unseeded: bool  # and that other random numbers explain
-    composed: tuple[
-        Mapping[str, Any] | None, ...
-    ]  # of each view: its depth, rays and pose against its points
+    composed: tuple[Fit | None, ...]  # of each view: its depth, rays and pose against its points
     inference: Inference | None  # by `infer`, None where the model has none
-    returned: tuple[Mapping[str, Any] | None, ...]  # of each view: ground truth after `infer`
+    returned: tuple[Fit | None, ...]  # of each view: ground truth after `infer`
     returned_at: Place | None
 
     @property
@@ -101,52 +193,3 @@ class Scripted:
     held: Load | None  # of the checkpoint's weights, those that the model holds as it infers
     configs: tuple[tuple[Mapping[str, Any], Place | None], ...]  # of the models that it built
     inference: Inference | None
-
-
-def load_of(answer: Mapping[str, Any]) -> Load:
-    return Load(
-        parts=answer["parts"],
-        unexpected=tuple(answer["unexpected"]),
-        reshaped=tuple((name, tuple(given), tuple(wanted)) for name, given, wanted in answer["reshaped"]),
-        strict=answer.get("strict", True),
-        place=place_of(answer.get("at")),
-    )
-
-
-def held_of(parts: Mapping[str, Mapping[str, Any]]) -> Load:
-    return Load(parts=parts, unexpected=(), reshaped=())
-
-
-def inference_of(name: str, answer: Mapping[str, Any] | None) -> Inference | None:
-    if answer is None:
-        return None
-    return Inference(
-        name=name,
-        forwards=answer["forwards"],
-        modules=answer["modules"],
-        views=(answer["views"][0], answer["views"][1]),
-        called_at=place_of(answer["called_at"]),
-        defined_at=place_of(answer["defined_at"]),
-        in_training=tuple(answer["in_training"]),
-        precision=(answer["precision"][0], answer["precision"][1]),
-        taken=tuple(answer["taken"]),
-        inputs=tuple(unlike_of(found) for found in answer["inputs"]),
-        raw=tuple(unlike_of(found) for found in answer["raw"]),
-        final=tuple(unlike_of(found) for found in answer["final"]),
-        compared=answer["compared"],
-    )
-
-
-def unlike_of(answer: Mapping[str, Any]) -> Unlike:
-    known = ("key", "kind", "view", "at")
-    return Unlike(
-        key=answer["key"],
-        kind=answer["kind"],
-        view=answer.get("view", 0),
-        place=place_of(answer.get("at")),
-        numbers={name: value for name, value in answer.items() if name not in known},
-    )
-
-
-def place_of(answer: Any) -> Place | None:
-    return Place(path=Path(answer[0]), line=answer[1]) if answer else None

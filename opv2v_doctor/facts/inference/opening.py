@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.checkpoints import CheckpointUnreadable, read_checkpoint, strangers
 from opv2v_doctor.facts.leaves import Difference, leaves
-from opv2v_doctor.facts.probe import ask_ahead
 from opv2v_doctor.facts.runs import BEST, LAST, number_of, saved
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -96,9 +96,10 @@ def begin_resolving(target: Target) -> None:
 
 
 @fact
-def _resolving(target: Target, *, beside: bool) -> Callable[[], Any]:
+def _resolving(target: Target, *, beside: bool) -> Callable[[], tuple[Mapping[str, Any], ...]]:
     found = opening(target)
-    return ask_ahead(target, "model", "resolved", configs=[str(found.stamped) if beside else found.config])
+    config = str(found.stamped) if beside else found.config
+    return questions.config_values.ahead(target, configs=[config])
 
 
 def _has_both(target: Target) -> bool:

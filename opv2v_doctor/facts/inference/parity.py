@@ -5,23 +5,14 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.inference.comparisons import (
-    Inference,
-    Parity,
-    Scripted,
-    held_of,
-    inference_of,
-    load_of,
-    place_of,
-    unlike_of,
-)
+from opv2v_doctor.facts.inference import questions
+from opv2v_doctor.facts.inference.comparisons import Inference, Parity, Scripted
 from opv2v_doctor.facts.inference.moving import config_today, stamped_today
 from opv2v_doctor.facts.inference.opening import begin_resolving, opening
 from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.probe import ask_ahead, has_second
+from opv2v_doctor.facts.probe import has_second
 from opv2v_doctor.facts.samples import arrays_folder, expression_of
 from opv2v_doctor.facts.source import definition, module_name
 from opv2v_doctor.state import fact
@@ -40,14 +31,16 @@ def begin(target: Target) -> None:
 
 
 @fact
-def _comparing(target: Target) -> Callable[[], Any]:
-    return ask_ahead(target, "parity", "infer", second=has_second(target), **_subject(target))
+def _comparing(target: Target) -> Callable[[], Parity]:
+    return questions.infer.ahead_in(target, has_second(target), case=_case(target))
 
 
 @fact
-def _running(target: Target, path: Path) -> Callable[[], Any]:
-    words = {"path": str(path), "arguments": _arguments(target)}
-    return ask_ahead(target, "scripted", "script", second=has_second(target), **words, **_subject(target))
+def _running(target: Target, path: Path) -> Callable[[], Scripted]:
+    words = _arguments(target)
+    return questions.script.ahead_in(
+        target, has_second(target), path=str(path), arguments=words, case=_case(target)
+    )
 
 
 def _script(target: Target) -> Path | None:
@@ -68,26 +61,9 @@ def parity(target: Target) -> Parity:
 def _parity(target: Target) -> Parity | Blocked:
     """A failure is cached too: what hangs shall hang once."""
     try:
-        return _compared(target)
+        return _comparing(target)()
     except Blocked as blocked:
         return blocked
-
-
-def _compared(target: Target) -> Parity:
-    answer = _comparing(target)()
-    repeated, returned = answer["repeated"], answer["returned"]
-    return Parity(
-        load=load_of(answer["account"]),
-        device=answer["account"]["device"],
-        views=tuple(str(view) for view in answer["views"]),
-        outputs=repeated["compared"],
-        unrepeated=tuple(unlike_of(found) for found in repeated["free"]),
-        unseeded=not repeated["seeded"],
-        composed=tuple(answer["composed"]),
-        inference=inference_of("infer", answer["inference"]),
-        returned=tuple(returned["views"]) if returned else (),
-        returned_at=place_of(returned["at"]) if returned else None,
-    )
 
 
 def inferences(target: Target) -> Iterator[Inference]:
@@ -150,16 +126,9 @@ def scripted(target: Target) -> Scripted:
 @fact
 def _scripted(target: Target, path: Path) -> Scripted | Blocked:
     try:
-        answer = _running(target, path)()
+        return _running(target, path)()
     except Blocked as blocked:
         return blocked
-    return Scripted(
-        path=path,
-        loads=tuple(load_of(load) for load in answer["loads"]),
-        held=None if answer["held"] is None else held_of(answer["held"]),
-        configs=tuple((config["values"], place_of(config["at"])) for config in answer["configs"]),
-        inference=inference_of(path.name, answer["inference"]),
-    )
 
 
 def _arguments(target: Target) -> list[str]:
@@ -195,7 +164,7 @@ def _filled(word: str, places: Mapping[str, str]) -> str:
         ) from None
 
 
-def _subject(target: Target) -> dict[str, Any]:
+def _case(target: Target) -> questions.Case:
     """What both questions are about. Raises Skip where there is no checkpoint, or no such split."""
     found = opening(target)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from opv2v_doctor.facts.inference.comparisons import Inference, Unlike
+from opv2v_doctor.facts.inference.comparisons import Channels, Figure, Inference, Mask, Unlike
 from opv2v_doctor.text import Text
 from opv2v_doctor.threshold import Threshold
 
@@ -66,21 +66,21 @@ def input_told(unlike: Unlike, keys: Sequence[str]) -> Told:
         )
     if unlike.kind == "shape":
         return (
-            _instead(key, _shape(numbers["is"]), _shape(numbers["was"])),
+            _instead(key, _figure(numbers.given), _figure(numbers.trained)),
             Text("make the views with the resolution of the training's config"),
         )
     if unlike.kind == "words":
         return (
-            _instead(key, repr(numbers["is"]), repr(numbers.get("was"))),
+            _instead(key, repr(numbers.given), repr(numbers.trained)),
             Text("take data_norm_type from the training's config"),
         )
     if unlike.kind == "type":
         return (
-            _instead(key, numbers["is"], numbers["was"]),
-            Text("give {key} as {type}", key=key, type=numbers["was"]),
+            _instead(key, _figure(numbers.given), _figure(numbers.trained)),
+            Text("give {key} as {type}", key=key, type=_figure(numbers.trained)),
         )
-    if "lines" in numbers:
-        return _image_told(unlike)
+    if numbers.channels is not None:
+        return _image_told(unlike, numbers.channels)
     return (
         Text("{key} differs by {share} (RMS, relative to training's)", key=key, share=_share(unlike)),
         Text("make {key} as the dataset does", key=key),
@@ -91,8 +91,9 @@ def _instead(key: str, given: str, trained: str) -> Text:
     return Text("{key} is {given}, in training {trained}", key=key, given=given, trained=trained)
 
 
-def _shape(sizes: Sequence[int]) -> str:
-    return " x ".join(map(str, sizes))
+def _figure(figure: Figure) -> str:
+    """A type, or the sizes of an array."""
+    return " x ".join(map(str, figure)) if isinstance(figure, tuple) else str(figure)
 
 
 def _share(unlike: Unlike) -> Text:
@@ -102,22 +103,21 @@ def _share(unlike: Unlike) -> Text:
     return Text("more than a million times its size")
 
 
-def _image_told(unlike: Unlike) -> Told:
+def _image_told(unlike: Unlike, channels: Channels) -> Told:
     """An image that is not training's: channels, normalisation, or another picture."""
-    numbers = unlike.numbers
-    lines, low, high = numbers["lines"], numbers["least"], numbers["most"]
-    if numbers["reversed"]:
+    lines, low, high = channels.lines, channels.least, channels.most
+    if channels.reversed:
         return (
             Text("the images' channels are in reverse order: BGR for RGB"),
             Text("give the channels as RGB"),
         )
-    if any(line["rest"] > FITS for line in lines):
+    if any(line.rest > FITS for line in lines):
         return (
             Text("the images differ from training's by {share} (RMS)", share=_share(unlike)),
             Text("take the same agents in the same order, with the dataset's own transform"),
         )
     plain = low >= -1e-6 and high <= 1 + 1e-6
-    given = [f"{line['slope']:.3g} x + {line['offset']:.3g}" for line in lines]
+    given = [f"{line.slope:.3g} x + {line.offset:.3g}" for line in lines]
     return (
         Text(
             "the images are not normalised (values in 0..1): of training's x, the channels are {given}"
@@ -137,48 +137,42 @@ def apart_told(unlike: Unlike) -> Text:
     if unlike.kind in ("shape", "type"):
         return Text(
             "{given}, expected {trained}",
-            given=_either(unlike.numbers["is"]),
-            trained=_either(unlike.numbers["was"]),
+            given=_figure(unlike.numbers.given),
+            trained=_figure(unlike.numbers.trained),
         )
     if unlike.kind == "mask":
         return Text("{relative:.1%} of the pixels", relative=unlike.relative)
     return _share(unlike)
 
 
-def _either(figure: str | Sequence[int]) -> str:
-    """A type, or the sizes of an array."""
-    return figure if isinstance(figure, str) else _shape(figure)
-
-
 def output_told(inference: Inference, unlike: Unlike) -> Told:
     """What comes out otherwise, and the hint."""
     numbers, key, part = unlike.numbers, unlike.key, name_of(unlike.key)
-    if unlike.kind == "mask":
-        return _mask_told(unlike)
+    if numbers.mask is not None:
+        return _mask_told(unlike, numbers.mask)
     if unlike.kind in ("shape", "type"):
         return (
             Text(
                 "{part}: {key} is {given}, in training {trained}",
                 part=part,
                 key=key,
-                given=_either(numbers["is"]),
-                trained=_either(numbers["was"]),
+                given=_figure(numbers.given),
+                trained=_figure(numbers.trained),
             ),
             MAKER,
         )
-    if unlike.kind != "values":
+    if numbers.values is None:
         return Text("{part}: {key} is not what the model returned", part=part, key=key), MAKER
-    if numbers["rest"] <= tolerance(inference):
-        return _factor_told(part, unlike)
+    if numbers.values.rest <= tolerance(inference):
+        return _factor_told(part, key, numbers.values.factor, numbers.scale)
     return (
         Text("{part}: {key} differs by {share} (RMS, relative)", part=part, key=key, share=_share(unlike)),
         MAKER,
     )
 
 
-def _factor_told(part: str | Text, unlike: Unlike) -> Told:
+def _factor_told(part: str | Text, key: str, factor: float, scale: float | None) -> Told:
     """An output that is a multiple of the model's: by its metric scale, or by another factor."""
-    key, factor, scale = unlike.key, unlike.numbers["factor"], unlike.numbers.get("scale")
     applied = bool(scale) and math.isclose(factor, scale or 0.0, rel_tol=FITS)
     removed = bool(scale) and math.isclose(factor, 1 / (scale or 1.0), rel_tol=FITS)
     said = Text(
@@ -200,17 +194,16 @@ def _factor_told(part: str | Text, unlike: Unlike) -> Told:
     return said, hint
 
 
-def _mask_told(unlike: Unlike) -> Told:
-    numbers = unlike.numbers
-    inverted = numbers.get("inverted", 0.0) > 1 - FITS or numbers["differs"] > 1 - FITS
+def _mask_told(unlike: Unlike, mask: Mask) -> Told:
+    inverted = max(mask.inverted, mask.differs) > 1 - FITS
     said = Text(
         "mask: it is inverted (mean {given:.3f}, the model's {trained:.3f})"
         if inverted
         else "mask: {differs:.1%} of the pixels differ from the model's (mean {given:.3f}, the model's "
         "{trained:.3f})",
-        given=numbers["is"],
-        trained=numbers["was"],
-        differs=numbers["differs"],
+        given=unlike.numbers.given,
+        trained=unlike.numbers.trained,
+        differs=mask.differs,
     )
     hint = Text(
         "keep the pixels whose logits are above 0: those are not ambiguous"

@@ -14,7 +14,7 @@ Operation = Callable[[Machine, int], int]  # takes the position behind its code,
 
 
 def _skip(length: int) -> Operation:
-    return lambda machine, at: at + length
+    return lambda _, at: at + length
 
 
 def _made(make: Callable[[], Any]) -> Operation:

@@ -3,11 +3,15 @@
 It imports nothing of ours and nothing but the standard library until the training has imported torch itself.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .imports import Finder
 from .points import Points
 
 
-def install(settings):
+def install(settings: dict[str, Any]) -> None:
     """Watch this process: functions are wrapped as soon as their modules have been imported."""
     points = Points(settings)
     points.guard(points.begin)

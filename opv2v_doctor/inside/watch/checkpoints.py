@@ -1,52 +1,70 @@
 """Checkpoints: counters into each one that is saved, a line for it, and what a resume makes of them."""
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import os
+from typing import Any, Callable, TypedDict
 
 from . import ranks
+from .calls import Call
+from .guard import Guard
+from .lines import Lines
+from .progress import Progress
+from .warnings import Warnings
 
 HEADER = 65536
+
+
+class Loaded(TypedDict):
+    """What a checkpoint that was loaded says of its training."""
+
+    file: str | None
+    epoch: int
+    global_step: int | None
+    world_size: int | None
+    updates: int
 
 
 class Checkpoints:
     """Adds what the training does not save: global step and world size."""
 
-    def __init__(self, run, lines, progress, warn, guard):
+    def __init__(self, run: str, lines: Lines, progress: Progress, warn: Warnings, guard: Guard) -> None:
         self.run, self.lines, self.progress = run, lines, progress
         self.warn, self.guard = warn, guard
         self.saving = False
-        self.loaded = None
+        self.loaded: Loaded | None = None
 
-    def counters(self):
+    def counters(self) -> dict[str, int]:
         """What goes into the dictionary that is saved."""
         return {"global_step": self.progress.global_step, "world_size": ranks.world_size()}
 
-    def complete(self, content):
+    def complete(self, content: Any) -> None:
         """Add the counters, and the epoch where it is not there; what the training saves itself is kept."""
         if isinstance(content, dict) and "model" in content and "optimizer" in content:
             for key, value in dict(self.counters(), epoch=self.progress.epoch).items():
                 content.setdefault(key, value)
 
-    def before_save(self, call):
+    def before_save(self, call: Call) -> None:
         """`save_on_master(content, path)`: on all ranks; the first one writes."""
         self.saving = True
         self.complete(next(iter(call.bound.args), None))
 
-    def after_save(self, call, _):
+    def after_save(self, call: Call, _: Any) -> None:
         self.saving = False
         content, path = (*call.bound.args, None, None)[:2]
         self.note(content, path)
 
-    def failed_save(self, call, problem):
+    def failed_save(self, _: Call, __: BaseException) -> None:
         self.saving = False
 
-    def attend(self, torch):
+    def attend(self, torch: Any) -> None:
         """Savings that go to `torch.save` directly."""
         original = torch.save
 
         @functools.wraps(original)
-        def save(obj, f, *args, **kwargs):
+        def save(obj: Any, f: Any, *args: Any, **kwargs: Any) -> None:
             self.guard(self.complete, obj)
             original(obj, f, *args, **kwargs)
             if not self.saving and isinstance(obj, dict) and "model" in obj:
@@ -54,7 +72,7 @@ class Checkpoints:
 
         torch.save = save
 
-    def note(self, content, path):
+    def note(self, content: Any, path: Any) -> None:
         """A line about a file that was saved."""
         if ranks.rank() != 0 or not isinstance(path, (str, os.PathLike)):
             return
@@ -66,30 +84,30 @@ class Checkpoints:
 
     # --- resuming ---
 
-    def loading(self, original):
+    def loading(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """`load_model`, with an ear on what it loads."""
 
         @functools.wraps(original)
-        def load_model(*args, **kwargs):
+        def load_model(*args: Any, **kwargs: Any) -> Any:
             import torch
 
             unheard = torch.load
 
-            def load(file, *rest, **options):
+            def load(file: Any, *rest: Any, **options: Any) -> Any:
                 content = unheard(file, *rest, **options)
                 self.guard(self.hear, file, content)
                 return content
 
-            torch.load = load
+            vars(torch)["load"] = load
             try:
                 result = original(*args, **kwargs)
             finally:
-                torch.load = unheard
+                vars(torch)["load"] = unheard
             return result
 
         return load_model
 
-    def hear(self, file, content):
+    def hear(self, file: Any, content: Any) -> None:
         """Keep what is needed to judge the resume, and none of the weights."""
         if not isinstance(content, dict) or "epoch" not in content:
             return
@@ -103,7 +121,7 @@ class Checkpoints:
             "updates": int(max(steps, default=0)),
         }
 
-    def after_load(self, train_args, optimizer_steps, accumulated):
+    def after_load(self, train_args: Any, optimizer_steps: int, accumulated: int) -> None:
         """Judge the resume; from here on, steps are counted from where the checkpoint was made."""
         if self.loaded is None:
             return
@@ -111,7 +129,7 @@ class Checkpoints:
         loaded = self.loaded
         step = loaded["global_step"]
         self.progress.global_step = loaded["updates"] * accumulated if step is None else int(step)
-        self.lines_of_resume(first)
+        self.lines_of_resume(loaded, first)
         if first is not None and first != loaded["epoch"] + 1:
             verb = "repeated" if first <= loaded["epoch"] else "skipped"
             self.warn(
@@ -135,15 +153,15 @@ class Checkpoints:
                 ),
             )
 
-    def lines_of_resume(self, first):
+    def lines_of_resume(self, loaded: Loaded, first: int | None) -> None:
         """An event that says where the training goes on."""
         self.warn.lines.event(
-            "resume", start_epoch=first, **dict(self.loaded, global_step=self.progress.global_step)
+            "resume", start_epoch=first, **{**loaded, "global_step": self.progress.global_step}
         )
-        if self.loaded["file"]:
-            self.verify_identity(self.loaded["file"])
+        if loaded["file"]:
+            self.verify_identity(loaded["file"])
 
-    def verify_identity(self, path):
+    def verify_identity(self, path: str) -> None:
         """Whether the file still is the one that its line tells of."""
         inside = os.path.relpath(path, self.run)
         lines = [line for line in self.lines.earlier() if line.get("file") in (inside, path)]
@@ -152,7 +170,7 @@ class Checkpoints:
             self.warn("checkpoint replaced", "{} is not the file that was saved last".format(path))
 
 
-def identity(path):
+def identity(path: str) -> dict[str, Any]:
     """Size, and hashes of header and tail: of a large file only the tail, with its checksums, is telling."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:

@@ -1,6 +1,14 @@
 """What the criterion sees, in training and in evaluation: the masks, as events and as TensorBoard scalars."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from .calls import Call
+from .guard import Guard
+from .lines import Lines
 from .masks import Masks
+from .progress import Progress
 from .scalars import Scalars
 from .trace import Short
 
@@ -8,29 +16,29 @@ from .trace import Short
 class Evaluation:
     """Listens to the criteria, and tells the averages at the end of each epoch."""
 
-    def __init__(self, settings, lines, progress, guard):
+    def __init__(self, settings: dict[str, Any], lines: Lines, progress: Progress, guard: Guard) -> None:
         self.limit = settings.get("limit")
         self.lines, self.progress, self.guard = lines, progress, guard
         self.masks, self.scalars = Masks(), Scalars(settings["run"])
-        self.listened = []
+        self.listened: list[Any] = []
 
-    def begin(self, criterion):
+    def begin(self, criterion: Any) -> None:
         """A new epoch or evaluation begins."""
         self.masks.forget()
         self.guard(self.listen, criterion)
 
-    def listen(self, criterion):
+    def listen(self, criterion: Any) -> None:
         """See what the criterion sees; once is enough for each."""
         if criterion is not None and not any(known is criterion for known in self.listened):
-            criterion.register_forward_pre_hook(lambda module, given: self.hear(given))
+            criterion.register_forward_pre_hook(lambda _, given: self.hear(given))
             self.listened.append(criterion)
 
-    def hear(self, given):
+    def hear(self, given: tuple[Any, ...]) -> None:
         """Views and predictions on their way into the criterion."""
         if len(given) >= 2:
             self.guard(self.masks.see, given[0], given[1])
 
-    def tell(self, split):
+    def tell(self, split: str) -> None:
         """Averages: an event, and scalars."""
         averages, epoch = self.masks.averages(), self.progress.epoch
         if not averages:
@@ -39,7 +47,7 @@ class Evaluation:
         self.lines.event("masks", split=split, epoch=epoch, batches=self.masks.batches, **averages)
         self.guard(self.scalars.write, split, averages, epoch)
 
-    def before_test(self, call):
+    def before_test(self, call: Call) -> None:
         """An evaluation begins."""
         loader = call.get("data_loader")
         if self.limit:
@@ -48,7 +56,7 @@ class Evaluation:
         self.progress.enter("test", call.get("epoch"), len(loader))
         self.begin(call.get("criterion"))
 
-    def after_test(self, call, _):
+    def after_test(self, call: Call, _: Any) -> None:
         """An evaluation has ended."""
         self.guard(self.tell, "test_{}".format(call.get("prefix", "")).rstrip("_"))
         self.progress.enter("between")

@@ -1,7 +1,15 @@
 """The guard: whatever goes wrong in the watch, the training goes on; each error is recorded once."""
 
+from __future__ import annotations
+
 import contextlib
 import traceback
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+if TYPE_CHECKING:
+    from .lines import Lines
+
+R = TypeVar("R")
 
 
 class Stop(SystemExit):
@@ -11,11 +19,11 @@ class Stop(SystemExit):
 class Guard:
     """Calls functions of the watch; an error of theirs becomes an event."""
 
-    def __init__(self, lines):
+    def __init__(self, lines: Lines) -> None:
         self.lines = lines
-        self.told = set()
+        self.told: set[str] = set()
 
-    def __call__(self, function, *args, **kwargs):
+    def __call__(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R | None:
         """What the function returns, None where it raised."""
         try:
             return function(*args, **kwargs)
@@ -23,7 +31,7 @@ class Guard:
             self.tell(getattr(function, "__qualname__", repr(function)), problem)
             return None
 
-    def tell(self, place, problem):
+    def tell(self, place: str, problem: BaseException) -> None:
         """Record the first error of a place."""
         if place in self.told:
             return

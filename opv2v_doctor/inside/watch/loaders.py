@@ -1,22 +1,38 @@
 """The loaders that the training has made, with the steps that each of them has."""
 
+from __future__ import annotations
+
+from typing import Any, Callable, TypedDict
+
+from .calls import Call
+from .lines import Lines
+
+
+class Known(TypedDict):
+    """A loader."""
+
+    kind: str
+    name: str
+    loader: Any
+    length: int
+
 
 class Loaders:
     """Remembers each loader once, whichever function it came through."""
 
-    def __init__(self, lines):
+    def __init__(self, lines: Lines) -> None:
         self.lines = lines
-        self.known = []
+        self.known: list[Known] = []
 
-    def made(self, kind):
+    def made(self, kind: str) -> Callable[[Call, Any], None]:
         """A hook for the function that makes loaders of this kind."""
         return lambda call, loader: self.remember(kind, loader, call.get("dataset"))
 
-    def built(self, call, loader):
+    def built(self, call: Call, loader: Any) -> None:
         """A loader of a repository that makes them without the usual functions."""
         self.remember("test" if call.get("test") else "train", loader, call.get("dataset"))
 
-    def remember(self, kind, loader, dataset):
+    def remember(self, kind: str, loader: Any, dataset: Any) -> None:
         if any(entry["loader"] is loader for entry in self.known):
             return
         number = sum(entry["kind"] == kind for entry in self.known)
@@ -25,6 +41,6 @@ class Loaders:
         expression = dataset if isinstance(dataset, str) else repr(dataset)
         self.lines.event("loader", name=name, length=len(loader), dataset=expression)
 
-    def lengths(self):
+    def lengths(self) -> dict[str, int]:
         """Steps by name of the loader."""
         return {entry["name"]: entry["length"] for entry in self.known}

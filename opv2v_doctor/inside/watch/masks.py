@@ -1,19 +1,27 @@
 """The masks: how much of a panorama is masked, in target and prediction, on average of an epoch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LOGITS, MASK, VALID = "non_ambiguous_mask_logits", "non_ambiguous_mask", "valid_mask"
 
 
 class Masks:
     """Sums that stay on the device until the epoch ends; a few operations a step, and no waiting."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.forget()
 
-    def forget(self):
+    def forget(self) -> None:
         """Begin anew."""
-        self.sums, self.batches = {}, 0
+        self.sums: dict[tuple[str, ...], tuple[Tensor, int]] = {}  # total and number of batches, by names
+        self.batches = 0
 
-    def see(self, views, predictions):
+    def see(self, views: Any, predictions: Any) -> None:
         """Take in one batch."""
         import torch
 
@@ -23,12 +31,13 @@ class Masks:
             if found:
                 names = tuple(found)  # all batches have the same, as a rule
                 values = torch.stack([value.to(found[names[0]].device) for value in found.values()])
-                total, count = self.sums.get(names, (0.0, 0))
-                self.sums[names] = total + values, count + 1
+                total, count = self.sums.get(names, (None, 0))
+                self.sums[names] = values if total is None else total + values, count + 1
 
-    def averages(self):
+    def averages(self) -> dict[str, float]:
         """The mean of every quantity that was there; here we wait for the device."""
-        totals, counts = {}, {}
+        totals: dict[str, float] = {}
+        counts: dict[str, int] = {}
         for names, (total, count) in self.sums.items():
             for name, value in zip(names, total.tolist()):
                 totals[name] = totals.get(name, 0.0) + value
@@ -36,7 +45,7 @@ class Masks:
         return {name: total / counts[name] for name, total in totals.items()}
 
 
-def means(views, predictions):
+def means(views: Any, predictions: Any) -> dict[str, Tensor]:
     """The mean over the views of one batch, of each quantity that it has."""
     logits, predicted = collected(predictions, LOGITS), collected(predictions, MASK)
     if predicted is None and logits is not None:
@@ -50,13 +59,13 @@ def means(views, predictions):
     return {name: mean(tensor) for name, tensor in found.items() if tensor is not None}
 
 
-def mean(tensor):
+def mean(tensor: Tensor) -> Tensor:
     import torch
 
     return tensor.mean(dtype=torch.float32)
 
 
-def collected(entries, name):
+def collected(entries: Any, name: str) -> Tensor | None:
     """The tensor of this name of all views, stacked; None where a view lacks it."""
     import torch
 

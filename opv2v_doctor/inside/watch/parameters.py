@@ -1,5 +1,9 @@
 """The parameters of the model by name, and the groups of the optimizer that they are in."""
 
+from __future__ import annotations
+
+from typing import Any, Iterable
+
 from .fingerprints import digest, fingerprints
 
 MOST_NAMED = 3
@@ -8,12 +12,13 @@ MOST_NAMED = 3
 class Parameters:
     """Model and optimizer of the training, once they are known."""
 
-    def __init__(self):
-        self.model = self.optimizer = None
-        self.names = {}
-        self.labels = []
+    def __init__(self) -> None:
+        self.model: Any = None
+        self.optimizer: Any = None
+        self.names: dict[Any, str] = {}
+        self.labels: list[str] = []
 
-    def learn(self, model, optimizer, group_names):
+    def learn(self, model: Any, optimizer: Any, group_names: dict[int, str] | None) -> None:
         """From the arguments of the first epoch; `group_names` maps a group's index to its sub-module."""
         inner = getattr(model, "module", None)
         self.model = inner if hasattr(inner, "named_parameters") else model
@@ -24,11 +29,11 @@ class Parameters:
             for index in range(len(optimizer.param_groups))
         ]
 
-    def groups(self):
+    def groups(self) -> list[tuple[str, dict[str, Any]]]:
         """(label, group) of the optimizer, in order."""
         return list(zip(self.labels, self.optimizer.param_groups))
 
-    def trained(self):
+    def trained(self) -> list[tuple[str, dict[str, Any], str, Any]]:
         """(label, group, name, parameter) of all that the optimizer may change."""
         return [
             (label, group, self.names.get(parameter, "unnamed"), parameter)
@@ -36,20 +41,20 @@ class Parameters:
             for parameter in group["params"]
         ]
 
-    def rates(self):
+    def rates(self) -> dict[str, float]:
         """The learning rate of every group."""
         return {label: float(group["lr"]) for label, group in self.groups()}
 
-    def sharded(self):
+    def sharded(self) -> bool:
         """Whether each rank holds a part only, so that their parts differ."""
         kinds = {type(parameter).__name__ for parameter in self.names}
         return "DTensor" in kinds or "FlatParameter" in kinds
 
-    def fingerprints(self):
+    def fingerprints(self) -> dict[str, int]:
         """One number for each parameter of the model, by name."""
         return dict(zip(self.names.values(), fingerprints(list(self.names))))
 
-    def left_out(self):
+    def left_out(self) -> list[str]:
         """Names of parameters that want gradients, but are in no group of the optimizer."""
         inside = {id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]}
         return [
@@ -57,7 +62,7 @@ class Parameters:
             if parameter.requires_grad and id(parameter) not in inside
         ]  # fmt: skip
 
-    def optimizer_digest(self):
+    def optimizer_digest(self) -> str:
         """A hash of the whole state of the optimizer."""
         import torch
 
@@ -67,13 +72,13 @@ class Parameters:
         plain = [(key, value) for key, value in entries if not torch.is_tensor(value)]
         return digest((fingerprints(tensors), plain))
 
-    def optimizer_steps(self):
+    def optimizer_steps(self) -> int:
         """How many updates the optimizer itself remembers; 0 where it remembers none."""
         counts = [state["step"] for state in self.optimizer.state.values() if "step" in state]
         return int(max(map(float, counts), default=0))
 
 
-def some(names):
+def some(names: Iterable[str]) -> str:
     """The first few of many names, for a message."""
     names = list(names)
     shown = ", ".join(names[:MOST_NAMED])

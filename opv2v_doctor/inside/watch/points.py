@@ -1,9 +1,13 @@
 """The points where the watch is attached: functions of the training by name, and what happens around each."""
 
+from __future__ import annotations
+
 import os
 import sys
+from types import ModuleType
+from typing import Any, Callable
 
-from .calls import around, around_each
+from .calls import Call, around, around_each
 from .guard import Guard
 from .lines import Lines
 from .session import Session
@@ -12,21 +16,24 @@ LOOP, TOOLS = "mapanything.train.training", "mapanything.utils.train_tools"
 LOADERS, INFERENCE = "mapanything.datasets", "mapanything.utils.inference"
 
 
+Make = Callable[[Callable[..., Any]], Callable[..., Any]]  # a watched function of the original
+
+
 class Points:
     """Wraps the functions when their modules come, and tells of those that never came."""
 
-    def __init__(self, settings):
+    def __init__(self, settings: dict[str, Any]) -> None:
         self.lines = Lines(os.path.join(settings["run"], "events.jsonl"))
         self.guard = Guard(self.lines)
         self.session = Session(settings, self.lines, self.guard, self.tell_missing)
         self.modules = self.table()
         self.missing = {(module, name) for module, points in self.modules.items() for name in points}
 
-    def begin(self):
+    def begin(self) -> None:
         """The process has begun."""
         self.session.begin()
 
-    def table(self):
+    def table(self) -> dict[str, dict[str, Make]]:
         """{module: {name: what makes a watched one of the original}}."""
         session = self.session
         return {
@@ -60,29 +67,34 @@ class Points:
             },
         }
 
-    def by_module(self):
+    def by_module(self) -> dict[str, Callable[[ModuleType], None]]:
         """{module: what to call with it when it has been imported}."""
         return dict.fromkeys(self.modules, self.attach)
 
-    def wrap(self, before=None, after=None, failed=None):
+    def wrap(
+        self,
+        before: Callable[[Call], object] | None = None,
+        after: Callable[[Call, Any], object] | None = None,
+        failed: Callable[[Call, BaseException], object] | None = None,
+    ) -> Make:
         """A maker of watched functions."""
         return lambda original: around(original, self.guard, before, after, failed)
 
-    def wrap_load(self, original):
+    def wrap_load(self, original: Callable[..., Any]) -> Callable[..., Any]:
         loading = self.session.checkpoints.loading(original)
         return around(loading, self.guard, after=self.session.after_load)
 
-    def wrap_log_every(self, original):
+    def wrap_log_every(self, original: Callable[..., Any]) -> Callable[..., Any]:
         return around_each(
             original, self.guard, self.session.steps.before_item, self.session.steps.after_item
         )
 
-    def attach(self, module):
+    def attach(self, module: ModuleType) -> None:
         """Put the watched functions in the places of the originals."""
         for name, make in self.modules[module.__name__].items():
             self.guard(self.replace, module, name, make)
 
-    def replace(self, module, name, make):
+    def replace(self, module: ModuleType, name: str, make: Make) -> None:
         owner_name, _, last = name.rpartition(".")
         owner = getattr(module, owner_name, None) if owner_name else module
         original = getattr(owner, last, None)
@@ -95,18 +107,18 @@ class Points:
         if owner is module:
             replace_aliases(original, watched)
 
-    def lacking(self, point, reason):
+    def lacking(self, point: str, reason: str) -> None:
         """Say that something is not watched."""
         self.lines.event("not watched", point=point, reason=reason)
 
-    def tell_missing(self):
+    def tell_missing(self) -> None:
         """Name the points whose modules were never imported."""
         for module, name in sorted(self.missing):
             self.lacking("{}.{}".format(module, name), "its module was not imported")
         self.missing = set()
 
 
-def replace_aliases(original, watched):
+def replace_aliases(original: Callable[..., Any], watched: Callable[..., Any]) -> None:
     """Modules that took the name while its own module was still being imported (they import each other)."""
     for module in list(sys.modules.values()):
         names = getattr(module, "__dict__", {})

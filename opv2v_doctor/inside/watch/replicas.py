@@ -1,31 +1,44 @@
 """The replicas: whether all ranks still hold the same weights."""
 
+from __future__ import annotations
+
+from typing import Any, Sequence
+
 from . import ranks
 from .fingerprints import digest
+from .parameters import Parameters
+from .progress import Progress
+from .warnings import Warnings
 
 
 class Replicas:
     """Compares the weights of the ranks through their fingerprints."""
 
-    def __init__(self, assembly, parameters, progress, warn):
+    def __init__(
+        self, assembly: ranks.Assembly, parameters: Parameters, progress: Progress, warn: Warnings
+    ) -> None:
         self.assembly, self.parameters, self.progress, self.warn = assembly, parameters, progress, warn
 
-    def compare(self):
+    def compare(self) -> str:
         """At the same step in all ranks; returns the hash of our own weights."""
         own = self.parameters.fingerprints()
-        said = {"step": self.progress.global_step, "weights": digest(sorted(own.items()))}
+        weights = digest(sorted(own.items()))
+        said = {"step": self.progress.global_step, "weights": weights}
         if ranks.world_size() == 1 or self.parameters.sharded():
-            return said["weights"]
+            return weights
         answers = self.assembly.gathered(said)
         if any(answer["step"] != said["step"] for answer in answers):
             steps = [answer["step"] for answer in answers]
             self.warn("ranks out of step", "the ranks are at steps {}".format(steps), steps=steps)
         elif any(answer != answers[0] for answer in answers):
             self.name_difference(self.assembly.gathered(own))
-        return said["weights"]
+        return weights
 
-    def name_difference(self, weights):
-        other, name = difference(weights)
+    def name_difference(self, weights: list[dict[str, Any]]) -> None:
+        found = difference(weights)
+        if found is None:  # they have become alike meanwhile
+            return
+        other, name = found
         group = next((entry[0] for entry in self.parameters.trained() if entry[2] == name), None)
         self.warn(
             "replicas differ",
@@ -36,7 +49,7 @@ class Replicas:
         )  # fmt: skip
 
 
-def difference(said):
+def difference(said: Sequence[dict[str, Any]]) -> tuple[int, str] | None:
     """(rank, key) of the first entry in which a rank does not say what rank 0 says; None where all agree."""
     for number, answer in enumerate(said):
         for key in list(said[0]) + [key for key in answer if key not in said[0]]:

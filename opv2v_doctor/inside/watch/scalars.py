@@ -1,16 +1,20 @@
 """TensorBoard scalars in the run directory, written by the first rank when the first one comes."""
 
+from __future__ import annotations
+
+from typing import Any, Mapping
+
 from . import ranks
 
 
 class Scalars:
     """A writer that is made when it is needed."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.writer = None
+        self.writer: Any = None
 
-    def write(self, split, values, epoch):
+    def write(self, split: str, values: Mapping[str, float], epoch: int) -> None:
         """One scalar a value; the axis is the training's own: a thousand an epoch."""
         if ranks.rank() != 0 or not values:
             return

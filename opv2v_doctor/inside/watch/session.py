@@ -1,14 +1,19 @@
 """The session: one training process from its first import to its last epoch, and what is recorded."""
 
+from __future__ import annotations
+
 import atexit
 import os
 import sys
 import traceback
+from typing import Any, Callable
 
 from . import ranks
+from .calls import Call
 from .checkpoints import Checkpoints
 from .evaluation import Evaluation
 from .gradients import Gradients
+from .guard import Guard
 from .lines import Lines
 from .loaders import Loaders
 from .parameters import Parameters
@@ -24,7 +29,9 @@ from .warnings import Warnings
 class Session:
     """Joins the parts of the watch to the functions of the training."""
 
-    def __init__(self, settings, lines, guard, tell_missing):
+    def __init__(
+        self, settings: dict[str, Any], lines: Lines, guard: Guard, tell_missing: Callable[[], None]
+    ) -> None:
         self.settings, self.lines, self.guard, self.tell_missing = settings, lines, guard, tell_missing
         self.progress = Progress()
         self.warn = Warnings(lines, self.progress, guard)
@@ -40,22 +47,22 @@ class Session:
         written = Lines(os.path.join(settings["run"], "checkpoints.jsonl"))
         self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard)
         self.started = False
-        self.last_epoch = None
+        self.last_epoch: int | None = None
         self.phase_before_saving = "start"
 
-    def begin(self):
+    def begin(self) -> None:
         """The process has begun: nothing of the training is imported yet."""
         self.lines.event("begin", pid=os.getpid(), script=sys.argv[0], arguments=sys.argv[1:])
         parent = os.getppid() if self.settings.get("ends_with_parent") else None
         beat(self.progress, self.lines, self.guard, self.settings.get("beat") or SECONDS, parent)
         atexit.register(self.guard, self.end)
 
-    def end(self):
+    def end(self) -> None:
         """The process ends in its own time."""
         self.tell_missing()
         self.lines.event("end", **self.progress.place())
 
-    def training_failed(self, call, problem):
+    def training_failed(self, _: Call, problem: BaseException) -> None:
         """What the training raised, and where."""
         if isinstance(problem, SystemExit) and not problem.code:
             return
@@ -63,11 +70,11 @@ class Session:
         error = "{}: {}".format(type(problem).__name__, problem)
         self.lines.event("raised", error=error, frames=frames[-3:], **self.progress.place())
 
-    def training_ended(self, call, _):
+    def training_ended(self, _: Call, __: Any) -> None:
         """The training has done all it was asked for."""
         self.progress.enter("end")
 
-    def before_epoch(self, call):
+    def before_epoch(self, call: Call) -> None:
         """Before the first one, compare the ranks; before each, verify its length and its number."""
         loader, epoch = call.get("data_loader"), call.get("epoch")
         if epoch is not None and epoch >= (self.settings.get("stop_before_epoch") or float("inf")):
@@ -84,7 +91,7 @@ class Session:
         self.steps.begin_epoch(call.get("loss_scaler"))
         self.evaluation.begin(call.get("criterion"))
 
-    def begin_training(self, call):
+    def begin_training(self, call: Call) -> None:
         """Everything is known for the first time."""
         config, optimizer = call.get("args"), call.get("optimizer")
         self.tell_missing()
@@ -96,7 +103,7 @@ class Session:
         self.start.record(self.loaders.lengths(), config)
         self.guard(self.judge_start, len(call.get("data_loader")), getattr(config, "train_params", None))
 
-    def judge_start(self, steps, train_params):
+    def judge_start(self, steps: int, train_params: Any) -> None:
         """What is odd, though it is the same in all ranks."""
         started = int(os.environ.get("WORLD_SIZE", 1))
         if ranks.world_size() != started:
@@ -108,31 +115,31 @@ class Session:
         if shortfall:
             self.warn("schedule and steps differ", shortfall)
 
-    def verify_number(self, epoch):
+    def verify_number(self, epoch: int) -> None:
         """Epochs come one after another."""
         if self.last_epoch is not None and epoch != self.last_epoch + 1:
             verb = "repeated" if epoch <= self.last_epoch else "skipped"
             self.warn("epoch " + verb, "epoch {} follows epoch {}".format(epoch, self.last_epoch))
         self.last_epoch = epoch
 
-    def after_epoch(self, call, _):
+    def after_epoch(self, _: Call, __: Any) -> None:
         """What the epoch was like."""
         self.steps.end_epoch()
         self.guard(self.evaluation.tell, "train")
         self.progress.enter("between")
 
-    def before_saving(self, call):
+    def before_saving(self, _: Call) -> None:
         """A save may take long, and is no stall."""
         self.phase_before_saving = self.progress.phase
         self.progress.phase = "save"
         self.progress.moved()
 
-    def after_saving(self, call, _):
+    def after_saving(self, _: Call, __: Any) -> None:
         """Back to what was done before."""
         self.progress.phase = self.phase_before_saving
         self.progress.moved()
 
-    def after_load(self, call, _):
+    def after_load(self, call: Call, _: Any) -> None:
         """The training has resumed, or has found nothing to resume from."""
         self.parameters.optimizer = call.get("optimizer")
         train_args = call.get("train_args")

@@ -1,14 +1,17 @@
 """The modules of the training repository that this process has imported: where they lie, what they hold."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import sys
 import sysconfig
+from typing import Collection
 
 TRAINED = "mapanything"
 
 
-def first_party():
+def first_party() -> dict[str, list[str]]:
     """{module: [file, hash]} of what is not installed, and of `mapanything` wherever it lies."""
     installed = {os.path.realpath(path) for path in sysconfig.get_paths().values()}
     own = __name__.partition(".")[0]
@@ -23,13 +26,13 @@ def first_party():
     return found
 
 
-def lies_in(path, folders):
+def lies_in(path: str, folders: Collection[str]) -> bool:
     if os.sep + "site-packages" + os.sep in path or os.sep + "dist-packages" + os.sep in path:
         return True
     return any(path.startswith(folder + os.sep) for folder in folders)
 
 
-def hashed(path):
+def hashed(path: str) -> str:
     """A short hash of a file, empty where it is gone."""
     try:
         with open(path, "rb") as file:

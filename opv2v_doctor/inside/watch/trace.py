@@ -1,12 +1,18 @@
 """The trace: everything about every step of a short training, so that two of them can be compared."""
 
+from __future__ import annotations
+
 import hashlib
 import random
 import sys
 import time
+from typing import Any, Iterator
 
 from . import ranks
 from .fingerprints import digest
+from .lines import Lines
+from .parameters import Parameters
+from .progress import Progress
 from .samples import draws, names
 
 PATIENCE = 300.0  # seconds that a held step waits to be killed
@@ -15,13 +21,15 @@ PATIENCE = 300.0  # seconds that a held step waits to be killed
 class Trace:
     """One event a step."""
 
-    def __init__(self, settings, lines, progress, parameters):
+    def __init__(
+        self, settings: dict[str, Any], lines: Lines, progress: Progress, parameters: Parameters
+    ) -> None:
         self.hold = settings.get("hold")
         self.lines, self.progress, self.parameters = lines, progress, parameters
-        self.facts = {}
-        self.loss = None
+        self.facts: dict[str, Any] = {}
+        self.loss: float | None = None
 
-    def begin(self, batch):
+    def begin(self, batch: Any) -> None:
         """Before a step: the state that it starts from."""
         if self.hold == [self.progress.epoch, self.progress.step]:
             self.lines.event("held", **self.progress.place())
@@ -35,7 +43,7 @@ class Trace:
             "before": digest(sorted(self.parameters.fingerprints().items())),
         }
 
-    def end(self, norms, updates):
+    def end(self, norms: dict[str, float] | None, updates: int) -> None:
         """After a step: what it did."""
         self.lines.event(
             "step",
@@ -52,22 +60,22 @@ class Trace:
 class Short:
     """A loader of a few batches; in all else it is the one that it stands for."""
 
-    def __init__(self, loader, steps):
+    def __init__(self, loader: Any, steps: int) -> None:
         self._loader, self._steps = loader, steps
 
-    def __len__(self):
+    def __len__(self) -> int:
         return min(self._steps, len(self._loader))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         items = iter(self._loader)
         for _ in range(len(self)):
             yield next(items)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
 
-def random_digest():
+def random_digest() -> str:
     """A hash of the state of every source of random numbers."""
     torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
     found = hashlib.sha256(repr(random.getstate()).encode())

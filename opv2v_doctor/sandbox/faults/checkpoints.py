@@ -25,7 +25,7 @@ def truncated_checkpoint(directory: Path) -> None:
 def hostile_checkpoint(directory: Path) -> None:
     """Unpickling the last checkpoint makes a folder `hostile_checkpoint_was_executed` in the repository."""
     hostile = pickle.dumps(_MakesFolder(directory / MARK), protocol=2)
-    rewrite_pickle(directory / RUN / "checkpoint-last.pth", lambda content: hostile)
+    rewrite_pickle(directory / RUN / "checkpoint-last.pth", lambda _: hostile)
 
 
 @fault("CKP002")
