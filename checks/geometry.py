@@ -161,7 +161,7 @@ def _wrong_cameras(target: Target, drawn: Samples, rig: str) -> Finding:
 
 
 @check("GEO004", tier="data", requires=["DAT001", "ENV007", "DAT006"])
-def poses_are_agent_to_first_agent(target: Target) -> Findings:
+def poses_lead_to_one_place(target: Target) -> Findings:
     """Each view's pose leads from its camera to the frame of reference that the views of a sample share.
 
     ## Why it matters
@@ -240,7 +240,7 @@ def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Findin
 
 
 @check("GEO005", tier="data", requires=["DAT001", "ENV007"])
-def rays_are_the_panoramas(target: Target) -> Findings:
+def rays_are_those_of_their_cameras(target: Target) -> Findings:
     """The rays of each view are unit vectors through its pixels' centres, and its points lie on them.
 
     ## Why it matters
