@@ -31,11 +31,11 @@ dataset = eval(cfg.dataset.opv2v.val.dataset_str, vars(mapanything.datasets))
 dataset.set_epoch(0)
 assert len(dataset[(0, 0)]) == 4
 """
-FULL_SIZE = "dataset.opv2v.val.panorama_resolution=[1008,252]"
+IMAGES, PANORAMA = (800, 600), (1008, 252)
 GRAIN = 5.0  # noise that makes ray-cast pictures as hard to compress as real ones
 TIMES = 3
 LARGEST = 4.0  # megabytes
-SMALLEST = {"TIMES": 1}
+SMALLEST = {"TIMES": 1, "IMAGES": (64, 48), "PANORAMA": (96, 24)}
 
 
 def ratios() -> Iterator[Ratio]:
@@ -45,7 +45,9 @@ def ratios() -> Iterator[Ratio]:
         write_repository(repo)
         yield _time("embedded scene", repo)
         _enlarge(repo)
-        yield _time("1008 x 252", repo, FULL_SIZE)
+        width, height = PANORAMA
+        wanted = f"dataset.opv2v.val.panorama_resolution=[{width},{height}]"
+        yield _time(f"{width} x {height}", repo, wanted)
         page = Path(folder) / "preview" / "preview.html"
         yield Ratio(
             name="page of four agents at full size, MB", measured=page.stat().st_size / 1e6, bound=LARGEST
@@ -72,8 +74,8 @@ def _enlarge(repo: Path) -> None:
     images, depth = repo / "data/OPV2V", repo / "data/opv2v_depth"
     for root in (images, depth):
         shutil.rmtree(root / "validate")
-    write_scene(images, depth, image_size=(800, 600), scenarios={"validate": (4,)}, frames=1)
+    write_scene(images, depth, image_size=IMAGES, scenarios={"validate": (4,)}, frames=1)
     random = np.random.default_rng(0)
     for path in images.glob("validate/*/*/*.png"):
-        grained = np.asarray(cv2.imread(str(path))) + random.normal(0, GRAIN, (600, 800, 3))
+        grained = np.asarray(cv2.imread(str(path))) + random.normal(0, GRAIN, (*IMAGES[::-1], 3))
         cv2.imwrite(str(path), np.clip(grained, 0, 255).astype(np.uint8))

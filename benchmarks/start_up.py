@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks import Ratio, command, compared
 from opv2v_doctor.sandbox import train_briefly, write_repository
 
-TIMES = 5
-SMALLEST = {"TIMES": 1}
+TIMES, TRAINED = 5, True
+SMALLEST = {"TIMES": 1, "TRAINED": False}
 DOCTOR = (sys.executable, "-m", "opv2v_doctor")
 IMPORT_AND_COMPOSE = """
 import sys
@@ -44,7 +44,8 @@ def ratios() -> Iterator[Ratio]:
     with tempfile.TemporaryDirectory() as folder:
         repo = Path(folder) / "repository"
         write_repository(repo)
-        train_briefly(repo)
+        if TRAINED:
+            train_briefly(repo)
         examine = [*DOCTOR, "run-all", "--repo", repo]
         compose = [sys.executable, "-B", "-c", IMPORT_AND_COMPOSE, repo]
         yield _ratio("static tier / import and compose", [*examine, "--tier", "static"], compose, TIMES, repo)

@@ -14,7 +14,7 @@ NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
 @pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_runs_to_its_end(name: str) -> None:
     command = [sys.executable, "-m", "benchmarks", "--smallest", name]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     rows = done.stdout.splitlines()
     assert rows

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from opv2v_doctor import Blocked, Check, Command, Skip, Target, Tier
 from opv2v_doctor.cli.live import Display
+from opv2v_doctor.cli.options import verify_splits
 from opv2v_doctor.cli.reporting import reported, told, write_report
 from opv2v_doctor.facts.git import git_state
 from opv2v_doctor.facts.probe import start_second
@@ -21,9 +22,7 @@ from opv2v_doctor.reporters import BY_SUFFIX, Examination, Format, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.settings import Ignore
-from opv2v_doctor.usage import UsageError, unknown
-
-SPLITS = ("train", "val", "test")
+from opv2v_doctor.usage import UsageError
 
 
 def examine(
@@ -107,7 +106,7 @@ def planned(
 
     Raises UsageError for a check, split or exception that cannot be.
     """
-    _verify_splits(target)
+    verify_splits(target)
     loaded, without = plugins_of(target, plugins)
     installed = installed_checks(loaded, without=without, timeout=target.timeout)
     given = (*target.settings.ignore, *map(ignore_of, ignores))
@@ -124,12 +123,6 @@ def _kept(results: Iterable[Result], keep: Callable[[Result], None]) -> Iterator
     for result in results:
         keep(result)
         yield result
-
-
-def _verify_splits(target: Target) -> None:
-    for split in target.splits:
-        if split not in SPLITS:
-            raise unknown("split", split, SPLITS)
 
 
 def ignore_of(word: str) -> Ignore:

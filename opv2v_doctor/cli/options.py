@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 
+SPLITS = ("train", "val", "test")
+
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
 ]
@@ -81,6 +83,15 @@ Lang = Annotated[
         help="Language of text, markdown and html; LANG is not asked, since reports are passed on.",
     ),
 ]
+
+
+def verify_splits(target: Target) -> None:
+    """Raise UsageError for a `--split` that no dataset has."""
+    from opv2v_doctor.usage import unknown
+
+    for split in target.splits:
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
 
 
 def reachable(output: Path | None) -> Path | None:

@@ -12,7 +12,6 @@ import typer
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.examination import SPLITS
 from opv2v_doctor.facts.predictions import TRUTH, Inquiry, Predictions, predictions
 from opv2v_doctor.facts.probe import Raised
 from opv2v_doctor.facts.runs import last_run
@@ -22,7 +21,7 @@ from opv2v_doctor.figures.prediction_scene import number
 from opv2v_doctor.runs.inference import chosen_checkpoint, output_directories
 from opv2v_doctor.runs.reopening import is_stamped, reopened
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError, unknown
+from opv2v_doctor.usage import UsageError
 
 NO_ANSWER = 3
 FOLDER = "pointcloud"  # where results go by default, in the working directory
@@ -114,9 +113,7 @@ def pointcloud(
 
 def _split(target: Target) -> str:
     """The split that was asked for, else val."""
-    for split in target.splits:
-        if split not in SPLITS:
-            raise unknown("split", split, SPLITS)
+    options.verify_splits(target)
     if len(target.splits) != 1 and target.splits != target.settings.splits:
         raise UsageError(f"--split {' --split '.join(target.splits)}: a sample is of one split")
     return target.splits[0] if len(target.splits) == 1 else "val"

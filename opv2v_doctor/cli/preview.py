@@ -21,12 +21,11 @@ from opv2v_doctor.facts.config import composing
 from opv2v_doctor.facts.loaders import loader_module
 from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView, NoSuchSample, draw_at
 from opv2v_doctor.facts.references import Reference, References, where_of
-from opv2v_doctor.facts.samples import FOLDERS
 from opv2v_doctor.figures.panorama_files import verify_preview, write_preview
 from opv2v_doctor.figures.panorama_words import Shown
 from opv2v_doctor.figures.plotly_page import plotly_tags
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError, unknown
+from opv2v_doctor.usage import UsageError
 
 AT_ONCE = 2  # references that are stitched at the same time
 Place = References | str  # what stitches references, or why there are none
@@ -120,9 +119,7 @@ def _folder(target: Target, output: Path | None, name: str, many: bool) -> Path:
 
 def _split(target: Target) -> str:
     """The split that was asked for; val where that leaves a choice."""
-    for split in target.splits:
-        if split not in FOLDERS:
-            raise unknown("split", split, FOLDERS)
+    options.verify_splits(target)
     return "val" if len(target.splits) > 1 and "val" in target.splits else target.splits[0]
 
 
