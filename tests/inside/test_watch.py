@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
 Start = Callable[..., Any]
 
 
