@@ -1,6 +1,7 @@
 """The architecture holds: who may import whom, how large files are, and what the wheel contains."""
 
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -93,9 +94,15 @@ LAYERS = {  # what else a module may import of ours; the first match of its path
 }
 
 
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All of a file's syntax."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[str]:
     """The modules that a file imports, as dotted names."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -180,11 +187,10 @@ def test_examined_text_is_parsed_in_one_place() -> None:
 
 def test_there_is_one_door_to_git() -> None:
     for path in set(SOURCES) - {ENGINE / "git.py"}:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        words = [node.value for node in nodes(path) if isinstance(node, ast.Constant)]
         commands = [
             node.args[0]
-            for node in ast.walk(tree)
+            for node in nodes(path)
             if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("subprocess.", "os."))
             if node.args and isinstance(node.args[0], ast.Constant)
         ]

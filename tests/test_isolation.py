@@ -11,6 +11,7 @@ import pytest
 
 from opv2v_doctor.isolation import isolated
 
+pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
 CHECKOUT = Path(__file__).parents[1]
 EARLY = ("sitecustomize", "usercustomize")  # Python imports them before any line of ours

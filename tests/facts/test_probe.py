@@ -13,6 +13,7 @@ from opv2v_doctor.facts.interpreter import Interpreter as Process
 from opv2v_doctor.facts.probe import Raised, Unanswered, has_second, start_second
 from opv2v_doctor.target import make_target
 
+pytestmark = pytest.mark.slow
 Interpreter = Callable[[str], Target]
 
 

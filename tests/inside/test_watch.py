@@ -12,6 +12,7 @@ from opv2v_doctor.inside.watch.checkpoints import identity
 from opv2v_doctor.inside.watch.lines import Lines
 from opv2v_doctor.inside.watch.start import told
 
+pytestmark = pytest.mark.slow
 Start = Callable[..., Any]
 
 
