@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from fuzz import Subject, corpus
 from fuzz.bundles import put, unbundle
 from fuzz.mutations import mutated
@@ -122,10 +124,10 @@ def _answer(port: int, sent: bytes, patience: float) -> bytes:
 class _Switch:
     """The application of the trial that is under way."""
 
-    app = None
+    app: ASGIApp
 
-    async def __call__(self, scope, receive, send):  # type: ignore[no-untyped-def]
-        await self.app(scope, receive, send)  # type: ignore[misc]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _Switch.app(scope, receive, send)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -178,7 +179,7 @@ def _print_plan(request: Request, display: Display) -> int:
     if request.require_clean:
         verify_clean(target, run)
     stamp = stamp_of(request, target, run, earlier, None).stamp
-    typer.echo(f"{stamp.command}\n{stamp.model_dump_json(indent=1)}")
+    typer.echo(f"{stamp.command}\n{json.dumps(stamp.model_dump(mode='json'), indent=1)}")
     return 0
 
 
@@ -216,7 +217,7 @@ def infer(
     try:
         if dry_run:
             stamp = planned(inquiry, display)
-            typer.echo(f"{stamp.command}\n{stamp.model_dump_json(indent=1)}")
+            typer.echo(f"{stamp.command}\n{json.dumps(stamp.model_dump(mode='json'), indent=1)}")
             return
         with display:
             code = infer(inquiry, _gate(ignore or (), plugins), display)

@@ -22,7 +22,7 @@ from opv2v_doctor.facts.gpus import gpus
 from opv2v_doctor.facts.loaders import computed_length
 from opv2v_doctor.facts.probe import ask
 from opv2v_doctor.runs import configuration, digests, patch, secrets
-from opv2v_doctor.runs.record import Stamp, Verdict
+from opv2v_doctor.runs.record import Dataset, Stamp, Verdict
 from opv2v_doctor.target import Target
 
 
@@ -124,7 +124,7 @@ def _gpu_names(target: Target) -> tuple[str, ...]:
     return tuple(gpu.name for gpu in found.visible) if found else ()
 
 
-def _dataset(target: Target) -> dict[str, Any] | None:
+def _dataset(target: Target) -> Dataset | None:
     """Where the training's dataset lies, and its fingerprint by the last audit; null where there is none."""
     try:
         roots = data_roots(target)
@@ -133,12 +133,12 @@ def _dataset(target: Target) -> dict[str, Any] | None:
     if not roots:
         return None
     known = remembered(dataset_at(*map(str, roots)))
-    return {
-        "roots": [str(root) for root in roots],
-        "fingerprint": known.fingerprint if known else None,
-        "files": known.files if known else None,
-        "audited": known.audited.isoformat() if known else None,
-    }
+    return Dataset(
+        roots=[str(root) for root in roots],
+        fingerprint=known.fingerprint if known else None,
+        files=known.files if known else None,
+        audited=known.audited.isoformat() if known else None,
+    )
 
 
 def _modules(target: Target) -> dict[str, str]:
