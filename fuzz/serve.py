@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fuzz import Subject, corpus
 from fuzz.bundles import put, unbundle
@@ -123,10 +124,10 @@ def _answer(port: int, sent: bytes, patience: float) -> bytes:
 class _Switch:
     """The application of the trial that is under way."""
 
-    app: Any = None
+    app: ASGIApp
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _Switch.app(scope, receive, send)
 
 
 @cache

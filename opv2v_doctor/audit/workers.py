@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -35,9 +36,18 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _begin() -> None:
-    """A process of ours says nothing: what libraries say of a damaged picture, its record says better."""
+    """A process of ours ends with us, and says nothing: what libraries say, a file's record says better."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     be_modest()
+
+
+def _end_with_parent() -> None:
+    """Also where that was killed: the pool's own queues stay open as long as one worker waits at them."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def be_modest() -> None:

@@ -28,7 +28,7 @@ from opv2v_doctor.cli import options
 from opv2v_doctor.cli.live import is_live
 from opv2v_doctor.cli.process import quiet_libraries
 from opv2v_doctor.cli.reporting import report_file, write_report
-from opv2v_doctor.neutral import canvas
+from opv2v_doctor.neutral import canvas, printable
 from opv2v_doctor.reporters import BY_SUFFIX, REPORTERS, Examination, Format, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
@@ -142,7 +142,7 @@ def _lines(format: str, inventory: Inventory, results: list[Result], head: Exami
     if format == "csv":
         yield from csv_lines(inventory)
     elif format == "text":
-        yield f"opv2v-doctor audits {inventory.dataset.root}"
+        yield f"opv2v-doctor audits {printable(inventory.dataset.root)}"
         yield from islice(REPORTERS["text"](results, head), HEAD, None)
         yield from _summary(inventory, head.medium)
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from opv2v_doctor.cli import options
+from opv2v_doctor.neutral import printable
 
 if TYPE_CHECKING:
     from opv2v_doctor.runs.record import Launch, Run
@@ -52,15 +53,15 @@ def list_runs(
         typer.echo(json.dumps([_row(entry) for entry in found], indent=1))
         return
     if not found:
-        typer.echo(f"no runs in {root}")
+        typer.echo(f"no runs in {printable(str(root))}")
     else:
-        typer.echo(f"runs in {root}")
+        typer.echo(f"runs in {printable(str(root))}")
     rows = [{**_row(entry), "run": os.path.relpath(entry.path, root)} for entry in found]
     for line in _table(rows):
         typer.echo(line)
     for entry in found:
         if entry.problem:
-            typer.echo(f"opv2v-doctor: {entry.problem}", err=True)
+            typer.echo(f"opv2v-doctor: {printable(entry.problem)}", err=True)
 
 
 def _root(repo: Path | None, file: Path | None) -> Path:
@@ -93,7 +94,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     if not rows:
         return
     texts = [[str(name) for name in rows[0]]]
-    texts += [["-" if value is None else str(value) for value in row.values()] for row in rows]
+    texts += [["-" if value is None else printable(str(value)) for value in row.values()] for row in rows]
     widths = [max(len(text[column]) for text in texts) for column in range(len(texts[0]))]
     for text in texts:
         yield "  ".join(word.ljust(width) for word, width in zip(text, widths, strict=True)).rstrip()
@@ -106,10 +107,10 @@ def show(run: Directory, format: Format = "text") -> None:
 
     found = read_run(run)
     if format == "json":
-        typer.echo(found.model_dump_json(indent=1))
+        typer.echo(json.dumps(found.model_dump(mode="json"), indent=1))
         return
     for line in _described(found):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _described(run: Run) -> Iterator[str]:
@@ -132,7 +133,7 @@ def _described(run: Run) -> Iterator[str]:
         known = stamp.dataset["fingerprint"] or "never audited: its content is not known"
         yield f"  dataset   {', '.join(stamp.dataset['roots'])}: {known}"
     if stamp.checkpoint:
-        yield f"  checkpoint {stamp.checkpoint['file']} (epoch {stamp.checkpoint['epoch']})"
+        yield f"  checkpoint {stamp.checkpoint.get('file')} (epoch {stamp.checkpoint.get('epoch')})"
     for launch in run.launches:
         yield from _launch(launch)
     newest = reached.newest
@@ -170,7 +171,7 @@ def diff(one: Directory, other: Directory, format: Format = "text") -> None:
     for section in sections:
         typer.echo(f"{section.title}: {'the same' if not section.differences else ''}".rstrip())
         for difference in section.differences:
-            typer.echo(f"  {difference}")
+            typer.echo(f"  {printable(str(difference))}")
 
 
 @app.command("verify")
@@ -181,7 +182,7 @@ def verify(run: Directory) -> None:
 
     found = list(verified(read_run(run)))
     for each in found:
-        typer.echo(f"{'ok ' if each.good else 'BAD'} {each.text}")
+        typer.echo(f"{'ok ' if each.good else 'BAD'} {printable(each.text)}")
     raise typer.Exit(0 if all(each.good for each in found) else 1)
 
 
@@ -198,4 +199,4 @@ def adopt(run: Directory) -> None:
         typer.echo(f"opv2v-doctor: {problem}", err=True)
         raise typer.Exit(3) from None
     for line in _described(found):
-        typer.echo(line)
+        typer.echo(printable(line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -149,7 +150,7 @@ def start(request: Request | Inquiry) -> int:
     try:
         if request.dry_run:
             stamp = pipeline.plan(_on_first_node(request, display), display)
-            typer.echo(f"{stamp.command}\n{stamp.model_dump_json(indent=1)}")
+            typer.echo(f"{stamp.command}\n{json.dumps(stamp.model_dump(mode='json'), indent=1)}")
             return 0
         with display:
             return pipeline.start(request, gate, display)

@@ -6,9 +6,10 @@ import datetime
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict  # pydantic needs this one up to Python 3.11
 
 from opv2v_doctor import __version__
 from opv2v_doctor.atomic import write
@@ -46,6 +47,17 @@ class Verdict(BaseModel):
         return f"{words}, forced: {self.forced}" if self.forced else words
 
 
+class Dataset(TypedDict):
+    """What the training read, as the last audit saw it; no fingerprint where it was never audited."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic's way to say so
+
+    roots: list[str]
+    fingerprint: str | None
+    files: NotRequired[int | None]
+    audited: NotRequired[str | None]
+
+
 class Stamp(BaseModel):
     """Everything that decides what a launch computes, taken before its first step."""
 
@@ -76,7 +88,7 @@ class Stamp(BaseModel):
     executable: str = ""
     packages: dict[str, str | None] = {}
     modules: dict[str, str] = {}
-    dataset: dict[str, Any] | None = None  # its fingerprint, as the last audit saw it
+    dataset: Dataset | None = None
     checkpoint: dict[str, Any] | None = None
     gate: Verdict | None = None
     files: dict[str, str] = {}  # written beside: name -> digest

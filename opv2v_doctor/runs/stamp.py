@@ -24,7 +24,7 @@ from opv2v_doctor.facts.gpus import gpus
 from opv2v_doctor.facts.loaders import computed_length
 from opv2v_doctor.runs import configuration, digests, patch, processes, secrets, snapshot
 from opv2v_doctor.runs.directory import RESERVE, Claim, number_of_launch
-from opv2v_doctor.runs.record import Launch, Run, Stamp, Verdict, now
+from opv2v_doctor.runs.record import Dataset, Launch, Run, Stamp, Verdict, now
 from opv2v_doctor.runs.snapshot import Snapshot
 from opv2v_doctor.target import Target
 from opv2v_doctor.usage import UsageError
@@ -188,7 +188,7 @@ def _gpu_names(target: Target) -> tuple[str, ...]:
     return tuple(gpu.name for gpu in found.visible) if found else ()
 
 
-def _dataset(target: Target) -> dict[str, Any] | None:
+def _dataset(target: Target) -> Dataset | None:
     """Where the training's dataset lies, and its fingerprint by the last audit; null where there is none."""
     try:
         roots = data_roots(target)
@@ -197,12 +197,12 @@ def _dataset(target: Target) -> dict[str, Any] | None:
     if not roots:
         return None
     known = remembered(dataset_at(*map(str, roots)))
-    return {
-        "roots": [str(root) for root in roots],
-        "fingerprint": known.fingerprint if known else None,
-        "files": known.files if known else None,
-        "audited": known.audited.isoformat() if known else None,
-    }
+    return Dataset(
+        roots=[str(root) for root in roots],
+        fingerprint=known.fingerprint if known else None,
+        files=known.files if known else None,
+        audited=known.audited.isoformat() if known else None,
+    )
 
 
 def _modules(target: Target) -> dict[str, str]:
