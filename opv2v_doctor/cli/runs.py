@@ -130,8 +130,8 @@ def _described(run: Run) -> Iterator[str]:
     yield f"  machine   {stamp.host or '?'}, {gpus}, python {stamp.python or '?'}"
     yield from (f"  module    {name}: {file}" for name, file in stamp.modules.items())
     if stamp.dataset:
-        known = stamp.dataset["fingerprint"] or "never audited: its content is not known"
-        yield f"  dataset   {', '.join(stamp.dataset['roots'])}: {known}"
+        known = stamp.dataset.fingerprint or "never audited: its content is not known"
+        yield f"  dataset   {', '.join(stamp.dataset.roots)}: {known}"
     if stamp.checkpoint:
         yield f"  checkpoint {stamp.checkpoint.get('file')} (epoch {stamp.checkpoint.get('epoch')})"
     for launch in run.launches:

@@ -52,7 +52,7 @@ def _code(run: Run) -> dict[str, Any]:
     return {
         "commit": stamp.commit or f"unknown: {stamp.without_commit or 'not stamped'}",
         "patch": stamp.files.get(PATCH, NOT_THERE)[:12] + (f" ({', '.join(files)})" if files else ""),
-        "dataset": (stamp.dataset["fingerprint"] if stamp.dataset else None) or "never audited",
+        "dataset": (stamp.dataset.fingerprint if stamp.dataset else None) or "never audited",
         **{f"submodule {name}": commit for name, commit in stamp.submodules.items()},
         **{f"module {name}": file for name, file in stamp.modules.items()},
     }

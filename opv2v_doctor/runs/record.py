@@ -6,10 +6,9 @@ import datetime
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import TypedDict  # pydantic needs this one up to Python 3.11
 
 from opv2v_doctor import __version__
 from opv2v_doctor.atomic import write
@@ -47,15 +46,15 @@ class Verdict(BaseModel):
         return f"{words}, forced: {self.forced}" if self.forced else words
 
 
-class Dataset(TypedDict):
+class Dataset(BaseModel):
     """What the training read, as the last audit saw it; no fingerprint where it was never audited."""
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic's way to say so
+    model_config = ConfigDict(frozen=True, extra="allow")
 
-    roots: list[str]
+    roots: tuple[str, ...]
     fingerprint: str | None
-    files: NotRequired[int | None]
-    audited: NotRequired[str | None]
+    files: int | None = None
+    audited: str | None = None
 
 
 class Stamp(BaseModel):

@@ -198,7 +198,7 @@ def _dataset(target: Target) -> Dataset | None:
         return None
     known = remembered(dataset_at(*map(str, roots)))
     return Dataset(
-        roots=[str(root) for root in roots],
+        roots=tuple(map(str, roots)),
         fingerprint=known.fingerprint if known else None,
         files=known.files if known else None,
         audited=known.audited.isoformat() if known else None,

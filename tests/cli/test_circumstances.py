@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ HOSTILE = "\x1b[2J\u202e\x9b2J"
 FORMULA = "=cmd|' C calc'!A0"
 
 
-def started(*words: object, **how: object) -> "subprocess.Popen[str]":
+def started(*words: object, **how: Any) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [*DOCTOR, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how
     )
