@@ -88,7 +88,7 @@ def test_a_training_is_stamped_watched_and_written_down(repo: Path, run: Path) -
     assert json.loads((run / "report.json").read_text())["exit_code"] == 0
     assert read_checkpoint(run / "checkpoint-last.pth").steps == 10
     assert stamp.dataset is not None
-    assert stamp.dataset["roots"] == [str(repo / "data/OPV2V"), str(repo / "data/opv2v_depth")]
+    assert stamp.dataset.roots == (str(repo / "data/OPV2V"), str(repo / "data/opv2v_depth"))
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     assert {event["rank"] for event in events} == {0, 1}
     assert {e["config_hash"] for e in events if e["event"] == "start"} == {stamp.config_hash}
