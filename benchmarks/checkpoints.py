@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import Ratio, compared, seconds
-from opv2v_doctor.facts.checkpoints import read_checkpoint
+from opv2v_doctor.facts.past.checkpoints import read_checkpoint
 
 BLOCKS = 40  # of each of two transformers, twelve tensors a block: 964 tensors, 3856 storages with AdamW's
 REFERENCE = 384  # channels: 0.86 GB

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import Ratio
-from opv2v_doctor.sandbox import FAULTS, git, put
+from opv2v_doctor.sandbox import FAULTS, put
+from opv2v_doctor.sandbox import history as git
 from opv2v_doctor.sandbox.scene import write_scene
 from opv2v_doctor.sandbox.template import CACHES, MACHINE, PLACEHOLDER, TEMPLATE
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import Ratio, compared
-from opv2v_doctor.facts.logs import read_logs
-from opv2v_doctor.facts.logs.blocks import blocks, chunks
-from opv2v_doctor.facts.logs.metric_lines import head_of
-from opv2v_doctor.facts.logs.records import records
+from opv2v_doctor.facts.past.logs import read_logs
+from opv2v_doctor.facts.past.logs.blocks import blocks, chunks
+from opv2v_doctor.facts.past.logs.metric_lines import head_of
+from opv2v_doctor.facts.past.logs.records import records
 
 SMALL, MIDDLE, LARGE = 30_000_000, 300_000_000, 1_000_000_000  # bytes
 SMALLEST = {"SMALL": 300_000, "MIDDLE": 600_000, "LARGE": 900_000}
@@ -37,10 +37,10 @@ METRIC = re.compile(r"([^\s:]+(?: mem)?): ([-+\d.einfa]+)(?: \(([-+\d.einfa]+)\)
 READ = """
 import json, sys, time
 from pathlib import Path
-from opv2v_doctor.facts.logs.blocks import growing
-from opv2v_doctor.facts.logs.log_readers import LogReader
-from opv2v_doctor.facts.logs import KEPT_LINES, records_of
-from opv2v_doctor.facts.logs.records import records
+from opv2v_doctor.facts.past.logs.blocks import growing
+from opv2v_doctor.facts.past.logs.log_readers import LogReader
+from opv2v_doctor.facts.past.logs import KEPT_LINES, records_of
+from opv2v_doctor.facts.past.logs.records import records
 class AtItsEnd(Exception):
     pass
 def stop():

@@ -17,17 +17,17 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.checkpoints import (
+from opv2v_doctor.facts.past.checkpoints import (
     Checkpoint,
     CheckpointUnreadable,
     read_checkpoint,
     resumable,
     strangers,
 )
-from opv2v_doctor.facts.checkpoints.presence import presence
-from opv2v_doctor.facts.checkpoints.unreadable import LEGACY, CheckpointNotExamined, remedy, stand_in
-from opv2v_doctor.facts.checkpoints.wording import copying, few
-from opv2v_doctor.facts.runs import (
+from opv2v_doctor.facts.past.checkpoints.presence import presence
+from opv2v_doctor.facts.past.checkpoints.unreadable import LEGACY, CheckpointNotExamined, remedy, stand_in
+from opv2v_doctor.facts.past.checkpoints.wording import copying, few
+from opv2v_doctor.facts.past.runs import (
     BEST,
     CHECKPOINTS,
     LAST,

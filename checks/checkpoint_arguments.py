@@ -19,16 +19,16 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.checkpoints import Checkpoint, readable
-from opv2v_doctor.facts.checkpoints.arguments import compared, launch_config, launched_with
-from opv2v_doctor.facts.checkpoints.counters import implied_steps_per_epoch
-from opv2v_doctor.facts.checkpoints.wording import few
-from opv2v_doctor.facts.config import config, place
-from opv2v_doctor.facts.datasets import mean_the_same
-from opv2v_doctor.facts.leaves import ABSENT, Difference
-from opv2v_doctor.facts.loaders import only_resized
-from opv2v_doctor.facts.runs import LAST, epoch_lengths
-from opv2v_doctor.facts.schedule import steps_per_epoch
+from opv2v_doctor.facts.launch.config import config, place
+from opv2v_doctor.facts.launch.datasets import mean_the_same
+from opv2v_doctor.facts.launch.leaves import ABSENT, Difference
+from opv2v_doctor.facts.launch.loaders import only_resized
+from opv2v_doctor.facts.launch.schedule import steps_per_epoch
+from opv2v_doctor.facts.past.checkpoints import Checkpoint, readable
+from opv2v_doctor.facts.past.checkpoints.arguments import compared, launch_config, launched_with
+from opv2v_doctor.facts.past.checkpoints.counters import implied_steps_per_epoch
+from opv2v_doctor.facts.past.checkpoints.wording import few
+from opv2v_doctor.facts.past.runs import LAST, epoch_lengths
 
 RESUME = "train_params.resume"
 SECTIONS = ("train_params", "model", "loss", "dataset")

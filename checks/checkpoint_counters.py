@@ -17,15 +17,15 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.checkpoints import Checkpoint, resumable
-from opv2v_doctor.facts.checkpoints.counters import (
+from opv2v_doctor.facts.past.checkpoints import Checkpoint, resumable
+from opv2v_doctor.facts.past.checkpoints.counters import (
     Counters,
     counters,
     global_step_agrees,
     implied_steps_per_epoch,
 )
-from opv2v_doctor.facts.checkpoints.wording import copying, few
-from opv2v_doctor.facts.runs import BEST, LAST, EpochLength, epoch_lengths
+from opv2v_doctor.facts.past.checkpoints.wording import copying, few
+from opv2v_doctor.facts.past.runs import BEST, LAST, EpochLength, epoch_lengths
 
 LENGTH = Text("put the run's train.log beside the checkpoints, or set steps_per_epoch in opv2v-doctor.toml")
 

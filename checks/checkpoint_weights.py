@@ -18,12 +18,12 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.checkpoints import Checkpoint, CheckpointUnreadable, resumable
-from opv2v_doctor.facts.checkpoints.models import weights_opened
-from opv2v_doctor.facts.checkpoints.movement import Difference, Movement, by_module, moved
-from opv2v_doctor.facts.checkpoints.scans import Scan, scanned
-from opv2v_doctor.facts.checkpoints.wording import few, not_finite, not_read, scanning
-from opv2v_doctor.facts.runs import LAST
+from opv2v_doctor.facts.past.checkpoints import Checkpoint, CheckpointUnreadable, resumable
+from opv2v_doctor.facts.past.checkpoints.models import weights_opened
+from opv2v_doctor.facts.past.checkpoints.movement import Difference, Movement, by_module, moved
+from opv2v_doctor.facts.past.checkpoints.scans import Scan, scanned
+from opv2v_doctor.facts.past.checkpoints.wording import few, not_finite, not_read, scanning
+from opv2v_doctor.facts.past.runs import LAST
 
 MOST_BYTES = 512 << 20  # of all weights; of larger models the first part of each tensor
 MOST_VALUES = 1 << 16  # of each tensor: what an optimizer moves, it moves everywhere

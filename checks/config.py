@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 from opv2v_doctor import Blocked, Findings, Place, Target, Text, check, error, examined, note, warning
-from opv2v_doctor.facts.config import config, entry_point, place
-from opv2v_doctor.facts.leaves import leaves
-from opv2v_doctor.facts.parsing import parsed_expression
-from opv2v_doctor.facts.probe import Raised
-from opv2v_doctor.facts.source import binds, syntax_error
-from opv2v_doctor.files import text_of
+from opv2v_doctor.facts.interpreter.probe import Raised
+from opv2v_doctor.facts.launch.config import config, entry_point, place
+from opv2v_doctor.facts.launch.leaves import leaves
+from opv2v_doctor.facts.source.parsing import parsed_expression
+from opv2v_doctor.facts.source.syntax import binds, syntax_error
+from opv2v_doctor.foreign_files import text_of
 
 SHOWN = 5  # names in a sentence
 READ_BY_TRAINING = ("dataset.train_dataset", "dataset.test_dataset", "loss.", "train_params.", "model.")

@@ -3,10 +3,10 @@
 from collections import Counter
 
 from opv2v_doctor import Findings, Override, Skip, Target, Text, check, error, examined, note, warning
-from opv2v_doctor.facts.config import config, place
-from opv2v_doctor.facts.datasets import asked_eval_parts, parts_of, train_parts
-from opv2v_doctor.facts.evaluation import evaluation
-from opv2v_doctor.facts.samples import FOLDERS
+from opv2v_doctor.facts.launch.config import config, place
+from opv2v_doctor.facts.launch.datasets import asked_eval_parts, parts_of, train_parts
+from opv2v_doctor.facts.launch.evaluation import evaluation
+from opv2v_doctor.facts.launch.splits import FOLDERS
 
 
 @check("CFG005", tier="static", requires=["CFG002"])

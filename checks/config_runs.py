@@ -1,8 +1,8 @@
 """Config: where the training would write, and what it would resume."""
 
 from opv2v_doctor import Findings, Override, Skip, Target, check, examined, note, warning
-from opv2v_doctor.facts.config import config, place, run_directory
-from opv2v_doctor.facts.runs import last_run
+from opv2v_doctor.facts.launch.config import config, place, run_directory
+from opv2v_doctor.facts.past.runs import last_run
 
 
 @check("CFG009", tier="static", requires=["CFG002"])

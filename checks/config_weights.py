@@ -3,10 +3,10 @@
 import re
 
 from opv2v_doctor import Findings, Skip, Target, Text, check, error, examined, note, warning
-from opv2v_doctor.facts.checkpoints.models import weights_opened
-from opv2v_doctor.facts.checkpoints.unreadable import CheckpointNotExamined, CheckpointUnreadable, remedy
-from opv2v_doctor.facts.config import config, place
-from opv2v_doctor.facts.leaves import leaves
+from opv2v_doctor.facts.launch.config import config, place
+from opv2v_doctor.facts.launch.leaves import leaves
+from opv2v_doctor.facts.past.checkpoints.models import weights_opened
+from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointNotExamined, CheckpointUnreadable, remedy
 
 START = "model.model_config.pretrained_checkpoint_path"  # what a fine-tuning starts from
 ENCODER = Text("; only the encoder comes pretrained, from the torch hub")

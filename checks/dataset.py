@@ -20,14 +20,14 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.config import place
-from opv2v_doctor.facts.datasets import dataset_classes, keyword_key, root_key, train_parts
-from opv2v_doctor.facts.exports import Exported, exported
-from opv2v_doctor.facts.frames import Disk, Frame, Scenario, each_disk, frame_file
-from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.origins import class_place
-from opv2v_doctor.facts.probe import Raised
-from opv2v_doctor.files import bytes_of
+from opv2v_doctor.facts.disk.frames import Disk, Frame, Scenario, each_disk, frame_file
+from opv2v_doctor.facts.interpreter.probe import Raised
+from opv2v_doctor.facts.launch.config import place
+from opv2v_doctor.facts.launch.datasets import dataset_classes, keyword_key, root_key, train_parts
+from opv2v_doctor.facts.launch.exports import Exported, exported
+from opv2v_doctor.facts.launch.loaders import loader_module
+from opv2v_doctor.facts.launch.origins import class_place
+from opv2v_doctor.foreign_files import bytes_of
 
 
 @check("DAT001", tier="static", requires=["ENV002", "CFG002"])

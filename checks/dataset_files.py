@@ -19,12 +19,13 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.damage import Damage, Damaged, RawDepth, damage, raw_depth
-from opv2v_doctor.facts.frames import frame_of, is_opv2v
-from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.probe import Raised
-from opv2v_doctor.facts.samples import Samples, begin_drawing, each_split, examined_splits, samples
-from opv2v_doctor.facts.views import Depth, Failure, View
+from opv2v_doctor.facts.disk.damage import Damage, Damaged, RawDepth, damage, raw_depth
+from opv2v_doctor.facts.disk.frames import frame_of, is_opv2v
+from opv2v_doctor.facts.interpreter.probe import Raised
+from opv2v_doctor.facts.interpreter.views import Depth, Failure, View
+from opv2v_doctor.facts.launch.origins import given_place
+from opv2v_doctor.facts.launch.splits import examined_splits
+from opv2v_doctor.facts.samples.draws import Samples, begin_drawing, each_split, samples
 
 AUDIT = Command("opv2v-doctor audit")
 NAMED = 3  # files that a message names; the values hold them all

@@ -14,17 +14,12 @@ from opv2v_doctor import (
     examined,
     note,
 )
-from opv2v_doctor.facts.config import place
-from opv2v_doctor.facts.datasets import Part, keyword_key
-from opv2v_doctor.facts.origins import class_place, seed_place
-from opv2v_doctor.facts.samples import (
-    examined_splits,
-    is_resized,
-    next_epoch,
-    redrawings,
-    samples,
-)
-from opv2v_doctor.facts.views import Sample
+from opv2v_doctor.facts.interpreter.views import Sample
+from opv2v_doctor.facts.launch.config import place
+from opv2v_doctor.facts.launch.datasets import Part, keyword_key
+from opv2v_doctor.facts.launch.origins import class_place, seed_place
+from opv2v_doctor.facts.launch.splits import examined_splits, is_resized
+from opv2v_doctor.facts.samples.draws import next_epoch, redrawings, samples
 
 
 @check("DAT007", tier="data", requires=["DAT001", "ENV007"])

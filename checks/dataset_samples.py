@@ -20,12 +20,12 @@ from opv2v_doctor import (
     note,
     sentence,
 )
-from opv2v_doctor.facts.config import place
-from opv2v_doctor.facts.datasets import keyword_key
-from opv2v_doctor.facts.frames import disk, disks, frame_of
-from opv2v_doctor.facts.origins import class_place, given_place
-from opv2v_doctor.facts.samples import Samples, each_split
-from opv2v_doctor.facts.views import Sample, View
+from opv2v_doctor.facts.disk.frames import disk, disks, frame_of
+from opv2v_doctor.facts.interpreter.views import Sample, View
+from opv2v_doctor.facts.launch.config import place
+from opv2v_doctor.facts.launch.datasets import keyword_key
+from opv2v_doctor.facts.launch.origins import class_place, given_place
+from opv2v_doctor.facts.samples.draws import Samples, each_split
 
 RIGID = Threshold(1e-4, "of a rotation's entries", "poses are float32", healthy=6e-8, faulty=0.21)
 AT_ORIGIN = 1e-4  # metres

@@ -18,11 +18,12 @@ from opv2v_doctor import (
     quoted,
     warning,
 )
-from opv2v_doctor.facts.copies import Resolution, resolutions
-from opv2v_doctor.facts.environment import declared, interpreter, room, shared
-from opv2v_doctor.facts.git import git_state
-from opv2v_doctor.facts.gpus import Gpu, Gpus, gpus
-from opv2v_doctor.facts.paths import ConfiguredPath, configured_paths
+from opv2v_doctor.facts.launch.paths import ConfiguredPath, configured_paths
+from opv2v_doctor.facts.machine.environment import declared, interpreter, shared
+from opv2v_doctor.facts.machine.gpus import Gpu, Gpus, gpus
+from opv2v_doctor.facts.past.room import room
+from opv2v_doctor.facts.source.commit import git_state
+from opv2v_doctor.facts.source.copies import Resolution, resolutions
 
 SMALL = Threshold(500 << 20, "bytes of a GPU", "what a desktop or a monitor may hold")
 UNSEEN = Threshold(0.1, "of a GPU", "the driver's own memory is less, a training's more")

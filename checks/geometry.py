@@ -1,6 +1,7 @@
 """Geometry: poses and rays of the views, against those of their frames."""
 
 from collections.abc import Iterator
+from functools import partial
 from math import isinf
 
 from opv2v_doctor import (
@@ -15,16 +16,16 @@ from opv2v_doctor import (
     check,
     error,
     examined,
+    for_each,
     note,
 )
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place
 from opv2v_doctor.facts.geometry.rays import Rays, rays
+from opv2v_doctor.facts.geometry.reading_names import convention_words, rig_words, source_words
 from opv2v_doctor.facts.geometry.readings import reading_steps
 from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, relative_poses
-from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import convention_words, rig_words, source_words
-from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.samples import Samples
+from opv2v_doctor.facts.launch.origins import given_place
+from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.geometry.conventions import RIGHT
 
 METRES = Threshold(
@@ -55,7 +56,7 @@ def poses_follow_opv2vs_convention(target: Target) -> Findings:
     ## How to fix
     Use `Rz(yaw) Ry(-pitch) Rx(-roll)`, then `B R B^T` and `B t` with `B = [[0,1,0],[0,0,-1],[1,0,0]]`.
     """
-    yield from of_each_split(target, _convention)
+    yield from for_each(each_split(target), partial(_convention, target))
 
 
 def _convention(target: Target, drawn: Samples) -> Findings:
@@ -176,7 +177,7 @@ def poses_lead_to_one_place(target: Target) -> Findings:
     `camera_pose = inv(T(lidar_pose of the first agent)) @ T(lidar_pose of the agent)`, in OpenCV axes; for a
     single camera `T(cords)` in the place of the agent's.
     """
-    yield from of_each_split(target, _relation)
+    yield from for_each(each_split(target), partial(_relation, target))
 
 
 def _relation(target: Target, drawn: Samples) -> Findings:
@@ -252,7 +253,7 @@ def rays_are_those_of_their_cameras(target: Target) -> Findings:
     the top to the bottom of the field of view. Of a pinhole: `inv(K) (u, v, 1)` with the view's own
     intrinsics, of length 1; its points are z-depth times `ray / ray_z`.
     """
-    yield from of_each_split(target, _rays)
+    yield from for_each(each_split(target), partial(_rays, target))
 
 
 def _rays(target: Target, drawn: Samples) -> Findings:

@@ -1,6 +1,7 @@
 """Geometry: the panoramas against the LiDAR, and against each other."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from opv2v_doctor import (
     Blocked,
@@ -14,18 +15,18 @@ from opv2v_doctor import (
     check,
     error,
     examined,
+    for_each,
     note,
     sentence,
 )
 from opv2v_doctor.facts.geometry.agents import Pair, Repairs, agreement, repairs, right_agreement, total
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, lidar_errors, meaning
 from opv2v_doctor.facts.geometry.places import convention_place, pose_place, reading_place
+from opv2v_doctor.facts.geometry.reading_names import STEPS, reading_words
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
-from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import STEPS, reading_words
-from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.samples import Samples
+from opv2v_doctor.facts.launch.origins import given_place
+from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.geometry.agreement import Tally
 from opv2v_doctor.geometry.conventions import RIGHT
 
@@ -59,7 +60,7 @@ def depth_agrees_with_the_lidar(target: Target) -> Findings:
     Follow the explanation, if there is one; else look at the sectors and distances: a fault of one camera
     shows in its sector, a fault of offsets in what is near.
     """
-    yield from of_each_split(target, _against_the_lidar)
+    yield from for_each(each_split(target), partial(_against_the_lidar, target))
 
 
 def _against_the_lidar(target: Target, drawn: Samples) -> Findings:
@@ -133,7 +134,7 @@ def agents_agree_with_each_other(target: Target) -> Findings:
     Each repair is tried on the frames' own files, alone and together, before anybody makes it: begin with
     that which helps most, and expect the last step of the way from the last one only.
     """
-    yield from of_each_split(target, _agents)
+    yield from for_each(each_split(target), partial(_agents, target))
 
 
 def _agents(target: Target, drawn: Samples) -> Findings:

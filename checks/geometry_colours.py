@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from opv2v_doctor import (
     Blocked,
@@ -16,13 +17,14 @@ from opv2v_doctor import (
     check,
     error,
     examined,
+    for_each,
     note,
 )
 from opv2v_doctor.facts.geometry.shown_colours import ShownColours, named_rule, shown_colours
-from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.questions import Rule
-from opv2v_doctor.facts.samples import Samples, examined_splits
+from opv2v_doctor.facts.interpreter.questions import Rule
+from opv2v_doctor.facts.launch.origins import given_place
+from opv2v_doctor.facts.launch.splits import examined_splits
+from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.geometry.colours import Normalisation, typical
 
 TIMES = Threshold(1.5, "times the deviation", "blur and seams change less", healthy=1.04, faulty=4.5)
@@ -46,7 +48,7 @@ def images_keep_their_colours(target: Target) -> Findings:
     """
     if set(examined_splits(target)) == {"train"}:
         raise Skip("only the training split is examined, whose images may be augmented")
-    yield from of_each_split(target, _colours)
+    yield from for_each(each_split(target), partial(_colours, target))
 
 
 def _colours(target: Target, drawn: Samples) -> Findings:

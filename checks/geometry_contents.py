@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from opv2v_doctor import (
@@ -17,16 +18,16 @@ from opv2v_doctor import (
     check,
     error,
     examined,
+    for_each,
     note,
 )
 from opv2v_doctor.facts.geometry.contents import Contents, contents
 from opv2v_doctor.facts.geometry.crops import Crop, crops
 from opv2v_doctor.facts.geometry.images import image_matches
+from opv2v_doctor.facts.geometry.reading_names import step_words
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
-from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import step_words
-from opv2v_doctor.facts.origins import crop_place, given_place
-from opv2v_doctor.facts.samples import Samples
+from opv2v_doctor.facts.launch.origins import crop_place, given_place
+from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.geometry.likeness import Match
 from opv2v_doctor.geometry.placings import Placing
 from opv2v_doctor.geometry.probing import Landing
@@ -71,7 +72,7 @@ def random_points_land_on_their_content(target: Target) -> Findings:
     """
     for crop in crops(target):
         yield _crop_finding(crop)
-    yield from of_each_split(target, _contents)
+    yield from for_each(each_split(target), partial(_contents, target))
 
 
 def _contents(target: Target, drawn: Samples) -> Findings:
@@ -283,7 +284,7 @@ def cameras_meet_at_their_seams(target: Target) -> Findings:
     ## How to fix
     Take each image with the pose and the intrinsics that its frame file gives under the same camera's name.
     """
-    yield from of_each_split(target, _seams)
+    yield from for_each(each_split(target), partial(_seams, target))
 
 
 def _seams(target: Target, drawn: Samples) -> Findings:

@@ -1,6 +1,7 @@
 """Geometry: the depth of the panoramas against the depth files of their frames, explained step by step."""
 
 from collections.abc import Collection
+from functools import partial
 
 from opv2v_doctor import (
     Blocked,
@@ -14,20 +15,20 @@ from opv2v_doctor import (
     check,
     error,
     examined,
+    for_each,
     note,
     warning,
 )
 from opv2v_doctor.facts.geometry.depth_files import FAR_PLANE, DepthFile, depth_files
 from opv2v_doctor.facts.geometry.images import image_matches
 from opv2v_doctor.facts.geometry.lidar import Meaning, meaning
-from opv2v_doctor.facts.geometry.moments import moments
 from opv2v_doctor.facts.geometry.places import reading_place
 from opv2v_doctor.facts.geometry.rays import Intrinsics, intrinsics
+from opv2v_doctor.facts.geometry.reading_names import FILES, source_words, step_words
 from opv2v_doctor.facts.geometry.readings import comparisons, reading
-from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import FILES, source_words, step_words
-from opv2v_doctor.facts.origins import given_place
-from opv2v_doctor.facts.samples import Samples
+from opv2v_doctor.facts.launch.origins import given_place
+from opv2v_doctor.facts.samples.draws import Samples, each_split
+from opv2v_doctor.facts.samples.moments import moments
 from opv2v_doctor.geometry.explanations import Explanation
 
 UNEXPLAINED = Threshold(
@@ -110,7 +111,7 @@ def depth_is_metres_along_the_ray(target: Target) -> Findings:
     ## How to fix
     Multiply z-depth by the length of the pixel's ray at unit depth, once, where the line below applies it.
     """
-    yield from of_each_split(target, _range)
+    yield from for_each(each_split(target), partial(_range, target))
 
 
 def _range(target: Target, drawn: Samples) -> Findings:
@@ -186,7 +187,7 @@ def camera_offsets_are_respected(target: Target) -> Findings:
     Move the depth pixels' points into the LiDAR's frame and draw them into the panorama, nearest first; or
     iterate along the ray until it meets the surface.
     """
-    yield from of_each_split(target, _offsets)
+    yield from for_each(each_split(target), partial(_offsets, target))
 
 
 def _offsets(target: Target, drawn: Samples) -> Findings:
@@ -209,7 +210,7 @@ def depth_lies_where_the_rays_point(target: Target) -> Findings:
     ## How to fix
     Column -> azimuth grows to the right from -180 degrees, row -> elevation falls from the top.
     """
-    yield from of_each_split(target, _orientation)
+    yield from for_each(each_split(target), partial(_orientation, target))
 
 
 def _orientation(target: Target, drawn: Samples) -> Findings:
@@ -233,7 +234,7 @@ def intrinsics_follow_every_crop(target: Target) -> Findings:
     Subtract the crop's corner from the principal point; multiply focal length and principal point by the
     scale.
     """
-    yield from of_each_split(target, _intrinsics)
+    yield from for_each(each_split(target), partial(_intrinsics, target))
 
 
 def _intrinsics(target: Target, drawn: Samples) -> Findings:
@@ -274,7 +275,7 @@ def each_panorama_shows_its_own_frame(target: Target) -> Findings:
     ## How to fix
     Build the paths of the frame file, images and depth maps from the same agent and frame.
     """
-    yield from of_each_split(target, _own_frame)
+    yield from for_each(each_split(target), partial(_own_frame, target))
 
 
 def _own_frame(target: Target, drawn: Samples) -> Findings:
@@ -322,7 +323,7 @@ def depth_files_have_no_ceiling(target: Target) -> Findings:
     ## How to fix
     Write depth as float32 metres, 0 or infinite where nothing was measured.
     """
-    yield from of_each_split(target, _files)
+    yield from for_each(each_split(target), partial(_files, target))
 
 
 def _files(target: Target, drawn: Samples) -> Findings:

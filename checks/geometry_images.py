@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from opv2v_doctor import (
@@ -14,15 +15,15 @@ from opv2v_doctor import (
     check,
     error,
     examined,
+    for_each,
     note,
     warning,
 )
 from opv2v_doctor.facts.geometry.images import ImageMatch, image_matches
 from opv2v_doctor.facts.geometry.places import convention_place
-from opv2v_doctor.facts.geometry.splits import of_each_split
-from opv2v_doctor.facts.geometry.wording import rig_words
-from opv2v_doctor.facts.origins import crop_place, given_place
-from opv2v_doctor.facts.samples import Samples
+from opv2v_doctor.facts.geometry.reading_names import rig_words
+from opv2v_doctor.facts.launch.origins import crop_place, given_place
+from opv2v_doctor.facts.samples.draws import Samples, each_split
 
 MOVED = Threshold(
     0.1, "of likeness", "a street is a little alike in several places", healthy=0.0, faulty=0.54
@@ -46,7 +47,7 @@ def images_lie_where_they_belong(target: Target) -> Findings:
     ## How to fix
     Stitch image and depth with the same table of pixels; see the explanation for what differs.
     """
-    yield from of_each_split(target, _images)
+    yield from for_each(each_split(target), partial(_images, target))
 
 
 def _images(target: Target, drawn: Samples) -> Findings:

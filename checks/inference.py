@@ -17,18 +17,18 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.inference.comparisons import Inference, Load, Scripted, Unlike
-from opv2v_doctor.facts.inference.moving import moved
-from opv2v_doctor.facts.inference.opening import (
+from opv2v_doctor.facts.launch.leaves import Difference
+from opv2v_doctor.facts.predictions.comparisons import Inference, Load, Scripted, Unlike
+from opv2v_doctor.facts.predictions.moving import moved
+from opv2v_doctor.facts.predictions.opening import (
     compared,
     differences,
     opening,
     stamped_values,
     trained_values,
 )
-from opv2v_doctor.facts.inference.parity import begin, inference_by, inferences, parity, scripted
-from opv2v_doctor.facts.inference.wording import CLOSE, input_told
-from opv2v_doctor.facts.leaves import Difference
+from opv2v_doctor.facts.predictions.parity import begin, inference_by, inferences, parity, scripted
+from opv2v_doctor.facts.predictions.wording import CLOSE, input_told
 
 SHOWN = 6  # the rest is in the evidence
 

@@ -17,9 +17,9 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.inference.comparisons import Fit, Inference, Parity, Unlike
-from opv2v_doctor.facts.inference.parity import inferences, parity
-from opv2v_doctor.facts.inference.wording import CLOSE, apart_told, name_of, output_told, part_of, tolerance
+from opv2v_doctor.facts.predictions.comparisons import Fit, Inference, Parity, Unlike
+from opv2v_doctor.facts.predictions.parity import inferences, parity
+from opv2v_doctor.facts.predictions.wording import CLOSE, apart_told, name_of, output_told, part_of, tolerance
 
 METRES = Threshold(0.01, "m", "ground truth comes back within this: float32 at 100 m is 1e-5")
 DEGREES = Threshold(0.1, "degrees", "ground truth comes back within this")

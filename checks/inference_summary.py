@@ -15,7 +15,7 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.inference.summaries import Summary, summaries
+from opv2v_doctor.facts.predictions.summaries import Summary, summaries
 
 SHOWN = 5  # samples; the newest
 

@@ -20,10 +20,10 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.commands import Command, begin, documented_lengths, unjudged
-from opv2v_doctor.facts.config import config, place
-from opv2v_doctor.facts.datasets import train_parts
-from opv2v_doctor.facts.loaders import (
+from opv2v_doctor.facts.launch.config import config, place
+from opv2v_doctor.facts.launch.datasets import train_parts
+from opv2v_doctor.facts.launch.documented_commands import Command, begin, documented_lengths, unjudged
+from opv2v_doctor.facts.launch.loaders import (
     EvalLoader,
     Length,
     computed_length,
@@ -33,8 +33,8 @@ from opv2v_doctor.facts.loaders import (
     real_length,
     wanted_size,
 )
-from opv2v_doctor.facts.runs import last_run, steps_per_epoch_of
-from opv2v_doctor.facts.variants import chosen_dataset, family, variants
+from opv2v_doctor.facts.launch.variants import chosen_dataset, family, variants
+from opv2v_doctor.facts.past.runs import last_run, steps_per_epoch_of
 
 ROUNDING = Threshold(
     0.01,

@@ -17,10 +17,10 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.logs import each_log, judged_logs
-from opv2v_doctor.facts.logs.epoch_parts import EpochPart, Span
-from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.loss_curves import Point, curve, fall
+from opv2v_doctor.facts.past.logs import each_log, judged_logs
+from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart, Span
+from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.loss_curves import Point, curve, fall
 
 FEWEST_EPOCHS = Threshold(4, "epochs", "fewer show no trend")
 FEWEST_TESTS = Threshold(5, "evaluations", "fewer show no trend")

@@ -5,9 +5,9 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from opv2v_doctor import Findings, Override, Place, Skip, Target, Text, check, examined, warning
-from opv2v_doctor.facts.logs import config_of, each_log, text_logs
-from opv2v_doctor.facts.logs.epoch_parts import EpochPart
-from opv2v_doctor.facts.logs.log_files import Log
+from opv2v_doctor.facts.past.logs import config_of, each_log, text_logs
+from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart
+from opv2v_doctor.facts.past.logs.log_files import Log
 
 BEST = "checkpoint-best.pth"
 

@@ -20,9 +20,9 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.logs import config_of, each_log, judged_logs, launches_with_steps, text_logs
-from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.metric_runs import Run
+from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs, launches_with_steps, text_logs
+from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.metric_rows import Run
 
 WEIGHTS = ("model.pretrained", "model.model_config.pretrained_checkpoint_path")
 WINDOW = Threshold(

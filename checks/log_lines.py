@@ -15,9 +15,9 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.logs import each_log, judged_logs
-from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.segments import Segment
+from opv2v_doctor.facts.past.logs import each_log, judged_logs
+from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.segments import Segment
 
 SHOWN = 5  # launches
 

@@ -15,11 +15,11 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.logs import each_log, judged_logs
-from opv2v_doctor.facts.logs.epoch_parts import EpochPart
-from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.residuals import RobustLoss, robust_loss
-from opv2v_doctor.facts.logs.run_configs import run_config
+from opv2v_doctor.facts.past.logs import each_log, judged_logs
+from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart
+from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.residuals import RobustLoss, robust_loss
+from opv2v_doctor.facts.past.logs.run_configs import run_config
 
 
 @check("LOG019", tier="run")

@@ -17,10 +17,10 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.logs import each_log, judged_logs
-from opv2v_doctor.facts.logs.epoch_parts import EpochPart, Span
-from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.loss_curves import updates
+from opv2v_doctor.facts.past.logs import each_log, judged_logs
+from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart, Span
+from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.loss_curves import updates
 
 FEWEST_UPDATES = Threshold(500, "updates", "before these a mask need not have been learned")
 LEARNED = Threshold(0.5, "of the entropy", "far below what any constant prediction costs", healthy=0.013)

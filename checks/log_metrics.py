@@ -19,11 +19,11 @@ from opv2v_doctor import (
     note,
     sentence,
 )
-from opv2v_doctor.facts.logs import config_of, each_log, judged_logs
-from opv2v_doctor.facts.logs.epoch_parts import EpochPart, Span
-from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.metric_runs import Run
-from opv2v_doctor.facts.logs.run_configs import RunConfig
+from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs
+from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart, Span
+from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.metric_rows import Run
+from opv2v_doctor.facts.past.logs.run_configs import RunConfig
 
 ROUNDING = 0.51e-6  # rates are printed with six decimals
 RATE = Threshold(

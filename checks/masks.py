@@ -18,9 +18,9 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
-from opv2v_doctor.facts.origins import crop_place, given_place
-from opv2v_doctor.facts.samples import Samples, each_split
-from opv2v_doctor.facts.views import View
+from opv2v_doctor.facts.interpreter.views import View
+from opv2v_doctor.facts.launch.origins import crop_place, given_place
+from opv2v_doctor.facts.samples.draws import Samples, each_split
 
 MASK = "non_ambiguous_mask"
 SAME = Threshold(

@@ -20,9 +20,8 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.config import place
-from opv2v_doctor.facts.runs import last_run, steps_per_epoch_of
-from opv2v_doctor.facts.schedule import (
+from opv2v_doctor.facts.launch.config import place
+from opv2v_doctor.facts.launch.schedule import (
     DEFAULT,
     Curve,
     Plan,
@@ -33,6 +32,7 @@ from opv2v_doctor.facts.schedule import (
     schedule_place,
     steps_per_epoch,
 )
+from opv2v_doctor.facts.past.runs import last_run, steps_per_epoch_of
 
 CLOSE = Threshold(0.01, "of the configured rate", "rounding, and a curve that is sampled")
 STEEPEST = Threshold(

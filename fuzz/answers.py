@@ -21,8 +21,8 @@ from typing import Any
 from fuzz import ROOT, Subject
 from fuzz.mutations import mutated
 from opv2v_doctor.check import Tier
-from opv2v_doctor.facts.interpreter import Interpreter
-from opv2v_doctor.facts.probe import start_second
+from opv2v_doctor.facts.interpreter.probe import start_second
+from opv2v_doctor.facts.interpreter.process import Interpreter
 from opv2v_doctor.registry import installed_checks, select
 from opv2v_doctor.reporters import Examination, text
 from opv2v_doctor.result import exit_code

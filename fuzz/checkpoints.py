@@ -20,10 +20,10 @@ from fuzz.hostile import letters, named, planted
 from fuzz.mutations import mutated
 from fuzz.trials import ended
 from opv2v_doctor.cli.checkpoint import diff, show
-from opv2v_doctor.facts import pickles
-from opv2v_doctor.facts.checkpoints.archives import opened
-from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable, reasons
-from opv2v_doctor.facts.pickles.machine import PickleRefused
+from opv2v_doctor.facts.past import pickles
+from opv2v_doctor.facts.past.checkpoints.archives import opened
+from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
+from opv2v_doctor.facts.past.pickles.machine import PickleRefused
 
 CORPUS = ROOT / "tests" / "corpus" / "checkpoints"
 LARGEST = 2 << 20  # bytes of a member that is changed again

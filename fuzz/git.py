@@ -15,7 +15,7 @@ from fuzz import Subject, corpus
 from fuzz.bundles import bundle, put, unbundle
 from fuzz.mutations import mutated
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.git import git_state
+from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.runs.patch import diff_patch, untracked_text
 from opv2v_doctor.target import Target
 

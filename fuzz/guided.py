@@ -14,7 +14,11 @@ from fuzz import Subject
 from fuzz.mutations import LONGEST
 from fuzz.trials import LIMIT, tried
 
-INSTRUMENTED = ("opv2v_doctor.facts.logs", "opv2v_doctor.facts.pickles", "opv2v_doctor.facts.checkpoints")
+INSTRUMENTED = (
+    "opv2v_doctor.facts.past.logs",
+    "opv2v_doctor.facts.past.pickles",
+    "opv2v_doctor.facts.past.checkpoints",
+)
 OURS = 0.5  # the share of inputs that our own mutations make
 
 

@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opv2v_doctor.facts.checkpoints import Checkpoint, read_checkpoint
+from opv2v_doctor.facts.past.checkpoints import Checkpoint, read_checkpoint
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.record import Run, State, read_run
 from opv2v_doctor.sandbox import train_briefly, write_repository

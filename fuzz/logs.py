@@ -11,10 +11,10 @@ from typing import Any
 from fuzz import ROOT, SHARED, Subject
 from fuzz.execution import nothing_runs
 from fuzz.mutations import mutated, piece
-from opv2v_doctor.facts import logs
-from opv2v_doctor.facts.logs.log_readers import LogReader
-from opv2v_doctor.facts.logs.metric_lines import metric_line
-from opv2v_doctor.facts.logs.records import records
+from opv2v_doctor.facts.past import logs
+from opv2v_doctor.facts.past.logs.log_readers import LogReader
+from opv2v_doctor.facts.past.logs.metric_lines import metric_line
+from opv2v_doctor.facts.past.logs.records import records
 from opv2v_doctor.figures.curves import page
 from opv2v_doctor.registry import installed_checks, select
 from opv2v_doctor.reporters import Examination, text

@@ -18,7 +18,7 @@ import typer
 
 from fuzz import Subject, source, subject
 from fuzz.execution import Executed
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 LIMIT = 20.0  # seconds of CPU for one input; the slowest known takes a twentieth of it
 LARGEST = 4 << 30  # bytes of memory that a process may ask for

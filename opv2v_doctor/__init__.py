@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         check,
         error,
         examined,
+        for_each,
         note,
         warning,
     )
@@ -47,6 +48,7 @@ __all__ = [
     "counted",
     "error",
     "examined",
+    "for_each",
     "note",
     "quoted",
     "sentence",

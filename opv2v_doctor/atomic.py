@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from opv2v_doctor.ours import descriptor_of, is_stream, verify_replaceable
+from opv2v_doctor.own_reports import descriptor_of, is_stream, verify_replaceable
 from opv2v_doctor.scratch import scratch
 
 ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from opv2v_doctor.files import text_of
+from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.supervisor import SIGNALLED, descendants, supervised
 
 LONGEST = 64 << 20  # bytes of a line: the longest known answer has a hundredth of it

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from opv2v_doctor.text import JSON, Place, Text, Value, text_of
 
@@ -83,6 +83,7 @@ class Examined:
     where: Mapping[str, JSON] = field(default_factory=dict)
 
 
+Part = TypeVar("Part")
 Findings = Iterator[Finding | Examined]
 
 
@@ -249,3 +250,29 @@ def check(
 
 class Crashed(Exception):
     """Raised for a check that crashed in a process of its own; the message says how, and where."""
+
+
+def for_each(parts: Iterable[Part], judge: Callable[[Part], Findings]) -> Findings:
+    """What a judgement says of every part (split, agent, ...): each is judged, also where another cannot be.
+
+    Raises at the end the first Blocked of a part. A Skip of one is a note where there was something to say
+    of another one, else it is raised.
+    """
+    blocked: Blocked | None = None
+    skipped: list[Skip] = []
+    answered = False
+    for part in parts:
+        try:
+            for one in judge(part):
+                answered |= one.count > 0 if isinstance(one, Examined) else one.severity > Severity.NOTE
+                yield one
+        except Blocked as problem:
+            blocked = blocked or problem
+        except Skip as problem:
+            skipped.append(problem)
+    if blocked:
+        raise blocked
+    if skipped and not answered:
+        raise skipped[0]
+    for reason in (skip.reason for skip in skipped):
+        yield note("not examined: {reason}", reason=reason)

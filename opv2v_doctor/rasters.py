@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opv2v_doctor.files import bytes_of
+from opv2v_doctor.foreign_files import bytes_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

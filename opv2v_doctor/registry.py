@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from opv2v_doctor.check import Blocked, Check, Skip, Tier
 from opv2v_doctor.plugins import Plugin, package_plugin, plugin_checks
 from opv2v_doctor.settings import Ignore
-from opv2v_doctor.usage import UsageError, unknown
+from opv2v_doctor.user_error import UsageError, unknown
 
 GROUP = "opv2v_doctor.checks"
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from opv2v_doctor.causes import merged
 from opv2v_doctor.check import Check, Crashed, Examined, Finding, NoAnswer, Skip
-from opv2v_doctor.files import want_of
-from opv2v_doctor.merging import merged
+from opv2v_doctor.foreign_files import want_of
 from opv2v_doctor.result import Result, Status, examined_text, status_of
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text, quoted

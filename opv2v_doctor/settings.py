@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from opv2v_doctor.files import from_toml, text_of
-from opv2v_doctor.usage import UsageError, unknown
+from opv2v_doctor.foreign_files import from_toml, text_of
+from opv2v_doctor.user_error import UsageError, unknown
 
 FILE_NAME = "opv2v-doctor.toml"
 LARGEST = 1 << 20  # bytes of a settings file

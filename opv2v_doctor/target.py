@@ -10,7 +10,7 @@ from pathlib import Path
 
 from opv2v_doctor.settings import FILE_NAME, Settings, read_settings
 from opv2v_doctor.state import State
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def part(name: str) -> str:
-    """The part of the engine that a dotted name belongs to: `opv2v_doctor.facts.config` -> facts."""
+    """The part of the engine that a dotted name belongs to: `opv2v_doctor.facts.launch.config` -> facts."""
     return [*name.split("."), ""][1]
 
 
@@ -204,9 +204,9 @@ def test_there_is_one_door_to_git() -> None:
 def test_what_somebody_else_wrote_is_read_and_parsed_in_one_place() -> None:
     ways = re.compile(r"\.read_(text|bytes)\(|\.open\(\"rb|(json|tomllib)\.loads?\(|yaml\.load\(")
     ours = {  # text of the package, of the kernel, or of this process
-        "files.py", "atomic.py", "reporters/html.py", "cli/catalogue.py", "cli/commands.py",
+        "foreign_files.py", "atomic.py", "reporters/html.py", "cli/catalogue.py", "cli/commands.py",
         "serving/application.py",
-        "facts/gpus.py", "runs/processes.py", "runs/pipeline.py", "facts/checkpoints/safetensors.py",
+        "facts/machine/gpus.py", "runs/processes.py", "runs/pipeline.py", "facts/past/checkpoints/safetensors.py",
     }  # fmt: skip
     apart = [ENGINE / "inside", ENGINE / "sandbox", ENGINE / "languages", ENGINE / "figures"]
     for path in SOURCES:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.languages.sources import TELLING
+from opv2v_doctor.languages.templates import TELLING
 
 ROOT = Path(__file__).parents[1]
 SANDBOX = ROOT / "opv2v_doctor" / "sandbox"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.draft import draft
+from opv2v_doctor.settings_draft import draft
 
 SCRIPT = 'import hydra\n\n\n@hydra.main(config_path="../configs")\ndef train(config):\n    pass\n'
 

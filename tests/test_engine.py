@@ -24,7 +24,7 @@ from opv2v_doctor import (
     quoted,
     warning,
 )
-from opv2v_doctor.merging import merged
+from opv2v_doctor.causes import merged
 from opv2v_doctor.result import Result, Status, examined_text, exit_code, first_to_fix
 from opv2v_doctor.runner import run
 

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.files import MOST_DOTS, bytes_of, from_json, from_toml, from_yaml, open_file, text_of
+from opv2v_doctor.foreign_files import (
+    MOST_DOTS,
+    bytes_of,
+    from_json,
+    from_toml,
+    from_yaml,
+    open_file,
+    text_of,
+)
 
 pytestmark = pytest.mark.slow
 SECONDS = 20  # for an answer, on a busy machine

@@ -21,9 +21,9 @@ from opv2v_doctor.cli.audit import AuditFormat
 from opv2v_doctor.cli.log import LogFormat
 from opv2v_doctor.cli.program import app
 from opv2v_doctor.languages import LANGUAGES
-from opv2v_doctor.ours import is_stream, stranger, verify_folder
+from opv2v_doctor.own_reports import is_stream, stranger, verify_folder
 from opv2v_doctor.reporters import Format
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 MISSION = Path(__file__).parents[1] / "examples" / "mission" / "train.log"
 DOCTOR = f"{sys.executable} -m opv2v_doctor"

@@ -9,7 +9,7 @@ from opv2v_doctor import Tier
 from opv2v_doctor.plugins import read_plugins
 from opv2v_doctor.registry import ignored, installed_checks, select
 from opv2v_doctor.settings import Ignore
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 CHECKS = installed_checks()
 TODAY = datetime.date(2026, 1, 31)

@@ -8,7 +8,7 @@ import pytest
 
 from opv2v_doctor.settings import SettingsError, read_settings
 from opv2v_doctor.target import make_target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 SETTINGS = """
 gpus = 4

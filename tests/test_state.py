@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts import questions
-from opv2v_doctor.facts.git import GitState, git_state
-from opv2v_doctor.facts.source import modules, nodes
+from opv2v_doctor.facts.interpreter import questions
+from opv2v_doctor.facts.source.commit import GitState, git_state
+from opv2v_doctor.facts.source.syntax import modules, nodes
 from opv2v_doctor.state import State, fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.testing import run_check

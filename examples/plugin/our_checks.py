@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from opv2v_doctor import Findings, Skip, Target, check, error, examined
-from opv2v_doctor.facts.config import config, place
+from opv2v_doctor.facts.launch.config import config, place
 
 EVERY = "train_params.keep_freq"
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.audit.record import Reading
+from opv2v_doctor.audit.file_record import Reading
 from opv2v_doctor.geometry.ranges import known_depth
 from opv2v_doctor.rasters import array
 

@@ -7,9 +7,9 @@ import json
 import re
 from typing import Any
 
-from opv2v_doctor.audit.record import Reading
+from opv2v_doctor.audit.file_record import Reading
+from opv2v_doctor.geometry.lookup_tables import numbers_of
 from opv2v_doctor.geometry.rigs import CAMERA_NAMES, rig_of
-from opv2v_doctor.geometry.tables import numbers_of
 
 MOST_NODES = 200_000  # of a document with its aliases written out; a real one has about 1 000
 DEEPEST = 100  # levels; a real one has 5

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.audit.file_record import COLUMNS, TYPES, File, Record
 from opv2v_doctor.audit.listing import Dataset, Folder
-from opv2v_doctor.audit.record import COLUMNS, TYPES, File, Record
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 VERSION = 1  # of the records: a new one forgets the old
 INSERT = (

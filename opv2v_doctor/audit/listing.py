@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from opv2v_doctor.audit.record import File, Kind
+from opv2v_doctor.audit.file_record import File, Kind
 from opv2v_doctor.audit.storage import Storage, absolute, storage
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 FILE = re.compile(
     r"(?P<frame>[0-9]+)(?:_(?P<camera>camera[0-9]+)(?P<depth>_depth)?)?\.(?P<suffix>yaml|pcd|png|npy)"

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from opv2v_doctor.audit.arrays import read_array
-from opv2v_doctor.audit.clouds import read_cloud
+from opv2v_doctor.audit.file_record import File, Kind, Reading, Record
 from opv2v_doctor.audit.frame_files import read_frame_file
+from opv2v_doctor.audit.images import read_depth_picture, read_picture
 from opv2v_doctor.audit.listing import Dataset
-from opv2v_doctor.audit.pictures import read_depth_picture, read_picture
-from opv2v_doctor.audit.record import File, Kind, Reading, Record
+from opv2v_doctor.audit.point_clouds import read_cloud
 from opv2v_doctor.audit.storage import TooLarge
 
 MEGABYTE = 1 << 20

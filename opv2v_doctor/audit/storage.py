@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 
 class Entry(NamedTuple):

@@ -9,11 +9,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from opv2v_doctor.audit.file_record import COLUMNS, TYPES
 from opv2v_doctor.audit.inventory import Inventory
-from opv2v_doctor.audit.record import COLUMNS, TYPES
 from opv2v_doctor.neutral import cell
-from opv2v_doctor.ours import PARQUET_KEY
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.own_reports import PARQUET_KEY
+from opv2v_doctor.user_error import UsageError
 
 ALL = f"SELECT {', '.join(COLUMNS)} FROM files ORDER BY path"
 BATCH = 10_000  # records

@@ -11,9 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from typing import Any
 
+from opv2v_doctor.audit.file_record import Reading, Record
 from opv2v_doctor.audit.reading import Chunk, read_chunk
-from opv2v_doctor.audit.record import Reading, Record
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 PATIENCE = 30  # seconds for a scheduler to answer
 AHEAD = 4  # chunks that wait for each worker: enough to keep it busy, few enough to stay small

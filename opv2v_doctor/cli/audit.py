@@ -26,13 +26,13 @@ from opv2v_doctor.audit.verdicts import VERDICTS
 from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.cli import options
 from opv2v_doctor.cli.live import is_live
-from opv2v_doctor.cli.process import quiet_libraries
 from opv2v_doctor.cli.reporting import report_file, write_report
+from opv2v_doctor.cli.streams import quiet_libraries
 from opv2v_doctor.neutral import canvas, printable
 from opv2v_doctor.reporters import BY_SUFFIX, REPORTERS, Examination, Format, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -113,7 +113,7 @@ def audit(
 def _dataset(root: str | None, depth: str | None) -> Dataset:
     """The dataset that was named, or the one that the training here reads."""
     if root is None:
-        from opv2v_doctor.facts.datasets import data_roots
+        from opv2v_doctor.facts.launch.datasets import data_roots
         from opv2v_doctor.target import make_target
 
         roots = [str(place) for place in data_roots(make_target())]

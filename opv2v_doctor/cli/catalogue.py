@@ -66,7 +66,7 @@ def explain(
 
 def _pages(checks: Sequence[Check], code: str, everything: bool, language: str) -> Iterator[str]:
     """The pages that were asked for. Raises UsageError for a check that is not there."""
-    from opv2v_doctor.usage import unknown
+    from opv2v_doctor.user_error import unknown
 
     chosen = [check for check in checks if everything or code.upper() == check.code or code == check.name]
     if not chosen:
@@ -97,7 +97,7 @@ def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
     from opv2v_doctor.registry import installed_checks
     from opv2v_doctor.smoke import CHECKS
     from opv2v_doctor.target import find_settings
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     if repo is not None and not repo.is_dir():
         raise UsageError(f"--repo {repo}: no such directory")

@@ -77,7 +77,7 @@ def check(
 
     `check masks --split val`, `check CFG006 loader --gpus 4`; trailing words with `=` are Hydra overrides.
     """
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     overrides = tuple(word for word in words if "=" in word or word.startswith("~"))
     selected = [word for word in words if word not in overrides]
@@ -104,7 +104,7 @@ def check(
 def _begun(target: Target) -> Target:
     """The target, its config being composed while we import what an examination needs."""
     from opv2v_doctor.check import Blocked
-    from opv2v_doctor.facts.config import composing
+    from opv2v_doctor.facts.launch.config import composing
 
     with contextlib.suppress(Blocked):  # whoever needs the config will say so
         composing(target)
@@ -129,7 +129,7 @@ def _import_numpy() -> None:
 def _print_rates(target: Target, *, beside: bool) -> None:
     """The learning rate of every parameter group at the start of each epoch; beside a report for programs."""
     from opv2v_doctor.check import Blocked, Skip
-    from opv2v_doctor.facts.schedule import epoch_starts
+    from opv2v_doctor.facts.launch.schedule import epoch_starts
 
     try:
         starts = epoch_starts(target)

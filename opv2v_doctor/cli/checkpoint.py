@@ -78,7 +78,7 @@ def show(
     """
     from opv2v_doctor.forensics.exhibit import exhibits
     from opv2v_doctor.forensics.verdicts import among, code_of, judge
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     if model is not None and not model.exists():
         raise UsageError(f"--model {model}: no such file")
@@ -92,7 +92,7 @@ def show(
 
 
 def _shown(found: list[Exhibit], findings: list[Finding], form: Form, code: int, deep: bool) -> Iterable[str]:
-    from opv2v_doctor.facts.checkpoints.scans import by_module
+    from opv2v_doctor.facts.past.checkpoints.scans import by_module
     from opv2v_doctor.forensics import tables
 
     seen = [one for exhibit in found for one in exhibit.examined]
@@ -118,7 +118,7 @@ def diff(one: One, other: Other, format: DiffFormat = "text", strict: options.St
     from opv2v_doctor.forensics import difference
     from opv2v_doctor.forensics.exhibit import exhibits
     from opv2v_doctor.forensics.verdicts import code_of, judge
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     found = [each for path in (one, other) for each in exhibits([path])]
     if len(found) != 2:
@@ -176,7 +176,7 @@ def _json(document: Any) -> str:
     """JSON that every reader takes: no NaN, and what is no JSON as its text."""
     import json
 
-    from opv2v_doctor.facts.checkpoints.arguments import finite
+    from opv2v_doctor.facts.past.checkpoints.arguments import finite
 
     return json.dumps(finite(document), indent=1, default=str, allow_nan=False)
 

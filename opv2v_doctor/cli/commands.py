@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from opv2v_doctor.cli.process import HOMELESS, exit_code_of, is_homeless
+from opv2v_doctor.cli.streams import HOMELESS, exit_code_of, is_homeless
 
 PLACES = {  # in the order of the help: command -> module, function in it
     "run-all": ("check", "run_all"),
@@ -44,7 +44,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; who stops it, or reads no further, is answered by us, not by typer."""
         if is_homeless():
-            from opv2v_doctor.usage import UsageError
+            from opv2v_doctor.user_error import UsageError
 
             raise UsageError(HOMELESS)
         from opv2v_doctor.scratch import sweep

@@ -13,8 +13,8 @@ from opv2v_doctor import Blocked, Check, Command, Skip, Target, Tier
 from opv2v_doctor.cli.live import Display
 from opv2v_doctor.cli.options import verify_splits
 from opv2v_doctor.cli.reporting import reported, told, write_report
-from opv2v_doctor.facts.git import git_state
-from opv2v_doctor.facts.probe import start_second
+from opv2v_doctor.facts.interpreter.probe import start_second
+from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.plugins import LOADING, Plugin, read_plugins
 from opv2v_doctor.plugins.trust import is_trusted
 from opv2v_doctor.registry import ignored, installed_checks, named, select
@@ -22,7 +22,7 @@ from opv2v_doctor.reporters import BY_SUFFIX, Examination, Format, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.settings import Ignore
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 
 def examine(

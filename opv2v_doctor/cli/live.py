@@ -17,8 +17,8 @@ from rich.progress import (
 from rich.text import Text
 
 from opv2v_doctor.check import Check
+from opv2v_doctor.fact_progress import listen
 from opv2v_doctor.neutral import canvas
-from opv2v_doctor.progress import listen
 from opv2v_doctor.result import Result
 
 

@@ -20,23 +20,23 @@ from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.cli import options
 from opv2v_doctor.cli.examination import examine, ignore_of
 from opv2v_doctor.cli.reporting import report_file
-from opv2v_doctor.facts.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
-from opv2v_doctor.facts.logs.blocks import STDIN, growing
-from opv2v_doctor.facts.logs.log_files import Log, LogTable
-from opv2v_doctor.facts.logs.log_readers import LogReader
-from opv2v_doctor.facts.logs.log_tables import frame_of
-from opv2v_doctor.facts.logs.metric_runs import Run
-from opv2v_doctor.facts.logs.records import Records, records
-from opv2v_doctor.files import kind_of
+from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
+from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
+from opv2v_doctor.facts.past.logs.log_files import Log, LogTable
+from opv2v_doctor.facts.past.logs.log_readers import LogReader
+from opv2v_doctor.facts.past.logs.log_tables import frame_of
+from opv2v_doctor.facts.past.logs.metric_rows import Run
+from opv2v_doctor.facts.past.logs.records import Records, records
+from opv2v_doctor.foreign_files import kind_of
 from opv2v_doctor.neutral import cell, printable
-from opv2v_doctor.ours import PARQUET_KEY
+from opv2v_doctor.own_reports import PARQUET_KEY
 from opv2v_doctor.registry import ignored, installed_checks, select
-from opv2v_doctor.reporters.wording import one_line
+from opv2v_doctor.reporters.phrases import one_line
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.state import State
 from opv2v_doctor.target import Target, find_settings
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -87,7 +87,7 @@ Lang = Annotated[
 
 def verify_splits(target: Target) -> None:
     """Raise UsageError for a `--split` that no dataset has."""
-    from opv2v_doctor.usage import unknown
+    from opv2v_doctor.user_error import unknown
 
     for split in target.splits:
         if split not in SPLITS:
@@ -98,8 +98,8 @@ def reachable(output: Path | None) -> Path | None:
     """The file of `--output`. Raises UsageError where it cannot be written: before the work, not after it."""
     import os
 
-    from opv2v_doctor.ours import is_stream
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.own_reports import is_stream
+    from opv2v_doctor.user_error import UsageError
 
     if output is None:
         return None
@@ -122,7 +122,7 @@ def reachable(output: Path | None) -> Path | None:
 
 def writable(output: Path | None) -> Path | None:
     """The file of `--output` for a report: one that can be written, and replaces nothing but one of ours."""
-    from opv2v_doctor.ours import verify_replaceable
+    from opv2v_doctor.own_reports import verify_replaceable
 
     if reachable(output) is not None and output is not None:
         verify_replaceable(output)

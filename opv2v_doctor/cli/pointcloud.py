@@ -12,16 +12,16 @@ import typer
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.cli import options
-from opv2v_doctor.facts.predictions import TRUTH, Inquiry, Predictions, predictions
-from opv2v_doctor.facts.probe import Raised
-from opv2v_doctor.facts.runs import last_run
+from opv2v_doctor.facts.interpreter.probe import Raised
+from opv2v_doctor.facts.past.runs import last_run
+from opv2v_doctor.facts.predictions.prediction import TRUTH, Inquiry, Predictions, predictions
 from opv2v_doctor.figures.point_cloud import LIDAR, Camera, Opening
 from opv2v_doctor.figures.prediction_files import write_prediction
 from opv2v_doctor.figures.prediction_scene import number
 from opv2v_doctor.runs.inference import chosen_checkpoint, output_directories
 from opv2v_doctor.runs.reopening import is_stamped, reopened
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 NO_ANSWER = 3
 FOLDER = "pointcloud"  # where results go by default, in the working directory

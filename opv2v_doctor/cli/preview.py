@@ -16,16 +16,16 @@ import typer
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.process import user
-from opv2v_doctor.facts.config import composing
-from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView, NoSuchSample, draw_at
-from opv2v_doctor.facts.references import Reference, References, where_of
+from opv2v_doctor.cli.streams import user
+from opv2v_doctor.facts.geometry.references import Reference, References, where_of
+from opv2v_doctor.facts.launch.config import composing
+from opv2v_doctor.facts.launch.loaders import loader_module
+from opv2v_doctor.facts.samples.panoramas import DrawnSample, DrawnView, NoSuchSample, draw_at
 from opv2v_doctor.figures.panorama_files import verify_preview, write_preview
 from opv2v_doctor.figures.panorama_words import Shown
 from opv2v_doctor.figures.plotly_page import plotly_tags
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 AT_ONCE = 2  # references that are stitched at the same time
 Place = References | str  # what stitches references, or why there are none

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from opv2v_doctor.cli.commands import Commands
-from opv2v_doctor.cli.process import exit_code_of, prepare, verify_room
+from opv2v_doctor.cli.streams import exit_code_of, prepare, verify_room
 
 app = typer.Typer(
     name="opv2v-doctor",
@@ -46,7 +46,7 @@ def main() -> None:
 
 def guarded(program: Callable[[], object]) -> None:
     """Run a program of ours; a wrong word of the user ends with exit code 2 and no traceback."""
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     prepare()
     try:

@@ -13,7 +13,7 @@ from opv2v_doctor.languages import ENGLISH, page_of, say
 from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, Picture
 from opv2v_doctor.result import Result
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 
 def told(head: Examination, target: Target, language: str) -> Examination:

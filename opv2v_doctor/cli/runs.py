@@ -114,7 +114,7 @@ def show(run: Directory, format: Format = "text") -> None:
 
 
 def _described(run: Run) -> Iterator[str]:
-    from opv2v_doctor.runs.progress import Reached
+    from opv2v_doctor.runs.milestones import Reached
 
     stamp, reached = run.stamp, Reached(run.path)
     marked = f"commit {stamp.commit} on {stamp.branch or 'a detached head'}" if stamp.commit else ""

@@ -34,9 +34,9 @@ def serve(
     Serves the pages, pictures, logs and tables of a directory, and nothing else: no hidden file, no
     checkpoint, nothing outside of it. Nothing can be changed. Ends with Ctrl-C.
     """
-    from opv2v_doctor.cli.process import quiet_libraries
+    from opv2v_doctor.cli.streams import quiet_libraries
     from opv2v_doctor.serving.access import verify_token
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such directory")
@@ -65,7 +65,7 @@ def _listening(host: str, port: int) -> socket.socket:
     """The socket, so that the port that is printed is the one that was got."""
     import socket
 
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -97,7 +97,7 @@ def _tunnel(address: str, port: int) -> str:
     import os
     import shlex
 
-    from opv2v_doctor.cli.process import user
+    from opv2v_doctor.cli.streams import user
 
     connection = os.environ.get("SSH_CONNECTION", "").split()
     machine, ssh_port = (connection[2], connection[3]) if len(connection) == 4 else (_this_machine(), "22")

@@ -36,9 +36,9 @@ def init(
     Interpreter, script, world sizes and machine are those that its layout and the active environment show.
     """
     from opv2v_doctor.atomic import whole
-    from opv2v_doctor.draft import draft
     from opv2v_doctor.settings import FILE_NAME, read_settings
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.settings_draft import draft
+    from opv2v_doctor.user_error import UsageError
 
     repo = directory.resolve()
     path = output or repo / FILE_NAME
@@ -101,7 +101,7 @@ def _verify_demo(directory: Path, faults: Sequence[str], python: str | None) -> 
     """Refuse what could not be written, or not be trained, before anything is written."""
     from opv2v_doctor.git import executable
     from opv2v_doctor.sandbox import FAULTS
-    from opv2v_doctor.usage import UsageError, unknown
+    from opv2v_doctor.user_error import UsageError, unknown
 
     for name in faults:
         if name not in FAULTS:
@@ -119,7 +119,7 @@ def _verify_demo(directory: Path, faults: Sequence[str], python: str | None) -> 
 
 def _put_in(directory: Path, faults: Sequence[str]) -> None:
     from opv2v_doctor.sandbox import put
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     for name in dict.fromkeys(faults):
         try:

@@ -30,7 +30,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the command and t
 
 def _reason(force: str | None) -> str | None:
     """The reason of `--force`, which is one."""
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     if force is not None and not force.strip():
         raise UsageError("--force needs the reason, which is stamped")
@@ -87,9 +87,9 @@ def requested(
 ) -> Request:
     """The request that all these options make. Raises UsageError for what does not go together."""
     from opv2v_doctor.cli.examination import planned
-    from opv2v_doctor.runs.commands import Nodes
+    from opv2v_doctor.runs.command_line import Nodes
     from opv2v_doctor.runs.request import Request, verify_request
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     typed = {name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
     for name, given in (("--node-rank", "node_rank" in typed), ("--rdzv-endpoint", rdzv_endpoint)):

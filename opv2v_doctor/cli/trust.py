@@ -20,7 +20,7 @@ def trust(repo: options.Repo = None, settings: options.SettingsFile = None, revo
     from opv2v_doctor.plugins import read_plugins
     from opv2v_doctor.plugins import trust as trusting
     from opv2v_doctor.target import find_settings, repository
-    from opv2v_doctor.usage import UsageError
+    from opv2v_doctor.user_error import UsageError
 
     if repo is not None and not repo.is_dir():
         raise UsageError(f"--repo {repo}: no such directory")

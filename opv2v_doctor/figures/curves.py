@@ -12,8 +12,8 @@ from string import Template
 from typing import Any
 
 from opv2v_doctor.check import Finding, Severity
-from opv2v_doctor.facts.logs.log_files import Log
-from opv2v_doctor.facts.logs.run_configs import run_config
+from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.run_configs import run_config
 from opv2v_doctor.figures.plotly_page import plotly_tags
 from opv2v_doctor.result import Result
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from opv2v_doctor import __version__
 from opv2v_doctor.atomic import whole
-from opv2v_doctor.facts.panoramas import DrawnSample
+from opv2v_doctor.facts.samples.panoramas import DrawnSample
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_words import Shown
 from opv2v_doctor.figures.panoramas import page, reach
-from opv2v_doctor.ours import listed, verify_folder
+from opv2v_doctor.own_reports import listed, verify_folder
 
 PAGE, SUMMARY = "preview.html", "summary.json"
 NAMES = rf"{re.escape(PAGE)}|{re.escape(SUMMARY)}|view\d+_agent.*\.(npy|png)"

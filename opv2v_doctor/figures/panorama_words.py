@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.facts.panoramas import DrawnView
-from opv2v_doctor.facts.references import Reference
+from opv2v_doctor.facts.geometry.references import Reference
+from opv2v_doctor.facts.samples.panoramas import DrawnView
 from opv2v_doctor.figures import pictures
 
 Words = str | tuple[str, str]  # a text, or a text and its kind: bad or good

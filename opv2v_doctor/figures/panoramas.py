@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.facts.panoramas import DrawnSample
-from opv2v_doctor.facts.references import Reference
+from opv2v_doctor.facts.geometry.references import Reference
+from opv2v_doctor.facts.samples.panoramas import DrawnSample
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.packing import packed
 from opv2v_doctor.figures.panorama_words import HEAD, Shown, Words, details, notes, row

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.facts.prediction_errors import Errors
-from opv2v_doctor.facts.predictions import INPUT, PREDICTION, TRUTH, PredictedView, Predictions
+from opv2v_doctor.facts.predictions.errors import Errors
+from opv2v_doctor.facts.predictions.prediction import INPUT, PREDICTION, TRUTH, PredictedView, Predictions
 from opv2v_doctor.figures.point_cloud import (
     IN_PREDICTED_MASK,
     IN_TRUE_MASK,

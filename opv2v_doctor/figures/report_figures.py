@@ -47,7 +47,7 @@ def _untold(result: Result) -> Text:
 
 
 def _loader_lengths(target: Target) -> Iterator[Chart]:
-    from opv2v_doctor.facts.loaders import lengths, real_length
+    from opv2v_doctor.facts.launch.loaders import lengths, real_length
 
     found, now = lengths(target), real_length(target)
     if not found:
@@ -75,8 +75,8 @@ def _loader_lengths(target: Target) -> Iterator[Chart]:
 
 
 def _learning_rates(target: Target) -> Iterator[Chart]:
-    from opv2v_doctor.facts.loaders import computed_length
-    from opv2v_doctor.facts.schedule import curves, steps_per_epoch
+    from opv2v_doctor.facts.launch.loaders import computed_length
+    from opv2v_doctor.facts.launch.schedule import curves, steps_per_epoch
 
     if steps_per_epoch(target) is None:
         raise Skip("an epoch is as long as its data: its updates are not known")
@@ -111,7 +111,7 @@ def _world_sizes(target: Target) -> list[int]:
 
 
 def _masks(target: Target) -> Iterator[Chart]:
-    from opv2v_doctor.facts.samples import each_split
+    from opv2v_doctor.facts.samples.draws import each_split
 
     splits, dots, valid, seen, cropped = [], [], [], [], []
     for row, drawn in enumerate(reversed(list(each_split(target)))):  # the first one on top
@@ -161,7 +161,7 @@ def _predicted(target: Target, split: str) -> list[tuple[float, float]]:
 
 def _depths(target: Target) -> Iterator[Chart]:
     from opv2v_doctor.facts.geometry.lidar import lidar_errors
-    from opv2v_doctor.facts.samples import examined_splits
+    from opv2v_doctor.facts.launch.splits import examined_splits
 
     found = {}
     for split in examined_splits(target):
@@ -196,8 +196,8 @@ def _depths(target: Target) -> Iterator[Chart]:
 
 
 def _losses(target: Target) -> Iterator[Chart]:
-    from opv2v_doctor.facts.logs import judged_logs
-    from opv2v_doctor.facts.logs.loss_curves import curve
+    from opv2v_doctor.facts.past.logs import judged_logs
+    from opv2v_doctor.facts.past.logs.loss_curves import curve
 
     for log in judged_logs(target)[:1]:
         lines = [

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from opv2v_doctor.check import Findings, error, examined, note, warning
-from opv2v_doctor.facts.checkpoints import CheckpointUnreadable
-from opv2v_doctor.facts.checkpoints.arguments import changes
-from opv2v_doctor.facts.checkpoints.models import weights_opened
-from opv2v_doctor.facts.checkpoints.movement import Difference, Movement, by_module, moved
-from opv2v_doctor.facts.checkpoints.wording import few, not_read
+from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable
+from opv2v_doctor.facts.past.checkpoints.arguments import changes
+from opv2v_doctor.facts.past.checkpoints.models import weights_opened
+from opv2v_doctor.facts.past.checkpoints.movement import Difference, Movement, by_module, moved
+from opv2v_doctor.facts.past.checkpoints.wording import few, not_read
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.forensics.tables import Changes, aligned, changed, said
 

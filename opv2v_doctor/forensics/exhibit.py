@@ -8,18 +8,18 @@ from itertools import islice
 from pathlib import Path
 
 from opv2v_doctor.check import Examined, Finding
-from opv2v_doctor.facts.checkpoints import Checkpoint, read_checkpoint
-from opv2v_doctor.facts.checkpoints.loading import Loading
-from opv2v_doctor.facts.checkpoints.models import is_safetensors, weights_opened
-from opv2v_doctor.facts.checkpoints.scans import Scan
-from opv2v_doctor.facts.checkpoints.shards import Sharded, sharded
-from opv2v_doctor.facts.checkpoints.unreadable import (
+from opv2v_doctor.facts.past.checkpoints import Checkpoint, read_checkpoint
+from opv2v_doctor.facts.past.checkpoints.loading import Loading
+from opv2v_doctor.facts.past.checkpoints.models import is_safetensors, weights_opened
+from opv2v_doctor.facts.past.checkpoints.scans import Scan
+from opv2v_doctor.facts.past.checkpoints.shards import Sharded, sharded
+from opv2v_doctor.facts.past.checkpoints.unreadable import (
     CheckpointNotExamined,
     CheckpointUnreadable,
     reasons,
 )
-from opv2v_doctor.facts.checkpoints.weights import Weights
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.facts.past.checkpoints.weights import Weights
+from opv2v_doctor.user_error import UsageError
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 MOST_FILES = 10_000

@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Any
 
 from opv2v_doctor.check import Finding, Severity
-from opv2v_doctor.facts.checkpoints.arguments import changes, launched_with
-from opv2v_doctor.facts.checkpoints.counters import implied_steps_per_epoch
-from opv2v_doctor.facts.checkpoints.scans import Scan, by_module
-from opv2v_doctor.facts.pickles.machine import printable
+from opv2v_doctor.facts.past.checkpoints.arguments import changes, launched_with
+from opv2v_doctor.facts.past.checkpoints.counters import implied_steps_per_epoch
+from opv2v_doctor.facts.past.checkpoints.scans import Scan, by_module
+from opv2v_doctor.facts.past.pickles.machine import printable
 from opv2v_doctor.forensics.exhibit import Exhibit
 
 # What a training writes into its own config; it differs in every file and means nothing.

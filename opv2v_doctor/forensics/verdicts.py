@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from opv2v_doctor.check import Examined, Finding, Findings, Severity, error, examined, note, warning
-from opv2v_doctor.facts.checkpoints import Checkpoint, CheckpointUnreadable
-from opv2v_doctor.facts.checkpoints.counters import global_step_agrees, implied_steps_per_epoch
-from opv2v_doctor.facts.checkpoints.loading import Loading, loading
-from opv2v_doctor.facts.checkpoints.models import weights_opened
-from opv2v_doctor.facts.checkpoints.presence import presence
-from opv2v_doctor.facts.checkpoints.scans import by_module, scanned
-from opv2v_doctor.facts.checkpoints.unreadable import LEGACY, CheckpointNotExamined, remedy, stand_in
-from opv2v_doctor.facts.checkpoints.wording import few, not_finite, not_read
+from opv2v_doctor.facts.past.checkpoints import Checkpoint, CheckpointUnreadable
+from opv2v_doctor.facts.past.checkpoints.counters import global_step_agrees, implied_steps_per_epoch
+from opv2v_doctor.facts.past.checkpoints.loading import Loading, loading
+from opv2v_doctor.facts.past.checkpoints.models import weights_opened
+from opv2v_doctor.facts.past.checkpoints.presence import presence
+from opv2v_doctor.facts.past.checkpoints.scans import by_module, scanned
+from opv2v_doctor.facts.past.checkpoints.unreadable import LEGACY, CheckpointNotExamined, remedy, stand_in
+from opv2v_doctor.facts.past.checkpoints.wording import few, not_finite, not_read
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.result import examined_text
 from opv2v_doctor.text import Command, Text, sentence

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.geometry.lookup_tables import FAINT, Blend, Tables, feather, numbers_of, tables
 from opv2v_doctor.geometry.ranges import Float, known_depth, panorama_ranges
 from opv2v_doctor.geometry.rigs import MountedCamera
-from opv2v_doctor.geometry.tables import FAINT, Blend, Tables, feather, numbers_of, tables
 
 AGREEMENT = 0.1  # a camera sees a point when its depth there is the point's, within this share
 

@@ -9,7 +9,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 
 from opv2v_doctor.languages import ENGLISH, LANGUAGES
-from opv2v_doctor.languages.sources import every_source, source_texts
+from opv2v_doctor.languages.templates import every_source, source_texts
 
 ROOT = Path(__file__).parents[2]
 WIDTH = 110

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opv2v_doctor.check import Check, Crashed, Findings, check, examined, note
-from opv2v_doctor.files import bytes_of
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.foreign_files import bytes_of
+from opv2v_doctor.user_error import UsageError
 
 if TYPE_CHECKING:
     from opv2v_doctor.check import Blocked, Skip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from opv2v_doctor.channel import Channel, Closed, NoLine, Silent
 from opv2v_doctor.check import Blocked, Check, Crashed, Findings, NoAnswer, Skip, Tier
-from opv2v_doctor.files import from_json
+from opv2v_doctor.foreign_files import from_json
 from opv2v_doctor.isolation import isolated
 from opv2v_doctor.plugins import Plugin
 from opv2v_doctor.plugins.crossing import decoded

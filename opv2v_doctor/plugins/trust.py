@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from opv2v_doctor.atomic import whole
-from opv2v_doctor.files import from_json, text_of
+from opv2v_doctor.foreign_files import from_json, text_of
 from opv2v_doctor.plugins import Plugin
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 
 def is_trusted(repo: Path, plugins: Sequence[Plugin]) -> bool:

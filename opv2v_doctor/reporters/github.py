@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from opv2v_doctor.check import Check, Finding
 from opv2v_doctor.neutral import printable
 from opv2v_doctor.reporters import Examination
-from opv2v_doctor.reporters.wording import (
+from opv2v_doctor.reporters.phrases import (
     hazards,
     hint,
     message,

@@ -22,7 +22,7 @@ from opv2v_doctor.check import Finding
 from opv2v_doctor.neutral import printable
 from opv2v_doctor.reporters import Examination, Picture
 from opv2v_doctor.reporters.json import plain, strict
-from opv2v_doctor.reporters.wording import (
+from opv2v_doctor.reporters.phrases import (
     claim,
     counts,
     evidence,

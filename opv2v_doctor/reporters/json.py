@@ -10,7 +10,7 @@ from pathlib import PurePath
 from opv2v_doctor import __version__
 from opv2v_doctor.check import Finding
 from opv2v_doctor.reporters import Examination
-from opv2v_doctor.reporters.wording import counts
+from opv2v_doctor.reporters.phrases import counts
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.text import JSON, Each, Place, Text, Value
 

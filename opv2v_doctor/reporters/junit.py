@@ -9,7 +9,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from opv2v_doctor.check import Finding
 from opv2v_doctor.reporters import Examination
-from opv2v_doctor.reporters.wording import hazards, hint, message, one_line, outcome, place, way_out
+from opv2v_doctor.reporters.phrases import hazards, hint, message, one_line, outcome, place, way_out
 from opv2v_doctor.result import Result, Status
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from opv2v_doctor.check import Finding
 from opv2v_doctor.reporters import Examination
-from opv2v_doctor.reporters.wording import (
+from opv2v_doctor.reporters.phrases import (
     claim,
     evidence,
     first,

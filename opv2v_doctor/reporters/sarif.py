@@ -14,7 +14,7 @@ from opv2v_doctor import __version__
 from opv2v_doctor.check import Check, Finding, Severity
 from opv2v_doctor.reporters import Examination
 from opv2v_doctor.reporters.json import strict
-from opv2v_doctor.reporters.wording import hazards, hint, lines, message, outcome
+from opv2v_doctor.reporters.phrases import hazards, hint, lines, message, outcome
 from opv2v_doctor.result import Result, Status, exit_code
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

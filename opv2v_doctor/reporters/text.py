@@ -12,7 +12,7 @@ from opv2v_doctor import __version__
 from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.neutral import printable
 from opv2v_doctor.reporters import Examination, Medium
-from opv2v_doctor.reporters.wording import (
+from opv2v_doctor.reporters.phrases import (
     claim,
     evidence,
     first,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from opv2v_doctor.facts.runs import CHECKPOINTS, LOG, steps_per_epoch_of
-from opv2v_doctor.files import from_yaml, text_of
+from opv2v_doctor.facts.past.runs import CHECKPOINTS, LOG, steps_per_epoch_of
+from opv2v_doctor.foreign_files import from_yaml, text_of
 from opv2v_doctor.runs.directory import RECORD
-from opv2v_doctor.runs.progress import Reached
+from opv2v_doctor.runs.milestones import Reached
 from opv2v_doctor.runs.record import Launch, Run, Stamp, State
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 HYDRA = ".hydra"
 

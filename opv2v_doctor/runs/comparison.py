@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.leaves import Difference
-from opv2v_doctor.files import text_of
+from opv2v_doctor.facts.launch.leaves import Difference
+from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.runs import configuration
 from opv2v_doctor.runs.configuration import NOT_THERE, differences
-from opv2v_doctor.runs.progress import Reached
+from opv2v_doctor.runs.milestones import Reached
 from opv2v_doctor.runs.record import Run
 from opv2v_doctor.runs.resume import stamped_config
 

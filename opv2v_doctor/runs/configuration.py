@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.config import config
-from opv2v_doctor.facts.leaves import Difference, leaves
-from opv2v_doctor.files import from_yaml, text_of
+from opv2v_doctor.facts.launch.config import config
+from opv2v_doctor.facts.launch.leaves import Difference, leaves
+from opv2v_doctor.foreign_files import from_yaml, text_of
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.secrets import without_secrets
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 FILE = "config.yaml"
 OUR_RUN = "${hydra:run.dir}"  # what stands for the run's own directory: that is new each time

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.files import open_file
+from opv2v_doctor.foreign_files import open_file
 
 
 def of_bytes(content: bytes) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opv2v_doctor.atomic import NotWritten
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 if TYPE_CHECKING:
     from opv2v_doctor.runs.record import Run

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from opv2v_doctor.atomic import has_room
-from opv2v_doctor.files import text_of
+from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.runs.output import OWN, Output
 from opv2v_doctor.runs.record import Failure
 

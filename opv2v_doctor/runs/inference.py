@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.checkpoints import read_checkpoint
-from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable
-from opv2v_doctor.facts.runs import BEST, LAST, number_of
+from opv2v_doctor.facts.past.checkpoints import read_checkpoint
+from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable
+from opv2v_doctor.facts.past.runs import BEST, LAST, number_of
 from opv2v_doctor.runs import configuration, digests
-from opv2v_doctor.runs.commands import directory_override, without_directory
+from opv2v_doctor.runs.command_line import directory_override, without_directory
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.launcher import Display, Plan
 from opv2v_doctor.runs.record import Run, read_run
@@ -22,7 +22,7 @@ from opv2v_doctor.runs.resume import stamped_config
 from opv2v_doctor.runs.snapshot import Snapshot
 from opv2v_doctor.settings import FILE_NAME
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError, unknown
+from opv2v_doctor.user_error import UsageError, unknown
 
 FOLDER = "eval_runs"
 EXAMPLE = """\

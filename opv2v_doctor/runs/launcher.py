@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Protocol
 
 from opv2v_doctor.atomic import NotWritten
-from opv2v_doctor.facts.interpreter import Interpreter
+from opv2v_doctor.facts.interpreter.process import Interpreter
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.directory import RESERVE, output_folder
 from opv2v_doctor.runs.failures import SIGNALLED, described, first_failure

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from opv2v_doctor.files import open_file
+from opv2v_doctor.foreign_files import open_file
 
 OWN = "launch.log"  # the launcher's own words; all there is of a training without torchrun
 CHUNK, LONGEST = 1 << 20, 1 << 16  # bytes; of a line that does not end, what there is

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.git import git_state, opened
-from opv2v_doctor.facts.work_tree import inner_repositories, own_changes
-from opv2v_doctor.files import bytes_of
+from opv2v_doctor.facts.source.commit import git_state, opened
+from opv2v_doctor.facts.source.work_tree import inner_repositories, own_changes
+from opv2v_doctor.foreign_files import bytes_of
 from opv2v_doctor.git import GitRefused, View, view
 from opv2v_doctor.runs.digests import of_file
 from opv2v_doctor.runs.secrets import without_credentials

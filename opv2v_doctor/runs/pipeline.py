@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from opv2v_doctor.facts.git import git_state
+from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.directory import claim
 from opv2v_doctor.runs.inference import Inference, Inquiry, inference
@@ -21,7 +21,7 @@ from opv2v_doctor.runs.stamp import Files, epochs, stamp_of, write_stamp
 from opv2v_doctor.runs.training import Training, first_stamp, training
 from opv2v_doctor.scratch import scratch
 from opv2v_doctor.target import Target, find_settings
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 Gate = Callable[[Target, Path], int]  # examines the target, writes its report there, returns the exit code
 Job = Training | Inference

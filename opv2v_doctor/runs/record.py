@@ -12,11 +12,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from opv2v_doctor import __version__
 from opv2v_doctor.atomic import write
-from opv2v_doctor.files import bytes_of, from_json
+from opv2v_doctor.foreign_files import bytes_of, from_json
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.processes import Process
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 SCHEMA = 1
 LARGEST = 16 << 20  # bytes of a record

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from opv2v_doctor.facts.runs import CHECKPOINTS, LOG
+from opv2v_doctor.facts.past.runs import CHECKPOINTS, LOG
 from opv2v_doctor.runs.directory import RECORD
-from opv2v_doctor.runs.progress import Reached
+from opv2v_doctor.runs.milestones import Reached
 from opv2v_doctor.runs.record import Run, read_run
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 DEEPEST = 4  # folders below the one that is searched
 

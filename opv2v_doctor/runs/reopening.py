@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from opv2v_doctor.runs.adoption import adopted
-from opv2v_doctor.runs.commands import without_directory
+from opv2v_doctor.runs.command_line import without_directory
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.record import Run, read_run
 from opv2v_doctor.runs.secrets import HIDDEN
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 
 def reopened(target: Target, folder: Path) -> Target:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from opv2v_doctor.facts.runs import LAST
-from opv2v_doctor.runs.commands import Nodes, chosen_directory
+from opv2v_doctor.facts.past.runs import LAST
+from opv2v_doctor.runs.command_line import Nodes, chosen_directory
 from opv2v_doctor.runs.record import Run, read_run
 from opv2v_doctor.runs.snapshot import Snapshot
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)

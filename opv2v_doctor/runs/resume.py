@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from opv2v_doctor.facts.checkpoints import Checkpoint, read_checkpoint
-from opv2v_doctor.facts.checkpoints.counters import counters
-from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable
-from opv2v_doctor.facts.config import config
-from opv2v_doctor.facts.runs import LAST, epoch_lengths, number_of
+from opv2v_doctor.facts.launch.config import config
+from opv2v_doctor.facts.past.checkpoints import Checkpoint, read_checkpoint
+from opv2v_doctor.facts.past.checkpoints.counters import counters
+from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable
+from opv2v_doctor.facts.past.runs import LAST, epoch_lengths, number_of
 from opv2v_doctor.runs import configuration, processes
 from opv2v_doctor.runs.record import Run, Stamp
 from opv2v_doctor.target import Target

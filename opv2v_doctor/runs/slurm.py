@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.isolation import isolated
-from opv2v_doctor.runs.commands import Nodes
+from opv2v_doctor.runs.command_line import Nodes
 from opv2v_doctor.runs.request import Request, earlier_of, read_request, written
 from opv2v_doctor.runs.snapshot import snapshot
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 LOGS = "slurm"
 FIRST = "first_node"  # its name in a plan: SLURM chooses the machine

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.copies import resolutions
-from opv2v_doctor.facts.git import git_state
-from opv2v_doctor.facts.imports import first_party_modules
-from opv2v_doctor.facts.source import hydra_main, modules
-from opv2v_doctor.files import bytes_of
+from opv2v_doctor.facts.source.commit import git_state
+from opv2v_doctor.facts.source.copies import resolutions
+from opv2v_doctor.facts.source.first_party import first_party_modules
+from opv2v_doctor.facts.source.syntax import hydra_main, modules
+from opv2v_doctor.foreign_files import bytes_of
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.record import Launch, Run

@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from opv2v_doctor.atomic import NotWritten, write, write_all
+from opv2v_doctor.audit.last_audit import remembered
 from opv2v_doctor.audit.listing import dataset_at
-from opv2v_doctor.audit.remembered import remembered
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts import questions
-from opv2v_doctor.facts.config import config
-from opv2v_doctor.facts.copies import resolutions
-from opv2v_doctor.facts.datasets import data_roots
-from opv2v_doctor.facts.environment import interpreter
-from opv2v_doctor.facts.git import git_state
-from opv2v_doctor.facts.gpus import gpus
-from opv2v_doctor.facts.loaders import computed_length
+from opv2v_doctor.facts.interpreter import questions
+from opv2v_doctor.facts.launch.config import config
+from opv2v_doctor.facts.launch.datasets import data_roots
+from opv2v_doctor.facts.launch.loaders import computed_length
+from opv2v_doctor.facts.machine.environment import interpreter
+from opv2v_doctor.facts.machine.gpus import gpus
+from opv2v_doctor.facts.source.commit import git_state
+from opv2v_doctor.facts.source.copies import resolutions
 from opv2v_doctor.runs import configuration, digests, patch, processes, secrets, snapshot
 from opv2v_doctor.runs.directory import RESERVE, Claim, number_of_launch
 from opv2v_doctor.runs.record import Dataset, Launch, Run, Stamp, Verdict, now
 from opv2v_doctor.runs.snapshot import Snapshot
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 Files = Mapping[str, bytes]  # that belong to a stamp, by their names
 STAMPS = "stamps"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.runs.commands import command, directory_override, without_directory
+from opv2v_doctor.runs.command_line import command, directory_override, without_directory
 from opv2v_doctor.runs.destination import places_of, with_dataset
 from opv2v_doctor.runs.directory import number_of_launch, output_folder
 from opv2v_doctor.runs.launcher import Display, Plan
@@ -20,7 +20,7 @@ from opv2v_doctor.runs.resume import remarks
 from opv2v_doctor.runs.snapshot import FILE, Snapshot, read_sources, sources_of
 from opv2v_doctor.runs.stamp import Files, stamp_of
 from opv2v_doctor.target import Target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 JOINING = 600.0  # seconds that a node waits for the first one's stamp
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.checkpoints import read_checkpoint
-from opv2v_doctor.facts.checkpoints.unreadable import CheckpointUnreadable
-from opv2v_doctor.facts.runs import CHECKPOINTS, LEFTOVERS
-from opv2v_doctor.files import open_file
+from opv2v_doctor.facts.past.checkpoints import read_checkpoint
+from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable
+from opv2v_doctor.facts.past.runs import CHECKPOINTS, LEFTOVERS
+from opv2v_doctor.foreign_files import open_file
 from opv2v_doctor.runs import configuration, digests
-from opv2v_doctor.runs.progress import Reached, json_lines
+from opv2v_doctor.runs.milestones import Reached, json_lines
 from opv2v_doctor.runs.record import Launch, Run, State
 from opv2v_doctor.runs.secrets import without_secrets
 from opv2v_doctor.runs.snapshot import sources_of
 from opv2v_doctor.runs.vitals import EVENTS
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 ENDS = 1 << 16  # bytes that the watch hashes at either end of a checkpoint
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from opv2v_doctor.sandbox import git
+from opv2v_doctor.sandbox import history as git
 from opv2v_doctor.sandbox.archive import rewrite_pickle
 from opv2v_doctor.sandbox.scene import write_scene
 

@@ -8,7 +8,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

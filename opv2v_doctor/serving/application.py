@@ -25,7 +25,7 @@ from starlette.staticfiles import StaticFiles
 from opv2v_doctor import __version__, rasters
 from opv2v_doctor.neutral import printable
 from opv2v_doctor.serving.access import Exact, Guard
-from opv2v_doctor.serving.listing import PICTURES, is_shown, listing
+from opv2v_doctor.serving.index import PICTURES, is_shown, listing
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.files import from_yaml, text_of
-from opv2v_doctor.progress import advance
+from opv2v_doctor.fact_progress import advance
+from opv2v_doctor.foreign_files import from_yaml, text_of
 from opv2v_doctor.runs import processes
-from opv2v_doctor.runs.commands import command
+from opv2v_doctor.runs.command_line import command
 from opv2v_doctor.runs.directory import claim, number_of_launch, output_folder
 from opv2v_doctor.runs.failures import SIGNALLED
 from opv2v_doctor.runs.launcher import Plan, launch

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.files import from_json, open_file
+from opv2v_doctor.foreign_files import from_json, open_file
 from opv2v_doctor.text import Place, Text
 
 EVENTS = "events.jsonl"

@@ -9,7 +9,7 @@ import pytest
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.survey import survey
 from opv2v_doctor.audit.workers import readers
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 from .conftest import ROOT
 from .test_survey import FILES, quiet, read_slowly

@@ -10,9 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from opv2v_doctor.audit.record import COLUMNS
+from opv2v_doctor.audit.file_record import COLUMNS
 from opv2v_doctor.cli.audit import audit
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 app = typer.Typer()
 app.command()(audit)

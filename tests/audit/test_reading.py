@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opv2v_doctor.audit.file_record import File, Kind, Reading
 from opv2v_doctor.audit.listing import Dataset, Folder
 from opv2v_doctor.audit.reading import LIMITS, read_file
-from opv2v_doctor.audit.record import File, Kind, Reading
 
 NAMES = {
     Kind.FRAME: "000069.yaml",

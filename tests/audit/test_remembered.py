@@ -4,8 +4,8 @@ from pathlib import Path
 
 from opv2v_doctor.audit.fingerprint import inventory_fingerprint
 from opv2v_doctor.audit.inventory import Inventory
+from opv2v_doctor.audit.last_audit import remembered
 from opv2v_doctor.audit.listing import dataset_at
-from opv2v_doctor.audit.remembered import remembered
 
 from .conftest import Audit
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from opv2v_doctor.audit.file_record import Record
 from opv2v_doctor.audit.fingerprint import fingerprint, inventory_fingerprint
 from opv2v_doctor.audit.inventory import Inventory, opened
 from opv2v_doctor.audit.listing import Dataset
 from opv2v_doctor.audit.reading import Chunk, read_chunk
-from opv2v_doctor.audit.record import Record
 from opv2v_doctor.audit.survey import survey
 from opv2v_doctor.audit.workers import Readers, readers
 from opv2v_doctor.result import Status
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 from .conftest import ROOT, Audit
 

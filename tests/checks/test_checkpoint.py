@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Finding, Severity
-from opv2v_doctor.facts.datasets import mean_the_same
+from opv2v_doctor.facts.launch.datasets import mean_the_same
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status, examined_text
 from opv2v_doctor.sandbox.archive import rewrite_pickle

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from opv2v_doctor import Severity
-from opv2v_doctor.facts.damage import damage
-from opv2v_doctor.facts.frames import disk
-from opv2v_doctor.facts.samples import samples
+from opv2v_doctor.facts.disk.damage import damage
+from opv2v_doctor.facts.disk.frames import disk
+from opv2v_doctor.facts.samples.draws import samples
 from opv2v_doctor.result import Status
 from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.target import make_target
@@ -136,7 +136,7 @@ def test_half_of_a_depth_file_may_be_infinite(healthy: Path, tmp_path: Path) -> 
 
 def test_what_is_opened_depends_on_names_alone(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bound that is reached is told, with the command that opens all; the machine's load plays no part."""
-    monkeypatch.setattr("opv2v_doctor.facts.damage.MOST_OPENED", 20)
+    monkeypatch.setattr("opv2v_doctor.facts.disk.damage.MOST_OPENED", 20)
     repo = broken()
     found = damage(make_target(repo=repo, splits=("val",)), "val")
     assert found.opened == 18  # two frames of a yaml, four images and four depth maps

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts.samples import redrawings, samples
+from opv2v_doctor.facts.samples.draws import redrawings, samples
 from opv2v_doctor.result import Status
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check

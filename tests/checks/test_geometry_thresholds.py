@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 import pytest
 
+from opv2v_doctor.facts.disk.scenarios import Agent, Frame
 from opv2v_doctor.facts.geometry.contents import Contents, is_exchanged
 from opv2v_doctor.facts.geometry.depth_files import DepthFile, depth_file_at
 from opv2v_doctor.facts.geometry.images import ImageMatch, explains, lies_right
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, meaning_of, summary
-from opv2v_doctor.facts.geometry.moments import PanoramaView
 from opv2v_doctor.facts.geometry.rays import Intrinsics, Rays
 from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, convention_of
 from opv2v_doctor.facts.geometry.shown_colours import are_shown
-from opv2v_doctor.facts.scenarios import Agent, Frame
-from opv2v_doctor.facts.views import Identity, View
+from opv2v_doctor.facts.interpreter.views import Identity, View
+from opv2v_doctor.facts.samples.moments import PanoramaView
 from opv2v_doctor.geometry.agreement import PointErrors, Tally
 from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.geometry.colours import Colours, Normalisation, Order

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from opv2v_doctor import Place
-from opv2v_doctor.facts.inference import wording
-from opv2v_doctor.facts.inference.comparisons import Figures, Fit, Turn, Unlike, Values
+from opv2v_doctor.facts.predictions import wording
+from opv2v_doctor.facts.predictions.comparisons import Figures, Fit, Turn, Unlike, Values
 from opv2v_doctor.result import Result, Status, examined_text
 from opv2v_doctor.target import Target, make_target
 from opv2v_doctor.testing import run_check

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Finding, Severity
-from opv2v_doctor.facts.loaders import loaders
+from opv2v_doctor.facts.launch.loaders import loaders
 from opv2v_doctor.result import Status
 from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.sandbox.faults.fault import replace_text

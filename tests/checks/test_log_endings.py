@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Severity
-from opv2v_doctor.facts.logs.stops import KINDS
+from opv2v_doctor.facts.past.logs.stops import KINDS
 from opv2v_doctor.result import Status
 from opv2v_doctor.testing import run_check
 

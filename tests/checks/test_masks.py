@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Finding, Severity, Target, Text
-from opv2v_doctor.facts.datasets import Part
+from opv2v_doctor.facts.disk.scenarios import Agent, Frame
 from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
-from opv2v_doctor.facts.samples import Samples, examined_splits, samples
-from opv2v_doctor.facts.scenarios import Agent, Frame
-from opv2v_doctor.facts.views import Sample
+from opv2v_doctor.facts.interpreter.views import Sample
+from opv2v_doctor.facts.launch.datasets import Part
+from opv2v_doctor.facts.launch.splits import examined_splits
+from opv2v_doctor.facts.samples.draws import Samples, samples
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.target import make_target

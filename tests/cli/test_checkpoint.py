@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from opv2v_doctor.cli.checkpoint import app
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 SECONDS = 20.0  # what a hostile file may take on a slow machine
 CORPUS = Path(__file__).parents[1] / "corpus" / "checkpoints"

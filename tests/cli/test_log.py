@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts.logs import read_logs
+from opv2v_doctor.facts.past.logs import read_logs
 
 MISSION = Path(__file__).parents[2] / "examples" / "mission" / "train.log"
 LINE = "Epoch: [0]  [{:2d}/40]  eta: 0:00:01  lr: 0.000013  loss: {}.0000 (1.0000)\n"

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from opv2v_doctor.cli.pointcloud import pointcloud
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 RUN = Path("experiments", "opv2v_cyl_coop")
 

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from opv2v_doctor.cli.preview import show_samples
-from opv2v_doctor.facts.samples import samples
+from opv2v_doctor.facts.samples.draws import samples
 from opv2v_doctor.target import make_target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 
 def preview(repo: Path, split: str, output: Path | None, **words: Any) -> int:

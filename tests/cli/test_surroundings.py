@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.cli.process import user
+from opv2v_doctor.cli.streams import user
 
 pytestmark = pytest.mark.slow
 LONG = "x" * 300  # no file system takes such a name

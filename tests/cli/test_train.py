@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts.checkpoints import read_checkpoint
+from opv2v_doctor.facts.past.checkpoints import read_checkpoint
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.record import State, read_run
 from opv2v_doctor.sandbox import copy_repository

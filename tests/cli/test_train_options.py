@@ -21,7 +21,7 @@ from opv2v_doctor.cli.program import app
 from opv2v_doctor.cli.train import takes_request
 from opv2v_doctor.runs.request import Request, read_request, written
 from opv2v_doctor.runs.slurm import on_node
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 DIRECTORY = "hydra.run.dir=experiments/one"
 VALUES: dict[str, list[str]] = {  # a new option needs one, that shows in the request

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.checkpoints import Checkpoint, CheckpointUnreadable, read_checkpoint
-from opv2v_doctor.facts.checkpoints.arguments import compared
-from opv2v_doctor.facts.leaves import Difference
+from opv2v_doctor.facts.launch.leaves import Difference
+from opv2v_doctor.facts.past.checkpoints import Checkpoint, CheckpointUnreadable, read_checkpoint
+from opv2v_doctor.facts.past.checkpoints.arguments import compared
 
 CONFIG = {
     "output_dir": "${hydra:run.dir}",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.commands import Command, commands, documented_lengths
+from opv2v_doctor.facts.launch.documented_commands import Command, commands, documented_lengths
 from opv2v_doctor.target import make_target
 
 

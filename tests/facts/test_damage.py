@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from opv2v_doctor import Blocked, Target
-from opv2v_doctor.facts.damage import image_size, npy_damage, png_damage, raw_depth, yaml_damage
-from opv2v_doctor.facts.datasets import parts_of
-from opv2v_doctor.facts.frames import Disk
-from opv2v_doctor.facts.scenarios import scenarios
+from opv2v_doctor.facts.disk.damage import image_size, npy_damage, png_damage, raw_depth, yaml_damage
+from opv2v_doctor.facts.disk.frames import Disk
+from opv2v_doctor.facts.disk.scenarios import scenarios
+from opv2v_doctor.facts.launch.datasets import parts_of
 from opv2v_doctor.sandbox import write_scene
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.environment import declared, interpreter
+from opv2v_doctor.facts.machine.environment import declared, interpreter
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.logs import read_logs
-from opv2v_doctor.facts.logs.event_files import scalars
+from opv2v_doctor.facts.past.logs import read_logs
+from opv2v_doctor.facts.past.logs.event_files import scalars
 
 
 @pytest.fixture(scope="module")

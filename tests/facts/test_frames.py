@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts.datasets import parts_of
-from opv2v_doctor.facts.frames import Disk
-from opv2v_doctor.facts.scenarios import scenarios
-from opv2v_doctor.facts.views import Identity
+from opv2v_doctor.facts.disk.frames import Disk
+from opv2v_doctor.facts.disk.scenarios import scenarios
+from opv2v_doctor.facts.interpreter.views import Identity
+from opv2v_doctor.facts.launch.datasets import parts_of
 from opv2v_doctor.target import Target
 
 SCENARIO = "2021_08_16_12_00_00"

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.git import GitState, git_state
+from opv2v_doctor.facts.source.commit import GitState, git_state
 from opv2v_doctor.state import State
 
 NO_GIT = """
 import sys
 from pathlib import Path
 from opv2v_doctor import Target
-from opv2v_doctor.facts.git import git_state
+from opv2v_doctor.facts.source.commit import git_state
 print(git_state(Target(repo=Path(sys.argv[1]), python=Path(sys.executable))).reason)
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opv2v_doctor.facts.gpus import GIB, Gpu, visible
+from opv2v_doctor.facts.machine.gpus import GIB, Gpu, visible
 
 PRESENT = [
     Gpu(index=n, uuid=f"GPU-{letter}1", name="A", total=GIB, free=GIB, holders=())

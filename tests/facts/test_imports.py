@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.imports import first_party, first_party_modules, path_edits
+from opv2v_doctor.facts.source.first_party import first_party, first_party_modules, path_edits
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Tests of leaves: dotted keys, and differences told in a line."""
 
-from opv2v_doctor.facts.leaves import Difference, leaves
+from opv2v_doctor.facts.launch.leaves import Difference, leaves
 
 CONFIG = {"a": {"b": 1, "c": [2, 3], "empty": {}}, "d": None}
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opv2v_doctor import Blocked
-from opv2v_doctor.facts.loaders import length_of, only_resized, wanted_size
+from opv2v_doctor.facts.launch.loaders import length_of, only_resized, wanted_size
 
 TWO_TO_FOUR = "D(split='train', num_views=4, variable_num_views=True, min_num_views=2, max_num_views=4)"
 

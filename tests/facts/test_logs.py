@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts.logs import logs_in, read_log, read_logs
+from opv2v_doctor.facts.past.logs import logs_in, read_log, read_logs
 from opv2v_doctor.registry import installed_checks, select
 from opv2v_doctor.result import Status
 from opv2v_doctor.runner import run as run_checks

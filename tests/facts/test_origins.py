@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.datasets import Part, parts_of
 from opv2v_doctor.facts.geometry.places import convention_place
-from opv2v_doctor.facts.origins import crop_place, given_place, seed_place
+from opv2v_doctor.facts.launch.datasets import Part, parts_of
+from opv2v_doctor.facts.launch.origins import crop_place, given_place, seed_place
 
 FILES = {
     "scripts/train.py": "import pack.viewer\nfrom pack.sets.cameras import Cameras\n",

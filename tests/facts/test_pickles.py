@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.pickles import MOST_OPERATIONS, walk
-from opv2v_doctor.facts.pickles.harmless import is_harmless
-from opv2v_doctor.facts.pickles.machine import Call, Opaque, PickleRefused, Stored
+from opv2v_doctor.facts.past.pickles import MOST_OPERATIONS, walk
+from opv2v_doctor.facts.past.pickles.harmless import is_harmless
+from opv2v_doctor.facts.past.pickles.machine import Call, Opaque, PickleRefused, Stored
 
 SECONDS = 5.0  # what a hostile pickle may take on a slow machine; unguarded, each of these takes hours
 

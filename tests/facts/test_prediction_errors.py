@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from opv2v_doctor import Blocked
-from opv2v_doctor.facts.prediction_errors import Errors, errors
-from opv2v_doctor.facts.prediction_summary import SCHEMA, summary, write_summary
-from opv2v_doctor.facts.predictions import SKY, Inquiry, PredictedView, Predictions
-from opv2v_doctor.facts.questions import Account, Part
+from opv2v_doctor.facts.interpreter.questions import Account, Part
+from opv2v_doctor.facts.predictions.errors import Errors, errors
+from opv2v_doctor.facts.predictions.prediction import SKY, Inquiry, PredictedView, Predictions
+from opv2v_doctor.facts.predictions.summary import SCHEMA, summary, write_summary
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 
 CYLINDER = Cylinder(64, 16)

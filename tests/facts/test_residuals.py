@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.logs.residuals import inverse, robust_loss
+from opv2v_doctor.facts.past.logs.residuals import inverse, robust_loss
 
 CRITERION = (
     "Conf(FactoredLoss(RobustRegressionLoss(alpha=0.5,\nscaling_c=0.05), norm_mode='avg_dis', "

@@ -11,12 +11,12 @@ import yaml
 from numpy.typing import NDArray
 
 from opv2v_doctor import Blocked, Skip
-from opv2v_doctor.facts.datasets import parts_of
-from opv2v_doctor.facts.frames import Disk, Frame
+from opv2v_doctor.facts.disk.frames import Disk, Frame
+from opv2v_doctor.facts.disk.scenarios import scenarios
+from opv2v_doctor.facts.geometry.references import stitching
 from opv2v_doctor.facts.geometry.rigs import depth_maps, rigs
-from opv2v_doctor.facts.references import stitching
-from opv2v_doctor.facts.rigs import panorama_camera, rig, rig_coverage
-from opv2v_doctor.facts.scenarios import scenarios
+from opv2v_doctor.facts.launch.datasets import parts_of
+from opv2v_doctor.facts.samples.rigs import panorama_camera, rig, rig_coverage
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.rigs import MountedCamera, coverage_fraction
 from opv2v_doctor.sandbox import write_scene

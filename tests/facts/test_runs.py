@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts import runs
-from opv2v_doctor.facts.runs import checkpoints, epoch_lengths, last_run, leftovers, steps_per_epoch_of
+from opv2v_doctor.facts.past import runs
+from opv2v_doctor.facts.past.runs import checkpoints, epoch_lengths, last_run, leftovers, steps_per_epoch_of
 from opv2v_doctor.target import make_target
 
 LINE = "Epoch: [{}]  [ {}/{}]  eta: 0:00:10  lr: 0.000013  loss: 1.0 (1.0)\n"

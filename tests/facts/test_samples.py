@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Blocked, Skip, Target
-from opv2v_doctor.facts.damage import damage
-from opv2v_doctor.facts.exports import exported
-from opv2v_doctor.facts.frames import disk
+from opv2v_doctor.facts.disk.damage import damage
+from opv2v_doctor.facts.disk.frames import disk
 from opv2v_doctor.facts.geometry.coverages import coverages
-from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.origins import crop_place, given_place, seed_place
-from opv2v_doctor.facts.samples import each_split, examined_splits, samples
+from opv2v_doctor.facts.launch.exports import exported
+from opv2v_doctor.facts.launch.loaders import loader_module
+from opv2v_doctor.facts.launch.origins import crop_place, given_place, seed_place
+from opv2v_doctor.facts.launch.splits import examined_splits
+from opv2v_doctor.facts.samples.draws import each_split, samples
 from opv2v_doctor.target import make_target
 
 

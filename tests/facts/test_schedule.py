@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts.schedule import curves, epoch_starts
+from opv2v_doctor.facts.launch.schedule import curves, epoch_starts
 from opv2v_doctor.target import make_target
 
 

@@ -1,7 +1,7 @@
 """Segments: restarts, resumes, and trainings that write at once."""
 
-from opv2v_doctor.facts.logs.records import records
-from opv2v_doctor.facts.logs.segments import Segment, Segments
+from opv2v_doctor.facts.past.logs.records import records
+from opv2v_doctor.facts.past.logs.segments import Segment, Segments
 
 
 def segments(*places: tuple[int, int, int], launches: tuple[int, ...] = ()) -> list[Segment]:

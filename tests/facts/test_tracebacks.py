@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from opv2v_doctor.facts.logs import read_log
-from opv2v_doctor.facts.logs.incidents import stripped
-from opv2v_doctor.facts.logs.tracebacks import Traceback, Tracebacks
+from opv2v_doctor.facts.past.logs import read_log
+from opv2v_doctor.facts.past.logs.incidents import stripped
+from opv2v_doctor.facts.past.logs.tracebacks import Traceback, Tracebacks
 
 
 def tracebacks(text: str) -> tuple[Traceback, ...]:

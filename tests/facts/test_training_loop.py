@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.training_loop import epoch_progress
+from opv2v_doctor.facts.source.training_loop import epoch_progress
 
 LOOP = """
 from tools import adjust_learning_rate

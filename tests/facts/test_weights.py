@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.checkpoints import CheckpointUnreadable
-from opv2v_doctor.facts.checkpoints import weights as weights_module
-from opv2v_doctor.facts.checkpoints.loading import loading
-from opv2v_doctor.facts.checkpoints.models import weights_opened
-from opv2v_doctor.facts.checkpoints.movement import moved
-from opv2v_doctor.facts.checkpoints.scans import by_module, scanned
-from opv2v_doctor.facts.checkpoints.shards import sharded
-from opv2v_doctor.facts.checkpoints.weights import array, blocks
+from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable
+from opv2v_doctor.facts.past.checkpoints import weights as weights_module
+from opv2v_doctor.facts.past.checkpoints.loading import loading
+from opv2v_doctor.facts.past.checkpoints.models import weights_opened
+from opv2v_doctor.facts.past.checkpoints.movement import moved
+from opv2v_doctor.facts.past.checkpoints.scans import by_module, scanned
+from opv2v_doctor.facts.past.checkpoints.shards import sharded
+from opv2v_doctor.facts.past.checkpoints.weights import array, blocks
 
 
 def saved(path: Path, tensors: dict[str, Any], method: int = zipfile.ZIP_STORED) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.git import GitState, git_state
+from opv2v_doctor.facts.source.commit import GitState, git_state
 from opv2v_doctor.runs import patch
 from opv2v_doctor.state import State
 

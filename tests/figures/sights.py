@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from opv2v_doctor.facts.datasets import parts_of
-from opv2v_doctor.facts.panoramas import DrawnSample, DrawnView
-from opv2v_doctor.facts.questions import Rule
-from opv2v_doctor.facts.references import Reference
-from opv2v_doctor.facts.scenarios import Agent, Frame
-from opv2v_doctor.facts.views import Identity, Sample, View
+from opv2v_doctor.facts.disk.scenarios import Agent, Frame
+from opv2v_doctor.facts.geometry.references import Reference
+from opv2v_doctor.facts.interpreter.questions import Rule
+from opv2v_doctor.facts.interpreter.views import Identity, Sample, View
+from opv2v_doctor.facts.launch.datasets import parts_of
+from opv2v_doctor.facts.samples.panoramas import DrawnSample, DrawnView
 from opv2v_doctor.figures.panorama_words import Shown
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.rigs import MountedCamera

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Check, Place, error, note, quoted
-from opv2v_doctor.facts.logs import read_log
+from opv2v_doctor.facts.past.logs import read_log
 from opv2v_doctor.figures.curves import page
 from opv2v_doctor.result import Result, Status
 

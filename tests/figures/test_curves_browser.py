@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Check, Place, error
-from opv2v_doctor.facts.logs import read_log
+from opv2v_doctor.facts.past.logs import read_log
 from opv2v_doctor.figures.curves import PANELS, page
 from opv2v_doctor.result import Result, Status
 

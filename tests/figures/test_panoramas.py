@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opv2v_doctor.facts.questions import Rule
+from opv2v_doctor.facts.interpreter.questions import Rule
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_files import beginning, write_preview
 from opv2v_doctor.figures.panorama_words import notes

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from opv2v_doctor.facts.predictions import Inquiry, PredictedView, Predictions
-from opv2v_doctor.facts.questions import Account
+from opv2v_doctor.facts.interpreter.questions import Account
+from opv2v_doctor.facts.predictions.prediction import Inquiry, PredictedView, Predictions
 from opv2v_doctor.figures.cloud_pictures import PAPER, Eye, cloud_picture, mask_picture
 from opv2v_doctor.figures.ply import RECORD
 from opv2v_doctor.figures.point_cloud import PREDICTION, TRUTH, Opening

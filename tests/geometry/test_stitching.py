@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.geometry.lookup_tables import numbers_of, tables
 from opv2v_doctor.geometry.poses import pose_matrix, to_opencv
 from opv2v_doctor.geometry.rigs import MountedCamera, coverage
 from opv2v_doctor.geometry.stitching import Stitcher
-from opv2v_doctor.geometry.tables import numbers_of, tables
 
 from .rooms import hall, rig, views
 

@@ -10,9 +10,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 
 import pytest
 
-from opv2v_doctor.facts import questions
-from opv2v_doctor.facts.inference import questions as of_inference
-from opv2v_doctor.facts.probe import Question
+from opv2v_doctor.facts.interpreter import questions
+from opv2v_doctor.facts.interpreter.probe import Question
+from opv2v_doctor.facts.predictions import questions as of_inference
 
 ROOT = Path(__file__).parents[2]
 ASKED = [

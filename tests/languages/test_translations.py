@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from opv2v_doctor import Text, counted, quoted
 from opv2v_doctor.cli.catalogue import explain
 from opv2v_doctor.languages import LANGUAGES, blocks, catalogue, page_of, say
-from opv2v_doctor.languages.sources import every_source, source_texts
+from opv2v_doctor.languages.templates import every_source, source_texts
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Status
 

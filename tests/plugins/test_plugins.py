@@ -320,7 +320,7 @@ def test_the_gate_of_a_launch_asks_for_trust_as_well(repository: Repository) -> 
 
 def test_facts_can_be_looked_at_over_there(repository: Repository) -> None:
     repository.write(
-        at_import="from opv2v_doctor.facts.git import git_state",
+        at_import="from opv2v_doctor.facts.source.commit import git_state",
         in_check="yield note('on {commit}', at=target.repo, commit=git_state(target).commit)",
     )
     report = json.loads(repository.check("MIN001", "--plugins", "--format", "json").stdout)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from opv2v_doctor import Target
-from opv2v_doctor.runs.commands import Nodes, chosen_directory, command, quoted, unquoted
+from opv2v_doctor.runs.command_line import Nodes, chosen_directory, command, quoted, unquoted
 from opv2v_doctor.settings import Launch, Settings
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 RUN, OUTPUT = Path("/runs/one"), Path("/runs/one/output/1")
 

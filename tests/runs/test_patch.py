@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.git import git_state
+from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.runs import patch
 from opv2v_doctor.state import State
 

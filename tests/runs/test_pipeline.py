@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor.runs import pipeline
-from opv2v_doctor.runs.commands import Nodes
+from opv2v_doctor.runs.command_line import Nodes
 from opv2v_doctor.runs.directory import claim
 from opv2v_doctor.runs.inference import Inquiry
 from opv2v_doctor.runs.output import Line
@@ -22,7 +22,7 @@ from opv2v_doctor.runs.snapshot import read_sources, snapshot
 from opv2v_doctor.runs.stamp import stamp_of, write_stamp
 from opv2v_doctor.runs.training import training
 from opv2v_doctor.target import Target, make_target
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 SCRIPT = """
 import json

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.runs.commands import Nodes
+from opv2v_doctor.runs.command_line import Nodes
 from opv2v_doctor.runs.record import State, read_run
 from opv2v_doctor.runs.request import Request, read_request, written
 from opv2v_doctor.runs.slurm import FIRST, OnNode, for_first, on_node, resources

@@ -19,8 +19,8 @@ from urllib.parse import quote
 import pytest
 
 from opv2v_doctor.serving.access import is_private, verify_token
-from opv2v_doctor.serving.listing import MOST_PICTURES, listing
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.serving.index import MOST_PICTURES, listing
+from opv2v_doctor.user_error import UsageError
 
 uvicorn = pytest.importorskip("uvicorn", reason="no starlette and uvicorn: make test")
 pytest.importorskip("starlette", reason="no starlette and uvicorn: make test")

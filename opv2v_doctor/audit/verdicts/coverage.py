@@ -10,7 +10,7 @@ from typing import NamedTuple
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.verdicts.verdict import agent_folder, verdict
 from opv2v_doctor.check import Findings, Skip, error, examined, note, warning
-from opv2v_doctor.files import from_json
+from opv2v_doctor.foreign_files import from_json
 from opv2v_doctor.threshold import Threshold
 
 SPARSE = Threshold(0.05, "of the pixels", "below, depth says too little to train on")
@@ -152,8 +152,8 @@ def _rigs(inventory: Inventory) -> Iterator[_Rig]:
 def _share(rig: str, sizes: str) -> float:
     """The part of the panorama that cameras in numbers see through images of these sizes."""
     from opv2v_doctor.geometry.cameras import Cylinder
+    from opv2v_doctor.geometry.lookup_tables import CameraNumbers
     from opv2v_doctor.geometry.rigs import coverage_fraction
-    from opv2v_doctor.geometry.tables import CameraNumbers
 
     numbers = {name: (intrinsics, pose) for name, intrinsics, pose in from_json(rig)}
     images = [word.split() for word in sizes.split(",")]

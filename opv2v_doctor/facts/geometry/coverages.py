@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from opv2v_doctor.check import Skip
-from opv2v_doctor.facts.frames import Frame, disk
-from opv2v_doctor.facts.geometry.moments import panorama_views
-from opv2v_doctor.facts.rigs import MARGIN, rig, rig_coverage
+from opv2v_doctor.facts.disk.frames import Frame, disk
+from opv2v_doctor.facts.samples.moments import panorama_views
+from opv2v_doctor.facts.samples.rigs import MARGIN, rig, rig_coverage
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 

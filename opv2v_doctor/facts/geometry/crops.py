@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts import questions
-from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.samples import arrays_folder, examined_splits, expression_of, samples
-from opv2v_doctor.facts.source import modules, nodes
-from opv2v_doctor.facts.views import handed_over
+from opv2v_doctor.facts.interpreter import questions
+from opv2v_doctor.facts.interpreter.views import handed_over
+from opv2v_doctor.facts.launch.loaders import loader_module
+from opv2v_doctor.facts.launch.splits import examined_splits, expression_of
+from opv2v_doctor.facts.samples.draws import arrays_folder, samples
+from opv2v_doctor.facts.source.syntax import modules, nodes
 from opv2v_doctor.geometry.cameras import Array, Pinhole
 from opv2v_doctor.geometry.cropping import Shot, crop_landing
 from opv2v_doctor.geometry.likeness import grey

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.frames import Frame
-from opv2v_doctor.facts.geometry.moments import Moments, PanoramaView, moments, sides
+from opv2v_doctor.facts.disk.frames import Frame
 from opv2v_doctor.facts.geometry.readings import wrong_conventions
 from opv2v_doctor.facts.geometry.rigs import INVERSE, depth_map, neighbours, rigs
-from opv2v_doctor.facts.rigs import rig
+from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments, sides
+from opv2v_doctor.facts.samples.rigs import rig
 from opv2v_doctor.geometry.cameras import Array, Pinhole
 from opv2v_doctor.geometry.likeness import Match, best_match, grey, seam
 from opv2v_doctor.geometry.readings import file_pixels

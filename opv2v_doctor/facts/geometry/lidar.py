@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.frames import Frame
-from opv2v_doctor.facts.geometry.clouds import cloud
-from opv2v_doctor.facts.geometry.moments import Moments, PanoramaView, moments
+from opv2v_doctor.facts.disk.frames import Frame
+from opv2v_doctor.facts.disk.lidar_files import cloud
 from opv2v_doctor.facts.geometry.rigs import depth_maps
-from opv2v_doctor.facts.rigs import rig
+from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments
+from opv2v_doctor.facts.samples.rigs import rig
 from opv2v_doctor.geometry.agreement import NEAREST, PointErrors, against_lidar
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.lookups import depth_at

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import re
 
-from opv2v_doctor.facts.datasets import Part
-from opv2v_doctor.facts.origins import class_place, crop_place, first_place, given_place
-from opv2v_doctor.facts.source import definition, modules, nodes
+from opv2v_doctor.facts.launch.datasets import Part
+from opv2v_doctor.facts.launch.origins import class_place, crop_place, first_place, given_place
+from opv2v_doctor.facts.source.syntax import definition, modules, nodes
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 

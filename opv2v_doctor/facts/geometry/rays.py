@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.geometry.moments import (
+from opv2v_doctor.facts.samples.moments import (
     PanoramaView,
     PinholeView,
     TracedView,

@@ -10,9 +10,8 @@ from itertools import product
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.frames import Disk
+from opv2v_doctor.facts.disk.frames import Disk
 from opv2v_doctor.facts.geometry.lidar import meaning
-from opv2v_doctor.facts.geometry.moments import Moments, PanoramaView, moments
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
 from opv2v_doctor.facts.geometry.rigs import (
     AGENTS_OWN,
@@ -22,8 +21,9 @@ from opv2v_doctor.facts.geometry.rigs import (
     rigs,
     without_depth,
 )
-from opv2v_doctor.facts.rigs import camera_names, rig
-from opv2v_doctor.facts.samples import examined_splits
+from opv2v_doctor.facts.launch.splits import examined_splits
+from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments
+from opv2v_doctor.facts.samples.rigs import camera_names, rig
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import Convention
 from opv2v_doctor.geometry.explanations import Explanation, explanation

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.frames import Disk, Frame, disk
-from opv2v_doctor.facts.geometry.moments import (
+from opv2v_doctor.facts.disk.frames import Disk, Frame, disk
+from opv2v_doctor.facts.geometry.rigs import neighbours
+from opv2v_doctor.facts.samples.moments import (
     Mount,
     PanoramaView,
     PinholeView,
@@ -20,7 +21,6 @@ from opv2v_doctor.facts.geometry.moments import (
     pinhole_views,
     without_frames,
 )
-from opv2v_doctor.facts.geometry.rigs import neighbours
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import RIGHT, Convention, alternatives, pose_errors
 from opv2v_doctor.geometry.poses import invert

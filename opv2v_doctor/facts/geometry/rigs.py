@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.frames import Disk, Frame, frame_file
-from opv2v_doctor.facts.geometry.moments import sides
-from opv2v_doctor.facts.rigs import rig
+from opv2v_doctor.facts.disk.frames import Disk, Frame, frame_file
+from opv2v_doctor.facts.samples.moments import sides
+from opv2v_doctor.facts.samples.rigs import rig
 from opv2v_doctor.geometry.conventions import Convention
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.geometry.readings import DepthMaps

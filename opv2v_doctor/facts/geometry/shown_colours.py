@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts import questions
 from opv2v_doctor.facts.geometry.images import ENOUGH, ImageMatch, image_matches, lies_right
-from opv2v_doctor.facts.geometry.moments import PanoramaView
-from opv2v_doctor.facts.loaders import loader_module
-from opv2v_doctor.facts.panoramas import channels_last
-from opv2v_doctor.facts.questions import Rule
-from opv2v_doctor.facts.samples import expression_of
+from opv2v_doctor.facts.interpreter import questions
+from opv2v_doctor.facts.interpreter.questions import Rule
+from opv2v_doctor.facts.launch.loaders import loader_module
+from opv2v_doctor.facts.launch.splits import expression_of
+from opv2v_doctor.facts.samples.moments import PanoramaView
+from opv2v_doctor.facts.samples.panoramas import channels_last
 from opv2v_doctor.geometry.colours import Colours, colours
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from opv2v_doctor.sandbox import git
+from opv2v_doctor.sandbox import history as git
 from opv2v_doctor.sandbox.faults import (
     checkpoints,
     config,

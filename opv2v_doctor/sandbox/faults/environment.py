@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from opv2v_doctor.sandbox import git
+from opv2v_doctor.sandbox import history as git
 from opv2v_doctor.sandbox.faults.fault import copy_package, fault, replace_text, set_value
 
 SETTINGS = "opv2v-doctor.toml"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opv2v_doctor.facts.geometry.clouds import read_points
+from opv2v_doctor.facts.disk.lidar_files import read_points
 
 SHARED = Path(os.environ.get("OPV2V_DOCTOR_SHARED", Path(__file__).parents[4] / "shared"))
 POINTS = np.array([[1.5, 2.0, -3.0], [4.0, 5.25, 6.0]])

@@ -9,7 +9,7 @@ from opv2v_doctor.runs.launcher import Plan, launch
 from opv2v_doctor.runs.output import Line
 from opv2v_doctor.runs.record import Stamp, read_run
 from opv2v_doctor.runs.stamp import write_stamp
-from opv2v_doctor.usage import UsageError
+from opv2v_doctor.user_error import UsageError
 
 STUB = Path(__file__).parent
 

@@ -1,0 +1,1 @@
+"""The disk: the scenarios, frames and files of OPV2V that the launch would read."""

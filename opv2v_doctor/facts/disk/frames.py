@@ -1,0 +1,191 @@
+"""OPV2V on disk: what a split holds, what of it the dataset reads, and one frame file at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.disk.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
+from opv2v_doctor.facts.interpreter.views import Identity
+from opv2v_doctor.facts.launch.datasets import Part
+from opv2v_doctor.facts.launch.splits import examined_splits, parts
+from opv2v_doctor.foreign_files import bytes_of, from_yaml
+from opv2v_doctor.state import fact, of_file
+from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
+
+__all__ = [
+    "Agent",
+    "Disk",
+    "Frame",
+    "Scenario",
+    "disk",
+    "disks",
+    "each_disk",
+    "frame_file",
+    "frame_of",
+    "is_opv2v",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    """One split on disk, and what the config reads of it."""
+
+    part: Part
+    folder: Path
+    depth_folder: Path
+    scenarios: tuple[Scenario, ...]
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras that the dataset is told to use."""
+        ids = self.part.keywords.get("camera_ids")
+        return tuple(f"camera{number}" for number in ids) if isinstance(ids, list | tuple) else ALL_CAMERAS
+
+    @property
+    def least_agents(self) -> int:
+        """Scenarios and frames with fewer agents are left out."""
+        return int(self.part.keywords.get("min_agents") or 1)
+
+    @cached_property
+    def selection(self) -> tuple[Scenario, ...]:
+        """All scenarios, each with those of its agents that the dataset is told to include."""
+        wanted = self.part.keywords.get("include_agents")
+        if not wanted or not isinstance(wanted, list | tuple | set):
+            return self.scenarios
+        return tuple(
+            replace(one, agents=tuple(agent for agent in one.agents if agent.name in wanted))
+            for one in self.scenarios
+        )
+
+    @cached_property
+    def scenes(self) -> tuple[tuple[Frame, ...], ...]:
+        """The samples that the dataset knows: the frames of all agents at one moment, in its own order.
+
+        A dataset that is told no `min_agents` takes each agent's frames for themselves.
+        """
+        alone = "min_agents" not in self.part.keywords
+        grouped = chain.from_iterable(one.each_alone if alone else one.moments for one in self.selection)
+        found = [scene for scene in grouped if len(scene) >= self.least_agents]
+        return tuple(found[: self.part.keywords.get("max_scenes") or None])
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """Every frame of every agent that the dataset may read."""
+        return tuple(chain.from_iterable(self.scenes))
+
+    @cached_property
+    def scenarios_in_use(self) -> tuple[Scenario, ...]:
+        """The scenarios that the dataset reads any frame of, with the agents that it includes."""
+        names = {frame.agent.scenario for frame in self.frames}
+        return tuple(scenario for scenario in self.selection if scenario.name in names)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Scenario]:
+        """Name -> scenario."""
+        return {scenario.name: scenario for scenario in self.scenarios}
+
+    @cached_property
+    def agents(self) -> Mapping[tuple[str, str], Agent]:
+        """(scenario, agent) -> agent."""
+        return {(agent.scenario, agent.name): agent for each in self.scenarios for agent in each.agents}
+
+    def frame_of(self, view: Identity) -> Frame | None:
+        """The frame that a view shows, by the names on disk that it says; None where they name none.
+
+        Agents and frames are looked for word by word, since instances are free text: "000069/camera0_650".
+        """
+        label, words = (view.label or "").split("/"), _words(view.instance)
+        scenario = next((self.by_name[part] for part in label if part in self.by_name), None)
+        if scenario is None:
+            return None
+        names = [view.agent_id] if view.agent_id else [*words, *reversed(label)]
+        agent = next((agent for name in names for agent in scenario.agents if agent.name == name), None)
+        return next((frame for frame in agent.frames if frame.name in words), None) if agent else None
+
+    def camera_of(self, view: Identity) -> str | None:
+        """The camera that a view of one camera names; None where it names none, as a panorama does."""
+        return next((word for word in _words(view.instance) if word in ALL_CAMERAS), None)
+
+
+def each_disk(target: Target) -> Iterator[tuple[str, Disk]]:
+    """Every examined split with each folder that it reads. Raises Skip where one reads nothing of OPV2V."""
+    for split in examined_splits(target):
+        for where in disks(target, split) or (disk(target, split),):
+            yield split, where
+
+
+@fact
+def disks(target: Target, split: str) -> tuple[Disk, ...]:
+    """The folders that the datasets of a split read, each once; none where they are not of OPV2V."""
+    found: dict[Path, Disk] = {}
+    for part in parts(target, split):
+        with contextlib.suppress(Skip):
+            where = _disk(target, part)
+            found.setdefault(where.folder, where)
+    return tuple(found.values())
+
+
+@fact
+def disk(target: Target, split: str) -> Disk:
+    """The folder that a split's first dataset reads, empty where it is not there.
+
+    Raises Skip where that is not OPV2V.
+    """
+    return _disk(target, parts(target, split)[0])
+
+
+def _disk(target: Target, part: Part) -> Disk:
+    root, depth_root = part.keywords.get("ROOT"), part.keywords.get("depth_root")
+    if root is None or depth_root is None or part.split is None:
+        raise Skip(
+            "{name} is given no ROOT, depth_root and split: not a dataset of OPV2V", name=part.class_name
+        )
+    return Disk(
+        part=part,
+        folder=target.repo / root / part.split,
+        depth_folder=target.repo / depth_root / part.split,
+        scenarios=scenarios(target, target.repo / root / part.split, target.repo / depth_root / part.split),
+    )
+
+
+def is_opv2v(target: Target, split: str) -> bool:
+    """Whether a dataset of the split is told which folders of OPV2V to read."""
+    return bool(disks(target, split))
+
+
+def _words(instance: str | None) -> list[str]:
+    return re.split(r"[/_.]", instance or "")
+
+
+def frame_of(target: Target, split: str, view: Identity) -> Frame | None:
+    """The frame on disk that a view shows, None where it names none or the dataset is not OPV2V."""
+    found = (where.frame_of(view) for where in disks(target, split))
+    return next((frame for frame in found if frame), None)
+
+
+@of_file()
+def frame_file(path: Path) -> Mapping[str, Any]:
+    """What a frame file says, by the C safe loader: no tag in it builds an object.
+
+    Raises Blocked where it cannot be read.
+    """
+    try:
+        content = from_yaml(bytes_of(path))
+    except OSError as problem:
+        said = Text("cannot be read: {problem}", problem=problem.strerror or str(problem))
+        raise Blocked("{path}: {problem}", at=path, path=path, problem=said) from None
+    except ValueError as problem:
+        said = Text("not YAML: {problem}", problem=" ".join(str(problem).split()))
+        raise Blocked("{path}: {problem}", at=path, path=path, problem=said) from None
+    if not isinstance(content, dict):
+        raise Blocked("{path}: {problem}", at=path, path=path, problem=Text("not a frame file"))
+    return content

@@ -1,0 +1,456 @@
+"""The questions: what the training interpreter can be asked, and the form of each answer.
+
+Each is the declaration of a function in `opv2v_doctor/inside/`, which answers there; it is asked by
+calling it with a target (or `.ahead`, `.ahead_in`). A test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from opv2v_doctor.facts.interpreter.probe import Frame, innermost, question
+from opv2v_doctor.facts.interpreter.views import Failure, Identity, Sample, View
+from opv2v_doctor.text import Place
+
+if TYPE_CHECKING:
+    from opv2v_doctor.geometry.colours import Normalisation
+
+# --- the interpreter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """What an interpreter says of itself."""
+
+    version: str
+    executable: str
+    path: tuple[str, ...]
+    markers: Mapping[str, str]  # what requirements are compared with (PEP 508)
+    cuda: str | None  # the version that torch was built for; None: a CPU build
+
+
+@question("hello")
+def interpreter() -> Interpreter:
+    """Version and search path, as the launch has them."""
+    raise NotImplementedError
+
+
+@question("hello")
+def importable(*, modules: list[str]) -> Mapping[str, str | None]:
+    """The file of each top-level module, None where there is none."""
+    raise NotImplementedError
+
+
+@question("hello")
+def versions(*, packages: list[str]) -> Mapping[str, str | None]:
+    """The installed version of each distribution, None where it is not installed."""
+    raise NotImplementedError
+
+
+@question("packages")
+def installed() -> tuple[tuple[str, str, str], ...]:
+    """Name, version and origin of every distribution."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """One copy of a module that an interpreter could import."""
+
+    file: Path | None
+    portions: tuple[Path, ...]
+    entry: Path | None
+    through: str
+    source: str
+    distribution: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """All copies by name, the one that wins first; why the script's edits cannot be replayed, or nothing."""
+
+    copies: Mapping[str, tuple[Copy, ...]]
+    refusal: str
+
+
+@question("imports")
+def resolved(*, names: list[str], edits: str, pythonpaths: list[str | None]) -> tuple[Resolved, ...]:
+    """What names resolve to under each PYTHONPATH; None: the launch's own."""
+    raise NotImplementedError
+
+
+# --- the config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    """A config: its values, and what of it stays open."""
+
+    values: Mapping[str, Any]
+    missing: tuple[str, ...]
+    unresolved: Mapping[str, str]
+    files: tuple[tuple[str, str], ...]  # (name, package), in the order of composition
+
+
+@question("config")
+def compose(*, config_dir: str, config_name: str, overrides: list[str]) -> Composed:
+    """The config with all interpolations resolved."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """The datasets that replayed lines kept by key, and the batch size that they asked for."""
+
+    kept: Mapping[str, str]
+    batch: int | None
+
+
+@question("config")
+def replay(
+    *,
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
+    source: str,
+    module_name: str,
+    parameter: str,
+    builders: list[str],
+) -> Replayed:
+    """Run lines of a module, with builders that only note what they are asked for."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSet:
+    """The train set of a config: its dataset expression and the images that a GPU takes."""
+
+    expression: str
+    images: int
+
+
+@question("commands")
+def train_sets(
+    *, config_dir: str, config_name: str, launches: list[list[str]]
+) -> tuple[TrainSet | None, ...]:
+    """The train set of each list of overrides, None where it does not compose."""
+    raise NotImplementedError
+
+
+class Progress(TypedDict):
+    """The training loop's own expression for the fraction of epochs, and its names."""
+
+    expression: str
+    counter: str
+    sized: list[str]
+    module: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """The rate of each group at the same points; why not by the loop's own expression, or nothing."""
+
+    epochs: tuple[float, ...]
+    rates: tuple[tuple[float, ...], ...]
+    problem: str
+
+
+@question("schedule")
+def curves(
+    *,
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
+    module_name: str,
+    steps: int,
+    samples: int,
+    accumulated: int,
+    groups: list[str],
+    progress: Progress | None,
+    world_size: int,
+) -> Curves:
+    """The learning rate of each group, by the repository's own function."""
+    raise NotImplementedError
+
+
+# --- loaders and samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank:
+    """What one rank would be given in an epoch."""
+
+    rank: int
+    length: int  # what its loader says
+    batches: int  # what its sampler yields
+    samples: int
+    views: Mapping[str, int]  # number of views -> batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalLoader:
+    """The length of one evaluation loader, or why it cannot be built, and where."""
+
+    key: str
+    length: int | None
+    problem: str
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaders:
+    """The loaders as the repository builds them."""
+
+    ranks: tuple[Rank, ...]
+    mixed: float  # share of the steps in which ranks hold different numbers of views
+    distinct: int  # samples that are drawn by at least one rank
+    sampler: Place | None  # the class that deals out the batches
+    evals: tuple[EvalLoader, ...]
+
+
+@question("loaders")
+def loaders(
+    *,
+    module_name: str,
+    train: str,
+    images: int,
+    evals: dict[str, str],
+    eval_batch: int,
+    world_size: int,
+    measured: list[int],
+) -> Loaders:
+    """The train loader of each measured rank, gone through once; the length of each evaluation loader."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """The file of a module, and the files that its names come from."""
+
+    file: Path | None
+    names: Mapping[str, Path]
+
+
+@question("samples")
+def exported(*, module_name: str, names: list[str]) -> Exported:
+    """Which of the names a module has, and where they come from."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawingFailure:
+    """What drawing a sample raised, and the file that was opened last."""
+
+    kind: str
+    message: str
+    opened: Path | None
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnSample:
+    """One drawn sample, or its failure."""
+
+    key: tuple[int, ...]
+    requested: int | None
+    views: tuple[View, ...]
+    failure: DrawingFailure | None
+
+    def within(self, repo: Path) -> Sample:
+        """The sample, its failure with the place in a repository."""
+        failed = self.failure
+        return Sample(
+            key=self.key,
+            requested=self.requested,
+            views=self.views,
+            failure=Failure(
+                kind=failed.kind,
+                message=failed.message,
+                place=innermost(failed.frames, repo),
+                opened=failed.opened,
+            )
+            if failed
+            else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """Samples of a dataset of some length."""
+
+    length: int
+    classes: tuple[str, ...]
+    views: tuple[int, ...]  # the numbers of views that it draws
+    samples: tuple[DrawnSample, ...]
+
+
+@question("samples")
+def draw(*, expression: str, module_name: str, count: int, split: str, folder: str) -> Drawing:
+    """Samples spread over the dataset; the arrays of a few of them are written into the folder."""
+    raise NotImplementedError
+
+
+@question("samples")
+def again(*, expressions: list[str], module_name: str, count: int) -> tuple[tuple[DrawnSample, ...], ...]:
+    """The planned samples of each dataset from the last, drawn under another random state."""
+    raise NotImplementedError
+
+
+@question("samples")
+def in_next_epoch(*, expression: str, module_name: str, count: int, place: int) -> DrawnSample:
+    """The sample at one place of the plan, in epoch 1."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How an image was normalised: channel = value * deviation + mean, 0 to 1."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    source: str
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Its numbers alone."""
+        from opv2v_doctor.geometry.colours import Normalisation
+
+        return Normalisation(self.mean, self.deviation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What `data_norm_type` says, what the transform did, and what the name stands for; None: unknown."""
+
+    name: str
+    done: Rule | None
+    named: Rule | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewSample(DrawnSample):
+    """A drawn sample, and how the images of its views were normalised."""
+
+    rules: tuple[Rules, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Samples of a dataset of some length."""
+
+    length: int
+    samples: tuple[PreviewSample, ...]
+
+
+@question("preview")
+def draw_at(
+    *,
+    expression: str,
+    module_name: str,
+    split: str,
+    folder: str,
+    indices: list[int],
+    count: int,
+    seed: int,
+) -> Preview:
+    """Samples at these indices, or at so many random ones; their arrays are written into the folder."""
+    raise NotImplementedError
+
+
+@question("preview")
+def named_rule(*, expression: str, module_name: str, name: str) -> Rules:
+    """How images are normalised that say so of themselves."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropCall:
+    """A call that took an image and its intrinsics and gave both: the matrix (3, 3) before and after."""
+
+    function: str
+    file: Path
+    line: int
+    before: tuple[tuple[float, ...], ...]
+    after: tuple[tuple[float, ...], ...]
+
+
+@question("crops")
+def seen(
+    *, expression: str, module_name: str, key: list[int], folder: str, root: str
+) -> tuple[CropCall, ...]:
+    """The calls of crop functions while one sample is drawn; images as FOLDER/NUMBER_before.npy, _after."""
+    raise NotImplementedError
+
+
+# --- the model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A sub-module: its parameters, those that were found, and the names of those that were not."""
+
+    elements: int
+    loaded: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What of a model the weights of a checkpoint fill, and what is left over."""
+
+    parts: Mapping[str, Part]
+    unexpected: tuple[str, ...]
+    reshaped: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]  # name, in the file, in the model
+
+
+class Given(TypedDict):
+    """What geometry the model gets besides the images, and how far noise moves and turns a pose."""
+
+    poses: str  # none, truth, noisy
+    depth: str  # none, sparse, dense
+    metres: float
+    degrees: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownView:
+    """What a view shows, by which kind of camera."""
+
+    identity: Identity
+    camera_model: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What was predicted of, and how."""
+
+    weights: Account
+    views: tuple[ShownView, ...]
+    inputs: tuple[str, ...]
+    effect: float | None
+    precision: str
+
+
+@question("pointcloud")
+def predict(
+    *,
+    config: dict[str, Any],
+    checkpoint: str,
+    models: str,
+    expression: str,
+    datasets: str,
+    index: int,
+    given: Given,
+    folder: str,
+) -> Prediction:
+    """The model's inference on one sample; all arrays are written as FOLDER/VIEW_PREFIX_NAME.npy."""
+    raise NotImplementedError
+
+
+@question("model")
+def config_values(*, configs: list[Any]) -> tuple[Mapping[str, Any], ...]:
+    """The values of configs, given as values or as files, resolved as far as Hydra is not needed."""
+    raise NotImplementedError

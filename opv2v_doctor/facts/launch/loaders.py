@@ -1,0 +1,241 @@
+"""The loaders: their length as the config implies it, and what every rank would really be given."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.interpreter import questions
+from opv2v_doctor.facts.interpreter.probe import innermost
+from opv2v_doctor.facts.interpreter.questions import Rank
+from opv2v_doctor.facts.launch.config import config, place
+from opv2v_doctor.facts.launch.datasets import LEAST_VIEWS, number_of, parts_of
+from opv2v_doctor.facts.launch.evaluation import evaluation
+from opv2v_doctor.facts.source.parsing import parsed_expression
+from opv2v_doctor.facts.source.syntax import definition, find, module_name, modules, nodes, syntax_error
+from opv2v_doctor.state import fact
+from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
+
+BUILDER = "get_train_data_loader"
+MOST_RANKS = 16  # that are measured: the first and the last of a bigger world tell as much
+TABLE = range(1, 17)
+_size = re.compile(r"\b\d[\d_]{0,17}(?=\s*@)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """The length of an epoch: samples of the expression, the largest batch of a rank, and the ranks."""
+
+    samples: int
+    batch: int
+    gpus: int
+
+    @property
+    def steps(self) -> int:
+        """What `len(loader)` will be."""
+        return self.samples // self.batch // self.gpus
+
+
+def length_of(expression: str, images: int, gpus: int) -> Length | None:
+    """The length that a dataset expression implies; None where only the data can tell.
+
+    Raises Blocked where it is not such an expression.
+    """
+    batch = largest_batch(expression, images)
+    samples = _samples(parsed_expression(expression))
+    return samples and Length(samples=samples, batch=batch, gpus=gpus)
+
+
+def largest_batch(expression: str, images: int) -> int:
+    """The samples in a batch of the fewest views that the expression lets the sampler draw."""
+    views = [part.views for part in parts_of(expression)]
+    return max(1, images // min((min(some, default=1) for some in views), default=1))
+
+
+@fact
+def counts_views_so(target: Target, class_name: str) -> bool:
+    """Whether the repository's own rule for the least number of views is the one that we count by.
+
+    It is the base dataset's `num_views_min`, unless the class has a `min_num_views` of its own.
+    """
+    said = {
+        ast.unparse(node.value)
+        for path in modules(target)
+        for node in nodes(path)
+        if isinstance(node, ast.Assign)
+        if any(ast.unparse(name).removeprefix("self.") == "num_views_min" for name in node.targets)
+    }
+    home = definition(target, class_name)
+    own = home is not None and any(
+        isinstance(node, ast.arg) and node.arg == "min_num_views" for node in nodes(home.path)
+    )
+    return said == {str(LEAST_VIEWS)} and not own
+
+
+def only_resized(then: str, now: str) -> bool:
+    """Whether two dataset expressions differ in nothing but their lengths N, all by the same factor."""
+    old, new = ([int(size) for size in _size.findall(text)] for text in (then, now))
+    alike = len(old) == len(new) and _size.sub("N", then) == _size.sub("N", now)
+    return alike and all(one * new[0] == other * old[0] for one, other in zip(old, new, strict=True))
+
+
+def _samples(node: ast.expr) -> Any:
+    """The length of `A + B`, `N @ D` and `N * D`, None where a term has the length of its data."""
+    if isinstance(node, ast.UnaryOp):
+        return _samples(node.operand)
+    if not isinstance(node, ast.BinOp):
+        return None
+    if isinstance(node.op, ast.MatMult):
+        return number_of(node.left)
+    if isinstance(node.op, ast.Mult):
+        inner = _samples(node.right)
+        return inner and number_of(node.left) * inner
+    left, right = _samples(node.left), _samples(node.right)
+    return left and right and left + right
+
+
+@fact
+def computed_length(target: Target, gpus: int) -> Length | None:
+    """The length of this launch's epoch on so many GPUs, as the config implies it."""
+    return length_of(*_train_set(target), gpus)
+
+
+def _train_set(target: Target) -> tuple[str, int]:
+    """The dataset expression of the training, and the images that a GPU takes."""
+    expression = config(target).get("dataset.train_dataset")
+    images = config(target).number("train_params.max_num_of_imgs_per_gpu")
+    if not expression or not images:
+        key = "train_params.max_num_of_imgs_per_gpu" if expression else "dataset.train_dataset"
+        raise Blocked("{key} is not set", at=place(target, key), hint="set {key} in the config", key=key)
+    return str(expression), int(images)
+
+
+def real_length(target: Target) -> Length:
+    """The length of this launch's epoch: as the config implies it, else as it is measured."""
+    implied = computed_length(target, target.gpus)
+    if implied is not None:
+        return implied
+    steps, batch = loaders(target).ranks[0].length, largest_batch(*_train_set(target))
+    return Length(samples=steps * batch * target.gpus, batch=batch, gpus=target.gpus)
+
+
+def lengths(target: Target) -> Mapping[int, int]:
+    """Steps per epoch for 1 to 16 GPUs; empty where only the data can tell."""
+    found = {gpus: computed_length(target, gpus) for gpus in TABLE}
+    return {gpus: length.steps for gpus, length in found.items() if length}
+
+
+def wanted_size(steps: int, gpus: int, batch: int) -> int:
+    """The dataset length N of `N @ D` that gives so many steps per epoch."""
+    return steps * gpus * batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalLoader:
+    """One evaluation loader, or why it cannot be built."""
+
+    key: str
+    length: int | None
+    problem: str = ""
+    place: Place | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaders:
+    """The loaders as the repository's own functions build them, for every rank of the launch."""
+
+    ranks: tuple[Rank, ...]
+    mixed: float  # share of the steps in which ranks hold different numbers of views
+    distinct: int  # samples that are drawn by at least one rank
+    sampler: Place  # the class that deals out the batches, else the function that builds the loader
+    evals: tuple[EvalLoader, ...]
+    untold: Blocked | None  # why the evaluation loaders are not known, None where they are
+
+    @property
+    def drawn(self) -> int:
+        """Samples that the measured ranks draw, together."""
+        return sum(rank.samples for rank in self.ranks)
+
+
+def loader_module(target: Target) -> str:
+    """The module whose functions build the loaders, and among whose names the expressions are evaluated."""
+    return module_name(target, loader_function(target).path)
+
+
+def loader_function(target: Target) -> Place:
+    """Where the repository defines what builds the training loader."""
+    if found := definition(target, BUILDER):
+        return found
+    for path in modules(target):
+        if syntax_error(path):  # to us: whether it is one is the training interpreter's say
+            return Place(path=path, line=1)
+    raise Blocked(
+        "no module that this script imports defines {name}",
+        at=target.script,
+        hint="call the function that builds the training loader {name}",
+        name=BUILDER,
+    )
+
+
+@fact
+def loaders(target: Target) -> Loaders:
+    """Build the loaders in the training interpreter and go through their indices: no sample is read.
+
+    Raises Blocked where the launch does not build its training loader by the function that is asked.
+    """
+    if definition(target, BUILDER) and not find(target, _uses_builder, BUILDER):
+        raise Blocked(
+            "no module of this launch calls {name}: the loader that it trains with is not known",
+            at=loader_function(target),
+            hint="build the training loader by {name}",
+            name=BUILDER,
+        )
+    every = range(target.gpus)
+    measured = [*every[: MOST_RANKS // 2], *every[MOST_RANKS // 2 :][-MOST_RANKS // 2 :]]
+    evals, batch, untold = _eval_sets(target)
+    answer = questions.loaders(
+        target,
+        module_name=loader_module(target),
+        train=str(config(target).get("dataset.train_dataset")).strip(),
+        images=config(target).get("train_params.max_num_of_imgs_per_gpu"),
+        evals=evals,
+        eval_batch=batch,
+        world_size=target.gpus,
+        measured=measured,
+    )
+    return Loaders(
+        ranks=answer.ranks,
+        mixed=answer.mixed,
+        distinct=answer.distinct,
+        sampler=answer.sampler or loader_function(target),
+        evals=tuple(
+            EvalLoader(
+                key=loader.key,
+                length=loader.length,
+                problem=loader.problem,
+                place=innermost(loader.frames, target.repo),
+            )
+            for loader in answer.evals
+        ),
+        untold=untold,
+    )
+
+
+def _uses_builder(node: ast.AST) -> bool:
+    """Whether a node calls the builder of the training loader, or passes it on."""
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name == BUILDER
+
+
+def _eval_sets(target: Target) -> tuple[dict[str, str], int, Blocked | None]:
+    """The evaluation sets and their batch size, else why they are not known: the ranks are, without."""
+    try:
+        found = evaluation(target)
+    except Blocked as problem:
+        return {}, 1, problem
+    return dict(found.kept), found.batch or 1, None

@@ -1,0 +1,178 @@
+"""The learning rate over all steps, as the repository's own function gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.interpreter import questions
+from opv2v_doctor.facts.launch.config import config, entry_point
+from opv2v_doctor.facts.launch.loaders import computed_length, wanted_size
+from opv2v_doctor.facts.source.syntax import definition, module_name
+from opv2v_doctor.facts.source.training_loop import SCHEDULE, epoch_progress
+from opv2v_doctor.state import fact
+from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
+
+UNKNOWN_STEPS = (
+    1000  # an epoch, where only the data can tell: the curve is one of the epoch, hardly of its steps
+)
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the config asks of one parameter group."""
+
+    group: str
+    lr: float
+    min_lr: float
+    warmup: float  # epochs
+    epochs: float
+    kind: str
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the group is not trained at all."""
+        return self.lr == 0
+
+    def key(self, name: str) -> str:
+        """Where the config says it for this group."""
+        return (
+            f"train_params.{name}"
+            if self.group == DEFAULT
+            else f"train_params.submodule_configs.{self.group}.{name}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The learning rate of one parameter group, at every step or at a sample of them."""
+
+    plan: Plan
+    epochs: tuple[float, ...]
+    rates: tuple[float, ...]
+    step: float  # epochs between two changes of the rate
+
+
+@fact
+def plans(target: Target) -> tuple[Plan, ...]:
+    """What the config asks of each parameter group; the default one comes first.
+
+    Raises Blocked where one of the numbers is not given.
+    """
+    given = config(target).get("train_params", {})
+    groups = {DEFAULT: {}, **(given.get("submodule_configs") or {})}
+    return tuple(_plan(group, {**given, **(own or {})}, given) for group, own in groups.items())
+
+
+def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> Plan:
+    try:
+        return Plan(
+            group=group,
+            lr=float(words["lr"]),
+            min_lr=float(words["min_lr"]),
+            warmup=float(words["warmup_epochs"]),
+            epochs=float(given["epochs"]),
+            kind=str(words["schedule_type"]),
+        )
+    except (KeyError, TypeError, ValueError) as problem:
+        raise Blocked(
+            "the learning rate of {group!r} needs a number that train_params does not give: {problem}",
+            group=group,
+            problem=str(problem),
+        ) from None
+
+
+@fact
+def steps_per_epoch(target: Target) -> int | None:
+    """The steps of this launch's epoch, None where only the data can tell."""
+    length = computed_length(target, target.gpus)
+    return max(1, length.steps) if length else None
+
+
+@fact
+def schedule_place(target: Target) -> Place:
+    """The repository's function. Raises Blocked where it has none."""
+    found = definition(target, SCHEDULE)
+    if found is None:
+        raise Blocked(
+            "no module that {script} imports defines {name}: its learning rate cannot be computed",
+            at=target.script,
+            script=target.settings.launch.script,
+            name=SCHEDULE,
+        )
+    return found
+
+
+@fact
+def curves(target: Target, steps: int | None = None) -> Mapping[str, Curve]:
+    """Group -> curve, with this launch's steps an epoch or with other ones."""
+    steps = steps or _usual_steps(target)
+    answer, accumulated = _answer(target, steps), _accumulated(target)
+    return {
+        plan.group: Curve(plan=plan, epochs=answer.epochs, rates=rates, step=accumulated / steps)
+        for plan, rates in zip(plans(target), answer.rates, strict=True)
+    }
+
+
+def assumption(target: Target) -> tuple[str, Place] | None:
+    """Why the curves are not by the training loop's own expression, and its place; None where they are."""
+    problem = _answer(target, _usual_steps(target)).problem
+    progress = epoch_progress(target)
+    return (problem, progress.place if progress else schedule_place(target)) if problem else None
+
+
+def _usual_steps(target: Target) -> int:
+    return steps_per_epoch(target) or UNKNOWN_STEPS
+
+
+def _accumulated(target: Target) -> int:
+    return max(1, int(config(target).get("train_params.accum_iter", 1)))
+
+
+def _samples(target: Target, steps: int) -> int:
+    """The length of the dataset that gives so many steps."""
+    length = computed_length(target, target.gpus)
+    if length and length.steps == steps:
+        return length.samples
+    return wanted_size(steps, target.gpus, length.batch if length else 1)
+
+
+@fact
+def _answer(target: Target, steps: int) -> questions.Curves:
+    main, progress = entry_point(target), epoch_progress(target)
+    return questions.curves(
+        target,
+        config_dir=str(main.config_dir),
+        config_name=main.config_name,
+        overrides=list(target.launch_overrides),
+        module_name=module_name(target, schedule_place(target).path),
+        steps=steps,
+        samples=_samples(target, steps),
+        accumulated=_accumulated(target),
+        groups=[plan.group for plan in plans(target)],
+        progress={
+            "expression": progress.expression,
+            "counter": progress.counter,
+            "sized": list(progress.sized),
+            "module": progress.module,
+        }
+        if progress
+        else None,
+        world_size=target.gpus,
+    )
+
+
+def epoch_starts(target: Target, steps: int | None = None) -> Mapping[str, tuple[tuple[int, float], ...]]:
+    """Group -> (epoch, rate at its first step)."""
+    return {
+        group: tuple(
+            (int(epoch), rate)
+            for epoch, rate in zip(curve.epochs, curve.rates, strict=True)
+            if epoch == int(epoch)
+        )
+        for group, curve in curves(target, steps).items()
+    }

@@ -1,0 +1,1 @@
+"""The past: what earlier trainings left behind: runs, logs, checkpoints."""

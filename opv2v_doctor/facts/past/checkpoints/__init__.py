@@ -1,0 +1,236 @@
+"""Checkpoints: what `torch.save` wrote, read without running what is in it and without its tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.past.checkpoints.archives import Archive, opened
+from opv2v_doctor.facts.past.checkpoints.arguments import plain
+from opv2v_doctor.facts.past.checkpoints.directories import ArchiveDamaged
+from opv2v_doctor.facts.past.checkpoints.models import model_of
+from opv2v_doctor.facts.past.checkpoints.tensors import number, shape_of, tensor
+from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
+from opv2v_doctor.facts.past.pickles import Pickle, walk
+from opv2v_doctor.facts.past.pickles.harmless import is_harmless
+from opv2v_doctor.facts.past.pickles.machine import Call, PickleRefused, printable
+from opv2v_doctor.facts.past.runs import BEST, LAST, number_of, saved
+from opv2v_doctor.state import of_file
+from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
+
+__all__ = ["Checkpoint", "CheckpointUnreadable", "read_checkpoint", "readable", "resumable", "strangers"]
+
+SAMPLED = 40  # parameters whose step is read: each is a piece of the disk of its own
+GLOBAL_STEPS = ("global_step", "global_steps", "num_updates", "iteration", "step")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """One checkpoint: its counters, and the shape of what it holds."""
+
+    path: Path
+    size: int
+    written: float  # seconds since the epoch
+    epoch: int | None
+    best_so_far: float | None
+    global_step: int | None
+    optimizer_steps: tuple[int, int] | None  # AdamW's own counters: least and most over a sample
+    learning_rates: tuple[float, ...]  # one a parameter group
+    groups: tuple[Mapping[str, Any], ...]  # what the optimizer was told for each parameter group
+    trained: int  # parameters that the optimizer was given
+    has_optimizer: bool
+    has_scaler: bool
+    loss_scale: float | None  # where the gradient scaler stands; each step that it skips halves it
+    foreign: tuple[str, ...]  # globals that loading would import, and that no checkpoint needs
+    problems: tuple[Text, ...]  # of what was read of its tensors
+    root: Mapping[Any, Any] = field(repr=False)  # the walked pickle, for what is not always asked for
+
+    @cached_property
+    def args(self) -> Mapping[str, Any] | None:
+        """The training's config as plain values, interpolations unresolved."""
+        args = plain(self.root["args"]) if "args" in self.root else None
+        return args if isinstance(args, dict) else None
+
+    @cached_property
+    def world_size(self) -> int | None:
+        """The number of processes, wherever the training wrote it down."""
+        args = self.args or {}
+        tables = [table for table in (self.root, args, args.get("distributed")) if isinstance(table, Mapping)]
+        found = (_integer(table.get("world_size")) for table in tables)
+        return next((size for size in found if size is not None), None)
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each of the model's tensors."""
+        found = map(shape_of, model_of(self.root).values())
+        return tuple(shape for shape in found if shape is not None)
+
+    @property
+    def tensors(self) -> int:
+        return len(self.shapes)
+
+    @property
+    def elements(self) -> int:
+        return sum(map(math.prod, self.shapes))
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps made: the most of any parameter, since one without a gradient is not counted."""
+        return self.optimizer_steps[1] if self.optimizer_steps else 0
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Epoch and steps: the greater, the newer."""
+        return self.epoch or 0, self.steps
+
+    def is_behind(self, other: Checkpoint) -> bool:
+        """Whether the other one is later, in epochs and, where both count them, in steps."""
+        earlier = self.epoch is None or other.epoch is None or self.epoch < other.epoch
+        return earlier and (not self.steps or not other.steps or self.steps < other.steps)
+
+    @property
+    def counted(self) -> Text:
+        """Both counters, to be read."""
+        return Text(
+            "epoch {epoch} after {steps:step|steps}" if self.steps else "epoch {epoch}",
+            epoch=self.epoch,
+            steps=self.steps,
+        )
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint's counters. Raises CheckpointUnreadable with the reason."""
+    with reasons(path):
+        path.stat()  # says why, where it cannot be looked at
+        if not path.is_file():
+            raise CheckpointUnreadable("not a file")
+        return _read(path)
+
+
+def readable(target: Target) -> list[Checkpoint]:
+    """The run's checkpoints that can be loaded. Raises Skip where there is none, Blocked where none can."""
+    found: list[Checkpoint] = []
+    paths = saved(target)
+    for path in paths:
+        with suppress(CheckpointUnreadable):
+            checkpoint = read_checkpoint(path)
+            found += [] if strangers(target, checkpoint) else [checkpoint]
+    if not found:
+        raise Blocked(
+            "none of the {n:checkpoint|checkpoints} can be loaded",
+            at=paths[0].parent,
+            hint="see CKP001 for the reasons",
+            n=len(paths),
+        )
+    return found
+
+
+def resumable(target: Target) -> list[Checkpoint]:
+    """Those that the training saves to resume from, the numbered ones first and in their order."""
+    return [c for c in readable(target) if number_of(c.path) is not None or c.path.name in (LAST, BEST)]
+
+
+def strangers(target: Target, checkpoint: Checkpoint) -> list[str]:
+    """Its foreign globals, without the repository's own, which the training imports anyway."""
+    return [name for name in checkpoint.foreign if not (target.repo / name.partition(".")[0]).is_dir()]
+
+
+@of_file(most=64)
+def _read(path: Path) -> Checkpoint:
+    found = path.stat()
+    with opened(path) as archive:
+        pickle = walk(archive.read("data.pkl"))
+        root = pickle.root.entries if isinstance(pickle.root, Call) else pickle.root
+        if not isinstance(root, dict):
+            raise PickleRefused("holds no dictionary: not a training checkpoint")
+        return _checkpoint(path, found.st_size, found.st_mtime_ns, archive, pickle, root)
+
+
+def _checkpoint(
+    path: Path, size: int, written: int, archive: Archive, pickle: Pickle, root: dict[Any, Any]
+) -> Checkpoint:
+    """What the walked pickle says; every part may be absent, or be something else."""
+    problems: list[Text] = []
+    optimizer, scaler = _table(root.get("optimizer")), _table(root.get("scaler"))
+    return Checkpoint(
+        path=path,
+        size=size,
+        written=written / 1e9,
+        epoch=_integer(root.get("epoch")),
+        best_so_far=number(root.get("best_so_far"), archive),
+        global_step=next((_integer(root[name]) for name in GLOBAL_STEPS if name in root), None),
+        optimizer_steps=_optimizer_steps(optimizer, archive, problems),
+        learning_rates=tuple(_learning_rates(optimizer, archive)),
+        groups=tuple(_groups(optimizer, archive)),
+        trained=sum(_length(group.get("params")) for group in _group_tables(optimizer)),
+        has_optimizer=bool(_table(optimizer.get("state"))),
+        has_scaler="scaler" in root,
+        loss_scale=number(scaler.get("scale"), archive),
+        foreign=tuple(printable(name) for name in pickle.names if not is_harmless(name)),
+        problems=tuple(problems),
+        root=root,
+    )
+
+
+def _table(value: Any) -> dict[Any, Any]:
+    """A dictionary, be it a plain or an ordered one; an empty one for anything else."""
+    if isinstance(value, Call):
+        return value.entries
+    return value if isinstance(value, dict) else {}
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _optimizer_steps(
+    optimizer: dict[Any, Any], archive: Archive, problems: list[Text]
+) -> tuple[int, int] | None:
+    """The least and the most updates that a parameter got; of many parameters, only a sample is read."""
+    steps: list[int] = []
+    states = list(_table(optimizer.get("state")).items())
+    for parameter, state in states[:: max(1, len(states) // SAMPLED)] + states[-1:]:
+        try:
+            step = number(_table(state).get("step"), archive)
+        except ArchiveDamaged as problem:
+            problems.append(
+                Text(
+                    "optimizer state {parameter}: {problem}",
+                    parameter=printable(str(parameter)),
+                    problem=problem.reason,
+                )
+            )
+            continue
+        if step is not None and math.isfinite(step):
+            steps.append(int(step))
+    return (min(steps), max(steps)) if steps else None
+
+
+def _learning_rates(optimizer: dict[Any, Any], archive: Archive) -> Iterator[float]:
+    for group in _group_tables(optimizer):
+        rate = number(group.get("lr"), archive)
+        if rate is not None:
+            yield rate
+
+
+def _groups(optimizer: dict[Any, Any], archive: Archive) -> Iterator[Mapping[str, Any]]:
+    """Each group's values, without its parameters."""
+    for group in _group_tables(optimizer):
+        numbers = {key: number(value, archive) for key, value in group.items() if tensor(value)}
+        yield plain({key: value for key, value in {**group, **numbers}.items() if key != "params"})
+
+
+def _group_tables(optimizer: dict[Any, Any]) -> list[dict[Any, Any]]:
+    groups = optimizer.get("param_groups")
+    return [_table(group) for group in groups] if isinstance(groups, list) else []
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0

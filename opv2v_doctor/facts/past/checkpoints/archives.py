@@ -1,0 +1,184 @@
+"""Archives: the zip container of `torch.save`, read member by member, never as a whole."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from opv2v_doctor.facts.past.checkpoints.directories import (
+    LOCAL,
+    ArchiveDamaged,
+    Member,
+    entries_of,
+    member_at,
+    read_exactly,
+)
+from opv2v_doctor.foreign_files import open_file
+
+LARGEST_MEMBER = 64 << 20  # bytes that are read at once; 0.4 MB in a checkpoint of 0.85 GB
+STORED, DEFLATED = 0, 8
+PICKLE, PICKLE_ENDS = b"/data.pkl", (b"l", b"L")  # torch finds it in capitals, too
+PACKED_CHUNK = 1 << 20
+PADDED = 192  # bytes of a local header, its name and the padding that torch.save puts behind them
+_local = struct.Struct("<4s22xHH")  # signature; bytes of name and extra field
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An open archive."""
+
+    file: BinaryIO
+    size: int
+    directory: bytes
+    entries: dict[bytes, int]  # where each member's entry begins; it is read when the member is asked for
+    name: bytes  # the folder that all members are in
+    big_endian: bool = False
+
+    def has(self, name: str) -> bool:
+        """Whether the archive holds a member of this name."""
+        return self._full(name) in self.entries
+
+    def read(self, name: str, limit: int = LARGEST_MEMBER) -> bytes:
+        """A whole member, checked against its checksum."""
+        member = self._member(name)
+        if member.size > limit:
+            raise ArchiveDamaged("{name} would take {n} bytes", name=name, n=member.size)
+        packed = self._at(self._start(member, name), min(member.packed, limit))
+        content = packed if member.method == STORED else _unpacked(packed, member, name)
+        if len(content) != member.size or zlib.crc32(content) != member.crc:
+            raise ArchiveDamaged("{name} is damaged: its checksum does not match", name=name)
+        return content
+
+    def slice(self, name: str, offset: int, length: int) -> bytes:
+        """A few bytes of a member."""
+        member = self._member(name)
+        if member.method != STORED:
+            return self.read(name)[offset : offset + length]
+        self._verify(member, name, offset, length)
+        head = os.pread(self.file.fileno(), PADDED + length, member.header) if offset == 0 else b""
+        start = self._start(member, name, head)
+        at = start - member.header + offset
+        return head[at : at + length] if at + length <= len(head) else self._at(start + offset, length)
+
+    def chunks(self, name: str, offset: int, length: int, size: int) -> Iterator[bytes]:
+        """Many bytes of a member, a chunk at a time. Raises ArchiveDamaged where they are not there."""
+        member = self._member(name)
+        self._verify(member, name, offset, length)
+        start = self._start(member, name)
+        if member.method != STORED:
+            yield from self._unpacked_chunks(member, name, start, (offset, length), size)
+            return
+        for at in range(offset, offset + length, size):
+            yield self._at(start + at, min(size, offset + length - at))
+
+    def length(self, name: str) -> int | None:
+        """The bytes of a member; None where there is none of this name."""
+        return self._member(name).size if self.has(name) else None
+
+    def is_packed(self, name: str) -> bool:
+        """Whether a member must be unpacked from its beginning to be read."""
+        return self.has(name) and self._member(name).method != STORED
+
+    def verify(self) -> None:
+        """Raise ArchiveDamaged where its members take more bytes than the file has."""
+        packed = sum(member_at(self.directory, at).packed for at in self.entries.values())
+        if packed > self.size:
+            raise ArchiveDamaged(
+                "its members overlap: {packed} bytes in a file of {size}", packed=packed, size=self.size
+            )
+
+    def _verify(self, member: Member, name: str, offset: int, length: int) -> None:
+        if offset < 0 or offset + length > member.size:
+            raise ArchiveDamaged(
+                "{name} has {n} bytes, byte {wanted} is wanted",
+                name=name,
+                n=member.size,
+                wanted=offset + length,
+            )
+
+    def _unpacked_chunks(
+        self, member: Member, name: str, start: int, span: tuple[int, int], size: int
+    ) -> Iterator[bytes]:
+        """The span of a packed member; what stands before it is unpacked and thrown away."""
+        skip, left = span
+        for chunk in _inflated(self._packed_chunks(member, start), name, member.method, size):
+            wanted = chunk[skip : skip + left]
+            skip, left = max(0, skip - len(chunk)), left - len(wanted)
+            if wanted:
+                yield wanted
+            if not left:
+                return
+        raise ArchiveDamaged("{name} unpacks to less than its {n} bytes", name=name, n=member.size)
+
+    def _packed_chunks(self, member: Member, start: int) -> Iterator[bytes]:
+        for at in range(0, member.packed, PACKED_CHUNK):
+            yield self._at(start + at, min(PACKED_CHUNK, member.packed - at))
+
+    def _full(self, name: str) -> bytes:
+        return self.name + b"/" + name.encode("utf-8", "surrogatepass")
+
+    def _member(self, name: str) -> Member:
+        at = self.entries.get(self._full(name))
+        if at is None:
+            raise ArchiveDamaged("{name} is missing", name=name)
+        return member_at(self.directory, at)
+
+    def _start(self, member: Member, name: str, head: bytes = b"") -> int:
+        """Where the member's bytes begin, behind a local header whose length is its own affair."""
+        if len(head) < _local.size:
+            head = self._at(member.header, _local.size)
+        signature, n, extra = _local.unpack_from(head)
+        if signature != LOCAL:
+            raise ArchiveDamaged("{name} does not begin where the directory says", name=name)
+        return int(member.header + _local.size + n + extra)
+
+    def _at(self, offset: int, length: int) -> bytes:
+        return read_exactly(self.file, offset, length)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Archive]:
+    """An archive to read from. Raises ArchiveDamaged, also from its methods; OSError where the disk does."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            directory, entries = entries_of(file, size)
+        except struct.error:
+            raise ArchiveDamaged("its directory is damaged") from None
+        pickles = [name for name in entries if name.endswith(PICKLE_ENDS) and name[-9:].lower() == PICKLE]
+        homes = {name.rpartition(b"/")[0] for name in pickles}
+        if len(homes) != 1:
+            raise ArchiveDamaged("a zip with {n} data.pkl: not written by torch.save", n=len(homes))
+        archive = Archive(file, size, directory, entries, homes.pop())
+        yield replace(archive, big_endian=archive.has("byteorder") and archive.read("byteorder") == b"big")
+
+
+def _inflated(packed: Iterator[bytes], name: str, method: int, size: int) -> Iterator[bytes]:
+    """Unpacked chunks, none larger than the size, however little was packed."""
+    if method != DEFLATED:
+        raise ArchiveDamaged("{name} is packed by method {method}", name=name, method=method)
+    machine = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for piece in packed:
+            while piece and not machine.eof:
+                yield machine.decompress(piece, size)
+                piece = machine.unconsumed_tail
+        while rest := machine.decompress(b"", size):
+            yield rest
+    except zlib.error as problem:
+        raise ArchiveDamaged("{name} does not unpack: {problem}", name=name, problem=str(problem)) from None
+
+
+def _unpacked(packed: bytes, member: Member, name: str) -> bytes:
+    if member.method != DEFLATED:
+        raise ArchiveDamaged("{name} is packed by method {method}", name=name, method=member.method)
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.size + 1)
+    except zlib.error as problem:
+        raise ArchiveDamaged("{name} does not unpack: {problem}", name=name, problem=str(problem)) from None

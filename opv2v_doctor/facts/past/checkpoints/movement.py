@@ -1,0 +1,160 @@
+"""Movement: how far each tensor of a model went from one checkpoint to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opv2v_doctor.facts.past.checkpoints.directories import ArchiveDamaged
+from opv2v_doctor.facts.past.checkpoints.scans import modules_of, squares_of
+from opv2v_doctor.facts.past.checkpoints.weights import Weight, Weights, array, blocks
+from opv2v_doctor.facts.past.pickles.machine import printable
+from opv2v_doctor.text import Text
+
+if TYPE_CHECKING:
+    from opv2v_doctor.facts.past.checkpoints.weights import Values
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """How far a tensor moved, or all those of a sub-module."""
+
+    name: str
+    tensors: int
+    moved: int  # tensors of which any value is another
+    elements: int
+    furthest: float  # of one value
+    squares: float  # of the differences, summed
+    before: float  # squares of the values before, summed
+    floating: bool = True
+    still: tuple[str, ...] = ()  # the tensors that did not move
+    problem: Text | None = None
+
+    @property
+    def relative(self) -> float:
+        """The norm of the differences, as a share of the norm before."""
+        if not self.squares:
+            return 0.0
+        return math.sqrt(self.squares / self.before) if self.before else math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Two models, tensor by tensor."""
+
+    movements: tuple[Movement, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    reshaped: tuple[Text, ...]  # of the same name, and another shape
+
+    @property
+    def still(self) -> tuple[Movement, ...]:
+        """The tensors of floating point numbers that did not move at all."""
+        return tuple(each for each in self.movements if each.floating and each.still and not each.problem)
+
+
+def moved(before: Weights, after: Weights, most: int | None = None) -> Difference:
+    """Compare two models; of each tensor at most so many of the first values."""
+    before.verify()
+    after.verify()
+    old, new = before.tensors, after.tensors
+    shared = [name for name in old if name in new]
+    alike = [name for name in shared if old[name].shape == new[name].shape]
+    return Difference(
+        movements=tuple(_movement(old[name], new[name], most) for name in alike),
+        only_before=tuple(printable(name) for name in old if name not in new),
+        only_after=tuple(printable(name) for name in new if name not in old),
+        reshaped=tuple(
+            Text(
+                "{name}: {before}, then {after}",
+                name=printable(name),
+                before=str(list(old[name].shape)),
+                after=str(list(new[name].shape)),
+            )
+            for name in shared
+            if old[name].shape != new[name].shape
+        ),
+    )
+
+
+def _movement(old: Weight, new: Weight, most: int | None) -> Movement:
+    furthest, squares, before, moves = 0.0, 0.0, 0.0, False
+    problem: Text | None = None
+    try:
+        for was, now in _pairs(old, new, most):
+            far, sum_of_squares, sum_before, other = _apart(was, now)
+            furthest = far if far > furthest or math.isnan(far) else furthest
+            squares, before, moves = squares + sum_of_squares, before + sum_before, moves or other
+    except ArchiveDamaged as reason:
+        problem = reason.reason
+    name = printable(old.name)
+    return Movement(
+        name,
+        1,
+        int(moves),
+        old.elements,
+        furthest,
+        squares,
+        before,
+        old.kind.is_floating,
+        () if moves else (name,),
+        problem,
+    )
+
+
+def _pairs(old: Weight, new: Weight, most: int | None) -> Iterator[tuple[Values, Values]]:
+    """The same values of both, block by block."""
+    if old.strides == new.strides or (_is_plain(old) and _is_plain(new)):
+        yield from zip(blocks(old, most), blocks(new, most), strict=True)
+    elif old.elements:
+        yield array(old).reshape(-1), array(new).reshape(-1)
+
+
+def _is_plain(weight: Weight) -> bool:
+    """Whether its values lie in the order of its indices."""
+    expected = 1
+    for size, stride in zip(reversed(weight.shape), reversed(weight.strides), strict=True):
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _apart(was: Values, now: Values) -> tuple[float, float, float, bool]:
+    """Furthest difference, squares of the differences and of the values before, and whether any differs."""
+    import numpy as np
+
+    wide = np.complex128 if "c" in (was.dtype.kind, now.dtype.kind) else np.float64
+    with np.errstate(all="ignore"):
+        before = squares_of(was)
+        if was.dtype == now.dtype and np.array_equal(was.view(np.uint8), now.view(np.uint8)):
+            return 0.0, 0.0, before, False
+        difference = now.astype(wide) - was.astype(wide)
+        far = float(np.abs(difference).max())
+        return far, squares_of(difference), before, far != 0.0
+
+
+def by_module(movements: tuple[Movement, ...]) -> tuple[Movement, ...]:
+    """The movements of each sub-module together."""
+    modules = modules_of(each.name for each in movements)
+    groups: dict[str, list[Movement]] = {}
+    for each in movements:
+        groups.setdefault(modules[each.name], []).append(each)
+    return tuple(_together(module, group) for module, group in groups.items())
+
+
+def _together(module: str, group: list[Movement]) -> Movement:
+    return Movement(
+        module,
+        len(group),
+        sum(each.moved for each in group),
+        sum(each.elements for each in group),
+        max((each.furthest for each in group), key=lambda far: math.inf if math.isnan(far) else far),
+        sum(each.squares for each in group),
+        sum(each.before for each in group),
+        any(each.floating for each in group),
+        tuple(name for each in group if each.floating for name in each.still),
+        next((each.problem for each in group if each.problem), None),
+    )

@@ -1,0 +1,114 @@
+"""Tensors of a checkpoint, as its pickle describes them; of their storage only single numbers are read."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from opv2v_doctor.facts.past.checkpoints.archives import Archive
+from opv2v_doctor.facts.past.pickles.machine import Call, Name, Stored
+
+MOST_DIMENSIONS = 64
+LARGEST = 1 << 48  # elements
+LAYOUTS = {
+    "torch.FloatStorage": "f",
+    "torch.DoubleStorage": "d",
+    "torch.HalfStorage": "e",
+    "torch.LongStorage": "q",
+    "torch.IntStorage": "i",
+    "torch.ShortStorage": "h",
+    "torch.CharStorage": "b",
+    "torch.ByteStorage": "B",
+}
+SCALARS = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "u1": "B"}  # numpy's names
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Where a tensor lies, and its shape."""
+
+    key: str
+    kind: str  # torch.FloatStorage
+    offset: int  # elements
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]  # elements
+
+
+def tensor(value: Any) -> Tensor | None:
+    """The tensor that the call would rebuild; None for anything else."""
+    arguments = value.arguments if isinstance(value, Call) else ()
+    if not isinstance(arguments, tuple) or not arguments:
+        return None
+    if value.name.startswith("torch._utils._rebuild_parameter"):
+        return tensor(arguments[0])
+    if not value.name.startswith("torch._utils._rebuild_tensor") or len(arguments) < 3:
+        return None
+    storage, offset, shape = arguments[:3]
+    strides = arguments[3] if len(arguments) > 3 else None
+    where = storage.where if isinstance(storage, Stored) else None
+    if not isinstance(where, tuple) or len(where) < 3 or not isinstance(where[1], Name):
+        return None
+    key = where[2] if isinstance(where[2], str) else ""
+    dtype = arguments[6] if value.name.endswith("_v3") and len(arguments) > 6 else where[1]
+    return _counted(key, dtype.dotted if isinstance(dtype, Name) else "", offset, shape, strides)
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The shape of a tensor; None for anything else."""
+    found = tensor(value)
+    return found.shape if found else None
+
+
+def _counted(key: str, kind: str, offset: Any, shape: Any, strides: Any) -> Tensor | None:
+    """The tensor, where its numbers are such."""
+    if not isinstance(shape, tuple) or len(shape) > MOST_DIMENSIONS:
+        return None
+    if not isinstance(strides, tuple) or len(strides) != len(shape):
+        return None
+    numbers = (offset, *shape, *strides)
+    if not all(isinstance(number, int) and 0 <= number < LARGEST for number in numbers):
+        return None
+    return Tensor(key, kind, offset, shape, strides)
+
+
+def number(value: Any, archive: Archive) -> float | None:
+    """A number, be it plain, numpy's or a tensor of one element; None for anything else."""
+    if isinstance(value, int | float):
+        return value
+    found = tensor(value)
+    if found is not None:
+        return _element(found, archive)
+    return _numpy(value) if isinstance(value, Call) else None
+
+
+def _element(found: Tensor, archive: Archive) -> float | None:
+    layout = LAYOUTS.get(found.kind)
+    if layout is None or math.prod(found.shape) != 1:
+        return None
+    length = struct.calcsize(layout)
+    content = archive.slice(f"data/{found.key}", found.offset * length, length)
+    return _unpacked((">" if archive.big_endian else "<") + layout, content)
+
+
+def _numpy(call: Call) -> float | None:
+    """`numpy.core.multiarray.scalar(dtype, bytes)`; in protocol 2, the bytes are an encoded text."""
+    if not call.name.endswith("multiarray.scalar") or not isinstance(call.arguments, tuple):
+        return None
+    kind, content = call.arguments if len(call.arguments) == 2 else (None, None)
+    if isinstance(content, Call) and content.name == "_codecs.encode":
+        first = content.arguments[0] if isinstance(content.arguments, tuple) and content.arguments else None
+        content = first.encode("latin-1", "replace") if isinstance(first, str) else None
+    if not isinstance(kind, Call) or not isinstance(kind.arguments, tuple) or not kind.arguments:
+        return None
+    name = kind.arguments[0]
+    layout = SCALARS.get(name) if isinstance(name, str) else None
+    order = kind.state[1] if isinstance(kind.state, tuple) and len(kind.state) > 1 else "<"
+    if layout is None or not isinstance(content, bytes):
+        return None
+    return _unpacked((">" if order == ">" else "<") + layout, content)
+
+
+def _unpacked(layout: str, content: bytes) -> float | None:
+    return float(struct.unpack(layout, content)[0]) if len(content) == struct.calcsize(layout) else None

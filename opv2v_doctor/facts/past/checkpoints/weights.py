@@ -1,0 +1,139 @@
+"""Weights: a model's tensors by name, whatever file they are in, read a block at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opv2v_doctor.facts.past.checkpoints.directories import ArchiveDamaged
+from opv2v_doctor.facts.past.checkpoints.kinds import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.generic]
+
+BLOCK = 1 << 20  # elements
+LARGEST_SPAN = 256 << 20  # bytes of a tensor that must be in memory as a whole, since it has gaps
+LEAST_BUDGET, TIMES_PACKED = 1 << 30, 20  # bytes that reading all tensors may take
+
+Chunks = Callable[[int, int, int], Iterator[bytes]]  # first byte, bytes, bytes a chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One tensor: its name, kind and shape, and where its bytes are."""
+
+    name: str
+    kind: Kind
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]  # elements
+    start: int  # byte in its place
+    chunks: Chunks
+    big_endian: bool = False
+    before: int = 0  # bytes that must be unpacked first
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def span(self) -> int:
+        """Elements from its first to its last one, in the file."""
+        if not self.elements:
+            return 0
+        return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether its elements are all there and nothing else is between them, in whatever order."""
+        expected = 1
+        for stride, size in sorted(zip(self.strides, self.shape, strict=True)):
+            if size != 1 and stride != expected:
+                return False
+            expected *= size
+        return True
+
+    @property
+    def bytes(self) -> int:
+        return self.span * self.kind.width
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of one file, or of the shards of one model."""
+
+    size: int  # bytes in the file
+    tensors: Mapping[str, Weight]
+
+    def verify(self) -> None:
+        """Raise ArchiveDamaged where reading all tensors would take far more bytes than the file has."""
+        wanted = sum(weight.bytes + weight.before for weight in self.tensors.values())
+        if wanted > max(LEAST_BUDGET, TIMES_PACKED * self.size):
+            raise ArchiveDamaged(
+                "its tensors would take {wanted} bytes, the file has {size}", wanted=wanted, size=self.size
+            )
+
+
+def blocks(weight: Weight, most: int | None = None) -> Iterator[Values]:
+    """The values of a tensor, BLOCK elements at a time and at most so many; in the file's order if dense.
+
+    Raises ArchiveDamaged where they are not there, or of a kind that is not read.
+    """
+    if not weight.kind.numpy:
+        raise ArchiveDamaged("values of kind {kind} are not read", kind=weight.kind.name)
+    if not weight.elements:
+        return
+    if weight.is_dense:
+        yield from _stretch(weight, weight.span if most is None else min(most, weight.span))
+    else:
+        whole = array(weight).reshape(-1)
+        for at in range(0, len(whole) if most is None else min(most, len(whole)), BLOCK):
+            yield whole[at : at + BLOCK]
+
+
+def array(weight: Weight) -> Values:
+    """The whole tensor in its shape. Raises ArchiveDamaged for one that is too large for that."""
+    import numpy as np
+
+    if max(weight.bytes, weight.elements * weight.kind.width) > LARGEST_SPAN:
+        raise ArchiveDamaged("{name} lies in {n} bytes with gaps", name=weight.name, n=weight.bytes)
+    pieces = list(_stretch(weight, weight.span))
+    flat = np.concatenate(pieces)
+    strides = [stride * flat.itemsize for stride in weight.strides]
+    return np.lib.stride_tricks.as_strided(flat, weight.shape, strides, writeable=False)
+
+
+def _stretch(weight: Weight, elements: int) -> Iterator[Values]:
+    """The first elements as they lie in the file, in blocks of exactly BLOCK but for the last."""
+    width, left = weight.kind.width, elements
+    buffer = bytearray()
+    for chunk in weight.chunks(weight.start, elements * width, BLOCK * width):
+        if not buffer and len(chunk) == BLOCK * width:
+            yield _decoded(chunk, weight)
+            left -= BLOCK
+            continue
+        buffer += chunk
+        while len(buffer) >= BLOCK * width:
+            yield _decoded(bytes(buffer[: BLOCK * width]), weight)
+            del buffer[: BLOCK * width]
+            left -= BLOCK
+    if buffer:
+        yield _decoded(bytes(buffer), weight)
+        left -= len(buffer) // width
+    if left:
+        raise ArchiveDamaged("{name} is {n:value|values} short", name=weight.name, n=left)
+
+
+def _decoded(content: bytes, weight: Weight) -> Values:
+    import numpy as np
+
+    values: Values = np.frombuffer(content, (">" if weight.big_endian else "<") + weight.kind.numpy)
+    if weight.big_endian:
+        values = values.astype(values.dtype.newbyteorder("="))
+    if weight.kind.name == "bfloat16":
+        values = np.left_shift(values.astype(np.uint32), 16, dtype=np.uint32).view(np.float32)
+    return values

@@ -1,0 +1,135 @@
+"""Logs: which ones a target has, read into one table and one story each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from opv2v_doctor import Blocked, Findings, Skip, Text
+from opv2v_doctor.check import NoAnswer
+from opv2v_doctor.facts.past.logs.blocks import STDIN, chunks
+from opv2v_doctor.facts.past.logs.event_files import is_event_file, scalar_records
+from opv2v_doctor.facts.past.logs.log_files import Log, LogTable
+from opv2v_doctor.facts.past.logs.log_readers import SOURCES, LogReader
+from opv2v_doctor.facts.past.logs.records import Records, records
+from opv2v_doctor.facts.past.logs.run_configs import RunConfig, run_config
+from opv2v_doctor.facts.past.runs import last_run
+from opv2v_doctor.state import fact
+from opv2v_doctor.target import Target
+
+PATTERNS = ("*.log", "log.txt", "*_log.txt", "events.out.tfevents.*")
+TRACKERS = ("wandb", "mlruns")  # whose own logs, below a run, are not the training's
+KEPT_LINES = 20_000  # of metrics, for checks and curves; every epoch is summed up exactly before
+
+
+def read_log(path: Path, keep: int | None = None) -> Log:
+    """One file: text with or without JSON lines, or TensorBoard events."""
+    reader = LogReader(path, keep)
+    for found in records_of(path):
+        reader.feed(found)
+    return reader.log()
+
+
+def records_of(path: Path) -> Iterator[Records]:
+    """What a file says, block by block."""
+    return scalar_records(path) if is_event_file(path) else records(chunks(path))
+
+
+def read_logs(paths: Iterable[Path], keep: int | None = None) -> LogTable:
+    """Read files whole; `keep` bounds the lines of metrics that are kept of each."""
+    return LogTable(logs=tuple(read_log(path, keep) for path in paths))
+
+
+@fact
+def log_table(target: Target) -> LogTable:
+    """The logs that were named, else those of the last run; Skip where there is none."""
+    paths = target.logs or _logs_of_the_last_run(target)
+    if not paths:
+        raise Skip("no log yet: nothing was trained, or the log is elsewhere")
+    return read_logs(paths, keep=KEPT_LINES)
+
+
+def _logs_of_the_last_run(target: Target) -> tuple[Path, ...]:
+    run = last_run(target)
+    return logs_in(run) if run is not None else ()
+
+
+def logs_in(place: Path) -> tuple[Path, ...]:
+    """The logs of a file, a run directory, or a folder of run directories."""
+    if place.is_file() or place == STDIN:
+        return (place,)
+    found = {path for pattern in PATTERNS for path in place.rglob(pattern) if path.is_file()}
+    return tuple(sorted(path for path in found if not _is_hidden(path, place)))
+
+
+def _is_hidden(path: Path, place: Path) -> bool:
+    parts = path.relative_to(place).parts
+    return any(part.startswith(".") or part in TRACKERS for part in parts[:-1]) or parts[-1].startswith(".")
+
+
+def judged_logs(target: Target) -> tuple[Log, ...]:
+    """The logs to judge: of a folder its text, else its JSON lines, else its events: they say the same.
+
+    Raises Blocked where files were named and none of them is a log, Skip where there is none yet.
+    """
+    by_folder: dict[Path, list[Log]] = {}
+    for log in log_table(target).logs:
+        by_folder.setdefault(log.path.parent, []).append(log)
+    if not any(_tells(log) for logs in by_folder.values() for log in logs):
+        paths = [log.path for logs in by_folder.values() for log in logs]
+        reason = Text("no launch, epoch, metric or exception in {paths}", paths=paths)
+        raise Blocked(reason, hint="name a log that a training printed") if target.logs else Skip(reason)
+    return tuple(log for logs in by_folder.values() for log in _fullest(logs))
+
+
+def _tells(log: Log) -> bool:
+    """Whether a file says anything that a log says."""
+    return bool(log.parts or log.tracebacks or log.incidents or log.unparsed_count or log.cut)
+
+
+def _fullest(logs: list[Log]) -> list[Log]:
+    telling = [log for log in logs if log.parts or log.tracebacks or log.of("launch")]
+    for source in SOURCES:
+        found = [log for log in telling if log.source == source]
+        if found:
+            return found
+    return logs[:1]
+
+
+def text_logs(target: Target) -> tuple[Log, ...]:
+    """Those of the logs to judge that a training printed. Raises Skip where there are statistics only."""
+    logs = judged_logs(target)
+    found = tuple(log for log in logs if log.is_text)
+    if not found:
+        paths = [log.path for log in logs]
+        raise Skip("only statistics in {paths}: what a training printed is in its train.log", paths=paths)
+    return found
+
+
+def each_log(logs: Iterable[Log], judge: Callable[[Log], Findings]) -> Findings:
+    """What a check says of each log; where none gives it an answer, the reason of the first."""
+    reasons: list[NoAnswer] = []
+    answered = False
+    for log in logs:
+        try:
+            yield from judge(log)
+            answered = True
+        except NoAnswer as reason:
+            reasons.append(reason)
+    if reasons and not answered:
+        raise reasons[0]
+
+
+def launches_with_steps(log: Log) -> int:
+    """How many launches of a log made a step. Raises Skip where none did: it shows nothing of a training."""
+    if not log.trained:
+        raise Skip("no step of a training in {log}", log=log.path)
+    return len(log.trained)
+
+
+def config_of(log: Log) -> RunConfig:
+    """The config of a log. Raises Skip where it is not known."""
+    config = run_config(log)
+    if config is None:
+        raise Skip("no .hydra/config.yaml beside {log}, and no config in it", log=log.path)
+    return config

@@ -1,0 +1,119 @@
+"""Log files: what one says in the end, and the table that several make."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart
+from opv2v_doctor.facts.past.logs.incidents import Incident
+from opv2v_doctor.facts.past.logs.kept_lines import Piece
+from opv2v_doctor.facts.past.logs.log_tables import frame_of
+from opv2v_doctor.facts.past.logs.segments import Segment
+from opv2v_doctor.facts.past.logs.tracebacks import Traceback
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Fate = Literal["survived", "overcome", "stopped"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Log:
+    """One file, read to its end."""
+
+    path: Path
+    lines: int
+    segments: tuple[Segment, ...]
+    launches: tuple[int, ...]  # the lines where launches show themselves, those that made no step included
+    parts: tuple[EpochPart, ...]
+    pieces: tuple[Piece, ...]  # the lines of metrics that were kept
+    stride: int  # every so many lines of an epoch were kept
+    incidents: tuple[Incident, ...]
+    counts: Mapping[str, int]  # incidents by kind, those not kept included
+    tracebacks: tuple[Traceback, ...]
+    unparsed: tuple[tuple[int, str], ...]  # the first lines that look like metrics and do not parse
+    unparsed_count: int
+    cut: tuple[int, str] | None  # a last line of metrics that lacks its end
+    nulls: tuple[int, int, bool] | None  # line and number of NUL bytes, and whether they end the log
+    config: Mapping[str, Any]  # printed by the training
+    source: str  # text, json or events
+
+    def of(self, *kinds: str) -> list[Incident]:
+        """The incidents of these kinds, in the order of the log."""
+        return [incident for incident in self.incidents if incident.kind in kinds]
+
+    @property
+    def raised(self) -> tuple[Traceback, ...]:
+        """The exceptions of the training itself."""
+        return tuple(one for one in self.tracebacks if not one.is_typed)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is what a training printed: statistics and events alone show no launch or exception."""
+        return self.source == "text" or bool(self.incidents or self.tracebacks)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The line where each launch starts; those that show themselves only by their metrics included."""
+        return sorted({*self.launches, *(segment.place for segment in self.segments)})
+
+    def launch_of(self, line: int) -> int:
+        """The launch that wrote a line, counted from 1; 0 before the first."""
+        return bisect_right(self.starts, line)
+
+    @property
+    def trained(self) -> tuple[Segment, ...]:
+        """The launches that made a step."""
+        return tuple(segment for segment in self.segments if segment.trained)
+
+    def fate(self, begins: int, ends: int) -> Fate:
+        """What became of the training after what happened in these lines.
+
+        It survived where the same launch then trained a whole epoch or came to its end, and it was overcome
+        where a later launch did. A few more lines prove nothing: other ranks write until they have to wait
+        for the one that is gone.
+        """
+        launch = self.launch_of(begins)
+        index = bisect_right(self._achievements, ends)
+        if index == len(self._achievements):
+            return "stopped"
+        return "survived" if self.launch_of(self._achievements[index]) == launch > 0 else "overcome"
+
+    def phase(self, phase: str) -> list[EpochPart]:
+        return [part for part in self.parts if part.phase == phase]
+
+    @cached_property
+    def _achievements(self) -> list[int]:
+        """The lines where an epoch begins that was trained as a whole, and where a launch came to its end.
+
+        What is not finite is no achievement: a training goes on with NaN as if nothing had happened.
+        """
+        trained = self.phase("train")
+        wholes = [part.first_line for part in trained if part.is_whole and part.is_finite]
+        ends = [end.line for end in self.of("end") if self._is_finite_before(end.line)]
+        return sorted([*wholes, *ends])
+
+    def _is_finite_before(self, line: int) -> bool:
+        before = [part for part in self.phase("train") if part.last_line < line]
+        return not before or before[-1].is_finite
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LogTable:
+    """Several logs; `table` has a row for each value of each line that was kept."""
+
+    logs: tuple[Log, ...]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """segment, phase, epoch, step, steps_per_epoch, metric, median, average, file, line."""
+        return frame_of([(str(log.path), log.pieces) for log in self.logs])
+
+    @property
+    def unparsed(self) -> int:
+        return sum(log.unparsed_count for log in self.logs)

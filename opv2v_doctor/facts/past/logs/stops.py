@@ -1,0 +1,90 @@
+"""Stops: what ended each launch of a log, its cause first: what follows in the launch is a consequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opv2v_doctor import Override, Text
+from opv2v_doctor.facts.past.logs.incidents import Incident
+from opv2v_doctor.facts.past.logs.log_files import Fate, Log
+from opv2v_doctor.facts.past.logs.run_configs import run_config
+from opv2v_doctor.facts.past.logs.tracebacks import Traceback
+
+KINDS = {  # of incidents that end a training from outside: what each is, and what helps
+    "out_of_memory": (
+        Text("out of memory"),
+        Text(
+            "lower train_params.max_num_of_imgs_per_gpu where a GPU's memory was full, dataset.num_workers "
+            "where the machine's was"
+        ),
+    ),
+    "nccl_timeout": (
+        Text("a collective timed out: one rank was missing"),
+        Text("look for the rank that stopped first: the others only waited for it"),
+    ),
+    "disk_full": (Text("the disk was full"), Text("make room on the disk")),
+    "killed": (
+        Text("it was killed"),
+        Text("look in the scheduler's log or dmesg for what killed it"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Why a launch stopped: an exception, a loss that is not finite, or what came from outside."""
+
+    line: int
+    fate: Fate
+    exception: Traceback | None = None
+    incident: Incident | None = None
+
+
+def stops(log: Log) -> dict[int, list[Stop]]:
+    """What stopped each launch, in the order of the log: the first is the event, others follow from it."""
+    found = [
+        Stop(line=one.exception_line, fate=log.fate(one.line, one.exception_line), exception=one)
+        for one in causes(log)
+    ]
+    found += [
+        Stop(line=one.line, fate=log.fate(one.line, one.line), incident=one)
+        for one in (*outside(log), *log.of("unstable"))
+    ]
+    by_launch: dict[int, list[Stop]] = {}
+    for one in sorted(found, key=lambda one: one.line):
+        if one.fate != "survived":
+            by_launch.setdefault(log.launch_of(one.line), []).append(one)
+    return by_launch
+
+
+def causes(log: Log) -> list[Traceback]:
+    """The exceptions of each launch that followed from no other; all of them where there is no such."""
+    named = [one for one in log.raised if one.kind]
+    caused = {log.launch_of(one.line) for one in named if not one.is_consequence}
+    return [one for one in named if not one.is_consequence or log.launch_of(one.line) not in caused]
+
+
+def outside(log: Log) -> list[Incident]:
+    """What ends a training from outside, where no exception says it."""
+    exceptions = [one for one in log.raised if one.kind]
+    return [
+        one
+        for one in log.of(*KINDS)
+        if not any(other.line <= one.line <= other.last_line for other in exceptions)
+    ]
+
+
+def way_on(log: Log, line: int | None = None) -> Text:
+    """How to go on with a training that stopped at a line, or at the end: by what the log says was saved."""
+    if not any(line is None or save.line < line for save in log.of("save")):
+        return Text("launch again")
+    config = run_config(log)
+    if config and config.get("train_params.resume") is not None:
+        return Text("resume: {resume}", resume=Override("train_params.resume=true"))
+    return Text("resume from the last checkpoint")
+
+
+def kind_of(log: Log, exception: Traceback) -> str | None:
+    """The kind of incident that an exception is about, if it is about one."""
+    lines = range(exception.line, exception.last_line + 1)
+    return next((one.kind for one in log.of(*KINDS) if one.line in lines), None)

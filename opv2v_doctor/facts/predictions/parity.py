@@ -1,0 +1,190 @@
+"""Parity: one batch through training's forward and through inference's, in the training interpreter."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.interpreter.probe import has_second
+from opv2v_doctor.facts.launch.loaders import loader_module
+from opv2v_doctor.facts.launch.splits import expression_of
+from opv2v_doctor.facts.predictions import questions
+from opv2v_doctor.facts.predictions.comparisons import Inference, Parity, Scripted
+from opv2v_doctor.facts.predictions.moving import config_today, stamped_today
+from opv2v_doctor.facts.predictions.opening import begin_resolving, opening
+from opv2v_doctor.facts.samples.draws import arrays_folder
+from opv2v_doctor.facts.source.syntax import definition, module_name
+from opv2v_doctor.state import fact
+from opv2v_doctor.target import Target
+
+SPLIT, INDEX = "val", 0
+LOSS, INIT = "loss_of_one_batch_multi_view", "init_model"
+
+
+def begin(target: Target) -> None:
+    """Get the family's questions under way, those of the model in the second interpreter if there is one."""
+    begin_resolving(target)
+    _comparing(target)
+    if (path := _script(target)) and path.is_file():
+        _running(target, path)
+
+
+@fact
+def _comparing(target: Target) -> Callable[[], Parity]:
+    return questions.infer.ahead_in(target, has_second(target), case=_case(target))
+
+
+@fact
+def _running(target: Target, path: Path) -> Callable[[], Scripted]:
+    words = _arguments(target)
+    return questions.script.ahead_in(
+        target, has_second(target), path=str(path), arguments=words, case=_case(target)
+    )
+
+
+def _script(target: Target) -> Path | None:
+    """The inference script that the settings name."""
+    script = target.settings.infer.script
+    return target.repo / script if script is not None else None
+
+
+def parity(target: Target) -> Parity:
+    """The validation batch through both paths. Raises Blocked where that cannot be measured."""
+    outcome = _parity(target)
+    if isinstance(outcome, Blocked):
+        raise outcome
+    return outcome
+
+
+@fact
+def _parity(target: Target) -> Parity | Blocked:
+    """A failure is cached too: what hangs shall hang once."""
+    try:
+        return _comparing(target)()
+    except Blocked as blocked:
+        return blocked
+
+
+def inferences(target: Target) -> Iterator[Inference]:
+    """The model's own `infer`, then the settings' script, as far as there are such things.
+
+    Raises Skip where there is neither, Blocked where one of them cannot be measured.
+    """
+    own = parity(target).inference
+    if own is not None:
+        yield _heard(own)
+    try:
+        script = scripted(target)
+    except Skip as skip:
+        if own is None:
+            raise Skip("the model has no infer(), and {reason}", reason=skip.reason) from None
+        return
+    yield _heard(inference_by(script))
+
+
+def inference_by(script: Scripted) -> Inference:
+    """The script's first inference. Raises Blocked where it made none."""
+    if script.inference is None:
+        raise Blocked(
+            "the script ended without calling infer() of the model",
+            at=script.path,
+            hint="let [infer] arguments make it infer one sample",
+        )
+    return script.inference
+
+
+def _heard(found: Inference) -> Inference:
+    """An inference that was listened to. Raises Blocked where it went past the model's forward()."""
+    if not found.forwards:
+        raise Blocked(
+            "{inference} does not call forward() of the model: what the model is given cannot be recorded",
+            at=found.called_at or found.defined_at,
+            inference=found.name,
+        )
+    return found
+
+
+def scripted(target: Target) -> Scripted:
+    """What the inference script of the settings does. Raises Skip where there is none."""
+    path = _script(target)
+    if path is None:
+        raise Skip(
+            "the settings name no inference script",
+            hint="name the repository's in opv2v-doctor.toml: [infer] script and arguments",
+        )
+    if not path.is_file():
+        raise Blocked(
+            "the inference script {script} does not exist", hint="correct [infer] script", script=path
+        )
+    outcome = _scripted(target, path)
+    if isinstance(outcome, Blocked):
+        raise outcome
+    return outcome
+
+
+@fact
+def _scripted(target: Target, path: Path) -> Scripted | Blocked:
+    try:
+        return _running(target, path)()
+    except Blocked as blocked:
+        return blocked
+
+
+def _arguments(target: Target) -> list[str]:
+    """The script's arguments, as `opv2v-doctor infer` would fill them in, but with a folder of ours."""
+    found, folder = opening(target), arrays_folder(target) / "inference"
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {
+        "checkpoint": str(found.checkpoint),
+        "run": str(found.checkpoint.parent),
+        "config": str(stamped_today(target) or ""),
+        "output": str(folder),
+        "split": SPLIT,
+        "index": str(INDEX),
+        "repo": str(target.repo),
+    }
+    overrides = [*target.overrides, f"hydra.run.dir={folder}"]
+    words = (
+        overrides if word == "{overrides}" else [_filled(word, places)]
+        for word in target.settings.infer.arguments
+    )
+    return [part for filled in words for part in filled]
+
+
+def _filled(word: str, places: Mapping[str, str]) -> str:
+    try:
+        return string.Formatter().vformat(word, (), places)
+    except (KeyError, IndexError, ValueError):
+        raise Blocked(
+            "[infer] arguments: {word!r} cannot be filled in",
+            hint="the placeholders are {known}",
+            word=word,
+            known=[f"{{{name}}}" for name in (*places, "overrides")],
+        ) from None
+
+
+def _case(target: Target) -> questions.Case:
+    """What both questions are about. Raises Skip where there is no checkpoint, or no such split."""
+    found = opening(target)
+    return {
+        "config": config_today(target),
+        "checkpoint": str(found.checkpoint),
+        "models": _module_of(target, INIT),
+        "losses": _module_of(target, LOSS),
+        "datasets": loader_module(target),
+        "expression": expression_of(target, SPLIT),
+        "index": INDEX,
+    }
+
+
+def _module_of(target: Target, function: str) -> str:
+    place = definition(target, function)
+    if place is None:
+        raise Blocked(
+            "the training code defines no {function}(): the model cannot be opened as training does",
+            at=target.script,
+            function=function,
+        )
+    return module_name(target, place.path)

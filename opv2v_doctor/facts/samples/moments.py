@@ -1,0 +1,299 @@
+"""Moments: drawn samples, their views by camera model, and the frames on disk that these show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.disk.frames import Disk, Frame, disk, frame_file
+from opv2v_doctor.facts.interpreter.views import PANORAMA, Arrays, Sample, View
+from opv2v_doctor.facts.launch.origins import given_place
+from opv2v_doctor.facts.samples.draws import arrays_folder, samples
+from opv2v_doctor.facts.samples.rigs import panorama_camera
+from opv2v_doctor.geometry.cameras import Camera, Cylinder, Pinhole
+from opv2v_doctor.state import fact
+from opv2v_doctor.target import Target
+
+
+class Mount(NamedTuple):
+    """What a pose leads from or to: the LiDAR of a frame's agent, or one of its cameras."""
+
+    frame: Frame
+    camera: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Where its frame file says where it is: [x, y, z, roll, yaw, pitch] in the world."""
+        return f"{self.camera}.cords" if self.camera else "lidar_pose"
+
+    @property
+    def numbers(self) -> object:
+        """What the file says there."""
+        content = frame_file(self.frame.yaml)
+        if self.camera is None:
+            return content.get("lidar_pose")
+        camera = content.get(self.camera)
+        return camera.get("cords") if isinstance(camera, dict) else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TracedView(Arrays):
+    """One view of a drawn sample with its arrays, and the frame on disk that it shows."""
+
+    view: View
+    frame: Frame
+    origin: Frame  # of the agent that its label names, at the same time
+
+    @property
+    def camera(self) -> Camera:
+        """What it was taken with; its depth is what that camera's ``back_project`` takes."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns that it should have."""
+        return self.camera.height, self.camera.width
+
+    @cached_property
+    def depth(self) -> NDArray[np.float32]:
+        """Its depth (H, W), 0 where it is not known. Raises Blocked where there is none of that shape."""
+        depth = self.array("depthmap")
+        if depth is None:
+            raise Blocked(
+                "the view of {frame} has no depthmap",
+                hint="give each view depthmap: metres, 0 where not known",
+                frame=self.frame.yaml,
+            )
+        known = depth.reshape([side for side in depth.shape if side != 1])
+        if known.shape != self.shape:
+            raise Blocked(
+                "depthmap is {given}, the view {expected} (height x width)",
+                hint="give depthmap the size of the image",
+                given=sides(known.shape),
+                expected=sides(self.shape),
+            )
+        return np.where(np.isfinite(known) & (known > 0), known, 0).astype(np.float32)
+
+    @cached_property
+    def pose(self) -> NDArray[np.float64]:
+        """Its pose (4, 4), from its camera, as it is given. Raises Blocked where there is none."""
+        if self.view.pose is None:
+            raise Blocked(
+                "the view of {frame} has no camera_pose",
+                hint="give each view camera_pose: from its camera to the frame of reference of its sample",
+                frame=self.frame.yaml,
+            )
+        return np.array(self.view.pose, dtype=np.float64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PanoramaView(TracedView):
+    """A panorama around the LiDAR of its agent, whose pose leads to the LiDAR of its origin."""
+
+    cylinder: Cylinder
+
+    @property
+    def camera(self) -> Cylinder:
+        return self.cylinder
+
+    @property
+    def ranges(self) -> NDArray[np.float32]:
+        """Its depth (H, W), which is the range along the ray."""
+        return self.depth
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PinholeView(TracedView):
+    """One camera's image: its depth is z, its pose leads to what the dataset chose.
+
+    That is the world, or any camera or LiDAR, the same for all views of a sample.
+    """
+
+    name: str  # of the camera, as it is called on disk
+
+    @property
+    def mount(self) -> Mount:
+        """The camera on disk."""
+        return Mount(self.frame, self.name)
+
+    @cached_property
+    def camera(self) -> Pinhole:
+        """Its camera, by the view's own intrinsics. Raises Blocked where these describe none."""
+        try:
+            height, width = self.view.shape[1:]
+            return Pinhole(np.array(self.view.intrinsics, dtype=np.float64), width, height)
+        except (TypeError, ValueError) as problem:
+            raise Blocked(
+                "camera_intrinsics of {camera} of {frame}: {problem}",
+                camera=self.name,
+                frame=self.frame.yaml,
+                problem=str(problem),
+            ) from None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moment:
+    """The views of one drawn sample: agents at the same time."""
+
+    views: tuple[PanoramaView, ...]
+
+    @property
+    def first(self) -> Frame:
+        """That of the agent whose LiDAR all poses lead to."""
+        return self.views[0].origin
+
+    @property
+    def name(self) -> str:
+        """What it shows: scenario/frame."""
+        return f"{self.first.agent.scenario}/{self.first.name}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moments:
+    """What was handed over of one split."""
+
+    split: str
+    where: Disk
+    cylinder: Cylinder
+    all: tuple[Moment, ...]
+
+    @property
+    def views(self) -> tuple[PanoramaView, ...]:
+        return tuple(view for moment in self.all for view in moment.views)
+
+    @property
+    def largest(self) -> Moment:
+        """That of most agents."""
+        return max(self.all, key=lambda moment: len(moment.views))
+
+
+@fact
+def moments(target: Target, split: str) -> Moments:
+    """The handed-over samples of a split.
+
+    Raises Skip where their views are no panoramas, Blocked where none can be traced to frames on disk.
+    """
+    views = panorama_views(target, split)
+    found = tuple(Moment(views=each) for each in views if any(map(is_written, each)))
+    if not found:
+        raise Blocked(
+            "no array of the drawn samples of {split} could be written to {folder}",
+            split=split,
+            folder=arrays_folder(target) / split,
+        )
+    return Moments(split=split, where=disk(target, split), cylinder=found[0].views[0].cylinder, all=found)
+
+
+def is_written(view: TracedView) -> bool:
+    """Whether its arrays were handed over."""
+    path = Path(view.prefix)
+    return any(path.parent.glob(f"{path.name}_*.npy"))
+
+
+def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...], ...]:
+    """The panoramas of each drawn sample that show a frame on disk.
+
+    Raises Skip where the views are no panoramas, Blocked where none can be traced to a frame.
+    """
+    where, folder, found = disk(target, split), arrays_folder(target) / split, []
+    for number, sample in enumerate(samples(target, split).samples):
+        _require_panoramas(where, split, sample)
+        cylinder = panorama_camera(where)
+        found.append(
+            tuple(
+                PanoramaView(
+                    view=view,
+                    frame=frame,
+                    origin=_origin(where, view, frame),
+                    cylinder=cylinder,
+                    prefix=folder / f"{number}_{place}",
+                )
+                for place, view in enumerate(sample.views)
+                if (frame := where.frame_of(view.identity))
+            )
+        )
+    if not any(found):
+        raise without_frames(target, split)
+    return tuple(found)
+
+
+def pinhole_views(target: Target, split: str) -> tuple[tuple[PinholeView, ...], ...]:
+    """The images of single cameras of each drawn sample that name a frame and a camera on disk."""
+    where, folder = disk(target, split), arrays_folder(target) / split
+    return tuple(
+        tuple(
+            PinholeView(
+                view=view,
+                frame=frame,
+                origin=_origin(where, view, frame),
+                name=name,
+                prefix=folder / f"{number}_{place}",
+            )
+            for place, view in enumerate(sample.views)
+            if is_pinhole(where, view)
+            and (frame := where.frame_of(view.identity))
+            and (name := where.camera_of(view.identity))
+        )
+        for number, sample in enumerate(samples(target, split).samples)
+    )
+
+
+def is_pinhole(where: Disk, view: View) -> bool:
+    """Whether a view is the image of a single camera: as it says, else as it names one."""
+    return view.is_pinhole or (view.camera_model is None and where.camera_of(view.identity) is not None)
+
+
+def _require_panoramas(where: Disk, split: str, sample: Sample) -> None:
+    """Raises Skip where a sample's views are those of single cameras: they have other poses and rays."""
+    for view in sample.views:
+        if view.camera_model not in (None, PANORAMA):
+            raise Skip(
+                "the views of {split} have camera_model {model}: no panoramas around a LiDAR",
+                split=split,
+                model=repr(view.camera_model),
+            )
+        if is_pinhole(where, view):
+            raise Skip(
+                "the views of {split} show single cameras ({instance}): no panoramas around a LiDAR",
+                split=split,
+                instance=view.identity.instance,
+            )
+    shown = Counter(where.frame_of(view.identity) for view in sample.views if view.camera_model is None)
+    frame, count = max(shown.items(), key=lambda pair: pair[1] if pair[0] else 0, default=(None, 0))
+    if frame and count > 1:
+        raise Skip(
+            "a sample of {split} shows agent {agent} in {count} views without a camera_model: "
+            "views of its cameras, no panoramas around its LiDAR",
+            split=split,
+            agent=frame.agent.name,
+            count=count,
+        )
+
+
+def without_frames(target: Target, split: str) -> Blocked:
+    """That no view says what it shows."""
+    return Blocked(
+        "no view of {split} names a scenario, an agent and a frame that are on disk",
+        at=given_place(target, disk(target, split).part, "label"),
+        hint='give each view label "scenario/agent", agent_id, and the frame\'s name in instance',
+        split=split,
+    )
+
+
+def _origin(where: Disk, view: View, frame: Frame) -> Frame:
+    """The frame of the agent that the view's label names: its pose leads there; else the view's own."""
+    named = (view.identity.label or "").split("/")[-1]
+    agent = where.agents.get((frame.agent.scenario, named))
+    return next((other for other in agent.frames if other.name == frame.name), frame) if agent else frame
+
+
+def sides(shape: tuple[int, ...]) -> str:
+    """A shape in words: 64 x 256."""
+    return " x ".join(map(str, shape))

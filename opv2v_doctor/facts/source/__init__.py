@@ -1,0 +1,1 @@
+"""Source: what the repository's own files say, read and never imported: syntax, imports, copies, git."""

@@ -1,0 +1,143 @@
+"""Where the training repository's source says something: read from its syntax, never imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from opv2v_doctor.facts.source.parsing import parsed_module
+from opv2v_doctor.foreign_files import bytes_of, text_of
+from opv2v_doctor.state import fact, of_file
+from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
+
+
+@fact
+def modules(target: Target, first: Path | None = None) -> tuple[Path, ...]:
+    """The script or another file, and the repository's modules that it imports in the end, nearest first.
+
+    Only those of the script take part in a launch: a copy of the same code elsewhere does not.
+    """
+    found = [first or target.script]
+    for path in found:  # grows while it is read: breadth first
+        found += [module for module in dict.fromkeys(_imported(target, path)) if module not in found]
+    return tuple(found)
+
+
+def _imported(target: Target, path: Path) -> Iterator[Path]:
+    """The repository's files that a file's import statements name, anywhere in it."""
+    for node in nodes(path):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield from _files(target, name.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            base = path.parents[node.level - 1].relative_to(target.repo).parts if node.level else ()
+            inner = [*base, *(node.module.split(".") if node.module else [])]
+            for name in node.names:
+                yield from _files(target, [*inner, name.name])
+
+
+def _files(target: Target, parts: list[str]) -> Iterator[Path]:
+    """The module of a dotted name and the packages above it, as far as they are files of the repository."""
+    for root in (target.repo, target.script.parent):
+        for depth in range(1, len(parts) + 1):
+            place = root.joinpath(*parts[:depth])
+            for file in (place / "__init__.py", place.with_suffix(".py")):
+                if file.is_file():
+                    yield file
+
+
+def module_name(target: Target, path: Path) -> str:
+    """The dotted name under which the launch imports a file of the repository."""
+    parts = path.relative_to(target.repo).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@of_file()
+def syntax(path: Path) -> ast.Module:
+    """The syntax tree of a file; an empty one where it cannot be read or parsed."""
+    try:
+        return parsed_module(bytes_of(path), str(path))
+    except (OSError, SyntaxError):
+        return ast.Module([], [])
+
+
+@of_file()
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file's syntax tree, breadth first."""
+    return tuple(ast.walk(syntax(path)))
+
+
+def syntax_error(path: Path) -> SyntaxError | None:
+    """Why Python would refuse the file, None where it would not."""
+    try:
+        parsed_module(bytes_of(path), str(path))
+    except SyntaxError as problem:
+        return problem
+    return None
+
+
+def find(target: Target, wanted: Callable[[ast.AST], bool], word: str) -> tuple[Place, ...]:
+    """Every wanted node in the modules of the launch; those without the word are not searched."""
+    return tuple(
+        Place(path=path, line=getattr(node, "lineno", 1), text=ast.unparse(node))
+        for path in modules(target)
+        if word in text_of(path, "replace")
+        for node in nodes(path)
+        if wanted(node)
+    )
+
+
+@fact
+def definition(target: Target, name: str) -> Place | None:
+    """Where a module of the launch defines the class or function of this name."""
+    for path in modules(target):
+        for node in nodes(path):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+                return Place(path=path, line=node.lineno)
+    return None
+
+
+@fact
+def binds(target: Target, name: str) -> bool:
+    """Whether a module of the launch defines, imports or assigns the name."""
+    return any(name in _bound_names(path) for path in modules(target))
+
+
+@of_file()
+def _bound_names(path: Path) -> frozenset[str]:
+    names: set[str] = set()
+    for node in nodes(path):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return frozenset(names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HydraMain:
+    """What the training script's `@hydra.main` says: where its configs are and which one is the primary."""
+
+    config_dir: Path
+    config_name: str
+    line: int
+
+
+@fact
+def hydra_main(target: Target) -> HydraMain | None:
+    """The script's Hydra entry point, None where it has none."""
+    for node in nodes(target.script):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("hydra.main"):
+            words: dict[str | None, ast.expr] = {word.arg: word.value for word in node.keywords}
+            words |= dict(zip(("config_path", "config_name"), node.args, strict=False))
+            given = {name: value.value for name, value in words.items() if isinstance(value, ast.Constant)}
+            folder = target.script.parent / str(given.get("config_path") or ".")
+            return HydraMain(
+                config_dir=folder.resolve(), config_name=str(given.get("config_name")), line=node.lineno
+            )
+    return None

@@ -1,0 +1,96 @@
+"""The training loop: the expression with which it tells the schedule how far the training is."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from opv2v_doctor.facts.source.parsing import parsed_expression
+from opv2v_doctor.facts.source.syntax import module_name, modules, nodes
+from opv2v_doctor.state import fact
+from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
+
+SCHEDULE = "adjust_learning_rate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How the training computes the epoch that it asks a learning rate for."""
+
+    expression: str
+    counter: str  # the loop's own: `step` in `for step, batch in enumerate(...)`
+    sized: tuple[str, ...]  # the name in what the expression takes the length of: the loader
+    module: str
+    place: Place
+
+
+@fact
+def epoch_progress(target: Target) -> Progress | None:
+    """The expression that the schedule is called with, None where it is not a plain one in a counted loop."""
+    for path in modules(target):
+        functions = [node for node in nodes(path) if isinstance(node, ast.FunctionDef)]
+        for function in functions:
+            for call in _calls(function):
+                asked, counter = _second_argument(call), _counter(function, call)
+                if asked is not None and counter:
+                    return _progress(
+                        target, Place(path=path, line=call.lineno), _inlined(function, asked), counter
+                    )
+    return None
+
+
+def _progress(target: Target, place: Place, asked: ast.expr, counter: str) -> Progress:
+    sized = [
+        ast.unparse(node.args[0]).partition(".")[0]
+        for node in ast.walk(asked)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "len"
+    ]
+    return Progress(
+        expression=ast.unparse(asked),
+        counter=counter,
+        sized=tuple(sized),
+        module=module_name(target, place.path),
+        place=place,
+    )
+
+
+def _calls(function: ast.FunctionDef) -> Iterator[ast.Call]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == SCHEDULE:
+            yield node
+
+
+def _second_argument(call: ast.Call) -> ast.expr | None:
+    return next(iter([word.value for word in call.keywords if word.arg == "epoch"] + call.args[1:2]), None)
+
+
+def _counter(function: ast.FunctionDef, call: ast.Call) -> str:
+    """The counter of the innermost loop around the call."""
+    loops = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.For) and call in ast.walk(node) and "enumerate" in ast.unparse(node.iter)
+    ]
+    target = loops[-1].target if loops else None
+    return ast.unparse(target.elts[0]) if isinstance(target, ast.Tuple) else ""
+
+
+def _inlined(function: ast.FunctionDef, asked: ast.expr, depth: int = 4) -> ast.expr:
+    """The expression with the function's own variables replaced by what is assigned to them, once each."""
+    assigned: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            assigned.setdefault(node.targets[0].id, []).append(node.value)
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            assigned.setdefault(node.target.id, []).extend([node.value, node.value])  # more than once
+
+    class Inline(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            values = assigned.get(node.id, [])
+            return values[0] if len(values) == 1 else node
+
+    for _ in range(depth):
+        asked = Inline().visit(parsed_expression(ast.unparse(asked)))
+    return asked

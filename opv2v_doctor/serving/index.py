@@ -1,0 +1,136 @@
+"""The listing: every folder with results below a directory, runs and pages alike, with what it says."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opv2v_doctor.foreign_files import bytes_of, from_json
+from opv2v_doctor.runs.directory import RECORD
+from opv2v_doctor.runs.register import Entry, entries
+
+SHOWN = {  # what is served; checkpoints and whatever else lies around are not
+    *(".html", ".png", ".jpg", ".jpeg", ".svg", ".json", ".jsonl", ".txt", ".log", ".md", ".xml"),
+    *(".sarif", ".csv", ".parquet", ".yaml", ".patch", ".npy", ".ply"),
+}
+PICTURES = (".png", ".jpg", ".jpeg")
+REPORT, SUMMARY = "report.json", "summary.json"
+DEEPEST, MOST_FOLDERS, MOST_PICTURES = 6, 2000, 4
+LARGEST_REPORT = 16 << 20  # bytes that are parsed for a verdict
+TONES = {0: "good", 1: "bad", 3: "open"}  # by exit code
+ENDS = {"failed": "bad", "interrupted": "open"}  # outweigh what the gate said before
+TELLING = ("panorama", "pointcloud")  # pictures that are shown before others
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One folder of the index; paths are relative to the directory that is served."""
+
+    folder: str
+    kind: str  # run, or results
+    state: str = ""
+    verdict: str = ""
+    tone: str = ""  # good, bad or open
+    commit: str = ""
+    changed: datetime.datetime
+    numbers: tuple[tuple[str, str], ...] = ()
+    pictures: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.folder or "."
+
+
+def listing(root: Path) -> list[Shown]:
+    """All folders that have something to show, the newest first."""
+    place = root.resolve()
+    runs = {entry.path: entry for entry in entries(place) if not (entry.path / RECORD).is_symlink()}
+    found = [_shown(place, folder, names, runs.get(folder)) for folder, names in _folders(place, runs)]
+    return sorted(found, key=lambda shown: (shown.changed, shown.folder), reverse=True)
+
+
+def is_shown(path: Path) -> bool:
+    """Whether a path, relative to the directory, may be served: nothing hidden, and only results."""
+    return path.suffix.lower() in SHOWN and not any(part.startswith(".") for part in path.parts)
+
+
+def _folders(root: Path, runs: Mapping[Path, Entry]) -> Iterator[tuple[Path, list[str]]]:
+    """Folders with a page, a picture, a report or a run, and their files; symlinks are not followed."""
+    for number, (here, below, names) in enumerate(os.walk(root)):
+        folder = Path(here)
+        depth = len(folder.relative_to(root).parts)
+        below[:] = sorted(name for name in below if not name.startswith(".")) if depth < DEEPEST else []
+        files = sorted(name for name in names if is_shown(Path(name)) and not (folder / name).is_symlink())
+        telling = [name for name in files if name.endswith((".html", *PICTURES)) or name in (REPORT, SUMMARY)]
+        if telling or folder in runs:
+            yield folder, files
+        if number >= MOST_FOLDERS:
+            return
+
+
+def _shown(root: Path, folder: Path, names: list[str], entry: Entry | None) -> Shown:
+    state, verdict, tone, commit = _told(folder, names, entry)
+    within = folder.relative_to(root)
+    paths = [str(within / name) for name in names]
+    times = [(folder / name).stat().st_mtime for name in names] or [folder.stat().st_mtime]
+    return Shown(
+        folder="" if within == Path() else str(within),
+        kind="run" if entry else "results",
+        state=state,
+        verdict=verdict,
+        tone=tone,
+        commit=commit,
+        changed=datetime.datetime.fromtimestamp(max(times), datetime.UTC),
+        numbers=_numbers(folder / SUMMARY) if SUMMARY in names else (),
+        pictures=_pictures(paths),
+        pages=tuple(path for path in paths if path.endswith(".html")),
+        files=tuple(path for path in paths if not path.endswith(".html")),
+    )
+
+
+def _pictures(paths: list[str]) -> tuple[str, ...]:
+    """Those that tell most, first."""
+    found = [Path(path) for path in paths if path.lower().endswith(PICTURES)]
+    ordered = sorted(found, key=lambda path: not any(word in path.name for word in TELLING))
+    return tuple(map(str, ordered[:MOST_PICTURES]))
+
+
+def _told(folder: Path, names: list[str], entry: Entry | None) -> tuple[str, str, str, str]:
+    """State, verdict and its tone, and commit: by the run's record, else by the report that lies there."""
+    if entry is not None and entry.run is not None:
+        gate = entry.run.last.stamp.gate
+        told, judged = (f"gate {entry.verdict}", TONES.get(gate.exit_code, "")) if gate else ("", "")
+        return entry.state, told, ENDS.get(entry.state, judged), entry.commit
+    state = entry.state if entry else ""
+    report = _document(folder / REPORT) if REPORT in names else {}
+    counts, code = report.get("counts"), report.get("exit_code")
+    if not isinstance(counts, dict):
+        return state, "", "", ""
+    words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    return state, words, TONES.get(code, "") if isinstance(code, int) else "", ""
+
+
+def _numbers(path: Path) -> tuple[tuple[str, str], ...]:
+    """The totals of an inference's summary that are plain numbers."""
+    total = _document(path).get("total")
+    if not isinstance(total, dict):
+        return ()
+    numbers = {name: value for name, value in total.items() if isinstance(value, int | float)}
+    return tuple((str(name), f"{value:.4g}") for name, value in numbers.items())
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """A JSON object of a file; empty where it holds none."""
+    try:
+        if path.stat().st_size > LARGEST_REPORT:
+            return {}
+        found = from_json(bytes_of(path))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
