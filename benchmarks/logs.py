@@ -17,7 +17,7 @@ import pandas as pd
 from benchmarks import Ratio, compared
 from opv2v_doctor.facts.past.logs import read_logs
 from opv2v_doctor.facts.past.logs.blocks import blocks, chunks
-from opv2v_doctor.facts.past.logs.metric_lines import head_of
+from opv2v_doctor.facts.past.logs.metric_rows import head_of
 from opv2v_doctor.facts.past.logs.records import records
 
 SMALL, MIDDLE, LARGE = 30_000_000, 300_000_000, 1_000_000_000  # bytes

@@ -25,8 +25,14 @@ from opv2v_doctor.facts.past.checkpoints import (
     strangers,
 )
 from opv2v_doctor.facts.past.checkpoints.presence import presence
-from opv2v_doctor.facts.past.checkpoints.unreadable import LEGACY, CheckpointNotExamined, remedy, stand_in
-from opv2v_doctor.facts.past.checkpoints.wording import copying, few
+from opv2v_doctor.facts.past.checkpoints.unreadable import (
+    LEGACY,
+    CheckpointNotExamined,
+    copying,
+    few,
+    remedy,
+    stand_in,
+)
 from opv2v_doctor.facts.past.runs import (
     BEST,
     CHECKPOINTS,

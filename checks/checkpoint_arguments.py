@@ -27,7 +27,7 @@ from opv2v_doctor.facts.launch.schedule import steps_per_epoch
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, readable
 from opv2v_doctor.facts.past.checkpoints.arguments import compared, launch_config, launched_with
 from opv2v_doctor.facts.past.checkpoints.counters import implied_steps_per_epoch
-from opv2v_doctor.facts.past.checkpoints.wording import few
+from opv2v_doctor.facts.past.checkpoints.unreadable import few
 from opv2v_doctor.facts.past.runs import LAST, epoch_lengths
 
 RESUME = "train_params.resume"

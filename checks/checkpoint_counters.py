@@ -24,7 +24,7 @@ from opv2v_doctor.facts.past.checkpoints.counters import (
     global_step_agrees,
     implied_steps_per_epoch,
 )
-from opv2v_doctor.facts.past.checkpoints.wording import copying, few
+from opv2v_doctor.facts.past.checkpoints.unreadable import copying, few
 from opv2v_doctor.facts.past.runs import BEST, LAST, EpochLength, epoch_lengths
 
 LENGTH = Text("put the run's train.log beside the checkpoints, or set steps_per_epoch in opv2v-doctor.toml")

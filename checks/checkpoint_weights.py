@@ -22,7 +22,7 @@ from opv2v_doctor.facts.past.checkpoints import Checkpoint, CheckpointUnreadable
 from opv2v_doctor.facts.past.checkpoints.models import weights_opened
 from opv2v_doctor.facts.past.checkpoints.movement import Difference, Movement, by_module, moved
 from opv2v_doctor.facts.past.checkpoints.scans import Scan, scanned
-from opv2v_doctor.facts.past.checkpoints.wording import few, not_finite, not_read, scanning
+from opv2v_doctor.facts.past.checkpoints.unreadable import few, not_finite, not_read, scanning
 from opv2v_doctor.facts.past.runs import LAST
 
 MOST_BYTES = 512 << 20  # of all weights; of larger models the first part of each tensor

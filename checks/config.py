@@ -8,8 +8,7 @@ from opv2v_doctor import Blocked, Findings, Place, Target, Text, check, error, e
 from opv2v_doctor.facts.interpreter.probe import Raised
 from opv2v_doctor.facts.launch.config import config, entry_point, place
 from opv2v_doctor.facts.launch.leaves import leaves
-from opv2v_doctor.facts.source.parsing import parsed_expression
-from opv2v_doctor.facts.source.syntax import binds, syntax_error
+from opv2v_doctor.facts.source.syntax import binds, parsed_expression, syntax_error
 from opv2v_doctor.foreign_files import text_of
 
 SHOWN = 5  # names in a sentence

@@ -24,8 +24,7 @@ from opv2v_doctor.facts.disk.frames import Disk, Frame, Scenario, each_disk, fra
 from opv2v_doctor.facts.interpreter.probe import Raised
 from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.datasets import dataset_classes, keyword_key, root_key, train_parts
-from opv2v_doctor.facts.launch.exports import Exported, exported
-from opv2v_doctor.facts.launch.loaders import loader_module
+from opv2v_doctor.facts.launch.loaders import Exported, exported, loader_module
 from opv2v_doctor.facts.launch.origins import class_place
 from opv2v_doctor.foreign_files import bytes_of
 

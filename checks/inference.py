@@ -19,10 +19,10 @@ from opv2v_doctor import (
 )
 from opv2v_doctor.facts.launch.leaves import Difference
 from opv2v_doctor.facts.predictions.comparisons import Inference, Load, Scripted, Unlike
-from opv2v_doctor.facts.predictions.moving import moved
 from opv2v_doctor.facts.predictions.opening import (
     compared,
     differences,
+    moved,
     opening,
     stamped_values,
     trained_values,

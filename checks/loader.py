@@ -22,7 +22,15 @@ from opv2v_doctor import (
 )
 from opv2v_doctor.facts.launch.config import config, place
 from opv2v_doctor.facts.launch.datasets import train_parts
-from opv2v_doctor.facts.launch.documented_commands import Command, begin, documented_lengths, unjudged
+from opv2v_doctor.facts.launch.documented_commands import (
+    Command,
+    begin,
+    chosen_dataset,
+    documented_lengths,
+    family,
+    unjudged,
+    variants,
+)
 from opv2v_doctor.facts.launch.loaders import (
     EvalLoader,
     Length,
@@ -33,7 +41,6 @@ from opv2v_doctor.facts.launch.loaders import (
     real_length,
     wanted_size,
 )
-from opv2v_doctor.facts.launch.variants import chosen_dataset, family, variants
 from opv2v_doctor.facts.past.runs import last_run, steps_per_epoch_of
 
 ROUNDING = Threshold(

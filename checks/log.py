@@ -19,9 +19,18 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.past.logs import each_log, launches_with_steps, text_logs
-from opv2v_doctor.facts.past.logs.exceptions import Raised, raised, told
 from opv2v_doctor.facts.past.logs.log_files import Log
-from opv2v_doctor.facts.past.logs.stops import KINDS, Stop, causes, kind_of, stops, way_on
+from opv2v_doctor.facts.past.logs.stops import (
+    KINDS,
+    Raised,
+    Stop,
+    causes,
+    kind_of,
+    raised,
+    stops,
+    told,
+    way_on,
+)
 from opv2v_doctor.facts.past.logs.tracebacks import Traceback
 
 JUDGED = {"survived": warning, "overcome": note, "stopped": error}

@@ -20,12 +20,11 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.past.logs import each_log, text_logs
-from opv2v_doctor.facts.past.logs.exceptions import AFTERMATH
 from opv2v_doctor.facts.past.logs.incidents import Incident
 from opv2v_doctor.facts.past.logs.log_files import Fate, Log
 from opv2v_doctor.facts.past.logs.run_configs import run_config
 from opv2v_doctor.facts.past.logs.segments import Segment
-from opv2v_doctor.facts.past.logs.stops import KINDS, Stop, outside, stops, way_on
+from opv2v_doctor.facts.past.logs.stops import AFTERMATH, KINDS, Stop, outside, stops, way_on
 
 STILL_WRITTEN = Threshold(600, "s since the last line", "longer than a step or an evaluation takes")
 JUDGED = {"survived": warning, "overcome": note, "stopped": error}

@@ -13,7 +13,7 @@ from fuzz.execution import nothing_runs
 from fuzz.mutations import mutated, piece
 from opv2v_doctor.facts.past import logs
 from opv2v_doctor.facts.past.logs.log_readers import LogReader
-from opv2v_doctor.facts.past.logs.metric_lines import metric_line
+from opv2v_doctor.facts.past.logs.metric_rows import metric_line
 from opv2v_doctor.facts.past.logs.records import records
 from opv2v_doctor.figures.curves import page
 from opv2v_doctor.registry import installed_checks, select

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from opv2v_doctor.facts.past.logs.metric_lines import metric_line
+from opv2v_doctor.facts.past.logs.metric_rows import metric_line
 from opv2v_doctor.neutral import canvas
 from opv2v_doctor.runs.output import Line
 

@@ -22,9 +22,8 @@ from opv2v_doctor.cli.examination import examine, ignore_of
 from opv2v_doctor.cli.reporting import report_file
 from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
-from opv2v_doctor.facts.past.logs.log_files import Log, LogTable
+from opv2v_doctor.facts.past.logs.log_files import Log, LogTable, frame_of
 from opv2v_doctor.facts.past.logs.log_readers import LogReader
-from opv2v_doctor.facts.past.logs.log_tables import frame_of
 from opv2v_doctor.facts.past.logs.metric_rows import Run
 from opv2v_doctor.facts.past.logs.records import Records, records
 from opv2v_doctor.foreign_files import kind_of

@@ -11,7 +11,7 @@ import numpy as np
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.facts.predictions.errors import errors
 from opv2v_doctor.facts.predictions.prediction import PREDICTION, TRUTH, PredictedView, Predictions
-from opv2v_doctor.facts.predictions.summary import summary, write_summary
+from opv2v_doctor.facts.predictions.summaries import summary, write_summary
 from opv2v_doctor.figures import cloud_pictures as pictures
 from opv2v_doctor.figures.pictures import png
 from opv2v_doctor.figures.ply import write_ply

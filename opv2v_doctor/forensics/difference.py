@@ -11,7 +11,7 @@ from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable
 from opv2v_doctor.facts.past.checkpoints.arguments import changes
 from opv2v_doctor.facts.past.checkpoints.models import weights_opened
 from opv2v_doctor.facts.past.checkpoints.movement import Difference, Movement, by_module, moved
-from opv2v_doctor.facts.past.checkpoints.wording import few, not_read
+from opv2v_doctor.facts.past.checkpoints.unreadable import few, not_read
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.forensics.tables import Changes, aligned, changed, said
 

@@ -13,8 +13,15 @@ from opv2v_doctor.facts.past.checkpoints.loading import Loading, loading
 from opv2v_doctor.facts.past.checkpoints.models import weights_opened
 from opv2v_doctor.facts.past.checkpoints.presence import presence
 from opv2v_doctor.facts.past.checkpoints.scans import by_module, scanned
-from opv2v_doctor.facts.past.checkpoints.unreadable import LEGACY, CheckpointNotExamined, remedy, stand_in
-from opv2v_doctor.facts.past.checkpoints.wording import few, not_finite, not_read
+from opv2v_doctor.facts.past.checkpoints.unreadable import (
+    LEGACY,
+    CheckpointNotExamined,
+    few,
+    not_finite,
+    not_read,
+    remedy,
+    stand_in,
+)
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.result import examined_text
 from opv2v_doctor.text import Command, Text, sentence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.launch.config import run_directory
-from opv2v_doctor.facts.launch.variants import chosen_dataset, gpus_in, variants
+from opv2v_doctor.facts.launch.documented_commands import chosen_dataset, gpus_in, variants
 from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.runs.command_line import chosen_directory
 from opv2v_doctor.runs.directory import new_directories

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from opv2v_doctor.facts.past.logs.metric_lines import metric_line, resembles_metrics
+from opv2v_doctor.facts.past.logs.metric_rows import metric_line, resembles_metrics
 
 VARIANTS = {
     b"Epoch: [0]  [ 120/5000]  eta: 1:02:03  lr: 0.000013  epoch: 0.0000 (0.1250)  loss: 167.9 (181.7)  "

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from opv2v_doctor.facts.source.parsing import parsed_expression, parsed_module
+from opv2v_doctor.facts.source.syntax import parsed_expression, parsed_module
 
 
 class Waste:

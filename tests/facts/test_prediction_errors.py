@@ -15,7 +15,7 @@ from opv2v_doctor import Blocked
 from opv2v_doctor.facts.interpreter.questions import Account, Part
 from opv2v_doctor.facts.predictions.errors import Errors, errors
 from opv2v_doctor.facts.predictions.prediction import SKY, Inquiry, PredictedView, Predictions
-from opv2v_doctor.facts.predictions.summary import SCHEMA, summary, write_summary
+from opv2v_doctor.facts.predictions.summaries import SCHEMA, summary, write_summary
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 
 CYLINDER = Cylinder(64, 16)

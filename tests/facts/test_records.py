@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opv2v_doctor.facts.past.logs.blocks import LONGEST_LINE, blocks
-from opv2v_doctor.facts.past.logs.metric_lines import metric_line, resembles_metrics
+from opv2v_doctor.facts.past.logs.metric_rows import metric_line, resembles_metrics
 from opv2v_doctor.facts.past.logs.records import records
 
 CORPUS = sorted((Path(__file__).parents[1] / "corpus" / "logs").glob("*"))

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts.past.logs.printed_configs import PrintedConfig
-from opv2v_doctor.facts.past.logs.run_configs import RunConfig
+from opv2v_doctor.facts.past.logs.run_configs import PrintedConfig, RunConfig
 
 VALUES = {
     "a": {"b": "${c.d}", "loop": "${a.loop}", "text": "+ ${c.n} @ Data"},

@@ -9,8 +9,7 @@ from opv2v_doctor import Blocked, Skip, Target
 from opv2v_doctor.facts.disk.damage import damage
 from opv2v_doctor.facts.disk.frames import disk
 from opv2v_doctor.facts.geometry.coverages import coverages
-from opv2v_doctor.facts.launch.exports import exported
-from opv2v_doctor.facts.launch.loaders import loader_module
+from opv2v_doctor.facts.launch.loaders import exported, loader_module
 from opv2v_doctor.facts.launch.origins import crop_place, given_place, seed_place
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import each_split, samples

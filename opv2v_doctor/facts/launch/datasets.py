@@ -11,7 +11,7 @@ from typing import Any
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.launch.config import config, place
 from opv2v_doctor.facts.launch.leaves import leaves
-from opv2v_doctor.facts.source.parsing import parsed_expression
+from opv2v_doctor.facts.source.syntax import parsed_expression
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.launch.config import replayed
-from opv2v_doctor.facts.source.parsing import parsed_module
-from opv2v_doctor.facts.source.syntax import modules, nodes
+from opv2v_doctor.facts.source.syntax import modules, nodes, parsed_module
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place

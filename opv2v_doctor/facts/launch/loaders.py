@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
@@ -15,8 +16,15 @@ from opv2v_doctor.facts.interpreter.questions import Rank
 from opv2v_doctor.facts.launch.config import config, place
 from opv2v_doctor.facts.launch.datasets import LEAST_VIEWS, number_of, parts_of
 from opv2v_doctor.facts.launch.evaluation import evaluation
-from opv2v_doctor.facts.source.parsing import parsed_expression
-from opv2v_doctor.facts.source.syntax import definition, find, module_name, modules, nodes, syntax_error
+from opv2v_doctor.facts.source.syntax import (
+    definition,
+    find,
+    module_name,
+    modules,
+    nodes,
+    parsed_expression,
+    syntax_error,
+)
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
@@ -239,3 +247,26 @@ def _eval_sets(target: Target) -> tuple[dict[str, str], int, Blocked | None]:
     except Blocked as problem:
         return {}, 1, problem
     return dict(found.kept), found.batch or 1, None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """The module in whose namespace datasets are evaluated, and the files of the names that it has."""
+
+    module: str
+    home: Path  # the repository's own file of it
+    file: Path  # the one that was imported
+    names: Mapping[str, Path]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether no other copy of it wins the import."""
+        return self.file.resolve() == self.home.resolve()
+
+
+@fact
+def exported(target: Target, names: tuple[str, ...]) -> Exported:
+    """Which of the names the datasets module has, in the training interpreter."""
+    module, home = loader_module(target), loader_function(target).path
+    answer = questions.exported(target, module_name=module, names=list(names))
+    return Exported(module=module, home=home, file=answer.file or Path(module), names=answer.names)

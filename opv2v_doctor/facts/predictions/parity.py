@@ -12,8 +12,7 @@ from opv2v_doctor.facts.launch.loaders import loader_module
 from opv2v_doctor.facts.launch.splits import expression_of
 from opv2v_doctor.facts.predictions import questions
 from opv2v_doctor.facts.predictions.comparisons import Inference, Parity, Scripted
-from opv2v_doctor.facts.predictions.moving import config_today, stamped_today
-from opv2v_doctor.facts.predictions.opening import begin_resolving, opening
+from opv2v_doctor.facts.predictions.opening import begin_resolving, config_today, opening, stamped_today
 from opv2v_doctor.facts.samples.draws import arrays_folder
 from opv2v_doctor.facts.source.syntax import definition, module_name
 from opv2v_doctor.state import fact

@@ -6,8 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from opv2v_doctor.facts.source.parsing import parsed_expression
-from opv2v_doctor.facts.source.syntax import module_name, modules, nodes
+from opv2v_doctor.facts.source.syntax import module_name, modules, nodes, parsed_expression
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place

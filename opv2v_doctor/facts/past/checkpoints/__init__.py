@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.past.checkpoints.archives import Archive, opened
+from opv2v_doctor.facts.past.checkpoints.archives import Archive, ArchiveDamaged, opened
 from opv2v_doctor.facts.past.checkpoints.arguments import plain
-from opv2v_doctor.facts.past.checkpoints.directories import ArchiveDamaged
 from opv2v_doctor.facts.past.checkpoints.models import model_of
 from opv2v_doctor.facts.past.checkpoints.tensors import number, shape_of, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons

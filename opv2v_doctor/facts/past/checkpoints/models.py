@@ -7,14 +7,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.past.checkpoints.archives import Archive, opened
-from opv2v_doctor.facts.past.checkpoints.directories import ArchiveDamaged
-from opv2v_doctor.facts.past.checkpoints.kinds import TORCH, Kind
+from opv2v_doctor.facts.past.checkpoints.archives import Archive, ArchiveDamaged, opened
 from opv2v_doctor.facts.past.checkpoints.safetensors import looks_like_safetensors, safetensors_opened
 from opv2v_doctor.facts.past.checkpoints.shards import Sharded, sharded
 from opv2v_doctor.facts.past.checkpoints.tensors import Tensor, shape_of, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
-from opv2v_doctor.facts.past.checkpoints.weights import Chunks, Weight, Weights
+from opv2v_doctor.facts.past.checkpoints.weights import TORCH, Chunks, Kind, Weight, Weights
 from opv2v_doctor.facts.past.pickles import walk
 from opv2v_doctor.facts.past.pickles.machine import Call
 from opv2v_doctor.foreign_files import open_file

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opv2v_doctor.facts.past.checkpoints.directories import ArchiveDamaged
+from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged
 from opv2v_doctor.facts.past.checkpoints.scans import modules_of, squares_of
 from opv2v_doctor.facts.past.checkpoints.weights import Weight, Weights, array, blocks
 from opv2v_doctor.facts.past.pickles.machine import printable

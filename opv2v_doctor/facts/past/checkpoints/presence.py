@@ -8,10 +8,10 @@ from typing import Any
 
 from opv2v_doctor.facts.past.checkpoints import Checkpoint
 from opv2v_doctor.facts.past.checkpoints.archives import Archive, opened
-from opv2v_doctor.facts.past.checkpoints.kinds import TORCH
 from opv2v_doctor.facts.past.checkpoints.models import UNKNOWN, model_of
 from opv2v_doctor.facts.past.checkpoints.tensors import Tensor, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import reasons
+from opv2v_doctor.facts.past.checkpoints.weights import TORCH
 from opv2v_doctor.facts.past.pickles.machine import Call, printable
 from opv2v_doctor.text import Text
 

@@ -11,10 +11,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from opv2v_doctor.facts.past.checkpoints.directories import ArchiveDamaged, read_exactly
-from opv2v_doctor.facts.past.checkpoints.kinds import SAFETENSORS
+from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged, read_exactly
 from opv2v_doctor.facts.past.checkpoints.tensors import LARGEST, MOST_DIMENSIONS
-from opv2v_doctor.facts.past.checkpoints.weights import Weight, Weights
+from opv2v_doctor.facts.past.checkpoints.weights import SAFETENSORS, Weight, Weights
 from opv2v_doctor.foreign_files import open_file
 
 LARGEST_HEADER = 16 << 20  # bytes; a hundred a tensor

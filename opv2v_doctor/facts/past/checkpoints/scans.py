@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from opv2v_doctor.facts.past.checkpoints.directories import ArchiveDamaged
+from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged
 from opv2v_doctor.facts.past.checkpoints.weights import Weight, Weights, blocks
 from opv2v_doctor.facts.past.pickles.machine import printable
 from opv2v_doctor.text import Text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.past.checkpoints.directories import ArchiveDamaged
+from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged
 from opv2v_doctor.foreign_files import bytes_of, from_json
 
 LARGEST_INDEX = 64 << 20  # bytes

@@ -9,11 +9,10 @@ from pathlib import Path
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochParts
 from opv2v_doctor.facts.past.logs.incidents import Incident, Incidents, stripped
 from opv2v_doctor.facts.past.logs.json_lines import runs_of, statistics
-from opv2v_doctor.facts.past.logs.kept_lines import KeptLines, Piece
 from opv2v_doctor.facts.past.logs.log_files import Log
-from opv2v_doctor.facts.past.logs.metric_rows import Run
-from opv2v_doctor.facts.past.logs.printed_configs import PrintedConfig
+from opv2v_doctor.facts.past.logs.metric_rows import KeptLines, Piece, Run
 from opv2v_doctor.facts.past.logs.records import Records
+from opv2v_doctor.facts.past.logs.run_configs import PrintedConfig
 from opv2v_doctor.facts.past.logs.segments import Segments
 from opv2v_doctor.facts.past.logs.tracebacks import Tracebacks
 

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from opv2v_doctor.facts.past.logs.blocks import Block, Positions, blocks
-from opv2v_doctor.facts.past.logs.digits import differ_in_digits
-from opv2v_doctor.facts.past.logs.layouts import Layout, layout_of
-from opv2v_doctor.facts.past.logs.metric_lines import LONGEST_HEAD, metric_line, resembles_metrics
-from opv2v_doctor.facts.past.logs.metric_rows import Run, run_of
+from opv2v_doctor.facts.past.logs.layouts import Layout, differ_in_digits, layout_of
+from opv2v_doctor.facts.past.logs.metric_rows import LONGEST_HEAD, Run, metric_line, resembles_metrics, run_of
 
 KNOWN_LAYOUTS = 6  # the last ones are tried first
 MOST_LAYOUTS = 200  # learned from one block; beyond that, line by line: the work stays linear

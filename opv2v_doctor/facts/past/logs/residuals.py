@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from opv2v_doctor import Text
-from opv2v_doctor.facts.source.parsing import parsed_expression
+from opv2v_doctor.facts.source.syntax import parsed_expression
 
 WEIGHTS = {  # the part of a metric's name, and the argument that weighs it
     "pose_trans": "pose_trans_loss_weight",
