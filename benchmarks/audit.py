@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from benchmarks import Ratio, seconds
-from opv2v_doctor.audit.inventory import opened
+from opv2v_doctor.audit.inventory import open_inventory
 from opv2v_doctor.audit.listing import Dataset
 from opv2v_doctor.audit.survey import survey
 from opv2v_doctor.audit.workers import be_modest, readers
@@ -124,7 +124,7 @@ def decode(images: Sequence[str]) -> None:
 
 
 def _surveyed(data: Path, cache: Path, workers: int) -> Time:
-    with opened(Dataset(str(data)), cache) as inventory:
+    with open_inventory(Dataset(str(data)), cache) as inventory:
         return _timed(lambda: survey(inventory, readers(workers), lambda *_: None))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import Ratio, compared
 from opv2v_doctor.figures.plotly_page import plotly_tags
-from opv2v_doctor.figures.point_cloud import PREDICTION, Agent, Cloud, Scene, write_page
+from opv2v_doctor.figures.point_cloud import PREDICTION, AgentCloud, Cloud, Scene, write_page
 from opv2v_doctor.geometry.cameras import Cylinder
 
 AGENTS, POINTS = 4, 50_000  # points of each
@@ -39,7 +39,7 @@ def ratios() -> Iterator[Ratio]:
         yield Ratio(name="its bytes / 5 MB", measured=ours.stat().st_size / LARGEST, bound=1.0, details=sizes)
 
 
-def _agent(number: int) -> Agent:
+def _agent(number: int) -> AgentCloud:
     """A grained room around an agent, coloured as a noisy image: it packs as badly as a real one."""
     random = np.random.default_rng(number)
     cylinder = Cylinder(448, 112)
@@ -55,15 +55,15 @@ def _agent(number: int) -> Agent:
     )
     pose = np.eye(4)
     pose[2, 3] = 15.0 * number
-    return Agent(name=str(number), poses={PREDICTION: pose}, clouds={PREDICTION: cloud})
+    return AgentCloud(name=str(number), poses={PREDICTION: pose}, clouds={PREDICTION: cloud})
 
 
-def _packed(path: Path, agents: list[Agent]) -> None:
+def _packed(path: Path, agents: list[AgentCloud]) -> None:
     plotly_tags.cache_clear()
     write_page(path, Scene(title="benchmark", agents=agents))
 
 
-def _straightforward(path: Path, agents: list[Agent]) -> None:
+def _straightforward(path: Path, agents: list[AgentCloud]) -> None:
     """What one writes first: all points as numbers, each colour as a word."""
     go = importlib.import_module("plotly.graph_objects")
     figure = go.Figure()

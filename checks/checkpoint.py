@@ -40,7 +40,7 @@ from opv2v_doctor.facts.past.runs import (
     checkpoints,
     leftovers,
     number_of,
-    saved,
+    saved_checkpoints,
 )
 
 NAMED = 12  # files in a sentence
@@ -61,7 +61,7 @@ def checkpoints_can_be_read(target: Target) -> Findings:
     Restore the file from a copy, or resume from an intact one. Never load a file that names a function of the
     system: find out who wrote it.
     """
-    paths = saved(target)
+    paths = saved_checkpoints(target)
     for path in paths:
         try:
             checkpoint = read_checkpoint(path)
@@ -153,7 +153,7 @@ def no_killed_save_is_left(target: Target) -> Findings:
     When no training runs in that directory any more, remove the file.
     """
     found = leftovers(target)
-    whole = checkpoints(target) if found else saved(target)
+    whole = checkpoints(target) if found else saved_checkpoints(target)
     yield examined(len(found) + len(whole), "saved file")
     for path in found:
         stat = path.lstat()

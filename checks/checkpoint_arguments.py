@@ -22,10 +22,10 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.launch.config import config, place
 from opv2v_doctor.facts.launch.datasets import mean_the_same
 from opv2v_doctor.facts.launch.leaves import ABSENT, Difference
-from opv2v_doctor.facts.launch.loaders import only_resized
+from opv2v_doctor.facts.launch.loaders import differ_in_length_only
 from opv2v_doctor.facts.launch.schedule import steps_per_epoch
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, readable
-from opv2v_doctor.facts.past.checkpoints.arguments import compared, launch_config, launched_with
+from opv2v_doctor.facts.past.checkpoints.arguments import argument_differences, launch_config, launched_with
 from opv2v_doctor.facts.past.checkpoints.counters import implied_steps_per_epoch
 from opv2v_doctor.facts.past.checkpoints.unreadable import few
 from opv2v_doctor.facts.past.runs import LAST, epoch_lengths
@@ -54,7 +54,7 @@ def stored_arguments_are_todays(target: Target) -> Findings:
     if not stored:
         raise Skip("no checkpoint stores its arguments")
     newest = max(stored, key=lambda c: (c.path.name == LAST, *c.progress))
-    known = _compared(target, newest)
+    known = _differences(target, newest)
     unequal = [each for each in known if each.before != each.after]
     found = [each for each in unequal if not mean_the_same(str(each.before), str(each.after))]
     resized = [each for each in found if _keeps_the_steps(target, newest, each)]
@@ -68,7 +68,7 @@ def stored_arguments_are_todays(target: Target) -> Findings:
             differences=_values(resized),
         )
     if changed:
-        yield _changed(target, newest, changed)
+        yield _change(target, newest, changed)
     if not _resumes(target):
         raise Skip("this launch does not resume: {key} is false", at=place(target, RESUME), key=RESUME)
 
@@ -77,17 +77,19 @@ def _resumes(target: Target) -> bool:
     return bool(config(target).get(RESUME, True))
 
 
-def _compared(target: Target, newest: Checkpoint) -> list[Difference]:
+def _differences(target: Target, newest: Checkpoint) -> list[Difference]:
     """Every value of both configs that is known in both."""
     today = config(target)
     unknown = {*SET_BY_THE_TRAINING, *today.missing, *today.unresolved}
-    found = (each for name in SECTIONS for each in compared(newest.args or {}, today.values, name))
+    found = (
+        each for name in SECTIONS for each in argument_differences(newest.args or {}, today.values, name)
+    )
     return [each for each in found if each.key not in unknown]
 
 
 def _keeps_the_steps(target: Target, newest: Checkpoint, difference: Difference) -> bool:
     """Whether it is the length of the training set alone, and an epoch has as many steps as it had."""
-    resized = only_resized(str(difference.before), str(difference.after))
+    resized = differ_in_length_only(str(difference.before), str(difference.after))
     if difference.key != "dataset.train_dataset" or not resized:
         return False
     logged = {length.epoch: length.steps for length in epoch_lengths(newest.path.parent)}
@@ -96,7 +98,7 @@ def _keeps_the_steps(target: Target, newest: Checkpoint, difference: Difference)
     return False  # not known: another value then, as any other
 
 
-def _changed(target: Target, newest: Checkpoint, found: Sequence[Difference]) -> Finding:
+def _change(target: Target, newest: Checkpoint, found: Sequence[Difference]) -> Finding:
     """A hazard where this launch would resume."""
     at = next((where for each in found if (where := place(target, each.key))), None)
     said = Text(
@@ -121,7 +123,7 @@ def _remedy(newest: Checkpoint, found: Sequence[Difference], today: Mapping[str,
             override=override,
         )
     launched = launched_with(newest.path) or {}
-    own = {one.key: one.before for name in SECTIONS for one in compared(launched, today, name)}
+    own = {one.key: one.before for name in SECTIONS for one in argument_differences(launched, today, name)}
     is_there = all(own.get(each.key, ABSENT) == each.before for each in found)
     return Text(
         "to continue that training, copy {keys} from {file}"

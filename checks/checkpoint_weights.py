@@ -19,9 +19,9 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, CheckpointUnreadable, resumable
-from opv2v_doctor.facts.past.checkpoints.models import weights_opened
-from opv2v_doctor.facts.past.checkpoints.movement import Difference, Movement, by_module, moved
-from opv2v_doctor.facts.past.checkpoints.scans import Scan, scanned
+from opv2v_doctor.facts.past.checkpoints.models import open_weights
+from opv2v_doctor.facts.past.checkpoints.movement import ModelMovement, Movement, by_module, movement
+from opv2v_doctor.facts.past.checkpoints.scans import Scan, scan
 from opv2v_doctor.facts.past.checkpoints.unreadable import few, not_finite, not_read, scanning
 from opv2v_doctor.facts.past.runs import LAST
 
@@ -51,7 +51,7 @@ def weights_are_finite(target: Target) -> Findings:
     and find the first step whose loss is NaN in the log.
     """
     newest = _newest(resumable(target))
-    scans = _scanned(newest)
+    scans = _scans(newest)
     read, elements = sum(scan.read for scan in scans), sum(scan.elements for scan in scans)
     yield examined(read, "value")
     yield examined(sum(scan.read > 0 for scan in scans), "tensor")
@@ -78,10 +78,10 @@ def _newest(found: Sequence[Checkpoint]) -> Checkpoint:
     return max(with_model, key=lambda c: (c.progress, c.path.name == LAST))
 
 
-def _scanned(checkpoint: Checkpoint) -> tuple[Scan, ...]:
+def _scans(checkpoint: Checkpoint) -> tuple[Scan, ...]:
     try:
-        with weights_opened(checkpoint.path) as weights:
-            return scanned(weights, MOST_BYTES)
+        with open_weights(checkpoint.path) as weights:
+            return scan(weights, MOST_BYTES)
     except CheckpointUnreadable as problem:
         raise Blocked(
             "{name}: {problem}",
@@ -113,18 +113,18 @@ def weights_moved_between_epochs(target: Target) -> Findings:
     if not earlier:
         raise Skip("no two checkpoints of different epochs")
     before = max(earlier, key=lambda c: c.progress)
-    difference = _moved(before, newest)
+    difference = _movement(before, newest)
     compared = [each for each in difference.movements if each.floating and not each.problem]
     yield examined(sum(min(each.elements, MOST_VALUES) for each in compared), "value")
     yield examined(len(compared), "tensor")
     if compared:
-        yield from _judged(before, newest, compared)
+        yield from _still_tensors(before, newest, compared)
 
 
-def _moved(before: Checkpoint, newest: Checkpoint) -> Difference:
+def _movement(before: Checkpoint, newest: Checkpoint) -> ModelMovement:
     try:
-        with weights_opened(before.path) as old, weights_opened(newest.path) as new:
-            return moved(old, new, MOST_VALUES)
+        with open_weights(before.path) as old, open_weights(newest.path) as new:
+            return movement(old, new, MOST_VALUES)
     except CheckpointUnreadable as problem:
         raise Blocked(
             "{before} and {newest} cannot be compared: {problem}",
@@ -136,7 +136,7 @@ def _moved(before: Checkpoint, newest: Checkpoint) -> Difference:
         ) from None
 
 
-def _judged(before: Checkpoint, newest: Checkpoint, compared: Sequence[Movement]) -> Findings:
+def _still_tensors(before: Checkpoint, newest: Checkpoint, compared: Sequence[Movement]) -> Findings:
     """More tensors than the optimizer was not given stayed as they were: some that it was given are stuck."""
     still = [each for each in compared if each.still]
     names = [name for each in still for name in each.still]

@@ -5,7 +5,7 @@ import re
 from opv2v_doctor import Findings, Skip, Target, Text, check, error, examined, note, warning
 from opv2v_doctor.facts.launch.config import config, place
 from opv2v_doctor.facts.launch.leaves import leaves
-from opv2v_doctor.facts.past.checkpoints.models import weights_opened
+from opv2v_doctor.facts.past.checkpoints.models import open_weights
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointNotExamined, CheckpointUnreadable, remedy
 
 START = "model.model_config.pretrained_checkpoint_path"  # what a fine-tuning starts from
@@ -63,7 +63,7 @@ def weights_are_there(target: Target) -> Findings:
     for value, key in weights.items():
         path = target.repo / value
         try:
-            with weights_opened(path) as found:
+            with open_weights(path) as found:
                 yield examined(1, "weights file")
                 yield note("{weights} holds {n:tensor|tensors}", weights=value, n=len(found.tensors))
         except CheckpointNotExamined as reason:

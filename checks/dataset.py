@@ -24,7 +24,7 @@ from opv2v_doctor.facts.disk.frames import Disk, Frame, Scenario, each_disk, fra
 from opv2v_doctor.facts.interpreter.probe import Raised
 from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.datasets import dataset_classes, keyword_key, root_key, train_parts
-from opv2v_doctor.facts.launch.loaders import Exported, exported, loader_module
+from opv2v_doctor.facts.launch.loaders import Exported, exports, loader_module
 from opv2v_doctor.facts.launch.origins import class_place
 from opv2v_doctor.foreign_files import bytes_of
 
@@ -45,7 +45,7 @@ def dataset_class_is_exported(target: Target) -> Findings:
     used = train_parts(target)
     wanted = dataset_classes(target)
     try:
-        found = exported(target, tuple(wanted))
+        found = exports(target, tuple(wanted))
     except Raised as raised:
         yield error(
             "{module} cannot be imported: {kind}: {problem}",
@@ -123,7 +123,7 @@ def splits_have_scenarios(target: Target) -> Findings:
         if lost is not None:
             yield lost
             continue
-        yield _counted(split, where)
+        yield _count(split, where)
         for scenario in where.scenarios_in_use:
             yield from _incomplete(split, where, scenario)
 
@@ -153,18 +153,20 @@ def _no_scenario(target: Target, split: str, where: Disk) -> Finding | None:
     most = max((len(moment) for scenario in where.selection for moment in scenario.moments), default=0)
     if not most:
         return error(
-            "no frame of any agent in {folder} ({agents})" if _included(where) else "no frame in {folder}",
+            "no frame of any agent in {folder} ({agents})"
+            if _included_agents(where)
+            else "no frame in {folder}",
             hint="copy the scenarios of this split there, or correct the data root",
             at=where.folder,
             of=split,
             folder=where.folder,
-            agents=Text("include_agents is {wanted}", wanted=_included(where)),
+            agents=Text("include_agents is {wanted}", wanted=_included_agents(where)),
         )
     key = keyword_key(target, split, "min_agents")
     return error(
         "no frame of the {scenarios:scenario|scenarios} has {least} agents (min_agents) among {wanted} "
         "(include_agents); the most are {most}"
-        if _included(where)
+        if _included_agents(where)
         else "no frame of the {scenarios:scenario|scenarios} has {least} agents (min_agents); the most are "
         "{most}",
         hint="lower min_agents: {override}" if key else "lower min_agents to {most}",
@@ -172,19 +174,19 @@ def _no_scenario(target: Target, split: str, where: Disk) -> Finding | None:
         of=split,
         scenarios=len(where.scenarios),
         least=where.least_agents,
-        wanted=_included(where),
+        wanted=_included_agents(where),
         most=most,
         override=Override(f"{key}={most}"),
     )
 
 
-def _included(where: Disk) -> list[str]:
+def _included_agents(where: Disk) -> list[str]:
     """The agents that the dataset is told to include, empty where it includes all."""
     wanted = where.part.keywords.get("include_agents") or []
     return [str(agent) for agent in (wanted if isinstance(wanted, list | tuple | set) else [wanted])]
 
 
-def _counted(split: str, where: Disk) -> Finding:
+def _count(split: str, where: Disk) -> Finding:
     agents = Counter(len(scenario.agents) for scenario in where.scenarios_in_use)
     return note(
         "{usable} of {scenarios} scenarios are read, with {least} agents or more ({sizes}): {frames} samples",

@@ -22,7 +22,7 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.disk.damage import Damage, Damaged, RawDepth, damage, raw_depth
 from opv2v_doctor.facts.disk.frames import frame_of, is_opv2v
 from opv2v_doctor.facts.interpreter.probe import Raised
-from opv2v_doctor.facts.interpreter.views import Depth, Failure, View
+from opv2v_doctor.facts.interpreter.views import Depth, DrawFailure, View
 from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import Samples, begin_drawing, each_split, samples
@@ -77,7 +77,7 @@ def _failures(drawn: Samples, found: Damage | None) -> Findings:
         yield note("none of the {samples:sample|samples} failed", of=drawn.split, samples=len(drawn.samples))
 
 
-def _failure(drawn: Samples, failure: Failure, count: int) -> Finding:
+def _failure(drawn: Samples, failure: DrawFailure, count: int) -> Finding:
     file = _named_file(failure.message)
     if file:
         hint = Text("restore {file}", file=file)
@@ -90,12 +90,12 @@ def _failure(drawn: Samples, failure: Failure, count: int) -> Finding:
         hint=hint,
         at=file or failure.place,
         of=drawn.split,
-        failed=_failed(drawn, count),
+        failed=_failure_count(drawn, count),
         failure=str(failure),
     )
 
 
-def _failed(drawn: Samples, count: int) -> Text:
+def _failure_count(drawn: Samples, count: int) -> Text:
     """How many samples fail, and what the training makes of that."""
     retries = drawn.part.keywords.get("max_num_retries")
     return Text(
@@ -108,7 +108,7 @@ def _failed(drawn: Samples, count: int) -> Text:
     )
 
 
-def _moments(failure: Failure) -> set[tuple[str, str]]:
+def _moments(failure: DrawFailure) -> set[tuple[str, str]]:
     """The scenario and frame of the files that a failure names, and that it had opened last."""
     return {_moment(path) for path in (_named_file(failure.message), failure.opened) if path}
 
@@ -137,8 +137,8 @@ def _unbuilt(split: str, raised: Raised) -> Finding:
 
 def _damaged_files(split: str, found: Damage, drawn: Samples | None) -> Findings:
     """Files that fail sooner or later, with the samples that have failed at their frames."""
-    for entries in _grouped(found.files).values():
-        yield _damaged(split, entries, drawn)
+    for entries in _groups(found.files).values():
+        yield _damage(split, entries, drawn)
     yield examined(found.opened, "file", split=split)
     yield note(
         "{expected} files looked for, all of them opened"
@@ -151,7 +151,7 @@ def _damaged_files(split: str, found: Damage, drawn: Samples | None) -> Findings
     )
 
 
-def _damaged(split: str, entries: Sequence[Damaged], drawn: Samples | None) -> Finding:
+def _damage(split: str, entries: Sequence[Damaged], drawn: Samples | None) -> Finding:
     """All files of one problem; of the numbers in it those of the first."""
     first = entries[0]
     shown = [entry.path for entry in entries[:NAMED]]
@@ -166,19 +166,19 @@ def _damaged(split: str, entries: Sequence[Damaged], drawn: Samples | None) -> F
         if all(entry.problem == first.problem for entry in entries)
         else Text("{problem} (the first file)", problem=first.problem),
         named=named if len(entries) > NAMED else Text("{files}", files=shown),
-        felt=_failed(drawn, len(failures)) if drawn and failures else "",
+        felt=_failure_count(drawn, len(failures)) if drawn and failures else "",
         files=[entry.path for entry in entries],
     )
 
 
-def _felt(drawn: Samples | None, entries: Sequence[Damaged]) -> list[Failure]:
+def _felt(drawn: Samples | None, entries: Sequence[Damaged]) -> list[DrawFailure]:
     """The samples that have failed at the frames of these files."""
     moments = {_moment(entry.path) for entry in entries}
     failures = [sample.failure for sample in drawn.samples if sample.failure] if drawn else []
     return [failure for failure in failures if _moments(failure) & moments]
 
 
-def _grouped(entries: Sequence[Damaged]) -> dict[Hashable, list[Damaged]]:
+def _groups(entries: Sequence[Damaged]) -> dict[Hashable, list[Damaged]]:
     """Damaged files by what is wrong with them, whatever their sizes are."""
     groups: dict[Hashable, list[Damaged]] = {}
     for entry in entries:

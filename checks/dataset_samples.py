@@ -142,8 +142,8 @@ def every_number_of_views_is_sampled(target: Target) -> Findings:
             split=drawn.split,
         )
         if missing:
-            yield _unsampled(target, drawn, allowed, missing)
-        yield from _miscounted(target, drawn)
+            yield _missing_counts(target, drawn, allowed, missing)
+        yield from _wrong_counts(target, drawn)
         failed = sorted(set(drawn.view_counts) - {sample.requested for sample in drawn.successes})
         if failed and not missing:
             raise Blocked(
@@ -155,7 +155,9 @@ def every_number_of_views_is_sampled(target: Target) -> Findings:
             )
 
 
-def _unsampled(target: Target, drawn: Samples, allowed: Sequence[int], missing: Sequence[int]) -> Finding:
+def _missing_counts(
+    target: Target, drawn: Samples, allowed: Sequence[int], missing: Sequence[int]
+) -> Finding:
     key = keyword_key(target, drawn.split, "max_num_views")
     return error(
         "the config allows {allowed} views, the dataset draws {counts}, never {missing}",
@@ -173,7 +175,7 @@ def _unsampled(target: Target, drawn: Samples, allowed: Sequence[int], missing: 
     )
 
 
-def _miscounted(target: Target, drawn: Samples) -> Findings:
+def _wrong_counts(target: Target, drawn: Samples) -> Findings:
     wrong = {
         (sample.requested, len(sample.views))
         for sample in drawn.successes

@@ -19,7 +19,7 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.launch.paths import ConfiguredPath, configured_paths
-from opv2v_doctor.facts.machine.environment import declared, interpreter, shared
+from opv2v_doctor.facts.machine.environment import declarations, interpreter, shared
 from opv2v_doctor.facts.machine.gpus import Gpu, Gpus, gpus
 from opv2v_doctor.facts.past.room import room
 from opv2v_doctor.facts.source.commit import git_state
@@ -43,7 +43,7 @@ def training_interpreter_has_what_the_launch_needs(target: Target) -> Findings:
     ## How to fix
     Install what is missing into the training interpreter, or name the right one with `--python`.
     """
-    found, needs = interpreter(target), declared(target)
+    found, needs = interpreter(target), declarations(target)
     yield note(found.text, executable=found.executable, versions=found.versions, cuda=found.cuda)
     yield examined(len({*found.versions, *(need.name for need in needs)}), "package")
     if found.absent:
@@ -126,7 +126,7 @@ def first_party_modules_come_from_the_repository(target: Target) -> Findings:
     ## How to fix
     Launch with PYTHONPATH set to the repository, or remove the copy that wins.
     """
-    found = _resolved(target)
+    found = _resolutions(target)
     yield examined(len(found), "module")
     for one in found:
         if not one.is_ours(one.winner):
@@ -145,7 +145,7 @@ def first_party_modules_come_from_the_repository(target: Target) -> Findings:
         yield note("from the repository: {modules}", modules=ours)
 
 
-def _resolved(target: Target) -> tuple[Resolution, ...]:
+def _resolutions(target: Target) -> tuple[Resolution, ...]:
     found = resolutions(target)
     if not found:
         raise Blocked(
@@ -186,7 +186,7 @@ def no_other_copy_can_win(target: Target) -> Findings:
     ## How to fix
     Uninstall the other copy, or install this repository in its place: `pip install -e .`.
     """
-    found = [one for one in _resolved(target) if one.is_ours(one.winner)]
+    found = [one for one in _resolutions(target) if one.is_ours(one.winner)]
     yield examined(len(found), "module")
     stopped: dict[Text, list[str]] = {}
     for one in found:
@@ -274,7 +274,7 @@ def gpus_are_free(target: Target) -> Findings:
     ## How to fix
     Launch on free GPUs: `CUDA_VISIBLE_DEVICES=...`.
     """
-    seen = _seen(target)
+    seen = _visible_gpus(target)
     chosen = seen.visible[: target.gpus]
     yield examined(len(chosen), "GPU")
     if len(chosen) < target.gpus:
@@ -314,7 +314,7 @@ def gpus_are_free(target: Target) -> Findings:
             )
 
 
-def _seen(target: Target) -> Gpus:
+def _visible_gpus(target: Target) -> Gpus:
     """The GPUs of a launch that uses some, told by a driver that sees them."""
     seen = gpus(target)
     if seen is None:
@@ -386,7 +386,7 @@ def configured_paths_exist(target: Target) -> Findings:
     found = configured_paths(target)
     yield examined(sum(one.read or one.used for one in found), "path")
     for one in found:
-        yield from _judged(target, one)
+        yield from _path_findings(target, one)
     unread = [one for one in found if not one.used and (one.checkout or one.missing)]
     if unread:
         paths = [f"{one.key}={one.path}" for one in unread]
@@ -398,7 +398,7 @@ def configured_paths_exist(target: Target) -> Findings:
         )
 
 
-def _judged(target: Target, one: ConfiguredPath) -> Findings:
+def _path_findings(target: Target, one: ConfiguredPath) -> Findings:
     """What is wrong with one path that the launch uses."""
     if one.read and one.missing:
         yield error(

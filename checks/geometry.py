@@ -66,7 +66,7 @@ def _convention(target: Target, drawn: Samples) -> Findings:
         yield _wrong_convention(target, drawn, found, rig=rig is not None)
     elif rig:
         yield _wrong_cameras(target, drawn, rig)
-    elif not moved(found.moved):
+    elif not number_moved(found.moved):
         raise Skip(
             "the {samples:drawn sample|drawn samples} of {split} show no agent away from its first one: the "
             "right poses are the identity in every convention",
@@ -83,7 +83,7 @@ def _convention(target: Target, drawn: Samples) -> Findings:
             flat=FLAT,
         )
     else:
-        yield examined(moved(found.moved), "pose", split=drawn.split)
+        yield examined(number_moved(found.moved), "pose", split=drawn.split)
         elsewhere = Text("rotations are right; the poses are off otherwise, which GEO004 examines")
         yield note(elsewhere if found.metres > METRES else off(found), of=drawn.split, after=found.after)
 
@@ -109,7 +109,7 @@ def _differs(found: PoseErrors) -> bool:
     )
 
 
-def moved(metres: tuple[float, ...]) -> int:
+def number_moved(metres: tuple[float, ...]) -> int:
     """How many poses differ from what they are compared with: the others are right in any case."""
     return sum(each > METRES for each in metres)
 
@@ -194,7 +194,7 @@ def _relation(target: Target, drawn: Samples) -> Findings:
             metres=found.metres,
             command=Command("opv2v-doctor check GEO003"),
         )
-    elif not moved(found.turned):
+    elif not number_moved(found.turned):
         raise Skip(
             "the {samples:drawn sample|drawn samples} of {split} show no agent away from its first one: the "
             "right poses are their own inverses",
@@ -202,7 +202,7 @@ def _relation(target: Target, drawn: Samples) -> Findings:
             samples=len(drawn.successes),
         )
     else:
-        yield examined(moved(found.turned), "pose", split=drawn.split)
+        yield examined(number_moved(found.turned), "pose", split=drawn.split)
         right = Text("poses are agent to first agent")
         if found.of_cameras:
             right = Text("poses lead from each camera to {origin}", origin=found.origin or Text("one place"))

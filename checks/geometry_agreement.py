@@ -19,7 +19,7 @@ from opv2v_doctor import (
     note,
     sentence,
 )
-from opv2v_doctor.facts.geometry.agents import Pair, Repairs, agreement, repairs, right_agreement, total
+from opv2v_doctor.facts.geometry.agents import AgentRepairs, Pair, agreement, repairs, right_agreement, total
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, lidar_errors, meaning
 from opv2v_doctor.facts.geometry.places import convention_place, pose_place, reading_place
 from opv2v_doctor.facts.geometry.reading_names import STEPS, reading_words
@@ -147,12 +147,12 @@ def _agents(target: Target, drawn: Samples) -> Findings:
             judged=found.comparable,
             least=JUDGED,
         )
-    expected = _expected(target, drawn.split)
+    expected = _best_agreement(target, drawn.split)
     if contradict(found, expected):
         yield _contradicting(target, drawn, pairs, expected)
         return
     yield examined(sum(pair.tally.comparable > 0 for pair in pairs), "agent pair", split=drawn.split)
-    yield note(_agreed(pairs), of=drawn.split)
+    yield note(_agreement(pairs), of=drawn.split)
 
 
 def are_few(found: Tally) -> bool:
@@ -165,7 +165,7 @@ def contradict(found: Tally, expected: float) -> bool:
     return found.agreement < min(GOOD, expected) and expected - found.agreement > WORSE
 
 
-def _expected(target: Target, split: str) -> float:
+def _best_agreement(target: Target, split: str) -> float:
     """The agreement of the right targets of the same frames; 1 where there is nothing to make them of."""
     if total(agreement(target, split)).agreement >= GOOD:
         return GOOD
@@ -184,7 +184,7 @@ def _expected(target: Target, split: str) -> float:
     return right.agreement
 
 
-def _agreed(pairs: tuple[Pair, ...]) -> Text:
+def _agreement(pairs: tuple[Pair, ...]) -> Text:
     found = total(pairs)
     return Text(
         "agents confirm {agreement:.0%} of each other's points that they can see",
@@ -207,26 +207,26 @@ def _contradicting(target: Target, drawn: Samples, pairs: tuple[Pair, ...], expe
         else "compare the panoramas of the worst pair",
         at=_worst_place(target, drawn, known) or pose_place(target, drawn.part),
         of=drawn.split,
-        agreed=_agreed(pairs),
+        agreed=_agreement(pairs),
         expected=expected,
         one=worst.one,
         other=worst.other,
         least=worst.tally.agreement,
-        repaired=sentence(_repaired(known), ", ") if known and known.steps else Text("unexplained"),
+        repaired=sentence(_repair_effects(known), ", ") if known and known.steps else Text("unexplained"),
         repairs={" + ".join(found.steps): found.agents.agreement for found in known.outcomes}
         if known
         else {},
     )
 
 
-def _repairs(target: Target, split: str) -> Repairs | None:
+def _repairs(target: Target, split: str) -> AgentRepairs | None:
     try:
         return repairs(target, split)
     except (Skip, Blocked):
         return None
 
 
-def _repaired(known: Repairs) -> Iterator[Text]:
+def _repair_effects(known: AgentRepairs) -> Iterator[Text]:
     """How far each repair would bring it, alone and with others."""
     for found in sorted(known.outcomes, key=lambda found: len(found.steps)):
         if found.steps:
@@ -237,7 +237,7 @@ def _repaired(known: Repairs) -> Iterator[Text]:
             )
 
 
-def _worst_place(target: Target, drawn: Samples, known: Repairs | None) -> Place | None:
+def _worst_place(target: Target, drawn: Samples, known: AgentRepairs | None) -> Place | None:
     """The line of the repair that brings most alone."""
     if known is None or not known.steps:
         return None

@@ -61,9 +61,9 @@ def _colours(target: Target, drawn: Samples) -> Findings:
     turned = [each for each in found if each.found.is_exchanged(named)]
     seen = typical([(each.found.turned if turned else each.found.straight).seen for each in found])
     if turned:
-        yield _exchanged(target, drawn, turned, len(found))
+        yield _exchange(target, drawn, turned, len(found))
     if rule is None:
-        raise _unnamed(target, drawn, name, seen)
+        raise _no_rule(target, drawn, name, seen)
     if not fits(seen, rule.normalisation):
         yield _unlike(target, drawn, seen, rule)
     elif not turned:
@@ -71,7 +71,7 @@ def _colours(target: Target, drawn: Samples) -> Findings:
         yield note("colours are those of the files: {seen}", of=drawn.split, seen=_numbers(seen))
 
 
-def _unnamed(target: Target, drawn: Samples, name: str | None, seen: Normalisation) -> Blocked:
+def _no_rule(target: Target, drawn: Samples, name: str | None, seen: Normalisation) -> Blocked:
     """That nothing says how images should be normalised."""
     return Blocked(
         "no table of the repository says mean and deviation of data_norm_type {name}; img of {split} is as "
@@ -86,7 +86,7 @@ def _unnamed(target: Target, drawn: Samples, name: str | None, seen: Normalisati
     )
 
 
-def _exchanged(target: Target, drawn: Samples, turned: Sequence[ShownColours], count: int) -> Finding:
+def _exchange(target: Target, drawn: Samples, turned: Sequence[ShownColours], count: int) -> Finding:
     return error(
         "red and blue are exchanged in {turned} of {views:view|views}, as OpenCV reads files: {frame}",
         hint="turn the channels where the file is read: image[..., ::-1]",

@@ -78,18 +78,18 @@ def random_points_land_on_their_content(target: Target) -> Findings:
 def _contents(target: Target, drawn: Samples) -> Findings:
     _require_their_place(target, drawn)
     seen = contents(target, drawn.split)
-    faults = [fault for each in seen for fault in unfollowed(each)]
+    faults = [fault for each in seen for fault in wrong_sizes(each)]
     for fault in sorted(faults, key=_clearest)[:1]:
         place = crop_place(target, drawn.part) or given_place(target, drawn.part, "img")
         hint = Text("change the intrinsics where the images are cropped or resized")
-        yield _finding(drawn, fault, place, hint)
+        yield _misplacement_finding(drawn, fault, place, hint)
     if not faults:
         _require_depth(drawn, seen)
         yield examined(sum(len(placings(each)) for each in seen), "camera image", split=drawn.split)
-        yield _landed(drawn, seen)
+        yield _landing(drawn, seen)
 
 
-class Fault(NamedTuple):
+class Misplacement(NamedTuple):
     """What is wrong with a view, in words and numbers."""
 
     text: Text
@@ -187,16 +187,16 @@ def _require_depth(drawn: Samples, seen: Sequence[Contents]) -> None:
         )
 
 
-def _clearest(fault: Fault) -> float:
+def _clearest(fault: Misplacement) -> float:
     return -fault.contents.landings[fault.cameras[0]].best
 
 
-def unfollowed(seen: Contents) -> Iterator[Fault]:
+def wrong_sizes(seen: Contents) -> Iterator[Misplacement]:
     """Cameras whose content is too large or too small, or all of which are too high or too low."""
-    if large := enlarged(seen):
+    if large := enlargements(seen):
         zoom = sum(large.values()) / len(large)
         text = Text("{cameras}: content is {zoom:.2f} times its size", cameras=list(large), zoom=zoom)
-        yield Fault(text, seen, tuple(large))
+        yield Misplacement(text, seen, tuple(large))
         return
     sure = [name for name, found in seen.landings.items() if is_sure(found)]
     pitches = [placing.pitch for placing in placings(seen).values()]
@@ -210,10 +210,10 @@ def unfollowed(seen: Contents) -> Iterator[Fault]:
             cameras=list(seen.landings),
             least=least,
         )
-        yield Fault(text, seen, tuple(sure))
+        yield Misplacement(text, seen, tuple(sure))
 
 
-def enlarged(seen: Contents) -> dict[str, float]:
+def enlargements(seen: Contents) -> dict[str, float]:
     """Cameras whose content has another size, and which: a crop that is not followed is one of most."""
     sure = {name: found.placing.zoom for name, found in seen.landings.items() if is_sure(found)}
     large = {name: zoom for name, zoom in sure.items() if _is_enlarged(seen.landings[name])}
@@ -242,7 +242,7 @@ def _limit(seen: Contents) -> float:
     return max(DEGREES, PIXELS * seen.resolution)
 
 
-def _landed(drawn: Samples, seen: Sequence[Contents]) -> Finding:
+def _landing(drawn: Samples, seen: Sequence[Contents]) -> Finding:
     landings = [found for each in seen for found in each.landings.values() if found.points]
     return note(
         "likeness at random points is {least:.2f} or more in each image",
@@ -252,7 +252,7 @@ def _landed(drawn: Samples, seen: Sequence[Contents]) -> Finding:
     )
 
 
-def _finding(drawn: Samples, fault: Fault, place: Place | None, hint: Text) -> Finding:
+def _misplacement_finding(drawn: Samples, fault: Misplacement, place: Place | None, hint: Text) -> Finding:
     first, frame = fault.contents.landings[fault.cameras[0]], fault.contents.view.frame.yaml
     return error(
         "{fault}; {points:random point|random points} of {camera} have likeness {here:.2f} where they "
@@ -289,24 +289,26 @@ def cameras_meet_at_their_seams(target: Target) -> Findings:
 
 def _seams(target: Target, drawn: Samples) -> Findings:
     seen = contents(target, drawn.split)
-    faults = [fault for each in seen for fault in _exchanged(each)]
+    faults = [fault for each in seen for fault in _exchanges(each)]
     if not faults:
         _require_their_place(target, drawn)
         _require_its_size(drawn, seen)
-        faults = [fault for each in seen for fault in misplaced(each)]
+        faults = [fault for each in seen for fault in misplacements(each)]
     for fault in _once(faults):
         place = given_place(target, drawn.part, "img")
-        yield _finding(drawn, fault, place, Text("take image, pose and intrinsics of the same camera"))
+        yield _misplacement_finding(
+            drawn, fault, place, Text("take image, pose and intrinsics of the same camera")
+        )
     if not faults:
         _require_depth(drawn, seen)
-        yield examined(sum(len(_judged(each)) for each in seen), "seam", split=drawn.split)
+        yield examined(sum(len(_found_seams(each)) for each in seen), "seam", split=drawn.split)
         yield note("no camera is misplaced against its neighbours", of=drawn.split)
 
 
 def _require_its_size(drawn: Samples, seen: Sequence[Contents]) -> None:
     """Raises Blocked where content is enlarged: where it lies cannot be told then."""
     for each in seen:
-        if large := enlarged(each):
+        if large := enlargements(each):
             raise Blocked(
                 "content of {cameras} in {split} is {zoom:.2f} times its size: where it lies cannot be told",
                 at=each.view.frame.yaml,
@@ -318,7 +320,7 @@ def _require_its_size(drawn: Samples, seen: Sequence[Contents]) -> None:
             )
 
 
-def _exchanged(seen: Contents) -> Iterator[Fault]:
+def _exchanges(seen: Contents) -> Iterator[Misplacement]:
     for name, (other, alike) in seen.instead.items():
         text = Text(
             "{camera}'s part of the panorama shows the image of {other}, likeness {alike:.2f}",
@@ -326,20 +328,20 @@ def _exchanged(seen: Contents) -> Iterator[Fault]:
             other=other,
             alike=alike,
         )
-        yield Fault(text, seen, (name,))
+        yield Misplacement(text, seen, (name,))
 
 
-def _judged(seen: Contents) -> list[tuple[str, str, float]]:
+def _found_seams(seen: Contents) -> list[tuple[str, str, float]]:
     """The seams between cameras whose content was found."""
     placed = placings(seen)
     return [seam for seam in seen.seams if seam[0] in placed and seam[1] in placed] if seen.near else []
 
 
-def misplaced(seen: Contents) -> Iterator[Fault]:
+def misplacements(seen: Contents) -> Iterator[Misplacement]:
     """Cameras that do not meet a neighbour, each with the seams where that shows."""
     placed = placings(seen)
     steps: dict[str, list[Text]] = {}
-    for one, two, azimuth in _judged(seen):
+    for one, two, azimuth in _found_seams(seen):
         step = _step(placed[one], placed[two])
         if step > _limit(seen):
             gone, still = sorted((one, two), key=lambda name: -_step(placed[name], Placing()))
@@ -357,7 +359,7 @@ def misplaced(seen: Contents) -> Iterator[Fault]:
             away=_away(placed[name]),
             seams=where,
         )
-        yield Fault(text, seen, (name,))
+        yield Misplacement(text, seen, (name,))
 
 
 def _step(one: Placing, two: Placing) -> float:
@@ -378,6 +380,6 @@ def _away(placing: Placing) -> Text:
     )
 
 
-def _once(faults: Sequence[Fault]) -> list[Fault]:
+def _once(faults: Sequence[Misplacement]) -> list[Misplacement]:
     """The first fault of each camera."""
     return list({fault.cameras: fault for fault in reversed(faults)}.values())[::-1]

@@ -127,7 +127,7 @@ def _range(target: Target, drawn: Samples) -> Findings:
             bound=UNEXPLAINED,
         )
     if not files.known:
-        raise _assumed(target, drawn, known, files)
+        raise _assumption(target, drawn, known, files)
     if {"depth", "scale"} & set(known.steps) or not is_unexplained(known):
         yield from _steps(
             target,
@@ -158,7 +158,7 @@ def _range_hint(known: Explanation) -> Text:
     return Text("multiply z-depth by the length of (u, v, 1) through the inverse intrinsics")
 
 
-def _assumed(target: Target, drawn: Samples, known: Explanation, files: Meaning) -> Blocked:
+def _assumption(target: Target, drawn: Samples, known: Explanation, files: Meaning) -> Blocked:
     """That nobody can say what the depth files hold."""
     read = known.reading.depth
     return Blocked(

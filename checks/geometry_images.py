@@ -53,7 +53,7 @@ def images_lie_where_they_belong(target: Target) -> Findings:
 def _images(target: Target, drawn: Samples) -> Findings:
     matches = image_matches(target, drawn.split)
     yield examined(len(matches), "image", split=drawn.split)
-    first: dict[str, tuple[ImageMatch, Fault]] = {}  # of each kind
+    first: dict[str, tuple[ImageMatch, ImageFault]] = {}  # of each kind
     for match in matches:
         for fault in image_faults(match):
             first.setdefault(fault.kind, (match, fault))
@@ -67,20 +67,20 @@ def _images(target: Target, drawn: Samples) -> Findings:
         )
 
 
-class Fault(NamedTuple):
+class ImageFault(NamedTuple):
     """What is wrong with one image: rig, crop, elsewhere, unlike, cropped or open."""
 
     kind: str
     text: Text
 
 
-def image_faults(match: ImageMatch) -> Iterator[Fault]:
+def image_faults(match: ImageMatch) -> Iterator[ImageFault]:
     """What is wrong with one image."""
-    if fault := _misplaced(match):
+    if fault := _misplacement(match):
         yield fault
     if match.empty > EMPTY:
         text = Text("the image is cropped: it lacks {empty:.0%} of what the rig sees", empty=match.empty)
-        yield Fault("cropped", text)
+        yield ImageFault("cropped", text)
     if match.seam is not None and match.seam > ROUGH:
         text = Text(
             "the panorama does not close behind: its ends differ by {seam:.0f} times the usual step between "
@@ -88,10 +88,10 @@ def image_faults(match: ImageMatch) -> Iterator[Fault]:
             seam=match.seam,
             bound=ROUGH,
         )
-        yield Fault("open", text)
+        yield ImageFault("open", text)
 
 
-def _misplaced(match: ImageMatch) -> Fault | None:
+def _misplacement(match: ImageMatch) -> ImageFault | None:
     found = match.match
     if match.explanation == "rig":
         text = Text(
@@ -99,27 +99,27 @@ def _misplaced(match: ImageMatch) -> Fault | None:
             rig=rig_words(match.detail),
             likeness=match.likeness,
         )
-        return Fault("rig", text)
+        return ImageFault("rig", text)
     if match.explanation == "crop":
         text = Text(
             "intrinsics do not follow a crop to {size}, likeness {likeness:.2f} then",
             size=match.detail.split()[0],
             likeness=match.likeness,
         )
-        return Fault("crop", text)
+        return ImageFault("crop", text)
     if match.explanation:  # its files are those of another frame or agent: GEO012
         return None
     if found.best > found.here + MOVED and found.best > UNLIKE:
         text = Text(
-            "the image lies elsewhere: {how}, likeness {best:.2f} there", how=_moved(match), best=found.best
+            "the image lies elsewhere: {how}, likeness {best:.2f} there", how=_shifts(match), best=found.best
         )
-        return Fault("elsewhere", text)
+        return ImageFault("elsewhere", text)
     if found.here < UNLIKE:
-        return Fault("unlike", Text("the image is not like the reference's: unexplained"))
+        return ImageFault("unlike", Text("the image is not like the reference's: unexplained"))
     return None
 
 
-def _moved(match: ImageMatch) -> list[Text]:
+def _shifts(match: ImageMatch) -> list[Text]:
     """By what the image is moved."""
     found, width = match.match, match.view.shape[1]
     words = []
@@ -147,7 +147,7 @@ def _moved(match: ImageMatch) -> list[Text]:
     return words
 
 
-def _finding(target: Target, drawn: Samples, match: ImageMatch, fault: Fault) -> Finding:
+def _finding(target: Target, drawn: Samples, match: ImageMatch, fault: ImageFault) -> Finding:
     tell = warning if fault.kind in ("unlike", "open") else error
     frame = match.view.frame.yaml
     return tell(
@@ -165,7 +165,7 @@ def _finding(target: Target, drawn: Samples, match: ImageMatch, fault: Fault) ->
     )
 
 
-def _place(target: Target, drawn: Samples, fault: Fault) -> Place | None:
+def _place(target: Target, drawn: Samples, fault: ImageFault) -> Place | None:
     if fault.kind == "rig":
         return convention_place(target, drawn.part)
     cropped = crop_place(target, drawn.part) if fault.kind == "cropped" else None

@@ -18,16 +18,16 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.launch.leaves import Difference
-from opv2v_doctor.facts.predictions.comparisons import Inference, Load, Scripted, Unlike
+from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Load, Scripted, Unlike
 from opv2v_doctor.facts.predictions.opening import (
-    compared,
+    config_differences,
     differences,
-    moved,
+    moved_paths,
     opening,
     stamped_values,
     trained_values,
 )
-from opv2v_doctor.facts.predictions.parity import begin, inference_by, inferences, parity, scripted
+from opv2v_doctor.facts.predictions.parity import begin, inference_by, inferences, parity, script_inference
 from opv2v_doctor.facts.predictions.wording import CLOSE, input_told
 
 SHOWN = 6  # the rest is in the evidence
@@ -54,15 +54,17 @@ def every_weight_is_loaded(target: Target) -> Findings:
         config=source.name,
     )
     yield examined(load.elements, "parameter", model=source.name)
-    yield _loaded(load, what, Place(checkpoint))
+    yield _load(load, what, Place(checkpoint))
     try:
-        script = scripted(target)
+        script = script_inference(target)
     except Skip:
         return
-    yield from _held(target, script, inference_by(script), checkpoint.name)
+    yield from _held_weights(target, script, inference_by(script), checkpoint.name)
 
 
-def _held(target: Target, script: Scripted, inference: Inference, checkpoint: str) -> Findings:
+def _held_weights(
+    target: Target, script: Scripted, inference: InferenceDifference, checkpoint: str
+) -> Findings:
     """What of the checkpoint the script's model holds as it infers, whatever it loaded before."""
     held, load = script.held, script.loads[-1] if script.loads else None
     yield examined(held.elements if held else 0, "parameter", model=script.path.name)
@@ -70,7 +72,7 @@ def _held(target: Target, script: Scripted, inference: Inference, checkpoint: st
         return
     if not held.incomplete:
         what = Text("{checkpoint} in the model of {script}", checkpoint=checkpoint, script=script.path.name)
-        yield _loaded(held, what, load.place if load else inference.called_at)
+        yield _load(held, what, load.place if load else inference.called_at)
     elif not any("{checkpoint}" in word for word in target.settings.infer.arguments):
         raise Blocked(
             "[infer] arguments do not name the checkpoint: which one {script} loads is unknown",
@@ -79,7 +81,7 @@ def _held(target: Target, script: Scripted, inference: Inference, checkpoint: st
             script=script.path.name,
         )
     elif held.loaded and load and load.incomplete:
-        yield _loaded(load, _call(target, script, load), load.place)
+        yield _load(load, _call(target, script, load), load.place)
     else:
         yield _others(held, load, inference, checkpoint)
 
@@ -100,10 +102,10 @@ def _call(target: Target, script: Scripted, load: Load) -> Text:
 def _changed_model(target: Target, script: Scripted) -> tuple[Difference, ...]:
     """In what the script's model is not the one of the training."""
     used = [values for values, _ in script.configs[-1:]]
-    return differences(compared(trained_values(target), used[0])) if used else ()
+    return differences(config_differences(trained_values(target), used[0])) if used else ()
 
 
-def _others(held: Load, load: Load | None, inference: Inference, checkpoint: str) -> Finding:
+def _others(held: Load, load: Load | None, inference: InferenceDifference, checkpoint: str) -> Finding:
     """An error: the model infers with weights that are not the checkpoint's."""
     return error(
         "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} parameters "
@@ -135,7 +137,7 @@ def _lacking(load: Load) -> list[Text]:
     ]
 
 
-def _loaded(load: Load, what: Text, place: Place | None) -> Finding:
+def _load(load: Load, what: Text, place: Place | None) -> Finding:
     """An error where parameters stay as they were; else the counts."""
     parts = {name: [part.loaded, part.elements] for name, part in load.parts.items()}
     if not load.incomplete:
@@ -176,7 +178,7 @@ def inference_uses_the_trainings_config(target: Target) -> Findings:
     is stored in it (`args`).
     """
     found, trained = opening(target), trained_values(target)
-    if places := moved(target):
+    if places := moved_paths(target):
         yield note(
             "the paths of the run's machine config no longer exist; it is opened with today's: {moved}",
             at=found.source,
@@ -184,9 +186,9 @@ def inference_uses_the_trainings_config(target: Target) -> Findings:
         )
     beside = stamped_values(target)
     if beside is not None and found.stamped:
-        yield from _changed(found.stamped.name, trained, beside, Place(found.stamped))
+        yield from _changes(found.stamped.name, trained, beside, Place(found.stamped))
     try:
-        script = scripted(target)
+        script = script_inference(target)
     except Skip as skip:
         if beside is None:
             raise Skip(
@@ -200,11 +202,11 @@ def inference_uses_the_trainings_config(target: Target) -> Findings:
             at=inference_by(script).called_at,
         )
     for used, place in script.configs[-1:]:
-        yield from _changed(script.path.name, trained, used, place)
+        yield from _changes(script.path.name, trained, used, place)
 
 
-def _changed(what: str, trained: Mapping[str, Any], used: Mapping[str, Any], place: Place | None) -> Findings:
-    pairs = compared(trained, used)
+def _changes(what: str, trained: Mapping[str, Any], used: Mapping[str, Any], place: Place | None) -> Findings:
+    pairs = config_differences(trained, used)
     changed = differences(pairs)
     yield examined(len(pairs), "value", config=what)
     if changed:
@@ -302,7 +304,7 @@ def _kind(each: Unlike) -> str:
     return each.kind if _one_sided(each) else each.key
 
 
-def _unlike_input(inference: Inference, alike: list[Unlike]) -> Finding:
+def _unlike_input(inference: InferenceDifference, alike: list[Unlike]) -> Finding:
     each, keys = alike[0], [each.key for each in alike]
     said, hint = input_told(each, keys)
     return error(
@@ -314,7 +316,7 @@ def _unlike_input(inference: Inference, alike: list[Unlike]) -> Finding:
     )
 
 
-def _other_views(inference: Inference) -> Finding:
+def _other_views(inference: InferenceDifference) -> Finding:
     training, given = inference.views
     return error(
         "the model gets {given:view|views} of the sample, in training {trained}",
@@ -327,7 +329,7 @@ def _other_views(inference: Inference) -> Finding:
     )
 
 
-def _precision(inference: Inference) -> Findings:
+def _precision(inference: InferenceDifference) -> Findings:
     training, here = inference.precision
     place = inference.called_at or inference.defined_at
     full = Text("full precision")

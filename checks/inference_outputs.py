@@ -17,7 +17,7 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.predictions.comparisons import Fit, Inference, Parity, Unlike
+from opv2v_doctor.facts.predictions.comparisons import Fit, InferenceDifference, Parity, Unlike
 from opv2v_doctor.facts.predictions.parity import inferences, parity
 from opv2v_doctor.facts.predictions.wording import CLOSE, apart_told, name_of, output_told, part_of, tolerance
 
@@ -103,7 +103,7 @@ def inference_predicts_what_training_does(target: Target) -> Findings:
         )
 
 
-def _model_apart(inference: Inference, raw: list[Unlike]) -> Finding:
+def _model_apart(inference: InferenceDifference, raw: list[Unlike]) -> Finding:
     """The model itself answers otherwise, though it gets the same: the worst of each part, ranked."""
     worst: dict[str, Unlike] = {}
     for each in raw:
@@ -126,7 +126,7 @@ def _counting(found: Iterable[Unlike], bound: float) -> list[Unlike]:
     return sorted((each for each in found if each.relative > bound), key=lambda each: -each.relative)
 
 
-def _unlike(inference: Inference, each: Unlike) -> Finding:
+def _unlike(inference: InferenceDifference, each: Unlike) -> Finding:
     said, hint = output_told(inference, each)
     numbers = {name: value for name, value in each.numbers.evidence.items() if name not in said.values}
     return error(

@@ -15,7 +15,7 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.predictions.summaries import Summary, summaries
+from opv2v_doctor.facts.predictions.summaries import PredictionSummary, summaries
 
 SHOWN = 5  # samples; the newest
 
@@ -43,18 +43,18 @@ def predictions_are_within_bounds(target: Target) -> Findings:
             yield _fine(summary)
 
 
-def _has_mask(target: Target, summary: Summary) -> bool:
+def _has_mask(target: Target, summary: PredictionSummary) -> bool:
     """Whether the mask can be judged: there is one, and it should not be empty."""
     truth = summary.gt_mask_mean
     return summary.pred_mask_mean is not None and (truth is None or truth >= target.settings.masks.floor)
 
 
-def _has_poses(summary: Summary) -> bool:
+def _has_poses(summary: PredictionSummary) -> bool:
     """Whether the poses can be judged: they are known, and the model was not given them."""
     return summary.pose_rmse is not None and summary.poses == "none"
 
 
-def _mask(target: Target, summary: Summary) -> Findings:
+def _mask(target: Target, summary: PredictionSummary) -> Findings:
     floor, mean, truth = target.settings.masks.floor, summary.pred_mask_mean, summary.gt_mask_mean
     if mean is None or mean >= floor or not _has_mask(target, summary):
         return
@@ -65,7 +65,7 @@ def _mask(target: Target, summary: Summary) -> Findings:
         "the true masks' is {gt_mask_mean:.3f}",
         at=summary.path,
         hint="look at the points without the predicted mask: {command}",
-        sample=_told(summary),
+        sample=_sample_and_inputs(summary),
         pred_mask_mean=mean,
         floor=floor,
         gt_mask_mean=truth,
@@ -74,7 +74,7 @@ def _mask(target: Target, summary: Summary) -> Findings:
     )
 
 
-def _pose(target: Target, summary: Summary) -> Findings:
+def _pose(target: Target, summary: PredictionSummary) -> Findings:
     bound, rmse = target.settings.poses.error, summary.pose_rmse
     if rmse is None or rmse <= bound:
         return
@@ -86,7 +86,7 @@ def _pose(target: Target, summary: Summary) -> Findings:
         "points are off by {point_rmse:.1f} m, {repairs}",
         at=summary.path,
         hint=_remedy(summary, verdict),
-        sample=_told(summary),
+        sample=_sample_and_inputs(summary),
         part=NAMES[verdict],
         pose_rmse=rmse,
         bound=bound,
@@ -101,7 +101,7 @@ def _pose(target: Target, summary: Summary) -> Findings:
 NAMES = {"pose": Text("pose"), "depth": Text("depth"), "scale": Text("scale")}
 
 
-def _remedy(summary: Summary, verdict: str) -> Text:
+def _remedy(summary: PredictionSummary, verdict: str) -> Text:
     """What shows more of the part that is wrong."""
     if verdict == "pose":
         return Text(
@@ -118,7 +118,7 @@ def _remedy(summary: Summary, verdict: str) -> Text:
     )
 
 
-def _pointcloud(summary: Summary, options: str) -> Command:
+def _pointcloud(summary: PredictionSummary, options: str) -> Command:
     """The command that shows the sample again."""
     sample = f"--split {shlex.quote(summary.split)} --index {summary.index}"
     return Command(
@@ -138,7 +138,7 @@ def _repair(part: str, left: float) -> Text:
     )
 
 
-def _fine(summary: Summary) -> Finding:
+def _fine(summary: PredictionSummary) -> Finding:
     mean, rmse, depth = summary.pred_mask_mean, summary.pose_rmse, summary.depth_rmse
     parts = [
         *([Text("masks' mean {mean:.3f}", mean=mean)] if mean is not None else []),
@@ -148,16 +148,16 @@ def _fine(summary: Summary) -> Finding:
     return note(
         "{sample}: {measured}",
         at=summary.path,
-        sample=_told(summary),
+        sample=_sample_and_inputs(summary),
         measured=sentence(parts, ", ") if parts else Text("nothing was measured"),
     )
 
 
-def _sample(summary: Summary) -> str:
+def _sample(summary: PredictionSummary) -> str:
     return f"{summary.checkpoint.name} {summary.split} {summary.index}"
 
 
-def _told(summary: Summary) -> Text:
+def _sample_and_inputs(summary: PredictionSummary) -> Text:
     """Which sample, of which checkpoint, and what the model was given."""
     return Text(
         "{checkpoint} on {split} {index}"

@@ -23,12 +23,12 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.launch.config import config, place
 from opv2v_doctor.facts.launch.datasets import train_parts
 from opv2v_doctor.facts.launch.documented_commands import (
-    Command,
+    DocumentedCommand,
     begin,
     chosen_dataset,
+    commands_without_length,
     documented_lengths,
     family,
-    unjudged,
     variants,
 )
 from opv2v_doctor.facts.launch.loaders import (
@@ -155,9 +155,9 @@ def documented_commands_agree(target: Target) -> Findings:
     ## How to fix
     Give each number of GPUs in the documents its dataset config, or the length that keeps the steps.
     """
-    judged, others = [], list(unjudged(target))
+    judged, others = [], list(commands_without_length(target))
     for command, length in documented_lengths(target):
-        expected = _expected(target, command, length)
+        expected = _expected_steps(target, command, length)
         if expected is None:
             others.append((command, Text("no other command of that training is documented")))
         else:
@@ -200,18 +200,20 @@ def documented_commands_agree(target: Target) -> Findings:
         yield note("not judged: {commands}", at=some[0][0].place, commands=told)
 
 
-def _by_reason(left_out: Sequence[tuple[Command, Text]]) -> Mapping[Text, list[tuple[Command, Text]]]:
-    groups: dict[Text, list[tuple[Command, Text]]] = {}
+def _by_reason(
+    left_out: Sequence[tuple[DocumentedCommand, Text]],
+) -> Mapping[Text, list[tuple[DocumentedCommand, Text]]]:
+    groups: dict[Text, list[tuple[DocumentedCommand, Text]]] = {}
     for command, reason in left_out:
         groups.setdefault(reason, []).append((command, reason))
     return groups
 
 
-def _left_out(some: Sequence[tuple[Command, Text]]) -> Text:
+def _left_out(some: Sequence[tuple[DocumentedCommand, Text]]) -> Text:
     return Text("{n:command|commands} ({reason})", n=len(some), reason=some[0][1])
 
 
-def _expected(target: Target, command: Command, length: Length) -> tuple[int, Text] | None:
+def _expected_steps(target: Target, command: DocumentedCommand, length: Length) -> tuple[int, Text] | None:
     """The steps that a command should give, and who says so; None where nothing does.
 
     The settings, else the GPUs in the name of its config or of a config like it, else most commands.

@@ -22,13 +22,13 @@ from opv2v_doctor.facts.past.logs import each_log, launches_with_steps, text_log
 from opv2v_doctor.facts.past.logs.log_files import Log
 from opv2v_doctor.facts.past.logs.stops import (
     KINDS,
-    Raised,
-    Stop,
+    LaunchStop,
+    LoggedException,
     causes,
+    exception_and_place,
     kind_of,
-    raised,
+    logged_exceptions,
     stops,
-    told,
     way_on,
 )
 from opv2v_doctor.facts.past.logs.tracebacks import Traceback
@@ -51,14 +51,14 @@ def every_name_was_found(target: Target) -> Findings:
 
 
 def _names(log: Log) -> Findings:
-    absent = raised(log, [one for one in log.raised if one.missing and not one.follows])
+    absent = logged_exceptions(log, [one for one in log.raised if one.missing and not one.follows])
     for one in absent:
         yield _absent(log, one)
     if all(one.fate == "overcome" for one in absent):
         yield examined(launches_with_steps(log), "launch")
 
 
-def _absent(log: Log, exception: Raised) -> Finding:
+def _absent(log: Log, exception: LoggedException) -> Finding:
     first, name = exception.first, exception.first.missing
     frame = next((frame for frame in reversed(first.frames) if not frame.path.startswith("<")), None)
     copy = _copy(frame.path) if frame else ""
@@ -68,7 +68,7 @@ def _absent(log: Log, exception: Raised) -> Finding:
     if others:
         hint = Text("launch from {root}, with PYTHONPATH=.", root=others[0])
     return JUDGED[exception.fate](
-        sentence([told(first, frame), *elsewhere, *exception.consequences]),
+        sentence([exception_and_place(first, frame), *elsewhere, *exception.consequences]),
         hint=hint if exception.fate != "overcome" else "",
         at=Place(log.path, first.exception_line),
         event=first.exception_line,
@@ -100,7 +100,7 @@ def no_exception_stopped_the_training(target: Target) -> Findings:
 
 
 def _exceptions(log: Log) -> Findings:
-    found, stopped = raised(log, causes(log)), stops(log)
+    found, stopped = logged_exceptions(log, causes(log)), stops(log)
     for one in found:
         first = one.first
         cause = next(iter(stopped.get(log.launch_of(first.exception_line), [])), None)
@@ -108,7 +108,7 @@ def _exceptions(log: Log) -> Findings:
             if one.fate == "stopped":
                 yield _reference(log, first, cause)
         else:
-            yield _raised(log, one)
+            yield _exception(log, one)
     for typed in [one for one in log.tracebacks if one.is_typed][:1]:
         yield note(
             "typed into a debugger, not raised by the training: {exception}",
@@ -120,7 +120,7 @@ def _exceptions(log: Log) -> Findings:
         yield examined(launches_with_steps(log), "launch")
 
 
-def _reference(log: Log, found: Traceback, cause: Stop | None) -> Finding:
+def _reference(log: Log, found: Traceback, cause: LaunchStop | None) -> Finding:
     """An exception that another check tells of, or whose cause it tells."""
     code, line = "LOG001", found.exception_line
     if not found.missing and cause and cause.incident:
@@ -138,11 +138,13 @@ def _reference(log: Log, found: Traceback, cause: Stop | None) -> Finding:
     )
 
 
-def _raised(log: Log, exception: Raised) -> Finding:
+def _exception(log: Log, exception: LoggedException) -> Finding:
     first = exception.first
     by_hand = first.name == "KeyboardInterrupt" and exception.fate == "stopped"
     return (warning if by_hand else JUDGED[exception.fate])(
-        sentence([told(first, first.frames[-1] if first.frames else None), *exception.consequences]),
+        sentence(
+            [exception_and_place(first, first.frames[-1] if first.frames else None), *exception.consequences]
+        ),
         hint=_remedy(log, exception, by_hand=by_hand) or "",
         at=Place(log.path, first.line),
         event=first.exception_line,
@@ -151,7 +153,7 @@ def _raised(log: Log, exception: Raised) -> Finding:
     )
 
 
-def _remedy(log: Log, exception: Raised, *, by_hand: bool) -> Text | None:
+def _remedy(log: Log, exception: LoggedException, *, by_hand: bool) -> Text | None:
     """What to do about an exception; about memory, disk and the like what helps against those."""
     if exception.fate == "overcome":
         return None

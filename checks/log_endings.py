@@ -24,10 +24,10 @@ from opv2v_doctor.facts.past.logs.incidents import Incident
 from opv2v_doctor.facts.past.logs.log_files import Fate, Log
 from opv2v_doctor.facts.past.logs.run_configs import run_config
 from opv2v_doctor.facts.past.logs.segments import Segment
-from opv2v_doctor.facts.past.logs.stops import AFTERMATH, KINDS, Stop, outside, stops, way_on
+from opv2v_doctor.facts.past.logs.stops import AFTERMATH, KINDS, LaunchStop, outside, stops, way_on
 
 STILL_WRITTEN = Threshold(600, "s since the last line", "longer than a step or an evaluation takes")
-JUDGED = {"survived": warning, "overcome": note, "stopped": error}
+BY_OUTCOME = {"survived": warning, "overcome": note, "stopped": error}
 
 
 @check("LOG004", tier="run")
@@ -57,11 +57,11 @@ def _ending(log: Log) -> Findings:
         yield _outside(log, fate, kind, incidents)
     cause = stopped[last][0] if last in stopped else None
     if cause and (cause.incident is None or cause.incident.kind not in KINDS):
-        yield _reference(log, cause)
+        yield _stop_reference(log, cause)
     yield from _nulls(log)
     if cause is None and not (log.nulls and log.nulls[2]):
         ends = [one for one in log.of("end") if log.launch_of(one.line) == last]
-        yield from _ended(log, ends[-1]) if ends else _silent(log)
+        yield from _normal_end(log, ends[-1]) if ends else _silent(log)
 
 
 def _outside(log: Log, fate: Fate, kind: str, incidents: Sequence[Incident]) -> Finding:
@@ -71,7 +71,7 @@ def _outside(log: Log, fate: Fate, kind: str, incidents: Sequence[Incident]) -> 
     said = Text(
         "{what}: {line} ({n:line|lines})", what=what, line=first.text[:200], n=len(incidents), kind=kind
     )
-    return JUDGED[fate](
+    return BY_OUTCOME[fate](
         sentence([said, AFTERMATH[fate]]) if fate in AFTERMATH else said,
         hint="" if fate == "overcome" else hint,
         at=Place(log.path, first.line),
@@ -79,7 +79,7 @@ def _outside(log: Log, fate: Fate, kind: str, incidents: Sequence[Incident]) -> 
     )
 
 
-def _reference(log: Log, stop: Stop) -> Finding:
+def _stop_reference(log: Log, stop: LaunchStop) -> Finding:
     """The last launch stopped for a reason that another check tells."""
     code, line = "LOG014", stop.line
     if stop.exception is not None:
@@ -135,7 +135,7 @@ def _nulls(log: Log) -> Findings:
         )
 
 
-def _ended(log: Log, end: Incident) -> Findings:
+def _normal_end(log: Log, end: Incident) -> Findings:
     """The verdict on a launch that came to its own end."""
     if not log.trained:
         raise Skip("no step of a training in {log}", log=log.path)

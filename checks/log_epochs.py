@@ -146,7 +146,7 @@ def _order(log: Log) -> Findings:
     ]
     for template in dict.fromkeys(what.template for _, what in odd):
         alike = [one for one in odd if one[1].template == template]
-        yield _renumbered(log, *alike[0], more=len(alike) - 1)
+        yield _renumbering(log, *alike[0], more=len(alike) - 1)
     yield examined(max(0, len(log.phase("train")) - 1), "epoch change")
 
 
@@ -176,7 +176,7 @@ def _is_finished(segment: Segment) -> bool:
     return not segment.steps or segment.last[1] + max(segment.stride, 1) >= segment.steps
 
 
-def _renumbered(log: Log, segment: Segment, what: Text, *, more: int) -> Finding:
+def _renumbering(log: Log, segment: Segment, what: Text, *, more: int) -> Finding:
     launch = log.launch_of(segment.first_line)
     loaded = [one for one in log.of("resume") if log.launch_of(one.line) == launch]
     hint = Text(

@@ -35,7 +35,7 @@ def _evaluations(log: Log) -> Findings:
     due = _due(log, every)
     if not due:
         raise Skip("the training did not go on after an epoch that an evaluation was due after")
-    missing = [part for part, until in due if not _evaluated(log, part.last_line, until)]
+    missing = [part for part, until in due if not _has_evaluation(log, part.last_line, until)]
     ran = len(due) - len(missing)
     yield examined(ran, "evaluation")
     if ran == 0 or len(missing) > 1:  # one less may be the first or the last epoch's
@@ -61,7 +61,7 @@ def _due(log: Log, every: int) -> list[tuple[EpochPart, int]]:
     return [(part, line) for part, line in followed if part.is_whole and (part.epoch + 1) % every == 0]
 
 
-def _evaluated(log: Log, after: int, before: int) -> bool:
+def _has_evaluation(log: Log, after: int, before: int) -> bool:
     return any(after < part.first_line < before for part in log.phase("test"))
 
 

@@ -22,13 +22,13 @@ from opv2v_doctor import (
 )
 from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs, launches_with_steps, text_logs
 from opv2v_doctor.facts.past.logs.log_files import Log
-from opv2v_doctor.facts.past.logs.metric_rows import Run
+from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 
 WEIGHTS = ("model.pretrained", "model.model_config.pretrained_checkpoint_path")
 WINDOW = Threshold(
     20, "steps", "the average of `time` and `data`: the first ones hold the start of the workers"
 )
-FEWEST_LINES = Threshold(50, "metric lines", "as many as average out single slow steps")
+FEWEST_LOADED_LINES = Threshold(50, "metric lines", "as many as average out single slow steps")
 HALF = Threshold(0.5, "of a step", "more than half of the time the GPUs wait", healthy=0.013, faulty=0.8)
 
 
@@ -43,10 +43,10 @@ def no_sample_was_replaced(target: Target) -> Findings:
     ## How to fix
     Repair the files, or leave the samples out of the lists.
     """
-    yield from each_log(text_logs(target), _replaced)
+    yield from each_log(text_logs(target), _replacements)
 
 
-def _replaced(log: Log) -> Findings:
+def _replacements(log: Log) -> Findings:
     failures = log.of("error")
     if failures:
         reasons = Counter(re.sub(r"^\S+ for \w+=.*?: ", "", failure.value) for failure in failures)
@@ -144,13 +144,13 @@ def _loading(log: Log) -> Findings:
     shares = [share for run in timed for share in _shares(run)]
     if not timed:
         raise Skip("no `time` and `data` of steps in {log}", log=log.path)
-    if len(shares) < FEWEST_LINES:
+    if len(shares) < FEWEST_LOADED_LINES:
         raise Skip(
             "{n:metric line|metric lines} of step {window:g} or later, at least {fewest:g} are needed: steps "
             "before it hold the start of the workers",
             n=len(shares),
             window=WINDOW,
-            fewest=FEWEST_LINES,
+            fewest=FEWEST_LOADED_LINES,
         )
     yield examined(len(shares), "metric line")
     mean, worst = fmean(share for share, _ in shares), max(shares)
@@ -170,7 +170,7 @@ def _loading(log: Log) -> Findings:
         yield note(said, at=Place(log.path, worst[1]), share=mean)
 
 
-def _shares(run: Run) -> Iterator[tuple[float, int]]:
+def _shares(run: MetricRows) -> Iterator[tuple[float, int]]:
     """The share of loading in each line whose averages do not hold the first step."""
     times, loads = (run.medians[:, run.names.index(name)] for name in ("time", "data"))
     for step, line, seconds, load in zip(run.step, run.line, times, loads, strict=True):

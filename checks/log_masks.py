@@ -61,7 +61,7 @@ def _masks(log: Log) -> Findings:
         )
     for part, loss, mean in judged:
         yield examined(1, "mask loss", phase=part.phase)
-        yield _learned(log, part, loss, mean)
+        yield _learning(log, part, loss, mean)
 
 
 def _last_mask(log: Log, phase: str) -> tuple[EpochPart, Span, float] | None:
@@ -88,7 +88,7 @@ def _share(loss: Span, mean: float) -> float:
     return loss.last / _entropy(mean)
 
 
-def _learned(log: Log, part: EpochPart, loss: Span, mean: float) -> Finding:
+def _learning(log: Log, part: EpochPart, loss: Span, mean: float) -> Finding:
     share = _share(loss, mean)
     said = Text(
         "{loss} is far below {bound}: the mask head has learned something"
@@ -153,10 +153,10 @@ def _coverage(target: Target, log: Log) -> Findings:
         )
     for part, predicted in means:
         yield examined(1, "predicted mean", phase=part.phase)
-        yield _covered(target, log, part, predicted)
+        yield _coverage_finding(target, log, part, predicted)
 
 
-def _covered(target: Target, log: Log, part: EpochPart, predicted: Span) -> Finding:
+def _coverage_finding(target: Target, log: Log, part: EpochPart, predicted: Span) -> Finding:
     mean, masks = _ending(part, "gt_mask_mean"), target.settings.masks
     if mean is None and "band" not in masks.model_fields_set:
         raise Skip(

@@ -22,7 +22,7 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart, Span
 from opv2v_doctor.facts.past.logs.log_files import Log
-from opv2v_doctor.facts.past.logs.metric_rows import Run
+from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 from opv2v_doctor.facts.past.logs.run_configs import RunConfig
 
 ROUNDING = 0.51e-6  # rates are printed with six decimals
@@ -109,7 +109,7 @@ def _other_rates(log: Log, config: RunConfig, name: str, rates: list[_Rate]) -> 
     )
 
 
-def _rates(run: Run, config: RunConfig, group: str, name: str) -> Iterator[_Rate]:
+def _rates(run: MetricRows, config: RunConfig, group: str, name: str) -> Iterator[_Rate]:
     """The rates of a run's lines; within an accumulation of gradients, the rate stays."""
     stride = max(1, int(config.number("train_params.accum_iter") or 1))
     measured = run.medians[:, run.names.index(name)]

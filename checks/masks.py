@@ -87,10 +87,10 @@ def _emptiness(target: Target, drawn: Samples, name: str, means: Sequence[float]
     )
     if name != MASK:
         return note(covered, of=drawn.split)
-    return note("{covered}; {implied}", of=drawn.split, covered=covered, implied=_implied(mean(means)))
+    return note("{covered}; {implied}", of=drawn.split, covered=covered, implied=_implication(mean(means)))
 
 
-def _implied(p: float) -> Text:
+def _implication(p: float) -> Text:
     """What a mean says about the loss on it."""
     if not 0 < p < 1:
         return Text("the same everywhere: the loss on it can be 0")
@@ -131,12 +131,12 @@ def mask_covers_what_the_rig_sees(target: Target) -> Findings:
         wrong = [view for view in found if abs(view.measured - view.seen) > target.settings.masks.tolerance]
         yield examined(len(found), "view", split=drawn.split)
         if wrong:
-            yield _uncovered(target, drawn, wrong)
+            yield _uncovered_share(target, drawn, wrong)
         else:
             yield note(_coverage(found), of=drawn.split)
 
 
-def _uncovered(target: Target, drawn: Samples, wrong: Sequence[Coverage]) -> Finding:
+def _uncovered_share(target: Target, drawn: Samples, wrong: Sequence[Coverage]) -> Finding:
     explained = _is_cropped(wrong)
     place = (crop_place(target, drawn.part) if explained else None) or given_place(target, drawn.part, MASK)
     return error(

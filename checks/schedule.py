@@ -24,7 +24,7 @@ from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.schedule import (
     DEFAULT,
     Curve,
-    Plan,
+    GroupSchedule,
     assumption,
     curves,
     epoch_starts,
@@ -52,8 +52,8 @@ def warmup_is_shorter_than_training(target: Target) -> Findings:
     ## How to fix
     Lower `train_params.warmup_epochs`, or raise `train_params.epochs`.
     """
-    yield examined(len(_trained(target)), "parameter group")
-    for plan in _trained(target):
+    yield examined(len(_trained_groups(target)), "parameter group")
+    for plan in _trained_groups(target):
         if plan.warmup >= plan.epochs:
             yield error(
                 "{group}: a warm-up of {warmup:g} epochs in a training of {epochs:g}",
@@ -68,14 +68,14 @@ def warmup_is_shorter_than_training(target: Target) -> Findings:
         yield note("not trained, with a learning rate of 0: {groups}", groups=frozen)
 
 
-def _override(target: Target, plan: Plan, name: str, value: float) -> Override:
+def _override(target: Target, plan: GroupSchedule, name: str, value: float) -> Override:
     """The override that Hydra takes: a group that inherits the value has no such key yet."""
     key = plan.key(name)
     is_there = place(target, key) is not None or plan.group == DEFAULT
     return Override(f"{key}={value:.3g}" if is_there else f"++{key}={value:.3g}")
 
 
-def _trained(target: Target) -> list[Plan]:
+def _trained_groups(target: Target) -> list[GroupSchedule]:
     return [plan for plan in plans(target) if not plan.frozen]
 
 
@@ -136,7 +136,7 @@ def _require_known_epoch(target: Target) -> None:
         )
 
 
-def _rising(target: Target, plan: Plan) -> Finding:
+def _rising(target: Target, plan: GroupSchedule) -> Finding:
     """A minimum above the peak: a group with a small rate of its own inherits the minimum of the others."""
     return error(
         "{group}: the minimum {min_lr:.3g} is above the learning rate {lr:.3g}: the rate will rise",
@@ -220,7 +220,7 @@ def _jumps_at_resume(target: Target) -> Findings:
     if logged is None or now is None or logged[0] == now:
         return
     before, at = logged[0], Place(*logged[1:])
-    for plan in _trained(target):
+    for plan in _trained_groups(target):
         pairs = zip(epoch_starts(target)[plan.group], epoch_starts(target, before)[plan.group], strict=False)
         apart = [(epoch, rate, old) for (epoch, rate), (_, old) in pairs if abs(rate - old) > CLOSE * plan.lr]
         if apart:

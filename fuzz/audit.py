@@ -12,7 +12,7 @@ import fsspec.implementations.local  # noqa: F401  (imported late, it would look
 from fuzz import Subject, corpus
 from fuzz.execution import nothing_runs
 from fuzz.mutations import mutated
-from opv2v_doctor.audit.inventory import opened
+from opv2v_doctor.audit.inventory import open_inventory
 from opv2v_doctor.audit.listing import Dataset
 from opv2v_doctor.audit.reading import Chunk, read_chunk
 from opv2v_doctor.audit.survey import survey
@@ -88,7 +88,7 @@ def examine(content: bytes, folder: Path) -> None:
     with nothing_runs():
         for agent in dataset.folders():
             read_chunk(Chunk(dataset, dataset.files(agent)))
-    with opened(dataset, folder / "cache") as inventory:
+    with open_inventory(dataset, folder / "cache") as inventory:
         survey(inventory, readers(1), lambda *_: None)
         results = list(run(VERDICTS, cast("Target", inventory)))
         for line in (*text.report(results, Examination(repo=folder)), *csv_lines(inventory)):

@@ -21,7 +21,7 @@ from fuzz.mutations import mutated
 from fuzz.trials import ended
 from opv2v_doctor.cli.checkpoint import diff, show
 from opv2v_doctor.facts.past import pickles
-from opv2v_doctor.facts.past.checkpoints.archives import opened
+from opv2v_doctor.facts.past.checkpoints.archives import open_archive
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
 from opv2v_doctor.facts.past.pickles.machine import PickleRefused
 
@@ -165,7 +165,7 @@ def examine(content: bytes, folder: Path) -> None:
 def _agree(path: Path) -> None:
     """No name is missed that the standard library's reading of the operations finds."""
     try:
-        with reasons(path), opened(path) as archive:
+        with reasons(path), open_archive(path) as archive:
             content = archive.read("data.pkl")
     except CheckpointUnreadable:
         return

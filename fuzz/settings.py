@@ -12,7 +12,7 @@ from fuzz import Subject, corpus
 from fuzz.execution import nothing_runs
 from fuzz.mutations import mutated
 from fuzz.trials import ended
-from opv2v_doctor.cli.examination import planned
+from opv2v_doctor.cli.examination import selection
 from opv2v_doctor.settings import FILE_NAME
 from opv2v_doctor.target import make_target
 
@@ -84,7 +84,7 @@ def _planned(folder: Path) -> None:
     hash(target)
     words = (*target.launch_overrides, *target.launch_env, *target.launch_env.values(), str(target.script))
     assert not any("\0" in word for word in words), "a process cannot be started with these"
-    planned(target, target.settings.select, ignores=(), tier="run")
+    selection(target, target.settings.select, ignores=(), tier="run")
 
 
 SUBJECT = Subject(name="settings", suffix=".toml", seeds=seeds, mutated=mutation, examine=examine)

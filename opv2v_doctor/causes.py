@@ -10,7 +10,7 @@ from opv2v_doctor.check import Finding
 from opv2v_doctor.text import Each, Text, Value
 
 
-def merged(findings: Iterable[Finding]) -> Iterator[Finding]:
+def merge(findings: Iterable[Finding]) -> Iterator[Finding]:
     """One finding for each cause, in the order in which they came.
 
     One cause have findings of different subjects that are equal but for their subject and the values of their
@@ -23,7 +23,7 @@ def merged(findings: Iterable[Finding]) -> Iterator[Finding]:
         times[finding.subjects, cause] += 1  # a split that has a cause twice has two findings
         causes.setdefault((cause, times[finding.subjects, cause]), []).append(finding)
     for alike in causes.values():
-        yield _joined(alike) if len(alike) > 1 else alike[0]
+        yield _join(alike) if len(alike) > 1 else alike[0]
 
 
 def _cause(finding: Finding) -> Hashable:
@@ -38,7 +38,7 @@ def _shape(text: Value) -> Hashable:
     return text.template, tuple((name, _shape(value)) for name, value in sorted(text.shown.items()))
 
 
-def _joined(alike: Sequence[Finding]) -> Finding:
+def _join(alike: Sequence[Finding]) -> Finding:
     names = [", ".join(finding.subjects) for finding in alike]
     hints = [finding.hint for finding in alike if finding.hint]
     return replace(

@@ -70,7 +70,7 @@ class Repository:
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class GitView:
     """A repository seen through a git directory of our own."""
 
     repository: Repository
@@ -92,7 +92,7 @@ class View:
         return _run(words, self.repository.work_tree, _environment(()) | places, given, self.seconds)
 
 
-def located(folder: Path, *, seconds: float = SECONDS) -> Repository:
+def locate(folder: Path, *, seconds: float = SECONDS) -> Repository:
     """The repository that a folder lies in, its head and config. Raises GitRefused."""
     environment = _environment(KEPT)
 
@@ -125,7 +125,7 @@ def located(folder: Path, *, seconds: float = SECONDS) -> Repository:
 
 
 @contextlib.contextmanager
-def view(repository: Repository, *, seconds: float = SECONDS) -> Iterator[View]:
+def view(repository: Repository, *, seconds: float = SECONDS) -> Iterator[GitView]:
     """A view of the repository, gone at the end. Raises OSError where it cannot be made."""
     with tempfile.TemporaryDirectory(dir=_place()) as name:
         directory = Path(name)
@@ -142,7 +142,7 @@ def view(repository: Repository, *, seconds: float = SECONDS) -> Iterator[View]:
             (repository.git_directory, "info/sparse-checkout"),
         ):
             (directory / file).symlink_to(home / file)
-        yield View(repository=repository, directory=directory, seconds=seconds)
+        yield GitView(repository=repository, directory=directory, seconds=seconds)
 
 
 def _config(repository: Repository) -> str:
@@ -154,11 +154,11 @@ def _config(repository: Repository) -> str:
     values["core.repositoryformatversion"] = "1" if "extensions.objectformat" in values else "0"
     values |= {"core.bare": "false", "core.quotepath": "false"}
     values |= {"diff.renames": "false", "status.renames": "false"}  # or contents would have to be there
-    entries = ((*key.split("."), _quoted(value)) for key, value in values.items())
+    entries = ((*key.split("."), _quote(value)) for key, value in values.items())
     return "".join(f"[{section}]\n{name} = {value}\n" for section, name, value in entries)
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     for sign, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
         value = value.replace(sign, written)
     return f'"{value}"'

@@ -36,10 +36,10 @@ def isolate() -> None:
         )
         sys.exit(NO_ANSWER)
     os.environ[RESTARTED] = str(os.getpid())
-    os.execv(sys.executable, [*isolated(PROGRAM), *sys.argv[1:]])
+    os.execv(sys.executable, [*isolated_command(PROGRAM), *sys.argv[1:]])
 
 
-def isolated(program: str) -> list[str]:
+def isolated_command(program: str) -> list[str]:
     """The words that execute a file of ours isolated, with this interpreter's other options.
 
     The user's own site-packages stay where they are in use: the doctor may be installed there. Options that

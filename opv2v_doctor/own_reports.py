@@ -151,7 +151,7 @@ def verify_folder(folder: Path, names: str, record: str, word: str = "--output")
         found = sorted(path for path in folder.iterdir() if re.fullmatch(names, path.name))
     except OSError as problem:
         raise UsageError(f"{word} {folder}: cannot be written: {problem.strerror}") from None
-    written = _written(folder / record)
+    written = _digests_in(folder / record)
     for path in found:
         if not _is_as_written(path, written, record):
             raise UsageError(
@@ -168,7 +168,7 @@ def _is_as_written(path: Path, written: Mapping[str, str], record: str) -> bool:
     return digest_of(path) == written.get(path.name) or not path.stat().st_size
 
 
-def listed(files: Mapping[str, bytes]) -> dict[str, str]:
+def digests_of(files: Mapping[str, bytes]) -> dict[str, str]:
     """What the record of a folder says of the files that we write into it: the digest of each."""
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
@@ -179,7 +179,7 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _written(record: Path) -> Mapping[str, str]:
+def _digests_in(record: Path) -> Mapping[str, str]:
     """The files that a record of ours lists, with their digests; none where it is not ours."""
     try:
         if record.stat().st_size > LONGEST_LIST:

@@ -51,7 +51,7 @@ def _verify(checks: Sequence[Check]) -> None:
 
 def select(checks: Sequence[Check], words: Sequence[str], tier: Tier = Tier.RUN) -> tuple[Check, ...]:
     """The checks that the words name, up to a tier, with all that they require."""
-    chosen = named(checks, words, tier)
+    chosen = codes_named(checks, words, tier)
     by_code = {check.code: check for check in checks}
     for check in reversed(checks):
         if check.code in chosen:
@@ -59,7 +59,7 @@ def select(checks: Sequence[Check], words: Sequence[str], tier: Tier = Tier.RUN)
     return tuple(check for check in checks if check.code in chosen and tier.reaches(check.tier))
 
 
-def named(checks: Sequence[Check], words: Sequence[str], tier: Tier = Tier.RUN) -> set[str]:
+def codes_named(checks: Sequence[Check], words: Sequence[str], tier: Tier = Tier.RUN) -> set[str]:
     """The codes that the words name (code, prefix of a code, family or name), up to a tier; no word: all.
 
     Raises UsageError for a word that names nothing, or nothing of this tier: what was asked for must not be
@@ -80,7 +80,7 @@ def _matches(check: Check, word: str) -> bool:
     return word in (check.family, check.name) or check.code.startswith(word.upper())
 
 
-def ignored(
+def ignored_codes(
     checks: Iterable[Check], ignores: Sequence[Ignore], today: datetime.date, *, others: bool = False
 ) -> dict[str, str]:
     """Code -> reason of each check that shall not run.

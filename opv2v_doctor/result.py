@@ -54,10 +54,10 @@ def examined_text(seen: Iterable[Examined]) -> Text:
     units: dict[str, list[Examined]] = {}
     for one in seen:
         units.setdefault(one.unit, []).append(one)
-    return sentence((_told(unit, of_it) for unit, of_it in units.items()), ", ")
+    return sentence((_amount(unit, of_it) for unit, of_it in units.items()), ", ")
 
 
-def _told(unit: str, seen: Sequence[Examined]) -> Text:
+def _amount(unit: str, seen: Sequence[Examined]) -> Text:
     """So many of a unit, and of how many splits, agents or the like, if of several."""
     text = counted(sum(one.count for one in seen), unit)
     for name in dict.fromkeys(name for one in seen for name in one.where):

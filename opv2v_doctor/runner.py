@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from opv2v_doctor.causes import merged
+from opv2v_doctor.causes import merge
 from opv2v_doctor.check import Check, Crashed, Examined, Finding, NoAnswer, Skip
 from opv2v_doctor.foreign_files import want_of
 from opv2v_doctor.result import Result, Status, examined_text, status_of
@@ -56,7 +56,7 @@ def run(
         elif unmet:
             result = Result(check=check, status=Status.BLOCKED, reason=Text("needs {codes}", codes=unmet))
         else:
-            result = _examined(check, target)
+            result = _examine(check, target)
         statuses[check.code], reasons[check.code] = result.status, result.reason
         yield replace(result, asked=asked is None or check.code in asked)
 
@@ -68,7 +68,7 @@ def _begin(check: Check, target: Target) -> None:
         check.ahead(target)
 
 
-def _examined(check: Check, target: Target) -> Result:
+def _examine(check: Check, target: Target) -> Result:
     """One check's result, whatever the check does."""
     findings: list[Finding] = []
     seen: list[Examined] = []
@@ -98,7 +98,7 @@ def _examined(check: Check, target: Target) -> Result:
     return Result(
         check=check,
         status=status,
-        findings=tuple(merged(findings)),
+        findings=tuple(merge(findings)),
         examined=tuple(seen),
         reason=reason,
         at=ending.at if ending else None,

@@ -53,7 +53,7 @@ class Variant(_Table):
     overrides: tuple[str, ...] = ()
 
 
-class Launch(_Table):
+class LaunchSettings(_Table):
     """How the training is started: script, environment, Hydra overrides, and what changes per world size."""
 
     script: str = "scripts/train.py"
@@ -99,7 +99,7 @@ class Slurm(_Table):
     parameters: Annotated[tuple[tuple[str, str | StrictInt], ...], BeforeValidator(_pairs)] = ()
 
 
-class Masks(_Table):
+class MaskSettings(_Table):
     """Bounds of the mask checks, as fractions of the panorama."""
 
     floor: StrictFloat = Field(default=0.05, ge=0, le=1)
@@ -141,11 +141,11 @@ class Settings(_Table):
     select: tuple[str, ...] = ()
     ignore: tuple[Ignore, ...] = ()
     plugins: tuple[str, ...] = ()
-    launch: Launch = Launch()
+    launch: LaunchSettings = LaunchSettings()
     watch: Watch = Watch()
     infer: Infer = Infer()
     slurm: Slurm = Slurm()
-    masks: Masks = Masks()
+    masks: MaskSettings = MaskSettings()
     poses: Poses = Poses()
 
 
@@ -165,7 +165,7 @@ def read_settings(path: Path) -> Settings:
     except UnicodeDecodeError as problem:
         raise SettingsError(f"{path}: cannot be read: {problem}") from None
     except ValidationError as problem:
-        raise SettingsError(_explained(path, text, problem)) from None
+        raise SettingsError(_explanation(path, text, problem)) from None
     except ValueError as problem:
         raise SettingsError(f"{path}: not TOML: {problem}") from None
 
@@ -188,7 +188,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
     return settings.model_copy(update=update)
 
 
-def _explained(path: Path, text: str, problem: ValidationError) -> str:
+def _explanation(path: Path, text: str, problem: ValidationError) -> str:
     """The first problem in the user's terms: file, line, word, and what would be right."""
     first = min(
         problem.errors(), key=lambda error: error["type"] != "extra_forbidden"
@@ -214,11 +214,11 @@ def _words(loc: tuple[int | str, ...], content: dict[str, Any]) -> list[str]:
 def _known(table: list[str]) -> list[str]:
     """The keys of the table that an unknown key was found in."""
     models: dict[str, type[_Table]] = {
-        "launch": Launch,
+        "launch": LaunchSettings,
         "watch": Watch,
         "infer": Infer,
         "slurm": Slurm,
-        "masks": Masks,
+        "masks": MaskSettings,
         "poses": Poses,
         "ignore": Ignore,
     }

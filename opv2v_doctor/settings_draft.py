@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from opv2v_doctor.facts.launch.documented_commands import Command, commands, documents
+from opv2v_doctor.facts.launch.documented_commands import DocumentedCommand, commands, documents
 from opv2v_doctor.foreign_files import text_of
-from opv2v_doctor.settings import Launch, Settings
+from opv2v_doctor.settings import LaunchSettings, Settings
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
 
@@ -57,10 +57,13 @@ TAIL = """
 def draft(repo: Path) -> str:
     """The settings for a repository, as far as its files tell. Raises UsageError without a Hydra script."""
     script = _script(repo)
-    documented = _documented(repo, script)
-    variants = {**_launched(documented), **dict(_variants(repo, script))}
+    documented = _documented_launches(repo, script)
+    variants = {**_dataset_configs(documented), **dict(_variants(repo, script))}
     machine = _machine(repo, script)
-    words = [*([f"machine={machine}"] if machine else []), *_shared(documented, variants, bool(machine))]
+    words = [
+        *([f"machine={machine}"] if machine else []),
+        *_common_overrides(documented, variants, bool(machine)),
+    ]
     text = HEAD.format(
         python=_python(repo, script),
         script=script.relative_to(repo),
@@ -140,13 +143,13 @@ def _conda_environments(name: str) -> Iterator[Path]:
         yield Path(program).parents[1] / "envs" / name
 
 
-def _documented(repo: Path, script: Path) -> Sequence[Command]:
+def _documented_launches(repo: Path, script: Path) -> Sequence[DocumentedCommand]:
     """The launches of the script that the repository's documents show."""
-    launch = Launch(script=str(script.relative_to(repo)))
+    launch = LaunchSettings(script=str(script.relative_to(repo)))
     return commands(Target(repo=repo, python=Path(sys.executable), settings=Settings(launch=launch)))
 
 
-def _launched(documented: Sequence[Command]) -> dict[int, str]:
+def _dataset_configs(documented: Sequence[DocumentedCommand]) -> dict[int, str]:
     """World size -> dataset config of documented launches, but for configs named for another world size."""
     return {
         command.gpus: command.dataset
@@ -155,7 +158,9 @@ def _launched(documented: Sequence[Command]) -> dict[int, str]:
     }
 
 
-def _shared(documented: Sequence[Command], variants: Mapping[int, str], has_machine: bool) -> list[str]:
+def _common_overrides(
+    documented: Sequence[DocumentedCommand], variants: Mapping[int, str], has_machine: bool
+) -> list[str]:
     """What all documented launches with these datasets choose alike: model, loss, train_params."""
     launches = [
         {word for word in command.overrides if re.fullmatch(r"[a-z_]+=[\w-]+", word)}

@@ -24,7 +24,7 @@ from opv2v_doctor import (
     quoted,
     warning,
 )
-from opv2v_doctor.causes import merged
+from opv2v_doctor.causes import merge
 from opv2v_doctor.result import Result, Status, examined_text, exit_code, first_to_fix
 from opv2v_doctor.runner import run
 
@@ -128,7 +128,7 @@ def test_a_cause_in_several_splits_is_one_finding_with_every_number() -> None:
 
 def test_other_words_inside_are_another_cause() -> None:
     why = {"train": Text("the mask is empty"), "val": Text("the mask is turned by {d} degrees", d=3)}
-    found = list(merged(error("{why}", hint="-", of=split, why=text) for split, text in why.items()))
+    found = list(merge(error("{why}", hint="-", of=split, why=text) for split, text in why.items()))
     assert [f.message for f in found] == ["train: the mask is empty", "val: the mask is turned by 3 degrees"]
 
 
@@ -139,12 +139,12 @@ def test_values_that_read_alike_are_told_once_and_the_subjects_before_them() -> 
     apart = [
         error("{share:.1%} is lost", hint="-", of=split, share=x) for split, x in (("a", 0.031), ("b", 0.029))
     ]
-    assert [finding.message for finding in merged(alike)] == ["a, b: 3% is lost"]
-    assert [finding.message for finding in merged(apart)] == ["3.1% (a), 2.9% (b) is lost"]
+    assert [finding.message for finding in merge(alike)] == ["a, b: 3% is lost"]
+    assert [finding.message for finding in merge(apart)] == ["3.1% (a), 2.9% (b) is lost"]
 
 
 def test_what_many_agents_have_names_some_and_counts_the_rest() -> None:
-    found = merged(error("off by {m} m", hint="-", of=f"agent {n}", m=n) for n in range(20))
+    found = merge(error("off by {m} m", hint="-", of=f"agent {n}", m=n) for n in range(20))
     (finding,) = found
     assert finding.message.endswith("11 (agent 11), … (+8) m")
     assert len(finding.subjects) == 20
@@ -214,14 +214,12 @@ def test_what_is_no_finding_is_a_crash() -> None:
 
 def test_lists_of_several_subjects_are_told_apart() -> None:
     seen = {"train": [2, 3, 4], "val": [4], "test": [4]}
-    found = merged(
-        error("views: {views}, all {all}", hint="-", of=s, views=v, all=4) for s, v in seen.items()
-    )
+    found = merge(error("views: {views}, all {all}", hint="-", of=s, views=v, all=4) for s, v in seen.items())
     assert [finding.message for finding in found] == ["views: train: 2, 3, 4; val, test: 4, all 4"]
 
 
 def test_a_cause_in_several_files_of_data_is_one_finding_with_the_first_file() -> None:
-    found = merged(error("{n} files", hint="-", of=s, at=Path(s), n=n) for s, n in (("a", 1), ("b", 2)))
+    found = merge(error("{n} files", hint="-", of=s, at=Path(s), n=n) for s, n in (("a", 1), ("b", 2)))
     assert [(finding.message, finding.at) for finding in found] == [("1 (a), 2 (b) files", Place(Path("a")))]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.isolation import isolated
+from opv2v_doctor.isolation import isolated_command
 
 pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
@@ -145,7 +145,7 @@ def test_options_outlive_the_restart(options: tuple[str, ...], env: dict[str, st
 
 
 def test_an_isolated_word_list_names_this_interpreter() -> None:
-    words = isolated("program.py")
+    words = isolated_command("program.py")
     assert (words[0], words[-1]) == (sys.executable, "program.py")
     assert {"-E", "-P"} <= set(words)
 

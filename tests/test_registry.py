@@ -7,7 +7,7 @@ import pytest
 
 from opv2v_doctor import Tier
 from opv2v_doctor.plugins import read_plugins
-from opv2v_doctor.registry import ignored, installed_checks, select
+from opv2v_doctor.registry import ignored_codes, installed_checks, select
 from opv2v_doctor.settings import Ignore
 from opv2v_doctor.user_error import UsageError
 
@@ -82,12 +82,12 @@ def test_an_unknown_word_names_what_is_near() -> None:
 
 
 def test_an_exception_needs_a_known_code_that_is_not_expired() -> None:
-    kept = ignored(CHECKS, [Ignore(code="CFG001", reason="why", until=TODAY)], TODAY)
+    kept = ignored_codes(CHECKS, [Ignore(code="CFG001", reason="why", until=TODAY)], TODAY)
     assert kept == {"CFG001": "why"}
     with pytest.raises(UsageError, match="CFG991"):
-        ignored(CHECKS, [Ignore(code="CFG991", reason="why")], TODAY)
+        ignored_codes(CHECKS, [Ignore(code="CFG991", reason="why")], TODAY)
     with pytest.raises(UsageError, match="expired on 2026-01-30"):
-        ignored(CHECKS, [Ignore(code="CFG001", reason="why", until=datetime.date(2026, 1, 30))], TODAY)
+        ignored_codes(CHECKS, [Ignore(code="CFG001", reason="why", until=datetime.date(2026, 1, 30))], TODAY)
 
 
 def test_a_plugin_adds_its_checks_at_the_end(tmp_path: Path) -> None:
@@ -107,4 +107,4 @@ def test_a_plugin_that_is_no_file_is_named(tmp_path: Path) -> None:
 
 def test_a_code_of_a_check_that_was_not_loaded_may_be_ignored() -> None:
     given = [Ignore(code="MIN001", reason="why")]
-    assert ignored(CHECKS, given, TODAY, others=True) == {"MIN001": "why"}
+    assert ignored_codes(CHECKS, given, TODAY, others=True) == {"MIN001": "why"}

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.audit.file_record import Reading
+from opv2v_doctor.audit.file_record import FileReading
 from opv2v_doctor.geometry.ranges import known_depth
 from opv2v_doctor.rasters import array
 
 
-def read_array(content: bytes) -> Reading:
+def read_array(content: bytes) -> FileReading:
     """Size, extremes in metres and known share of a depth map.
 
     Raises ValueError for what is not one array of numbers, (H, W) or (H, W, 1), and all there.
@@ -22,12 +22,12 @@ def read_array(content: bytes) -> Reading:
         return _measured(depth)
 
 
-def _measured(depth: NDArray[Any]) -> Reading:
+def _measured(depth: NDArray[Any]) -> FileReading:
     finite = np.isfinite(depth)
     known = known_depth(depth)
     whole = bool(finite.all())
     numbers = depth if whole else depth[finite]
-    return Reading(
+    return FileReading(
         width=depth.shape[1],
         height=depth.shape[0],
         lowest=float(numbers.min()) if numbers.size else None,

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """What a file holds."""
 
     FRAME = "frame"  # FRAME.yaml: poses and cameras
@@ -29,7 +29,7 @@ class File(NamedTuple):
     stamp: str  # when it was written, as the filesystem says
 
 
-class Reading(NamedTuple):
+class FileReading(NamedTuple):
     """What reading a file said; None for what its kind does not have."""
 
     problem: str | None = None  # why it cannot be used
@@ -52,7 +52,7 @@ class Reading(NamedTuple):
 
 
 Record = tuple[object, ...]  # a File's fields and then a Reading's
-COLUMNS = (*File._fields, *Reading._fields)
+COLUMNS = (*File._fields, *FileReading._fields)
 _INTEGERS = {"size", "final", "width", "height", "points"}
 _REALS = {"lowest", "highest", "known", "x", "y", "z", "roll", "yaw", "pitch"}
 TYPES = {name: "INTEGER" if name in _INTEGERS else "REAL" if name in _REALS else "TEXT" for name in COLUMNS}

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from opv2v_doctor.audit.file_record import Reading
+from opv2v_doctor.audit.file_record import FileReading
 from opv2v_doctor.geometry.lookup_tables import numbers_of
 from opv2v_doctor.geometry.rigs import CAMERA_NAMES, rig_of
 
@@ -17,16 +17,16 @@ WANTED = ("lidar_pose", *CAMERA_NAMES)
 DIGITS = 3  # rigs that agree so far are one
 
 
-def read_frame_file(content: bytes) -> Reading:
+def read_frame_file(content: bytes) -> FileReading:
     """The LiDAR's pose, the rig in numbers, and a digest of all poses. Raises ValueError."""
     frame, twice = _document(content)
     cameras = numbers_of(rig_of(frame, dict.fromkeys(CAMERA_NAMES, (1, 1))))
     pose = [float(number) for number in frame["lidar_pose"]]
     names = sorted(camera.name for camera in cameras)
     poses = [pose, *([float(number) for number in frame[name]["cords"]] for name in names)]
-    rig = [[c.name, _rounded(c.intrinsics), _rounded(c.camera_to_lidar)] for c in cameras]
+    rig = [[c.name, _to_digits(c.intrinsics), _to_digits(c.camera_to_lidar)] for c in cameras]
     x, y, z, roll, yaw, pitch = pose
-    return Reading(
+    return FileReading(
         problem=twice,
         poses=hashlib.sha256(json.dumps(poses).encode()).hexdigest()[:32],
         rig=json.dumps(rig),
@@ -39,7 +39,7 @@ def read_frame_file(content: bytes) -> Reading:
     )
 
 
-def _rounded(numbers: tuple[float, ...]) -> list[float]:
+def _to_digits(numbers: tuple[float, ...]) -> list[float]:
     return [round(number, DIGITS) + 0.0 for number in numbers]
 
 

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.audit.file_record import Reading
+from opv2v_doctor.audit.file_record import FileReading
 from opv2v_doctor.rasters import PNG, image
 
 END = b"IEND\xaeB`\x82"
@@ -16,20 +16,20 @@ TAIL = 1024  # bytes: some programs leave a few behind the end
 MILLIMETRE = 1e-3  # the unit of depth in 16-bit pictures
 
 
-def read_picture(content: bytes) -> Reading:
+def read_picture(content: bytes) -> FileReading:
     """Size and extremes of an image's values. Raises ValueError for a PNG that is not whole."""
-    picture = _decoded(content, colour=True)
+    picture = _pixels(content, colour=True)
     lowest, highest = _extremes(picture)
-    return Reading(width=picture.shape[1], height=picture.shape[0], lowest=lowest, highest=highest)
+    return FileReading(width=picture.shape[1], height=picture.shape[0], lowest=lowest, highest=highest)
 
 
-def read_depth_picture(content: bytes) -> Reading:
+def read_depth_picture(content: bytes) -> FileReading:
     """Size, extremes in metres and known share of depth that is a 16-bit PNG in millimetres."""
-    picture = _decoded(content, colour=False)
+    picture = _pixels(content, colour=False)
     if picture.ndim != 2 or picture.dtype != np.uint16:
         raise ValueError(f"depth is a 16-bit grey picture; this is {picture.dtype} {picture.shape}")
     known = picture > 0
-    return Reading(
+    return FileReading(
         width=picture.shape[1],
         height=picture.shape[0],
         lowest=float(picture.min()) * MILLIMETRE,
@@ -38,7 +38,7 @@ def read_depth_picture(content: bytes) -> Reading:
     )
 
 
-def _decoded(content: bytes, *, colour: bool) -> NDArray[Any]:
+def _pixels(content: bytes, *, colour: bool) -> NDArray[Any]:
     """The picture. Decoders forgive a missing end, which a training should not."""
     if not content.startswith(PNG):
         raise ValueError("not a PNG")

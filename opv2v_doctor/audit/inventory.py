@@ -126,7 +126,7 @@ class Inventory:
 
 
 @contextmanager
-def opened(dataset: Dataset, folder: Path) -> Iterator[Inventory]:
+def open_inventory(dataset: Dataset, folder: Path) -> Iterator[Inventory]:
     """The inventory of a dataset, for one audit at a time. Raises UsageError where it cannot be kept."""
     import fcntl
 

@@ -22,7 +22,7 @@ class Remembered:
     audited: datetime.datetime
 
 
-def remembered(dataset: Dataset, folder: Path | None = None) -> Remembered | None:
+def last_audit(dataset: Dataset, folder: Path | None = None) -> Remembered | None:
     """What is remembered of a dataset; None where it was never audited, or is being audited."""
     try:
         path = inventory_file(dataset, folder or cache_folder())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from opv2v_doctor.audit.file_record import File, Kind
+from opv2v_doctor.audit.file_record import File, FileKind
 from opv2v_doctor.audit.storage import Storage, absolute, storage
 from opv2v_doctor.user_error import UsageError
 
@@ -43,7 +43,7 @@ class Dataset:
 
     def storage_of(self, kind: str) -> Storage:
         """The way to the files of one kind."""
-        return storage(self.depth) if kind == Kind.DEPTH and self.depth else self.storage
+        return storage(self.depth) if kind == FileKind.DEPTH and self.depth else self.storage
 
     def folders(self) -> Iterator[Folder]:
         """Every agent's folder, sorted."""
@@ -77,22 +77,22 @@ class Dataset:
                 path, camera = f"{folder.path}/{name}", match["camera"] or ""
                 yield File(path, *folder, match["frame"], kind, camera, size, stamp)
 
-    def _kind(self, place: Storage, name: str) -> Kind | None:
+    def _kind(self, place: Storage, name: str) -> FileKind | None:
         """What a file of this name is, None for nothing; depth counts where it is looked for."""
         match = FILE.fullmatch(name)
         kind = _kind_of(match) if match else None
         if self.depth is None:
             return kind
-        return kind if (kind is Kind.DEPTH) == (place is not self.storage) else None
+        return kind if (kind is FileKind.DEPTH) == (place is not self.storage) else None
 
 
-def _kind_of(match: re.Match[str]) -> Kind | None:
+def _kind_of(match: re.Match[str]) -> FileKind | None:
     suffix, camera, depth = match["suffix"], match["camera"], match["depth"]
     if depth:
-        return Kind.DEPTH if suffix in ("npy", "png") else None
+        return FileKind.DEPTH if suffix in ("npy", "png") else None
     if camera:
-        return Kind.IMAGE if suffix == "png" else None
-    return {"yaml": Kind.FRAME, "pcd": Kind.CLOUD}.get(suffix)
+        return FileKind.IMAGE if suffix == "png" else None
+    return {"yaml": FileKind.FRAME, "pcd": FileKind.CLOUD}.get(suffix)
 
 
 def _verify(name: str) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from opv2v_doctor.audit.file_record import Reading
+from opv2v_doctor.audit.file_record import FileReading
 
 LONGEST_HEADER = 4096  # bytes
 NUMBERS = b"0123456789.+-eEnaifNIF \t\r\n"
 
 
-def read_cloud(content: bytes) -> Reading:
+def read_cloud(content: bytes) -> FileReading:
     """The number of points. Raises ValueError where not all of them are there that its header promises."""
-    header, body = _parted(content)
+    header, body = _header_and_points(content)
     points, form = _number(header, "POINTS"), header["DATA"]
     counts = _numbers(header, "COUNT") or [1] * len(header.get("FIELDS", "").split())
     each = sum(size * count for size, count in zip(_numbers(header, "SIZE"), counts, strict=False))
@@ -27,10 +27,10 @@ def read_cloud(content: bytes) -> Reading:
         _verify_packed(body, points, each)
     else:
         raise ValueError(f"unknown DATA {form[:40]!r}")
-    return Reading(points=points)
+    return FileReading(points=points)
 
 
-def _parted(content: bytes) -> tuple[Mapping[str, str], bytes]:
+def _header_and_points(content: bytes) -> tuple[Mapping[str, str], bytes]:
     """The header's words by key, and what follows it."""
     header: dict[str, str] = {}
     place = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from opv2v_doctor.audit.arrays import read_array
-from opv2v_doctor.audit.file_record import File, Kind, Reading, Record
+from opv2v_doctor.audit.file_record import File, FileKind, FileReading, Record
 from opv2v_doctor.audit.frame_files import read_frame_file
 from opv2v_doctor.audit.images import read_depth_picture, read_picture
 from opv2v_doctor.audit.listing import Dataset
@@ -16,10 +16,10 @@ from opv2v_doctor.audit.storage import TooLarge
 
 MEGABYTE = 1 << 20
 LIMITS: Mapping[str, int] = {
-    Kind.FRAME: 8 * MEGABYTE,
-    Kind.IMAGE: 64 * MEGABYTE,
-    Kind.CLOUD: 256 * MEGABYTE,
-    Kind.DEPTH: 256 * MEGABYTE,
+    FileKind.FRAME: 8 * MEGABYTE,
+    FileKind.IMAGE: 64 * MEGABYTE,
+    FileKind.CLOUD: 256 * MEGABYTE,
+    FileKind.DEPTH: 256 * MEGABYTE,
 }
 
 
@@ -35,32 +35,32 @@ def read_chunk(chunk: Chunk) -> list[Record]:
     return [(*file, *read_file(chunk.dataset, file)) for file in chunk.files]
 
 
-def read_file(dataset: Dataset, file: File) -> Reading:
+def read_file(dataset: Dataset, file: File) -> FileReading:
     """What a file says; why, where it cannot be read. Never raises: hostile bytes may break any parser."""
     try:
         content = dataset.storage_of(file.kind).read(file.path, LIMITS[file.kind])
     except TooLarge as problem:
-        return Reading(problem=str(problem))
+        return FileReading(problem=str(problem))
     except Exception as problem:  # each filesystem has its own
         reason = getattr(problem, "strerror", None) or f"{type(problem).__name__}: {problem}"
-        return Reading(problem=f"cannot be read: {_short(reason)}", final=0)
+        return FileReading(problem=f"cannot be read: {_short(reason)}", final=0)
     digest = hashlib.sha256(content).hexdigest()[:32]
     if not content:
-        return Reading(problem="empty file", digest=digest)
+        return FileReading(problem="empty file", digest=digest)
     try:
         return _reader(file)(content)._replace(digest=digest)
     except MemoryError:
-        return Reading(problem="needs more memory than there is", final=0, digest=digest)
+        return FileReading(problem="needs more memory than there is", final=0, digest=digest)
     except Exception as problem:
         words = str(problem) if type(problem) is ValueError else f"{type(problem).__name__}: {problem}"
-        return Reading(problem=_short(words), digest=digest)
+        return FileReading(problem=_short(words), digest=digest)
 
 
-def _reader(file: File) -> Callable[[bytes], Reading]:
-    if file.kind == Kind.DEPTH:
+def _reader(file: File) -> Callable[[bytes], FileReading]:
+    if file.kind == FileKind.DEPTH:
         return read_array if file.path.endswith(".npy") else read_depth_picture
-    readers = {Kind.FRAME: read_frame_file, Kind.IMAGE: read_picture, Kind.CLOUD: read_cloud}
-    return readers[Kind(file.kind)]
+    readers = {FileKind.FRAME: read_frame_file, FileKind.IMAGE: read_picture, FileKind.CLOUD: read_cloud}
+    return readers[FileKind(file.kind)]
 
 
 def _short(words: str) -> str:

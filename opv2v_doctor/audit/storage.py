@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from opv2v_doctor.user_error import UsageError
 
 
-class Entry(NamedTuple):
+class StoredFile(NamedTuple):
     """A file in a folder."""
 
     name: str
@@ -50,10 +50,10 @@ class Storage:
         """The names of the folders in a folder, sorted; none where it is not there."""
         return sorted(_name(entry) for entry in self._listed(path) if entry["type"] == "directory")
 
-    def entries(self, path: str) -> list[Entry]:
+    def entries(self, path: str) -> list[StoredFile]:
         """The files in a folder, sorted by name; none where it is not there."""
         found = [entry for entry in self._listed(path) if entry["type"] != "directory"]
-        return sorted(Entry(_name(entry), int(entry["size"] or 0), _stamp(entry)) for entry in found)
+        return sorted(StoredFile(_name(entry), int(entry["size"] or 0), _stamp(entry)) for entry in found)
 
     def names(self, path: str) -> list[str]:
         """The names of all that is in a folder; faster than `entries`."""

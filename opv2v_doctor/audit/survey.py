@@ -18,7 +18,7 @@ def survey(inventory: Inventory, readers: Readers, advance: Advance) -> None:
     """Bring the inventory up to date; `advance` is told what is done, how much, and of how much."""
     inventory.begin()
     folders = list(inventory.dataset.folders())
-    total = _counted(inventory, folders, advance)
+    total = _count(inventory, folders, advance)
     done = 0
 
     def kept(files: int) -> None:
@@ -32,7 +32,7 @@ def survey(inventory: Inventory, readers: Readers, advance: Advance) -> None:
     inventory.finish(folders)
 
 
-def _counted(inventory: Inventory, folders: list[Folder], advance: Advance) -> int:
+def _count(inventory: Inventory, folders: list[Folder], advance: Advance) -> int:
     total = 0
     for index, folder in enumerate(folders):
         total += inventory.dataset.count(folder)

@@ -19,7 +19,7 @@ ALL = f"SELECT {', '.join(COLUMNS)} FROM files ORDER BY path"
 BATCH = 10_000  # records
 
 
-class Summary(NamedTuple):
+class SplitSummary(NamedTuple):
     """What one split holds."""
 
     split: str
@@ -33,10 +33,10 @@ class Summary(NamedTuple):
     unreadable: int
 
 
-def summaries(inventory: Inventory) -> list[Summary]:
+def summaries(inventory: Inventory) -> list[SplitSummary]:
     """One line a split."""
     return [
-        Summary(*row)
+        SplitSummary(*row)
         for row in inventory.rows(
             """
             SELECT split, count(DISTINCT scenario), count(DISTINCT scenario || '/' || agent),
@@ -54,10 +54,10 @@ def csv_lines(inventory: Inventory) -> Iterator[str]:
     writer = csv.writer(buffer, lineterminator="")
     for row in chain([COLUMNS], inventory.rows(ALL)):
         writer.writerow(map(cell, row))
-        yield _taken(buffer)
+        yield _take(buffer)
 
 
-def _taken(buffer: StringIO) -> str:
+def _take(buffer: StringIO) -> str:
     line = buffer.getvalue()
     buffer.seek(0)
     buffer.truncate()

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from typing import Any
 
-from opv2v_doctor.audit.file_record import Reading, Record
+from opv2v_doctor.audit.file_record import FileReading, Record
 from opv2v_doctor.audit.reading import Chunk, read_chunk
 from opv2v_doctor.user_error import UsageError
 
@@ -158,4 +158,4 @@ def _answer(future: Any, chunk: Chunk) -> list[Record]:
 
 
 def _deadly(chunk: Chunk) -> list[Record]:
-    return [(*file, *Reading(problem="the process that read it died", final=0)) for file in chunk.files]
+    return [(*file, *FileReading(problem="the process that read it died", final=0)) for file in chunk.files]

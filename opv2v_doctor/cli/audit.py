@@ -18,10 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from opv2v_doctor.audit.fingerprint import inventory_fingerprint
-from opv2v_doctor.audit.inventory import Inventory, cache_folder, opened
+from opv2v_doctor.audit.inventory import Inventory, cache_folder, open_inventory
 from opv2v_doctor.audit.listing import Dataset, dataset_at
 from opv2v_doctor.audit.survey import Advance, survey
-from opv2v_doctor.audit.tables import Summary, csv_lines, summaries, write_parquet
+from opv2v_doctor.audit.tables import SplitSummary, csv_lines, summaries, write_parquet
 from opv2v_doctor.audit.verdicts import VERDICTS
 from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.cli import options
@@ -97,7 +97,7 @@ def audit(
     if chosen == "parquet" and output is None:
         raise UsageError("--format parquet needs --output FILE: it is not text")
     dataset = _dataset(root, depth)
-    with opened(dataset, cache or cache_folder()) as inventory:
+    with open_inventory(dataset, cache or cache_folder()) as inventory:
         with quiet_libraries(), _progress() as advance:
             survey(inventory, readers(workers or os.cpu_count() or 1, scheduler), advance)
         results = list(run(VERDICTS, cast("Target", inventory)))
@@ -152,7 +152,7 @@ def _lines(format: str, inventory: Inventory, results: list[Result], head: Exami
 def _summary(inventory: Inventory, medium: Medium) -> Iterator[str]:
     """A table of the splits, and the fingerprint."""
     table = Table(box=None, pad_edge=False, header_style="bold" if medium.colour else "")
-    for name in Summary._fields:
+    for name in SplitSummary._fields:
         table.add_column(name, justify="left" if name == "split" else "right")
     for summary in summaries(inventory):
         numbers = (f"{value:.1f}" if isinstance(value, float) else str(value) for value in summary[1:])

@@ -106,8 +106,8 @@ def _shown(found: list[Exhibit], findings: list[Finding], form: Form, code: int,
         yield from _csv(rows)
         return
     for row, exhibit in zip(rows, found, strict=True):
-        row["config"] = {key: list(pair) for key, pair in tables.changed(exhibit, against).items()}
-        row["launch"] = {key: list(pair) for key, pair in tables.launched(exhibit).items()}
+        row["config"] = {key: list(pair) for key, pair in tables.config_changes(exhibit, against).items()}
+        row["launch"] = {key: list(pair) for key, pair in tables.changes_since_launch(exhibit).items()}
         row["modules"] = [tables.module_record(scan) for scan in by_module(exhibit.scans)]
     yield _json({"schema": SCHEMA, "files": rows, **_judged(findings, seen), "exit_code": code})
 
@@ -129,7 +129,7 @@ def diff(one: One, other: Other, format: DiffFormat = "text", strict: options.St
     refused = any(exhibit.refused for exhibit in found)
     movement = None if refused else difference.weights_difference(before, after)
     if movement:
-        after.add(*difference.judged(before, after, movement))
+        after.add(*difference.findings_between(before, after, movement))
     findings = [finding for exhibit in found for finding in exhibit.findings]
     seen = [one for exhibit in found for one in exhibit.examined]
     code = code_of(found, findings, strict=strict)

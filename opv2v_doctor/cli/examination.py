@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from opv2v_doctor import Blocked, Check, Command, Skip, Target, Tier
-from opv2v_doctor.cli.live import Display
+from opv2v_doctor.cli.live import LiveLine
 from opv2v_doctor.cli.options import verify_splits
-from opv2v_doctor.cli.reporting import reported, told, write_report
+from opv2v_doctor.cli.reporting import head_in, report_lines, write_report
 from opv2v_doctor.facts.interpreter.probe import start_second
 from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.plugins import LOADING, Plugin, read_plugins
 from opv2v_doctor.plugins.trust import is_trusted
-from opv2v_doctor.registry import ignored, installed_checks, named, select
+from opv2v_doctor.registry import codes_named, ignored_codes, installed_checks, select
 from opv2v_doctor.reporters import BY_SUFFIX, Examination, Format, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
@@ -43,11 +43,11 @@ def examine(
 
     Raises UsageError for a check, split, exception or report file that cannot be.
     """
-    checks, asked, exceptions = planned(target, words, ignores=ignores, tier=tier, plugins=plugins)
+    checks, asked, exceptions = selection(target, words, ignores=ignores, tier=tier, plugins=plugins)
     strict = strict or target.settings.strict
     if any(check.tier is Tier.DATA for check in checks):
         start_second(target)
-    head = told(head_of(target, strict), target, language)
+    head = head_in(head_of(target, strict), target, language)
     results = partial(run, checks, target, ignored=exceptions, asked=asked)
     return write(results, len(checks), head, format=format, output=output)
 
@@ -64,13 +64,13 @@ def write(
 
     `results` makes them, and is given what is to be told of each check that starts.
     """
-    with Display(total=total) as display:
+    with LiveLine(total=total) as display:
         running = _kept(results(starting=display.start), display.finish)
-        for line in reported("text" if output else format or "text", running, head):
+        for line in report_lines("text" if output else format or "text", running, head):
             display.write(line)
     if output is not None:
         chosen = format or BY_SUFFIX.get(output.suffix, Format.TEXT)
-        write_report(output, reported(chosen, display.results, head))
+        write_report(output, report_lines(chosen, display.results, head))
     return exit_code(display.results, strict=head.strict)
 
 
@@ -94,7 +94,7 @@ def plugins_of(target: Target, wanted: bool | None) -> tuple[Sequence[Plugin], B
     )
 
 
-def planned(
+def selection(
     target: Target,
     words: Sequence[str],
     *,
@@ -110,9 +110,9 @@ def planned(
     loaded, without = plugins_of(target, plugins)
     installed = installed_checks(loaded, without=without, timeout=target.timeout)
     given = (*target.settings.ignore, *map(ignore_of, ignores))
-    exceptions = ignored(installed, given, datetime.date.today(), others=without is not None)
+    exceptions = ignored_codes(installed, given, datetime.date.today(), others=without is not None)
     try:
-        selected, asked = select(installed, words, Tier(tier)), named(installed, words, Tier(tier))
+        selected, asked = select(installed, words, Tier(tier)), codes_named(installed, words, Tier(tier))
     except UsageError as problem:
         raise UsageError(f"{problem}; {without}: {without.hint}") if without else problem from None
     # Whether a plugin's check was asked for, nobody knows before it is loaded.

@@ -27,7 +27,7 @@ def is_live(console: Console) -> bool:
     return console.file.isatty() and not console.is_dumb_terminal
 
 
-class Display:
+class LiveLine:
     """A live line on the terminal, above which the report is written; only the report where there is none."""
 
     def __init__(self, total: int) -> None:
@@ -50,7 +50,7 @@ class Display:
         self._checks = self._progress.add_task("examining", total=total)
         self._work = self._progress.add_task("", total=1, visible=False)
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> LiveLine:
         listen(self._advance)
         self._progress.start()
         return self

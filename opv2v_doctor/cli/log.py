@@ -24,12 +24,12 @@ from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, log
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
 from opv2v_doctor.facts.past.logs.log_files import Log, LogTable, frame_of
 from opv2v_doctor.facts.past.logs.log_readers import LogReader
-from opv2v_doctor.facts.past.logs.metric_rows import Run
+from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 from opv2v_doctor.facts.past.logs.records import Records, records
 from opv2v_doctor.foreign_files import kind_of
 from opv2v_doctor.neutral import cell, printable
 from opv2v_doctor.own_reports import PARQUET_KEY
-from opv2v_doctor.registry import ignored, installed_checks, select
+from opv2v_doctor.registry import ignored_codes, installed_checks, select
 from opv2v_doctor.reporters.phrases import one_line
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
@@ -95,7 +95,7 @@ def log(
     """
     if follow:
         raise typer.Exit(_follow(paths, format, until_idle, settings, ignore or [], strict))
-    found = _found(paths)
+    found = _logs_below(paths)
     if format in ("csv", "parquet"):
         _write_table(found, format, output)
         return
@@ -105,7 +105,7 @@ def log(
     raise typer.Exit(_examine(target, format, output, ignore or [], strict))
 
 
-def _found(paths: Iterable[Path]) -> tuple[Path, ...]:
+def _logs_below(paths: Iterable[Path]) -> tuple[Path, ...]:
     """All logs below the paths. Raises UsageError where there is none."""
     found: dict[Path, None] = {}
     for path in paths:
@@ -298,7 +298,7 @@ def _told(reader: LogReader, found: Records) -> Iterator[str]:
         yield f"{reader.path.name}: {reader.unparsed_count - unparsed} lines of metrics could not be read"
 
 
-def _metrics(run: Run) -> str:
+def _metrics(run: MetricRows) -> str:
     shown = []
     for name in ("loss", "lr", "time"):
         if name in run.names:
@@ -313,7 +313,7 @@ def _verdicts(target: Target, ignores: Sequence[str]) -> list[Result]:
     installed = installed_checks()
     given = (*target.settings.ignore, *map(ignore_of, ignores))
     others = bool(target.settings.plugins)  # no plugin's check is about logs alone
-    exceptions = ignored(installed, given, datetime.date.today(), others=others)
+    exceptions = ignored_codes(installed, given, datetime.date.today(), others=others)
     return list(run(select(installed, FAMILY), target, ignored=exceptions))
 
 

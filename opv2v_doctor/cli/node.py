@@ -14,6 +14,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from opv2v_doctor.cli.program import guarded
+    from opv2v_doctor.cli.program import run_guarded
 
-    guarded(main)
+    run_guarded(main)

@@ -14,8 +14,8 @@ from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.cli import options
 from opv2v_doctor.facts.interpreter.probe import Raised
 from opv2v_doctor.facts.past.runs import last_run
-from opv2v_doctor.facts.predictions.prediction import TRUTH, Inquiry, Predictions, predictions
-from opv2v_doctor.figures.point_cloud import LIDAR, Camera, Opening
+from opv2v_doctor.facts.predictions.prediction import TRUTH, PredictionRequest, Predictions, predictions
+from opv2v_doctor.figures.point_cloud import LIDAR, Camera, InitialChoice
 from opv2v_doctor.figures.prediction_files import write_prediction
 from opv2v_doctor.figures.prediction_scene import number
 from opv2v_doctor.runs.inference import chosen_checkpoint, output_directories
@@ -89,7 +89,7 @@ def pointcloud(
     target = replace(target, overrides=tuple(overrides or ()))
     run = target.run if target.run or checkpoint else _last_run(target)
     file = chosen_checkpoint(run, checkpoint)
-    inquiry = Inquiry(
+    inquiry = PredictionRequest(
         checkpoint=file,
         split=_split(target),
         index=index,
@@ -98,7 +98,7 @@ def pointcloud(
         metres=metres,
         degrees=degrees,
     )
-    opening = Opening(
+    opening = InitialChoice(
         pose=OURS.get(pose_source, pose_source),
         depth=OURS.get(depth_source, depth_source),
         mask=OURS.get(mask_source, mask_source),
@@ -149,7 +149,7 @@ def _camera(eye: str | None, center: str | None, up: str) -> Camera | None:
     return Camera(eye=from_here, center=to, up=upwards)  # type: ignore[arg-type]
 
 
-def _place(output: Path | None, folder: Path, inquiry: Inquiry) -> Path:
+def _place(output: Path | None, folder: Path, inquiry: PredictionRequest) -> Path:
     """The new directory to write into.
 
     Raises UsageError where the one that was asked for holds something.
@@ -166,7 +166,9 @@ def _place(output: Path | None, folder: Path, inquiry: Inquiry) -> Path:
     return next(place for place in places if not place.exists())
 
 
-def _show(target: Target, inquiry: Inquiry, opening: Opening, place: Path, points: int) -> int:
+def _show(
+    target: Target, inquiry: PredictionRequest, opening: InitialChoice, place: Path, points: int
+) -> int:
     """Run the model, write the files, and say what came out; the exit code is 3 where nothing did."""
     typer.echo(f"running {inquiry.checkpoint} on sample {inquiry.index} of {inquiry.split}", err=True)
     try:
@@ -196,7 +198,7 @@ def _make(place: Path) -> None:
         (place.parent / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
-def _predicted(target: Target, inquiry: Inquiry) -> Predictions:
+def _predicted(target: Target, inquiry: PredictionRequest) -> Predictions:
     try:
         return predictions(target, inquiry)
     except Raised as problem:

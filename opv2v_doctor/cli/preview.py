@@ -22,7 +22,7 @@ from opv2v_doctor.facts.launch.config import composing
 from opv2v_doctor.facts.launch.loaders import loader_module
 from opv2v_doctor.facts.samples.panoramas import DrawnSample, DrawnView, NoSuchSample, draw_at
 from opv2v_doctor.figures.panorama_files import verify_preview, write_preview
-from opv2v_doctor.figures.panorama_words import Shown
+from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.figures.plotly_page import plotly_tags
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
@@ -152,7 +152,7 @@ def _write(
     stitched = list(threads.map(lambda view: _reference(place, view), sample.views))
     tolerance = target.settings.masks.tolerance
     shown = [
-        Shown(drawn=view, reference=found, tolerance=tolerance)
+        ViewCaption(drawn=view, reference=found, tolerance=tolerance)
         for view, found in zip(sample.views, stitched, strict=True)
     ]
     try:
@@ -187,7 +187,7 @@ def _facts(target: Target, sample: DrawnSample, seeded: str) -> list[str]:
     return facts
 
 
-def _tell(name: str, seeded: str, shown: Sequence[Shown], path: Path) -> None:
+def _tell(name: str, seeded: str, shown: Sequence[ViewCaption], path: Path) -> None:
     agents = ", ".join(each.name for each in shown)
     _say(f"{name}: agents {agents}{f' ({seeded})' if seeded else ''}")
     for each in shown:

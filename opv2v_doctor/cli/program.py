@@ -41,10 +41,10 @@ def _options(
 
 def main() -> None:
     """Run the program."""
-    guarded(lambda: app(prog_name="opv2v-doctor"))
+    run_guarded(lambda: app(prog_name="opv2v-doctor"))
 
 
-def guarded(program: Callable[[], object]) -> None:
+def run_guarded(program: Callable[[], object]) -> None:
     """Run a program of ours; a wrong word of the user ends with exit code 2 and no traceback."""
     from opv2v_doctor.user_error import UsageError
 

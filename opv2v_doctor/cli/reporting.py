@@ -10,13 +10,13 @@ from pathlib import Path
 
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.languages import ENGLISH, page_of, say
-from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, Picture
+from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, ReportPicture
 from opv2v_doctor.result import Result
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
 
 
-def told(head: Examination, target: Target, language: str) -> Examination:
+def head_in(head: Examination, target: Target, language: str) -> Examination:
     """The head of a report that is told in a language, with pictures of what was measured."""
     return replace(
         head,
@@ -27,7 +27,7 @@ def told(head: Examination, target: Target, language: str) -> Examination:
     )
 
 
-def reported(format: str, results: Iterable[Result], head: Examination) -> Iterator[str]:
+def report_lines(format: str, results: Iterable[Result], head: Examination) -> Iterator[str]:
     """The lines of a report; what programs read stays English."""
     if format not in FOR_PEOPLE or head.language == ENGLISH:
         return REPORTERS[format](
@@ -55,7 +55,7 @@ def write_report(output: Path, lines: Iterable[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def _pictures(target: Target, results: Sequence[Result]) -> Iterator[Picture]:
+def _pictures(target: Target, results: Sequence[Result]) -> Iterator[ReportPicture]:
     """Asked for when a report is drawn, and by the reports that show any."""
     from opv2v_doctor.figures.report_figures import charts
 

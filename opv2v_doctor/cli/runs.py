@@ -15,7 +15,7 @@ from opv2v_doctor.neutral import printable
 
 if TYPE_CHECKING:
     from opv2v_doctor.runs.record import Launch, Run
-    from opv2v_doctor.runs.register import Entry
+    from opv2v_doctor.runs.register import RegisteredRun
 
 app = typer.Typer(
     name="runs",
@@ -72,7 +72,7 @@ def _root(repo: Path | None, file: Path | None) -> Path:
     return root_of(make_target(repo=repo, settings_file=file))
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: RegisteredRun) -> dict[str, Any]:
     stamp = entry.run.stamp if entry.run else None
     reached = entry.reached
     return {
@@ -109,11 +109,11 @@ def show(run: Directory, format: Format = "text") -> None:
     if format == "json":
         typer.echo(json.dumps(found.model_dump(mode="json"), indent=1))
         return
-    for line in _described(found):
+    for line in _description(found):
         typer.echo(printable(line))
 
 
-def _described(run: Run) -> Iterator[str]:
+def _description(run: Run) -> Iterator[str]:
     from opv2v_doctor.runs.milestones import Reached
 
     stamp, reached = run.stamp, Reached(run.path)
@@ -198,5 +198,5 @@ def adopt(run: Directory) -> None:
     except NotWritten as problem:
         typer.echo(f"opv2v-doctor: {problem}", err=True)
         raise typer.Exit(3) from None
-    for line in _described(found):
+    for line in _description(found):
         typer.echo(printable(line))

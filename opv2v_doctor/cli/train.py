@@ -86,7 +86,7 @@ def requested(
     slurm: OnSlurm = False,
 ) -> Request:
     """The request that all these options make. Raises UsageError for what does not go together."""
-    from opv2v_doctor.cli.examination import planned
+    from opv2v_doctor.cli.examination import selection
     from opv2v_doctor.runs.command_line import Nodes
     from opv2v_doctor.runs.request import Request, verify_request
     from opv2v_doctor.user_error import UsageError
@@ -112,7 +112,7 @@ def requested(
         dry_run=dry_run,
     )
     verify_request(request)
-    planned(request.target, target.settings.select, ignores=request.ignores, tier=GATE, plugins=plugins)
+    selection(request.target, target.settings.select, ignores=request.ignores, tier=GATE, plugins=plugins)
     return request
 
 

@@ -99,13 +99,13 @@ def mask_picture(predicted: NDArray[np.bool_], true: NDArray[np.bool_]) -> Image
     return np.asarray(shades[2 * predicted.astype(int) + true.astype(int)])
 
 
-def enlarged(picture: Image) -> Image:
+def enlarge(picture: Image) -> Image:
     """The picture with each pixel as a square, where it is small."""
     times = max(1, WIDE // picture.shape[1])
     return np.asarray(picture.repeat(times, axis=0).repeat(times, axis=1))
 
 
-def headed(picture: Image, words: str) -> Image:
+def with_heading(picture: Image, words: str) -> Image:
     """The picture under a line of words; letters that the font lacks become question marks."""
     import cv2
 
@@ -115,7 +115,7 @@ def headed(picture: Image, words: str) -> Image:
     return np.vstack([bar, picture])
 
 
-def marked(picture: Image, places: Floats, names: Sequence[str], eye: Eye) -> Image:
+def with_marks(picture: Image, places: Floats, names: Sequence[str], eye: Eye) -> Image:
     """The picture with named dots at places (N, 3)."""
     import cv2
 

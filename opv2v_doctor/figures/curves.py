@@ -38,7 +38,7 @@ def page(logs: Sequence[Log], results: Sequence[Result]) -> str:
     findings = [(result, finding) for result in results for finding in result.findings]
     drawn = _figure(shown, [finding for _, finding in findings]) if shown else "<p>No metrics to draw.</p>"
     title = f"Training log: {', '.join(log.path.name for log in shown[:3]) or 'no metrics'}"
-    said = _counted([finding for _, finding in findings])
+    said = _number_of_findings([finding for _, finding in findings])
     template = Template(files("opv2v_doctor.figures").joinpath("curves.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
@@ -48,7 +48,7 @@ def page(logs: Sequence[Log], results: Sequence[Result]) -> str:
     )
 
 
-def _counted(findings: Sequence[Finding]) -> str:
+def _number_of_findings(findings: Sequence[Finding]) -> str:
     counts = {kind: sum(finding.severity is kind for finding in findings) for kind in reversed(Severity)}
     return ", ".join(f"{count} {kind.name.lower()}{'s' * (count != 1)}" for kind, count in counts.items())
 
@@ -136,7 +136,7 @@ def _curves(log: Log) -> Iterator[tuple[str, str, Points, str]]:
         if name == "lr" or name.startswith("lr_"):
             measured = _points(log, "train", name, False)
             yield "learning rate", name, measured, "solid"
-            yield "learning rate", f"{name}, as configured", _expected(log, name, measured), "dot"
+            yield "learning rate", f"{name}, as configured", _expectation(log, name, measured), "dot"
         elif "Mask" in name and name.endswith(("_mask_avg", "mask_mean")):
             points = _points(log, "train", name, True)
             yield "masks", name, points, "solid"
@@ -163,7 +163,7 @@ def _points(log: Log, phase: str, name: str, average: bool) -> Points:
     return found
 
 
-def _expected(log: Log, name: str, measured: Points) -> Points:
+def _expectation(log: Log, name: str, measured: Points) -> Points:
     config = run_config(log)
     if config is None:
         return []

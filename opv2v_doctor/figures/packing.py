@@ -44,6 +44,6 @@ def differences(numbers: NDArray[np.uint16]) -> bytes:
     return np.ascontiguousarray(changes.view(np.uint8).reshape(3, -1, 2).transpose(0, 2, 1)).tobytes()
 
 
-def packed(parts: Sequence[bytes]) -> str:
+def pack(parts: Sequence[bytes]) -> str:
     """The parts, one after another, compressed, as text."""
     return base64.b64encode(gzip.compress(b"".join(parts), 6, mtime=0)).decode("ascii")

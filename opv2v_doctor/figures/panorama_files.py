@@ -18,9 +18,9 @@ from opv2v_doctor import __version__
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.facts.samples.panoramas import DrawnSample
 from opv2v_doctor.figures import pictures
-from opv2v_doctor.figures.panorama_words import Shown
+from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.figures.panoramas import page, reach
-from opv2v_doctor.own_reports import listed, verify_folder
+from opv2v_doctor.own_reports import digests_of, verify_folder
 
 PAGE, SUMMARY = "preview.html", "summary.json"
 NAMES = rf"{re.escape(PAGE)}|{re.escape(SUMMARY)}|view\d+_agent.*\.(npy|png)"
@@ -28,7 +28,7 @@ _unsafe = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 def write_preview(
-    folder: Path, sample: DrawnSample, shown: Sequence[Shown], facts: Sequence[str], threads: Executor
+    folder: Path, sample: DrawnSample, shown: Sequence[ViewCaption], facts: Sequence[str], threads: Executor
 ) -> Path:
     """Write everything of a sample into the folder; the path of the page.
 
@@ -44,7 +44,7 @@ def write_preview(
     files = {PAGE: page(sample, shown, facts, threads).encode()}
     files |= {name: made.result() for name, made in making.items()}
     document = {"tool": {"name": "opv2v-doctor", "version": __version__}, **summary(sample, shown)}
-    files[SUMMARY] = json.dumps({**document, "files": listed(files)}, indent=1).encode()
+    files[SUMMARY] = json.dumps({**document, "files": digests_of(files)}, indent=1).encode()
     folder.mkdir(parents=True, exist_ok=True)
     verify_preview(folder)
     with ExitStack() as stack:  # what was begun last is there first
@@ -58,12 +58,12 @@ def verify_preview(folder: Path) -> None:
     verify_folder(folder, NAMES, SUMMARY)
 
 
-def beginning(shown: Shown) -> str:
+def beginning(shown: ViewCaption) -> str:
     """How the names of a view's files begin: its place, and its agent as far as file names allow."""
     return f"view{shown.drawn.place}_agent{_unsafe.sub('_', shown.name)[:40]}"
 
 
-def _files(shown: Shown, farthest: float) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _files(shown: ViewCaption, farthest: float) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """The ends of the names of a view's files, and what makes each file."""
     drawn = shown.drawn
     depth, panorama = drawn.depth, shown.exact
@@ -71,7 +71,7 @@ def _files(shown: Shown, farthest: float) -> Iterator[tuple[str, Callable[[], by
         yield "panorama.png", lambda: panorama
     if depth is not None:
         yield "depth.npy", lambda: _npy(depth)
-        yield "depth.png", lambda: pictures.png(pictures.coloured(depth, farthest))
+        yield "depth.png", lambda: pictures.png(pictures.depth_colours(depth, farthest))
     for name, mask in (("non_ambiguous_mask", drawn.mask), ("valid_mask", drawn.valid)):
         if mask is not None:
             yield f"{name}.npy", lambda mask=mask: _npy(mask)  # type: ignore[misc]
@@ -84,7 +84,7 @@ def _npy(array: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-def summary(sample: DrawnSample, shown: Sequence[Shown]) -> dict[str, Any]:
+def summary(sample: DrawnSample, shown: Sequence[ViewCaption]) -> dict[str, Any]:
     """What the page says, for programs."""
     return {
         "split": sample.split,
@@ -95,7 +95,7 @@ def summary(sample: DrawnSample, shown: Sequence[Shown]) -> dict[str, Any]:
     }
 
 
-def _summary(shown: Shown) -> dict[str, Any]:
+def _summary(shown: ViewCaption) -> dict[str, Any]:
     view, found, rule = shown.drawn.view, shown.stitched, shown.drawn.rule
     return {
         "files": beginning(shown),

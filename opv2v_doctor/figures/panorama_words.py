@@ -18,7 +18,7 @@ Words = str | tuple[str, str]  # a text, or a text and its kind: bad or good
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Shown:
+class ViewCaption:
     """One view with what is shown beside it: the reference, or the reason why there is none."""
 
     drawn: DrawnView
@@ -70,7 +70,7 @@ HEAD: list[Words] = [
 ]
 
 
-def row(shown: Shown) -> list[Words]:
+def row(shown: ViewCaption) -> list[Words]:
     view, found = shown.drawn.view, shown.stitched
     kind = "bad" if shown.wrong else "good" if found else ""
     depth = shown.drawn.depth
@@ -93,7 +93,7 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _pose(shown: Shown) -> NDArray[np.float64] | None:
+def _pose(shown: ViewCaption) -> NDArray[np.float64] | None:
     pose = shown.drawn.view.pose
     array = None if pose is None else np.array(pose, np.float64)
     return array if array is not None and array.shape == (4, 4) else None
@@ -104,7 +104,7 @@ def _turn(pose: NDArray[np.float64]) -> float:
     return math.degrees(math.acos(float(np.clip((np.trace(pose[:3, :3]) - 1) / 2, -1, 1))))
 
 
-def notes(shown: Shown) -> list[Words]:
+def notes(shown: ViewCaption) -> list[Words]:
     """What is to be known of a view, wrong things first."""
     drawn, found = shown.drawn, shown.stitched
     said: list[Words] = []
@@ -134,7 +134,7 @@ def notes(shown: Shown) -> list[Words]:
     return [*said, str(drawn.how)]
 
 
-def details(shown: Shown) -> str:
+def details(shown: ViewCaption) -> str:
     """Pose, types and files, as text."""
     view, pose = shown.drawn.view, _pose(shown)
     lines = ["camera_pose, to the first agent's frame:"]

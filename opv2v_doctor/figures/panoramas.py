@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from opv2v_doctor.facts.geometry.references import Reference
 from opv2v_doctor.facts.samples.panoramas import DrawnSample
 from opv2v_doctor.figures import pictures
-from opv2v_doctor.figures.packing import packed
-from opv2v_doctor.figures.panorama_words import HEAD, Shown, Words, details, notes, row
+from opv2v_doctor.figures.packing import pack
+from opv2v_doctor.figures.panorama_words import HEAD, ViewCaption, Words, details, notes, row
 from opv2v_doctor.figures.plotly_page import plotly_tags
 
 IN_MASK, IS_VALID, IN_RIG = 1, 2, 4  # bits of a view's flags
@@ -31,7 +31,7 @@ SHARE_OF_PANORAMAS = 0.7  # of what the page has left for pictures
 SHARE_SHOWN = 0.98  # of the known depths lie in the range of the colours
 
 
-def page(sample: DrawnSample, shown: Sequence[Shown], facts: Sequence[str], threads: Executor) -> str:
+def page(sample: DrawnSample, shown: Sequence[ViewCaption], facts: Sequence[str], threads: Executor) -> str:
     """The page as HTML; the facts are sentences above the views."""
     farthest = reach(shown)
     views = list(threads.map(_view, shown))
@@ -56,7 +56,7 @@ def page(sample: DrawnSample, shown: Sequence[Shown], facts: Sequence[str], thre
     )
 
 
-def reach(shown: Sequence[Shown]) -> float:
+def reach(shown: Sequence[ViewCaption]) -> float:
     """Up to which depth colours differ: most known depths of all views, in tens of metres."""
     depths = [depth for each in shown if (depth := each.drawn.depth) is not None]
     known = [depth[np.isfinite(depth) & (depth > 0)].ravel() for depth in depths]
@@ -64,7 +64,7 @@ def reach(shown: Sequence[Shown]) -> float:
     return float(math.ceil(np.quantile(values, SHARE_SHOWN) / 10) * 10) if values.size else 10.0
 
 
-def _view(shown: Shown) -> dict[str, Any]:
+def _view(shown: ViewCaption) -> dict[str, Any]:
     """What the page holds of a view, without its pictures."""
     drawn, found, shape = shown.drawn, shown.stitched, shown.shape
     identity = drawn.view.identity
@@ -84,10 +84,10 @@ def _view(shown: Shown) -> dict[str, Any]:
     flags = np.zeros(shape, np.uint8)
     for array, bit in ((mask, IN_MASK), (valid, IS_VALID), (found.mask if found else None, IN_RIG)):
         flags |= np.uint8(bit) * (array.astype(bool) if array is not None else np.uint8(0))
-    answer |= {"height": shape[0], "width": shape[1], "flags": packed([flags.tobytes()])}
+    answer |= {"height": shape[0], "width": shape[1], "flags": pack([flags.tobytes()])}
     answer["depth"] = _depths(shown.fitting(drawn.depth), found.ranges if found else None)
     if found:
-        answer["source"] = packed([found.source.astype(np.uint8).tobytes()])
+        answer["source"] = pack([found.source.astype(np.uint8).tobytes()])
         answer |= {"cameras": found.cameras, "places": _places(found), "crop": _crop(shown, found)}
     return answer
 
@@ -103,7 +103,7 @@ def _depths(mine: NDArray[Any] | None, theirs: NDArray[Any] | None) -> dict[str,
     return answer
 
 
-def _images(shown: Sequence[Shown], left: int, threads: Executor) -> list[dict[str, Any]]:
+def _images(shown: Sequence[ViewCaption], left: int, threads: Executor) -> list[dict[str, Any]]:
     """The pictures of each view: panoramas as they are, or as JPEG where these need more than their share."""
     panoramas = list(threads.map(partial(_panoramas, quality=None), shown))
     for quality in QUALITIES:
@@ -122,7 +122,7 @@ def _size(images: Sequence[Mapping[str, Any]]) -> int:
     return sum(len(json.dumps(each)) for each in images)
 
 
-def _panoramas(shown: Shown, quality: int | None) -> dict[str, Any]:
+def _panoramas(shown: ViewCaption, quality: int | None) -> dict[str, Any]:
     """The view's panorama and the reference's, as JPEG of this quality; None keeps them exact."""
     if quality is None:
         exact = {"rgb": shown.exact, "reference": shown.exact_reference}
@@ -135,7 +135,7 @@ def _panoramas(shown: Shown, quality: int | None) -> dict[str, Any]:
     }
 
 
-def _sources(shown: Shown, quality: int) -> dict[str, Any]:
+def _sources(shown: ViewCaption, quality: int) -> dict[str, Any]:
     found = shown.reference if isinstance(shown.reference, Reference) else None
     return {"sources": [_source(found, name, quality) for name in found.images] if found else []}
 
@@ -152,12 +152,12 @@ def _source(found: Reference, name: str, quality: int) -> dict[str, Any]:
     }
 
 
-def _losses(shown: Shown, images: Mapping[str, Any]) -> list[Words]:
+def _losses(shown: ViewCaption, images: Mapping[str, Any]) -> list[Words]:
     """What the page's own compression costs, in words."""
     rgb, address = shown.drawn.rgb, images.get("rgb", "")
     if rgb is None or not address.startswith("data:image/jpeg"):
         return []
-    seen = pictures.decoded(base64.b64decode(address.partition(",")[2]))
+    seen = pictures.decode(base64.b64decode(address.partition(",")[2]))
     off = float(np.abs(seen.astype(np.int16) - rgb).mean())
     return [
         f"RGB is a JPEG here, off by {off:.1f} of 255 in the mean; panorama.png beside this page is exact"
@@ -188,7 +188,7 @@ def _places(found: Reference) -> list[tuple[str, float, float]]:
     return answer
 
 
-def _crop(shown: Shown, found: Reference) -> list[float] | None:
+def _crop(shown: ViewCaption, found: Reference) -> list[float] | None:
     """What the crop that explains the mask leaves of each source image: left, top, right, bottom."""
     mean = shown.drawn.view.mask_mean
     if mean is None or not shown.wrong or found.explanation(mean) is None:

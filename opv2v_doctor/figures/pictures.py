@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.figures.packing import packed
+from opv2v_doctor.figures.packing import pack
 
 NOT_FINITE = 65535  # the code of a depth that is no number
 MOST = 65534 - 1  # the largest whole number of steps
@@ -19,17 +19,17 @@ Picture = NDArray[np.uint8]
 
 def png(picture: Picture) -> bytes:
     """A picture (H, W) or (H, W, 3), red first, as a PNG file."""
-    return _encoded(".png", picture, ())
+    return _encode(".png", picture, ())
 
 
 def jpeg(picture: Picture, quality: int) -> bytes:
     """A picture (H, W, 3), red first, as a JPEG file."""
     import cv2
 
-    return _encoded(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1))
+    return _encode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1))
 
 
-def _encoded(suffix: str, picture: Picture, parameters: tuple[int, ...]) -> bytes:
+def _encode(suffix: str, picture: Picture, parameters: tuple[int, ...]) -> bytes:
     import cv2
 
     swapped = picture[..., ::-1] if picture.ndim == 3 else picture
@@ -43,7 +43,7 @@ def uri(file: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(file).decode('ascii')}"
 
 
-def decoded(file: bytes) -> Picture:
+def decode(file: bytes) -> Picture:
     """What a viewer will show of a PNG or JPEG file: (H, W, 3), red first."""
     import cv2
 
@@ -60,7 +60,7 @@ def colours() -> Picture:
     return np.asarray(cv2.applyColorMap(shades, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1], np.uint8)
 
 
-def coloured(depth: NDArray[Any], farthest: float) -> Picture:
+def depth_colours(depth: NDArray[Any], farthest: float) -> Picture:
     """Depth (H, W) in the map's colours up to the farthest, (H, W, 3); black where it is not known."""
     with np.errstate(invalid="ignore"):
         known = np.isfinite(depth) & (depth > 0)
@@ -100,4 +100,4 @@ def packed_depth(depth: NDArray[Any], scale: Scale) -> str:
     steps = np.clip(np.rint((np.where(finite, depth, 0) - scale.low) / scale.step), 0, MOST) + 1
     numbers = np.where(finite, np.where(depth == 0, 0, steps), NOT_FINITE).astype(np.uint16).ravel()
     changes = np.diff(numbers, prepend=np.uint16(0)).astype("<u2")  # wraps, as the page's sum does
-    return packed([np.ascontiguousarray(changes.view(np.uint8).reshape(-1, 2).T).tobytes()])
+    return pack([np.ascontiguousarray(changes.view(np.uint8).reshape(-1, 2).T).tobytes()])

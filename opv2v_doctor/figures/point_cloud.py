@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.atomic import whole
-from opv2v_doctor.figures.packing import Grid, differences, on_grid, packed
+from opv2v_doctor.figures.packing import Grid, differences, on_grid, pack
 from opv2v_doctor.figures.plotly_page import plotly_tags
 
 PREDICTION, TRUTH, INPUT, LIDAR = "prediction", "truth", "input", "lidar"
@@ -44,7 +44,7 @@ class Cloud:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Agent:
+class AgentCloud:
     """One agent: where each source says that it is, and what each source says that it sees."""
 
     name: str
@@ -62,7 +62,7 @@ class Camera:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
+class InitialChoice:
     """What the page shows first; its controls change all of it."""
 
     pose: str = PREDICTION
@@ -79,36 +79,36 @@ class Scene:
     """Everything that the page tells."""
 
     title: str
-    agents: Sequence[Agent]
+    agents: Sequence[AgentCloud]
     notes: Sequence[str] = ()
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = field(default_factory=tuple)
     scale: float | None = None  # that would put the predicted lengths right; the page offers it
 
 
-def page(scene: Scene, opening: Opening | None = None) -> str:
+def page(scene: Scene, opening: InitialChoice | None = None) -> str:
     """The page as HTML."""
     told, parts, step = _packed_agents(scene.agents)
     exact = f"Positions in this page are exact to {1000 * step / 2:.2g} mm."
-    data = {"agents": told, "opening": asdict(opening or Opening()), "scale": scene.scale}
+    data = {"agents": told, "opening": asdict(opening or InitialChoice()), "scale": scene.scale}
     return _template("point_cloud.html").substitute(
         title=escape(scene.title),
         notes="".join(f"<p>{escape(note)}</p>" for note in (*scene.notes, exact)),
         table=_table(scene),
         plotly=plotly_tags(),
         scene=json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
-        points=packed(parts),
+        points=pack(parts),
         script=_text("point_cloud.js"),
     )
 
 
-def write_page(path: Path, scene: Scene, opening: Opening | None = None) -> None:
+def write_page(path: Path, scene: Scene, opening: InitialChoice | None = None) -> None:
     """Write the page as a whole or not at all."""
     with whole(path) as partial:
         partial.write_text(page(scene, opening), encoding="utf-8")
 
 
-def thinned(agents: Sequence[Agent], most: int = MOST_POINTS, main: str = PREDICTION) -> list[Agent]:
+def thin(agents: Sequence[AgentCloud], most: int = MOST_POINTS, main: str = PREDICTION) -> list[AgentCloud]:
     """The agents with at most so many points in all, drawn evenly and the same each time.
 
     The source of depth that the page opens with gets about half of them, or what the others leave.
@@ -119,23 +119,22 @@ def thinned(agents: Sequence[Agent], most: int = MOST_POINTS, main: str = PREDIC
     limits = {source: int(most * share) for source, share in shares.items()}
     limits[main] += most - sum(min(counts[source], limit) for source, limit in limits.items())
     return [
-        Agent(
+        AgentCloud(
             name=agent.name,
             poses=agent.poses,
             clouds={
-                source: _thinned(cloud, limits[source], counts[source])
-                for source, cloud in agent.clouds.items()
+                source: _thin(cloud, limits[source], counts[source]) for source, cloud in agent.clouds.items()
             },
         )
         for agent in agents
     ]
 
 
-def _count(agents: Sequence[Agent], source: str) -> int:
+def _count(agents: Sequence[AgentCloud], source: str) -> int:
     return sum(len(agent.clouds[source].points) for agent in agents if source in agent.clouds)
 
 
-def _thinned(cloud: Cloud, limit: int, count: int) -> Cloud:
+def _thin(cloud: Cloud, limit: int, count: int) -> Cloud:
     """Points at random: what is drawn row by row would show stripes if every nth were taken."""
     if count <= limit:
         return cloud
@@ -145,14 +144,14 @@ def _thinned(cloud: Cloud, limit: int, count: int) -> Cloud:
     return cloud.only(kept)
 
 
-def _packed_agents(agents: Sequence[Agent]) -> tuple[list[dict[str, Any]], list[bytes], float]:
+def _packed_agents(agents: Sequence[AgentCloud]) -> tuple[list[dict[str, Any]], list[bytes], float]:
     """What the page's script is told of the agents, the bytes that go with it, and the coarsest step."""
     told, parts, steps = [], [], [0.0]
     for agent in agents:
         clouds = {}
         for source, cloud in agent.clouds.items():
             grid = on_grid(cloud.points)
-            clouds[source] = _told(cloud, grid)
+            clouds[source] = _description(cloud, grid)
             parts += _bytes(cloud, grid)
             steps.append(grid.step)
         poses = {
@@ -164,7 +163,7 @@ def _packed_agents(agents: Sequence[Agent]) -> tuple[list[dict[str, Any]], list[
     return told, parts, max(steps)
 
 
-def _told(cloud: Cloud, grid: Grid) -> dict[str, Any]:
+def _description(cloud: Cloud, grid: Grid) -> dict[str, Any]:
     return {
         "count": len(cloud.points),
         "corner": grid.corner,

@@ -15,8 +15,8 @@ from opv2v_doctor.facts.predictions.summaries import summary, write_summary
 from opv2v_doctor.figures import cloud_pictures as pictures
 from opv2v_doctor.figures.pictures import png
 from opv2v_doctor.figures.ply import write_ply
-from opv2v_doctor.figures.point_cloud import MOST_POINTS, Opening, write_page
-from opv2v_doctor.figures.prediction_scene import agents_of, clouds_of, drawn, number, placed
+from opv2v_doctor.figures.point_cloud import MOST_POINTS, InitialChoice, write_page
+from opv2v_doctor.figures.prediction_scene import agents_of, clouds_of, number, place_points, scene
 
 TENSORS = {
     "prediction": ("depth", "rays", "pose", "points", "mask", "confidence", "scale"),
@@ -26,11 +26,11 @@ TENSORS = {
 
 
 def write_prediction(
-    folder: Path, name: str, title: str, found: Predictions, opening: Opening, most: int = MOST_POINTS
+    folder: Path, name: str, title: str, found: Predictions, opening: InitialChoice, most: int = MOST_POINTS
 ) -> dict[str, object]:
     """Write everything into an existing folder; the page is NAME_pointcloud.html. Returns the summary."""
     wrong = errors(found)
-    shown = drawn(found, wrong, title, most, opening.depth)
+    shown = scene(found, wrong, title, most, opening.depth)
     write_page(folder / f"{name}_pointcloud.html", shown.scene, opening)
     _write_cloud(folder / f"{name}_pointcloud.ply", found, opening)
     names = file_names([view.agent for view in found.views])
@@ -62,9 +62,9 @@ def file_names(agents: list[str]) -> list[str]:
     return names
 
 
-def _write_cloud(path: Path, found: Predictions, opening: Opening) -> None:
+def _write_cloud(path: Path, found: Predictions, opening: InitialChoice) -> None:
     """The cloud that the page opens with, with all its points."""
-    cloud = placed(agents_of(found), opening)
+    cloud = place_points(agents_of(found), opening)
     comments = [
         f"{opening.depth} depth, {opening.pose} poses, mask: {opening.mask}",
         "metres, the first agent's frame in OpenCV axes: x right, y down, z ahead",
@@ -77,7 +77,7 @@ def _pictures(view: PredictedView) -> Iterator[tuple[str, pictures.Image]]:
     """The PNGs of an agent, predicted above or beside true."""
     clouds = clouds_of(view)
     seen = [
-        pictures.headed(
+        pictures.with_heading(
             pictures.cloud_picture(cloud.points, cloud.colours, pictures.CHASE),
             f"agent {view.agent}: {word} depth",
         )
@@ -90,8 +90,8 @@ def _pictures(view: PredictedView) -> Iterator[tuple[str, pictures.Image]]:
         "depth",
         np.vstack(
             [
-                pictures.headed(
-                    pictures.enlarged(pictures.depth_picture(view.depths(source), known[source])),
+                pictures.with_heading(
+                    pictures.enlarge(pictures.depth_picture(view.depths(source), known[source])),
                     f"agent {view.agent}: {word} depth, 1 m red to 100 m blue, logarithmic",
                 )
                 for word, source in (("predicted", PREDICTION), ("true", TRUTH))
@@ -104,14 +104,14 @@ def _pictures(view: PredictedView) -> Iterator[tuple[str, pictures.Image]]:
     legend = "white both, blue only predicted, orange only true"
     yield (
         "mask",
-        pictures.headed(
-            pictures.enlarged(pictures.mask_picture(masks[0], masks[1])),
+        pictures.with_heading(
+            pictures.enlarge(pictures.mask_picture(masks[0], masks[1])),
             f"agent {view.agent}: {told}; {legend}",
         ),
     )
 
 
-def _from_above(found: Predictions, opening: Opening) -> pictures.Image:
+def _from_above(found: Predictions, opening: InitialChoice) -> pictures.Image:
     """All agents from above: by the poses that the page opens with, and by the true ones."""
     agents = agents_of(found)
     true = np.array([pose[:3, 3] for pose in found.poses(TRUTH) if pose is not None]).reshape(-1, 3)
@@ -121,13 +121,13 @@ def _from_above(found: Predictions, opening: Opening) -> pictures.Image:
     parts = []
     for pose, depth in ((opening.pose, opening.depth), (TRUTH, TRUTH)):
         mask = opening.mask if depth == opening.depth else TRUTH
-        cloud = placed(agents, Opening(pose=pose, depth=depth, mask=mask))
+        cloud = place_points(agents, InitialChoice(pose=pose, depth=depth, mask=mask))
         known = [(agent.name, agent.poses[pose][:3, 3]) for agent in agents if pose in agent.poses]
         places = np.array([place for _, place in known]).reshape(-1, 3)
         ground = cloud.points[:, 1] > -6.0  # below six metres: seen from above, crowns of trees hide the road
         picture = pictures.cloud_picture(cloud.points[ground], cloud.colours[ground], eye)
-        marked = pictures.marked(picture, places, [name for name, _ in known], eye)
-        parts.append(pictures.headed(marked, f"{depth} depth, {pose} poses, from above"))
+        marked = pictures.with_marks(picture, places, [name for name, _ in known], eye)
+        parts.append(pictures.with_heading(marked, f"{depth} depth, {pose} poses, from above"))
     return np.hstack(parts)
 
 

@@ -14,11 +14,11 @@ from opv2v_doctor.figures.point_cloud import (
     IN_PREDICTED_MASK,
     IN_TRUE_MASK,
     LIDAR,
-    Agent,
+    AgentCloud,
     Cloud,
-    Opening,
+    InitialChoice,
     Scene,
-    thinned,
+    thin,
 )
 from opv2v_doctor.geometry.poses import transform
 
@@ -37,10 +37,10 @@ class Drawn:
     counts: tuple[dict[str, int], ...]
 
 
-def drawn(found: Predictions, errors: Errors, title: str, most: int, main: str) -> Drawn:
+def scene(found: Predictions, errors: Errors, title: str, most: int, main: str) -> Drawn:
     """The scene of a prediction with at most so many points, most of them of the main source of depth."""
     agents = agents_of(found)
-    few = thinned(agents, most, main)
+    few = thin(agents, most, main)
     counts = tuple(
         {
             **{source: len(cloud.points) for source, cloud in whole.clouds.items()},
@@ -55,11 +55,11 @@ def drawn(found: Predictions, errors: Errors, title: str, most: int, main: str) 
     return Drawn(scene=scene, counts=counts)
 
 
-def agents_of(found: Predictions) -> list[Agent]:
+def agents_of(found: Predictions) -> list[AgentCloud]:
     """The agents with all their points and poses."""
     poses = {source: found.poses(source) for source in (PREDICTION, TRUTH, INPUT)}
     return [
-        Agent(
+        AgentCloud(
             name=view.agent,
             poses={
                 source: pose for source, known in poses.items() if (pose := known[view.place]) is not None
@@ -105,7 +105,7 @@ class Written:
     agents: NDArray[np.int64]  # (N,), the place of each one's agent
 
 
-def placed(agents: Sequence[Agent], opening: Opening) -> Written:
+def place_points(agents: Sequence[AgentCloud], opening: InitialChoice) -> Written:
     """All points by the sources that the page opens with, hidden ones left out."""
     points, colours, places = [np.zeros((0, 3))], [np.zeros((0, 3), np.uint8)], [np.zeros(0, np.int64)]
     for place, agent in enumerate(agents):
@@ -114,7 +114,7 @@ def placed(agents: Sequence[Agent], opening: Opening) -> Written:
             continue
         shown = cloud.only(visible(cloud, opening.mask))
         points.append(transform(pose, shown.points))
-        colours.append(_coloured(shown))
+        colours.append(_colours(shown))
         places.append(np.full(len(shown.points), place))
     return Written(
         points=np.concatenate(points), colours=np.concatenate(colours), agents=np.concatenate(places)
@@ -129,7 +129,7 @@ def visible(cloud: Cloud, mask: str) -> NDArray[np.bool_]:
     return np.asarray(cloud.masks & bit != 0)
 
 
-def _coloured(cloud: Cloud) -> NDArray[np.uint8]:
+def _colours(cloud: Cloud) -> NDArray[np.uint8]:
     grey = np.full((len(cloud.points), 3), 160, np.uint8)
     return grey if cloud.colours is None else cloud.colours
 
@@ -139,7 +139,7 @@ def _notes(found: Predictions, errors: Errors, counts: Sequence[dict[str, int]])
     total = {name: sum(each.get(name, 0) for each in counts) for name in (PREDICTION, TRUTH, LIDAR, "drawn")}
     right = errors.points
     return [
-        _given(found),
+        _inputs(found),
         f"Points: {total[PREDICTION]} predicted, {total[TRUTH]} true, {total[LIDAR]} of LiDAR; "
         f"{total['drawn']} are in this page. What is farther than {FARTHEST:g} m from its agent is not.",
         "Position and heading are errors in the first agent's frame, as predicted: no scale is fitted. "
@@ -154,7 +154,7 @@ def _notes(found: Predictions, errors: Errors, counts: Sequence[dict[str, int]])
     ]
 
 
-def _given(found: Predictions) -> str:
+def _inputs(found: Predictions) -> str:
     """What the model was given, and whether that changed anything."""
     told = found.inquiry
     poses = "true" if told.poses == TRUTH else told.poses

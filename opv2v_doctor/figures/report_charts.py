@@ -83,11 +83,11 @@ class _Sheet:
 
     def _axes(self) -> None:
         axes = SubElement(self.root, "g", {"class": "axes"})
-        for y, name in _named(self.chart.rows) or _ticks(*self.y_ends):
+        for y, name in _labels(self.chart.rows) or _ticks(*self.y_ends):
             self._stroke(axes, (self.x_ends[0], y), (self.x_ends[1], y))
             across, up = self.at(self.x_ends[0], y)
             self._text(axes, float(across) - 6, float(up) + 4, name, "end")
-        for x, name in _named(self.chart.columns) or _ticks(*self.x_ends):
+        for x, name in _labels(self.chart.columns) or _ticks(*self.x_ends):
             across, up = self.at(x, self.y_ends[0])
             words = self._text(
                 axes, float(across), float(up) + 15, name, "end" if self.is_slanted else "middle"
@@ -111,7 +111,7 @@ class _Sheet:
 
     def line(self, group: Element, one: Series) -> None:
         """A line through all points."""
-        places = " ".join(",".join(self.at(*point)) for point in thinned(one.points))
+        places = " ".join(",".join(self.at(*point)) for point in extremes(one.points))
         SubElement(group, "polyline", {"points": places})
 
     def dots(self, group: Element, one: Series) -> None:
@@ -150,7 +150,7 @@ _DRAWN: dict[str, Callable[[_Sheet, Element, Series], None]] = {
 }
 
 
-def thinned(points: Sequence[Point]) -> list[Point]:
+def extremes(points: Sequence[Point]) -> list[Point]:
     """As many points as can be seen: of each stretch its lowest and its highest, so that no peak is lost."""
     if len(points) <= MOST_POINTS:
         return list(points)
@@ -175,7 +175,7 @@ def _ends(values: Sequence[float], names: int, *, zero: bool = False) -> tuple[f
     return (low, high + 0.06 * (high - low) * zero) if high > low else (low - 0.5, low + 0.5)
 
 
-def _named(names: Sequence[str]) -> list[tuple[float, str]]:
+def _labels(names: Sequence[str]) -> list[tuple[float, str]]:
     return [(float(place), name) for place, name in enumerate(names)]
 
 

@@ -116,9 +116,9 @@ def _masks(target: Target) -> Iterator[Chart]:
     splits, dots, valid, seen, cropped = [], [], [], [], []
     for row, drawn in enumerate(reversed(list(each_split(target)))):  # the first one on top
         splits.append(drawn.split)
-        dots += _stacked(row, [view.mask_mean for view in drawn.views])
-        valid += _stacked(row - 0.3, [view.valid_mean for view in drawn.views])
-        for place, cut in _predicted(target, drawn.split):
+        dots += _stack(row, [view.mask_mean for view in drawn.views])
+        valid += _stack(row - 0.3, [view.valid_mean for view in drawn.views])
+        for place, cut in _expected_means(target, drawn.split):
             seen.append((place, float(row)))
             cropped.append((cut, float(row)))
     yield Chart(
@@ -137,7 +137,7 @@ def _masks(target: Target) -> Iterator[Chart]:
     )
 
 
-def _stacked(row: float, means: Sequence[float | None]) -> list[Point]:
+def _stack(row: float, means: Sequence[float | None]) -> list[Point]:
     """One dot a view; views of nearly the same value above each other."""
     seen: Counter[float] = Counter()
     points: list[Point] = []
@@ -148,7 +148,7 @@ def _stacked(row: float, means: Sequence[float | None]) -> list[Point]:
     return points
 
 
-def _predicted(target: Target, split: str) -> list[tuple[float, float]]:
+def _expected_means(target: Target, split: str) -> list[tuple[float, float]]:
     """What the rigs of a split see, on average, with whole and with cropped images; none where not known."""
     from opv2v_doctor.facts.geometry.coverages import coverages
 

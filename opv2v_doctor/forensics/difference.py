@@ -9,20 +9,20 @@ from typing import Any
 from opv2v_doctor.check import Findings, error, examined, note, warning
 from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable
 from opv2v_doctor.facts.past.checkpoints.arguments import changes
-from opv2v_doctor.facts.past.checkpoints.models import weights_opened
-from opv2v_doctor.facts.past.checkpoints.movement import Difference, Movement, by_module, moved
+from opv2v_doctor.facts.past.checkpoints.models import open_weights
+from opv2v_doctor.facts.past.checkpoints.movement import ModelMovement, Movement, by_module, movement
 from opv2v_doctor.facts.past.checkpoints.unreadable import few, not_read
 from opv2v_doctor.forensics.exhibit import Exhibit
-from opv2v_doctor.forensics.tables import Changes, aligned, changed, said
+from opv2v_doctor.forensics.tables import Changes, align, config_changes, short_value
 
 COUNTERS = ("epoch", "steps", "global_step", "best_so_far", "loss_scale", "world_size", "trained")
 
 
-def weights_difference(before: Exhibit, after: Exhibit) -> Difference | None:
+def weights_difference(before: Exhibit, after: Exhibit) -> ModelMovement | None:
     """How far the weights moved; None, and a finding of the later one, where they cannot be read."""
     try:
-        with weights_opened(before.path) as old, weights_opened(after.path) as new:
-            return moved(old, new)
+        with open_weights(before.path) as old, open_weights(after.path) as new:
+            return movement(old, new)
     except CheckpointUnreadable as problem:
         said = "the weights cannot be compared: {problem}"
         hint = "compare intact checkpoints"
@@ -30,7 +30,7 @@ def weights_difference(before: Exhibit, after: Exhibit) -> Difference | None:
         return None
 
 
-def counters_changed(before: Exhibit, after: Exhibit) -> Changes:
+def counter_changes(before: Exhibit, after: Exhibit) -> Changes:
     """Counters, and what the optimizer was told for each group, where they are not the same."""
     one, other = before.checkpoint, after.checkpoint
     if not one or not other:
@@ -42,7 +42,7 @@ def counters_changed(before: Exhibit, after: Exhibit) -> Changes:
     return changes(old, new)
 
 
-def judged(before: Exhibit, after: Exhibit, found: Difference) -> Findings:
+def findings_between(before: Exhibit, after: Exhibit, found: ModelMovement) -> Findings:
     """What did not move though it should have, and what is only in one."""
     path = after.path
     compared = [each for each in found.movements if each.floating and not each.problem]
@@ -102,20 +102,20 @@ def _has_later_steps(before: Exhibit, after: Exhibit) -> bool:
     return bool(one and other and one.steps and other.steps > one.steps)
 
 
-def lines(before: Exhibit, after: Exhibit, found: Difference | None) -> Iterator[str]:
+def lines(before: Exhibit, after: Exhibit, found: ModelMovement | None) -> Iterator[str]:
     """The difference, to be read."""
-    yield from _sections("counters and optimizer", counters_changed(before, after))
-    yield from _sections("config", changed(after, before))
+    yield from _sections("counters and optimizer", counter_changes(before, after))
+    yield from _sections("config", config_changes(after, before))
     if found:
         yield ""
         head = ("sub-module", "tensors", "moved", "furthest", "relative norm")
-        yield from aligned([head, *map(_cells, by_module(found.movements))])
+        yield from align([head, *map(_cells, by_module(found.movements))])
 
 
 def _sections(title: str, found: Changes) -> Iterator[str]:
     yield f"{title}: {'' if found else 'the same'}".rstrip()
     for key, (was, now) in found.items():
-        yield f"  {said(key)}: {said(was)} -> {said(now)}"
+        yield f"  {short_value(key)}: {short_value(was)} -> {short_value(now)}"
 
 
 def _cells(each: Movement) -> tuple[str, ...]:
@@ -123,9 +123,9 @@ def _cells(each: Movement) -> tuple[str, ...]:
     return (each.name, *counts, f"{each.furthest:.4g}", f"{each.relative:.4g}")
 
 
-def record(before: Exhibit, after: Exhibit, found: Difference | None) -> dict[str, Any]:
+def record(before: Exhibit, after: Exhibit, found: ModelMovement | None) -> dict[str, Any]:
     """The difference, for programs."""
-    tables = {"counters": counters_changed(before, after), "config": changed(after, before)}
+    tables = {"counters": counter_changes(before, after), "config": config_changes(after, before)}
     return {
         **{name: {key: list(values) for key, values in table.items()} for name, table in tables.items()},
         "modules": [_record(each) for each in by_module(found.movements)] if found else [],

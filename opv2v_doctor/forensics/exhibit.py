@@ -10,9 +10,9 @@ from pathlib import Path
 from opv2v_doctor.check import Examined, Finding
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, read_checkpoint
 from opv2v_doctor.facts.past.checkpoints.loading import Loading
-from opv2v_doctor.facts.past.checkpoints.models import is_safetensors, weights_opened
+from opv2v_doctor.facts.past.checkpoints.models import is_safetensors, open_weights
 from opv2v_doctor.facts.past.checkpoints.scans import Scan
-from opv2v_doctor.facts.past.checkpoints.shards import Sharded, sharded
+from opv2v_doctor.facts.past.checkpoints.shards import Sharded, shards_of
 from opv2v_doctor.facts.past.checkpoints.unreadable import (
     CheckpointNotExamined,
     CheckpointUnreadable,
@@ -85,12 +85,12 @@ def _is_candidate(path: Path) -> bool:
 
 def _is_one(folder: Path) -> bool:
     """Whether a folder as a whole is one checkpoint."""
-    found = sharded(folder)
+    found = shards_of(folder)
     return found is not None and (found.is_distributed or not any(folder.glob("checkpoint-*.pth")))
 
 
 def _without_repeated_shards(paths: list[Path]) -> list[Path]:
-    parts = {path: sharded(path) for path in paths}
+    parts = {path: shards_of(path) for path in paths}
     indexed = {shard for found in parts.values() if found and found.form == "index" for shard in found.shards}
     seen: set[tuple[Path, ...]] = set()
     kept: list[Path] = []
@@ -109,11 +109,11 @@ def _exhibit(path: Path) -> Exhibit:
         with reasons(path):
             stat = path.stat()
             exhibit.size, exhibit.written = stat.st_size, stat.st_mtime
-            parts = sharded(path)
+            parts = shards_of(path)
             if parts:
                 _read_shards(exhibit, parts)
             else:
-                _read(exhibit)
+                _read_into(exhibit)
     except CheckpointUnreadable as reason:
         exhibit.refused = reason
         if not exhibit.answered and exhibit.form == "unreadable":
@@ -121,7 +121,7 @@ def _exhibit(path: Path) -> Exhibit:
     return exhibit
 
 
-def _read(exhibit: Exhibit) -> None:
+def _read_into(exhibit: Exhibit) -> None:
     if not exhibit.path.is_file():
         raise CheckpointUnreadable("not a file")
     if is_safetensors(exhibit.path):
@@ -144,7 +144,7 @@ def _read_shards(exhibit: Exhibit, parts: Sharded) -> None:
 
 
 def _count(exhibit: Exhibit) -> None:
-    with weights_opened(exhibit.path) as weights:
+    with open_weights(exhibit.path) as weights:
         exhibit.tensors, exhibit.parameters = len(weights.tensors), elements_of(weights)
 
 

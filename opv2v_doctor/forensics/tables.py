@@ -45,19 +45,19 @@ def row(exhibit: Exhibit, against: Exhibit | None) -> dict[str, Any]:
         "form": exhibit.form,
         "epoch": found.epoch if found else None,
         "optimizer_steps": found.steps if found and found.optimizer_steps else None,
-        "steps_per_epoch": _implied(exhibit),
+        "steps_per_epoch": _implied_steps(exhibit),
         "learning_rates": list(found.learning_rates) if found else [],
         "best_so_far": found.best_so_far if found else None,
         "parameters": exhibit.parameters,
         "tensors": exhibit.tensors,
         "bytes": exhibit.size,
         "written": _time(exhibit.written),
-        "config_differences": len(changed(exhibit, against)),
-        "launch_differences": len(launched(exhibit)),
+        "config_differences": len(config_changes(exhibit, against)),
+        "launch_differences": len(changes_since_launch(exhibit)),
     }
 
 
-def _implied(exhibit: Exhibit) -> float | None:
+def _implied_steps(exhibit: Exhibit) -> float | None:
     found = exhibit.checkpoint
     return (
         implied_steps_per_epoch(found)
@@ -80,7 +80,7 @@ def with_config(exhibits: Sequence[Exhibit]) -> Exhibit | None:
     return next((each for each in exhibits if each.checkpoint and each.checkpoint.args), None)
 
 
-def changed(exhibit: Exhibit, against: Exhibit | None) -> Changes:
+def config_changes(exhibit: Exhibit, against: Exhibit | None) -> Changes:
     """In what the config of one file differs from that of another."""
     ours = exhibit.checkpoint.args if exhibit.checkpoint else None
     theirs = against.checkpoint.args if against and against.checkpoint else None
@@ -89,7 +89,7 @@ def changed(exhibit: Exhibit, against: Exhibit | None) -> Changes:
     return {key: values for key, values in changes(theirs, ours).items() if key not in OWN}
 
 
-def launched(exhibit: Exhibit) -> Changes:
+def changes_since_launch(exhibit: Exhibit) -> Changes:
     """In what the stored config differs from the one that Hydra wrote beside the file."""
     ours = exhibit.checkpoint.args if exhibit.checkpoint else None
     written = launched_with(exhibit.path) if ours else None
@@ -102,16 +102,18 @@ def launched(exhibit: Exhibit) -> Changes:
 def lines(exhibits: Sequence[Exhibit], *, deep: bool) -> Iterator[str]:
     """The table, the sub-modules where they were read, and the configs' differences."""
     against = with_config(exhibits)
-    yield from aligned([COLUMNS, *(_cells(exhibit, against) for exhibit in exhibits)])
+    yield from align([COLUMNS, *(_cells(exhibit, against) for exhibit in exhibits)])
     for exhibit in exhibits:
         if deep and exhibit.scans:
             yield from ("", f"weights of {printable(str(exhibit.path))}")
-            yield from aligned(
+            yield from align(
                 [("sub-module", "tensors", "parameters", "norm", "NaN/Inf", "all zero"), *_modules(exhibit)]
             )
     name = printable(str(against.path)) if against else ""
-    yield from _differences(f"against {name}", {each: changed(each, against) for each in exhibits})
-    yield from _differences("against .hydra/config.yaml", {each: launched(each) for each in exhibits})
+    yield from _differences(f"against {name}", {each: config_changes(each, against) for each in exhibits})
+    yield from _differences(
+        "against .hydra/config.yaml", {each: changes_since_launch(each) for each in exhibits}
+    )
 
 
 def _cells(exhibit: Exhibit, against: Exhibit | None) -> tuple[str, ...]:
@@ -159,14 +161,14 @@ def _differences(title: str, found: Mapping[Exhibit, Changes]) -> Iterator[str]:
             names = ", ".join(printable(each.path.name) for each in group)
             yield from ("", f"config {title}: {len(values)} differ in {names}")
             yield from (
-                f"  {said(key)}: {said(was)} -> {said(now)}"
+                f"  {short_value(key)}: {short_value(was)} -> {short_value(now)}"
                 for key, (was, now) in islice(values.items(), SHOWN)
             )
         if len(values) > SHOWN:
             yield f"  and {len(values) - SHOWN} more: --format json lists all"
 
 
-def said(value: Any) -> str:
+def short_value(value: Any) -> str:
     """A value from a file, short and with nothing in it that a terminal would obey."""
     text = printable(f"{value:.9g}" if isinstance(value, float) else str(value))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
@@ -176,7 +178,7 @@ def _word(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows under one another, columns as wide as their widest entry."""
     widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
     for cells in rows:

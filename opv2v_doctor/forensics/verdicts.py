@@ -10,9 +10,9 @@ from opv2v_doctor.check import Examined, Finding, Findings, Severity, error, exa
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, CheckpointUnreadable
 from opv2v_doctor.facts.past.checkpoints.counters import global_step_agrees, implied_steps_per_epoch
 from opv2v_doctor.facts.past.checkpoints.loading import Loading, loading
-from opv2v_doctor.facts.past.checkpoints.models import weights_opened
+from opv2v_doctor.facts.past.checkpoints.models import open_weights
 from opv2v_doctor.facts.past.checkpoints.presence import presence
-from opv2v_doctor.facts.past.checkpoints.scans import by_module, scanned
+from opv2v_doctor.facts.past.checkpoints.scans import by_module, scan
 from opv2v_doctor.facts.past.checkpoints.unreadable import (
     LEGACY,
     CheckpointNotExamined,
@@ -33,10 +33,10 @@ def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
     if exhibit.refused or not exhibit.tensors:
         return
     try:
-        with weights_opened(exhibit.path) as weights:
-            exhibit.scans = scanned(weights) if deep else ()
+        with open_weights(exhibit.path) as weights:
+            exhibit.scans = scan(weights) if deep else ()
             if model is not None:
-                with weights_opened(model) as wanted:
+                with open_weights(model) as wanted:
                     exhibit.loading = loading(wanted, weights)
     except CheckpointUnreadable as problem:
         exhibit.add(
@@ -49,14 +49,14 @@ def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
         )
     exhibit.add(*_values(exhibit))
     if exhibit.loading:
-        exhibit.add(*_loaded(exhibit.path, exhibit.loading))
+        exhibit.add(*_load(exhibit.path, exhibit.loading))
 
 
 def _refusal(exhibit: Exhibit) -> Findings:
     path, problem = exhibit.path, exhibit.refused
     assert problem is not None
     if isinstance(problem, CheckpointNotExamined):
-        hint = Text("{command}", command=_joined(path)) if path.is_dir() else LEGACY
+        hint = Text("{command}", command=_join_command(path)) if path.is_dir() else LEGACY
         yield warning("not examined: {problem}", at=path, hint=hint, problem=problem.reason)
     else:
         restore = Text("restore it from a copy, or use an intact one; do not load it")
@@ -64,7 +64,7 @@ def _refusal(exhibit: Exhibit) -> Findings:
         yield error("cannot be read: {problem}", at=path, hint=hint, problem=problem.reason)
 
 
-def _joined(folder: Path) -> Command:
+def _join_command(folder: Path) -> Command:
     """What makes one file of a folder that torch.distributed.checkpoint wrote."""
     words = ("python", "-m", "torch.distributed.checkpoint.format_utils", "dcp_to_torch")
     return Command(shlex.join([*words, str(folder), f"{folder}.pth"]))
@@ -136,7 +136,7 @@ def _values(exhibit: Exhibit) -> Findings:
         )
 
 
-def _loaded(path: Path, found: Loading) -> Findings:
+def _load(path: Path, found: Loading) -> Findings:
     """What load_state_dict(strict=False) would take, and what it would leave without a word."""
     yield examined(found.tensors, "tensor of the model")
     unlike = [

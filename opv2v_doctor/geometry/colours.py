@@ -32,7 +32,7 @@ class Normalisation(NamedTuple):
         return sum([*apart, *times]) / len(apart)
 
 
-class Order(NamedTuple):
+class ChannelOrder(NamedTuple):
     """A picture against the colours that it should show, in one order of the channels."""
 
     alike: float  # the share of the variance that they explain
@@ -42,8 +42,8 @@ class Order(NamedTuple):
 class Colours(NamedTuple):
     """The same in both orders: as they should be, and with red and blue exchanged."""
 
-    straight: Order
-    turned: Order
+    straight: ChannelOrder
+    turned: ChannelOrder
 
     def is_exchanged(self, expected: Normalisation | None) -> bool:
         """Whether red and blue are: by what the picture shows, else by what its numbers should be."""
@@ -70,12 +70,12 @@ def colours(picture: NDArray[Any], expected: NDArray[Any]) -> Colours | None:
     return Colours(_order(one, two), _order(one, two[:, ::-1]))
 
 
-def _order(one: Array, two: Array) -> Order:
+def _order(one: Array, two: Array) -> ChannelOrder:
     deviation = two.std(0) / one.std(0)
     mean = two.mean(0) - one.mean(0) * deviation
     correlations = ((one - one.mean(0)) * (two - two.mean(0))).mean(0) / (one.std(0) * two.std(0))
     explained = float((correlations * np.abs(correlations)).mean())
-    return Order(explained, Normalisation(_three(mean), _three(deviation)))
+    return ChannelOrder(explained, Normalisation(_three(mean), _three(deviation)))
 
 
 def typical(found: Sequence[Normalisation]) -> Normalisation:

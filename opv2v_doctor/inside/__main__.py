@@ -32,7 +32,7 @@ def load_package() -> None:
     spec.loader.exec_module(module)
 
 
-def answered(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request; an exception of the examined code is an answer too."""
     module = importlib.import_module(PACKAGE + "." + request["module"])
     try:
@@ -99,7 +99,7 @@ def main() -> None:
         progress = importlib.import_module(PACKAGE + ".progress")
         progress.report_to(lambda *told: send({"progress": told}))
         while True:
-            send(answered(waiting.get()))
+            send(answer(waiting.get()))
 
 
 if __name__ == "__main__":

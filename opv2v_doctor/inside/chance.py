@@ -8,7 +8,7 @@ import pickle
 import random
 from typing import Any, Iterator
 
-from .recording import replaced
+from .recording import replacing
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def unseeded_generators() -> Iterator[list[None]]:
             found.append(seed)
         return real(seed)
 
-    with replaced(numpy.random, "default_rng", default_rng):
+    with replacing(numpy.random, "default_rng", default_rng):
         yield found
 
 

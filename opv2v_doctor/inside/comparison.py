@@ -6,7 +6,7 @@ from typing import Any, Iterator, TypedDict
 
 from .frames import Place
 from .likeness import Difference, Figures, channels, differing, words_of
-from .recording import Call, Entries, Inference
+from .recording import Entries, ForwardCall, InferCall
 
 DENSE = ("pts3d", "pts3d_cam", "depth_along_ray", "ray_directions", "conf")
 WORDS = ("data_norm_type",)
@@ -48,7 +48,7 @@ class Comparison(TypedDict):
     compared: Counts
 
 
-def compared(name: str, trained: list[Call], inference: Inference) -> Comparison:
+def comparison(name: str, trained: list[ForwardCall], inference: InferCall) -> Comparison:
     """All in which an inference differs from training's forwards of the same batch."""
     calls = inference.calls
     views = [view for call in calls for view in call.views]
@@ -70,12 +70,12 @@ def compared(name: str, trained: list[Call], inference: Inference) -> Comparison
         "compared": {
             "inputs": sum(1 for _ in _taken_on_both(trained, views)),
             "raw": sum(1 for _ in _answered_by_both(first.outputs, outputs)),
-            "final": sum(1 for pair in zip(outputs, inference.predictions) for _ in _finished(*pair)),
+            "final": sum(1 for pair in zip(outputs, inference.predictions) for _ in _final_outputs(*pair)),
         },
     }
 
 
-def _taken_on_both(trained: list[Call], views: list[Entries]) -> Iterator[tuple[int, str]]:
+def _taken_on_both(trained: list[ForwardCall], views: list[Entries]) -> Iterator[tuple[int, str]]:
     """Entries of the views that the model takes on both ways."""
     for number, view in enumerate(views[: len(trained[0].views)]):
         was = {key for call in trained for key in call.views[number].taken}
@@ -98,7 +98,7 @@ def _counts(key: str, view: Entries) -> bool:
     return key in WORDS or hasattr(dict.get(view, key), "dtype")
 
 
-def inputs(trained: list[Call], views: list[Entries], inference: Inference) -> Iterator[Unlike]:
+def inputs(trained: list[ForwardCall], views: list[Entries], inference: InferCall) -> Iterator[Unlike]:
     """Entries that only one side took, or that differ, of the first view in which they do."""
     told: set[str] = set()
     for number, view in enumerate(views[: len(trained[0].views)]):
@@ -120,7 +120,7 @@ def _input(
     before: Entries,
     was: dict[str, Place | None],
     view: Entries,
-    inference: Inference,
+    inference: InferCall,
     number: int,
 ) -> Iterator[tuple[Difference, Place | None]]:
     """In what an entry differs, if it does, and the line that gives it."""
@@ -167,12 +167,12 @@ def _weight(found: Unlike) -> float:
     return numbers["mask"]["differs"] if "mask" in numbers else 1e9
 
 
-def final(inference: Inference, outputs: list[dict[str, Any]]) -> list[Unlike]:
+def final(inference: InferCall, outputs: list[dict[str, Any]]) -> list[Unlike]:
     """Predictions that are not what the model answered, where they are not masked away."""
     given = [entries for call in inference.calls for entries in call.given]
     worst: dict[str, Unlike] = {}
     for number, (answer, prediction) in enumerate(zip(outputs, inference.predictions)):
-        for key, found in _finished(answer, prediction):
+        for key, found in _final_outputs(answer, prediction):
             if found:
                 found["numbers"]["scale"] = _scale(answer)
                 at = _changed_at(given[number], key) or inference.defined_at
@@ -193,7 +193,9 @@ def _changed_at(entries: Entries, key: str) -> Place | None:
     return entries.changed.get(key)
 
 
-def _finished(answer: dict[str, Any], prediction: dict[str, Any]) -> Iterator[tuple[str, Difference | None]]:
+def _final_outputs(
+    answer: dict[str, Any], prediction: dict[str, Any]
+) -> Iterator[tuple[str, Difference | None]]:
     """Each prediction of one view against what the model answered."""
     mask = _mask(prediction)
     for key, value in answer.items():

@@ -12,7 +12,7 @@ MISSING = "???"
 
 
 @functools.lru_cache(maxsize=None)
-def composed(config_dir: str, config_name: str, overrides: tuple[str, ...]) -> tuple[Any, Any]:
+def hydra_config(config_dir: str, config_name: str, overrides: tuple[str, ...]) -> tuple[Any, Any]:
     """The config as `hydra.main` would hand it over, and the configs that it was made of."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -32,7 +32,7 @@ def composed(config_dir: str, config_name: str, overrides: tuple[str, ...]) -> t
     return cfg, made_of
 
 
-class Reading:
+class LeafReading:
     """Resolves leaf by leaf, so that one value that cannot be resolved does not hide the others."""
 
     def __init__(self) -> None:
@@ -81,8 +81,8 @@ class Composed(TypedDict):
 
 def compose(config_dir: str, config_name: str, overrides: list[str]) -> Composed:
     """Values with all interpolations resolved, what stays open, and the files in the order of composition."""
-    cfg, made_of = composed(config_dir, config_name, tuple(overrides))
-    reading = Reading()
+    cfg, made_of = hydra_config(config_dir, config_name, tuple(overrides))
+    reading = LeafReading()
     values = reading.plain(cfg)
     return {
         "values": values,
@@ -133,7 +133,7 @@ def replay(
         return built[-1]
 
     names = Names(dict.fromkeys(builders, build))
-    names[parameter] = composed(config_dir, config_name, tuple(overrides))[0]
+    names[parameter] = hydra_config(config_dir, config_name, tuple(overrides))[0]
     names.module_name = module_name
     exec(compile(source, "<string>", "exec", dont_inherit=True), names)
     kept = next((found for found in map(_kept, names.values()) if found and _all_in(found, built)), {})

@@ -46,7 +46,7 @@ def seen(expression: str, module_name: str, key: list[int], folder: str, root: s
     with _listening(os.path.realpath(root), calls):
         dataset[tuple(key) if len(key) > 1 else key[0]]
     os.makedirs(folder, exist_ok=True)
-    return [_written(call, os.path.join(folder, str(number))) for number, call in enumerate(calls)]
+    return [_write(call, os.path.join(folder, str(number))) for number, call in enumerate(calls)]
 
 
 @contextlib.contextmanager
@@ -130,7 +130,7 @@ def _matrix(value: Any) -> Any:
     return matrix if matrix[2].tolist() == [0, 0, 1] else None
 
 
-def _written(call: Taken, place: str) -> Crop:
+def _write(call: Taken, place: str) -> Crop:
     import numpy
 
     numpy.save(place + "_before.npy", call["before"][0])

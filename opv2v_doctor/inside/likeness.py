@@ -80,7 +80,7 @@ def differing(one: Any, other: Any, within: Any = None) -> Difference | None:
     if one.dtype != other.dtype and not (one.is_floating_point() and other.is_floating_point()):
         return {"kind": "type", "numbers": {"trained": str(one.dtype), "given": str(other.dtype)}}
     if not one.is_floating_point():
-        return _switched(one.bool(), other.bool())
+        return _switch(one.bool(), other.bool())
     found = _figures(*_within(one.double(), other.double(), within))
     if found and one.dtype != other.dtype:
         found["numbers"].update({"trained": str(one.dtype), "given": str(other.dtype)})
@@ -101,7 +101,7 @@ def _within(one: Any, other: Any, within: Any) -> tuple[Any, Any]:
     return one[within], other[within]
 
 
-def _switched(one: Any, other: Any) -> Difference | None:
+def _switch(one: Any, other: Any) -> Difference | None:
     """Of two masks: in how many pixels they differ, and whether one is the other's opposite."""
     if not one.numel() or bool((one == other).all()):
         return None

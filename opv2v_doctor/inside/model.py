@@ -9,7 +9,7 @@ import json
 import os
 from typing import Any, TypedDict
 
-from .config import Reading
+from .config import LeafReading
 from .datasets import dataset_of
 from .samples import SEED, begin, leaves, turn_retries_off
 from .weights import weights_of
@@ -52,7 +52,7 @@ def config_values(configs: list[Any]) -> list[dict[str, Any]]:
 
 def resolved_values(config: Any) -> dict[str, Any]:
     """The values of one config, without Hydra's own."""
-    return {key: value for key, value in Reading().plain(config).items() if key != "hydra"}
+    return {key: value for key, value in LeafReading().plain(config).items() if key != "hydra"}
 
 
 def open_model(values: Any, checkpoint: str, module_name: str) -> tuple[Any, Account]:
@@ -62,19 +62,19 @@ def open_model(values: Any, checkpoint: str, module_name: str) -> tuple[Any, Acc
     """
     stat = os.stat(checkpoint)
     asked = json.dumps(values, sort_keys=True), checkpoint, stat.st_mtime_ns, stat.st_size
-    model, account = _opened(*asked, module_name)
+    model, account = _open(*asked, module_name)
     model.eval()
     return model, account
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(values: str, checkpoint: str, _written: int, _size: int, module_name: str) -> tuple[Any, Account]:
-    model = initialised(config_of(json.loads(values)), module_name)
+def _open(values: str, checkpoint: str, _written: int, _size: int, module_name: str) -> tuple[Any, Account]:
+    model = initialise(config_of(json.loads(values)), module_name)
     account = loaded_into(model, weights_of(checkpoint))
     return model.to(device_of()).eval(), account
 
 
-def initialised(config: Any, module_name: str) -> Any:
+def initialise(config: Any, module_name: str) -> Any:
     """The model as `init_model` makes it, but without pretrained weights: the checkpoint has all of them."""
     import torch
 

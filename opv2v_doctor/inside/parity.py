@@ -10,11 +10,11 @@ import json
 from typing import Any, Callable, Iterator, TypedDict
 
 from . import progress
-from .comparison import Comparison, Unlike, compared, raw
+from .comparison import Comparison, Unlike, comparison, raw
 from .frames import Place
 from .likeness import words_of
 from .model import Account, batch_of, config_of, device_of, open_model
-from .recording import Call, Inference, calls_of, inferences_of
+from .recording import ForwardCall, InferCall, calls_of, inferences_of
 from .samples import SEED
 from .truth import Fit, composed, returned
 
@@ -63,11 +63,11 @@ class Subject:
         }
 
     @functools.cached_property
-    def trained(self) -> Call:
+    def trained(self) -> ForwardCall:
         """Training's forward of the batch."""
         return self.evaluated(SEED)
 
-    def evaluated(self, seed: int) -> Call:
+    def evaluated(self, seed: int) -> ForwardCall:
         """The forward that training's evaluation makes of the batch; the criterion follows it."""
         import torch
 
@@ -82,7 +82,7 @@ class Subject:
         self,
         views: list[dict[str, Any]],
         answer: Callable[[Any], list[dict[str, Any]]] | None = None,
-    ) -> Inference:
+    ) -> InferCall:
         """What `infer` makes of views; `answer` answers in the model's place."""
         import torch
 
@@ -145,10 +145,10 @@ def infer(case: Case) -> Parity:
     progress.advance("parity", 0, 4)
     asked = subject_of(case)
     with threads_for(asked.model):
-        return _measured(asked)
+        return _measure(asked)
 
 
-def _measured(asked: Subject) -> Parity:
+def _measure(asked: Subject) -> Parity:
     progress.advance("parity", 1, 4)
     first, second = asked.trained, asked.evaluated(SEED + 1)
     progress.advance("parity", 2, 4)
@@ -167,14 +167,14 @@ def _measured(asked: Subject) -> Parity:
     }
     if hasattr(asked.model, "infer"):
         views = views_for_infer(asked.model, asked.batch, first, second)
-        found["inference"] = compared("infer", [first, second], asked.inferred(views))
+        found["inference"] = comparison("infer", [first, second], asked.inferred(views))
         progress.advance("parity", 3, 4)
         found["returned"], found["returned_at"] = returned(asked, views, first)
     progress.advance("parity", 4, 4)
     return found
 
 
-def views_for_infer(model: Any, batch: list[dict[str, Any]], *calls: Call) -> list[dict[str, Any]]:
+def views_for_infer(model: Any, batch: list[dict[str, Any]], *calls: ForwardCall) -> list[dict[str, Any]]:
     """The batch as `infer` takes views: the images, and what geometry training's forward really took."""
     allowed = allowed_keys(model)
     taken = {key for call in calls for view in call.views for key in view.taken}

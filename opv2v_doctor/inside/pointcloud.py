@@ -88,11 +88,11 @@ def predict(
     names = sorted(set().union(*views))  # before the model adds or takes some away
     progress.advance("running the model", 2, 3)
     precision = precision_of(config)
-    found = inferred(model, views, precision)
+    found = infer(model, views, precision)
     effect = None
     if poses is not None or given["depth"] != "none":
         bare = [inputs_of(view, n, None, "none", model) for n, view in enumerate(batch)]
-        effect = moved(found, inferred(model, bare, precision))
+        effect = movement(found, infer(model, bare, precision))
     os.makedirs(folder, exist_ok=True)
     write(folder, batch, found, poses)
     progress.advance("running the model", 3, 3)
@@ -111,7 +111,7 @@ def precision_of(config: dict[str, Any]) -> Precision:
     return {"use_amp": bool(params.get("amp", False)), "amp_dtype": str(params.get("amp_dtype") or "bf16")}
 
 
-def inferred(model: Any, views: list[dict[str, Any]], precision: Precision) -> list[dict[str, Any]]:
+def infer(model: Any, views: list[dict[str, Any]], precision: Precision) -> list[dict[str, Any]]:
     """The predictions by the model's own `infer`, with nothing cleared by its masks."""
     import torch
 
@@ -183,7 +183,7 @@ def noise(random: Any, metres: float, degrees: float) -> Any:
     return error
 
 
-def moved(found: list[dict[str, Any]], bare: list[dict[str, Any]]) -> float | None:
+def movement(found: list[dict[str, Any]], bare: list[dict[str, Any]]) -> float | None:
     """How far the points are from those of the other run, on average, metres."""
     import numpy
 

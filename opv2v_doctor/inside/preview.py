@@ -67,12 +67,12 @@ def draw_at(
     found: list[Sample] = []
     for done, index in enumerate(chosen):
         progress.advance("drawing {} samples".format(split), done, len(chosen))
-        found.append(_drawn(dataset, index, folder))
+        found.append(_draw(dataset, index, folder))
     progress.advance("drawing {} samples".format(split), len(chosen), len(chosen))
     return {"length": length, "samples": found}
 
 
-def _drawn(dataset: Any, index: int, folder: str) -> Sample:
+def _draw(dataset: Any, index: int, folder: str) -> Sample:
     """One sample with the largest number of views that the dataset draws, or what drawing it raised."""
     counts = samples.view_counts(dataset)
     turn = max(range(len(counts)), key=lambda place: counts[place] or 0)
@@ -82,7 +82,7 @@ def _drawn(dataset: Any, index: int, folder: str) -> Sample:
     answer: Sample = {"key": tuple(key), "requested": counts[turn], "views": [], "rules": [], "failure": None}
     try:
         views = dataset[tuple(key) if len(key) > 1 else key[0]]
-        answer["views"] = [samples.described(view) for view in views]
+        answer["views"] = [samples.describe(view) for view in views]
         answer["rules"] = [rule_of(view, dataset) for view in views]
     except Exception as problem:
         answer["failure"] = samples.failure_of(problem)

@@ -59,7 +59,7 @@ class Entries(Dict[str, Any]):
         return [self[key] for key in list(self)]
 
 
-class Call:
+class ForwardCall:
     """One forward: the views with what was taken of them, the outputs as they came, and how it was called."""
 
     def __init__(self, model: Any, views: Iterable[Mapping[str, Any]]) -> None:
@@ -79,14 +79,14 @@ class Call:
         return self.given
 
 
-class Inference:
+class InferCall:
     """One call of `infer`: what was given, what came back, from where, and the forward within."""
 
     def __init__(self, model: Any, views: Iterable[Mapping[str, Any]]) -> None:
         self.views = [dict(view) for view in views]
         self.called_at = place()
         self.defined_at = defined_at(model.infer)
-        self.calls: list[Call] = []
+        self.calls: list[ForwardCall] = []
         self.predictions: list[dict[str, Any]] = []
 
 
@@ -113,43 +113,43 @@ def precision_now() -> str | None:
 @contextlib.contextmanager
 def calls_of(
     kind: type[Any], answer: Callable[[Any], list[dict[str, Any]]] | None = None
-) -> Iterator[list[Call]]:
+) -> Iterator[list[ForwardCall]]:
     """Every forward of a class of models meanwhile; `answer` answers in the model's place."""
-    calls: list[Call] = []
+    calls: list[ForwardCall] = []
     real = kind.forward
 
     @functools.wraps(real)
     def forward(self: Any, *rest: Any, **words: Any) -> Any:
         views = words.pop("views") if "views" in words else rest[0]
-        call = Call(self, views)
+        call = ForwardCall(self, views)
         calls.append(call)
         return call.answered(answer(views) if answer else real(self, call.views, *rest[1:], **words))
 
-    with replaced(kind, "forward", forward):
+    with replacing(kind, "forward", forward):
         yield calls
 
 
 @contextlib.contextmanager
-def inferences_of(kind: type[Any]) -> Iterator[list[Inference]]:
+def inferences_of(kind: type[Any]) -> Iterator[list[InferCall]]:
     """Every `infer` of a class of models meanwhile, each with its forwards."""
-    found: list[Inference] = []
+    found: list[InferCall] = []
     real = kind.infer
 
     @functools.wraps(real)
     def infer(self: Any, views: Any, *rest: Any, **words: Any) -> Any:
-        inference = Inference(self, views)
+        inference = InferCall(self, views)
         found.append(inference)
         with calls_of(kind) as inference.calls:
             predictions = real(self, views, *rest, **words)
         inference.predictions = list(predictions)
         return predictions
 
-    with replaced(kind, "infer", infer):
+    with replacing(kind, "infer", infer):
         yield found
 
 
 @contextlib.contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def replacing(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Give an attribute another value meanwhile."""
     had, before = name in vars(owner), getattr(owner, name)
     setattr(owner, name, value)

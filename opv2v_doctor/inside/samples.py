@@ -122,11 +122,11 @@ def draw(expression: str, module_name: str, count: int, split: str, folder: str)
     turn_retries_off(dataset)
     begin(dataset, SEED)
     samples: list[Sample] = []
-    what, plan = f"drawing {split} samples", planned(dataset, count)
+    what, plan = f"drawing {split} samples", plan_draws(dataset, count)
     wanted = chosen(plan, HANDED_OVER)
     for done, (key, requested) in enumerate(plan):
         progress.advance(what, done, len(plan))
-        samples.append(drawn(dataset, key, requested, (folder, done) if done in wanted else None))
+        samples.append(draw_one(dataset, key, requested, (folder, done) if done in wanted else None))
     progress.advance(what, len(plan), len(plan))
     return {
         "length": len(dataset),
@@ -148,10 +148,10 @@ def _backwards(expression: str, module_name: str, count: int) -> list[Sample]:
             return []
         turn_retries_off(dataset)
         begin(dataset, ANOTHER_SEED)
-        state, plan = process_state(), planned(dataset, count)[::-1]
-        samples = [drawn(dataset, *wanted) for wanted in plan[:DRAWN_AGAIN]]
+        state, plan = process_state(), plan_draws(dataset, count)[::-1]
+        samples = [draw_one(dataset, *wanted) for wanted in plan[:DRAWN_AGAIN]]
         if unseeded or process_state() != state:
-            samples += [drawn(dataset, *wanted) for wanted in plan[DRAWN_AGAIN:]]
+            samples += [draw_one(dataset, *wanted) for wanted in plan[DRAWN_AGAIN:]]
     return samples
 
 
@@ -165,7 +165,7 @@ def in_next_epoch(expression: str, module_name: str, count: int, place: int) -> 
     dataset = dataset_of(expression, module_name)
     turn_retries_off(dataset)
     begin(dataset, SEED, epoch=1)
-    sample = drawn(dataset, *planned(dataset, count)[place])
+    sample = draw_one(dataset, *plan_draws(dataset, count)[place])
     begin(dataset, SEED)
     return sample
 
@@ -207,7 +207,7 @@ def view_counts(dataset: Any) -> list[int | None]:
     return [int(view) for view in views] if isinstance(views, (list, tuple)) else [views]
 
 
-def planned(dataset: Any, count: int) -> list[tuple[Key, int | None]]:
+def plan_draws(dataset: Any, count: int) -> list[tuple[Key, int | None]]:
     """(key, number of views) of each sample to draw: indices spread evenly, the numbers of views in turn."""
     views = view_counts(dataset)
     wanted = max(min(count, len(dataset)), len(views))
@@ -230,7 +230,7 @@ def key_of(dataset: Any, index: int, turn: int) -> Key:
     return (*key, turn % len(views)) if isinstance(views, (list, tuple)) else key
 
 
-def drawn(dataset: Any, key: Key, requested: int | None, place: tuple[str, int] | None = None) -> Sample:
+def draw_one(dataset: Any, key: Key, requested: int | None, place: tuple[str, int] | None = None) -> Sample:
     """One sample, view by view, or what it raised; its arrays go to the place, (folder, number)."""
     forget()
     try:
@@ -240,7 +240,7 @@ def drawn(dataset: Any, key: Key, requested: int | None, place: tuple[str, int] 
         return {
             "key": key,
             "requested": requested,
-            "views": [described(view) for view in views],
+            "views": [describe(view) for view in views],
             "failure": None,
         }
     except Exception as problem:
@@ -256,7 +256,7 @@ def failure_of(problem: BaseException) -> Failure:
     }
 
 
-def described(view: Any) -> View:
+def describe(view: Any) -> View:
     """What a view holds, in a few numbers and words."""
     arrays = {key: array_of(value) for key, value in view.items() if hasattr(value, "shape")}
     mask, valid = _boolean(arrays.get("non_ambiguous_mask")), _boolean(arrays.get("valid_mask"))

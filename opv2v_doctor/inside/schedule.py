@@ -8,7 +8,7 @@ import importlib
 import inspect
 from typing import Any, Callable, Dict, Iterator, TypedDict
 
-from .config import Reading, composed
+from .config import LeafReading, hydra_config
 from .loaders import as_rank
 
 ALL_STEPS = 2000  # an epoch with more is sampled
@@ -80,8 +80,8 @@ def curves(
     world_size: int,
 ) -> Curves:
     """The rate of each group at the same points, one list a group."""
-    cfg, _ = composed(config_dir, config_name, tuple(overrides))
-    args = params_of(Reading().plain(cfg.train_params))
+    cfg, _ = hydra_config(config_dir, config_name, tuple(overrides))
+    args = params_of(LeafReading().plain(cfg.train_params))
     adjust = importlib.import_module(module_name).adjust_learning_rate
     optimizer = Optimizer(groups)
     given: tuple[Any, ...] = (args, dict(enumerate(groups)), args.get("submodule_configs"))

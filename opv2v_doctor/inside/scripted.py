@@ -12,11 +12,11 @@ import runpy
 import sys
 from typing import Any, Iterator, TypedDict
 
-from .comparison import Comparison, compared
+from .comparison import Comparison, comparison
 from .frames import Place
 from .model import Account, Part, account_of, resolved_values
 from .parity import Case, Subject, subject_of, threads_for
-from .recording import Inference, inferences_of, place, replaced
+from .recording import InferCall, inferences_of, place, replacing
 
 
 class Enough(BaseException):
@@ -67,25 +67,25 @@ def _heard(asked: Subject, path: str, arguments: list[str], models: str) -> Scri
         "loads": heard.loads,
         "held": heard.held,
         "configs": heard.configs,
-        "inference": compared(os.path.basename(path), [trained], inference) if inference else None,
+        "inference": comparison(os.path.basename(path), [trained], inference) if inference else None,
     }
 
 
 def _run(
-    path: str, arguments: list[str], asked: Subject, heard: Heard, found: list[Inference]
-) -> Inference | None:
+    path: str, arguments: list[str], asked: Subject, heard: Heard, found: list[InferCall]
+) -> InferCall | None:
     """The script's first inference, None where it makes none; and the weights that its model holds then."""
     infer = heard.kind.infer
 
     @functools.wraps(infer)
     def first(self: Any, *rest: Any, **words: Any) -> None:
-        heard.held = held(self, asked)
+        heard.held = held_weights(self, asked)
         infer(self, *rest, **words)
         raise Enough
 
     sys.argv = [path, *arguments]
     sys.path.insert(0, os.path.dirname(path))
-    with replaced(heard.kind, "infer", first):
+    with replacing(heard.kind, "infer", first):
         try:
             runpy.run_path(path, run_name="__main__")
         except Enough:
@@ -118,8 +118,8 @@ def hearing(heard: Heard) -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         for owner in [one for one in list(sys.modules.values()) if _has(one, "init_model", real_init)]:
-            stack.enter_context(replaced(owner, "init_model", init_model))
-        stack.enter_context(replaced(torch.nn.Module, "load_state_dict", load_state_dict))
+            stack.enter_context(replacing(owner, "init_model", init_model))
+        stack.enter_context(replacing(torch.nn.Module, "load_state_dict", load_state_dict))
         yield
 
 
@@ -146,7 +146,7 @@ def _load(model: Any, state_dict: Any, strict: Any) -> Load:
     return {**account_of(wanted, given), "strict": bool(strict), "place": place()}
 
 
-def held(model: Any, asked: Subject) -> Account:
+def held_weights(model: Any, asked: Subject) -> Account:
     """How many of the checkpoint's weights a model holds, by sub-module: whichever file it loaded."""
     account, holds = asked.account, model.state_dict()
     parts: dict[str, Part] = {}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .parity import Subject
 
 from .frames import Place
-from .recording import Call
+from .recording import ForwardCall
 
 POINTS = 20000  # that a fit looks at
 
@@ -42,10 +42,10 @@ class Fit(Compared, total=False):
 
 def composed(batch: list[dict[str, Any]]) -> list[Fit | None]:
     """Of each view: depth times rays, moved by the pose, against its own points; the fit between them."""
-    return [_composed(view) for view in batch]
+    return [_compose(view) for view in batch]
 
 
-def _composed(view: dict[str, Any]) -> Fit | None:
+def _compose(view: dict[str, Any]) -> Fit | None:
     needed = ("depth_along_ray", "ray_directions_cam", "camera_pose", "pts3d", "valid_mask")
     if any(key not in view for key in needed):
         return None
@@ -59,11 +59,13 @@ def _composed(view: dict[str, Any]) -> Fit | None:
     return found
 
 
-def returned(asked: Subject, views: list[dict[str, Any]], call: Call) -> tuple[list[Fit | None], Place]:
+def returned(
+    asked: Subject, views: list[dict[str, Any]], call: ForwardCall
+) -> tuple[list[Fit | None], Place]:
     """Of each view: what `infer` makes of ground truth that stands for the model's answer; and its place."""
     truth = [_answer(view, output) for view, output in zip(asked.batch, call.outputs)]
     inference = asked.inferred(views, lambda _: [dict(output) for output in truth])
-    fits = [_returned(*pair) for pair in zip(asked.batch, inference.predictions)]
+    fits = [_return(*pair) for pair in zip(asked.batch, inference.predictions)]
     return fits, inference.defined_at
 
 
@@ -92,7 +94,7 @@ def _answer(view: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
     return dict(output, **known)
 
 
-def _returned(view: dict[str, Any], prediction: dict[str, Any]) -> Fit | None:
+def _return(view: dict[str, Any], prediction: dict[str, Any]) -> Fit | None:
     mask = prediction.get("mask")
     if mask is None or "pts3d" not in prediction or "camera_poses" not in prediction:
         return None

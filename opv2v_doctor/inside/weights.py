@@ -59,7 +59,7 @@ def weights_of(path: str) -> dict[str, Any]:
         from safetensors.torch import load_file
 
         return dict(load_file(path))
-    saved = _loaded(path)
+    saved = _load(path)
     for key in MODEL_KEYS:
         if isinstance(saved, dict) and isinstance(saved.get(key), dict):
             saved = saved[key]
@@ -68,7 +68,7 @@ def weights_of(path: str) -> dict[str, Any]:
     return {name: value for name, value in saved.items() if hasattr(value, "dtype")}
 
 
-def _loaded(path: str) -> Any:
+def _load(path: str) -> Any:
     """The file's content; of a zip file, tensors are read from the disk only when they are used."""
     import sys
 

@@ -25,7 +25,7 @@ def say(said: str | Text, language: str) -> str:
     """A text of the program in a language; a template that nobody has translated yet stays English."""
     if language == ENGLISH:
         return str(said)
-    translated = partial(_translated, language=language)
+    translated = partial(_translation, language=language)
     return said.told(translated) if isinstance(said, Text) else translated(said)
 
 
@@ -43,7 +43,7 @@ def blocks(page: str) -> Iterator[str]:
             yield block if _laid_out.search(block) else " ".join(block.split())
 
 
-def _translated(template: str, language: str) -> str:
+def _translation(template: str, language: str) -> str:
     return catalogue(language).get(template, template)
 
 

@@ -20,7 +20,7 @@ def main(language: str) -> None:
     path = Path(__file__).parent / f"{language}.po"
     with path.open("rb") as stream:
         catalogue = read_po(stream, locale=language)
-    catalogue.update(said(), no_fuzzy_matching=False)
+    catalogue.update(templates(), no_fuzzy_matching=False)
     catalogue.obsolete.clear()
     with path.open("wb") as stream:
         write_po(stream, catalogue, width=WIDTH, omit_header=True, sort_by_file=True, include_lineno=False)
@@ -30,7 +30,7 @@ def main(language: str) -> None:
     print(f"{path.name}: {len(entries)} texts, {missing} not translated, {fuzzy} fuzzy")  # noqa: T201
 
 
-def said() -> Catalog:
+def templates() -> Catalog:
     """Every template of the program, and the files that it stands in."""
     found = Catalog(project="opv2v-doctor", fuzzy=False)
     for text in source_texts(every_source(ROOT)):

@@ -32,10 +32,10 @@ class Plugin:
 
 def read_plugins(paths: Iterable[str]) -> tuple[Plugin, ...]:
     """The plugin files of the settings. Raises UsageError for one that is no readable file."""
-    return tuple(_read(Path(path)) for path in paths)
+    return tuple(_plugin(Path(path)) for path in paths)
 
 
-def _read(path: Path) -> Plugin:
+def _plugin(path: Path) -> Plugin:
     if not path.is_file():
         raise UsageError(f"plugin {path}: not a Python file")
     try:

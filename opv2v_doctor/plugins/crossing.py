@@ -13,7 +13,7 @@ NOUNS = ("opv2v_doctor.check", "opv2v_doctor.text")  # the modules whose classes
 Encoded = Any  # what json.dumps takes
 
 
-def encoded(value: object) -> Encoded:
+def encode(value: object) -> Encoded:
     """A value as JSON: lists and mappings tagged, our nouns by name and fields, all else as text."""
     if isinstance(value, Enum):
         return ["enum", _name(value), value.value]
@@ -24,11 +24,11 @@ def encoded(value: object) -> Encoded:
     if isinstance(value, PurePath):
         return ["path", str(value)]
     if isinstance(value, Mapping):
-        return ["map", [[encoded(key), encoded(entry)] for key, entry in value.items()]]
+        return ["map", [[encode(key), encode(entry)] for key, entry in value.items()]]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return ["list" if isinstance(value, list) else "tuple", [encoded(entry) for entry in value]]
+        return ["list" if isinstance(value, list) else "tuple", [encode(entry) for entry in value]]
     if hasattr(value, "tolist"):  # numpy's numbers and arrays
-        return encoded(value.tolist())
+        return encode(value.tolist())
     return str(value)
 
 
@@ -39,37 +39,37 @@ def _noun(value: Any) -> Encoded:
         fields = [field.name for field in dataclasses.fields(value)]
     else:
         fields = list(type(value).__slots__)
-    return ["noun", _name(value), {field: encoded(getattr(value, field)) for field in fields}]
+    return ["noun", _name(value), {field: encode(getattr(value, field)) for field in fields}]
 
 
 def _name(value: object) -> str:
     return f"{type(value).__module__}:{type(value).__qualname__}"
 
 
-def decoded(value: Encoded) -> Any:
+def decode(value: Encoded) -> Any:
     """The value of what `encoded` made. Raises ValueError for anything else."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     try:
-        return _decoded(*value)
+        return _decode(*value)
     except (TypeError, KeyError, AttributeError) as problem:
         raise ValueError(f"no value of ours: {value!r:.80}") from problem
 
 
-def _decoded(kind: str, what: Any, content: Any = None) -> Any:
+def _decode(kind: str, what: Any, content: Any = None) -> Any:
     match kind:
         case "path":
             return Path(what)
         case "map":
-            return {decoded(key): decoded(entry) for key, entry in what}
+            return {decode(key): decode(entry) for key, entry in what}
         case "list" | "tuple":
-            return (list if kind == "list" else tuple)(map(decoded, what))
+            return (list if kind == "list" else tuple)(map(decode, what))
         case "enum" | "word":
             return _class(what, Enum if kind == "enum" else str)(content)
         case "noun":
             made = object.__new__(_class(what, object))
             for field, entry in content.items():
-                object.__setattr__(made, field, decoded(entry))
+                object.__setattr__(made, field, decode(entry))
             return made
     raise ValueError(f"no value of ours: {kind!r:.80}")
 

@@ -24,7 +24,7 @@ except ModuleNotFoundError:  # of a package that only PYTHONPATH led to
     sys.path.append(__file__.rpartition("/opv2v_doctor/")[0])
     from opv2v_doctor.check import Blocked, Check, Skip
 from opv2v_doctor.plugins import Plugin
-from opv2v_doctor.plugins.crossing import encoded
+from opv2v_doctor.plugins.crossing import encode
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -55,7 +55,7 @@ def main() -> None:
     try:
         checks = {check.code: check for check in _load(plugin)}
         files |= {check.function.__code__.co_filename for check in checks.values()}
-        say(checks=[_described(check) for check in checks.values()])
+        say(checks=[_description(check) for check in checks.values()])
     except BaseException as problem:  # SystemExit, KeyboardInterrupt: no plugin ends us
         say(crashed=_crash(problem, files))
     while True:
@@ -98,7 +98,7 @@ def _load(plugin: Plugin) -> Iterable[Check]:
     return [entry for entry in vars(module).values() if isinstance(entry, Check)]
 
 
-def _described(check: Check) -> dict[str, object]:
+def _description(check: Check) -> dict[str, object]:
     function = check.function
     return {
         "code": check.code,
@@ -115,17 +115,17 @@ def _described(check: Check) -> dict[str, object]:
 def _run(check: Check, target: Target, say: Say, files: set[str]) -> None:
     """Say what the check finds, one at a time, and how it ended."""
     try:
-        for finding in _found(check, target):
-            say(finding=encoded(finding))
+        for finding in _findings(check, target):
+            say(finding=encode(finding))
         say(ended="")
     except (Skip, Blocked) as ending:
-        fields = {name: encoded(getattr(ending, name)) for name in ("reason", "at", "hint")}
+        fields = {name: encode(getattr(ending, name)) for name in ("reason", "at", "hint")}
         say(ended="Skip" if isinstance(ending, Skip) else "Blocked", fields=fields)
     except BaseException as problem:
         say(crashed=_crash(problem, files))
 
 
-def _found(check: Check, target: Target) -> Iterator[object]:
+def _findings(check: Check, target: Target) -> Iterator[object]:
     yield from check.function(target)
 
 

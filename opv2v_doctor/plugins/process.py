@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from opv2v_doctor.channel import Channel, Closed, NoLine, Silent
 from opv2v_doctor.check import Blocked, Check, Crashed, Findings, NoAnswer, Skip, Tier
 from opv2v_doctor.foreign_files import from_json
-from opv2v_doctor.isolation import isolated
+from opv2v_doctor.isolation import isolated_command
 from opv2v_doctor.plugins import Plugin
-from opv2v_doctor.plugins.crossing import decoded
+from opv2v_doctor.plugins.crossing import decode
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -83,7 +83,7 @@ class PluginProcess:
 
     def _rebuilt(self, value: object) -> Any:
         try:
-            return decoded(value)
+            return decode(value)
         except ValueError:
             raise self._garbage(value) from None
 
@@ -94,7 +94,7 @@ class PluginProcess:
             os.ftruncate(memory, 8)
             self._cell = memoryview(mmap.mmap(memory, 8)).cast("Q")
             # what a plugin prints is no part of a report
-            self._channel = Channel(isolated(str(HOST)), str(memory), passed=[memory], output=2)
+            self._channel = Channel(isolated_command(str(HOST)), str(memory), passed=[memory], output=2)
         finally:
             os.close(memory)
         self._open.append(self)

@@ -34,7 +34,7 @@ class Medium:
 Say = Callable[[str | Text], str]  # a text of the program -> the same in the reader's language
 
 
-class Picture(Protocol):
+class ReportPicture(Protocol):
     """What a report can show of the facts: drawn elsewhere, since reporters know results only."""
 
     @property
@@ -77,7 +77,7 @@ class Examination:
     language: str = "en"
     say: Say = str
     page: Callable[[Check], str] = lambda check: check.page
-    pictures: Callable[[Sequence[Result]], Iterable[Picture]] = lambda _: ()
+    pictures: Callable[[Sequence[Result]], Iterable[ReportPicture]] = lambda _: ()
 
     def relative(self, path: Path, folder: Path | None = None) -> Path:
         """The path as seen from a folder (the git root unless given), absolute where it lies elsewhere."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from opv2v_doctor import __version__
 from opv2v_doctor.check import Finding
 from opv2v_doctor.neutral import printable
-from opv2v_doctor.reporters import Examination, Picture
+from opv2v_doctor.reporters import Examination, ReportPicture
 from opv2v_doctor.reporters.json import plain, strict
 from opv2v_doctor.reporters.phrases import (
     claim,
@@ -87,7 +87,7 @@ def _template() -> Template:
     surroundings = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    surroundings.filters["ticked"] = _ticked
+    surroundings.filters["ticked"] = _with_code
     return surroundings.from_string(_part("report.html"))
 
 
@@ -101,7 +101,7 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _ticked(text: str) -> str:
+def _with_code(text: str) -> str:
     """A text, what stands between backticks as code."""
     from markupsafe import Markup, escape
 
@@ -184,7 +184,7 @@ def _number(value: Value) -> str:
     return one_line(text if len(text) <= LONGEST_NUMBER else f"{text[:LONGEST_NUMBER]} …")
 
 
-def _picture(picture: Picture, examination: Examination) -> Mapping[str, Any]:
+def _picture(picture: ReportPicture, examination: Examination) -> Mapping[str, Any]:
     from markupsafe import Markup
 
     return {

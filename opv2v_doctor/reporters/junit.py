@@ -40,7 +40,7 @@ def _case(result: Result, examination: Examination) -> TestCase:
     check = result.check
     case = TestCase(f"{check.code} {check.name}", check.family, round(result.seconds, 3))
     told_of = [*result.findings, *([way_out(result)] if result.hint else [])]
-    told = "\n".join(line for finding in told_of for line in _told(finding, examination))
+    told = "\n".join(line for finding in told_of for line in _sentences(finding, examination))
     ending = _ending(result, told, strict=examination.strict)
     if ending is not None:
         case.result = [ending]
@@ -65,7 +65,7 @@ def _ending(result: Result, told: str, *, strict: bool) -> Skipped | Failure | E
     return ending
 
 
-def _told(finding: Finding, examination: Examination) -> list[str]:
+def _sentences(finding: Finding, examination: Examination) -> list[str]:
     where = place(finding.at, examination)
     head, *rest = message(finding, examination)
     fix = [f"  fix: {' '.join(line.strip() for line in hint(finding, examination))}"] if finding.hint else []

@@ -35,7 +35,7 @@ STATUS_SIGNS = {
 }
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Plain text as one line of Markdown: no markup, no HTML, no table cell, and nobody is notified."""
     plain = re.sub(r"([\\`*_\[\]|~#!$])", r"\\\1", one_line(text))
     plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -49,18 +49,18 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
     sign = SIGNS[exit_code(kept, strict=examination.strict)]
     yield f"## {sign} opv2v-doctor: {verdict(kept, examination)}"
     yield ""
-    what = ", ".join(escaped(part) for part in (revision(examination), launch(examination)) if part)
+    what = ", ".join(escape(part) for part in (revision(examination), launch(examination)) if part)
     yield f"{tally(kept, say)}. {what}."
     yield from _first(kept, examination)
     yield from _table(kept, examination)
     for result in kept:
         if hazards(result):
             yield from _details(
-                f"{result.check.code} {say(result.status.value)}", _listed(hazards(result), examination)
+                f"{result.check.code} {say(result.status.value)}", _list(hazards(result), examination)
             )
     notes = [f for result in kept for f in result.findings if f not in hazards(result)]
     if notes:
-        yield from _details(f"{say('notes')} ({len(notes)})", _listed(notes, examination))
+        yield from _details(f"{say('notes')} ({len(notes)})", _list(notes, examination))
 
 
 def _first(results: list[Result], examination: Examination) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _first(results: list[Result], examination: Examination) -> Iterator[str]:
         yield ""
         yield f"**{examination.say('First to fix: ')}{check.code}** (`opv2v-doctor explain {check.code}`)"
         yield ""
-        yield from _listed([finding], examination)
+        yield from _list([finding], examination)
 
 
 def _table(results: list[Result], examination: Examination) -> Iterator[str]:
@@ -78,11 +78,10 @@ def _table(results: list[Result], examination: Examination) -> Iterator[str]:
     yield from ("", f"| {say('check')} | | {say('claim')} |", "| --- | --- | --- |")
     for result in results:
         seen = evidence(result, examination)
-        cell = (
-            f"{STATUS_SIGNS[result.status]} {escaped(outcome(result, say))}"
-            + f" ({escaped(seen)})" * bool(seen)
+        cell = f"{STATUS_SIGNS[result.status]} {escape(outcome(result, say))}" + f" ({escape(seen)})" * bool(
+            seen
         )
-        yield f"| {result.check.code} | {cell} | {escaped(claim(result.check, examination))} |"
+        yield f"| {result.check.code} | {cell} | {escape(claim(result.check, examination))} |"
 
 
 def _details(summary: str, body: Iterable[str]) -> Iterator[str]:
@@ -90,11 +89,11 @@ def _details(summary: str, body: Iterable[str]) -> Iterator[str]:
     yield from ("", *body, "", "</details>")
 
 
-def _listed(findings: Iterable[Finding], examination: Examination) -> Iterator[str]:
+def _list(findings: Iterable[Finding], examination: Examination) -> Iterator[str]:
     for finding in findings:
         where = place(finding.at, examination)
-        shown = f"<code>{escaped(where)}</code> " if where else ""
-        said = "<br>".join(escaped(line) for line in message(finding, examination))
+        shown = f"<code>{escape(where)}</code> " if where else ""
+        said = "<br>".join(escape(line) for line in message(finding, examination))
         told = " ".join(line.strip() for line in hint(finding, examination))
-        fix = f"<br>{examination.say('fix: ')}{escaped(told)}" if told else ""
+        fix = f"<br>{examination.say('fix: ')}{escape(told)}" if told else ""
         yield f"- {shown}{said}{fix}"

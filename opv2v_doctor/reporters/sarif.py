@@ -59,7 +59,7 @@ def _rule(result: Result) -> dict[str, object]:
         "shortDescription": {"text": check.claim},
         "help": {"text": check.page, "markdown": check.page},
         "messageStrings": {
-            _message_id(finding): {"text": _numbered(finding)[0]} for finding in hazards(result)
+            _message_id(finding): {"text": _numbered_template(finding)[0]} for finding in hazards(result)
         },
         "properties": {"tags": [check.family, check.tier]},
     }
@@ -76,7 +76,7 @@ def _result(
         "message": {
             "text": "\n".join([*message(finding, examination), *fix]),
             "id": _message_id(finding),
-            "arguments": _numbered(finding)[1],
+            "arguments": _numbered_template(finding)[1],
         },
         "locations": [{"physicalLocation": _location(finding, examination)}],
         "properties": {"near": True} if finding.at and finding.at.near else {},
@@ -85,10 +85,10 @@ def _result(
 
 def _message_id(finding: Finding) -> str:
     """What a message is known by among those of its check."""
-    return hashlib.sha256(_numbered(finding)[0].encode()).hexdigest()[:12]
+    return hashlib.sha256(_numbered_template(finding)[0].encode()).hexdigest()[:12]
 
 
-def _numbered(finding: Finding) -> tuple[str, list[str]]:
+def _numbered_template(finding: Finding) -> tuple[str, list[str]]:
     """The template as SARIF writes it, with numbered gaps, and what fills them."""
     text, arguments = "", list[str]()
     fix = [("\n\nfix: ", None), *finding.hint.pieces()] if finding.hint else []

@@ -35,7 +35,7 @@ def _stamp(place: Path) -> Stamp:
     """What can still be told: overrides, the size of the world, steps an epoch."""
     overrides, steps = place / HYDRA / "overrides.yaml", steps_per_epoch_of(place)
     newest = Reached(place).newest
-    words = _listed(overrides) if overrides.is_file() else ()
+    words = _list(overrides) if overrides.is_file() else ()
     return Stamp(
         without_commit="made by hand, before it was adopted",
         overrides=words,
@@ -45,7 +45,7 @@ def _stamp(place: Path) -> Stamp:
     )
 
 
-def _listed(path: Path) -> tuple[str, ...]:
+def _list(path: Path) -> tuple[str, ...]:
     """A YAML list of words; Hydra's record of the overrides is one."""
     try:
         found = from_yaml(text_of(path))

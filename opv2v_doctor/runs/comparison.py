@@ -36,7 +36,7 @@ def compared(one: Run, other: Run) -> Iterator[Section]:
     reached = Reached(one.path), Reached(other.path)
     yield _section("loader lengths", *(each.loader_lengths for each in reached))
     yield _section("progress", *(_progress(each) for each in reached))
-    yield _section("metrics", *(_rounded(each.metrics) for each in reached))
+    yield _section("metrics", *(_round(each.metrics) for each in reached))
 
 
 def _section(title: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Section:
@@ -97,7 +97,7 @@ def _progress(reached: Reached) -> dict[str, Any]:
     return {"epoch": reached.epoch, "optimizer steps": reached.steps, "best metric": _short(reached.best)}
 
 
-def _rounded(metrics: Mapping[str, float]) -> dict[str, Any]:
+def _round(metrics: Mapping[str, float]) -> dict[str, Any]:
     return {name: _short(value) for name, value in metrics.items()}
 
 

@@ -28,7 +28,7 @@ OWN = {LOCK, RESERVE, *STAMPED, *(f".{name}.partial" for name in (*STAMPED, RECO
 OUTPUT = "output"
 
 
-class Taken(UsageError):
+class DirectoryTaken(UsageError):
     """Another launch has the directory; the message says which."""
 
 
@@ -53,9 +53,9 @@ def claim(places: Sequence[Path], *, resume: bool) -> Iterator[Claim]:
     With `resume` it is one that holds a run. A new one that does not become a run is removed again. Raises
     Taken where another launch has it, or where a run is in it already.
     """
-    path, made = _made(places)
+    path, made = _make(places)
     was_ours = (path / LOCK).exists()  # a launch was here before, and left it
-    lock = _locked(path)
+    lock = _lock(path)
     place = Claim(path=path, lock=lock, made=made)
     try:
         if not resume:
@@ -69,7 +69,7 @@ def claim(places: Sequence[Path], *, resume: bool) -> Iterator[Claim]:
         os.close(lock)
 
 
-def _made(places: Sequence[Path]) -> tuple[Path, bool]:
+def _make(places: Sequence[Path]) -> tuple[Path, bool]:
     """The directory, and whether it is new; of launches at once only one makes it."""
     for path in places:
         try:
@@ -84,7 +84,7 @@ def _made(places: Sequence[Path]) -> tuple[Path, bool]:
     return places[-1], False
 
 
-def _locked(path: Path) -> int:
+def _lock(path: Path) -> int:
     """The descriptor of the directory's lock, which ends with the last process that holds it."""
     while True:
         try:
@@ -99,7 +99,7 @@ def _locked(path: Path) -> int:
         except BlockingIOError:
             holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
             os.close(lock)
-            raise Taken(
+            raise DirectoryTaken(
                 f"{path} belongs to another launch that still runs ({holder or 'starting'})"
             ) from None
         with contextlib.suppress(FileNotFoundError):
@@ -119,9 +119,11 @@ def _sign(lock: int) -> None:
 def _verify_empty(path: Path, own: Collection[str]) -> None:
     found = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
     if RECORD in found:
-        raise Taken(f"{path} holds a run already: --resume {path} goes on with it, --fresh starts beside it")
+        raise DirectoryTaken(
+            f"{path} holds a run already: --resume {path} goes on with it, --fresh starts beside it"
+        )
     if found:
-        raise Taken(
+        raise DirectoryTaken(
             f"{path} is not empty ({', '.join(found[:3])}{', ...' if found[3:] else ''}): "
             f"`opv2v-doctor runs adopt {path}` and --resume go on with it, --fresh starts beside it"
         )

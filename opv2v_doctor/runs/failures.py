@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from opv2v_doctor.atomic import has_room
 from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.runs.output import OWN, Output
-from opv2v_doctor.runs.record import Failure
+from opv2v_doctor.runs.record import RankFailure
 
 SHOWN = 15  # lines
 SIGNALLED = 128  # what a shell adds to the number of the signal that ended a command
@@ -41,7 +41,7 @@ class _Ended:
         return ended_by_torchrun or (complains and self.code > 0), self.code > 0, self.raised
 
 
-def first_failure(output: Output, code: int, raised: Mapping[int, float]) -> Failure:
+def first_failure(output: Output, code: int, raised: Mapping[int, float]) -> RankFailure:
     """The rank that failed first; without torchrun there is only one."""
     text = text_of(output.folder / OWN, "replace") if _is_there(output) else ""
     found = _ended(output, text, raised)
@@ -69,10 +69,10 @@ def _ended(output: Output, text: str, raised: Mapping[int, float]) -> list[_Ende
     ]
 
 
-def _failure(rank: int | None, code: int, lines: tuple[str, ...], output: Output) -> Failure:
+def _failure(rank: int | None, code: int, lines: tuple[str, ...], output: Output) -> RankFailure:
     logs = [path for path in output.files() if output.rank_of(path) == rank and path.is_file()]
     log = max(logs, key=lambda path: path.stat().st_mtime, default=None)
-    return Failure(
+    return RankFailure(
         rank=rank,
         exit_code=code if code >= 0 else None,
         signal=_name(-code) if code < 0 else None,
@@ -89,7 +89,7 @@ def _name(number: int) -> str:
         return f"signal {number}"
 
 
-def described(failure: Failure) -> str:
+def described(failure: RankFailure) -> str:
     """The failure in words, its last lines below."""
     who = "the training" if failure.rank is None else f"rank {failure.rank}"
     how = f"was killed by {failure.signal}" if failure.signal else f"ended with exit code {failure.exit_code}"

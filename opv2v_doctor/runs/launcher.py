@@ -20,7 +20,7 @@ from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.directory import RESERVE, output_folder
 from opv2v_doctor.runs.failures import SIGNALLED, described, first_failure
 from opv2v_doctor.runs.output import OWN, Line, Output
-from opv2v_doctor.runs.record import Failure, Run, State, now
+from opv2v_doctor.runs.record import RankFailure, Run, State, now
 from opv2v_doctor.runs.verification import departures_of
 from opv2v_doctor.runs.vitals import Vitals
 from opv2v_doctor.supervisor import supervised
@@ -163,7 +163,7 @@ def _follow(
 
 def _outcome(
     code: int, received: Sequence[int], output: Output, vitals: Vitals
-) -> tuple[State, Failure | None, int]:
+) -> tuple[State, RankFailure | None, int]:
     """What became of the launch, the first failure, and the exit code: that of the rank that failed first."""
     if code == 0:
         return State.FINISHED, None, 0

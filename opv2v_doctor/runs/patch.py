@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.source.commit import git_state, opened
+from opv2v_doctor.facts.source.commit import git_state, open_view
 from opv2v_doctor.facts.source.work_tree import inner_repositories, own_changes
 from opv2v_doctor.foreign_files import bytes_of
-from opv2v_doctor.git import GitRefused, View, view
+from opv2v_doctor.git import GitRefused, GitView, view
 from opv2v_doctor.runs.digests import of_file
 from opv2v_doctor.runs.secrets import without_credentials
 from opv2v_doctor.target import Target
@@ -27,7 +27,7 @@ def diff_patch(target: Target) -> bytes:
     if git_state(target).commit is None:
         return b""
     try:
-        with opened(target) as seen:
+        with open_view(target) as seen:
             return b"".join([*_changes(seen, ""), *_new_files(target, seen.repository.prefix)])
     except (GitRefused, OSError) as problem:
         raise Blocked(
@@ -42,7 +42,7 @@ def diff_patch(target: Target) -> bytes:
 _DIFF = ("diff", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=dirty")
 
 
-def _changes(seen: View, at: str) -> Iterator[bytes]:
+def _changes(seen: GitView, at: str) -> Iterator[bytes]:
     """The changes below the view's folder, then those inside its submodules."""
     found = own_changes(seen)
     prefixes = (f"--src-prefix=a/{at}", f"--dst-prefix=b/{at}")

@@ -99,7 +99,7 @@ class Stamp(BaseModel):
         return digests.of_values(self.model_dump(mode="json", exclude=later))
 
 
-class Failure(BaseModel):
+class RankFailure(BaseModel):
     """The first rank that failed, how, and its last lines."""
 
     model_config = ConfigDict(frozen=True)
@@ -127,7 +127,7 @@ class Launch(BaseModel):
     ended: AwareDatetime | None = None
     status: State = State.RUNNING
     exit_code: int | None = None
-    failure: Failure | None = None
+    failure: RankFailure | None = None
     departures: tuple[str, ...] = ()  # in which it was not what was stamped
 
     @property

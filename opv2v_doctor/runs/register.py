@@ -19,7 +19,7 @@ DEEPEST = 4  # folders below the one that is searched
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegisteredRun:
     """One directory of the register."""
 
     path: Path
@@ -60,7 +60,7 @@ class Entry:
         return stamp.commit[:8] + "+" * bool(stamp.dirty or any(n.endswith(".py") for n in stamp.untracked))
 
 
-def entries(root: Path) -> list[Entry]:
+def entries(root: Path) -> list[RegisteredRun]:
     """Every run below a folder, and the folder itself if it is one."""
     found = [_entry(path) for path in _directories(root, DEEPEST)]
     return sorted(found, key=lambda entry: (entry.started, str(entry.path)))
@@ -79,10 +79,10 @@ def _directories(folder: Path, depth: int) -> Iterator[Path]:
             yield from _directories(folder / name, depth - 1)
 
 
-def _entry(path: Path) -> Entry:
+def _entry(path: Path) -> RegisteredRun:
     if not os.path.lexists(path / RECORD):
-        return Entry(path, None)
+        return RegisteredRun(path, None)
     try:
-        return Entry(path, read_run(path))
+        return RegisteredRun(path, read_run(path))
     except UsageError as problem:
-        return Entry(path, None, str(problem))
+        return RegisteredRun(path, None, str(problem))

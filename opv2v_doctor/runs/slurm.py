@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.isolation import isolated
+from opv2v_doctor.isolation import isolated_command
 from opv2v_doctor.runs.command_line import Nodes
 from opv2v_doctor.runs.request import Request, earlier_of, read_request, written
 from opv2v_doctor.runs.snapshot import snapshot
@@ -35,7 +35,11 @@ class OnNode:
         here = submitit.JobEnvironment()
         request = on_node(read_request(self.request), here.hostnames, here.node)
         done = subprocess.run(
-            [*isolated("-m"), PROGRAM], input=written(request), text=True, cwd=self.folder, check=False
+            [*isolated_command("-m"), PROGRAM],
+            input=written(request),
+            text=True,
+            cwd=self.folder,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError(f"opv2v-doctor train ended with exit code {done.returncode}")

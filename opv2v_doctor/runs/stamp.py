@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from opv2v_doctor.atomic import NotWritten, write, write_all
-from opv2v_doctor.audit.last_audit import remembered
+from opv2v_doctor.audit.last_audit import last_audit
 from opv2v_doctor.audit.listing import dataset_at
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.interpreter import questions
@@ -196,7 +196,7 @@ def _dataset(target: Target) -> Dataset | None:
         return None
     if not roots:
         return None
-    known = remembered(dataset_at(*map(str, roots)))
+    known = last_audit(dataset_at(*map(str, roots)))
     return Dataset(
         roots=tuple(map(str, roots)),
         fingerprint=known.fingerprint if known else None,

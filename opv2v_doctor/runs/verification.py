@@ -93,14 +93,14 @@ def _stamp(run: Run, launch: Launch) -> Iterator[Verified]:
     gate = launch.stamp.gate
     report = {"report.json": gate.report} if gate and gate.report else {}
     for name, digest in {**launch.stamp.files, **report}.items():
-        problem = _changed(run.path / launch.folder / name, digest)
+        problem = _change(run.path / launch.folder / name, digest)
         where = name if launch.folder == "." else f"{launch.folder}/{name}"
         yield Verified(good=not problem, text=f"{where}: {problem or 'unchanged'}")
     for departure in launch.departures if launch.ended else departures_of(run, launch):
         yield Verified(good=False, text=f"launch {launch.number} ran something else: {departure}")
 
 
-def _changed(path: Path, digest: str) -> str:
+def _change(path: Path, digest: str) -> str:
     try:
         return "" if digests.of_file(path) == digest else "is not what was stamped"
     except OSError as problem:
@@ -113,7 +113,7 @@ def _checkpoints(run: Run) -> Iterator[Verified]:
     there = {path.name: path for path in sorted(run.path.glob(CHECKPOINTS))}
     for name, path in there.items():
         problem = _unlike(path, saved.get(name), watched=bool(saved))
-        yield Verified(good=not problem, text=f"{name}: {problem or _counted(path)}")
+        yield Verified(good=not problem, text=f"{name}: {problem or _count(path)}")
     for name in sorted(set(saved) - set(there)):
         yield Verified(good=False, text=f"{name}: was saved, and is not there")
     for path in sorted(run.path.glob(LEFTOVERS)):
@@ -156,5 +156,5 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def _counted(path: Path) -> str:
+def _count(path: Path) -> str:
     return str(read_checkpoint(path).counted)

@@ -14,7 +14,7 @@ EVENTS = "events.jsonl"
 
 
 @dataclass
-class Rank:
+class RankPulse:
     """What was last heard of a rank."""
 
     heard: float  # by our clock: those of other machines may differ
@@ -45,7 +45,7 @@ class Vitals:
         self._at = self._path.stat().st_size if self._path.is_file() else 0
         self._rest = b""
         self._silence, self._clock, self._living = silence, clock, living
-        self.ranks = {rank: Rank(heard=clock(), moved=clock()) for rank in ranks}
+        self.ranks = {rank: RankPulse(heard=clock(), moved=clock()) for rank in ranks}
         self.watched = False
         self.raised: dict[int, float] = {}  # rank -> time of its exception
         self._said: set[int] = set()
@@ -100,20 +100,18 @@ class Vitals:
         living = self._living()
         gone = sorted(still - living) if living else []
         if gone and living:
-            return (
-                f"{_listed(gone)} ended without a failure, and {_listed(sorted(living))} would wait for hours"
-            )
+            return f"{_list(gone)} ended without a failure, and {_list(sorted(living))} would wait for hours"
         furthest = max(rank.place for rank in self.ranks.values())
         behind = [n for n in sorted(still) if self.ranks[n].place < furthest] or sorted(still)
         seconds = now - max(self.ranks[number].moved for number in behind)
         silent = all(now - self.ranks[number].heard > self._silence for number in behind)
         how = "gave no sign" if silent else "works, but made no step"
         others = sorted(set(self.ranks) - set(behind))
-        wait = f"; {_listed(others)} {'waits' if len(others) == 1 else 'wait'} for it" if others else ""
-        return f"{_listed(behind)} {how} for {seconds:.0f} s ({self.ranks[behind[0]]}){wait}"
+        wait = f"; {_list(others)} {'waits' if len(others) == 1 else 'wait'} for it" if others else ""
+        return f"{_list(behind)} {how} for {seconds:.0f} s ({self.ranks[behind[0]]}){wait}"
 
 
-def _listed(ranks: list[int]) -> str:
+def _list(ranks: list[int]) -> str:
     return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"
 
 

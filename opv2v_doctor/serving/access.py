@@ -46,7 +46,7 @@ def verify_token(host: str, token: str | None) -> None:
         raise UsageError(f"--token has {len(token)} characters, at least {SHORTEST_TOKEN} are needed: {way}")
 
 
-class Guard:
+class AccessControl:
     """Stands before the application: methods, the token, and headers that keep pages apart."""
 
     def __init__(self, app: ASGIApp, token: str | None, cookie: str = "opv2v_doctor") -> None:

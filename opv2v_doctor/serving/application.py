@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 
 from opv2v_doctor import __version__, rasters
 from opv2v_doctor.neutral import printable
-from opv2v_doctor.serving.access import Exact, Guard
+from opv2v_doctor.serving.access import AccessControl, Exact
 from opv2v_doctor.serving.index import PICTURES, is_shown, listing
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def application(
         ],
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
-            Middleware(Guard, token=token, cookie=cookie),
+            Middleware(AccessControl, token=token, cookie=cookie),
             Middleware(Exact),
         ],
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from opv2v_doctor.foreign_files import bytes_of, from_json
 from opv2v_doctor.runs.directory import RECORD
-from opv2v_doctor.runs.register import Entry, entries
+from opv2v_doctor.runs.register import RegisteredRun, entries
 
 SHOWN = {  # what is served; checkpoints and whatever else lies around are not
     *(".html", ".png", ".jpg", ".jpeg", ".svg", ".json", ".jsonl", ".txt", ".log", ".md", ".xml"),
@@ -27,7 +27,7 @@ TELLING = ("panorama", "pointcloud")  # pictures that are shown before others
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class IndexRow:
     """One folder of the index; paths are relative to the directory that is served."""
 
     folder: str
@@ -47,11 +47,11 @@ class Shown:
         return self.folder or "."
 
 
-def listing(root: Path) -> list[Shown]:
+def listing(root: Path) -> list[IndexRow]:
     """All folders that have something to show, the newest first."""
     place = root.resolve()
     runs = {entry.path: entry for entry in entries(place) if not (entry.path / RECORD).is_symlink()}
-    found = [_shown(place, folder, names, runs.get(folder)) for folder, names in _folders(place, runs)]
+    found = [_index_row(place, folder, names, runs.get(folder)) for folder, names in _folders(place, runs)]
     return sorted(found, key=lambda shown: (shown.changed, shown.folder), reverse=True)
 
 
@@ -60,7 +60,7 @@ def is_shown(path: Path) -> bool:
     return path.suffix.lower() in SHOWN and not any(part.startswith(".") for part in path.parts)
 
 
-def _folders(root: Path, runs: Mapping[Path, Entry]) -> Iterator[tuple[Path, list[str]]]:
+def _folders(root: Path, runs: Mapping[Path, RegisteredRun]) -> Iterator[tuple[Path, list[str]]]:
     """Folders with a page, a picture, a report or a run, and their files; symlinks are not followed."""
     for number, (here, below, names) in enumerate(os.walk(root)):
         folder = Path(here)
@@ -74,12 +74,12 @@ def _folders(root: Path, runs: Mapping[Path, Entry]) -> Iterator[tuple[Path, lis
             return
 
 
-def _shown(root: Path, folder: Path, names: list[str], entry: Entry | None) -> Shown:
-    state, verdict, tone, commit = _told(folder, names, entry)
+def _index_row(root: Path, folder: Path, names: list[str], entry: RegisteredRun | None) -> IndexRow:
+    state, verdict, tone, commit = _state(folder, names, entry)
     within = folder.relative_to(root)
     paths = [str(within / name) for name in names]
     times = [(folder / name).stat().st_mtime for name in names] or [folder.stat().st_mtime]
-    return Shown(
+    return IndexRow(
         folder="" if within == Path() else str(within),
         kind="run" if entry else "results",
         state=state,
@@ -101,7 +101,7 @@ def _pictures(paths: list[str]) -> tuple[str, ...]:
     return tuple(map(str, ordered[:MOST_PICTURES]))
 
 
-def _told(folder: Path, names: list[str], entry: Entry | None) -> tuple[str, str, str, str]:
+def _state(folder: Path, names: list[str], entry: RegisteredRun | None) -> tuple[str, str, str, str]:
     """State, verdict and its tone, and commit: by the run's record, else by the report that lies there."""
     if entry is not None and entry.run is not None:
         gate = entry.run.last.stamp.gate

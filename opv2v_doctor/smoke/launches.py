@@ -21,7 +21,7 @@ from opv2v_doctor.runs.output import Line
 from opv2v_doctor.runs.record import Run, Stamp, State
 from opv2v_doctor.runs.stamp import write_stamp
 from opv2v_doctor.scratch import scratch_folder
-from opv2v_doctor.smoke.traces import EVENTS, Raised, Trace, read_trace
+from opv2v_doctor.smoke.traces import EVENTS, TracedException, TrainingTrace, read_trace
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
@@ -37,7 +37,7 @@ LONGEST = 300  # characters that are shown of a message's beginning, and as many
 class Outcome:
     """What became of a launch: its trace, or why there is none, and where in the repository that was."""
 
-    trace: Trace
+    trace: TrainingTrace
     run: Run | None = None
     failure: Text | None = None
     at: Place | None = None
@@ -47,7 +47,7 @@ class Outcome:
 @fact
 def uninterrupted_training(target: Target) -> Outcome:
     """Two epochs of a few steps each."""
-    return _launched(target, _folder(target) / "uninterrupted", "training without a break")
+    return _launch(target, _folder(target) / "uninterrupted", "training without a break")
 
 
 @fact
@@ -57,10 +57,10 @@ def resumed_training(target: Target) -> Outcome:
     if first.failure:  # one that is to be killed would fail as well
         return first
     place = _folder(target) / "killed"
-    killed = _launched(target, place, "training to be killed", hold=list(KILLED_AT))
+    killed = _launch(target, place, "training to be killed", hold=list(KILLED_AT))
     if not killed.killed:
         return replace(killed, failure=killed.failure or Text("never came to its second epoch"))
-    return _launched(target, place, "resumed training", earlier=killed.run)
+    return _launch(target, place, "resumed training", earlier=killed.run)
 
 
 @fact
@@ -70,45 +70,47 @@ def training_alone(target: Target) -> Outcome:
     if first.failure or first.run is None:
         return first
     accumulated = f"train_params.accum_iter={target.gpus * _accumulation(first.run.path)}"
-    single = replace(_planned(target), gpus=1, overrides=(*_planned(target).overrides, accumulated))
+    single = replace(
+        _own_overrides(target), gpus=1, overrides=(*_own_overrides(target).overrides, accumulated)
+    )
     place, steps = _folder(target) / "alone", STEPS * target.gpus
-    return _launched(single, place, "training in one process", limit=steps, stop_before_epoch=1)
+    return _launch(single, place, "training in one process", limit=steps, stop_before_epoch=1)
 
 
-def uninterrupted(target: Target) -> Trace:
+def uninterrupted_trace(target: Target) -> TrainingTrace:
     """Two epochs without a break. Raises Blocked where they did not come to their end, or were not seen."""
     training = Text("the uninterrupted training")
-    return _seen(_ended(uninterrupted_training(target), training), training, target.gpus)
+    return _complete(_ended_trace(uninterrupted_training(target), training), training, target.gpus)
 
 
-def resumed(target: Target) -> Trace:
+def resumed_trace(target: Target) -> TrainingTrace:
     """What a training does that was killed in its second epoch and resumed. Raises Blocked as above.
 
     It may have made no step: then it took the training for complete.
     """
-    return _ended(resumed_training(target), Text("the resumed training"))
+    return _ended_trace(resumed_training(target), Text("the resumed training"))
 
 
-def alone(target: Target) -> Trace:
+def alone(target: Target) -> TrainingTrace:
     """One epoch of one process with the batches of all ranks. Raises Blocked as above."""
     training = Text("the training in one process")
-    return _seen(_ended(training_alone(target), training), training, 1)
+    return _complete(_ended_trace(training_alone(target), training), training, 1)
 
 
-def _ended(outcome: Outcome, training: Text) -> Trace:
+def _ended_trace(outcome: Outcome, training: Text) -> TrainingTrace:
     if outcome.failure:
         raise Blocked("{training} {failure}", at=outcome.at, training=training, failure=outcome.failure)
     return outcome.trace
 
 
-def _seen(trace: Trace, training: Text, ranks: int) -> Trace:
+def _complete(trace: TrainingTrace, training: Text, ranks: int) -> TrainingTrace:
     for rank in range(ranks):
         if not trace.of_rank(rank):
             raise Blocked("{training} ended without a step of rank {rank}", training=training, rank=rank)
     return trace
 
 
-def _planned(target: Target) -> Target:
+def _own_overrides(target: Target) -> Target:
     """The target with all its overrides its own: fewer ranks do not choose another dataset."""
     variants = dict(target.settings.launch.variants)
     chosen = variants[target.gpus].overrides if target.gpus in variants else ()
@@ -131,7 +133,7 @@ def _folder(_target: Target) -> Path:
     return scratch_folder("smoke")
 
 
-def _launched(target: Target, place: Path, name: str, earlier: Run | None = None, **watch: object) -> Outcome:
+def _launch(target: Target, place: Path, name: str, earlier: Run | None = None, **watch: object) -> Outcome:
     """Launch, follow to the end, and read what the watch wrote."""
     start = (place / EVENTS).stat().st_size if earlier else 0
     with claim([place], resume=earlier is not None) as claimed:
@@ -164,36 +166,36 @@ def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object
     )
 
 
-def _failure(run: Run, trace: Trace) -> Text | None:
+def _failure(run: Run, trace: TrainingTrace) -> Text | None:
     """How a training ended that did not end well: with its exception, else with its last lines."""
-    code, raised = run.last.exit_code, _first_raised(run, trace)
+    code, raised = run.last.exit_code, _first_exception(run, trace)
     if not code:
         return None
     if raised:
-        return Text("ended with exit code {code}: {error}", code=code, error=_shown(raised.error))
+        return Text("ended with exit code {code}: {error}", code=code, error=_excerpt(raised.error))
     lines = run.last.failure.last_lines[-LAST_LINES:] if run.last.failure else ()
     return Text(
         "ended with exit code {code}; its last lines: {lines}" if lines else "ended with exit code {code}",
         code=code,
-        lines=" | ".join(map(_shown, lines)),
+        lines=" | ".join(map(_excerpt, lines)),
     )
 
 
-def _first_raised(run: Run, trace: Trace) -> Raised | None:
+def _first_exception(run: Run, trace: TrainingTrace) -> TracedException | None:
     """The exception of the rank that failed first; other ranks may complain of its end."""
     rank = run.last.failure.rank if run.last.failure else None
     return min(trace.raised, key=lambda raised: raised.rank != rank, default=None)
 
 
-def _shown(text: str) -> str:
+def _excerpt(text: str) -> str:
     """A message in one line: of a long one, the beginning and the end."""
     line = " ".join(text.split())
     return line if len(line) <= 2 * LONGEST else f"{line[:LONGEST]} ... {line[-LONGEST:]}"
 
 
-def _innermost(run: Run, trace: Trace, repo: Path) -> Place | None:
+def _innermost(run: Run, trace: TrainingTrace, repo: Path) -> Place | None:
     """The innermost line of the repository among the calls that led to the exception."""
-    raised = _first_raised(run, trace)
+    raised = _first_exception(run, trace)
     ours = [place for place in raised.frames if place.path.is_relative_to(repo)] if raised else []
     return ours[-1] if ours else None
 

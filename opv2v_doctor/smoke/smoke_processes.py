@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from opv2v_doctor.check import Blocked, Findings, Skip, check, error, examined, note, warning
-from opv2v_doctor.smoke.launches import STEPS, alone, uninterrupted
+from opv2v_doctor.smoke.launches import STEPS, alone, uninterrupted_trace
 from opv2v_doctor.smoke.traces import Step
 from opv2v_doctor.target import Target
 from opv2v_doctor.threshold import Threshold
@@ -77,10 +77,10 @@ def ranks_train_like_one_process(target: Target) -> Findings:
             twice=len(ours) - len(set(ours)),
         )
         return
-    yield from _compared(ranks[0], single[-1], target)
+    yield from _compare(ranks[0], single[-1], target)
 
 
-def _compared(one: Step, other: Step, target: Target) -> Findings:
+def _compare(one: Step, other: Step, target: Target) -> Findings:
     """The norm of each parameter's gradient in the same update."""
     if one.gradients is None or other.gradients is None:
         raise Blocked("the first step ended in no update that the optimizer tells of")
@@ -104,7 +104,7 @@ def _compared(one: Step, other: Step, target: Target) -> Findings:
 
 def _updates(target: Target) -> Iterator[tuple[int, list[Step], list[Step]]]:
     """(number, the steps of all ranks, the steps of the one process) of each update of the first epoch."""
-    several, one = uninterrupted(target), alone(target).of_rank(0)
+    several, one = uninterrupted_trace(target), alone(target).of_rank(0)
     for update in range(STEPS):
         ranks = [several.at(rank, 0, update) for rank in range(target.gpus)]
         single = one[update * target.gpus : (update + 1) * target.gpus]

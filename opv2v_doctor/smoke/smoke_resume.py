@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from opv2v_doctor.check import Blocked, Findings, check, error, examined, note, warning
-from opv2v_doctor.smoke.launches import KILLED_AT, resumed, uninterrupted
+from opv2v_doctor.smoke.launches import KILLED_AT, resumed_trace, uninterrupted_trace
 from opv2v_doctor.smoke.traces import Step
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -23,7 +23,7 @@ def resume_goes_on_at_the_next_epoch(target: Target) -> Findings:
     ## How to fix
     Save the epoch that is complete, and start with the one after it.
     """
-    expected, first = _expected(target), next(iter(resumed(target).of_rank(0)), None)
+    expected, first = _expected_step(target), next(iter(resumed_trace(target).of_rank(0)), None)
     yield examined(1, "resume")
     if first is None:
         yield error(
@@ -198,9 +198,9 @@ def resumed_run_ends_like_an_uninterrupted_one(target: Target) -> Findings:
             return
 
 
-def _expected(target: Target) -> Step:
+def _expected_step(target: Target) -> Step:
     """What the uninterrupted training did where the resumed one should begin."""
-    expected = uninterrupted(target).at(0, EPOCH, 0)
+    expected = uninterrupted_trace(target).at(0, EPOCH, 0)
     if expected is None:
         raise Blocked("the uninterrupted training made no step of epoch {epoch}", epoch=EPOCH)
     return expected
@@ -208,7 +208,7 @@ def _expected(target: Target) -> Step:
 
 def _starts(target: Target) -> tuple[Step, Step]:
     """The first step after the resume, and what the uninterrupted training did where it should be."""
-    expected, first = _expected(target), next(iter(resumed(target).of_rank(0)), None)
+    expected, first = _expected_step(target), next(iter(resumed_trace(target).of_rank(0)), None)
     if first is None:
         raise Blocked("the resumed training made no step", hint="see SMK007")
     return first, expected
@@ -216,8 +216,8 @@ def _starts(target: Target) -> tuple[Step, Step]:
 
 def _pairs(target: Target) -> Iterator[tuple[Step, Step]]:
     """Each step after the resume, and the same step of the uninterrupted training."""
-    whole = uninterrupted(target)
-    for step in resumed(target).steps:
+    whole = uninterrupted_trace(target)
+    for step in resumed_trace(target).steps:
         other = whole.at(step.rank, step.epoch, step.step)
         if other is not None:
             yield step, other

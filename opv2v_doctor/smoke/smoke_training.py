@@ -3,8 +3,8 @@
 from collections.abc import Collection
 
 from opv2v_doctor.check import Blocked, Findings, Skip, check, error, examined, note
-from opv2v_doctor.smoke.launches import uninterrupted
-from opv2v_doctor.smoke.traces import Step, Trace
+from opv2v_doctor.smoke.launches import uninterrupted_trace
+from opv2v_doctor.smoke.traces import Step, TrainingTrace
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
@@ -21,7 +21,7 @@ def ranks_hold_the_same_weights(target: Target) -> Findings:
     ## How to fix
     Call the wrapped model, not `model_without_ddp` or `model.module`, wherever a loss is computed.
     """
-    trace = uninterrupted(target)
+    trace = uninterrupted_trace(target)
     for rank in range(1, target.gpus):
         steps = [step for step in trace.of_rank(0) if step.weights]
         yield examined(len(steps), "step", rank=rank)
@@ -39,7 +39,7 @@ def ranks_hold_the_same_weights(target: Target) -> Findings:
     yield note("{ranks} ranks, equal after each of {n:step|steps}", ranks=target.gpus, n=len(steps))
 
 
-def _difference(trace: Trace, rank: int, other: Step | None) -> Text | str:
+def _difference(trace: TrainingTrace, rank: int, other: Step | None) -> Text | str:
     """How a rank differs from rank 0, in the words of the watch where it has any."""
     if other is None:
         return Text("rank {rank} did not make this step", rank=rank)
@@ -58,10 +58,12 @@ def gradients_are_cleared(target: Target) -> Findings:
     ## How to fix
     Call `optimizer.zero_grad()` after each update.
     """
-    trace = uninterrupted(target)
+    trace = uninterrupted_trace(target)
     following = [step for step in trace.updates if trace.at(step.rank, step.epoch, step.step + 1)]
     yield examined(len(following), "update")  # that another step of the epoch follows
-    yield from _told(trace, {"gradients not cleared"}, Text("call optimizer.zero_grad() after each update"))
+    yield from _warnings(
+        trace, {"gradients not cleared"}, Text("call optimizer.zero_grad() after each update")
+    )
 
 
 @check("SMK003", tier="run")
@@ -75,9 +77,9 @@ def every_group_is_trained(target: Target) -> Findings:
     ## How to fix
     Freeze by a learning rate of 0 in `train_params.submodule_configs`, where it is seen, and nowhere else.
     """
-    trace = uninterrupted(target)
+    trace = uninterrupted_trace(target)
     yield examined(len({group for step in trace.updates for group in step.lr}), "parameter group")
-    yield from _told(
+    yield from _warnings(
         trace,
         {"gradients are zero", "parameters never change", "parameters left out", "gradients not finite"},
         Text("look for requires_grad, detach() and no_grad() on the way to the parameters that are named"),
@@ -95,7 +97,7 @@ def each_epoch_draws_its_own_samples(target: Target) -> Findings:
     ## How to fix
     Call `set_epoch(epoch)` of dataset, sampler and batch sampler at the start of every epoch.
     """
-    trace = uninterrupted(target)
+    trace = uninterrupted_trace(target)
     orders = {
         epoch: [
             [step.samples for step in trace.of_rank(rank) if step.epoch == epoch]
@@ -126,7 +128,7 @@ def each_epoch_draws_its_own_samples(target: Target) -> Findings:
         seen.setdefault(repr(order), epoch)
 
 
-def _told(trace: Trace, wanted: Collection[str], hint: Text) -> Findings:
+def _warnings(trace: TrainingTrace, wanted: Collection[str], hint: Text) -> Findings:
     """What the watch told of, in its words: its warnings are errors here."""
     told: set[str] = set()
     for warned in trace.warnings:

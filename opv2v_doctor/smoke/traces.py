@@ -60,7 +60,7 @@ class Warned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Raised:
+class TracedException:
     """An exception that ended the training of a rank, and the innermost calls that led to it."""
 
     rank: int
@@ -69,13 +69,13 @@ class Raised:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trace:
+class TrainingTrace:
     """All steps of a training, in order for each rank, and what the watch had to say."""
 
     steps: tuple[Step, ...]
     warnings: tuple[Warned, ...]
     stopped: str | None
-    raised: tuple[Raised, ...] = ()
+    raised: tuple[TracedException, ...] = ()
 
     def of_rank(self, rank: int) -> list[Step]:
         """The steps of one rank."""
@@ -92,15 +92,15 @@ class Trace:
         return next(found, None)
 
 
-def read_trace(run: Path, start: int = 0) -> Trace:
+def read_trace(run: Path, start: int = 0) -> TrainingTrace:
     """The trace in a run directory, from a byte of its events on."""
     events = list(_events(run / EVENTS, start))
     stops = [str(event["reason"]) for event in events if event["event"] == "stopped"]
-    return Trace(
+    return TrainingTrace(
         steps=tuple(_step(event) for event in events if event["event"] == "step"),
-        warnings=tuple(_warned(event) for event in events if event["event"] in ("warning", "note")),
+        warnings=tuple(_warning(event) for event in events if event["event"] in ("warning", "note")),
         stopped=stops[0] if stops else None,
-        raised=tuple(_raised(event) for event in events if event["event"] == "raised"),
+        raised=tuple(_exception(event) for event in events if event["event"] == "raised"),
     )
 
 
@@ -122,13 +122,13 @@ def _step(event: dict[str, Any]) -> Step:
     return Step(**{field.name: event.get(field.name) for field in fields(Step)})  # type: ignore[arg-type]
 
 
-def _raised(event: dict[str, Any]) -> Raised:
+def _exception(event: dict[str, Any]) -> TracedException:
     frames = [str(frame).rpartition(":") for frame in event["frames"]]
     places = (Place(Path(path), int(line)) for path, _, line in frames)
-    return Raised(rank=event["rank"], error=str(event["error"]), frames=tuple(places))
+    return TracedException(rank=event["rank"], error=str(event["error"]), frames=tuple(places))
 
 
-def _warned(event: dict[str, Any]) -> Warned:
+def _warning(event: dict[str, Any]) -> Warned:
     return Warned(
         what=str(event["what"]),
         message=str(event["message"]),

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from opv2v_doctor.audit.inventory import Inventory, opened
+from opv2v_doctor.audit.inventory import Inventory, open_inventory
 from opv2v_doctor.audit.listing import Dataset
 from opv2v_doctor.audit.survey import survey
 from opv2v_doctor.audit.verdicts import VERDICTS
@@ -42,7 +42,7 @@ def dataset(healthy_dataset: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def inventory(dataset: Path, tmp_path: Path) -> Iterator[Inventory]:
     """The inventory of that copy, not yet surveyed."""
-    with opened(Dataset(str(dataset / "data"), str(dataset / "depth")), tmp_path / "cache") as found:
+    with open_inventory(Dataset(str(dataset / "data"), str(dataset / "depth")), tmp_path / "cache") as found:
         yield found
 
 

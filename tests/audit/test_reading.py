@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opv2v_doctor.audit.file_record import File, Kind, Reading
+from opv2v_doctor.audit.file_record import File, FileKind, FileReading
 from opv2v_doctor.audit.listing import Dataset, Folder
 from opv2v_doctor.audit.reading import LIMITS, read_file
 
 NAMES = {
-    Kind.FRAME: "000069.yaml",
-    Kind.IMAGE: "000069_camera0.png",
-    Kind.CLOUD: "000069.pcd",
-    Kind.DEPTH: "000069_camera0_depth.npy",
+    FileKind.FRAME: "000069.yaml",
+    FileKind.IMAGE: "000069_camera0.png",
+    FileKind.CLOUD: "000069.pcd",
+    FileKind.DEPTH: "000069_camera0_depth.npy",
 }
 CLOUD = b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nCOUNT 1 1 1\nPOINTS %d\nDATA %s\n"
 
 
-def reading(folder: Path, kind: Kind, content: bytes, name: str = "") -> Reading:
+def reading(folder: Path, kind: FileKind, content: bytes, name: str = "") -> FileReading:
     """What a file of this content says."""
     name = name or NAMES[kind]
     (folder / name).write_bytes(content)
@@ -77,7 +77,7 @@ def bomb(levels: int) -> bytes:
     ],
 )
 def test_a_hostile_frame_file_is_a_problem(tmp_path: Path, content: bytes) -> None:
-    found = reading(tmp_path, Kind.FRAME, content)
+    found = reading(tmp_path, FileKind.FRAME, content)
     assert found.problem
     assert len(found.problem) <= 200
     assert found.digest
@@ -96,7 +96,7 @@ def test_a_hostile_frame_file_is_a_problem(tmp_path: Path, content: bytes) -> No
     ],
 )
 def test_a_hostile_image_is_a_problem(tmp_path: Path, content: bytes) -> None:
-    assert reading(tmp_path, Kind.IMAGE, content).problem
+    assert reading(tmp_path, FileKind.IMAGE, content).problem
 
 
 def array(shape: object, body: bytes = b"", descr: str = "'<f4'", order: bool = False) -> bytes:
@@ -124,7 +124,7 @@ def array(shape: object, body: bytes = b"", descr: str = "'<f4'", order: bool = 
     ],
 )
 def test_a_hostile_array_is_a_problem(tmp_path: Path, content: bytes) -> None:
-    assert reading(tmp_path, Kind.DEPTH, content).problem
+    assert reading(tmp_path, FileKind.DEPTH, content).problem
 
 
 @pytest.mark.parametrize(
@@ -142,36 +142,40 @@ def test_a_hostile_array_is_a_problem(tmp_path: Path, content: bytes) -> None:
     ],
 )
 def test_a_hostile_cloud_is_a_problem(tmp_path: Path, content: bytes) -> None:
-    assert reading(tmp_path, Kind.CLOUD, content).problem
+    assert reading(tmp_path, FileKind.CLOUD, content).problem
 
 
 @settings(max_examples=150)
-@given(st.sampled_from(list(Kind)), st.binary(max_size=400), st.booleans())
+@given(st.sampled_from(list(FileKind)), st.binary(max_size=400), st.booleans())
 def test_no_bytes_whatever_break_the_reader(
-    tmp_path_factory: pytest.TempPathFactory, kind: Kind, noise: bytes, plausible: bool
+    tmp_path_factory: pytest.TempPathFactory, kind: FileKind, noise: bytes, plausible: bool
 ) -> None:
-    begin = {Kind.IMAGE: b"\x89PNG\r\n\x1a\n", Kind.DEPTH: b"\x93NUMPY\x01\x00", Kind.CLOUD: b"DATA ascii\n"}
+    begin = {
+        FileKind.IMAGE: b"\x89PNG\r\n\x1a\n",
+        FileKind.DEPTH: b"\x93NUMPY\x01\x00",
+        FileKind.CLOUD: b"DATA ascii\n",
+    }
     content = begin.get(kind, b"lidar_pose: ") + noise if plausible else noise
     reading(tmp_path_factory.getbasetemp(), kind, content)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_a_file_beyond_its_limit_is_not_read(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(FileKind))
+def test_a_file_beyond_its_limit_is_not_read(tmp_path: Path, kind: FileKind) -> None:
     with (tmp_path / NAMES[kind]).open("wb") as file:
         file.truncate(LIMITS[kind] + 1)  # a sparse file: it takes no room
     file_of_it = File(NAMES[kind], "train", "s", "1", "000069", kind, "", 0, "now")
     assert "larger than" in (read_file(Dataset(str(tmp_path)), file_of_it).problem or "")
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_an_empty_file_is_a_problem(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(FileKind))
+def test_an_empty_file_is_a_problem(tmp_path: Path, kind: FileKind) -> None:
     assert reading(tmp_path, kind, b"").problem == "empty file"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     folder = tmp_path / "train" / "s" / "1"
     folder.mkdir(parents=True)
-    os.mkfifo(folder / NAMES[Kind.IMAGE])
+    os.mkfifo(folder / NAMES[FileKind.IMAGE])
     dataset = Dataset(str(tmp_path))
     (file,) = dataset.files(Folder("train", "s", "1"))
     found = read_file(dataset, file)
@@ -182,7 +186,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_broken_link_is_a_problem(tmp_path: Path) -> None:
     folder = tmp_path / "train" / "s" / "1"
     folder.mkdir(parents=True)
-    (folder / NAMES[Kind.IMAGE]).symlink_to(tmp_path / "gone")
+    (folder / NAMES[FileKind.IMAGE]).symlink_to(tmp_path / "gone")
     dataset = Dataset(str(tmp_path))
     (file,) = dataset.files(Folder("train", "s", "1"))
     assert "cannot be read" in (read_file(dataset, file).problem or "")
@@ -191,7 +195,7 @@ def test_a_broken_link_is_a_problem(tmp_path: Path) -> None:
 def test_depth_is_measured(tmp_path: Path) -> None:
     values = np.array([[0, 1, 2, np.nan], [np.inf, 3, 1e30, 4]], np.float64)
     np.save(tmp_path / "depth.npy", np.asfortranarray(values))
-    found = reading(tmp_path, Kind.DEPTH, (tmp_path / "depth.npy").read_bytes())
+    found = reading(tmp_path, FileKind.DEPTH, (tmp_path / "depth.npy").read_bytes())
     assert (found.problem, found.width, found.height) == (None, 4, 2)
     assert found.known == 4 / 8
     assert found.lowest == 0
@@ -202,14 +206,14 @@ def test_depth_in_millimetres_is_measured(tmp_path: Path) -> None:
 
     done, content = cv2.imencode(".png", np.array([[0, 1500], [2000, 65535]], np.uint16))
     assert done
-    found = reading(tmp_path, Kind.DEPTH, content.tobytes(), "000069_camera0_depth.png")
+    found = reading(tmp_path, FileKind.DEPTH, content.tobytes(), "000069_camera0_depth.png")
     assert (found.problem, found.known, found.highest) == (None, 0.75, 65.535)
 
 
 @pytest.mark.parametrize("kind", [b"ascii", b"binary"])
 def test_points_are_counted(tmp_path: Path, kind: bytes) -> None:
     body = b"1 2 3\n4e-5 nan 6" if kind == b"ascii" else b"\0" * 24
-    assert reading(tmp_path, Kind.CLOUD, CLOUD % (2, kind) + body).points == 2
+    assert reading(tmp_path, FileKind.CLOUD, CLOUD % (2, kind) + body).points == 2
 
 
 def test_a_real_frame_is_read(real_frame: Path) -> None:
@@ -217,6 +221,6 @@ def test_a_real_frame_is_read(real_frame: Path) -> None:
     for folder in dataset.folders():
         found = {file.kind: read_file(dataset, file) for file in dataset.files(folder)}
         assert not any(each.problem for each in found.values())
-        assert (found[Kind.IMAGE].width, found[Kind.IMAGE].height) == (800, 600)
-        assert (found[Kind.CLOUD].points or 0) > 10_000
-        assert found[Kind.FRAME].rig
+        assert (found[FileKind.IMAGE].width, found[FileKind.IMAGE].height) == (800, 600)
+        assert (found[FileKind.CLOUD].points or 0) > 10_000
+        assert found[FileKind.FRAME].rig

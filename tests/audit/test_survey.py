@@ -16,7 +16,7 @@ import pytest
 
 from opv2v_doctor.audit.file_record import Record
 from opv2v_doctor.audit.fingerprint import fingerprint, inventory_fingerprint
-from opv2v_doctor.audit.inventory import Inventory, opened
+from opv2v_doctor.audit.inventory import Inventory, open_inventory
 from opv2v_doctor.audit.listing import Dataset
 from opv2v_doctor.audit.reading import Chunk, read_chunk
 from opv2v_doctor.audit.survey import survey
@@ -82,7 +82,7 @@ def test_what_is_gone_is_forgotten(first_frame: Path, audit: Audit, inventory: I
 
 def test_processes_find_what_one_process_finds(inventory: Inventory, tmp_path: Path) -> None:
     survey(inventory, readers(1), quiet)
-    with opened(inventory.dataset, tmp_path / "other") as other:
+    with open_inventory(inventory.dataset, tmp_path / "other") as other:
         survey(other, readers(2), quiet)
         everything = "SELECT * FROM files ORDER BY path"
         assert list(inventory.rows(everything)) == list(other.rows(everything))
@@ -136,7 +136,7 @@ def test_a_killed_audit_goes_on_where_it_was(dataset: Path, tmp_path: Path) -> N
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     seen: list[str] = []
-    with opened(whole, cache) as inventory:
+    with open_inventory(whole, cache) as inventory:
         survey(inventory, counted(readers(1), seen), quiet)
         total = inventory.number("SELECT count(*) FROM files")
     assert 0 < len(seen) <= total - stored
@@ -162,24 +162,24 @@ def _wait_for_records(dataset: Dataset, cache: Path, process: "subprocess.Popen[
 
 def test_a_damaged_memory_is_begun_anew(dataset: Path, tmp_path: Path) -> None:
     whole = Dataset(str(dataset / "data"))
-    with opened(whole, tmp_path) as inventory:
+    with open_inventory(whole, tmp_path) as inventory:
         survey(inventory, readers(1), quiet)
     (path,) = tmp_path.glob("*.sqlite")
     path.write_bytes(b"no database" * 1000)
-    with opened(whole, tmp_path) as inventory:
+    with open_inventory(whole, tmp_path) as inventory:
         survey(inventory, readers(1), quiet)
         assert inventory.number("SELECT count(*) FROM files WHERE kind = 'frame'") == 18
 
 
 def test_two_audits_of_one_dataset_do_not_mix(inventory: Inventory, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="under way"), opened(inventory.dataset, tmp_path / "cache"):
+    with pytest.raises(UsageError, match="under way"), open_inventory(inventory.dataset, tmp_path / "cache"):
         pass
 
 
 def test_the_memory_never_lies_in_the_dataset(dataset: Path) -> None:
     whole = Dataset(str(dataset / "data"), str(dataset / "depth"))
     for place in (dataset / "data", dataset / "depth" / "deep" / "below"):
-        with pytest.raises(UsageError, match="writes nothing"), opened(whole, place):
+        with pytest.raises(UsageError, match="writes nothing"), open_inventory(whole, place):
             pass
     assert not list(dataset.rglob("*.sqlite"))
 
@@ -191,14 +191,14 @@ def test_a_dataset_in_memory_storage_is_audited(dataset: Path, tmp_path: Path) -
     try:
         seen: list[str] = []
         remote = Dataset("memory://bucket/OPV2V", "memory://bucket/depth")
-        with opened(remote, tmp_path / "remote") as inventory:
+        with open_inventory(remote, tmp_path / "remote") as inventory:
             survey(inventory, readers(1), quiet)
             survey(inventory, counted(readers(1), seen), quiet)
             assert seen == []
             assert inventory.number("SELECT count(*) FROM files WHERE problem IS NULL") == FILES
             found = inventory_fingerprint(inventory)
         local = Dataset(str(dataset / "data"), str(dataset / "depth"))
-        with opened(local, tmp_path / "local") as inventory:
+        with open_inventory(local, tmp_path / "local") as inventory:
             survey(inventory, readers(1), quiet)
             assert inventory_fingerprint(inventory) == found
     finally:
@@ -207,7 +207,7 @@ def test_a_dataset_in_memory_storage_is_audited(dataset: Path, tmp_path: Path) -
 
 def test_depth_beside_the_images_is_found(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset / "depth", dataset / "data", dirs_exist_ok=True)
-    with opened(Dataset(str(dataset / "data")), tmp_path) as inventory:
+    with open_inventory(Dataset(str(dataset / "data")), tmp_path) as inventory:
         survey(inventory, readers(1), quiet)
         assert inventory.number("SELECT count(*) FROM files WHERE kind = 'depth'") == 72
 

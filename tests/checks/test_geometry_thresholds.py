@@ -22,7 +22,7 @@ from opv2v_doctor.facts.interpreter.views import Identity, View
 from opv2v_doctor.facts.samples.moments import PanoramaView
 from opv2v_doctor.geometry.agreement import PointErrors, Tally
 from opv2v_doctor.geometry.cameras import Cylinder
-from opv2v_doctor.geometry.colours import Colours, Normalisation, Order
+from opv2v_doctor.geometry.colours import ChannelOrder, Colours, Normalisation
 from opv2v_doctor.geometry.conventions import Convention
 from opv2v_doctor.geometry.explanations import Explanation, explanation
 from opv2v_doctor.geometry.likeness import Match
@@ -303,7 +303,9 @@ def test_colours() -> None:
     assert_edge(1.5, lambda times: fits(times=times))
     assert_edge(1.5, lambda times: fits(times=1 / times))
     assert_edge(
-        0.5, lambda alike: status(not are_shown(Colours(Order(alike, NONE), Order(0.0, NONE)))), good="above"
+        0.5,
+        lambda alike: status(not are_shown(Colours(ChannelOrder(alike, NONE), ChannelOrder(0.0, NONE)))),
+        good="above",
     )
 
 
@@ -312,6 +314,8 @@ def test_red_and_blue_are_exchanged_where_that_explains_twice_as_much(straight: 
     left = 1 - straight
 
     def exchanged(times: float) -> Status:
-        return status(Colours(Order(straight, NONE), Order(1 - left / times, NONE)).is_exchanged(None))
+        return status(
+            Colours(ChannelOrder(straight, NONE), ChannelOrder(1 - left / times, NONE)).is_exchanged(None)
+        )
 
     assert_edge(2.0, exchanged)

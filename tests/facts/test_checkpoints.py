@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from opv2v_doctor.facts.launch.leaves import Difference
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, CheckpointUnreadable, read_checkpoint
-from opv2v_doctor.facts.past.checkpoints.arguments import compared
+from opv2v_doctor.facts.past.checkpoints.arguments import argument_differences
 
 CONFIG = {
     "output_dir": "${hydra:run.dir}",
@@ -307,7 +307,7 @@ def test_a_mutated_pickle_in_an_intact_archive_runs_nothing(
 
 
 def differing(now: dict[str, Any], section: str) -> list[Difference]:
-    return [each for each in compared(CONFIG, now, section) if each.before != each.after]
+    return [each for each in argument_differences(CONFIG, now, section) if each.before != each.after]
 
 
 def test_stored_values_are_compared_with_todays() -> None:
@@ -334,4 +334,4 @@ def test_stored_values_are_compared_with_todays() -> None:
 
 def test_a_config_that_refers_to_itself_for_ever_is_left_alone() -> None:
     endless = {"loss": {"a": "${loss.b}", "b": "x" + " ${loss.a}" * 1000}}
-    assert compared(endless, {"loss": {"a": 1, "b": 2}}, "loss") == []
+    assert argument_differences(endless, {"loss": {"a": 1, "b": 2}}, "loss") == []

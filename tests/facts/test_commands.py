@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.launch.documented_commands import Command, commands, documented_lengths
+from opv2v_doctor.facts.launch.documented_commands import DocumentedCommand, commands, documented_lengths
 from opv2v_doctor.target import make_target
 
 
@@ -16,7 +16,7 @@ def repo(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def found(repo: Path, **documents: str) -> tuple[Command, ...]:
+def found(repo: Path, **documents: str) -> tuple[DocumentedCommand, ...]:
     """The commands of documents that are named by keyword: `readme_md` is readme.md."""
     for name, text in documents.items():
         (repo / name.replace("_", ".")).write_text(text)

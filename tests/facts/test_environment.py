@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Target
-from opv2v_doctor.facts.machine.environment import declared, interpreter
+from opv2v_doctor.facts.machine.environment import declarations, interpreter
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def repo(tmp_path: Path) -> Path:
 
 def names_and_lines(repo: Path) -> list[tuple[str, int]]:
     target = Target(repo=repo, python=Path(sys.executable), timeout=60)
-    return [(one.name, one.line) for one in declared(target)]
+    return [(one.name, one.line) for one in declarations(target)]
 
 
 def test_nothing_is_declared(repo: Path) -> None:

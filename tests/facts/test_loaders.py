@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opv2v_doctor import Blocked
-from opv2v_doctor.facts.launch.loaders import length_of, only_resized, wanted_size
+from opv2v_doctor.facts.launch.loaders import differ_in_length_only, length_of, wanted_size
 
 TWO_TO_FOUR = "D(split='train', num_views=4, variable_num_views=True, min_num_views=2, max_num_views=4)"
 
@@ -46,7 +46,7 @@ def test_an_expression_has_a_length_unless_a_part_has_that_of_its_data(
     ],
 )
 def test_a_dataset_is_only_resized_where_its_mixture_stays(then: str, now: str, resized: bool) -> None:
-    assert only_resized(then, now) is resized
+    assert differ_in_length_only(then, now) is resized
 
 
 def test_more_views_than_images_still_make_a_batch_of_one() -> None:

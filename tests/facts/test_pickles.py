@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from opv2v_doctor.facts.past.pickles import MOST_OPERATIONS, walk
 from opv2v_doctor.facts.past.pickles.harmless import is_harmless
-from opv2v_doctor.facts.past.pickles.machine import Call, Opaque, PickleRefused, Stored
+from opv2v_doctor.facts.past.pickles.machine import Opaque, PickleRefused, RecordedCall, Stored
 
 SECONDS = 5.0  # what a hostile pickle may take on a slow machine; unguarded, each of these takes hours
 
@@ -50,7 +50,7 @@ def test_numbers_and_texts_of_the_first_protocol_are_read() -> None:
 
 def test_a_call_is_written_down_and_not_made() -> None:
     walked = walk(pickle.dumps(OrderedDict(a=1, b=[2]), protocol=2))
-    assert isinstance(walked.root, Call)
+    assert isinstance(walked.root, RecordedCall)
     assert (walked.root.name, walked.root.entries) == ("collections.OrderedDict", {"a": 1, "b": [2]})
     assert walked.names == ("collections.OrderedDict",)
 
@@ -67,7 +67,7 @@ def test_a_persistent_id_says_where_something_is_stored() -> None:
 
 def test_the_state_of_an_object_is_kept() -> None:
     walked = walk(pickle.dumps(pytest.approx(1.0), protocol=2))
-    assert isinstance(walked.root, Call)
+    assert isinstance(walked.root, RecordedCall)
     assert walked.root.state["expected"] == 1.0
 
 

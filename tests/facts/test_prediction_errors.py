@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from opv2v_doctor import Blocked
 from opv2v_doctor.facts.interpreter.questions import Account, Part
 from opv2v_doctor.facts.predictions.errors import Errors, errors
-from opv2v_doctor.facts.predictions.prediction import SKY, Inquiry, PredictedView, Predictions
+from opv2v_doctor.facts.predictions.prediction import SKY, PredictedView, PredictionRequest, Predictions
 from opv2v_doctor.facts.predictions.summaries import SCHEMA, summary, write_summary
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 
@@ -69,7 +69,7 @@ def sample(folder: Path, change: Change = lambda place, arrays: None, origin: An
             )
         )
     return Predictions(
-        inquiry=Inquiry(checkpoint=folder / "checkpoint-best.pth"),
+        inquiry=PredictionRequest(checkpoint=folder / "checkpoint-best.pth"),
         views=tuple(views),
         inputs=("img",),
         effect=None,

@@ -9,7 +9,7 @@ from opv2v_doctor import Blocked, Skip, Target
 from opv2v_doctor.facts.disk.damage import damage
 from opv2v_doctor.facts.disk.frames import disk
 from opv2v_doctor.facts.geometry.coverages import coverages
-from opv2v_doctor.facts.launch.loaders import exported, loader_module
+from opv2v_doctor.facts.launch.loaders import exports, loader_module
 from opv2v_doctor.facts.launch.origins import crop_place, given_place, seed_place
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import each_split, samples
@@ -62,7 +62,7 @@ def test_a_healthy_scene_has_no_damage_and_all_its_coverage(target: Target) -> N
 
 
 def test_the_datasets_module_is_asked_in_the_training_interpreter(target: Target) -> None:
-    found = exported(target, ("OPV2VCoopCylindricalDataset", "NoSuchDataset"))
+    found = exports(target, ("OPV2VCoopCylindricalDataset", "NoSuchDataset"))
     assert loader_module(target) == "mapanything.datasets"
     assert found.file.is_relative_to(target.repo)
     assert set(found.names) == {"OPV2VCoopCylindricalDataset"}

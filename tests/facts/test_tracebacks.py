@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from opv2v_doctor.facts.past.logs import read_log
-from opv2v_doctor.facts.past.logs.incidents import stripped
+from opv2v_doctor.facts.past.logs.incidents import without_prefix
 from opv2v_doctor.facts.past.logs.tracebacks import Traceback, Tracebacks
 
 
 def tracebacks(text: str) -> tuple[Traceback, ...]:
     found = Tracebacks()
     for number, line in enumerate(text.splitlines(), 1):
-        found.read(number, *stripped(line.encode()))
+        found.read(number, *without_prefix(line.encode()))
     return found.in_order()
 
 

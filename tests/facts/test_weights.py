@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable
 from opv2v_doctor.facts.past.checkpoints import weights as weights_module
 from opv2v_doctor.facts.past.checkpoints.loading import loading
-from opv2v_doctor.facts.past.checkpoints.models import weights_opened
-from opv2v_doctor.facts.past.checkpoints.movement import moved
-from opv2v_doctor.facts.past.checkpoints.scans import by_module, scanned
-from opv2v_doctor.facts.past.checkpoints.shards import sharded
+from opv2v_doctor.facts.past.checkpoints.models import open_weights
+from opv2v_doctor.facts.past.checkpoints.movement import movement
+from opv2v_doctor.facts.past.checkpoints.scans import by_module, scan
+from opv2v_doctor.facts.past.checkpoints.shards import shards_of
 from opv2v_doctor.facts.past.checkpoints.weights import array, blocks
 
 
@@ -87,7 +87,7 @@ def test_every_kind_and_layout_is_read_as_torch_reads_it(
 
     monkeypatch.setattr(weights_module, "BLOCK", 64)
     tensors = every_kind()
-    with weights_opened(saved(tmp_path / "a.pth", tensors, method)) as weights:
+    with open_weights(saved(tmp_path / "a.pth", tensors, method)) as weights:
         assert weights.tensors.keys() == tensors.keys()
         for name, weight in weights.tensors.items():
             expected = tensors[name].float() if tensors[name].dtype == torch.bfloat16 else tensors[name]
@@ -109,8 +109,8 @@ def test_a_scan_sees_what_is_not_finite_and_what_is_zero(tmp_path: Path) -> None
         "dead.b": torch.zeros(1),
     }
     tensors["large.a"] = torch.full((10,), 1e30)  # its square is no float32
-    with weights_opened(saved(tmp_path / "a.pth", tensors)) as weights:
-        found = {scan.name: scan for scan in by_module(scanned(weights))}
+    with open_weights(saved(tmp_path / "a.pth", tensors)) as weights:
+        found = {scan.name: scan for scan in by_module(scan(weights))}
     assert (found["head"].bad, found["head"].first_bad) == (2, "head.a")
     assert math.isclose(found["head"].norm, math.sqrt(998 + 12), rel_tol=1e-6)
     assert [name for name, scan in found.items() if scan.is_zero] == ["dead"]
@@ -122,8 +122,8 @@ def test_a_bounded_scan_reads_the_first_part_of_each(tmp_path: Path) -> None:
     import torch
 
     tensors = {name: torch.ones(1000) for name in "abc"}
-    with weights_opened(saved(tmp_path / "a.pth", tensors)) as weights:
-        scans = scanned(weights, most=1200)
+    with open_weights(saved(tmp_path / "a.pth", tensors)) as weights:
+        scans = scan(weights, most=1200)
     assert [scan.read for scan in scans] == [100, 100, 100]
 
 
@@ -134,8 +134,8 @@ def test_movement_is_measured_and_what_stood_still_is_named(tmp_path: Path) -> N
     after = {**before, "a.w": torch.ones(100) * 1.5, "b.w": torch.ones(6), "new": torch.ones(1)}
     del after["gone"]
     one, other = saved(tmp_path / "a.pth", before), saved(tmp_path / "b.pth", after)
-    with weights_opened(one) as old, weights_opened(other) as new:
-        found = moved(old, new)
+    with open_weights(one) as old, open_weights(other) as new:
+        found = movement(old, new)
     (weight, bias) = found.movements
     assert (weight.furthest, weight.relative, weight.moved) == (0.5, 0.5, 1)
     assert [each.name for each in found.still] == ["a.b"] == [bias.name]
@@ -149,8 +149,8 @@ def test_a_transposed_copy_is_compared_value_by_value(tmp_path: Path) -> None:
     values = torch.arange(12.0).reshape(3, 4)
     one = saved(tmp_path / "a.pth", {"w": values})
     other = saved(tmp_path / "b.pth", {"w": values.t().contiguous().t()})
-    with weights_opened(one) as old, weights_opened(other) as new:
-        assert [each.name for each in moved(old, new).still] == ["w"]
+    with open_weights(one) as old, open_weights(other) as new:
+        assert [each.name for each in movement(old, new).still] == ["w"]
 
 
 def test_strict_false_takes_what_has_its_name_and_shape(tmp_path: Path) -> None:
@@ -159,12 +159,12 @@ def test_strict_false_takes_what_has_its_name_and_shape(tmp_path: Path) -> None:
     wanted = {"encoder.w": torch.ones(6), "encoder.b": torch.ones(2), "head.w": torch.ones(2)}
     given = {"module.encoder.w": torch.ones(6), "module.encoder.b": torch.ones(2), "head.w": torch.ones(2)}
     model, file = saved(tmp_path / "a.pth", wanted), saved(tmp_path / "b.pth", given)
-    with weights_opened(model) as one, weights_opened(file) as other:
+    with open_weights(model) as one, open_weights(file) as other:
         found = loading(one, other)
     assert (found.share, found.missing) == (0.2, ("encoder.w", "encoder.b"))
     assert str(found.renaming) == "without the prefix 'module.'"
     given = {**wanted, "head.w": torch.ones(3)}
-    with weights_opened(model) as one, weights_opened(saved(file, given)) as other:
+    with open_weights(model) as one, open_weights(saved(file, given)) as other:
         found = loading(one, other)
     assert (found.share, list(map(str, found.reshaped))) == (0.8, ["head.w: [2], the file has [3]"])
 
@@ -172,7 +172,7 @@ def test_strict_false_takes_what_has_its_name_and_shape(tmp_path: Path) -> None:
 def test_safetensors_are_read_without_their_library(tmp_path: Path) -> None:
     tensors: Arrays = {"w": np.arange(12, dtype=np.float32).reshape(3, 4), "h": np.ones(3, np.float16)}
     path = safetensors(tmp_path / "model.safetensors", tensors, lambda header: None)
-    with weights_opened(path) as weights:
+    with open_weights(path) as weights:
         assert all(np.array_equal(array(weights.tensors[name]), tensors[name]) for name in tensors)
 
 
@@ -195,7 +195,7 @@ def test_a_safetensors_header_that_lies_is_refused(
 ) -> None:
     tensors: Arrays = {"w": np.ones((3, 4), np.float32), "h": np.ones(3, np.float16)}
     path = safetensors(tmp_path / "a.safetensors", tensors, change)
-    with pytest.raises(CheckpointUnreadable), weights_opened(path):
+    with pytest.raises(CheckpointUnreadable), open_weights(path):
         pass
 
 
@@ -212,7 +212,7 @@ def test_a_safetensors_header_that_lies_is_refused(
 def test_an_absurd_safetensors_file_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
-    with pytest.raises(CheckpointUnreadable), weights_opened(path):
+    with pytest.raises(CheckpointUnreadable), open_weights(path):
         pass
 
 
@@ -223,10 +223,10 @@ def test_the_shards_of_an_index_are_one_model(tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": names[0], "b": names[1]}}))
     for path in (index, tmp_path, tmp_path / names[0]):
-        with weights_opened(path) as weights:
+        with open_weights(path) as weights:
             assert set(weights.tensors) == {"a", "b"}
     (tmp_path / names[1]).unlink()
-    with pytest.raises(CheckpointUnreadable, match=names[1]), weights_opened(index):
+    with pytest.raises(CheckpointUnreadable, match=names[1]), open_weights(index):
         pass
 
 
@@ -234,13 +234,13 @@ def test_the_shards_of_an_index_are_one_model(tmp_path: Path) -> None:
 def test_an_index_that_leads_elsewhere_is_refused(table: str, tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(table)
-    with pytest.raises(CheckpointUnreadable), weights_opened(index):
+    with pytest.raises(CheckpointUnreadable), open_weights(index):
         pass
 
 
 def test_a_distributed_checkpoint_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "__0_0.distcp").write_bytes(b"x")
-    found = sharded(tmp_path)
+    found = shards_of(tmp_path)
     assert found is not None
     assert found.is_distributed
     assert found.missing == (".metadata",)
@@ -256,9 +256,9 @@ def test_tensors_that_claim_more_than_the_file_are_not_read(
     monkeypatch.setattr(weights_module, "LEAST_BUDGET", 0)
     with (
         pytest.raises(CheckpointUnreadable, match="would take 40000000 bytes"),
-        weights_opened(path) as weights,
+        open_weights(path) as weights,
     ):
-        scanned(weights)
+        scan(weights)
 
 
 @settings(max_examples=150, deadline=None)
@@ -273,7 +273,7 @@ def test_mutated_safetensors_are_read_or_refused(
         content[int(where * len(content))] = value
     path.write_bytes(content)
     try:
-        with weights_opened(path) as weights:
-            scanned(weights)
+        with open_weights(path) as weights:
+            scan(weights)
     except CheckpointUnreadable as reason:
         assert str(reason)

@@ -14,7 +14,7 @@ from opv2v_doctor.facts.interpreter.questions import Rule
 from opv2v_doctor.facts.interpreter.views import Identity, Sample, View
 from opv2v_doctor.facts.launch.datasets import parts_of
 from opv2v_doctor.facts.samples.panoramas import DrawnSample, DrawnView
-from opv2v_doctor.figures.panorama_words import Shown
+from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.rigs import MountedCamera
 
@@ -102,5 +102,5 @@ def sample_of_views(views: tuple[DrawnView, ...]) -> DrawnSample:
     )
 
 
-def shown_of(drawn: DrawnView, reference: Reference | str) -> Shown:
-    return Shown(drawn=drawn, reference=reference, tolerance=0.05)
+def shown_of(drawn: DrawnView, reference: Reference | str) -> ViewCaption:
+    return ViewCaption(drawn=drawn, reference=reference, tolerance=0.05)

@@ -19,13 +19,13 @@ from opv2v_doctor.figures.point_cloud import (
     LIDAR,
     PREDICTION,
     TRUTH,
-    Agent,
+    AgentCloud,
     Camera,
     Cloud,
-    Opening,
+    InitialChoice,
     Scene,
     page,
-    thinned,
+    thin,
     write_page,
 )
 
@@ -38,7 +38,7 @@ def summed(packed: bytes, count: int) -> NDArray[np.uint16]:
     return (np.cumsum(low_high[:, 0] + 256 * low_high[:, 1], axis=1) & 0xFFFF).astype(np.uint16).T
 
 
-def agent(name: str = "641", count: int = 1000) -> Agent:
+def agent(name: str = "641", count: int = 1000) -> AgentCloud:
     random = np.random.default_rng(len(name))
     colours = random.integers(0, 256, (count, 3)).astype(np.uint8)
     clouds = {
@@ -46,7 +46,7 @@ def agent(name: str = "641", count: int = 1000) -> Agent:
         TRUTH: Cloud(points=random.normal(0, 20, (count, 3)), colours=colours),
         LIDAR: Cloud(points=random.normal(0, 20, (count // 10, 3))),
     }
-    return Agent(name=name, poses={PREDICTION: np.eye(4), TRUTH: np.eye(4)}, clouds=clouds)
+    return AgentCloud(name=name, poses={PREDICTION: np.eye(4), TRUTH: np.eye(4)}, clouds=clouds)
 
 
 def told(html: str) -> dict[str, object]:
@@ -87,7 +87,7 @@ def test_the_page_holds_the_points_in_the_order_that_its_script_reads() -> None:
 
 def test_thinning_keeps_every_source_and_no_more_than_asked() -> None:
     agents = [agent("641", 3000), agent("650", 1000), agent("7", 20)]
-    few = thinned(agents, 1000)
+    few = thin(agents, 1000)
     counts = {s: sum(len(one.clouds[s].points) for one in few) for s in (PREDICTION, TRUTH, LIDAR)}
     assert 990 <= sum(counts.values()) <= 1000
     assert counts[PREDICTION] > counts[TRUTH] > counts[LIDAR] > 0
@@ -97,13 +97,13 @@ def test_thinning_keeps_every_source_and_no_more_than_asked() -> None:
 
 
 def test_the_source_that_is_shown_first_gets_most_of_the_points() -> None:
-    few = thinned([agent(count=3000)], 1000, main=TRUTH)[0].clouds
+    few = thin([agent(count=3000)], 1000, main=TRUTH)[0].clouds
     assert len(few[TRUTH].points) == 550 > len(few[PREDICTION].points) > len(few[LIDAR].points)
 
 
 def test_thinning_leaves_a_small_scene_alone_and_is_the_same_each_time() -> None:
-    assert len(thinned([agent()], 5000)[0].clouds[TRUTH].points) == 1000
-    one, other = (thinned([agent()], 500)[0].clouds[TRUTH].points for _ in range(2))
+    assert len(thin([agent()], 5000)[0].clouds[TRUTH].points) == 1000
+    one, other = (thin([agent()], 500)[0].clouds[TRUTH].points for _ in range(2))
     assert (one == other).all()
 
 
@@ -117,18 +117,18 @@ def test_words_of_files_stay_text() -> None:
 
 
 def test_a_pose_that_is_not_finite_is_left_out() -> None:
-    lost = Agent(name="641", poses={PREDICTION: np.full((4, 4), np.nan), TRUTH: np.eye(4)}, clouds={})
+    lost = AgentCloud(name="641", poses={PREDICTION: np.full((4, 4), np.nan), TRUTH: np.eye(4)}, clouds={})
     assert set(told(page(Scene(title="t", agents=[lost])))["agents"][0]["poses"]) == {TRUTH}  # type: ignore[index]
 
 
 def test_the_opening_is_told() -> None:
-    opening = Opening(pose=TRUTH, compare=True, camera=Camera(eye=(1.0, 2.0, 3.0)))
+    opening = InitialChoice(pose=TRUTH, compare=True, camera=Camera(eye=(1.0, 2.0, 3.0)))
     found = told(page(Scene(title="t", agents=[agent()]), opening))["opening"]
     assert found["pose"] == TRUTH and found["compare"] and found["camera"]["eye"] == [1.0, 2.0, 3.0]  # type: ignore[index]
 
 
 def test_two_hundred_thousand_points_are_a_small_file(tmp_path: Path) -> None:
-    agents = thinned([agent(str(n), 45_000) for n in range(4)])
+    agents = thin([agent(str(n), 45_000) for n in range(4)])
     drawn = sum(len(cloud.points) for one in agents for cloud in one.clouds.values())
     write_page(tmp_path / "cloud.html", Scene(title="t", agents=agents))
     assert 199_000 < drawn <= 200_000

@@ -14,10 +14,10 @@ from opv2v_doctor.figures.point_cloud import (
     LIDAR,
     PREDICTION,
     TRUTH,
-    Agent,
+    AgentCloud,
     Camera,
     Cloud,
-    Opening,
+    InitialChoice,
     Scene,
     write_page,
 )
@@ -54,8 +54,8 @@ def scene() -> Scene:
         LIDAR: Cloud(points=wall(16, RED, 0).points),
     }
     agents = [
-        Agent(name="641", poses={PREDICTION: here, TRUTH: here, INPUT: here}, clouds=clouds),
-        Agent(name=NAME, poses={PREDICTION: predicted, TRUTH: there, INPUT: there}, clouds=clouds),
+        AgentCloud(name="641", poses={PREDICTION: here, TRUTH: here, INPUT: here}, clouds=clouds),
+        AgentCloud(name=NAME, poses={PREDICTION: predicted, TRUTH: there, INPUT: there}, clouds=clouds),
     ]
     rows = [["641", "0"], [NAME, f"{ASIDE:g}"]]
     return Scene(title=NAME, agents=agents, notes=[NAME], columns=["agent", "off"], rows=rows, scale=2.0)
@@ -76,7 +76,7 @@ def opened(browser: Any, path: Path) -> Any:
 @pytest.fixture(scope="module")
 def page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = tmp_path_factory.mktemp("page") / "cloud.html"
-    write_page(path, scene(), Opening(size=6))
+    write_page(path, scene(), InitialChoice(size=6))
     return opened(browser, path)
 
 
@@ -236,7 +236,9 @@ def test_the_console_is_silent(page: Any) -> None:
 def test_a_given_camera_and_sources_open_the_page(page: Any, tmp_path: Path) -> None:
     path = tmp_path / "given.html"
     camera = Camera(eye=(10.0, -5.0, 20.0), center=(0.0, 5.0, 0.0))
-    write_page(path, scene(), Opening(pose=TRUTH, depth=TRUTH, mask="none", colour="height", camera=camera))
+    write_page(
+        path, scene(), InitialChoice(pose=TRUTH, depth=TRUTH, mask="none", colour="height", camera=camera)
+    )
     opened(page, path)
     assert eye(page) == pytest.approx([10, -5, 20], abs=0.01)
     assert traces(page, "t.y[0]") == pytest.approx([14, 18], abs=0.01)

@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from opv2v_doctor.facts.interpreter.questions import Account
-from opv2v_doctor.facts.predictions.prediction import Inquiry, PredictedView, Predictions
+from opv2v_doctor.facts.predictions.prediction import PredictedView, PredictionRequest, Predictions
 from opv2v_doctor.figures.cloud_pictures import PAPER, Eye, cloud_picture, mask_picture
 from opv2v_doctor.figures.ply import RECORD
-from opv2v_doctor.figures.point_cloud import PREDICTION, TRUTH, Opening
+from opv2v_doctor.figures.point_cloud import PREDICTION, TRUTH, InitialChoice
 from opv2v_doctor.figures.prediction_files import file_names, write_prediction
 from opv2v_doctor.geometry.cameras import Cylinder
 
@@ -48,7 +48,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
             )
         )
     return Predictions(
-        inquiry=Inquiry(checkpoint=Path("c.pth")),
+        inquiry=PredictionRequest(checkpoint=Path("c.pth")),
         views=tuple(views),
         inputs=("img",),
         effect=None,
@@ -60,7 +60,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
 @pytest.fixture(scope="module")
 def folder(found: Predictions, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("out")
-    write_prediction(place, "val_0", "title", found, Opening())
+    write_prediction(place, "val_0", "title", found, InitialChoice())
     return place
 
 

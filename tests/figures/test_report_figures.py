@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 
 from opv2v_doctor import Target, Text
-from opv2v_doctor.figures.report_charts import MOST_POINTS, Chart, Series, thinned
+from opv2v_doctor.figures.report_charts import MOST_POINTS, Chart, Series, extremes
 from opv2v_doctor.figures.report_figures import DEPTHS, LENGTHS, LOSSES, MASKS, RATES, SECTORS, charts
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status
@@ -109,6 +109,6 @@ def test_thousands_have_room_on_an_axis() -> None:
 
 def test_thinning_keeps_peaks() -> None:
     points = [(float(x), 100.0 if x == 777 else 1.0) for x in range(5000)]
-    kept = thinned(points)
+    kept = extremes(points)
     assert (777.0, 100.0) in kept
     assert len(kept) <= MOST_POINTS + 2

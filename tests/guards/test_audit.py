@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from opv2v_doctor.audit.inventory import opened
+from opv2v_doctor.audit.inventory import open_inventory
 from opv2v_doctor.audit.listing import Dataset
 from opv2v_doctor.audit.survey import survey
 from opv2v_doctor.audit.verdicts import VERDICTS
@@ -38,7 +38,9 @@ def dataset(*breaks: Break) -> Case:
         )
         for spoil in breaks:
             spoil(root)
-        with opened(Dataset(str(root / "data"), str(root / "depth")), shop.folder / "cache") as inventory:
+        with open_inventory(
+            Dataset(str(root / "data"), str(root / "depth")), shop.folder / "cache"
+        ) as inventory:
             survey(inventory, readers(1), lambda *_: None)
             results = run(VERDICTS, cast("Target", inventory))
             return next(result for result in results if result.check.code == code)

@@ -10,7 +10,7 @@ import torch
 
 from opv2v_doctor.inside.watch.checkpoints import identity
 from opv2v_doctor.inside.watch.lines import Lines
-from opv2v_doctor.inside.watch.start import told
+from opv2v_doctor.inside.watch.start import difference_in_words
 
 pytestmark = pytest.mark.slow
 Start = Callable[..., Any]
@@ -253,9 +253,9 @@ def test_a_point_that_the_repository_lacks_is_not_watched(watch: Start, miniatur
 
 def test_the_difference_between_ranks_is_named() -> None:
     configs = [{"lr": "0.1", "epochs": "3"}, {"lr": "0.1", "epochs": "3"}, {"lr": "0.2", "epochs": "3"}]
-    assert told("config", 2, configs).endswith("config lr is 0.1 in rank 0, 0.2 in rank 2")
+    assert difference_in_words("config", 2, configs).endswith("config lr is 0.1 in rank 0, 0.2 in rank 2")
     worlds = [{"world_size": 2}, {"world_size": 1}]
-    assert told("world_size", 1, worlds).endswith("world_size is 2 in rank 0, 1 in rank 1")
+    assert difference_in_words("world_size", 1, worlds).endswith("world_size is 2 in rank 0, 1 in rank 1")
 
 
 def test_lines_hold_what_json_does_not_know(tmp_path: Any) -> None:

@@ -17,7 +17,7 @@ import pytest
 from opv2v_doctor import Command, Place, counted, error, examined
 from opv2v_doctor.check import Crashed
 from opv2v_doctor.plugins import package_plugin
-from opv2v_doctor.plugins.crossing import decoded, encoded
+from opv2v_doctor.plugins.crossing import decode, encode
 from opv2v_doctor.plugins.process import PluginProcess
 from opv2v_doctor.smoke import CHECKS as SMOKE_CHECKS
 
@@ -357,8 +357,8 @@ def test_findings_cross_as_they_are() -> None:
     )
     seen = examined(3, "view", split="val")
     for one in (finding, seen):
-        assert decoded(json.loads(json.dumps(encoded(one)))) == one
-    assert str(decoded(json.loads(json.dumps(encoded(finding.text))))) == str(finding.text)
+        assert decode(json.loads(json.dumps(encode(one)))) == one
+    assert str(decode(json.loads(json.dumps(encode(finding.text))))) == str(finding.text)
 
 
 @pytest.mark.parametrize(
@@ -376,4 +376,4 @@ def test_findings_cross_as_they_are() -> None:
 )
 def test_nothing_but_our_nouns_is_made_of_what_a_plugin_says(said: object) -> None:
     with pytest.raises(ValueError, match=r"no (noun|value) of ours"):
-        decoded(said)
+        decode(said)

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from opv2v_doctor import Target
 from opv2v_doctor.runs.command_line import Nodes, chosen_directory, command, quoted, unquoted
-from opv2v_doctor.settings import Launch, Settings
+from opv2v_doctor.settings import LaunchSettings, Settings
 from opv2v_doctor.user_error import UsageError
 
 RUN, OUTPUT = Path("/runs/one"), Path("/runs/one/output/1")
@@ -54,7 +54,7 @@ def test_nodes_that_cannot_be_are_refused(target: Target, nodes: Nodes) -> None:
 
 
 def test_the_directory_is_given_once_whoever_else_gives_it(target: Target) -> None:
-    settings = Settings(launch=Launch(overrides=("hydra.run.dir=old",)))
+    settings = Settings(launch=LaunchSettings(overrides=("hydra.run.dir=old",)))
     words = command(replace(target, settings=settings, overrides=("hydra.run.dir=older",)), RUN, OUTPUT)
     assert [word for word in words if word.startswith("hydra.run.dir")] == ["hydra.run.dir=/runs/one"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from opv2v_doctor.runs.directory import LOCK, Taken, claim
+from opv2v_doctor.runs.directory import LOCK, DirectoryTaken, claim
 from opv2v_doctor.runs.record import State
 
 if TYPE_CHECKING:
@@ -152,7 +152,10 @@ def test_a_second_launch_into_the_same_directory_is_told(stub: Stub) -> None:
 
 def test_files_of_the_user_make_no_empty_directory(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("mine")
-    with pytest.raises(Taken, match=r"is not empty \(config\.yaml\)"), claim([tmp_path], resume=False):
+    with (
+        pytest.raises(DirectoryTaken, match=r"is not empty \(config\.yaml\)"),
+        claim([tmp_path], resume=False),
+    ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
     (tmp_path / LOCK).touch()  # a launch that was killed left both

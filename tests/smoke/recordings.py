@@ -17,7 +17,7 @@ from opv2v_doctor.smoke.launches import (
     training_alone,
     uninterrupted_training,
 )
-from opv2v_doctor.smoke.traces import EVENTS, Trace, read_trace
+from opv2v_doctor.smoke.traces import EVENTS, TrainingTrace, read_trace
 from opv2v_doctor.state import State
 from opv2v_doctor.target import Target, make_target
 
@@ -43,7 +43,7 @@ def recorded(folder: Path, **tampered: Tamper) -> Target:
     return replace(make_target(repo=folder, gpus=2), state=State(given))
 
 
-def _trace(folder: Path, name: str, tampered: dict[str, Tamper]) -> Trace:
+def _trace(folder: Path, name: str, tampered: dict[str, Tamper]) -> TrainingTrace:
     events = [json.loads(line) for line in (RECORDED / f"{name}.jsonl").read_text().splitlines()]
     if name in tampered:
         tampered[name](events)

@@ -12,7 +12,7 @@ from opv2v_doctor.check import Check
 from opv2v_doctor.cli.smoke import with_ranks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.runner import run
-from opv2v_doctor.runs.record import Failure, Launch, Run, Stamp
+from opv2v_doctor.runs.record import Launch, RankFailure, Run, Stamp
 from opv2v_doctor.sandbox import FAULTS
 from opv2v_doctor.smoke import CHECKS
 from opv2v_doctor.smoke.launches import _failure, _innermost
@@ -158,7 +158,7 @@ def test_an_exception_is_told_with_all_its_lines(tmp_path: Path) -> None:
     trace = read_trace(tmp_path)
     now = datetime.datetime.now(datetime.UTC)
     last = Launch(
-        stamp=Stamp(), digest="", started=now, exit_code=1, failure=Failure(rank=0, last_lines=("a", "b"))
+        stamp=Stamp(), digest="", started=now, exit_code=1, failure=RankFailure(rank=0, last_lines=("a", "b"))
     )
     run = Run(path=tmp_path, launches=(last,))
     told = "ended with exit code 1: RuntimeError: Error(s) in loading: Missing key(s): x"

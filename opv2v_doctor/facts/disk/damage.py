@@ -60,7 +60,7 @@ def damage(target: Target, split: str) -> Damage:
         if opened and opened + len(there) > MOST_OPENED:
             break
         opened += len(there)
-        found += filter(None, map(_damaged, there))
+        found += filter(None, map(_damage, there))
     expected = sum(len(files) for _, files in frames)
     named = tuple(sorted(found, key=lambda entry: entry.path))
     return Damage(files=named, expected=expected, present=expected - len(gone), opened=opened)
@@ -86,7 +86,7 @@ def _files_of(where: Disk, frame: Frame) -> list[Path]:
     ]
 
 
-def _damaged(path: Path) -> Damaged | None:
+def _damage(path: Path) -> Damaged | None:
     """What is wrong with a file of a frame, None where nothing is."""
     if path.suffix == ".yaml":
         return yaml_damage(path)

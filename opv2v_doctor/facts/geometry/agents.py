@@ -111,7 +111,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repairs:
+class AgentRepairs:
     """Every choice of repairs, from none to all, tried on the moment of most agents."""
 
     steps: tuple[str, ...]
@@ -126,7 +126,7 @@ class Repairs:
 
 
 @fact
-def repairs(target: Target, split: str) -> Repairs:
+def repairs(target: Target, split: str) -> AgentRepairs:
     """What putting right each known fault of depth and poses, alone and together, would bring."""
     found, poses = moments(target, split), relative_poses(target, split)
     try:
@@ -139,7 +139,7 @@ def repairs(target: Target, split: str) -> Repairs:
     chosen = [some for count in range(len(steps) + 1) for some in combinations(steps, count)]
     stitch = _stitcher(target, found)
     outcomes = tuple(_outcome(found, stitch, known, some) for some in chosen)
-    return Repairs(steps=steps, outcomes=outcomes)
+    return AgentRepairs(steps=steps, outcomes=outcomes)
 
 
 def _repair_of(step: str, known: Explanation) -> str:

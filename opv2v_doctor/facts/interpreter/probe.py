@@ -15,14 +15,14 @@ from opv2v_doctor.facts.interpreter.process import Interpreter, Unanswered
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
-__all__ = ["Frame", "Question", "Raised", "Unanswered", "has_second", "question", "start_second"]
+__all__ = ["Question", "Raised", "TracebackLine", "Unanswered", "has_second", "question", "start_second"]
 
 P = ParamSpec("P")
 A = TypeVar("A")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
+class TracebackLine:
     """One line of a traceback."""
 
     file: Path
@@ -35,7 +35,7 @@ class Frame:
         return Place(self.file, self.line)
 
 
-def innermost(frames: tuple[Frame, ...], repo: Path) -> Place | None:
+def innermost(frames: tuple[TracebackLine, ...], repo: Path) -> Place | None:
     """The innermost line inside the repository, the one that its owner can change."""
     return next((frame.place for frame in reversed(frames) if frame.file.is_relative_to(repo)), None)
 
@@ -43,7 +43,7 @@ def innermost(frames: tuple[Frame, ...], repo: Path) -> Place | None:
 class Raised(Blocked):
     """The examined code raised an exception while answering."""
 
-    def __init__(self, kind: str, message: str, frames: tuple[Frame, ...], repo: Path) -> None:
+    def __init__(self, kind: str, message: str, frames: tuple[TracebackLine, ...], repo: Path) -> None:
         self.kind, self.message, self.frames, self.repo = kind, message, frames, repo
         said = " ".join(message.split())  # a reason is one line
         super().__init__("{kind}: {message}", kind=kind, message=said, at=self.place)
@@ -62,7 +62,7 @@ class _Problem:
     message: str
     file: Path | None
     line: int | None
-    frames: tuple[Frame, ...]
+    frames: tuple[TracebackLine, ...]
 
 
 class Question(Generic[P, A]):
@@ -96,7 +96,7 @@ class Question(Generic[P, A]):
             )  # it died over another question
             message = probe.answer(asked, self.name, target.timeout)
             if "raised" in message:
-                raise _raised(self._as(_Problem, message["raised"]), target.repo)
+                raise _exception_in(self._as(_Problem, message["raised"]), target.repo)
             found: A = self._as(get_type_hints(self.declared)["return"], message["answer"])
             return found
 
@@ -141,10 +141,10 @@ def has_second(target: Target) -> bool:
     return _probe(target, True).is_running
 
 
-def _raised(problem: _Problem, repo: Path) -> Raised:
+def _exception_in(problem: _Problem, repo: Path) -> Raised:
     frames = problem.frames
     if problem.file:
-        frames = (*frames, Frame(file=problem.file, line=problem.line or 1, function=""))
+        frames = (*frames, TracebackLine(file=problem.file, line=problem.line or 1, function=""))
     return Raised(problem.type, problem.message, frames, repo)
 
 

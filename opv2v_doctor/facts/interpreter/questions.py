@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from opv2v_doctor.facts.interpreter.probe import Frame, innermost, question
-from opv2v_doctor.facts.interpreter.views import Failure, Identity, Sample, View
+from opv2v_doctor.facts.interpreter.probe import TracebackLine, innermost, question
+from opv2v_doctor.facts.interpreter.views import DrawFailure, Identity, Sample, View
 from opv2v_doctor.text import Place
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class EvalLoader:
     key: str
     length: int | None
     problem: str
-    frames: tuple[Frame, ...]
+    frames: tuple[TracebackLine, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +247,7 @@ class DrawingFailure:
     kind: str
     message: str
     opened: Path | None
-    frames: tuple[Frame, ...]
+    frames: tuple[TracebackLine, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +266,7 @@ class DrawnSample:
             key=self.key,
             requested=self.requested,
             views=self.views,
-            failure=Failure(
+            failure=DrawFailure(
                 kind=failed.kind,
                 message=failed.message,
                 place=innermost(failed.frames, repo),

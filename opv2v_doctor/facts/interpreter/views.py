@@ -101,7 +101,7 @@ class View:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class DrawFailure:
     """What drawing a sample raised."""
 
     kind: str
@@ -120,7 +120,7 @@ class Sample:
     key: tuple[int, ...]
     requested: int | None
     views: tuple[View, ...]
-    failure: Failure | None
+    failure: DrawFailure | None
 
     @property
     def identity(self) -> tuple[Identity, ...]:

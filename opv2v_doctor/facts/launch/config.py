@@ -85,7 +85,7 @@ def composing(target: Target) -> Callable[[], questions.Composed]:
     )
 
 
-def replayed(
+def replay(
     target: Target, source: str, path: Path, *, parameter: str, builders: list[str]
 ) -> questions.Replayed:
     """Lines of the training code at `path`, run by the training interpreter, but building no loader."""

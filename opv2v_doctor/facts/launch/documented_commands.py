@@ -99,7 +99,7 @@ _launcher = re.compile(r"(?<![\w/.-])(torchrun|torch\.distributed\.(run|launch))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class DocumentedCommand:
     """One documented launch of the training script; `place` is where it says how many GPUs."""
 
     gpus: int | None  # None where only the shell that runs it knows
@@ -126,7 +126,7 @@ class Command:
 
 
 @fact
-def commands(target: Target) -> tuple[Command, ...]:
+def commands(target: Target) -> tuple[DocumentedCommand, ...]:
     """Every documented launch of the training script, in the order of the files."""
     return tuple(command for path in documents(target.repo) for command in _commands_in(target, path))
 
@@ -142,18 +142,20 @@ def documents(repo: Path) -> Iterator[Path]:
                 yield path
 
 
-def _commands_in(target: Target, path: Path) -> Iterator[Command]:
+def _commands_in(target: Target, path: Path) -> Iterator[DocumentedCommand]:
     lines = text_of(path, "replace").splitlines()
     for start, line in enumerate(lines):
         for found in [] if line.lstrip().startswith("#") else _launcher.finditer(line):
-            block = _continued([line[found.start() :], *lines[start + 1 :]], "`" in line[: found.start()])
+            block = _lines_of_command(
+                [line[found.start() :], *lines[start + 1 :]], "`" in line[: found.start()]
+            )
             number = next((n for n, text in enumerate(block) if "nproc" in text), 0)
             place = Place(path=path, line=start + number + 1, text=block[number].strip())
             if command := _command(target, block, _variables(lines[:start]), place):
                 yield command
 
 
-def _continued(lines: Sequence[str], in_prose: bool) -> list[str]:
+def _lines_of_command(lines: Sequence[str], in_prose: bool) -> list[str]:
     """The lines of one command; code between backticks ends with them."""
     if in_prose:
         return [lines[0].partition("`")[0]]
@@ -161,7 +163,9 @@ def _continued(lines: Sequence[str], in_prose: bool) -> list[str]:
     return [line.rstrip().removesuffix("\\") for line in [*more, *lines[len(more) : len(more) + 1]]]
 
 
-def _command(target: Target, block: Sequence[str], known: Mapping[str, str], place: Place) -> Command | None:
+def _command(
+    target: Target, block: Sequence[str], known: Mapping[str, str], place: Place
+) -> DocumentedCommand | None:
     """The command of a block; None where it is no launch of the training script with its own config."""
     words = _words(" ".join(block))
     script = PurePath(target.settings.launch.script).parts
@@ -169,15 +173,15 @@ def _command(target: Target, block: Sequence[str], known: Mapping[str, str], pla
     if at is None or any(OTHER_CONFIG.match(word) for word in words[at:]):
         return None
     given = [word for word in words[at + 1 :] if OVERRIDE.match(word) and not re.search(r"[$`]", word)]
-    return Command(
+    return DocumentedCommand(
         gpus=_world_size(words[:at], known),
         overrides=tuple(word.replace("\0", "$") for word in given),
         place=place,
-        refused=_refused(target, words[:at], words[at + 1 :]),
+        refused=_refusal(target, words[:at], words[at + 1 :]),
     )
 
 
-def _refused(target: Target, launcher: Sequence[str], arguments: Sequence[str]) -> Text | None:
+def _refusal(target: Target, launcher: Sequence[str], arguments: Sequence[str]) -> Text | None:
     """Why Hydra would refuse the script's arguments, None where nothing is known against them."""
     own = hydra_main(target) is not None and not _reads_arguments(target)
     option = next((word for word in arguments if word.startswith("-") and not HYDRAS.fullmatch(word)), None)
@@ -238,15 +242,15 @@ def _variables(lines: Sequence[str]) -> dict[str, str]:
 
 
 @fact
-def unjudged(target: Target) -> tuple[tuple[Command, Text], ...]:
+def commands_without_length(target: Target) -> tuple[tuple[DocumentedCommand, Text], ...]:
     """The other commands, with the reason why the length of their epochs is not known."""
     known = {command.place for command, _ in documented_lengths(target)}
     others = [command for command in commands(target) if command.place not in known]
-    composed = dict(zip(_sized(target), train_sets(target, _launches(target)), strict=True))
+    composed = dict(zip(_launchable(target), train_sets(target, _launches(target)), strict=True))
     return tuple((command, _unknown(command, composed.get(command))) for command in others)
 
 
-def _unknown(command: Command, found: TrainSet | None) -> Text:
+def _unknown(command: DocumentedCommand, found: TrainSet | None) -> Text:
     """Why the length of a command's epoch is not known."""
     if command.refused:
         return command.refused
@@ -258,12 +262,12 @@ def _unknown(command: Command, found: TrainSet | None) -> Text:
 
 
 @fact
-def documented_lengths(target: Target) -> tuple[tuple[Command, Length], ...]:
+def documented_lengths(target: Target) -> tuple[tuple[DocumentedCommand, Length], ...]:
     """The commands whose world size is known and whose config composes, with the length of their epochs."""
     composed = train_sets(target, _launches(target))
     pairs = [
         (command, length_in(found, command.gpus or 1))
-        for command, found in zip(_sized(target), composed, strict=True)
+        for command, found in zip(_launchable(target), composed, strict=True)
     ]
     return tuple((command, length) for command, length in pairs if length)
 
@@ -274,13 +278,13 @@ def begin(target: Target) -> None:
         composing_sets(target, launches)
 
 
-def _sized(target: Target) -> tuple[Command, ...]:
+def _launchable(target: Target) -> tuple[DocumentedCommand, ...]:
     """The commands that can be launched as they stand."""
     return tuple(command for command in commands(target) if command.gpus and not command.refused)
 
 
 def _launches(target: Target) -> tuple[tuple[str, ...], ...]:
-    return tuple(_relevant(command.overrides) for command in _sized(target))
+    return tuple(_relevant(command.overrides) for command in _launchable(target))
 
 
 def _relevant(overrides: Sequence[str]) -> tuple[str, ...]:

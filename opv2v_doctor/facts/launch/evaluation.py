@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.launch.config import replayed
+from opv2v_doctor.facts.launch.config import replay
 from opv2v_doctor.facts.source.syntax import modules, nodes, parsed_module
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -19,7 +19,7 @@ BUILDERS = ("build_dataset", "get_test_data_loader")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class EvaluationSet:
     """The loaders that the repository builds of the test set, key -> expression, and their batch size."""
 
     kept: Mapping[str, str]
@@ -29,7 +29,7 @@ class Evaluation:
 
 
 @fact
-def evaluation(target: Target) -> Evaluation:
+def evaluation(target: Target) -> EvaluationSet:
     """Replay the lines of the training that build its evaluation loaders: a comprehension, a loop, any.
 
     Raises Blocked where no module of the launch builds them.
@@ -96,11 +96,11 @@ def _builds(node: ast.AST) -> bool:
 
 def _replay(
     target: Target, path: Path, function: ast.FunctionDef, statement: ast.stmt, call: ast.Call
-) -> Evaluation:
+) -> EvaluationSet:
     own = [*_assignments(function, statement.lineno, _reads(statement)), _outside(statement)]
-    parameter, given = _given(path, function, set().union(*map(_reads, own)))
+    parameter, given = _call_site(path, function, set().union(*map(_reads, own)))
     needed = [*given, *own]
-    answer = replayed(
+    answer = replay(
         target,
         "\n".join(ast.unparse(part) for part in needed),
         path,
@@ -109,7 +109,7 @@ def _replay(
     )
     size = next((word.value for word in call.keywords if word.arg == "batch_size"), call)
     formula = next((part for part in needed if _assigns(part, {ast.unparse(size)})), size)
-    return Evaluation(
+    return EvaluationSet(
         kept=answer.kept,
         batch=answer.batch,
         place=Place(path=path, line=statement.lineno),
@@ -125,7 +125,7 @@ def _outside(statement: ast.stmt) -> ast.stmt:
     return ast.fix_missing_locations(ast.copy_location(kept, statement))
 
 
-def _given(
+def _call_site(
     path: Path, function: ast.FunctionDef, names: set[str], depth: int = 3
 ) -> tuple[str, list[ast.stmt]]:
     """What gives a function its parameters where it is called, and the name of the config there.
@@ -146,7 +146,7 @@ def _given(
                 together = ast.copy_location(parsed_module(f"({left},) = ({right},)").body[0], statement)
                 before = _assignments(caller, statement.lineno, _reads(together))
                 read = set().union(*map(_reads, [*before, together]))
-                config, outer = _given(path, caller, read, depth - 1)
+                config, outer = _call_site(path, caller, read, depth - 1)
                 return config, [*outer, *before, together]
     return parameters[0], []
 

@@ -30,7 +30,7 @@ class Difference:
         same = next((n for n, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), 0)
         start = same - BEFORE if max(len(old), len(new)) > BEFORE + AFTER else 0
         before, after = (
-            Text("(not set)") if value == ABSENT else _shown(text, start)
+            Text("(not set)") if value == ABSENT else _excerpt(text, start)
             for value, text in ((self.before, old), (self.after, new))
         )
         return Text("{key}: {before} -> {after}", key=self.key, before=before, after=after)
@@ -40,7 +40,7 @@ def _text(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _shown(text: str, start: int) -> str:
+def _excerpt(text: str, start: int) -> str:
     """A part of a text, on one line, with nothing in it that a terminal would obey."""
     start = max(0, start)
     part = text[start : start + BEFORE + AFTER]

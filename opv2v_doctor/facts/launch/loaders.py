@@ -85,7 +85,7 @@ def counts_views_so(target: Target, class_name: str) -> bool:
     return said == {str(LEAST_VIEWS)} and not own
 
 
-def only_resized(then: str, now: str) -> bool:
+def differ_in_length_only(then: str, now: str) -> bool:
     """Whether two dataset expressions differ in nothing but their lengths N, all by the same factor."""
     old, new = ([int(size) for size in _size.findall(text)] for text in (then, now))
     alike = len(old) == len(new) and _size.sub("N", then) == _size.sub("N", now)
@@ -265,7 +265,7 @@ class Exported:
 
 
 @fact
-def exported(target: Target, names: tuple[str, ...]) -> Exported:
+def exports(target: Target, names: tuple[str, ...]) -> Exported:
     """Which of the names the datasets module has, in the training interpreter."""
     module, home = loader_module(target), loader_function(target).path
     answer = questions.exported(target, module_name=module, names=list(names))

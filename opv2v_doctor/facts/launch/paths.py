@@ -62,7 +62,7 @@ def configured_paths(target: Target) -> tuple[ConfiguredPath, ...]:
     keys: dict[Path, list[str]] = {path: [] for path in read}
     for key, value in _absolute(config(target).values):
         keys.setdefault(Path(value), []).append(key)
-    return tuple(_configured(target, path, path in read, keys) for path in keys)
+    return tuple(_path_in_config(target, path, path in read, keys) for path in keys)
 
 
 def _read_paths(target: Target) -> list[Path]:
@@ -86,7 +86,9 @@ def _absolute(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _absolute(value, f"{key}.")
 
 
-def _configured(target: Target, path: Path, read: bool, all_keys: Mapping[Path, list[str]]) -> ConfiguredPath:
+def _path_in_config(
+    target: Target, path: Path, read: bool, all_keys: Mapping[Path, list[str]]
+) -> ConfiguredPath:
     keys, checkout = all_keys[path], _other_checkout(target, path)
     above = [other for other in all_keys if checkout and path.is_relative_to(other)]
     beside = sorted(

@@ -23,7 +23,7 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class GroupSchedule:
     """What the config asks of one parameter group."""
 
     group: str
@@ -51,14 +51,14 @@ class Plan:
 class Curve:
     """The learning rate of one parameter group, at every step or at a sample of them."""
 
-    plan: Plan
+    plan: GroupSchedule
     epochs: tuple[float, ...]
     rates: tuple[float, ...]
     step: float  # epochs between two changes of the rate
 
 
 @fact
-def plans(target: Target) -> tuple[Plan, ...]:
+def plans(target: Target) -> tuple[GroupSchedule, ...]:
     """What the config asks of each parameter group; the default one comes first.
 
     Raises Blocked where one of the numbers is not given.
@@ -68,9 +68,9 @@ def plans(target: Target) -> tuple[Plan, ...]:
     return tuple(_plan(group, {**given, **(own or {})}, given) for group, own in groups.items())
 
 
-def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> Plan:
+def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> GroupSchedule:
     try:
-        return Plan(
+        return GroupSchedule(
             group=group,
             lr=float(words["lr"]),
             min_lr=float(words["min_lr"]),
@@ -111,7 +111,7 @@ def schedule_place(target: Target) -> Place:
 def curves(target: Target, steps: int | None = None) -> Mapping[str, Curve]:
     """Group -> curve, with this launch's steps an epoch or with other ones."""
     steps = steps or _usual_steps(target)
-    answer, accumulated = _answer(target, steps), _accumulated(target)
+    answer, accumulated = _answer(target, steps), _accumulation(target)
     return {
         plan.group: Curve(plan=plan, epochs=answer.epochs, rates=rates, step=accumulated / steps)
         for plan, rates in zip(plans(target), answer.rates, strict=True)
@@ -129,7 +129,7 @@ def _usual_steps(target: Target) -> int:
     return steps_per_epoch(target) or UNKNOWN_STEPS
 
 
-def _accumulated(target: Target) -> int:
+def _accumulation(target: Target) -> int:
     return max(1, int(config(target).get("train_params.accum_iter", 1)))
 
 
@@ -152,7 +152,7 @@ def _answer(target: Target, steps: int) -> questions.Curves:
         module_name=module_name(target, schedule_place(target).path),
         steps=steps,
         samples=_samples(target, steps),
-        accumulated=_accumulated(target),
+        accumulated=_accumulation(target),
         groups=[plan.group for plan in plans(target)],
         progress={
             "expression": progress.expression,

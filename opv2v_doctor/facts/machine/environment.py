@@ -27,7 +27,7 @@ OPENCV = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interpreter:
+class InstalledPython:
     """The training interpreter, and what every launch needs of it."""
 
     version: str
@@ -50,11 +50,11 @@ class Interpreter:
 
 
 @fact
-def interpreter(target: Target) -> Interpreter:
+def interpreter(target: Target) -> InstalledPython:
     """What the training interpreter says about itself."""
     answer = questions.interpreter(target)
     found = questions.importable(target, modules=list(NEEDED))
-    return Interpreter(
+    return InstalledPython(
         version=answer.version,
         executable=answer.executable,
         cuda=answer.cuda,
@@ -119,7 +119,7 @@ class Declared:
 
 
 @fact
-def declared(target: Target) -> tuple[Declared, ...]:
+def declarations(target: Target) -> tuple[Declared, ...]:
     """What pyproject.toml and requirements.txt declare and what applies to the training interpreter.
 
     Requirements given by an address are left out: what they install is not known by name and version.
@@ -131,10 +131,10 @@ def declared(target: Target) -> tuple[Declared, ...]:
     ]
     asked = sorted({name for requirement, _, _ in found for name in _stand_ins(requirement.name)})
     versions = questions.versions(target, packages=asked) if asked else {}
-    return tuple(_declared(requirement, path, line, versions) for requirement, path, line in found)
+    return tuple(_declaration(requirement, path, line, versions) for requirement, path, line in found)
 
 
-def _declared(
+def _declaration(
     requirement: Requirement, path: Path, line: int, versions: Mapping[str, str | None]
 ) -> Declared:
     installed = next((versions[name] for name in _stand_ins(requirement.name) if versions[name]), None)

@@ -115,7 +115,7 @@ def _gpu(nvml: ModuleType, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     lists = (nvml.nvmlDeviceGetComputeRunningProcesses, nvml.nvmlDeviceGetGraphicsRunningProcesses)
-    answers = [_asked(nvml, question, handle) for question in lists]
+    answers = [_ask_nvml(nvml, question, handle) for question in lists]
     held = {found.pid: found for answer in answers for found in answer or ()}
     holders = tuple(_holder(pid, found.usedGpuMemory) for pid, found in sorted(held.items()))
     return Gpu(
@@ -128,7 +128,9 @@ def _gpu(nvml: ModuleType, index: int) -> Gpu:
     )
 
 
-def _asked(nvml: ModuleType, question: Callable[[Any], Sequence[Any]], handle: Any) -> Sequence[Any] | None:
+def _ask_nvml(
+    nvml: ModuleType, question: Callable[[Any], Sequence[Any]], handle: Any
+) -> Sequence[Any] | None:
     """The answer to a question that not every GPU or driver supports; None where it does not."""
     try:
         return question(handle)
@@ -146,14 +148,14 @@ def visible(present: Sequence[Gpu], mask: str | None) -> tuple[Gpu, ...]:
         return tuple(present)
     chosen: list[Gpu] = []
     for word in mask.split(","):
-        found = _named(present, word.strip())
+        found = _gpu_named(present, word.strip())
         if found is None or found in chosen:
             break
         chosen.append(found)
     return tuple(chosen)
 
 
-def _named(present: Sequence[Gpu], word: str) -> Gpu | None:
+def _gpu_named(present: Sequence[Gpu], word: str) -> Gpu | None:
     """The GPU of an index or of the beginning of a UUID."""
     if word.isdecimal():
         return present[int(word)] if int(word) < len(present) else None

@@ -47,7 +47,7 @@ def last_run(target: Target) -> Path | None:
     anchor = Path(Path(folder).anchor) if Path(folder).is_absolute() else target.repo
     found = anchor.glob(_siblings(folder.removeprefix(str(anchor))))
     runs = [place for place in found if _has(place, CHECKPOINTS)]
-    return max(runs, key=lambda place: (_written(place), str(place)), default=None)
+    return max(runs, key=lambda place: (_time_of_change(place), str(place)), default=None)
 
 
 def _siblings(folder: str) -> str:
@@ -61,11 +61,11 @@ def _has(folder: Path, *patterns: str) -> bool:
     return any(True for pattern in patterns for _ in folder.glob(pattern))
 
 
-def _written(folder: Path) -> float:
+def _time_of_change(folder: Path) -> float:
     return max(path.lstat().st_mtime for path in folder.glob(CHECKPOINTS))
 
 
-def saved(target: Target) -> tuple[Path, ...]:
+def saved_checkpoints(target: Target) -> tuple[Path, ...]:
     """The checkpoints of the last run. Raises Skip where there is none yet."""
     found = checkpoints(target)
     if not found:

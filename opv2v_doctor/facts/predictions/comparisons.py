@@ -122,7 +122,7 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inference:
+class InferenceDifference:
     """An inference against training's forward."""
 
     name: str  # `infer`, or the script's
@@ -174,7 +174,7 @@ class Parity:
     unrepeated: tuple[Unlike, ...]  # those that differ
     unseeded: bool  # and that other random numbers explain
     composed: tuple[Fit | None, ...]  # of each view: its depth, rays and pose against its points
-    inference: Inference | None  # by `infer`, None where the model has none
+    inference: InferenceDifference | None  # by `infer`, None where the model has none
     returned: tuple[Fit | None, ...]  # of each view: ground truth after `infer`
     returned_at: Place | None
 
@@ -192,4 +192,4 @@ class Scripted:
     loads: tuple[Load, ...]
     held: Load | None  # of the checkpoint's weights, those that the model holds as it infers
     configs: tuple[tuple[Mapping[str, Any], Place | None], ...]  # of the models that it built
-    inference: Inference | None
+    inference: InferenceDifference | None

@@ -37,7 +37,7 @@ class ViewErrors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repairs:
+class PredictionRepairs:
     """RMSE of points in the first agent's frame, metres, over valid pixels: as predicted, and repaired."""
 
     none: float | None
@@ -61,7 +61,7 @@ class Errors:
     scale: float | None  # that the model applied
     scale_of_depth: float | None  # true / predicted, 1 is right
     scale_of_poses: float | None  # least squares of true on predicted positions
-    points: Repairs
+    points: PredictionRepairs
     self_rmse: float | None  # metres between the model's own points and its depth placed by its poses
 
 
@@ -148,7 +148,7 @@ def _fit(poses: Sequence[Pose | None], true: Sequence[Pose | None]) -> tuple[flo
     return fit, _rms(np.linalg.norm(fit * ours - theirs, axis=-1))
 
 
-def _repairs(found: Predictions, scale: float | None) -> Repairs:
+def _repairs(found: Predictions, scale: float | None) -> PredictionRepairs:
     """What putting one part right would leave of the points' errors."""
     poses, true = found.poses(PREDICTION), found.poses(TRUTH)
     left: dict[str, list[Floats]] = {"none": [], "pose": [], "depth": [], "scale": []}
@@ -162,7 +162,7 @@ def _repairs(found: Predictions, scale: float | None) -> Repairs:
         left["depth"].append(transform(pose, theirs) - target)
         left["scale"].append((scale or 1.0) * transform(pose, ours) - target)
     parts = {name: np.concatenate(errors) for name, errors in left.items() if errors}
-    return Repairs(
+    return PredictionRepairs(
         **{name: _rms(np.linalg.norm(parts[name], axis=-1)) if name in parts else None for name in left}
     )
 

@@ -13,7 +13,7 @@ from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.launch.config import config
 from opv2v_doctor.facts.launch.leaves import Difference, leaves
 from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable, read_checkpoint, strangers
-from opv2v_doctor.facts.past.runs import BEST, LAST, number_of, saved
+from opv2v_doctor.facts.past.runs import BEST, LAST, number_of, saved_checkpoints
 from opv2v_doctor.facts.samples.draws import arrays_folder
 from opv2v_doctor.foreign_files import bytes_of, from_yaml
 from opv2v_doctor.state import fact
@@ -25,7 +25,7 @@ SHORTEST_PATH = 4  # of a machine's value that is looked for in others
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
+class CheckpointOpening:
     """A checkpoint, and what its model is built of."""
 
     checkpoint: Path
@@ -48,12 +48,12 @@ class Opening:
 
 
 @fact
-def opening(target: Target) -> Opening:
+def opening(target: Target) -> CheckpointOpening:
     """The run's best checkpoint, else its last one, else the newest that is numbered.
 
     Raises Skip where there is none yet, Blocked where it cannot be read.
     """
-    checkpoint = min(saved(target), key=_preference)
+    checkpoint = min(saved_checkpoints(target), key=_preference)
     try:
         found = read_checkpoint(checkpoint)
     except CheckpointUnreadable as problem:
@@ -68,7 +68,7 @@ def opening(target: Target) -> Opening:
         )
     stored = found.args if found.args and "model" in found.args else None
     values = stored and {key: value for key, value in stored.items() if key != "hydra"}
-    return Opening(checkpoint=checkpoint, stored=values, stamped=_stamped(checkpoint.parent))
+    return CheckpointOpening(checkpoint=checkpoint, stored=values, stamped=_stamped_config(checkpoint.parent))
 
 
 def _preference(checkpoint: Path) -> tuple[int, int]:
@@ -76,7 +76,7 @@ def _preference(checkpoint: Path) -> tuple[int, int]:
     return ranks.get(checkpoint.name, 2), -(number_of(checkpoint) or -1)
 
 
-def _stamped(run: Path) -> Path | None:
+def _stamped_config(run: Path) -> Path | None:
     return next((run / name for name in STAMPED if (run / name).is_file()), None)
 
 
@@ -111,7 +111,7 @@ def _has_both(target: Target) -> bool:
     return bool(found.stamped and found.stored)
 
 
-def compared(trained: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
+def config_differences(trained: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Both values of what decides a prediction, where both configs have it; data may lie anywhere."""
     return tuple(
         pair
@@ -155,14 +155,14 @@ def _anywhere(values: Mapping[str, Any]) -> Mapping[str, Any]:
         for key, value in leaves(values.get("machine"))
         if isinstance(value, str) and len(value) >= SHORTEST_PATH
     }
-    return {key: _named(value, machine) for key, value in values.items()}
+    return {key: _by_machine_key(value, machine) for key, value in values.items()}
 
 
-def _named(value: Any, machine: Mapping[str, str]) -> Any:
+def _by_machine_key(value: Any, machine: Mapping[str, str]) -> Any:
     if isinstance(value, Mapping):
-        return {key: _named(entry, machine) for key, entry in value.items()}
+        return {key: _by_machine_key(entry, machine) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_named(entry, machine) for entry in value]
+        return [_by_machine_key(entry, machine) for entry in value]
     if isinstance(value, str):
         for path in sorted(machine, key=len, reverse=True):
             value = value.replace(path, machine[path])
@@ -170,7 +170,7 @@ def _named(value: Any, machine: Mapping[str, str]) -> Any:
 
 
 @fact
-def moved(target: Target) -> Mapping[str, str]:
+def moved_paths(target: Target) -> Mapping[str, str]:
     """The paths of the run's `machine` config that are gone, each with what the same key says today.
 
     A run that was trained on another machine, or before its data was moved, is opened all the same: what
@@ -214,27 +214,27 @@ def config_today(target: Target) -> Mapping[str, Any] | str:
     values = opening(target).config
     if isinstance(values, str):
         return str(stamped_today(target))
-    return {key: _placed(value, moved(target)) for key, value in values.items()}
+    return {key: _relocate(value, moved_paths(target)) for key, value in values.items()}
 
 
 @fact
 def stamped_today(target: Target) -> Path | None:
     """The config beside the checkpoint, or a copy of it with the paths of today; None where there is none."""
     found = opening(target).stamped
-    if found is None or not moved(target):
+    if found is None or not moved_paths(target):
         return found
     copy = arrays_folder(target) / found.name
     text = bytes_of(found).decode(errors="surrogateescape")
-    copy.write_bytes(_placed(text, moved(target)).encode(errors="surrogateescape"))
+    copy.write_bytes(_relocate(text, moved_paths(target)).encode(errors="surrogateescape"))
     return copy
 
 
-def _placed(node: Any, places: Mapping[str, str]) -> Any:
+def _relocate(node: Any, places: Mapping[str, str]) -> Any:
     """Nested values with every path under a place that was moved put under the new one."""
     if isinstance(node, Mapping):
-        return {key: _placed(value, places) for key, value in node.items()}
+        return {key: _relocate(value, places) for key, value in node.items()}
     if isinstance(node, list):
-        return [_placed(value, places) for value in node]
+        return [_relocate(value, places) for value in node]
     if not isinstance(node, str) or not places:
         return node
     longest_first = "|".join(map(re.escape, sorted(places, key=len, reverse=True)))

@@ -11,7 +11,7 @@ from opv2v_doctor.facts.interpreter.probe import has_second
 from opv2v_doctor.facts.launch.loaders import loader_module
 from opv2v_doctor.facts.launch.splits import expression_of
 from opv2v_doctor.facts.predictions import questions
-from opv2v_doctor.facts.predictions.comparisons import Inference, Parity, Scripted
+from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Parity, Scripted
 from opv2v_doctor.facts.predictions.opening import begin_resolving, config_today, opening, stamped_today
 from opv2v_doctor.facts.samples.draws import arrays_folder
 from opv2v_doctor.facts.source.syntax import definition, module_name
@@ -66,7 +66,7 @@ def _parity(target: Target) -> Parity | Blocked:
         return blocked
 
 
-def inferences(target: Target) -> Iterator[Inference]:
+def inferences(target: Target) -> Iterator[InferenceDifference]:
     """The model's own `infer`, then the settings' script, as far as there are such things.
 
     Raises Skip where there is neither, Blocked where one of them cannot be measured.
@@ -75,7 +75,7 @@ def inferences(target: Target) -> Iterator[Inference]:
     if own is not None:
         yield _heard(own)
     try:
-        script = scripted(target)
+        script = script_inference(target)
     except Skip as skip:
         if own is None:
             raise Skip("the model has no infer(), and {reason}", reason=skip.reason) from None
@@ -83,7 +83,7 @@ def inferences(target: Target) -> Iterator[Inference]:
     yield _heard(inference_by(script))
 
 
-def inference_by(script: Scripted) -> Inference:
+def inference_by(script: Scripted) -> InferenceDifference:
     """The script's first inference. Raises Blocked where it made none."""
     if script.inference is None:
         raise Blocked(
@@ -94,7 +94,7 @@ def inference_by(script: Scripted) -> Inference:
     return script.inference
 
 
-def _heard(found: Inference) -> Inference:
+def _heard(found: InferenceDifference) -> InferenceDifference:
     """An inference that was listened to. Raises Blocked where it went past the model's forward()."""
     if not found.forwards:
         raise Blocked(
@@ -105,7 +105,7 @@ def _heard(found: Inference) -> Inference:
     return found
 
 
-def scripted(target: Target) -> Scripted:
+def script_inference(target: Target) -> Scripted:
     """What the inference script of the settings does. Raises Skip where there is none."""
     path = _script(target)
     if path is None:
@@ -117,14 +117,14 @@ def scripted(target: Target) -> Scripted:
         raise Blocked(
             "the inference script {script} does not exist", hint="correct [infer] script", script=path
         )
-    outcome = _scripted(target, path)
+    outcome = _script_inference(target, path)
     if isinstance(outcome, Blocked):
         raise outcome
     return outcome
 
 
 @fact
-def _scripted(target: Target, path: Path) -> Scripted | Blocked:
+def _script_inference(target: Target, path: Path) -> Scripted | Blocked:
     try:
         return _running(target, path)()
     except Blocked as blocked:
@@ -146,13 +146,13 @@ def _arguments(target: Target) -> list[str]:
     }
     overrides = [*target.overrides, f"hydra.run.dir={folder}"]
     words = (
-        overrides if word == "{overrides}" else [_filled(word, places)]
+        overrides if word == "{overrides}" else [_fill(word, places)]
         for word in target.settings.infer.arguments
     )
     return [part for filled in words for part in filled]
 
 
-def _filled(word: str, places: Mapping[str, str]) -> str:
+def _fill(word: str, places: Mapping[str, str]) -> str:
     try:
         return string.Formatter().vformat(word, (), places)
     except (KeyError, IndexError, ValueError):

@@ -33,7 +33,7 @@ Pose = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inquiry:
+class PredictionRequest:
     """One sample and what the model is given of it besides the images."""
 
     checkpoint: Path
@@ -111,7 +111,7 @@ class PredictedView(Arrays):
 class Predictions:
     """The model's views of one sample, and how it came to them."""
 
-    inquiry: Inquiry
+    inquiry: PredictionRequest
     views: tuple[PredictedView, ...]
     inputs: tuple[str, ...]  # the keys that a view had when it was given to the model
     effect: float | None  # metres by which given poses and depth move the points; None where none were given
@@ -136,7 +136,7 @@ class Predictions:
 
 
 @fact
-def predictions(target: Target, inquiry: Inquiry) -> Predictions:
+def predictions(target: Target, inquiry: PredictionRequest) -> Predictions:
     """Run the model on a sample, in the training interpreter.
 
     Raises Blocked where the model cannot be opened or run, Skip where the config has no such split.

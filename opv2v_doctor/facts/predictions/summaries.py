@@ -33,7 +33,7 @@ from typing import Any
 
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.check import Skip
-from opv2v_doctor.facts.past.runs import saved
+from opv2v_doctor.facts.past.runs import saved_checkpoints
 from opv2v_doctor.facts.predictions.errors import Errors, ViewErrors
 from opv2v_doctor.facts.predictions.prediction import PREDICTION, PredictedView, Predictions
 from opv2v_doctor.foreign_files import from_json, text_of
@@ -158,7 +158,7 @@ LARGEST = 16 << 20  # bytes of a summary that is read
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
+class PredictionSummary:
     """One summary: the errors of one sample; None is what could not be measured."""
 
     path: Path
@@ -187,12 +187,12 @@ class Summary:
 
 
 @fact
-def summaries(target: Target) -> tuple[Summary, ...]:
+def summaries(target: Target) -> tuple[PredictionSummary, ...]:
     """The summaries of the run's checkpoints, newest first. Raises Skip where there is none.
 
     One that is older than its checkpoint is not of it.
     """
-    checkpoints = saved(target)
+    checkpoints = saved_checkpoints(target)
     run = checkpoints[0].parent
     known = {path.resolve(): path.stat().st_mtime for path in checkpoints}
     places = [*run.glob(f"eval_runs/*/{FILE}"), *target.repo.glob(f"pointcloud/*/{FILE}"), *_here()]
@@ -200,7 +200,7 @@ def summaries(target: Target) -> tuple[Summary, ...]:
     kept = [
         summary
         for path in found
-        for summary in _read(path)
+        for summary in _summary_in(path)
         if path.stat().st_mtime >= known.get(summary.checkpoint, float("inf"))
     ]
     if not kept:
@@ -217,7 +217,7 @@ def _here() -> Iterator[Path]:
     return Path.cwd().glob(f"pointcloud/*/{FILE}")
 
 
-def _read(path: Path) -> Iterator[Summary]:
+def _summary_in(path: Path) -> Iterator[PredictionSummary]:
     """The summary in a file; nothing where it is none, or broken: who wrote it was told."""
     try:
         content = from_json(text_of(path)) if path.stat().st_size < LARGEST else {}
@@ -228,10 +228,10 @@ def _read(path: Path) -> Iterator[Summary]:
         yield _summary(path, content, total)
 
 
-def _summary(path: Path, content: Mapping[str, Any], total: Mapping[str, Any]) -> Summary:
+def _summary(path: Path, content: Mapping[str, Any], total: Mapping[str, Any]) -> PredictionSummary:
     given, points = _table(content.get("inputs")), _table(total.get("point_rmse"))
     repaired = {part: _number(points.get(name)) for part, name in REPAIRS.items()}
-    return Summary(
+    return PredictionSummary(
         path=path,
         checkpoint=Path(content["checkpoint"]).resolve(),
         split=str(content.get("split", "")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from opv2v_doctor.facts.predictions.comparisons import Channels, Figure, Inference, Mask, Unlike
+from opv2v_doctor.facts.predictions.comparisons import Channels, Figure, InferenceDifference, Mask, Unlike
 from opv2v_doctor.text import Text
 from opv2v_doctor.threshold import Threshold
 
@@ -46,7 +46,7 @@ def name_of(key: str) -> str | Text:
     return NAMES.get(part, part)
 
 
-def tolerance(inference: Inference) -> Threshold:
+def tolerance(inference: InferenceDifference) -> Threshold:
     """How far outputs may be apart, relative: they are computed as precisely as that."""
     return CLOSE_IN_HALF if any(inference.precision) else CLOSE
 
@@ -145,7 +145,7 @@ def apart_told(unlike: Unlike) -> Text:
     return _share(unlike)
 
 
-def output_told(inference: Inference, unlike: Unlike) -> Told:
+def output_told(inference: InferenceDifference, unlike: Unlike) -> Told:
     """What comes out otherwise, and the hint."""
     numbers, key, part = unlike.numbers, unlike.key, name_of(unlike.key)
     if numbers.mask is not None:

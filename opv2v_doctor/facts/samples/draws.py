@@ -10,7 +10,7 @@ from pathlib import Path
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.interpreter.probe import has_second
-from opv2v_doctor.facts.interpreter.views import Failure, Sample, View
+from opv2v_doctor.facts.interpreter.views import DrawFailure, Sample, View
 from opv2v_doctor.facts.launch.datasets import Part
 from opv2v_doctor.facts.launch.loaders import loader_module
 from opv2v_doctor.facts.launch.splits import examined_splits, expression_of, is_resized, parts
@@ -42,7 +42,7 @@ class Samples:
         return tuple(sample for sample in self.samples if sample.failure is None)
 
     @property
-    def failure(self) -> Failure | None:
+    def failure(self) -> DrawFailure | None:
         """The first one."""
         return next((sample.failure for sample in self.samples if sample.failure), None)
 

@@ -57,17 +57,19 @@ class GitState:
     def text(self) -> Text:
         """The commit, and what differs from it."""
         branch = self.branch or Text("a detached head")
-        untold = _named(Text("{n} that may have changed", n=len(self.untold)), self.untold)
+        untold = _count_and_names(Text("{n} that may have changed", n=len(self.untold)), self.untold)
         parts = [
             Text("commit {commit} on {branch}", commit=str(self.commit)[:12], branch=branch),
-            _named(Text("{n:changed file|changed files}", n=len(self.dirty)), self.dirty),
+            _count_and_names(Text("{n:changed file|changed files}", n=len(self.dirty)), self.dirty),
             *([untold] if self.untold else []),
-            _named(Text("{n:untracked file|untracked files}", n=len(self.untracked)), self.untracked_code),
+            _count_and_names(
+                Text("{n:untracked file|untracked files}", n=len(self.untracked)), self.untracked_code
+            ),
         ]
         return sentence(parts, ", ")
 
 
-def _named(counted: Text, names: tuple[str, ...]) -> Text:
+def _count_and_names(counted: Text, names: tuple[str, ...]) -> Text:
     """A number of files with the first names, in brackets."""
     if not names:
         return counted
@@ -81,7 +83,7 @@ def git_state(target: Target) -> GitState:
     if git.executable() is None:
         return GitState(reason=Text("there is no git executable"))
     try:
-        with opened(target) as seen:
+        with open_view(target) as seen:
             return _state(seen, target)
     except git.GitRefused as problem:
         return _refusal(target, str(problem))
@@ -90,14 +92,14 @@ def git_state(target: Target) -> GitState:
 
 
 @contextlib.contextmanager
-def opened(target: Target) -> Iterator[git.View]:
+def open_view(target: Target) -> Iterator[git.GitView]:
     """The view of the target's repository. Raises GitRefused, OSError."""
-    found = git.located(target.repo, seconds=target.timeout)
+    found = git.locate(target.repo, seconds=target.timeout)
     with git.view(found, seconds=target.timeout) as seen:
         yield seen
 
 
-def _state(seen: git.View, target: Target) -> GitState:
+def _state(seen: git.GitView, target: Target) -> GitState:
     found, repository = changes(seen), seen.repository
     born = repository.commit is not None
     if born and not seen.git("ls-files", "--", os.path.realpath(target.script)):

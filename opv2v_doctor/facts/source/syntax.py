@@ -55,11 +55,11 @@ def modules(target: Target, first: Path | None = None) -> tuple[Path, ...]:
     """
     found = [first or target.script]
     for path in found:  # grows while it is read: breadth first
-        found += [module for module in dict.fromkeys(_imported(target, path)) if module not in found]
+        found += [module for module in dict.fromkeys(_imports_of(target, path)) if module not in found]
     return tuple(found)
 
 
-def _imported(target: Target, path: Path) -> Iterator[Path]:
+def _imports_of(target: Target, path: Path) -> Iterator[Path]:
     """The repository's files that a file's import statements name, anywhere in it."""
     for node in nodes(path):
         if isinstance(node, ast.Import):

@@ -15,7 +15,7 @@ SCHEDULE = "adjust_learning_rate"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class EpochExpression:
     """How the training computes the epoch that it asks a learning rate for."""
 
     expression: str
@@ -26,7 +26,7 @@ class Progress:
 
 
 @fact
-def epoch_progress(target: Target) -> Progress | None:
+def epoch_progress(target: Target) -> EpochExpression | None:
     """The expression that the schedule is called with, None where it is not a plain one in a counted loop."""
     for path in modules(target):
         functions = [node for node in nodes(path) if isinstance(node, ast.FunctionDef)]
@@ -35,18 +35,18 @@ def epoch_progress(target: Target) -> Progress | None:
                 asked, counter = _second_argument(call), _counter(function, call)
                 if asked is not None and counter:
                     return _progress(
-                        target, Place(path=path, line=call.lineno), _inlined(function, asked), counter
+                        target, Place(path=path, line=call.lineno), _inline(function, asked), counter
                     )
     return None
 
 
-def _progress(target: Target, place: Place, asked: ast.expr, counter: str) -> Progress:
+def _progress(target: Target, place: Place, asked: ast.expr, counter: str) -> EpochExpression:
     sized = [
         ast.unparse(node.args[0]).partition(".")[0]
         for node in ast.walk(asked)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "len"
     ]
-    return Progress(
+    return EpochExpression(
         expression=ast.unparse(asked),
         counter=counter,
         sized=tuple(sized),
@@ -76,7 +76,7 @@ def _counter(function: ast.FunctionDef, call: ast.Call) -> str:
     return ast.unparse(target.elts[0]) if isinstance(target, ast.Tuple) else ""
 
 
-def _inlined(function: ast.FunctionDef, asked: ast.expr, depth: int = 4) -> ast.expr:
+def _inline(function: ast.FunctionDef, asked: ast.expr, depth: int = 4) -> ast.expr:
     """The expression with the function's own variables replaced by what is assigned to them, once each."""
     assigned: dict[str, list[ast.expr]] = {}
     for node in ast.walk(function):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opv2v_doctor.foreign_files import bytes_of, open_file
-from opv2v_doctor.git import GitRefused, Repository, View, located, view
+from opv2v_doctor.git import GitRefused, GitView, Repository, locate, view
 
 # how many fields stand before the path in a record of `git status --porcelain=v2`: changed, renamed, unmerged
 FIELDS_BEFORE_PATH = {"1": 7, "2": 8, "u": 9}
@@ -43,7 +43,7 @@ class Changes:
     submodules: dict[str, str] = field(default_factory=dict)  # the commit that each is at: path -> commit
 
 
-def changes(seen: View, *, depth: int = 0) -> Changes:
+def changes(seen: GitView, *, depth: int = 0) -> Changes:
     """What changed below the view's folder, submodules with it. Raises GitRefused."""
     found = own_changes(seen)
     dirty, untold, unpatched = {*found.dirty}, [*found.untold], [*found.unpatched]
@@ -71,7 +71,7 @@ def changes(seen: View, *, depth: int = 0) -> Changes:
     )
 
 
-def own_changes(seen: View) -> Changes:
+def own_changes(seen: GitView) -> Changes:
     """What changed below the view's folder, but for the inside of submodules.
 
     Files under a filter count as unchanged in the view from then on: what it says of them would be wrong.
@@ -94,7 +94,7 @@ def own_changes(seen: View) -> Changes:
             if kind == "2":  # its old name follows; git before 2.18 finds renames whatever the config says
                 dirty.append(next(records))
     filtered = _under_a_filter(seen, doubtful)
-    unchanged, untold = _told(seen, {name: doubtful[name] for name in filtered})
+    unchanged, untold = _unchanged_and_unsure(seen, {name: doubtful[name] for name in filtered})
     if filtered:
         names = b"".join(os.fsencode(name) + b"\0" for name in filtered)
         seen.git("update-index", "--assume-unchanged", "-z", "--stdin", given=names)
@@ -108,16 +108,16 @@ def own_changes(seen: View) -> Changes:
     )
 
 
-def _words(seen: View, *words: str, given: bytes = b"") -> list[str]:
+def _words(seen: GitView, *words: str, given: bytes = b"") -> list[str]:
     return os.fsdecode(seen.git(*words, given=given)).split("\0")[:-1]
 
 
-def _gitlinks(seen: View, folder: str) -> dict[str, str]:
+def _gitlinks(seen: GitView, folder: str) -> dict[str, str]:
     records = (entry.partition("\t") for entry in _words(seen, "ls-files", "--stage", "-z", "--", folder))
     return {path: words.split(" ")[1] for words, _, path in records if words.startswith(SUBMODULE)}
 
 
-def inner_repositories(seen: View, found: Changes) -> Iterator[tuple[str, Repository | None]]:
+def inner_repositories(seen: GitView, found: Changes) -> Iterator[tuple[str, Repository | None]]:
     """The submodules that are checked out; None for one that git refuses."""
     top = os.path.realpath(seen.repository.work_tree)
     for path in found.submodules:
@@ -125,13 +125,13 @@ def inner_repositories(seen: View, found: Changes) -> Iterator[tuple[str, Reposi
         if not os.path.lexists(folder / ".git") or os.path.realpath(folder) != str(folder):
             continue
         try:
-            inner = located(folder, seconds=seen.seconds)
+            inner = locate(folder, seconds=seen.seconds)
         except GitRefused:
             inner = None
         yield path, inner if inner is not None and not inner.prefix else None
 
 
-def _under_a_filter(seen: View, names: Iterable[str]) -> list[str]:
+def _under_a_filter(seen: GitView, names: Iterable[str]) -> list[str]:
     """Those that git would pass through a program."""
     filters = seen.repository.filters
     given = b"".join(os.fsencode(name) + b"\0" for name in names)
@@ -141,14 +141,14 @@ def _under_a_filter(seen: View, names: Iterable[str]) -> list[str]:
     return [name for name, value in zip(words[::3], words[2::3], strict=True) if value in filters]
 
 
-def _told(seen: View, records: dict[str, str]) -> tuple[set[str], set[str]]:
+def _unchanged_and_unsure(seen: GitView, records: dict[str, str]) -> tuple[set[str], set[str]]:
     """Which of these are unchanged, and which may be."""
     unchanged: set[str] = set()
     untold: set[str] = set()
     if not records:
         return unchanged, untold
     fields = {name: record.split(" ", FIELDS_BEFORE_PATH["1"]) for name, record in records.items()}
-    moved = sorted({*records} - _unmoved(seen, records))
+    moved = sorted({*records} - _as_git_noted(seen, records))
     contents = dict(zip(moved, _contents(seen, [fields[name][6] for name in moved]), strict=True))
     for name, (_, _, _, in_index, in_tree, *_) in fields.items():
         if in_index != in_tree:  # a file's mode, which no filter changes
@@ -160,7 +160,7 @@ def _told(seen: View, records: dict[str, str]) -> tuple[set[str], set[str]]:
     return unchanged, untold
 
 
-def _contents(seen: View, objects: list[str]) -> Iterator[bytes]:
+def _contents(seen: GitView, objects: list[str]) -> Iterator[bytes]:
     """What the index holds; nothing where the repository lacks it."""
     said = seen.git("cat-file", "--batch", given="".join(f"{name}\n" for name in objects).encode())
     place = 0
@@ -172,7 +172,7 @@ def _contents(seen: View, objects: list[str]) -> Iterator[bytes]:
         place = end + 1 + length
 
 
-def _unmoved(seen: View, names: dict[str, str]) -> set[str]:
+def _as_git_noted(seen: GitView, names: dict[str, str]) -> set[str]:
     """Those whose times, inode and size are as git noted them."""
     listed = os.fsdecode(seen.git("ls-files", "--debug", "-z"))
     trusted = seen.repository.config.get("core.trustctime", "true").lower() not in {"false", "no", "off", "0"}

@@ -11,7 +11,7 @@ from . import ranks
 from .calls import Call
 from .guard import Guard
 from .lines import Lines
-from .progress import Progress
+from .progress import Counters
 from .warnings import Warnings
 
 HEADER = 65536
@@ -30,7 +30,7 @@ class Loaded(TypedDict):
 class Checkpoints:
     """Adds what the training does not save: global step and world size."""
 
-    def __init__(self, run: str, lines: Lines, progress: Progress, warn: Warnings, guard: Guard) -> None:
+    def __init__(self, run: str, lines: Lines, progress: Counters, warn: Warnings, guard: Guard) -> None:
         self.run, self.lines, self.progress = run, lines, progress
         self.warn, self.guard = warn, guard
         self.saving = False

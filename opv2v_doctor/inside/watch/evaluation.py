@@ -7,19 +7,19 @@ from typing import Any
 from .calls import Call
 from .guard import Guard
 from .lines import Lines
-from .masks import Masks
-from .progress import Progress
+from .masks import MaskSums
+from .progress import Counters
 from .scalars import Scalars
 from .trace import Short
 
 
-class Evaluation:
+class CriterionAverages:
     """Listens to the criteria, and tells the averages at the end of each epoch."""
 
-    def __init__(self, settings: dict[str, Any], lines: Lines, progress: Progress, guard: Guard) -> None:
+    def __init__(self, settings: dict[str, Any], lines: Lines, progress: Counters, guard: Guard) -> None:
         self.limit = settings.get("limit")
         self.lines, self.progress, self.guard = lines, progress, guard
-        self.masks, self.scalars = Masks(), Scalars(settings["run"])
+        self.masks, self.scalars = MaskSums(), Scalars(settings["run"])
         self.listened: list[Any] = []
 
     def begin(self, criterion: Any) -> None:

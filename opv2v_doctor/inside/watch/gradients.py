@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from .parameters import Parameters, some
-from .progress import Progress
+from .progress import Counters
 from .warnings import Warnings
 
 
 class Gradients:
     """Counts the updates of the optimizer, and inspects those that are due."""
 
-    def __init__(self, progress: Progress, parameters: Parameters, warn: Warnings) -> None:
+    def __init__(self, progress: Counters, parameters: Parameters, warn: Warnings) -> None:
         self.progress, self.parameters, self.warn = progress, parameters, warn
         self.due = False
         self.updated = self.updated_before = False

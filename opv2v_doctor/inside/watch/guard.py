@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Stop(SystemExit):
+class StopTraining(SystemExit):
     """The training must not go on; not an Exception, so that the guard lets it through."""
 
 

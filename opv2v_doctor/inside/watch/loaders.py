@@ -17,7 +17,7 @@ class Known(TypedDict):
     length: int
 
 
-class Loaders:
+class KnownLoaders:
     """Remembers each loader once, whichever function it came through."""
 
     def __init__(self, lines: Lines) -> None:

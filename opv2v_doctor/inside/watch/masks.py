@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 LOGITS, MASK, VALID = "non_ambiguous_mask_logits", "non_ambiguous_mask", "valid_mask"
 
 
-class Masks:
+class MaskSums:
     """Sums that stay on the device until the epoch ends; a few operations a step, and no waiting."""
 
     def __init__(self) -> None:
@@ -47,13 +47,13 @@ class Masks:
 
 def means(views: Any, predictions: Any) -> dict[str, Tensor]:
     """The mean over the views of one batch, of each quantity that it has."""
-    logits, predicted = collected(predictions, LOGITS), collected(predictions, MASK)
+    logits, predicted = collect(predictions, LOGITS), collect(predictions, MASK)
     if predicted is None and logits is not None:
         predicted = logits > 0
     found = {
         "pred_mask_mean": None if logits is None else logits.sigmoid(),
-        "gt_mask_mean": collected(views, MASK),
-        "valid_mask_ratio_target": collected(views, VALID),
+        "gt_mask_mean": collect(views, MASK),
+        "valid_mask_ratio_target": collect(views, VALID),
         "valid_mask_ratio_prediction": predicted,
     }
     return {name: mean(tensor) for name, tensor in found.items() if tensor is not None}
@@ -65,7 +65,7 @@ def mean(tensor: Tensor) -> Tensor:
     return tensor.mean(dtype=torch.float32)
 
 
-def collected(entries: Any, name: str) -> Tensor | None:
+def collect(entries: Any, name: str) -> Tensor | None:
     """The tensor of this name of all views, stacked; None where a view lacks it."""
     import torch
 

@@ -15,7 +15,7 @@ LOOK = 1.0  # seconds between two looks at the parent
 ORPHANED = 137  # as if it had been killed with the others
 
 
-class Progress:
+class Counters:
     """Counters of this process: steps are batches that were trained on, updates are those of the weights."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ def last_value(meters: Any, name: str) -> float | None:
 
 
 def beat(
-    progress: Progress,
+    progress: Counters,
     lines: Lines,
     guard: Guard,
     seconds: float = SECONDS,

@@ -10,7 +10,7 @@ from typing import Any
 PATIENCE = datetime.timedelta(seconds=120)
 
 
-def distributed() -> Any:
+def process_group() -> Any:
     """`torch.distributed` where the training has joined its processes, else None."""
     torch: Any = sys.modules.get("torch")
     there = torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -19,13 +19,13 @@ def distributed() -> Any:
 
 def rank() -> int:
     """The number of this process."""
-    joined = distributed()
+    joined = process_group()
     return joined.get_rank() if joined else int(os.environ.get("RANK", 0))
 
 
 def world_size() -> int:
     """How many processes train together, as far as torch knows: 1 where they were never joined."""
-    joined = distributed()
+    joined = process_group()
     return joined.get_world_size() if joined else 1
 
 
@@ -38,13 +38,13 @@ class Assembly:
 
     def open(self) -> None:
         """To be called by all ranks at the same point of the training."""
-        joined = distributed()
+        joined = process_group()
         if joined is not None and self.group is None and joined.is_gloo_available():
             self.group = joined.new_group(backend="gloo", timeout=PATIENCE)
 
     def gathered(self, said: dict[str, Any]) -> list[dict[str, Any]]:
         """What each rank says, in order; only our own where there are no others, or once one was silent."""
-        joined = distributed()
+        joined = process_group()
         if joined is None or joined.get_world_size() == 1 or self.closed:
             return [said]
         answers: list[Any] = [None] * joined.get_world_size()

@@ -7,7 +7,7 @@ from typing import Any, Sequence
 from . import ranks
 from .fingerprints import digest
 from .parameters import Parameters
-from .progress import Progress
+from .progress import Counters
 from .warnings import Warnings
 
 
@@ -15,7 +15,7 @@ class Replicas:
     """Compares the weights of the ranks through their fingerprints."""
 
     def __init__(
-        self, assembly: ranks.Assembly, parameters: Parameters, progress: Progress, warn: Warnings
+        self, assembly: ranks.Assembly, parameters: Parameters, progress: Counters, warn: Warnings
     ) -> None:
         self.assembly, self.parameters, self.progress, self.warn = assembly, parameters, progress, warn
 

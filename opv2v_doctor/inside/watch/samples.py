@@ -11,7 +11,7 @@ LOOKED_AT = 8  # steps of an epoch
 FEWEST_STEPS, FEWEST_SAMPLES = 3, 4
 
 
-class Order:
+class SampleOrder:
     """The first samples of each epoch."""
 
     def __init__(self, warn: Warnings) -> None:

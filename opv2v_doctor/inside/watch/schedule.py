@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from .calls import Call
-from .progress import Progress
+from .progress import Counters
 
 
 class Schedule:
     """Tells the training's `adjust_learning_rate` another epoch: steps made / steps an epoch shall have."""
 
-    def __init__(self, progress: Progress, steps_per_epoch: int | None) -> None:
+    def __init__(self, progress: Counters, steps_per_epoch: int | None) -> None:
         self.progress = progress
         self.steps_per_epoch = steps_per_epoch
 

@@ -11,13 +11,13 @@ from typing import Any, Callable
 from . import ranks
 from .calls import Call
 from .checkpoints import Checkpoints
-from .evaluation import Evaluation
+from .evaluation import CriterionAverages
 from .gradients import Gradients
 from .guard import Guard
 from .lines import Lines
-from .loaders import Loaders
+from .loaders import KnownLoaders
 from .parameters import Parameters
-from .progress import SECONDS, Progress, beat
+from .progress import SECONDS, Counters, beat
 from .replicas import Replicas
 from .schedule import Schedule
 from .start import Start
@@ -33,9 +33,9 @@ class Session:
         self, settings: dict[str, Any], lines: Lines, guard: Guard, tell_missing: Callable[[], None]
     ) -> None:
         self.settings, self.lines, self.guard, self.tell_missing = settings, lines, guard, tell_missing
-        self.progress = Progress()
+        self.progress = Counters()
         self.warn = Warnings(lines, self.progress, guard)
-        self.parameters, self.loaders = Parameters(), Loaders(lines)
+        self.parameters, self.loaders = Parameters(), KnownLoaders(lines)
         self.assembly = ranks.Assembly()
         self.start = Start(settings, lines, self.assembly, self.parameters)
         self.schedule = Schedule(self.progress, settings.get("steps_per_epoch"))
@@ -43,7 +43,7 @@ class Session:
         replicas = Replicas(self.assembly, self.parameters, self.progress, self.warn)
         parts = (self.parameters, self.gradients, replicas, self.warn)
         self.steps = Steps(settings, lines, self.progress, parts, guard)
-        self.evaluation = Evaluation(settings, lines, self.progress, guard)
+        self.evaluation = CriterionAverages(settings, lines, self.progress, guard)
         written = Lines(os.path.join(settings["run"], "checkpoints.jsonl"))
         self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard)
         self.started = False

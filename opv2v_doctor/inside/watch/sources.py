@@ -22,7 +22,7 @@ def first_party() -> dict[str, list[str]]:
         if ours or not isinstance(file, str) or not file.endswith(".py"):
             continue
         if name.partition(".")[0] == TRAINED or not lies_in(os.path.realpath(file), installed):
-            found[name] = [os.path.abspath(file), hashed(file)]
+            found[name] = [os.path.abspath(file), short_hash(file)]
     return found
 
 
@@ -32,7 +32,7 @@ def lies_in(path: str, folders: Collection[str]) -> bool:
     return any(path.startswith(folder + os.sep) for folder in folders)
 
 
-def hashed(path: str) -> str:
+def short_hash(path: str) -> str:
     """A short hash of a file, empty where it is gone."""
     try:
         with open(path, "rb") as file:

@@ -8,7 +8,7 @@ from typing import Any, Mapping, NoReturn, Sequence
 from . import ranks
 from .configs import flat
 from .fingerprints import digest
-from .guard import Stop
+from .guard import StopTraining
 from .lines import Lines
 from .parameters import Parameters
 from .replicas import difference
@@ -59,7 +59,7 @@ class Start:
         if found is not None:
             other, key = found
             said = self.assembly.gathered(details.get(key, facts))
-            self.stop(told(key, other, said))
+            self.stop(difference_in_words(key, other, said))
         own = {name: entry[1] for name, entry in modules.items()}
         said = self.assembly.gathered(own)
         shared = [name for name in said[0] if all(name in answer for answer in said)]
@@ -79,10 +79,10 @@ class Start:
         for stream in {id(stream): stream for stream in (sys.stderr, sys.__stderr__) if stream}.values():
             stream.write("opv2v-doctor: training stopped: {}\n".format(reason))
             stream.flush()
-        raise Stop(EXIT_CODE)
+        raise StopTraining(EXIT_CODE)
 
 
-def told(key: str, other: int, said: Sequence[dict[str, Any]]) -> str:
+def difference_in_words(key: str, other: int, said: Sequence[dict[str, Any]]) -> str:
     """The difference in words."""
     other, inner = difference(said) or (other, key)
     place = key if inner == key else "{} {}".format(key, inner)

@@ -9,10 +9,10 @@ from .gradients import Gradients
 from .guard import Guard
 from .lines import Lines
 from .parameters import Parameters
-from .progress import Progress
+from .progress import Counters
 from .replicas import Replicas
-from .samples import Order
-from .trace import Trace
+from .samples import SampleOrder
+from .trace import StepTrace
 from .warnings import Warnings
 
 EVERY = 100  # steps between two inspections
@@ -26,15 +26,15 @@ class Steps:
         self,
         settings: dict[str, Any],
         lines: Lines,
-        progress: Progress,
+        progress: Counters,
         parts: tuple[Parameters, Gradients, Replicas, Warnings],
         guard: Guard,
     ) -> None:
         self.every = settings.get("every") or EVERY
         self.lines, self.progress, self.guard = lines, progress, guard
         self.parameters, self.gradients, self.replicas, self.warn = parts
-        self.order = Order(self.warn)
-        self.trace = Trace(settings, lines, progress, self.parameters) if settings.get("trace") else None
+        self.order = SampleOrder(self.warn)
+        self.trace = StepTrace(settings, lines, progress, self.parameters) if settings.get("trace") else None
         self.iterated = self.epoch_told = False
         self.scaler: Any = None
 

@@ -12,17 +12,17 @@ from . import ranks
 from .fingerprints import digest
 from .lines import Lines
 from .parameters import Parameters
-from .progress import Progress
+from .progress import Counters
 from .samples import draws, names
 
 PATIENCE = 300.0  # seconds that a held step waits to be killed
 
 
-class Trace:
+class StepTrace:
     """One event a step."""
 
     def __init__(
-        self, settings: dict[str, Any], lines: Lines, progress: Progress, parameters: Parameters
+        self, settings: dict[str, Any], lines: Lines, progress: Counters, parameters: Parameters
     ) -> None:
         self.hold = settings.get("hold")
         self.lines, self.progress, self.parameters = lines, progress, parameters

@@ -6,13 +6,13 @@ from typing import Any
 
 from .guard import Guard
 from .lines import Lines
-from .progress import Progress
+from .progress import Counters
 
 
 class Warnings:
     """Writes warnings; each names what is wrong, the parameter group where there is one, and the place."""
 
-    def __init__(self, lines: Lines, progress: Progress, guard: Guard) -> None:
+    def __init__(self, lines: Lines, progress: Counters, guard: Guard) -> None:
         self.lines, self.progress, self.guard = lines, progress, guard
         self.told: set[tuple[str, Any, int | None]] = set()
 

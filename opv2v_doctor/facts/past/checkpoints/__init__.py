@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.past.checkpoints.archives import Archive, ArchiveDamaged, opened
+from opv2v_doctor.facts.past.checkpoints.archives import Archive, ArchiveDamaged, open_archive
 from opv2v_doctor.facts.past.checkpoints.arguments import plain
 from opv2v_doctor.facts.past.checkpoints.models import model_of
 from opv2v_doctor.facts.past.checkpoints.tensors import number, shape_of, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
 from opv2v_doctor.facts.past.pickles import Pickle, walk
 from opv2v_doctor.facts.past.pickles.harmless import is_harmless
-from opv2v_doctor.facts.past.pickles.machine import Call, PickleRefused, printable
-from opv2v_doctor.facts.past.runs import BEST, LAST, number_of, saved
+from opv2v_doctor.facts.past.pickles.machine import PickleRefused, RecordedCall, printable
+from opv2v_doctor.facts.past.runs import BEST, LAST, number_of, saved_checkpoints
 from opv2v_doctor.state import of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -110,13 +110,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         path.stat()  # says why, where it cannot be looked at
         if not path.is_file():
             raise CheckpointUnreadable("not a file")
-        return _read(path)
+        return _checkpoint_of(path)
 
 
 def readable(target: Target) -> list[Checkpoint]:
     """The run's checkpoints that can be loaded. Raises Skip where there is none, Blocked where none can."""
     found: list[Checkpoint] = []
-    paths = saved(target)
+    paths = saved_checkpoints(target)
     for path in paths:
         with suppress(CheckpointUnreadable):
             checkpoint = read_checkpoint(path)
@@ -142,11 +142,11 @@ def strangers(target: Target, checkpoint: Checkpoint) -> list[str]:
 
 
 @of_file(most=64)
-def _read(path: Path) -> Checkpoint:
+def _checkpoint_of(path: Path) -> Checkpoint:
     found = path.stat()
-    with opened(path) as archive:
+    with open_archive(path) as archive:
         pickle = walk(archive.read("data.pkl"))
-        root = pickle.root.entries if isinstance(pickle.root, Call) else pickle.root
+        root = pickle.root.entries if isinstance(pickle.root, RecordedCall) else pickle.root
         if not isinstance(root, dict):
             raise PickleRefused("holds no dictionary: not a training checkpoint")
         return _checkpoint(path, found.st_size, found.st_mtime_ns, archive, pickle, root)
@@ -180,7 +180,7 @@ def _checkpoint(
 
 def _table(value: Any) -> dict[Any, Any]:
     """A dictionary, be it a plain or an ordered one; an empty one for anything else."""
-    if isinstance(value, Call):
+    if isinstance(value, RecordedCall):
         return value.entries
     return value if isinstance(value, dict) else {}
 

@@ -171,7 +171,7 @@ class Archive:
         if member.size > limit:
             raise ArchiveDamaged("{name} would take {n} bytes", name=name, n=member.size)
         packed = self._at(self._start(member, name), min(member.packed, limit))
-        content = packed if member.method == STORED else _unpacked(packed, member, name)
+        content = packed if member.method == STORED else _unpack(packed, member, name)
         if len(content) != member.size or zlib.crc32(content) != member.crc:
             raise ArchiveDamaged("{name} is damaged: its checksum does not match", name=name)
         return content
@@ -228,7 +228,7 @@ class Archive:
     ) -> Iterator[bytes]:
         """The span of a packed member; what stands before it is unpacked and thrown away."""
         skip, left = span
-        for chunk in _inflated(self._packed_chunks(member, start), name, member.method, size):
+        for chunk in _inflate(self._packed_chunks(member, start), name, member.method, size):
             wanted = chunk[skip : skip + left]
             skip, left = max(0, skip - len(chunk)), left - len(wanted)
             if wanted:
@@ -264,7 +264,7 @@ class Archive:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Archive]:
+def open_archive(path: Path) -> Iterator[Archive]:
     """An archive to read from. Raises ArchiveDamaged, also from its methods; OSError where the disk does."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -280,7 +280,7 @@ def opened(path: Path) -> Iterator[Archive]:
         yield replace(archive, big_endian=archive.has("byteorder") and archive.read("byteorder") == b"big")
 
 
-def _inflated(packed: Iterator[bytes], name: str, method: int, size: int) -> Iterator[bytes]:
+def _inflate(packed: Iterator[bytes], name: str, method: int, size: int) -> Iterator[bytes]:
     """Unpacked chunks, none larger than the size, however little was packed."""
     if method != DEFLATED:
         raise ArchiveDamaged("{name} is packed by method {method}", name=name, method=method)
@@ -296,7 +296,7 @@ def _inflated(packed: Iterator[bytes], name: str, method: int, size: int) -> Ite
         raise ArchiveDamaged("{name} does not unpack: {problem}", name=name, problem=str(problem)) from None
 
 
-def _unpacked(packed: bytes, member: Member, name: str) -> bytes:
+def _unpack(packed: bytes, member: Member, name: str) -> bytes:
     if member.method != DEFLATED:
         raise ArchiveDamaged("{name} is packed by method {method}", name=name, method=member.method)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from opv2v_doctor.facts.launch.leaves import ABSENT, Difference, leaves
-from opv2v_doctor.facts.past.pickles.machine import Call, Name
+from opv2v_doctor.facts.past.pickles.machine import Name, RecordedCall
 from opv2v_doctor.foreign_files import bytes_of, from_yaml
 
 MOST_VALUES, MOST_REFERENCES, DEEPEST = 100_000, 20_000, 32
@@ -32,7 +32,7 @@ def _plain(value: Any, depth: int, left: list[int]) -> Any:
         return value
     if depth == 0 or left[0] <= 0:
         return LEFT_OUT
-    if isinstance(value, Call):
+    if isinstance(value, RecordedCall):
         return _plain_call(value, depth, left)
     if isinstance(value, dict):
         kept = takewhile(lambda _: left[0] > 0, value.items())
@@ -42,7 +42,7 @@ def _plain(value: Any, depth: int, left: list[int]) -> Any:
     return value.dotted if isinstance(value, Name) else LEFT_OUT
 
 
-def _plain_call(call: Call, depth: int, left: list[int]) -> Any:
+def _plain_call(call: RecordedCall, depth: int, left: list[int]) -> Any:
     state = call.state if isinstance(call.state, dict) else {}
     if call.name.startswith("omegaconf."):
         return _plain(state.get("_content", state.get("_val")), depth - 1, left)
@@ -53,7 +53,9 @@ def _plain_call(call: Call, depth: int, left: list[int]) -> Any:
     return _plain(call.entries or call.items, depth - 1, left) if call.name else LEFT_OUT
 
 
-def compared(stored: Mapping[str, Any], today: Mapping[str, Any], section: str) -> list[Difference]:
+def argument_differences(
+    stored: Mapping[str, Any], today: Mapping[str, Any], section: str
+) -> list[Difference]:
     """Each value of a section then and now, as far as the stored ones can be resolved without Hydra.
 
     Where the machine's paths stand in a value, today's are taken: another machine is no other training.
@@ -62,16 +64,16 @@ def compared(stored: Mapping[str, Any], today: Mapping[str, Any], section: str) 
     then, now = dict(leaves(stored.get(section), section)), dict(leaves(today.get(section), section))
     left, found = [MOST_REFERENCES], []
     for key in dict.fromkeys((*then, *now)):
-        old, new = _resolved(then.get(key, ABSENT), sources, left), now.get(key, ABSENT)
+        old, new = _value(then.get(key, ABSENT), sources, left), now.get(key, ABSENT)
         if old is not UNKNOWN:
             found.append(Difference(key=key, before=old, after=new))
     return found
 
 
-def _resolved(value: Any, sources: Sequence[Mapping[str, Any]], left: list[int], depth: int = DEEPEST) -> Any:
+def _value(value: Any, sources: Sequence[Mapping[str, Any]], left: list[int], depth: int = DEEPEST) -> Any:
     """The value with each `${a.b}` replaced from the first source that has it, else UNKNOWN."""
     if isinstance(value, list):
-        entries = [_resolved(entry, sources, left, depth) for entry in value]
+        entries = [_value(entry, sources, left, depth) for entry in value]
         return UNKNOWN if UNKNOWN in entries else entries
     if not isinstance(value, str) or ("${" not in value and value != "???"):
         return value
@@ -79,7 +81,7 @@ def _resolved(value: Any, sources: Sequence[Mapping[str, Any]], left: list[int],
     for n in range(1, len(parts), 2):
         left[0] -= 1
         known = _first(sources, parts[n]) if left[0] > 0 and depth > 0 else UNKNOWN
-        parts[n] = _resolved(known, sources, left, depth - 1)
+        parts[n] = _value(known, sources, left, depth - 1)
     if UNKNOWN in parts or value == "???" or "${" in "".join(parts[::2]):
         return UNKNOWN
     text = "".join(map(str, parts))

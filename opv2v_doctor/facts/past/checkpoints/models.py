@@ -7,37 +7,37 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.past.checkpoints.archives import Archive, ArchiveDamaged, opened
-from opv2v_doctor.facts.past.checkpoints.safetensors import looks_like_safetensors, safetensors_opened
-from opv2v_doctor.facts.past.checkpoints.shards import Sharded, sharded
+from opv2v_doctor.facts.past.checkpoints.archives import Archive, ArchiveDamaged, open_archive
+from opv2v_doctor.facts.past.checkpoints.safetensors import looks_like_safetensors, open_safetensors
+from opv2v_doctor.facts.past.checkpoints.shards import Sharded, shards_of
 from opv2v_doctor.facts.past.checkpoints.tensors import Tensor, shape_of, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
-from opv2v_doctor.facts.past.checkpoints.weights import TORCH, Chunks, Kind, Weight, Weights
+from opv2v_doctor.facts.past.checkpoints.weights import TORCH, Chunks, NumberKind, Weight, Weights
 from opv2v_doctor.facts.past.pickles import walk
-from opv2v_doctor.facts.past.pickles.machine import Call
+from opv2v_doctor.facts.past.pickles.machine import RecordedCall
 from opv2v_doctor.foreign_files import open_file
 
 MODELS = ("model", "state_dict", "model_state_dict", "module")  # where a training keeps its model
-UNKNOWN = Kind("unknown", 1)
+UNKNOWN = NumberKind("unknown", 1)
 
 
 def model_of(root: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """The table of a model's tensors in what torch.save wrote: a part of it, or all of it."""
     for name in MODELS:
         part = root.get(name)
-        table = part.entries if isinstance(part, Call) else part
+        table = part.entries if isinstance(part, RecordedCall) else part
         if isinstance(table, dict):
             return table
     return root if any(shape_of(value) is not None for value in root.values()) else {}
 
 
 @contextmanager
-def weights_opened(path: Path) -> Iterator[Weights]:
+def open_weights(path: Path) -> Iterator[Weights]:
     """The weights of any file, or of the shards that it is one of. Raises CheckpointUnreadable."""
     with reasons(path), ExitStack() as stack:
-        parts = sharded(path)
+        parts = shards_of(path)
         files = _shards(parts) if parts else [path]
-        found = [stack.enter_context(_opened(file)) for file in files]
+        found = [stack.enter_context(_open(file)) for file in files]
         tensors = {name: weight for weights in found for name, weight in weights.tensors.items()}
         if len(tensors) < sum(len(weights.tensors) for weights in found):
             raise ArchiveDamaged("two shards hold a tensor of the same name")
@@ -57,17 +57,17 @@ def is_safetensors(path: Path) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Weights]:
+def _open(path: Path) -> Iterator[Weights]:
     if not path.is_file():
         raise CheckpointUnreadable("not a file" if path.exists() else "no such file")
     if is_safetensors(path):
-        with safetensors_opened(path) as weights:
+        with open_safetensors(path) as weights:
             yield weights
         return
-    with opened(path) as archive:
+    with open_archive(path) as archive:
         archive.verify()
         root = walk(archive.read("data.pkl")).root
-        table = root.entries if isinstance(root, Call) else root
+        table = root.entries if isinstance(root, RecordedCall) else root
         if not isinstance(table, dict):
             raise ArchiveDamaged("holds no dictionary: not a checkpoint")
         yield Weights(size=archive.size, tensors=dict(_weights(archive, model_of(table))))

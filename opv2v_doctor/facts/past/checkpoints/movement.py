@@ -41,7 +41,7 @@ class Movement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class ModelMovement:
     """Two models, tensor by tensor."""
 
     movements: tuple[Movement, ...]
@@ -55,14 +55,14 @@ class Difference:
         return tuple(each for each in self.movements if each.floating and each.still and not each.problem)
 
 
-def moved(before: Weights, after: Weights, most: int | None = None) -> Difference:
+def movement(before: Weights, after: Weights, most: int | None = None) -> ModelMovement:
     """Compare two models; of each tensor at most so many of the first values."""
     before.verify()
     after.verify()
     old, new = before.tensors, after.tensors
     shared = [name for name in old if name in new]
     alike = [name for name in shared if old[name].shape == new[name].shape]
-    return Difference(
+    return ModelMovement(
         movements=tuple(_movement(old[name], new[name], most) for name in alike),
         only_before=tuple(printable(name) for name in old if name not in new),
         only_after=tuple(printable(name) for name in new if name not in old),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from opv2v_doctor.facts.past.checkpoints import Checkpoint
-from opv2v_doctor.facts.past.checkpoints.archives import Archive, opened
+from opv2v_doctor.facts.past.checkpoints.archives import Archive, open_archive
 from opv2v_doctor.facts.past.checkpoints.models import UNKNOWN, model_of
 from opv2v_doctor.facts.past.checkpoints.tensors import Tensor, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import reasons
 from opv2v_doctor.facts.past.checkpoints.weights import TORCH
-from opv2v_doctor.facts.past.pickles.machine import Call, printable
+from opv2v_doctor.facts.past.pickles.machine import RecordedCall, printable
 from opv2v_doctor.text import Text
 
 
@@ -26,14 +26,14 @@ class Presence:
 
 def presence(checkpoint: Checkpoint) -> Presence:
     """Compare the pickle with the archive's directory; no value is read. Raises CheckpointUnreadable."""
-    with reasons(checkpoint.path), opened(checkpoint.path) as archive:
+    with reasons(checkpoint.path), open_archive(checkpoint.path) as archive:
         archive.verify()
-        found = [(name, one) for name, value in _named(checkpoint) if (one := tensor(value)) is not None]
+        found = [(name, one) for name, value in _candidates(checkpoint) if (one := tensor(value)) is not None]
         absent = (_absence(name, one, archive) for name, one in found)
         return Presence(tensors=len(found), absent=tuple(text for text in absent if text is not None))
 
 
-def _named(checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
+def _candidates(checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
     """All that may be a tensor, with a name that a reader can find it by."""
     for name, value in model_of(checkpoint.root).items():
         yield _spoken(name), value
@@ -50,7 +50,7 @@ def _spoken(key: Any) -> str:
 
 def _items(table: Any) -> list[tuple[Any, Any]]:
     """The entries of a dictionary of any kind; none of anything else."""
-    entries = table.entries if isinstance(table, Call) else table
+    entries = table.entries if isinstance(table, RecordedCall) else table
     return list(entries.items()) if isinstance(entries, dict) else []
 
 

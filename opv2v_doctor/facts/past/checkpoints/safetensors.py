@@ -27,7 +27,7 @@ def looks_like_safetensors(head: bytes) -> bool:
 
 
 @contextmanager
-def safetensors_opened(path: Path) -> Iterator[Weights]:
+def open_safetensors(path: Path) -> Iterator[Weights]:
     """The tensors of a file. Raises ArchiveDamaged, also when they are read."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size

@@ -42,7 +42,7 @@ class Scan:
         return self.read == self.elements > 0 and not self.nonzero
 
 
-def scanned(weights: Weights, most: int | None = None) -> tuple[Scan, ...]:
+def scan(weights: Weights, most: int | None = None) -> tuple[Scan, ...]:
     """Every tensor, read block by block; at most so many bytes of all of them together."""
     weights.verify()
     wanted = sum(weight.bytes for weight in weights.tensors.values())

@@ -51,17 +51,17 @@ class Sharded:
 DISTRIBUTED = "torch.distributed.checkpoint"
 
 
-def sharded(path: Path) -> Sharded | None:
+def shards_of(path: Path) -> Sharded | None:
     """What a path is part of; None where it is no sharded checkpoint."""
     if path.is_dir():
-        return _distributed(path) or _indexed(path)
+        return _torch_distributed(path) or _by_index(path)
     if path.name.endswith(".index.json"):
         return _index(path)
     found = _shard.fullmatch(path.name)
-    return _numbered(path, found["stem"], int(found["count"])) if found else None
+    return _by_number(path, found["stem"], int(found["count"])) if found else None
 
 
-def _distributed(folder: Path) -> Sharded | None:
+def _torch_distributed(folder: Path) -> Sharded | None:
     shards = tuple(sorted(folder.glob("__*_*.distcp")))
     if not shards and not (folder / ".metadata").is_file():
         return None
@@ -69,7 +69,7 @@ def _distributed(folder: Path) -> Sharded | None:
     return Sharded(path=folder, form=DISTRIBUTED, shards=shards, missing=missing)
 
 
-def _indexed(folder: Path) -> Sharded | None:
+def _by_index(folder: Path) -> Sharded | None:
     indexes = sorted(path for path in folder.glob(INDEXES) if path.is_file())
     return _index(indexes[0]) if indexes else None
 
@@ -94,7 +94,7 @@ def _name(name: Any) -> str:
     return name
 
 
-def _numbered(path: Path, stem: str, count: int) -> Sharded:
+def _by_number(path: Path, stem: str, count: int) -> Sharded:
     names = [f"{stem}-{number:05}-of-{count:05}{path.suffix}" for number in range(1, count + 1)]
     return _beside(path, "numbered files", names)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opv2v_doctor.facts.past.checkpoints.archives import Archive
-from opv2v_doctor.facts.past.pickles.machine import Call, Name, Stored
+from opv2v_doctor.facts.past.pickles.machine import Name, RecordedCall, Stored
 
 MOST_DIMENSIONS = 64
 LARGEST = 1 << 48  # elements
@@ -38,7 +38,7 @@ class Tensor:
 
 def tensor(value: Any) -> Tensor | None:
     """The tensor that the call would rebuild; None for anything else."""
-    arguments = value.arguments if isinstance(value, Call) else ()
+    arguments = value.arguments if isinstance(value, RecordedCall) else ()
     if not isinstance(arguments, tuple) or not arguments:
         return None
     if value.name.startswith("torch._utils._rebuild_parameter"):
@@ -52,7 +52,7 @@ def tensor(value: Any) -> Tensor | None:
         return None
     key = where[2] if isinstance(where[2], str) else ""
     dtype = arguments[6] if value.name.endswith("_v3") and len(arguments) > 6 else where[1]
-    return _counted(key, dtype.dotted if isinstance(dtype, Name) else "", offset, shape, strides)
+    return _tensor(key, dtype.dotted if isinstance(dtype, Name) else "", offset, shape, strides)
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
@@ -61,7 +61,7 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
     return found.shape if found else None
 
 
-def _counted(key: str, kind: str, offset: Any, shape: Any, strides: Any) -> Tensor | None:
+def _tensor(key: str, kind: str, offset: Any, shape: Any, strides: Any) -> Tensor | None:
     """The tensor, where its numbers are such."""
     if not isinstance(shape, tuple) or len(shape) > MOST_DIMENSIONS:
         return None
@@ -80,7 +80,7 @@ def number(value: Any, archive: Archive) -> float | None:
     found = tensor(value)
     if found is not None:
         return _element(found, archive)
-    return _numpy(value) if isinstance(value, Call) else None
+    return _numpy(value) if isinstance(value, RecordedCall) else None
 
 
 def _element(found: Tensor, archive: Archive) -> float | None:
@@ -89,26 +89,26 @@ def _element(found: Tensor, archive: Archive) -> float | None:
         return None
     length = struct.calcsize(layout)
     content = archive.slice(f"data/{found.key}", found.offset * length, length)
-    return _unpacked((">" if archive.big_endian else "<") + layout, content)
+    return _number_in((">" if archive.big_endian else "<") + layout, content)
 
 
-def _numpy(call: Call) -> float | None:
+def _numpy(call: RecordedCall) -> float | None:
     """`numpy.core.multiarray.scalar(dtype, bytes)`; in protocol 2, the bytes are an encoded text."""
     if not call.name.endswith("multiarray.scalar") or not isinstance(call.arguments, tuple):
         return None
     kind, content = call.arguments if len(call.arguments) == 2 else (None, None)
-    if isinstance(content, Call) and content.name == "_codecs.encode":
+    if isinstance(content, RecordedCall) and content.name == "_codecs.encode":
         first = content.arguments[0] if isinstance(content.arguments, tuple) and content.arguments else None
         content = first.encode("latin-1", "replace") if isinstance(first, str) else None
-    if not isinstance(kind, Call) or not isinstance(kind.arguments, tuple) or not kind.arguments:
+    if not isinstance(kind, RecordedCall) or not isinstance(kind.arguments, tuple) or not kind.arguments:
         return None
     name = kind.arguments[0]
     layout = SCALARS.get(name) if isinstance(name, str) else None
     order = kind.state[1] if isinstance(kind.state, tuple) and len(kind.state) > 1 else "<"
     if layout is None or not isinstance(content, bytes):
         return None
-    return _unpacked((">" if order == ">" else "<") + layout, content)
+    return _number_in((">" if order == ">" else "<") + layout, content)
 
 
-def _unpacked(layout: str, content: bytes) -> float | None:
+def _number_in(layout: str, content: bytes) -> float | None:
     return float(struct.unpack(layout, content)[0]) if len(content) == struct.calcsize(layout) else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Kind:
+class NumberKind:
     """A kind of numbers: its name, bytes an element, and what NumPy reads it as (nothing: it cannot)."""
 
     name: str
@@ -30,23 +30,23 @@ class Kind:
 
 
 _KINDS = (
-    ("Float", "F32", Kind("float32", 4, "f4")),
-    ("Double", "F64", Kind("float64", 8, "f8")),
-    ("Half", "F16", Kind("float16", 2, "f2")),
-    ("BFloat16", "BF16", Kind("bfloat16", 2, "u2")),  # the upper half of a float32
-    ("Long", "I64", Kind("int64", 8, "i8")),
-    ("Int", "I32", Kind("int32", 4, "i4")),
-    ("Short", "I16", Kind("int16", 2, "i2")),
-    ("Char", "I8", Kind("int8", 1, "i1")),
-    ("Byte", "U8", Kind("uint8", 1, "u1")),
-    ("Bool", "BOOL", Kind("bool", 1, "u1")),
-    ("ComplexFloat", "C64", Kind("complex64", 8, "c8")),
-    ("ComplexDouble", "C128", Kind("complex128", 16, "c16")),
-    ("", "U16", Kind("uint16", 2, "u2")),
-    ("", "U32", Kind("uint32", 4, "u4")),
-    ("", "U64", Kind("uint64", 8, "u8")),
-    ("", "F8_E4M3", Kind("float8_e4m3fn", 1)),
-    ("", "F8_E5M2", Kind("float8_e5m2", 1)),
+    ("Float", "F32", NumberKind("float32", 4, "f4")),
+    ("Double", "F64", NumberKind("float64", 8, "f8")),
+    ("Half", "F16", NumberKind("float16", 2, "f2")),
+    ("BFloat16", "BF16", NumberKind("bfloat16", 2, "u2")),  # the upper half of a float32
+    ("Long", "I64", NumberKind("int64", 8, "i8")),
+    ("Int", "I32", NumberKind("int32", 4, "i4")),
+    ("Short", "I16", NumberKind("int16", 2, "i2")),
+    ("Char", "I8", NumberKind("int8", 1, "i1")),
+    ("Byte", "U8", NumberKind("uint8", 1, "u1")),
+    ("Bool", "BOOL", NumberKind("bool", 1, "u1")),
+    ("ComplexFloat", "C64", NumberKind("complex64", 8, "c8")),
+    ("ComplexDouble", "C128", NumberKind("complex128", 16, "c16")),
+    ("", "U16", NumberKind("uint16", 2, "u2")),
+    ("", "U32", NumberKind("uint32", 4, "u4")),
+    ("", "U64", NumberKind("uint64", 8, "u8")),
+    ("", "F8_E4M3", NumberKind("float8_e4m3fn", 1)),
+    ("", "F8_E5M2", NumberKind("float8_e5m2", 1)),
 )
 SAFETENSORS = {code: kind for _, code, kind in _KINDS}
 TORCH = {f"torch.{kind.name}": kind for _, _, kind in _KINDS} | {
@@ -66,7 +66,7 @@ class Weight:
     """One tensor: its name, kind and shape, and where its bytes are."""
 
     name: str
-    kind: Kind
+    kind: NumberKind
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # elements
     start: int  # byte in its place
@@ -151,22 +151,22 @@ def _stretch(weight: Weight, elements: int) -> Iterator[Values]:
     buffer = bytearray()
     for chunk in weight.chunks(weight.start, elements * width, BLOCK * width):
         if not buffer and len(chunk) == BLOCK * width:
-            yield _decoded(chunk, weight)
+            yield _values(chunk, weight)
             left -= BLOCK
             continue
         buffer += chunk
         while len(buffer) >= BLOCK * width:
-            yield _decoded(bytes(buffer[: BLOCK * width]), weight)
+            yield _values(bytes(buffer[: BLOCK * width]), weight)
             del buffer[: BLOCK * width]
             left -= BLOCK
     if buffer:
-        yield _decoded(bytes(buffer), weight)
+        yield _values(bytes(buffer), weight)
         left -= len(buffer) // width
     if left:
         raise ArchiveDamaged("{name} is {n:value|values} short", name=weight.name, n=left)
 
 
-def _decoded(content: bytes, weight: Weight) -> Values:
+def _values(content: bytes, weight: Weight) -> Values:
     import numpy as np
 
     values: Values = np.frombuffer(content, (">" if weight.big_endian else "<") + weight.kind.numpy)

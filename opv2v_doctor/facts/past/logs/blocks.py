@@ -130,13 +130,13 @@ def growing(path: Path, idle: Callable[[], None] = lambda: None) -> Iterator[byt
     It ends when the file becomes shorter or another one takes its place: what follows is another log. One
     that was renamed or removed is read on as long as nothing takes its place: who writes it goes on, too.
     """
-    with _opened(path, idle) as file:
+    with _open(path, idle) as file:
         while chunk := _next(file, path, idle):
             yield chunk
         yield from _pieces(file, BLOCK)  # what was written before the other one was there
 
 
-def _opened(path: Path, idle: Callable[[], None]) -> IO[bytes]:
+def _open(path: Path, idle: Callable[[], None]) -> IO[bytes]:
     """The file, once it is there: what took another one's place may be gone again."""
     while True:
         try:

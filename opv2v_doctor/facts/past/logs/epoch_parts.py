@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.facts.past.logs.metric_rows import Run
+from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 
 Row = NDArray[np.float64]
 Lines = NDArray[np.int64]
@@ -88,19 +88,19 @@ class EpochPart:
         if not found:
             return None
         spans = [_span(metrics, metrics.names.index(name)) for metrics in found]
-        return spans[0] if len(spans) == 1 else _joined(spans)
+        return spans[0] if len(spans) == 1 else _join(spans)
 
-    def add(self, run: Run) -> None:
+    def add(self, run: MetricRows) -> None:
         """Take in some lines of this epoch."""
         if not self.count:
             self.first_line = int(run.line[0])
         self.last_step, self.last_line = max(self.last_step, int(run.step[-1])), int(run.line[-1])
         self.count += len(run)
         known = self.metrics.get(run.names)
-        self.metrics[run.names] = _summed(run) if known is None else _merged(known, _summed(run))
+        self.metrics[run.names] = _sums(run) if known is None else _merge(known, _sums(run))
 
 
-def _summed(run: Run) -> _Metrics:
+def _sums(run: MetricRows) -> _Metrics:
     """What one run says, in one row each."""
     medians = run.medians
     broken = ~np.isfinite(medians) | (run.averaged & ~np.isfinite(run.averages))
@@ -125,7 +125,7 @@ def _summed(run: Run) -> _Metrics:
     )
 
 
-def _merged(one: _Metrics, other: _Metrics) -> _Metrics:
+def _merge(one: _Metrics, other: _Metrics) -> _Metrics:
     lower, higher = other.lowest < one.lowest, other.highest > one.highest
     return _Metrics(
         names=one.names,
@@ -159,7 +159,7 @@ def _span(metrics: _Metrics, column: int) -> Span:
     )
 
 
-def _joined(spans: list[Span]) -> Span:
+def _join(spans: list[Span]) -> Span:
     """One metric that lines of several layouts have."""
     first, last = min(spans, key=lambda s: s.first_line), max(spans, key=lambda s: s.last_line)
     low, high = min(spans, key=lambda s: s.lowest), max(spans, key=lambda s: s.highest)
@@ -185,13 +185,13 @@ class EpochParts:
         self.found: list[EpochPart] = []
         self._last: dict[tuple[int, str, int], EpochPart] = {}
 
-    def add(self, segment: int, run: Run) -> None:
+    def add(self, segment: int, run: MetricRows) -> None:
         """Take in the lines of a piece, epoch by epoch."""
         edges = [0, *(np.flatnonzero(np.diff(run.epoch)) + 1).tolist(), len(run)]
         for start, end in pairwise(edges):
             self._add(segment, run.part(slice(start, end)) if len(edges) > 2 else run)
 
-    def _add(self, segment: int, run: Run) -> None:
+    def _add(self, segment: int, run: MetricRows) -> None:
         """Take in lines of one epoch; where a test epoch starts anew, another test set follows."""
         key = (segment, run.phase, int(run.epoch[0]))
         edges = [0, *(np.flatnonzero(np.diff(run.step) <= 0) + 1).tolist(), len(run)]

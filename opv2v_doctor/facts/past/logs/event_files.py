@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from opv2v_doctor.facts.past.logs.blocks import PAD, Block
-from opv2v_doctor.facts.past.logs.metric_rows import NO_EPOCH, Run
+from opv2v_doctor.facts.past.logs.metric_rows import NO_EPOCH, MetricRows
 from opv2v_doctor.facts.past.logs.records import Records
 from opv2v_doctor.foreign_files import open_file
 
@@ -153,10 +153,10 @@ def _records(found: list[Scalar], thousandths: bool) -> Records:
     return Records(block=block, runs=runs, source="events")
 
 
-def _run(tag: str, found: list[Scalar], thousandths: bool) -> Run:
+def _run(tag: str, found: list[Scalar], thousandths: bool) -> MetricRows:
     steps = np.array([scalar.step for scalar in found], np.int64).clip(-1, 2**31 - 1)
     values = np.array([[scalar.value] for scalar in found], np.float64)
-    return Run(
+    return MetricRows(
         phase="train" if tag.startswith("train_") else "test",
         steps=0,
         names=(tag.removeprefix("train_"),),

@@ -58,7 +58,7 @@ class Incident:
     value: str = ""
 
 
-def stripped(line: bytes) -> tuple[str, str]:
+def without_prefix(line: bytes) -> tuple[str, str]:
     """A line without the prefixes of loggers, and the rank that wrote it, if it says so."""
     prefix = _prefix.match(line)
     end = prefix.end() if prefix else 0

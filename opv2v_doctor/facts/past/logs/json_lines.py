@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from opv2v_doctor.facts.past.logs.metric_rows import NO_EPOCH, Run
+from opv2v_doctor.facts.past.logs.metric_rows import NO_EPOCH, MetricRows
 from opv2v_doctor.foreign_files import from_json
 
 NO_STEP = -1
@@ -41,7 +41,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def runs_of(found: Statistics, line: int, shifted: bool) -> list[Run]:
+def runs_of(found: Statistics, line: int, shifted: bool) -> list[MetricRows]:
     """The statistics as runs of one line without a step.
 
     `shifted`: the file counts epochs from its first line `{"epoch": 0}`, so that line n+1 holds what epoch n
@@ -68,7 +68,7 @@ def _test_sets(values: dict[str, float]) -> list[str]:
     return shortest or (["test_"] if any(name.startswith("test_") for name in values) else [])
 
 
-def _run(phase: str, epoch: int, line: int, values: dict[str, float]) -> Run:
+def _run(phase: str, epoch: int, line: int, values: dict[str, float]) -> MetricRows:
     """One line: `NAME_avg` and `NAME_med` are average and median of one metric."""
     pairs = {name.removesuffix("_med") for name in values if name.endswith("_med")}
     pairs = {name for name in pairs if f"{name}_avg" in values}
@@ -76,7 +76,7 @@ def _run(phase: str, epoch: int, line: int, values: dict[str, float]) -> Run:
     names = list(dict.fromkeys(name if name in single else name[:-4] for name in values))
     medians = [values[f"{name}_med"] if name in pairs else values[name] for name in names]
     averages = [values[f"{name}_avg"] if name in pairs else values[name] for name in names]
-    return Run(
+    return MetricRows(
         phase=phase,
         steps=0,
         names=tuple(names),

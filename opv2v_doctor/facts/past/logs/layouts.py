@@ -23,8 +23,8 @@ from opv2v_doctor.facts.past.logs.metric_rows import (
     NO_EPOCH,
     Flags,
     MetricLine,
+    MetricRows,
     Rows,
-    Run,
     head_of,
     run_of,
 )
@@ -44,7 +44,7 @@ def fixed_points(
     block: Block, starts: Positions, dots: Positions, decimals: NDArray[np.int64]
 ) -> tuple[Numbers, Flags]:
     """The numbers from each start over its dot to so many decimals (a count a column); which rows hold."""
-    words = gathered(block, dots - LONGEST, 16)
+    words = words_at(block, dots - LONGEST, 16)
     behind = words[..., 1]
     dotted = np.bitwise_or.reduce(behind ^ np.uint64(ord(".")), axis=1) & np.uint64(0xFF) == np.uint64(0)
     fraction = behind ^ (_ZEROS << np.uint64(8))
@@ -56,7 +56,7 @@ def fixed_points(
 
 def whole_numbers(block: Block, starts: Positions, ends: Positions) -> tuple[Numbers, Flags]:
     """The whole numbers from each start to its end, and which rows hold nothing else."""
-    words = gathered(block, ends - LONGEST, 8)[..., 0] ^ _ZEROS
+    words = words_at(block, ends - LONGEST, 8)[..., 0] ^ _ZEROS
     return _decimal(words, ends - starts, np.zeros_like(words), np.zeros(words.shape[1], np.int64))
 
 
@@ -71,27 +71,27 @@ def _decimal(
         lengths = np.where(fits, lengths, 1)
     shifts = (8 * (LONGEST - lengths)).view(np.uint64)
     digits = whole >> shifts
-    numbers, valid = _unsigned(digits << shifts, lengths, fraction, decimals)
+    numbers, valid = _magnitudes(digits << shifts, lengths, fraction, decimals)
     if not valid.all():  # perhaps for a sign
         negative = (digits & np.uint64(0xFF) == _MINUS) & (lengths > 1)
         digits[negative] ^= _MINUS
-        numbers, valid = _unsigned(digits << shifts, lengths, fraction, decimals)
+        numbers, valid = _magnitudes(digits << shifts, lengths, fraction, decimals)
         np.negative(numbers, out=numbers, where=negative)
     return numbers, valid & fitting
 
 
-def _unsigned(
+def _magnitudes(
     digits: Octets, lengths: Positions, fraction: Octets, decimals: NDArray[np.int64]
 ) -> tuple[Numbers, Flags]:
     if not lengths.size or (lengths + decimals).max() <= LONGEST:  # whole and fraction fit into one word
         digits >>= (8 * decimals).astype(np.uint64)
         digits |= fraction
         valid = _are_digits(digits)
-        numbers = _joined(digits).astype(np.float64)
+        numbers = _join(digits).astype(np.float64)
     else:
         valid = _are_digits(digits) & _are_digits(fraction)
-        whole = _joined(digits) * (10**decimals).astype(np.uint64)
-        numbers = (whole + _joined(fraction.copy())).astype(np.float64)
+        whole = _join(digits) * (10**decimals).astype(np.uint64)
+        numbers = (whole + _join(fraction.copy())).astype(np.float64)
     numbers /= 10**decimals
     return numbers, valid
 
@@ -102,7 +102,7 @@ def differ_in_digits(block: Block, places: Positions, example: bytes) -> Flags:
     size = (len(example) + 7) // 8 * 8
     is_digit = np.frombuffer(digits.ljust(size, b"\0"), "<u8")
     is_text = np.frombuffer(bytes(255 - byte for byte in digits).ljust(size, b"\0"), "<u8")
-    words = gathered(block, places, size)
+    words = words_at(block, places, size)
     valid: Flags = ((words ^ np.frombuffer(example.ljust(size, b"\0"), "<u8")) & is_text == 0).all(axis=1)
     return valid & _are_digits((words ^ _ZEROS) & is_digit)
 
@@ -124,7 +124,7 @@ def _are_digits(digits: Octets) -> Flags:
     return right
 
 
-def _joined(digits: Octets) -> Octets:
+def _join(digits: Octets) -> Octets:
     """Eight digits, the first in the lowest byte, as one number. Works in the array that it is given."""
     for factor, shift, mask in _JOINS:
         digits *= factor
@@ -143,7 +143,7 @@ _JOINS = tuple(
 )
 
 
-def gathered(block: Block, places: Positions, size: int) -> Octets:
+def words_at(block: Block, places: Positions, size: int) -> Octets:
     """The words that start at each place, as `size // 8` numbers each."""
     overlapping: NDArray[np.void] = np.ndarray(
         (len(block.data) - size + 1,), f"V{size}", buffer=block.data, strides=(1,)
@@ -217,7 +217,7 @@ class _Words:
 
     def hold(self, block: Block, marks: Positions) -> Flags:
         places = np.take(marks, self._marks, axis=1) + self._offsets
-        found = gathered(block, places, self._size).reshape(len(marks), len(self._wanted))
+        found = words_at(block, places, self._size).reshape(len(marks), len(self._wanted))
         if self._masks is not None:
             found &= self._masks
         valid: Flags = (found == self._wanted).all(axis=1)
@@ -242,7 +242,7 @@ class Field:
 class Layout:
     """The layout of the lines of one phase, as long as its metrics and its number of steps are the same."""
 
-    example: Run
+    example: MetricRows
     marks: int  # colons and dots of a line
     before: int  # of them, those before the head's first
     head: tuple[Anchored, ...]
@@ -260,7 +260,7 @@ class Layout:
     def columns(self) -> _Columns:
         return _Columns(self.fields)
 
-    def run(self, block: Block, lines: Positions) -> tuple[Positions, Run]:
+    def run(self, block: Block, lines: Positions) -> tuple[Positions, MetricRows]:
         """Those of the lines that match, and what they say."""
         marks = block.marks[block.first_marks[lines][:, None] + np.arange(self.marks)]
         kept = self.texts.hold(block, marks)

@@ -46,20 +46,20 @@ def frame_of(logs: Sequence[tuple[str, Sequence[Piece]]]) -> pd.DataFrame:
     filled = _Columns(logs)
     columns: dict[str, Any] = {
         "segment": filled.numbers["segment"],
-        "phase": _named(filled.numbers["phase"], PHASES),
+        "phase": _names_of(filled.numbers["phase"], PHASES),
         "epoch": _optional(filled.numbers["epoch"], 0),
         "step": _optional(filled.numbers["step"], 0),
         "steps_per_epoch": _optional(filled.numbers["steps_per_epoch"], 1),
-        "metric": _named(filled.numbers["metric"], list(filled.metrics)),
+        "metric": _names_of(filled.numbers["metric"], list(filled.metrics)),
         "median": filled.values[0],
         "average": filled.values[1],
-        "file": _named(filled.numbers["file"], list(dict.fromkeys(name for name, _ in logs))),
+        "file": _names_of(filled.numbers["file"], list(dict.fromkeys(name for name, _ in logs))),
         "line": filled.numbers["line"],
     }
     return pd.DataFrame(columns, copy=False)
 
 
-def _named(codes: NDArray[np.int32], names: Sequence[str]) -> Any:
+def _names_of(codes: NDArray[np.int32], names: Sequence[str]) -> Any:
     import pandas as pd
 
     return pd.Categorical.from_codes(codes, pd.Index(list(names), dtype="str"))

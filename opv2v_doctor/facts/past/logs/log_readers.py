@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochParts
-from opv2v_doctor.facts.past.logs.incidents import Incident, Incidents, stripped
+from opv2v_doctor.facts.past.logs.incidents import Incident, Incidents, without_prefix
 from opv2v_doctor.facts.past.logs.json_lines import runs_of, statistics
 from opv2v_doctor.facts.past.logs.log_files import Log
-from opv2v_doctor.facts.past.logs.metric_rows import KeptLines, Piece, Run
+from opv2v_doctor.facts.past.logs.metric_rows import KeptLines, MetricRows, Piece
 from opv2v_doctor.facts.past.logs.records import Records
 from opv2v_doctor.facts.past.logs.run_configs import PrintedConfig
 from opv2v_doctor.facts.past.logs.segments import Segments
@@ -54,9 +54,11 @@ class LogReader:
         self._sources |= {found.source} if runs else set()
         for number, text in found.others:
             runs += self._other(number, text, runs)
-        self._cut = (found.cut[0], _shown(found.cut[1])) if found.cut else None
+        self._cut = (found.cut[0], _excerpt(found.cut[1])) if found.cut else None
         self.unparsed_count += len(found.unparsed)
-        self.unparsed += [(line, _shown(text)) for line, text in found.unparsed[: SHOWN - len(self.unparsed)]]
+        self.unparsed += [
+            (line, _excerpt(text)) for line, text in found.unparsed[: SHOWN - len(self.unparsed)]
+        ]
         self.segments.without_steps = self._sources <= {"json"}
         pieces = list(self.segments.assign(runs))
         if any(piece.line[-1] > self._launch for _, piece in pieces):
@@ -66,9 +68,9 @@ class LogReader:
             self.kept.add(segment, piece)
         return pieces
 
-    def _other(self, number: int, line: bytes, runs: Sequence[Run]) -> list[Run]:
+    def _other(self, number: int, line: bytes, runs: Sequence[MetricRows]) -> list[MetricRows]:
         """A line that is not one of metrics: statistics in JSON, part of a traceback, or an incident."""
-        text, rank = stripped(line)
+        text, rank = without_prefix(line)
         if text.startswith('{"') and (found := statistics(line[line.index(b'{"') :])) is not None:
             if self._shifted is None:
                 self._shifted = set(found.values) == {"epoch"} and found.epoch == 0
@@ -89,7 +91,7 @@ class LogReader:
         return []
 
     def _follow_launches(
-        self, number: int, incident: Incident | None, crashed: bool, runs: Sequence[Run]
+        self, number: int, incident: Incident | None, crashed: bool, runs: Sequence[MetricRows]
     ) -> None:
         """A launch shows itself in several lines; the first of them after anything else is its beginning."""
         kind = incident.kind if incident is not None else ""
@@ -124,10 +126,10 @@ class LogReader:
         )
 
 
-def _has_line_between(run: Run, first: int, last: int) -> bool:
+def _has_line_between(run: MetricRows, first: int, last: int) -> bool:
     index = bisect_right(run.line, first)
     return index < len(run) and bool(run.line[index] < last)
 
 
-def _shown(text: bytes) -> str:
+def _excerpt(text: bytes) -> str:
     return text[:300].decode("utf-8", "backslashreplace")

@@ -84,7 +84,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Run:
+class MetricRows:
     """Lines of one layout: epoch, step and number of each, and a row of values each."""
 
     phase: str
@@ -100,15 +100,15 @@ class Run:
     def __len__(self) -> int:
         return len(self.line)
 
-    def part(self, lines: slice | Flags) -> Run:
+    def part(self, lines: slice | Flags) -> MetricRows:
         """Some of the lines."""
         columns = ("epoch", "step", "line", "medians", "averages")
         return replace(self, **{name: getattr(self, name)[lines] for name in columns})
 
 
-def run_of(line: MetricLine, number: int) -> Run:
+def run_of(line: MetricLine, number: int) -> MetricRows:
     """One line as a run."""
-    return Run(
+    return MetricRows(
         phase=line.phase,
         steps=line.steps,
         names=line.names,
@@ -121,7 +121,7 @@ def run_of(line: MetricLine, number: int) -> Run:
     )
 
 
-Piece = tuple[int, Run]  # a run, and the number of its segment
+Piece = tuple[int, MetricRows]  # a run, and the number of its segment
 
 
 class KeptLines:
@@ -132,9 +132,9 @@ class KeptLines:
         self.pieces: list[Piece] = []
         self._count = 0
 
-    def add(self, segment: int, run: Run) -> None:
+    def add(self, segment: int, run: MetricRows) -> None:
         """Take in a run."""
-        kept = _thinned(run, self.stride)
+        kept = _keep_every(run, self.stride)
         self.pieces.append((segment, kept))
         self._count += len(kept)
         while self.limit is not None and self._count > self.limit:
@@ -144,14 +144,14 @@ class KeptLines:
         """Leave out every second line; where all runs are of one or two lines, every second run."""
         self.stride *= 2
         before = self._count
-        self.pieces = [(segment, _thinned(run, 2)) for segment, run in self.pieces]
+        self.pieces = [(segment, _keep_every(run, 2)) for segment, run in self.pieces]
         self._count = sum(len(run) for _, run in self.pieces)
         if self._count > 0.8 * before:
             self.pieces = self.pieces[::2]
             self._count = sum(len(run) for _, run in self.pieces)
 
 
-def _thinned(run: Run, stride: int) -> Run:
+def _keep_every(run: MetricRows, stride: int) -> MetricRows:
     if stride == 1 or len(run) < 2:
         return run
     lines = np.zeros(len(run), np.bool_)

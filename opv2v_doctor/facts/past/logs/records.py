@@ -10,7 +10,13 @@ import numpy as np
 
 from opv2v_doctor.facts.past.logs.blocks import Block, Positions, blocks
 from opv2v_doctor.facts.past.logs.layouts import Layout, differ_in_digits, layout_of
-from opv2v_doctor.facts.past.logs.metric_rows import LONGEST_HEAD, Run, metric_line, resembles_metrics, run_of
+from opv2v_doctor.facts.past.logs.metric_rows import (
+    LONGEST_HEAD,
+    MetricRows,
+    metric_line,
+    resembles_metrics,
+    run_of,
+)
 
 KNOWN_LAYOUTS = 6  # the last ones are tried first
 MOST_LAYOUTS = 200  # learned from one block; beyond that, line by line: the work stays linear
@@ -27,7 +33,7 @@ class Records:
     """What one block says."""
 
     block: Block
-    runs: list[Run] = field(default_factory=list)
+    runs: list[MetricRows] = field(default_factory=list)
     others: list[tuple[int, bytes]] = field(default_factory=list)  # (line, text) that are not metrics
     unparsed: list[tuple[int, bytes]] = field(default_factory=list)  # look like metrics, do not parse
     cut: tuple[int, bytes] | None = None  # a last line of metrics that lacks its end
@@ -40,12 +46,12 @@ def records(chunks: Iterable[bytes]) -> Iterator[Records]:
     stamps: list[bytes] = []
     for block in blocks(chunks):
         found = Records(block=block)
-        _read(block, layouts, stamps, found)
+        _read_block(block, layouts, stamps, found)
         found.runs.sort(key=lambda run: int(run.line[0]))
         yield found if block.terminated else _without_the_last(found)
 
 
-def _read(block: Block, layouts: list[Layout], stamps: list[bytes], found: Records) -> None:
+def _read_block(block: Block, layouts: list[Layout], stamps: list[bytes], found: Records) -> None:
     """Fill in the records of a block; layouts and time stamps that were of use are kept for the next."""
     counts = np.diff(block.first_marks)
     is_open = np.ones(len(block.ends), np.bool_)

@@ -140,14 +140,14 @@ def run_config(log: Log) -> RunConfig | None:
     """The config of a log's last launch; None where neither Hydra nor the log kept it."""
     path = log.path.parent / ".hydra" / "config.yaml"
     if log.path != STDIN and path.is_file() and path.stat().st_size <= LARGEST:
-        values = _read(path)
+        values = _config_in(path)
         if values:
             return RunConfig(values=values, place=path)
     return RunConfig(values=log.config, place=log.path) if log.config else None
 
 
 @of_file(most=16)
-def _read(path: Path) -> Mapping[str, Any]:
+def _config_in(path: Path) -> Mapping[str, Any]:
     try:
         found = from_yaml(bytes_of(path))
     except (OSError, ValueError):

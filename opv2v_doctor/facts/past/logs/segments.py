@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from opv2v_doctor import Text
-from opv2v_doctor.facts.past.logs.metric_rows import NO_EPOCH, Run
+from opv2v_doctor.facts.past.logs.metric_rows import NO_EPOCH, MetricRows
 
 MOST = 10_000
 
@@ -74,13 +74,13 @@ class Segments:
         """A launch shows itself in this line."""
         self._launches.append(line)
 
-    def assign(self, runs: Sequence[Run]) -> Iterator[tuple[int, Run]]:
+    def assign(self, runs: Sequence[MetricRows]) -> Iterator[tuple[int, MetricRows]]:
         """The pieces of the runs of one block in the order of their lines, with their segments."""
         for stretch in _in_order(runs):
             for piece in self._pieces(stretch):
                 yield self._place(piece), piece
 
-    def _pieces(self, run: Run) -> Iterator[Run]:
+    def _pieces(self, run: MetricRows) -> Iterator[MetricRows]:
         """A run cut where it does not simply go on, and at launches."""
         cuts = {bisect_left(run.line, line) for line in self._launches}
         if run.phase == "train":
@@ -91,7 +91,7 @@ class Segments:
         for start, end in zip([0, *edges], [*edges, len(run)], strict=True):
             yield run.part(slice(start, end)) if edges else run
 
-    def _place(self, piece: Run) -> int:
+    def _place(self, piece: MetricRows) -> int:
         first, last = int(piece.line[0]), int(piece.line[-1])
         launches = self._launches[
             bisect_right(self._launches, self._seen) : bisect_right(self._launches, first)
@@ -145,7 +145,7 @@ class Segments:
             step=step,
         )
 
-    def _advance(self, segment: Segment, piece: Run) -> None:
+    def _advance(self, segment: Segment, piece: MetricRows) -> None:
         if not segment.trained:
             segment.first, segment.steps = (int(piece.epoch[0]), int(piece.step[0])), piece.steps
         elif piece.epoch[0] == segment.last[0]:
@@ -155,7 +155,7 @@ class Segments:
         segment.last = (int(piece.epoch[-1]), int(piece.step[-1]))
 
 
-def _in_order(runs: Sequence[Run]) -> Iterator[Run]:
+def _in_order(runs: Sequence[MetricRows]) -> Iterator[MetricRows]:
     """The runs, cut where lines of another one stand between theirs."""
     if len(runs) < 2:
         yield from runs

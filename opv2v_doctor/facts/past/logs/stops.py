@@ -10,7 +10,7 @@ from opv2v_doctor import Override, Place, Text, quoted
 from opv2v_doctor.facts.past.logs.incidents import Incident
 from opv2v_doctor.facts.past.logs.log_files import Fate, Log
 from opv2v_doctor.facts.past.logs.run_configs import run_config
-from opv2v_doctor.facts.past.logs.tracebacks import Frame, Traceback
+from opv2v_doctor.facts.past.logs.tracebacks import Traceback, TracebackEntry
 
 AFTERMATH: dict[Fate, Text] = {
     "survived": Text("the training went on"),
@@ -19,7 +19,7 @@ AFTERMATH: dict[Fate, Text] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Raised:
+class LoggedException:
     """One exception, by every rank and launch that raised it, and what became of the training."""
 
     fate: Fate
@@ -37,16 +37,16 @@ class Raised:
         return [*said, AFTERMATH[self.fate]] if self.fate in AFTERMATH else said
 
 
-def raised(log: Log, tracebacks: Iterable[Traceback]) -> tuple[Raised, ...]:
+def logged_exceptions(log: Log, tracebacks: Iterable[Traceback]) -> tuple[LoggedException, ...]:
     """The exceptions that tracebacks of a log tell of, in their order."""
     groups: dict[tuple[Fate, str], list[Traceback]] = {}
     for one in tracebacks:
         fate = log.fate(one.line, one.exception_line)
         groups.setdefault((fate, one.summary[:300]), []).append(one)
-    return tuple(Raised(fate=fate, tracebacks=tuple(alike)) for (fate, _), alike in groups.items())
+    return tuple(LoggedException(fate=fate, tracebacks=tuple(alike)) for (fate, _), alike in groups.items())
 
 
-def told(exception: Traceback, frame: Frame | None) -> Text:
+def exception_and_place(exception: Traceback, frame: TracebackEntry | None) -> Text:
     """An exception, and the place where it was raised."""
     if frame is None:
         return quoted(exception.told)
@@ -76,7 +76,7 @@ KINDS = {  # of incidents that end a training from outside: what each is, and wh
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stop:
+class LaunchStop:
     """Why a launch stopped: an exception, a loss that is not finite, or what came from outside."""
 
     line: int
@@ -85,17 +85,17 @@ class Stop:
     incident: Incident | None = None
 
 
-def stops(log: Log) -> dict[int, list[Stop]]:
+def stops(log: Log) -> dict[int, list[LaunchStop]]:
     """What stopped each launch, in the order of the log: the first is the event, others follow from it."""
     found = [
-        Stop(line=one.exception_line, fate=log.fate(one.line, one.exception_line), exception=one)
+        LaunchStop(line=one.exception_line, fate=log.fate(one.line, one.exception_line), exception=one)
         for one in causes(log)
     ]
     found += [
-        Stop(line=one.line, fate=log.fate(one.line, one.line), incident=one)
+        LaunchStop(line=one.line, fate=log.fate(one.line, one.line), incident=one)
         for one in (*outside(log), *log.of("unstable"))
     ]
-    by_launch: dict[int, list[Stop]] = {}
+    by_launch: dict[int, list[LaunchStop]] = {}
     for one in sorted(found, key=lambda one: one.line):
         if one.fate != "survived":
             by_launch.setdefault(log.launch_of(one.line), []).append(one)

@@ -30,7 +30,7 @@ _detail = re.compile(r"\s+\S|nccl\w+: |Last error:")  # what goes on with an exc
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
+class TracebackEntry:
     """One call: where it stands in the source."""
 
     path: str
@@ -46,7 +46,7 @@ class Traceback:
     exception_line: int
     kind: str
     message: str
-    frames: tuple[Frame, ...]
+    frames: tuple[TracebackEntry, ...]
     rank: str = ""
     follows: bool = False  # it was raised while another one was handled
     details: tuple[str, ...] = ()  # the lines of its message after the first
@@ -99,7 +99,7 @@ class _Open:
     line: int
     rank: str
     follows: bool
-    frames: list[Frame] = field(default_factory=list)
+    frames: list[TracebackEntry] = field(default_factory=list)
 
 
 class Tracebacks:
@@ -127,7 +127,8 @@ class Tracebacks:
             del self._open[:-MOST]
         elif self._open and (frame := _frame.match(text)):
             self._add(
-                Frame(path=frame["path"], line=int(frame["line"]), function=frame["function"] or ""), rank
+                TracebackEntry(path=frame["path"], line=int(frame["line"]), function=frame["function"] or ""),
+                rank,
             )
         elif self._open and (exception := _exception.match(text)):
             return self._close(number, exception["kind"], exception["message"] or "", rank)
@@ -148,7 +149,7 @@ class Tracebacks:
         self._found[index] = replace(one, details=(*one.details, text.rstrip()[:1000]))
         return True
 
-    def _add(self, frame: Frame, rank: str) -> None:
+    def _add(self, frame: TracebackEntry, rank: str) -> None:
         """To the rank's first open traceback that has not got the frame: ranks write the same at once."""
         ours = [one for one in self._open if one.rank == rank] or self._open
         chosen = next((one for one in ours if frame not in one.frames), ours[0])

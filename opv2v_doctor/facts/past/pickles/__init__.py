@@ -28,12 +28,12 @@ class Pickle:
 
 def walk(content: bytes) -> Pickle:
     """Walk a pickle. Raises PickleRefused for one that is malformed, or asks for more than its bytes."""
-    with _nothing_collected():
+    with _garbage_collector_paused():
         return _walk(content)
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
+def _garbage_collector_paused() -> Iterator[None]:
     """Pause the garbage collector: it would look for garbage again and again among what is all in use."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -47,7 +47,7 @@ def _nothing_collected() -> Iterator[None]:
 def _walk(content: bytes) -> Pickle:
     machine = Machine(content)
     try:
-        return _walked(machine)
+        return _walk_machine(machine)
     except MALFORMED as problem:
         named = ", ".join(machine.names)[:LONGEST_LIST]
         raise PickleRefused(
@@ -62,7 +62,7 @@ def _walk(content: bytes) -> Pickle:
         ) from None
 
 
-def _walked(machine: Machine) -> Pickle:
+def _walk_machine(machine: Machine) -> Pickle:
     content, at = machine.content, 0
     operations = [OPERATIONS.get(chr(code), _refuse) for code in range(256)]
     try:

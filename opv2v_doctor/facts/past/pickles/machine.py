@@ -40,7 +40,7 @@ class Stored:
     where: Any
 
 
-class Call:
+class RecordedCall:
     """What loading would build by a call: the callable, its arguments, and what is put into the result."""
 
     __slots__ = ("arguments", "entries", "items", "name", "state")
@@ -101,7 +101,7 @@ class Machine:
 
     def called(self, by: object, arguments: object) -> None:
         """Write a call down where its result would be."""
-        self.stack.append(Call(by, arguments))
+        self.stack.append(RecordedCall(by, arguments))
 
 
 def printable(text: str) -> str:

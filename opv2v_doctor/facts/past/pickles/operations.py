@@ -8,10 +8,10 @@ from typing import Any
 
 from opv2v_doctor.facts.past.pickles.machine import (
     LONGEST_KEY,
-    Call,
     Machine,
     Name,
     PickleRefused,
+    RecordedCall,
     Stored,
     key_of,
 )
@@ -125,7 +125,7 @@ def _mark(machine: Machine, at: int) -> int:
     return at
 
 
-def _of_marked(make: Callable[[list[Any]], Any]) -> Operation:
+def _maker_since_mark(make: Callable[[list[Any]], Any]) -> Operation:
     def operation(machine: Machine, at: int) -> int:
         machine.stack.append(make(machine.marked()))
         return at
@@ -153,7 +153,7 @@ def _top(count: int) -> Operation:
     return operation
 
 
-def _pop_marked(machine: Machine, at: int) -> int:
+def _pop_to_mark(machine: Machine, at: int) -> int:
     machine.marked()
     return at
 
@@ -170,14 +170,14 @@ def _append(machine: Machine, at: int) -> int:
     return at
 
 
-def _append_marked(machine: Machine, at: int) -> int:
+def _append_since_mark(machine: Machine, at: int) -> int:
     _extend(machine, machine.marked())
     return at
 
 
 def _extend(machine: Machine, values: list[Any]) -> None:
     top = machine.stack[-1]
-    (top.items if isinstance(top, Call) else top).extend(values)
+    (top.items if isinstance(top, RecordedCall) else top).extend(values)
 
 
 def _set_item(machine: Machine, at: int) -> int:
@@ -186,14 +186,14 @@ def _set_item(machine: Machine, at: int) -> int:
     return at
 
 
-def _set_marked(machine: Machine, at: int) -> int:
+def _set_since_mark(machine: Machine, at: int) -> int:
     _update(machine, machine.marked())
     return at
 
 
 def _update(machine: Machine, pairs: list[Any]) -> None:
     top = machine.stack[-1]
-    entries = top.entries if isinstance(top, Call) else top
+    entries = top.entries if isinstance(top, RecordedCall) else top
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
         entries[key if key.__class__ is str and len(key) <= LONGEST_KEY else key_of(key)] = value
 
@@ -237,12 +237,12 @@ def _call_with_words(machine: Machine, at: int) -> int:
 
 def _set_state(machine: Machine, at: int) -> int:
     state, top = machine.stack.pop(), machine.stack[-1]
-    if isinstance(top, Call):
+    if isinstance(top, RecordedCall):
         top.state = state
     return at
 
 
-def _stored(machine: Machine, at: int) -> int:
+def _store(machine: Machine, at: int) -> int:
     machine.stack.append(Stored(machine.stack.pop()))
     return at
 
@@ -277,22 +277,22 @@ OPERATIONS: dict[str, Operation] = {
     ")": _constant(()),
     "]": _made(list),
     "}": _made(dict),
-    "\x8f": _made(lambda: Call(Name("builtins.set"), ())),
+    "\x8f": _made(lambda: RecordedCall(Name("builtins.set"), ())),
     "(": _mark,
-    "t": _of_marked(tuple),
-    "l": _of_marked(list),
+    "t": _maker_since_mark(tuple),
+    "l": _maker_since_mark(list),
     "d": _dictionary,
-    "\x91": _of_marked(lambda values: Call(Name("builtins.frozenset"), (values,))),
+    "\x91": _maker_since_mark(lambda values: RecordedCall(Name("builtins.frozenset"), (values,))),
     "\x85": _top(1),
     "\x86": _top(2),
     "\x87": _top(3),
     "a": _append,
-    "e": _append_marked,
-    "\x90": _append_marked,
+    "e": _append_since_mark,
+    "\x90": _append_since_mark,
     "s": _set_item,
-    "u": _set_marked,
+    "u": _set_since_mark,
     "0": _pop,
-    "1": _pop_marked,
+    "1": _pop_to_mark,
     "q": _remember("<B"),
     "r": _remember("<I"),
     "\x94": _remember_next,
@@ -308,5 +308,5 @@ OPERATIONS: dict[str, Operation] = {
     "i": _instance_lines,
     "o": _instance,
     "b": _set_state,
-    "Q": _stored,
+    "Q": _store,
 }
