@@ -19,7 +19,7 @@ from opv2v_doctor import (
 )
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, resumable
 from opv2v_doctor.facts.past.checkpoints.counters import (
-    Counters,
+    OptimizerCounters,
     counters,
     global_step_agrees,
     implied_steps_per_epoch,
@@ -108,7 +108,7 @@ def _global_steps(counted: Sequence[Checkpoint]) -> Findings:
 
 
 def _disagreement(
-    found: Counters, lengths: tuple[EpochLength, ...], agreeing: Sequence[Checkpoint]
+    found: OptimizerCounters, lengths: tuple[EpochLength, ...], agreeing: Sequence[Checkpoint]
 ) -> Finding:
     """Only a hazard where the log begins later: epochs before it may have had another length."""
     begins = lengths[0].epoch if lengths else 0

@@ -24,7 +24,7 @@ from opv2v_doctor.facts.disk.frames import Disk, Frame, Scenario, each_disk, fra
 from opv2v_doctor.facts.interpreter.probe import Raised
 from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.datasets import dataset_classes, keyword_key, root_key, train_parts
-from opv2v_doctor.facts.launch.loaders import Exported, exports, loader_module
+from opv2v_doctor.facts.launch.loaders import Exports, exports, loader_module
 from opv2v_doctor.facts.launch.origins import class_place
 from opv2v_doctor.foreign_files import bytes_of
 
@@ -69,7 +69,7 @@ def dataset_class_is_exported(target: Target) -> Findings:
         )
 
 
-def _unknown_class(target: Target, name: str, key: str, found: Exported) -> Finding:
+def _unknown_class(target: Target, name: str, key: str, found: Exports) -> Finding:
     defined = class_place(target, name)
     return error(
         "{name} is not in {module}, which was imported from {file}; the repository defines it here"
@@ -83,7 +83,7 @@ def _unknown_class(target: Target, name: str, key: str, found: Exported) -> Find
     )
 
 
-def _remedy(target: Target, name: str, found: Exported, *, defined: bool) -> Text:
+def _remedy(target: Target, name: str, found: Exports, *, defined: bool) -> Text:
     """What makes a class known; a copy of the package that wins the import is not to be changed."""
     if not found.is_ours:
         return Text(

@@ -19,7 +19,7 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.launch.paths import ConfiguredPath, configured_paths
-from opv2v_doctor.facts.machine.environment import declarations, interpreter, shared
+from opv2v_doctor.facts.machine.environment import declarations, interpreter, overlap
 from opv2v_doctor.facts.machine.gpus import Gpu, Gpus, gpus
 from opv2v_doctor.facts.past.room import room
 from opv2v_doctor.facts.source.commit import git_state
@@ -90,7 +90,7 @@ def installing_the_doctor_replaced_nothing(target: Target) -> Findings:
     Install the doctor into an environment of its own (a venv, pipx, uv), name the training's interpreter with
     `python = ` in the settings, which `opv2v-doctor init` does, and install the training's OpenCV anew.
     """
-    found = shared(target)
+    found = overlap(target)
     yield examined(1, "environment")
     if found is None:
         return

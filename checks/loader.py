@@ -32,7 +32,7 @@ from opv2v_doctor.facts.launch.documented_commands import (
     variants,
 )
 from opv2v_doctor.facts.launch.loaders import (
-    EvalLoader,
+    EvalLength,
     Length,
     computed_length,
     counts_views_so,
@@ -305,7 +305,7 @@ def loaders_have_the_computed_length(target: Target) -> Findings:
         yield note("evaluation loaders: {lengths}", lengths=[_length(loader) for loader in measured.evals])
 
 
-def _length(loader: EvalLoader) -> Text:
+def _length(loader: EvalLength) -> Text:
     return Text("{key}: {batches:batch|batches}", key=loader.key, batches=loader.length or 0)
 
 

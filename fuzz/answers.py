@@ -22,7 +22,7 @@ from fuzz import ROOT, Subject
 from fuzz.mutations import mutated
 from opv2v_doctor.check import Tier
 from opv2v_doctor.facts.interpreter.probe import start_second
-from opv2v_doctor.facts.interpreter.process import Interpreter
+from opv2v_doctor.facts.interpreter.process import InterpreterProcess
 from opv2v_doctor.registry import installed_checks, select
 from opv2v_doctor.reporters import Examination, text
 from opv2v_doctor.result import exit_code
@@ -202,7 +202,7 @@ def examine(content: bytes, folder: Path) -> None:
             start_second(target)
         results = list(run(checks, target))
     finally:
-        Interpreter.close_all()
+        InterpreterProcess.close_all()
         _forget()
     for line in text.report(results, Examination(repo=repo)):
         line.encode(errors="backslashreplace")

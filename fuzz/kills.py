@@ -22,7 +22,7 @@ from pathlib import Path
 
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, read_checkpoint
 from opv2v_doctor.runs import processes
-from opv2v_doctor.runs.record import Run, State, read_run
+from opv2v_doctor.runs.record import Run, RunStatus, read_run
 from opv2v_doctor.sandbox import train_briefly, write_repository
 
 VICTIMS = ("rank", "launcher", "all but the ranks", "everything")
@@ -134,7 +134,7 @@ def _problems(scene: Scene, victim: str, before: Checkpoint | None, said: str) -
     """What is not as it must be after a kill."""
     found = [f"{len(scene.living())} processes are left"] if scene.living() else []
     record, after = scene.record(), scene.last()
-    expected = State.FAILED if victim == "rank" else State.INTERRUPTED
+    expected = RunStatus.FAILED if victim == "rank" else RunStatus.INTERRUPTED
     if record is not None and record.state is not expected:
         found.append(f"the record says {record.state}, not {expected}")
     reached = -1 if before is None or before.epoch is None else before.epoch

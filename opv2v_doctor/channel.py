@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from opv2v_doctor.foreign_files import text_of
-from opv2v_doctor.supervisor import SIGNALLED, descendants, supervised
+from opv2v_doctor.supervisor import SIGNALLED, descendants, supervisor_command
 
 LONGEST = 64 << 20  # bytes of a line: the longest known answer has a hundredth of it
 KEPT = 1 << 16  # bytes of what it printed
@@ -75,7 +75,7 @@ class Channel:
             printed = self._kept(theirs) if output is None else output
             descriptors = (requests, answers, *passed)
             self._process = subprocess.Popen(
-                supervised(
+                supervisor_command(
                     [*map(str, command), str(requests), str(answers), *map(str, last)],
                     life=life,
                     patience=0,

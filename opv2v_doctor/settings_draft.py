@@ -78,7 +78,7 @@ def _python(repo: Path, script: Path) -> str:
     """The line that names the training interpreter: the first found that has torch, else the first found."""
     found = [
         (path, source)
-        for path, source in (*_active(), *_inner(repo), *_named(repo, script))
+        for path, source in (*_active(), *_inner(repo), *_named_interpreters(repo, script))
         if shutil.which(path) and path.parents[1].resolve() != Path(sys.prefix).resolve()
         if str(path).isprintable()
     ]
@@ -103,7 +103,7 @@ def _inner(repo: Path) -> Iterator[tuple[Path, str]]:
             yield repo / name / "bin/python", f"the folder {name} of this repository"
 
 
-def _named(repo: Path, script: Path) -> Iterator[tuple[Path, str]]:
+def _named_interpreters(repo: Path, script: Path) -> Iterator[tuple[Path, str]]:
     """The interpreters that the training script, launch scripts and documents name, in this order."""
     for path in [script, *sorted(documents(repo), key=lambda one: one.suffix != ".sh")]:
         for number, line in enumerate(text_of(path, "replace").splitlines(), 1):
@@ -115,28 +115,28 @@ def _named(repo: Path, script: Path) -> Iterator[tuple[Path, str]]:
 def _named_in(repo: Path, line: str) -> Iterator[Path]:
     """The interpreters that a line of a shell activates or calls by its path."""
     for program in re.finditer(r"(?<![\w/.~}-])([\w/.~${}-]*/bin)/(python[\d.]*|torchrun)(?![\w/])", line):
-        folder = repo / _expanded(program[1])
+        folder = repo / _expand(program[1])
         yield folder / (program[2] if program[2] != "torchrun" else "python")
     for folder, name in re.findall(
         r"(?:\bsource|(?:^|[;&])\s*\.)\s+[\"']?([^\s\"'`]+)/bin/activate\b[\"']?(?: +([\w.-]+))?", line
     ):
-        home = repo / _expanded(folder)
+        home = repo / _expand(folder)
         yield (home / "envs" / name if name else home) / "bin/python"  # a name is for conda's root
     for name in re.findall(
         r"\b(?:conda|mamba|micromamba) (?:activate|run (?:-n|--name|-p|--prefix)) [\"']?([^\s\"'`;&]+)", line
     ):
-        places = [repo / _expanded(name)] if "/" in name else _conda_environments(name)
+        places = [repo / _expand(name)] if "/" in name else _conda_environments(name)
         yield from (place / "bin/python" for place in places)
 
 
-def _expanded(path: str) -> Path:
+def _expand(path: str) -> Path:
     """A path of a shell, with its home and variables as they are in ours."""
     return Path(os.path.expandvars(os.path.expanduser(path)))  # noqa: PTH111 (which raises for `~nobody`)
 
 
 def _conda_environments(name: str) -> Iterator[Path]:
     """Where an environment of conda of this name may lie: conda lists those that it made."""
-    listed = _expanded("~/.conda/environments.txt")
+    listed = _expand("~/.conda/environments.txt")
     if listed.is_file():
         yield from (Path(line) for line in text_of(listed, "replace").splitlines() if Path(line).name == name)
     if program := os.environ.get("CONDA_EXE"):

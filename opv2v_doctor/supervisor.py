@@ -140,7 +140,7 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def supervised(
+def supervisor_command(
     command: list[str], *, life: int, patience: float, memory: int = 0, passed: tuple[int, ...] = ()
 ) -> list[str]:
     """The words that start a command under a supervisor."""

@@ -19,10 +19,10 @@ def read_array(content: bytes) -> FileReading:
     """
     depth = _array(content)
     with np.errstate(all="ignore"):
-        return _measured(depth)
+        return _measure(depth)
 
 
-def _measured(depth: NDArray[Any]) -> FileReading:
+def _measure(depth: NDArray[Any]) -> FileReading:
     finite = np.isfinite(depth)
     known = known_depth(depth)
     whole = bool(finite.all())

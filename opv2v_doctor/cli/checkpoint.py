@@ -87,11 +87,11 @@ def show(
         judge(exhibit, deep=deep, model=model)
     findings = [finding for exhibit in found for finding in exhibit.findings] + list(among(found))
     code = code_of(found, findings, strict=strict)
-    _write(_shown(found, findings, format, code, deep))
+    _write(_show(found, findings, format, code, deep))
     raise typer.Exit(code)
 
 
-def _shown(found: list[Exhibit], findings: list[Finding], form: Form, code: int, deep: bool) -> Iterable[str]:
+def _show(found: list[Exhibit], findings: list[Finding], form: Form, code: int, deep: bool) -> Iterable[str]:
     from opv2v_doctor.facts.past.checkpoints.scans import by_module
     from opv2v_doctor.forensics import tables
 
@@ -109,7 +109,7 @@ def _shown(found: list[Exhibit], findings: list[Finding], form: Form, code: int,
         row["config"] = {key: list(pair) for key, pair in tables.config_changes(exhibit, against).items()}
         row["launch"] = {key: list(pair) for key, pair in tables.changes_since_launch(exhibit).items()}
         row["modules"] = [tables.module_record(scan) for scan in by_module(exhibit.scans)]
-    yield _json({"schema": SCHEMA, "files": rows, **_judged(findings, seen), "exit_code": code})
+    yield _json({"schema": SCHEMA, "files": rows, **_as_json(findings, seen), "exit_code": code})
 
 
 @app.command("diff")
@@ -135,7 +135,7 @@ def diff(one: One, other: Other, format: DiffFormat = "text", strict: options.St
     code = code_of(found, findings, strict=strict)
     if format == "json":
         document = {"schema": SCHEMA, **difference.record(before, after, movement)}
-        _write([_json({**document, **_judged(findings, seen), "exit_code": code})])
+        _write([_json({**document, **_as_json(findings, seen), "exit_code": code})])
     else:
         _write([*difference.lines(before, after, movement), *_ending(findings, seen)])
     raise typer.Exit(code)
@@ -150,7 +150,7 @@ def _ending(findings: list[Finding], seen: list[Examined]) -> Iterable[str]:
     yield str(verdict(findings, seen))
 
 
-def _judged(findings: list[Finding], seen: list[Examined]) -> dict[str, Any]:
+def _as_json(findings: list[Finding], seen: list[Examined]) -> dict[str, Any]:
     """Findings and evidence as in the JSON report."""
     return {
         "examined": [{"count": one.count, "unit": one.unit} for one in seen],

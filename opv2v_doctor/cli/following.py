@@ -15,7 +15,7 @@ from rich.text import Text
 
 from opv2v_doctor.facts.past.logs.metric_rows import metric_line
 from opv2v_doctor.neutral import canvas
-from opv2v_doctor.runs.output import Line
+from opv2v_doctor.runs.output import OutputLine
 
 
 class Following:
@@ -57,7 +57,7 @@ class Following:
     ) -> None:
         self._progress.stop()
 
-    def line(self, line: Line) -> None:
+    def line(self, line: OutputLine) -> None:
         """A line of a rank; the first rank's is shown as it is."""
         self._write(f"[rank {line.rank}] {line.text}" if line.rank else line.text)
         found = metric_line(line.text.encode()) if not line.rank else None

@@ -242,7 +242,7 @@ def follow(
     try:
         while True:
             for found in records(quiet.heard(growing(path, quiet.wait))):
-                for text in _told(reader, found):
+                for text in _news(reader, found):
                     say(text)
             say(f"{path.name} starts anew: it was cut off or replaced")
             reader = LogReader(path, KEPT_LINES)
@@ -283,7 +283,7 @@ def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _told(reader: LogReader, found: Records) -> Iterator[str]:
+def _news(reader: LogReader, found: Records) -> Iterator[str]:
     """What one block adds, in the order of its lines."""
     incidents, unparsed = len(reader.incidents.found), reader.unparsed_count
     raised = reader.tracebacks.count

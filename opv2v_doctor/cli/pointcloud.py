@@ -19,7 +19,7 @@ from opv2v_doctor.figures.point_cloud import LIDAR, Camera, InitialChoice
 from opv2v_doctor.figures.prediction_files import write_prediction
 from opv2v_doctor.figures.prediction_scene import number
 from opv2v_doctor.runs.inference import chosen_checkpoint, output_directories
-from opv2v_doctor.runs.reopening import is_stamped, reopened
+from opv2v_doctor.runs.reopening import is_stamped, reopen
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
 
@@ -108,7 +108,7 @@ def pointcloud(
     )
     folder = run or file.parent
     place = _place(output, folder, inquiry)
-    raise typer.Exit(_show(reopened(target, folder), inquiry, opening, place, points))
+    raise typer.Exit(_show(reopen(target, folder), inquiry, opening, place, points))
 
 
 def _split(target: Target) -> str:
@@ -172,7 +172,7 @@ def _show(
     """Run the model, write the files, and say what came out; the exit code is 3 where nothing did."""
     typer.echo(f"running {inquiry.checkpoint} on sample {inquiry.index} of {inquiry.split}", err=True)
     try:
-        found = _predicted(target, inquiry)
+        found = _predictions(target, inquiry)
         if opening.depth == LIDAR and all(view.lidar is None for view in found.views):
             raise Blocked("--depth-source lidar: no agent of the sample has a .pcd file")
         _make(place)
@@ -184,7 +184,7 @@ def _show(
     except OSError as problem:
         typer.echo(f"{place} cannot be written: {problem.strerror or problem}", err=True)
         return NO_ANSWER
-    for line in _told(document):
+    for line in _first_numbers(document):
         typer.echo(line)
     typer.echo(f"wrote {place / f'{name}_pointcloud.html'}")
     return 0
@@ -198,7 +198,7 @@ def _make(place: Path) -> None:
         (place.parent / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
-def _predicted(target: Target, inquiry: PredictionRequest) -> Predictions:
+def _predictions(target: Target, inquiry: PredictionRequest) -> Predictions:
     try:
         return predictions(target, inquiry)
     except Raised as problem:
@@ -213,11 +213,11 @@ def _title(found: Predictions) -> str:
     return f"{scenario} {frame}, {found.inquiry.checkpoint.name}"
 
 
-def _told(document: dict[str, Any]) -> Iterator[str]:
+def _first_numbers(document: dict[str, Any]) -> Iterator[str]:
     """The numbers that one looks at first."""
     total, right = document["total"], document["total"]["point_rmse"]
-    yield from _unfilled(document["weights"])
-    yield from _given(document["inputs"])
+    yield from _empty_parts(document["weights"])
+    yield from _inputs(document["inputs"])
     yield (
         f"poses are off by {number(total['pose_rmse'])} m and {number(total['pose_rmse_degrees'])} degrees "
         "(RMS over all agents but the first, as predicted: no scale is fitted)"
@@ -234,7 +234,7 @@ def _told(document: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _unfilled(weights: dict[str, dict[str, int]]) -> Iterator[str]:
+def _empty_parts(weights: dict[str, dict[str, int]]) -> Iterator[str]:
     """The sub-modules that the checkpoint leaves as they were initialised."""
     lacking = [
         f"{name} {part['loaded']} of {part['elements']}"
@@ -245,7 +245,7 @@ def _unfilled(weights: dict[str, dict[str, int]]) -> Iterator[str]:
         yield f"NOT ALL WEIGHTS ARE THE CHECKPOINT'S: {', '.join(lacking)}"
 
 
-def _given(inputs: dict[str, Any]) -> Iterator[str]:
+def _inputs(inputs: dict[str, Any]) -> Iterator[str]:
     """What the model was given besides images, and whether that changed anything."""
     given = [
         f"{'true' if inputs[what] == TRUTH else inputs[what]} {what}"

@@ -20,7 +20,7 @@ from opv2v_doctor.cli.streams import user
 from opv2v_doctor.facts.geometry.references import Reference, References, where_of
 from opv2v_doctor.facts.launch.config import composing
 from opv2v_doctor.facts.launch.loaders import loader_module
-from opv2v_doctor.facts.samples.panoramas import DrawnSample, DrawnView, NoSuchSample, draw_at
+from opv2v_doctor.facts.samples.panoramas import DrawnView, NoSuchSample, ShownSample, draw_at
 from opv2v_doctor.figures.panorama_files import verify_preview, write_preview
 from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.figures.plotly_page import plotly_tags
@@ -139,7 +139,7 @@ def _place(target: Target, split: str) -> Place:
 
 
 def _write(
-    target: Target, sample: DrawnSample, place: Place, folder: Path, seeded: str, threads: ThreadPoolExecutor
+    target: Target, sample: ShownSample, place: Place, folder: Path, seeded: str, threads: ThreadPoolExecutor
 ) -> int:
     """Write the files of one sample, and the exit code that it deserves."""
     name = f"{sample.split} sample {sample.index} of {sample.length}"
@@ -172,7 +172,7 @@ def _reference(place: Place, view: DrawnView) -> Reference | str:
         return str(reason)
 
 
-def _facts(target: Target, sample: DrawnSample, seeded: str) -> list[str]:
+def _facts(target: Target, sample: ShownSample, seeded: str) -> list[str]:
     """Sentences for the head of the page."""
     words = sample.part.keywords
     key = ", ".join(str(number) for number in sample.sample.key)

@@ -114,9 +114,9 @@ def show(run: Directory, format: Format = "text") -> None:
 
 
 def _description(run: Run) -> Iterator[str]:
-    from opv2v_doctor.runs.milestones import Reached
+    from opv2v_doctor.runs.milestones import Milestones
 
-    stamp, reached = run.stamp, Reached(run.path)
+    stamp, reached = run.stamp, Milestones(run.path)
     marked = f"commit {stamp.commit} on {stamp.branch or 'a detached head'}" if stamp.commit else ""
     yield f"{run.path}: {stamp.kind}, {run.state}{'' if run.is_stamped else ', never stamped'}"
     yield f"  code      {marked or f'no commit: {stamp.without_commit}'}"
@@ -147,18 +147,18 @@ def _launch(launch: Launch) -> Iterator[str]:
     gate = f", gate {launch.stamp.gate}" if launch.stamp.gate else ""
     yield f"  launch {launch.number}  {launch.started:%Y-%m-%d %H:%M:%S}{end}: {launch.state}{code}{gate}"
     if launch.failure is not None:
-        from opv2v_doctor.runs.failures import described
+        from opv2v_doctor.runs.failures import failure_in_words
 
-        yield from (f"    {line}" for line in described(launch.failure).splitlines())
+        yield from (f"    {line}" for line in failure_in_words(launch.failure).splitlines())
 
 
 @app.command("diff")
 def diff(one: Directory, other: Directory, format: Format = "text") -> None:
     """Show in what two runs differ: code, config, launch, packages, loaders, metrics."""
-    from opv2v_doctor.runs.comparison import compared
+    from opv2v_doctor.runs.comparison import comparison
     from opv2v_doctor.runs.record import read_run
 
-    sections = list(compared(read_run(one), read_run(other)))
+    sections = list(comparison(read_run(one), read_run(other)))
     if format == "json":
         typer.echo(
             json.dumps(
@@ -178,9 +178,9 @@ def diff(one: Directory, other: Directory, format: Format = "text") -> None:
 def verify(run: Directory) -> None:
     """Tell whether a directory still is what was stamped; exit code 1 where it is not."""
     from opv2v_doctor.runs.record import read_run
-    from opv2v_doctor.runs.verification import verified
+    from opv2v_doctor.runs.verification import verifications
 
-    found = list(verified(read_run(run)))
+    found = list(verifications(read_run(run)))
     for each in found:
         typer.echo(f"{'ok ' if each.good else 'BAD'} {printable(each.text)}")
     raise typer.Exit(0 if all(each.good for each in found) else 1)
@@ -190,9 +190,9 @@ def verify(run: Directory) -> None:
 def adopt(run: Directory) -> None:
     """Make a record of a run that was made by hand; it stays marked as unstamped."""
     from opv2v_doctor.atomic import NotWritten
-    from opv2v_doctor.runs.adoption import adopted
+    from opv2v_doctor.runs.adoption import record_by_hand
 
-    found = adopted(run)
+    found = record_by_hand(run)
     try:
         found.save()
     except NotWritten as problem:

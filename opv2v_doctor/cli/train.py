@@ -68,7 +68,7 @@ Index = Annotated[int, typer.Option(min=0, help="Sample of the split.")]
 
 
 @options.takes_target
-def requested(
+def request_of(
     target: Target,
     ctx: typer.Context,
     overrides: options.Overrides = None,
@@ -116,7 +116,7 @@ def requested(
     return request
 
 
-takes_request = options.taking(requested, "request")
+takes_request = options.taking(request_of, "request")
 
 
 @takes_request

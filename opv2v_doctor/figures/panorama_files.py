@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from opv2v_doctor import __version__
 from opv2v_doctor.atomic import whole
-from opv2v_doctor.facts.samples.panoramas import DrawnSample
+from opv2v_doctor.facts.samples.panoramas import ShownSample
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.figures.panoramas import page, reach
@@ -28,7 +28,7 @@ _unsafe = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 def write_preview(
-    folder: Path, sample: DrawnSample, shown: Sequence[ViewCaption], facts: Sequence[str], threads: Executor
+    folder: Path, sample: ShownSample, shown: Sequence[ViewCaption], facts: Sequence[str], threads: Executor
 ) -> Path:
     """Write everything of a sample into the folder; the path of the page.
 
@@ -84,7 +84,7 @@ def _npy(array: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-def summary(sample: DrawnSample, shown: Sequence[ViewCaption]) -> dict[str, Any]:
+def summary(sample: ShownSample, shown: Sequence[ViewCaption]) -> dict[str, Any]:
     """What the page says, for programs."""
     return {
         "split": sample.split,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.facts.geometry.references import Reference
-from opv2v_doctor.facts.samples.panoramas import DrawnSample
+from opv2v_doctor.facts.samples.panoramas import ShownSample
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.packing import pack
 from opv2v_doctor.figures.panorama_words import HEAD, ViewCaption, Words, details, notes, row
@@ -31,7 +31,7 @@ SHARE_OF_PANORAMAS = 0.7  # of what the page has left for pictures
 SHARE_SHOWN = 0.98  # of the known depths lie in the range of the colours
 
 
-def page(sample: DrawnSample, shown: Sequence[ViewCaption], facts: Sequence[str], threads: Executor) -> str:
+def page(sample: ShownSample, shown: Sequence[ViewCaption], facts: Sequence[str], threads: Executor) -> str:
     """The page as HTML; the facts are sentences above the views."""
     farthest = reach(shown)
     views = list(threads.map(_view, shown))

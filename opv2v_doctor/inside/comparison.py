@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Iterator, TypedDict
 
-from .frames import Place
-from .likeness import Difference, Figures, channels, differing, words_of
+from .frames import CodePlace
+from .likeness import Figures, TensorDifference, channels, differing, words_of
 from .recording import Entries, ForwardCall, InferCall
 
 DENSE = ("pts3d", "pts3d_cam", "depth_along_ray", "ray_directions", "conf")
@@ -18,7 +18,7 @@ class Unlike(TypedDict):
     key: str
     kind: str
     view: int
-    place: Place | None
+    place: CodePlace | None
     numbers: Figures
 
 
@@ -30,15 +30,15 @@ class Counts(TypedDict):
     final: int
 
 
-class Comparison(TypedDict):
+class ForwardComparison(TypedDict):
     """An inference against training's forwards of the same batch."""
 
     name: str
     forwards: int
     modules: int
     views: tuple[int, int]
-    called_at: Place | None
-    defined_at: Place | None
+    called_at: CodePlace | None
+    defined_at: CodePlace | None
     in_training: list[str]
     precision: tuple[str | None, str | None]
     taken: list[str]
@@ -48,7 +48,7 @@ class Comparison(TypedDict):
     compared: Counts
 
 
-def comparison(name: str, trained: list[ForwardCall], inference: InferCall) -> Comparison:
+def comparison(name: str, trained: list[ForwardCall], inference: InferCall) -> ForwardComparison:
     """All in which an inference differs from training's forwards of the same batch."""
     calls = inference.calls
     views = [view for call in calls for view in call.views]
@@ -111,18 +111,18 @@ def inputs(trained: list[ForwardCall], views: list[Entries], inference: InferCal
                     yield _unlike(found, key, number, place)
 
 
-def _unlike(found: Difference, key: str, view: int, place: Place | None = None) -> Unlike:
+def _unlike(found: TensorDifference, key: str, view: int, place: CodePlace | None = None) -> Unlike:
     return {"key": key, "kind": found["kind"], "view": view, "place": place, "numbers": found["numbers"]}
 
 
 def _input(
     key: str,
     before: Entries,
-    was: dict[str, Place | None],
+    was: dict[str, CodePlace | None],
     view: Entries,
     inference: InferCall,
     number: int,
-) -> Iterator[tuple[Difference, Place | None]]:
+) -> Iterator[tuple[TensorDifference, CodePlace | None]]:
     """In what an entry differs, if it does, and the line that gives it."""
     if key not in was:
         yield {"kind": "only inference", "numbers": {}}, inference.called_at
@@ -186,7 +186,7 @@ def _scale(answer: dict[str, Any]) -> float | None:
     return None if scale is None else float(scale.double().mean())
 
 
-def _changed_at(entries: Entries, key: str) -> Place | None:
+def _changed_at(entries: Entries, key: str) -> CodePlace | None:
     if key == "mask":
         read = (entries.taken.get(name) for name in ("non_ambiguous_mask", "non_ambiguous_mask_logits"))
         return next(filter(None, read), None) or entries.changed.get(key)
@@ -195,7 +195,7 @@ def _changed_at(entries: Entries, key: str) -> Place | None:
 
 def _final_outputs(
     answer: dict[str, Any], prediction: dict[str, Any]
-) -> Iterator[tuple[str, Difference | None]]:
+) -> Iterator[tuple[str, TensorDifference | None]]:
     """Each prediction of one view against what the model answered."""
     mask = _mask(prediction)
     for key, value in answer.items():
@@ -214,7 +214,7 @@ def _mask(prediction: dict[str, Any]) -> Any:
     return mask[..., 0] if mask.dim() == 4 else mask
 
 
-def _mask_difference(answered: Any, mask: Any) -> Difference | None:
+def _mask_difference(answered: Any, mask: Any) -> TensorDifference | None:
     """Pixels kept that the model says are ambiguous; a mask that is only smaller is one of edges."""
     outside = float((mask & ~answered).double().mean())
     if not outside:

@@ -6,7 +6,7 @@ import traceback
 from typing import TypedDict
 
 
-class Frame(TypedDict):
+class TracebackLine(TypedDict):
     """One line of a traceback."""
 
     file: str
@@ -14,14 +14,14 @@ class Frame(TypedDict):
     function: str
 
 
-class Place(TypedDict):
+class CodePlace(TypedDict):
     """A line of a file."""
 
     path: str
     line: int
 
 
-def frames_of(problem: BaseException) -> list[Frame]:
+def frames_of(problem: BaseException) -> list[TracebackLine]:
     """The traceback of an exception, outermost first."""
     return [
         {"file": frame.filename, "line": frame.lineno or 0, "function": frame.name}

@@ -59,14 +59,14 @@ class Figures(TypedDict, total=False):
     channels: Channels
 
 
-class Difference(TypedDict):
+class TensorDifference(TypedDict):
     """In what two tensors differ: words, shape, type, mask or values; and the figures of that."""
 
     kind: str
     numbers: Figures
 
 
-def differing(one: Any, other: Any, within: Any = None) -> Difference | None:
+def differing(one: Any, other: Any, within: Any = None) -> TensorDifference | None:
     """How `other` differs from `one`; None where it does not.
 
     `within` is a mask of the pixels that count.
@@ -101,7 +101,7 @@ def _within(one: Any, other: Any, within: Any) -> tuple[Any, Any]:
     return one[within], other[within]
 
 
-def _switch(one: Any, other: Any) -> Difference | None:
+def _switch(one: Any, other: Any) -> TensorDifference | None:
     """Of two masks: in how many pixels they differ, and whether one is the other's opposite."""
     if not one.numel() or bool((one == other).all()):
         return None
@@ -116,7 +116,7 @@ def _switch(one: Any, other: Any) -> Difference | None:
     }
 
 
-def _figures(one: Any, other: Any) -> Difference | None:
+def _figures(one: Any, other: Any) -> TensorDifference | None:
     """Root mean squares of the numbers and of their difference, and the factor that explains most of it."""
     known = ~(one.isnan() & other.isnan())  # what both do not know is alike
     one, other = one[known], other[known]

@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator, Sequence, TypedDict
 
 from . import progress
 from .datasets import dataset_of
-from .frames import Frame, Place, frames_of
+from .frames import CodePlace, TracebackLine, frames_of
 
 
 class Rank(TypedDict):
@@ -29,7 +29,7 @@ class EvalLoader(TypedDict):
     key: str
     length: int | None
     problem: str
-    frames: list[Frame]
+    frames: list[TracebackLine]
 
 
 class Loaders(TypedDict):
@@ -38,7 +38,7 @@ class Loaders(TypedDict):
     ranks: list[Rank]
     mixed: float
     distinct: int
-    sampler: Place | None
+    sampler: CodePlace | None
     evals: list[EvalLoader]
 
 
@@ -151,7 +151,7 @@ def eval_loader(module: Any, key: str, expression: str, batch: int) -> EvalLoade
         return {"key": key.strip(), "length": None, "problem": said, "frames": frames_of(problem)}
 
 
-def place_of(instance: object) -> Place | None:
+def place_of(instance: object) -> CodePlace | None:
     """File and line of an object's class, None where it has no source."""
     try:
         file = inspect.getsourcefile(type(instance))

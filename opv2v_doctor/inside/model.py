@@ -15,7 +15,7 @@ from .samples import SEED, begin, leaves, turn_retries_off
 from .weights import weights_of
 
 
-class Part(TypedDict):
+class WeightPart(TypedDict):
     """A sub-module: its parameters, those that were found, and the names of those that were not."""
 
     elements: int
@@ -26,7 +26,7 @@ class Part(TypedDict):
 class Account(TypedDict):
     """What of a model given weights fill, and what is left over."""
 
-    parts: dict[str, Part]
+    parts: dict[str, WeightPart]
     unexpected: list[str]
     reshaped: list[tuple[str, list[int], list[int]]]  # name, in the file, in the model
 
@@ -111,7 +111,7 @@ def loaded_into(model: Any, weights: dict[str, Any]) -> Account:
 
 def account_of(wanted: dict[str, Any], weights: dict[str, Any]) -> Account:
     """A model's parameters that given weights fill, by sub-module, and what is left over."""
-    parts: dict[str, Part] = {}
+    parts: dict[str, WeightPart] = {}
     for name, value in wanted.items():
         part = parts.setdefault(name.partition(".")[0], {"elements": 0, "loaded": 0, "missing": []})
         fits = name in weights and weights[name].shape == value.shape

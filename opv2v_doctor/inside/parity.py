@@ -10,13 +10,13 @@ import json
 from typing import Any, Callable, Iterator, TypedDict
 
 from . import progress
-from .comparison import Comparison, Unlike, comparison, raw
-from .frames import Place
+from .comparison import ForwardComparison, Unlike, comparison, raw
+from .frames import CodePlace
 from .likeness import words_of
 from .model import Account, batch_of, config_of, device_of, open_model
 from .recording import ForwardCall, InferCall, calls_of, inferences_of
 from .samples import SEED
-from .truth import Fit, composed, returned
+from .truth import Fit, composition_fits, return_fits
 
 SMALL = 1_000_000  # parameters, below which threads wait for each other longer than they work
 GEOMETRY = {  # what training's views call it -> how `infer` takes it
@@ -135,9 +135,9 @@ class Parity(TypedDict):
     unrepeated: list[Unlike]  # those that differ
     unseeded: bool  # and that other random numbers explain
     composed: list[Fit | None]
-    inference: Comparison | None
+    inference: ForwardComparison | None
     returned: list[Fit | None]
-    returned_at: Place | None
+    returned_at: CodePlace | None
 
 
 def infer(case: Case) -> Parity:
@@ -160,7 +160,7 @@ def _measure(asked: Subject) -> Parity:
         "outputs": sum(hasattr(value, "dtype") for output in first.outputs for value in output.values()),
         "unrepeated": unrepeated,
         "unseeded": not (unrepeated and raw(first.outputs, asked.evaluated(SEED).outputs)),
-        "composed": composed(asked.batch),
+        "composed": composition_fits(asked.batch),
         "inference": None,
         "returned": [],
         "returned_at": None,
@@ -169,7 +169,7 @@ def _measure(asked: Subject) -> Parity:
         views = views_for_infer(asked.model, asked.batch, first, second)
         found["inference"] = comparison("infer", [first, second], asked.inferred(views))
         progress.advance("parity", 3, 4)
-        found["returned"], found["returned_at"] = returned(asked, views, first)
+        found["returned"], found["returned_at"] = return_fits(asked, views, first)
     progress.advance("parity", 4, 4)
     return found
 

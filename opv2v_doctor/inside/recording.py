@@ -9,12 +9,12 @@ import sys
 from types import FrameType
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping
 
-from .frames import Place
+from .frames import CodePlace
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def place() -> Place | None:
+def place() -> CodePlace | None:
     """File and line of the innermost frame of the repository or of the running script, None without one."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
@@ -36,8 +36,8 @@ class Entries(Dict[str, Any]):
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         super(Entries, self).__init__(entries)
-        self.taken: dict[str, Place | None] = {}
-        self.changed: dict[str, Place | None] = {}
+        self.taken: dict[str, CodePlace | None] = {}
+        self.changed: dict[str, CodePlace | None] = {}
 
     def __getitem__(self, key: str) -> Any:
         self.taken.setdefault(key, place())
@@ -90,7 +90,7 @@ class InferCall:
         self.predictions: list[dict[str, Any]] = []
 
 
-def defined_at(function: Callable[..., Any]) -> Place:
+def defined_at(function: Callable[..., Any]) -> CodePlace:
     """File and line of a function, through its decorators."""
     import inspect
 

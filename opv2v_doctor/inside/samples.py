@@ -10,7 +10,7 @@ from typing import Any, Tuple, TypedDict
 from . import progress
 from .chance import process_state, unseeded_generators
 from .datasets import dataset_of
-from .frames import Frame, frames_of
+from .frames import TracebackLine, frames_of
 from .handover import chosen, hand_over
 from .opened import forget, last_opened
 
@@ -72,7 +72,7 @@ class Failure(TypedDict):
     kind: str
     message: str
     opened: str | None
-    frames: list[Frame]
+    frames: list[TracebackLine]
 
 
 class Sample(TypedDict):

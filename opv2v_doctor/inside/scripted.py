@@ -12,9 +12,9 @@ import runpy
 import sys
 from typing import Any, Iterator, TypedDict
 
-from .comparison import Comparison, comparison
-from .frames import Place
-from .model import Account, Part, account_of, resolved_values
+from .comparison import ForwardComparison, comparison
+from .frames import CodePlace
+from .model import Account, WeightPart, account_of, resolved_values
 from .parity import Case, Subject, subject_of, threads_for
 from .recording import InferCall, inferences_of, place, replacing
 
@@ -27,7 +27,7 @@ class Load(Account):
     """What a call of `load_state_dict` found, and where it stands."""
 
     strict: bool
-    place: Place | None
+    place: CodePlace | None
 
 
 class Scripted(TypedDict):
@@ -36,8 +36,8 @@ class Scripted(TypedDict):
     path: str
     loads: list[Load]
     held: Account | None  # of the checkpoint's weights, those that the model holds as it infers
-    configs: list[tuple[dict[str, Any], Place | None]]  # of the models that it built
-    inference: Comparison | None
+    configs: list[tuple[dict[str, Any], CodePlace | None]]  # of the models that it built
+    inference: ForwardComparison | None
 
 
 class Heard:
@@ -46,7 +46,7 @@ class Heard:
     def __init__(self, models: str, kind: type[Any]) -> None:
         self.models, self.kind = models, kind
         self.loads: list[Load] = []
-        self.configs: list[tuple[dict[str, Any], Place | None]] = []
+        self.configs: list[tuple[dict[str, Any], CodePlace | None]] = []
         self.held: Account | None = None
 
 
@@ -149,7 +149,7 @@ def _load(model: Any, state_dict: Any, strict: Any) -> Load:
 def held_weights(model: Any, asked: Subject) -> Account:
     """How many of the checkpoint's weights a model holds, by sub-module: whichever file it loaded."""
     account, holds = asked.account, model.state_dict()
-    parts: dict[str, Part] = {}
+    parts: dict[str, WeightPart] = {}
     unfilled = {name for part in account["parts"].values() for name in part["missing"]}
     unfilled.update(name for name, _, _ in account["reshaped"])
     for name, weight in asked.model.state_dict().items():

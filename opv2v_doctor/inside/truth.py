@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from .parity import Subject
 
-from .frames import Place
+from .frames import CodePlace
 from .recording import ForwardCall
 
 POINTS = 20000  # that a fit looks at
@@ -40,7 +40,7 @@ class Fit(Compared, total=False):
     kept: float
 
 
-def composed(batch: list[dict[str, Any]]) -> list[Fit | None]:
+def composition_fits(batch: list[dict[str, Any]]) -> list[Fit | None]:
     """Of each view: depth times rays, moved by the pose, against its own points; the fit between them."""
     return [_compose(view) for view in batch]
 
@@ -59,9 +59,9 @@ def _compose(view: dict[str, Any]) -> Fit | None:
     return found
 
 
-def returned(
+def return_fits(
     asked: Subject, views: list[dict[str, Any]], call: ForwardCall
-) -> tuple[list[Fit | None], Place]:
+) -> tuple[list[Fit | None], CodePlace]:
     """Of each view: what `infer` makes of ground truth that stands for the model's answer; and its place."""
     truth = [_answer(view, output) for view, output in zip(asked.batch, call.outputs)]
     inference = asked.inferred(views, lambda _: [dict(output) for output in truth])

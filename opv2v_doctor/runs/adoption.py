@@ -8,14 +8,14 @@ from pathlib import Path
 from opv2v_doctor.facts.past.runs import CHECKPOINTS, LOG, steps_per_epoch_of
 from opv2v_doctor.foreign_files import from_yaml, text_of
 from opv2v_doctor.runs.directory import RECORD
-from opv2v_doctor.runs.milestones import Reached
-from opv2v_doctor.runs.record import Launch, Run, Stamp, State
+from opv2v_doctor.runs.milestones import Milestones
+from opv2v_doctor.runs.record import Launch, Run, RunStatus, Stamp
 from opv2v_doctor.user_error import UsageError
 
 HYDRA = ".hydra"
 
 
-def adopted(path: Path) -> Run:
+def record_by_hand(path: Path) -> Run:
     """The record of a directory that only training wrote into. Writes nothing.
 
     Raises UsageError where a record is there already, or nothing that looks like a run.
@@ -27,14 +27,16 @@ def adopted(path: Path) -> Run:
     if not traces and not any(place.glob(CHECKPOINTS)):
         raise UsageError(f"{path} does not look like a run: no {LOG}, no {HYDRA}, no {CHECKPOINTS}")
     stamp = _stamp(place)
-    launch = Launch(stamp=stamp, digest=stamp.digest, started=_first_written(place), status=State.UNSTAMPED)
+    launch = Launch(
+        stamp=stamp, digest=stamp.digest, started=_first_written(place), status=RunStatus.UNSTAMPED
+    )
     return Run(path=place, launches=(launch,))
 
 
 def _stamp(place: Path) -> Stamp:
     """What can still be told: overrides, the size of the world, steps an epoch."""
     overrides, steps = place / HYDRA / "overrides.yaml", steps_per_epoch_of(place)
-    newest = Reached(place).newest
+    newest = Milestones(place).newest
     words = _list(overrides) if overrides.is_file() else ()
     return Stamp(
         without_commit="made by hand, before it was adopted",

@@ -57,10 +57,10 @@ def _torchrun(gpus: int, run: Path, output: Path, nodes: Nodes) -> list[str]:
 
 def directory_override(run: Path) -> str:
     """`hydra.run.dir` for a directory of any name."""
-    return f"{RUN_DIRECTORY}={quoted(str(run))}"
+    return f"{RUN_DIRECTORY}={quote(str(run))}"
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """A text as a value of Hydra's grammar of overrides."""
     if re.fullmatch(r"[A-Za-z_./][\w./:-]*", text, re.ASCII):
         return text
@@ -74,7 +74,7 @@ def quoted(text: str) -> str:
 def chosen_directory(overrides: Sequence[str]) -> str | None:
     """The run directory that the overrides choose, the last one of them."""
     given = [word.lstrip("+").partition("=")[2] for word in overrides if _is_directory(word)]
-    return unquoted(given[-1]) if given else None
+    return unquote(given[-1]) if given else None
 
 
 def without_directory(overrides: Sequence[str]) -> list[str]:
@@ -86,7 +86,7 @@ def _is_directory(override: str) -> bool:
     return override.lstrip("+").partition("=")[0] == RUN_DIRECTORY
 
 
-def unquoted(value: str) -> str:
+def unquote(value: str) -> str:
     """A value of an override without its quotes."""
     quote = value[:1]
     if len(value) > 1 and quote in "'\"" and value.endswith(quote):

@@ -12,7 +12,7 @@ from opv2v_doctor.facts.launch.leaves import Difference
 from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.runs import configuration
 from opv2v_doctor.runs.configuration import NOT_THERE, differences
-from opv2v_doctor.runs.milestones import Reached
+from opv2v_doctor.runs.milestones import Milestones
 from opv2v_doctor.runs.record import Run
 from opv2v_doctor.runs.resume import stamped_config
 
@@ -27,13 +27,13 @@ class Section:
     differences: tuple[Difference, ...]
 
 
-def compared(one: Run, other: Run) -> Iterator[Section]:
+def comparison(one: Run, other: Run) -> Iterator[Section]:
     """Every respect, with what differs in it."""
     yield _section("code", _code(one), _code(other))
     yield _section("config", _config(one), _config(other))
     yield _section("launch", _launch(one), _launch(other))
     yield _section("packages", _packages(one), _packages(other))
-    reached = Reached(one.path), Reached(other.path)
+    reached = Milestones(one.path), Milestones(other.path)
     yield _section("loader lengths", *(each.loader_lengths for each in reached))
     yield _section("progress", *(_progress(each) for each in reached))
     yield _section("metrics", *(_round(each.metrics) for each in reached))
@@ -68,7 +68,7 @@ def _changed_files(patch: Path) -> list[str]:
 
 def _config(run: Run) -> dict[str, Any]:
     file = stamped_config(run)
-    return configuration.read(file) if file else {}
+    return configuration.read_config(file) if file else {}
 
 
 def _launch(run: Run) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _packages(run: Run) -> dict[str, str]:
     return dict(line.partition("==")[::2] for line in text.splitlines())
 
 
-def _progress(reached: Reached) -> dict[str, Any]:
+def _progress(reached: Milestones) -> dict[str, Any]:
     return {"epoch": reached.epoch, "optimizer steps": reached.steps, "best metric": _short(reached.best)}
 
 

@@ -19,15 +19,15 @@ OUR_RUN = "${hydra:run.dir}"  # what stands for the run's own directory: that is
 NOT_THERE = "(not there)"
 
 
-def resolved(target: Target, run: Path) -> dict[str, Any]:
+def values_of(target: Target, run: Path) -> dict[str, Any]:
     """The values that the training will get, without Hydra's own and without secrets."""
     values = {key: value for key, value in config(target).values.items() if key != "hydra"}
     for key in config(target).missing:
-        _put(values, key.split("."), "???")
+        _set(values, key.split("."), "???")
     return dict(without_secrets(_anywhere(values, str(run))))
 
 
-def _put(node: Any, parts: list[str], value: str) -> None:
+def _set(node: Any, parts: list[str], value: str) -> None:
     """Set a value where its parents are."""
     for part in parts[:-1]:
         node = node.get(part) if isinstance(node, dict) else None
@@ -53,7 +53,7 @@ def text(values: Mapping[str, Any]) -> bytes:
     )
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """A config file's values. Raises UsageError where it cannot be read."""
     try:
         found = from_yaml(text_of(path))

@@ -37,7 +37,7 @@ def with_dataset(target: Target, display: Display) -> Target:
 
 def places_of(target: Target, fresh: bool) -> list[Path]:
     """The directory that was chosen, or names for a new one beside that of the config."""
-    composed = _composed(target)
+    composed = _directory(target)
     if chosen_directory(target.launch_overrides) is not None and not _is_timed(composed) and not fresh:
         return [composed]
     return new_directories(root_of(target), git_state(target).commit)
@@ -47,11 +47,11 @@ def root_of(target: Target) -> Path:
     """Where new runs go: the setting, else the folder of the config's own run directory."""
     if target.settings.runs:
         return Path(target.settings.runs)
-    composed = _composed(target)
+    composed = _directory(target)
     return next(part for part in composed.parents if not _is_timed(part))
 
 
-def _composed(target: Target) -> Path:
+def _directory(target: Target) -> Path:
     """`hydra.run.dir` as it is composed, absolute."""
     try:
         return Path(os.path.normpath(target.repo / run_directory(target)))

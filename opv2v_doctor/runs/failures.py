@@ -44,7 +44,7 @@ class _Ended:
 def first_failure(output: Output, code: int, raised: Mapping[int, float]) -> RankFailure:
     """The rank that failed first; without torchrun there is only one."""
     text = text_of(output.folder / OWN, "replace") if _is_there(output) else ""
-    found = _ended(output, text, raised)
+    found = _ends(output, text, raised)
     if not found:
         return _failure(
             None, code if code < SIGNALLED else SIGNALLED - code, output.last_lines(None, SHOWN), output
@@ -57,7 +57,7 @@ def _is_there(output: Output) -> bool:
     return (output.folder / OWN).is_file()
 
 
-def _ended(output: Output, text: str, raised: Mapping[int, float]) -> list[_Ended]:
+def _ends(output: Output, text: str, raised: Mapping[int, float]) -> list[_Ended]:
     """The ranks in torchrun's table, its root cause first; else those in its messages."""
     _, _, cause = text.rpartition("Root Cause (first observed failure):")
     words = [cause, text] if cause != text else [text]
@@ -89,7 +89,7 @@ def _name(number: int) -> str:
         return f"signal {number}"
 
 
-def described(failure: RankFailure) -> str:
+def failure_in_words(failure: RankFailure) -> str:
     """The failure in words, its last lines below."""
     who = "the training" if failure.rank is None else f"rank {failure.rank}"
     how = f"was killed by {failure.signal}" if failure.signal else f"ended with exit code {failure.exit_code}"

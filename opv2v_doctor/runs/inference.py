@@ -130,8 +130,8 @@ class Inference:
         before = self.run.last.stamp
         if before.commit != commit:
             yield f"the commit differs from the training's: {str(before.commit)[:12]} -> {str(commit)[:12]}"
-        values = configuration.resolved(self.target, self.home)
-        for difference in configuration.differences(configuration.read(self._config), values):
+        values = configuration.values_of(self.target, self.home)
+        for difference in configuration.differences(configuration.read_config(self._config), values):
             yield f"config differs from the checkpoint's: {difference}"
 
     def plan(self, _: Run) -> Plan:
@@ -211,11 +211,11 @@ def command(target: Target, places: Mapping[str, str], asked: Sequence[str] = ()
         raise UsageError(
             f"{FILE_NAME}: infer.arguments has no place for overrides: put '{{overrides}}' there"
         )
-    words = [given if word == "{overrides}" else [_filled(word, places)] for word in settings.arguments]
+    words = [given if word == "{overrides}" else [_fill(word, places)] for word in settings.arguments]
     return [str(target.python), str(script), *(part for parts in words for part in parts)]
 
 
-def _filled(word: str, places: Mapping[str, str]) -> str:
+def _fill(word: str, places: Mapping[str, str]) -> str:
     """An argument with its placeholders replaced."""
     try:
         names = [name for _, name, _, _ in string.Formatter().parse(word) if name is not None]

@@ -15,15 +15,15 @@ from types import FrameType
 from typing import Protocol
 
 from opv2v_doctor.atomic import NotWritten
-from opv2v_doctor.facts.interpreter.process import Interpreter
+from opv2v_doctor.facts.interpreter.process import InterpreterProcess
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.directory import RESERVE, output_folder
-from opv2v_doctor.runs.failures import SIGNALLED, described, first_failure
-from opv2v_doctor.runs.output import OWN, Line, Output
-from opv2v_doctor.runs.record import RankFailure, Run, State, now
+from opv2v_doctor.runs.failures import SIGNALLED, failure_in_words, first_failure
+from opv2v_doctor.runs.output import OWN, Output, OutputLine
+from opv2v_doctor.runs.record import RankFailure, Run, RunStatus, now
 from opv2v_doctor.runs.verification import departures_of
 from opv2v_doctor.runs.vitals import Vitals
-from opv2v_doctor.supervisor import supervised
+from opv2v_doctor.supervisor import supervisor_command
 
 WATCH = "OPV2V_DOCTOR_WATCH"
 PAUSE = 0.1  # seconds between two looks at the output
@@ -42,7 +42,7 @@ class Display(Protocol):
     def begin(self, epochs: int | None) -> None:
         """The launch begins."""
 
-    def line(self, line: Line) -> None:
+    def line(self, line: OutputLine) -> None:
         """A line of its output."""
 
     def event(self, event: Mapping[str, object]) -> None:
@@ -68,17 +68,17 @@ class Plan:
 
 def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> Run:
     """Start what was stamped, show its output, and return the run with its end written down."""
-    Interpreter.close_all()  # they would hold memory for as long as the training lasts
+    InterpreterProcess.close_all()  # they would hold memory for as long as the training lasts
     output = Output(output_folder(run.path, run.last.number, node), plan.ranks.start)
     output.folder.mkdir(parents=True, exist_ok=True)
     token = f"{run.last.token}/{node}" if node else run.last.token  # two nodes may be one machine
-    with _supervised(plan, token, output, lock) as process, _signals_passed_on(process) as received:
+    with _supervise(plan, token, output, lock) as process, _signals_passed_on(process) as received:
         vitals = _vitals(plan, run, token)
         _follow(plan, process, output, vitals, display)
     processes.end_all(token)  # where the supervisor itself was killed, its orphans are still there
     state, failure, code = _outcome(process.returncode, received, output, vitals)
     if failure is not None:
-        display.say(described(failure))
+        display.say(failure_in_words(failure))
     departures = departures_of(run)
     if departures:
         display.say(f"it ran something else than was stamped: {', '.join(departures)}")
@@ -89,10 +89,10 @@ def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> 
 
 
 @contextlib.contextmanager
-def _supervised(plan: Plan, token: str, output: Output, lock: int) -> Iterator[subprocess.Popen[bytes]]:
+def _supervise(plan: Plan, token: str, output: Output, lock: int) -> Iterator[subprocess.Popen[bytes]]:
     """The supervisor's process; when we are gone, it reads the end of a pipe and ends everything."""
     theirs, ours = os.pipe()
-    words = supervised(list(plan.command), life=theirs, patience=plan.patience)
+    words = supervisor_command(list(plan.command), life=theirs, patience=plan.patience)
     kept = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_LAUNCH}
     env = {**kept, **plan.env, "PYTHONUNBUFFERED": "1", processes.TOKEN: token}
     if plan.watch:
@@ -163,17 +163,17 @@ def _follow(
 
 def _outcome(
     code: int, received: Sequence[int], output: Output, vitals: Vitals
-) -> tuple[State, RankFailure | None, int]:
+) -> tuple[RunStatus, RankFailure | None, int]:
     """What became of the launch, the first failure, and the exit code: that of the rank that failed first."""
     if code == 0:
-        return State.FINISHED, None, 0
+        return RunStatus.FINISHED, None, 0
     if received or code < 0:  # we were asked to end it, or somebody killed the supervisor
-        return State.INTERRUPTED, None, SIGNALLED + (received[0] if received else -code)
+        return RunStatus.INTERRUPTED, None, SIGNALLED + (received[0] if received else -code)
     vitals.read()
     failure = first_failure(output, code, vitals.raised)
     if failure.signal:
-        return State.FAILED, failure, SIGNALLED + _number(failure.signal)
-    return State.FAILED, failure, failure.exit_code or code
+        return RunStatus.FAILED, failure, SIGNALLED + _number(failure.signal)
+    return RunStatus.FAILED, failure, failure.exit_code or code
 
 
 def _write_end(run: Run, display: Display) -> None:

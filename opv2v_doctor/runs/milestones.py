@@ -20,7 +20,7 @@ LONGEST = 1 << 20  # bytes of a line
 
 
 @dataclass(frozen=True)
-class Reached:
+class Milestones:
     """What a run directory tells about the training's progress. Reads; unpickles nothing."""
 
     path: Path
@@ -28,7 +28,7 @@ class Reached:
     @cached_property
     def newest(self) -> Checkpoint | None:
         """The checkpoint that is furthest in the training; one without an optimizer counts no steps."""
-        found = [read for file in sorted(self.path.glob(CHECKPOINTS)) if (read := _read(file)) is not None]
+        found = [read for file in sorted(self.path.glob(CHECKPOINTS)) if (read := _open(file)) is not None]
         return max(found, key=lambda checkpoint: (checkpoint.steps, checkpoint.epoch or 0), default=None)
 
     @cached_property
@@ -68,7 +68,7 @@ class Reached:
         return seen or ({"train 0": lengths[-1].steps} if lengths else {})
 
 
-def _read(path: Path) -> Checkpoint | None:
+def _open(path: Path) -> Checkpoint | None:
     try:
         return read_checkpoint(path)
     except CheckpointUnreadable:

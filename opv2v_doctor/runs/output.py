@@ -15,7 +15,7 @@ TAIL = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class OutputLine:
     """One line of output, and the rank that wrote it; None: torchrun, or a training of one process."""
 
     rank: int | None
@@ -31,7 +31,7 @@ class Output:
         self._read: dict[Path, int] = {}
         self._waiting: dict[Path, bytes] = {}
 
-    def new_lines(self, *, end: bool = False) -> Iterator[Line]:
+    def new_lines(self, *, end: bool = False) -> Iterator[OutputLine]:
         """What was written since the last call: whole lines, at the end also one that does not end."""
         for path in self.files():
             text = self._waiting.pop(path, b"") + self._new_bytes(path)
@@ -41,7 +41,7 @@ class Output:
             elif rest:
                 self._waiting[path] = rest
             for line in lines:
-                yield Line(rank=self.rank_of(path), text=line.decode("utf-8", "replace"))
+                yield OutputLine(rank=self.rank_of(path), text=line.decode("utf-8", "replace"))
 
     def _new_bytes(self, path: Path) -> bytes:
         try:

@@ -82,10 +82,10 @@ def _new_file(name: str, content: bytes, *, executable: bool) -> bytes:
 
 def untracked_text(target: Target) -> str:
     """Every file that is neither in the commit nor in the patch, or may not be: hash, size, name."""
-    return "".join(f"{line}\n" for line in _listed(target))
+    return "".join(f"{line}\n" for line in _list(target))
 
 
-def _listed(target: Target) -> Iterator[str]:
+def _list(target: Target) -> Iterator[str]:
     state = git_state(target)
     for name in (*state.untracked, *state.unpatched):
         path = target.repo / name

@@ -22,7 +22,7 @@ SCHEMA = 1
 LARGEST = 16 << 20  # bytes of a record
 
 
-class State(StrEnum):
+class RunStatus(StrEnum):
     """What became of a launch."""
 
     RUNNING = "running"
@@ -46,7 +46,7 @@ class Verdict(BaseModel):
         return f"{words}, forced: {self.forced}" if self.forced else words
 
 
-class Dataset(BaseModel):
+class StampedDataset(BaseModel):
     """What the training read, as the last audit saw it; no fingerprint where it was never audited."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -87,7 +87,7 @@ class Stamp(BaseModel):
     executable: str = ""
     packages: dict[str, str | None] = {}
     modules: dict[str, str] = {}
-    dataset: Dataset | None = None
+    dataset: StampedDataset | None = None
     checkpoint: dict[str, Any] | None = None
     gate: Verdict | None = None
     files: dict[str, str] = {}  # written beside: name -> digest
@@ -125,16 +125,16 @@ class Launch(BaseModel):
     process: Process | None = None
     started: AwareDatetime
     ended: AwareDatetime | None = None
-    status: State = State.RUNNING
+    status: RunStatus = RunStatus.RUNNING
     exit_code: int | None = None
     failure: RankFailure | None = None
     departures: tuple[str, ...] = ()  # in which it was not what was stamped
 
     @property
-    def state(self) -> State:
+    def state(self) -> RunStatus:
         """What became of it; without a word of its end, a launch whose process is gone was interrupted."""
         gone = self.process is None or (self.process.is_here and not self.process.lives)
-        return State.INTERRUPTED if self.status is State.RUNNING and gone else self.status
+        return RunStatus.INTERRUPTED if self.status is RunStatus.RUNNING and gone else self.status
 
 
 class Run(BaseModel):
@@ -159,12 +159,12 @@ class Run(BaseModel):
         return self.first.stamp
 
     @property
-    def state(self) -> State:
+    def state(self) -> RunStatus:
         return self.last.state
 
     @property
     def is_stamped(self) -> bool:
-        return self.first.status is not State.UNSTAMPED
+        return self.first.status is not RunStatus.UNSTAMPED
 
     def with_last(self, **changes: Any) -> Run:
         """The run, its last launch changed."""

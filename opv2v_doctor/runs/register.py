@@ -11,7 +11,7 @@ from pathlib import Path
 
 from opv2v_doctor.facts.past.runs import CHECKPOINTS, LOG
 from opv2v_doctor.runs.directory import RECORD
-from opv2v_doctor.runs.milestones import Reached
+from opv2v_doctor.runs.milestones import Milestones
 from opv2v_doctor.runs.record import Run, read_run
 from opv2v_doctor.user_error import UsageError
 
@@ -27,8 +27,8 @@ class RegisteredRun:
     problem: str = ""
 
     @cached_property
-    def reached(self) -> Reached:
-        return Reached(self.path)
+    def reached(self) -> Milestones:
+        return Milestones(self.path)
 
     @property
     def state(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from opv2v_doctor.runs.adoption import adopted
+from opv2v_doctor.runs.adoption import record_by_hand
 from opv2v_doctor.runs.command_line import without_directory
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.record import Run, read_run
@@ -14,13 +14,13 @@ from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
 
 
-def reopened(target: Target, folder: Path) -> Target:
+def reopen(target: Target, folder: Path) -> Target:
     """The target with the overrides that the run in a folder was given, then its own, which win.
 
     A folder that no training wrote into changes nothing.
     """
     try:
-        run = read_run(folder) if (folder / RECORD).is_file() else adopted(folder)
+        run = read_run(folder) if (folder / RECORD).is_file() else record_by_hand(folder)
     except UsageError:  # just a folder with a checkpoint in it
         return target
     return with_given(replace(target, gpus=run.stamp.world_size or target.gpus), run)

@@ -39,7 +39,7 @@ class Request:
         return (self.resume.resolve() / LAST,) if self.resume else ()
 
 
-def written(request: Request) -> str:
+def write_request(request: Request) -> str:
     """The request as JSON: every field of it, and of what it holds."""
     return TypeAdapter(Request).dump_json(request).decode()
 

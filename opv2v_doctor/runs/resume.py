@@ -70,7 +70,7 @@ def _config(target: Target, run: Run) -> Iterator[Remark]:
     if file is None:
         yield Remark(text="no config was stamped: what differs cannot be told")
         return
-    before, now = configuration.read(file), configuration.resolved(target, run.path)
+    before, now = configuration.read_config(file), configuration.values_of(target, run.path)
     if not run.is_stamped:  # what Hydra left behind holds interpolations, and its own part is elsewhere
         now = {key: value for key, value in now.items() if key in before}
     for difference in configuration.differences(before, now):

@@ -12,7 +12,7 @@ from typing import Any
 
 from opv2v_doctor.isolation import isolated_command
 from opv2v_doctor.runs.command_line import Nodes
-from opv2v_doctor.runs.request import Request, earlier_of, read_request, written
+from opv2v_doctor.runs.request import Request, earlier_of, read_request, write_request
 from opv2v_doctor.runs.snapshot import snapshot
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
@@ -36,7 +36,7 @@ class OnNode:
         request = on_node(read_request(self.request), here.hostnames, here.node)
         done = subprocess.run(
             [*isolated_command("-m"), PROGRAM],
-            input=written(request),
+            input=write_request(request),
             text=True,
             cwd=self.folder,
             check=False,
@@ -84,7 +84,7 @@ def submit(request: Request) -> str:
     try:
         executor = submitit.AutoExecutor(folder=_logs(request.target), cluster="slurm")
         executor.update_parameters(**resources(request))
-        return str(executor.submit(OnNode(written(request), os.getcwd())).job_id)  # noqa: PTH109 (as text)
+        return str(executor.submit(OnNode(write_request(request), os.getcwd())).job_id)  # noqa: PTH109 (as text)
     except FailedJobError as problem:
         raise UsageError(f"--slurm: not submitted: {' '.join(str(problem).split())}") from None
 

@@ -51,7 +51,7 @@ class Snapshot:
 
     def changes(self, target: Target) -> tuple[str, ...]:
         """The names of what is not as it was."""
-        now = _taken(self, replace(target, state=State()))
+        now = _take(self, replace(target, state=State()))
         before = {**self.tracked, **self.sources, COMMIT: self.commit}
         after = {**now.tracked, **now.sources, COMMIT: now.commit}
         return tuple(name for name in sorted({*before, *after}) if before.get(name) != after.get(name))
@@ -71,7 +71,7 @@ def snapshot(target: Target, files: Iterable[Path] = ()) -> Snapshot:
         sources={},
     )
     alone.state.forget()
-    return _taken(empty, alone)
+    return _take(empty, alone)
 
 
 def _packages(target: Target) -> Iterator[Path]:
@@ -91,7 +91,7 @@ def _entries(target: Target) -> Iterator[Path]:
     yield from (target.repo / part for part in path.split(os.pathsep) if part)
 
 
-def _taken(scope: Snapshot, target: Target) -> Snapshot:
+def _take(scope: Snapshot, target: Target) -> Snapshot:
     found: dict[Path, None] = dict.fromkeys(scope.files)
     for tree in scope.trees:
         found |= dict.fromkeys(_code_in(tree))

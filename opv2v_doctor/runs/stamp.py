@@ -24,7 +24,7 @@ from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.facts.source.copies import resolutions
 from opv2v_doctor.runs import configuration, digests, patch, processes, secrets, snapshot
 from opv2v_doctor.runs.directory import RESERVE, Claim, number_of_launch
-from opv2v_doctor.runs.record import Dataset, Launch, Run, Stamp, Verdict, now
+from opv2v_doctor.runs.record import Launch, Run, Stamp, StampedDataset, Verdict, now
 from opv2v_doctor.runs.snapshot import Snapshot
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
@@ -71,7 +71,7 @@ def stamp_of(job: Job, before: Snapshot, gate: Verdict | None) -> tuple[Stamp, F
 
 def _stamp_of(job: Job, before: Snapshot, gate: Verdict | None) -> tuple[Stamp, Files]:
     target = job.target
-    state, values = git_state(target), configuration.resolved(target, job.home)
+    state, values = git_state(target), configuration.values_of(target, job.home)
     words = [secrets.without_secret(word) for word in job.command]
     packages = _packages(target)
     files = {
@@ -188,7 +188,7 @@ def _gpu_names(target: Target) -> tuple[str, ...]:
     return tuple(gpu.name for gpu in found.visible) if found else ()
 
 
-def _dataset(target: Target) -> Dataset | None:
+def _dataset(target: Target) -> StampedDataset | None:
     """Where the training's dataset lies, and its fingerprint by the last audit; null where there is none."""
     try:
         roots = data_roots(target)
@@ -197,7 +197,7 @@ def _dataset(target: Target) -> Dataset | None:
     if not roots:
         return None
     known = last_audit(dataset_at(*map(str, roots)))
-    return Dataset(
+    return StampedDataset(
         roots=tuple(map(str, roots)),
         fingerprint=known.fingerprint if known else None,
         files=known.files if known else None,

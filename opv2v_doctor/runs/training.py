@@ -13,7 +13,7 @@ from opv2v_doctor.runs.command_line import command, directory_override, without_
 from opv2v_doctor.runs.destination import places_of, with_dataset
 from opv2v_doctor.runs.directory import number_of_launch, output_folder
 from opv2v_doctor.runs.launcher import Display, Plan
-from opv2v_doctor.runs.record import Run, Stamp, State, read_run
+from opv2v_doctor.runs.record import Run, RunStatus, Stamp, read_run
 from opv2v_doctor.runs.reopening import secrets_of, with_given
 from opv2v_doctor.runs.request import Request, earlier_of
 from opv2v_doctor.runs.resume import remarks
@@ -134,7 +134,7 @@ def first_stamp(places: Sequence[Path]) -> tuple[Run, int]:
     while time.monotonic() < deadline:
         try:
             run = read_run(places[0])
-            if run.last.status is State.RUNNING:
+            if run.last.status is RunStatus.RUNNING:
                 return run, os.open(os.devnull, os.O_RDONLY)
         except UsageError:
             pass

@@ -14,8 +14,8 @@ from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable
 from opv2v_doctor.facts.past.runs import CHECKPOINTS, LEFTOVERS
 from opv2v_doctor.foreign_files import open_file
 from opv2v_doctor.runs import configuration, digests
-from opv2v_doctor.runs.milestones import Reached, json_lines
-from opv2v_doctor.runs.record import Launch, Run, State
+from opv2v_doctor.runs.milestones import Milestones, json_lines
+from opv2v_doctor.runs.record import Launch, Run, RunStatus
 from opv2v_doctor.runs.secrets import without_secrets
 from opv2v_doctor.runs.snapshot import sources_of
 from opv2v_doctor.runs.vitals import EVENTS
@@ -25,20 +25,20 @@ ENDS = 1 << 16  # bytes that the watch hashes at either end of a checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verified:
+class Verification:
     """One thing that was looked at: whether it is as it should be, and what is."""
 
     good: bool
     text: str
 
 
-def verified(run: Run) -> Iterator[Verified]:
+def verifications(run: Run) -> Iterator[Verification]:
     """Everything that can be told about the directory, good or not."""
     if not run.is_stamped:
-        yield Verified(good=True, text="adopted, never stamped: nothing to compare its beginning with")
+        yield Verification(good=True, text="adopted, never stamped: nothing to compare its beginning with")
     for launch in run.launches:
         yield from _stamp(run, launch)
-    yield Verified(good=True, text=f"the last launch: {run.state}")
+    yield Verification(good=True, text=f"the last launch: {run.state}")
     yield from _checkpoints(run)
 
 
@@ -77,27 +77,27 @@ def _config_departures(run: Run) -> Iterator[str]:
     try:
         if composed.stat().st_mtime < run.last.started.timestamp():
             return
-        before, after = configuration.read(stamped), configuration.read(composed)
+        before, after = configuration.read_config(stamped), configuration.read_config(composed)
     except (OSError, UsageError):
         return
     for difference in configuration.differences(before, without_secrets(after)):
         yield f"config {difference}"
 
 
-def _stamp(run: Run, launch: Launch) -> Iterator[Verified]:
-    if launch.status is State.UNSTAMPED:
+def _stamp(run: Run, launch: Launch) -> Iterator[Verification]:
+    if launch.status is RunStatus.UNSTAMPED:
         return
     good = launch.digest == launch.stamp.digest
     words = "as it was written" if good else "was edited after it was written"
-    yield Verified(good=good, text=f"stamp of launch {launch.number}: {words}")
+    yield Verification(good=good, text=f"stamp of launch {launch.number}: {words}")
     gate = launch.stamp.gate
     report = {"report.json": gate.report} if gate and gate.report else {}
     for name, digest in {**launch.stamp.files, **report}.items():
         problem = _change(run.path / launch.folder / name, digest)
         where = name if launch.folder == "." else f"{launch.folder}/{name}"
-        yield Verified(good=not problem, text=f"{where}: {problem or 'unchanged'}")
+        yield Verification(good=not problem, text=f"{where}: {problem or 'unchanged'}")
     for departure in launch.departures if launch.ended else departures_of(run, launch):
-        yield Verified(good=False, text=f"launch {launch.number} ran something else: {departure}")
+        yield Verification(good=False, text=f"launch {launch.number} ran something else: {departure}")
 
 
 def _change(path: Path, digest: str) -> str:
@@ -107,17 +107,17 @@ def _change(path: Path, digest: str) -> str:
         return problem.strerror or str(problem)
 
 
-def _checkpoints(run: Run) -> Iterator[Verified]:
+def _checkpoints(run: Run) -> Iterator[Verification]:
     """Every checkpoint can be read, and is what the watch saw saved last under its name."""
-    saved = {Path(str(line.get("file", ""))).name: line for line in Reached(run.path).saved}
+    saved = {Path(str(line.get("file", ""))).name: line for line in Milestones(run.path).saved}
     there = {path.name: path for path in sorted(run.path.glob(CHECKPOINTS))}
     for name, path in there.items():
         problem = _unlike(path, saved.get(name), watched=bool(saved))
-        yield Verified(good=not problem, text=f"{name}: {problem or _count(path)}")
+        yield Verification(good=not problem, text=f"{name}: {problem or _count(path)}")
     for name in sorted(set(saved) - set(there)):
-        yield Verified(good=False, text=f"{name}: was saved, and is not there")
+        yield Verification(good=False, text=f"{name}: was saved, and is not there")
     for path in sorted(run.path.glob(LEFTOVERS)):
-        yield Verified(good=True, text=f"{path.name}: left by a save that was killed; it may be removed")
+        yield Verification(good=True, text=f"{path.name}: left by a save that was killed; it may be removed")
 
 
 def _unlike(path: Path, line: dict[str, Any] | None, *, watched: bool) -> str:

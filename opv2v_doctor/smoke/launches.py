@@ -17,8 +17,8 @@ from opv2v_doctor.runs.command_line import command
 from opv2v_doctor.runs.directory import claim, number_of_launch, output_folder
 from opv2v_doctor.runs.failures import SIGNALLED
 from opv2v_doctor.runs.launcher import Plan, launch
-from opv2v_doctor.runs.output import Line
-from opv2v_doctor.runs.record import Run, Stamp, State
+from opv2v_doctor.runs.output import OutputLine
+from opv2v_doctor.runs.record import Run, RunStatus, Stamp
 from opv2v_doctor.runs.stamp import write_stamp
 from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.smoke.traces import EVENTS, TracedException, TrainingTrace, read_trace
@@ -142,7 +142,7 @@ def _launch(target: Target, place: Path, name: str, earlier: Run | None = None, 
         run = write_stamp(claimed, stamp, {}, earlier)
         display = _Display(name, run.last.token, target.gpus)
         ended = launch(_plan(target, run, words, watch), run, claimed.lock, display)
-    if ended.last.status is State.INTERRUPTED and not display.killed:
+    if ended.last.status is RunStatus.INTERRUPTED and not display.killed:
         signal.raise_signal((ended.last.exit_code or 0) - SIGNALLED or signal.SIGINT)  # it was meant for us
     trace = read_trace(place, start)
     failure = None if display.killed else _failure(ended, trace)
@@ -210,7 +210,7 @@ class _Display:
     held: set[int] = field(default_factory=set)
     killed: bool = False
 
-    def line(self, line: Line) -> None:
+    def line(self, line: OutputLine) -> None:
         """The training's own words are kept in its files."""
 
     def begin(self, *_: object) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from opv2v_doctor.facts.past.checkpoints import read_checkpoint
 from opv2v_doctor.runs import processes
-from opv2v_doctor.runs.record import State, read_run
+from opv2v_doctor.runs.record import RunStatus, read_run
 from opv2v_doctor.sandbox import copy_repository
 
 Broken = Callable[..., Path]
@@ -78,7 +78,7 @@ def run(repo: Path) -> Path:
 def test_a_training_is_stamped_watched_and_written_down(repo: Path, run: Path) -> None:
     record = read_run(run)
     stamp = record.stamp
-    assert (record.state, record.last.exit_code) == (State.FINISHED, 0)
+    assert (record.state, record.last.exit_code) == (RunStatus.FINISHED, 0)
     assert (stamp.commit, stamp.branch) == (git(repo, "rev-parse", "HEAD"), "main")
     assert stamp.untracked == ("mapanything/new.py",)
     assert (stamp.world_size, stamp.steps_per_epoch) == (2, 10)
@@ -135,7 +135,11 @@ def test_an_unstamped_run_is_adopted_and_compared(run: Path, repo: Path, tmp_pat
     assert doctor("runs", "show", other).returncode == 2
     assert doctor("runs", "adopt", other).returncode == 0
     record = read_run(other)
-    assert (record.state, record.stamp.world_size, record.stamp.steps_per_epoch) == (State.UNSTAMPED, 2, 10)
+    assert (record.state, record.stamp.world_size, record.stamp.steps_per_epoch) == (
+        RunStatus.UNSTAMPED,
+        2,
+        10,
+    )
     assert doctor("runs", "verify", other).returncode == 0
     assert doctor("runs", "adopt", other).returncode == 2
     compared = json.loads(doctor("runs", "diff", run, other, "--format", "json").stdout)
@@ -164,7 +168,7 @@ def test_the_gate_refuses_and_force_records_the_reason(repo: Path, run: Path) ->
     done = doctor("train", "--repo", repo, *forced)
     record = read_run(repo / "experiments/forced")
     assert done.returncode == record.last.exit_code != 0
-    assert record.state is State.FAILED
+    assert record.state is RunStatus.FAILED
     assert record.last.failure is not None and record.last.failure.rank in (0, 1)
     assert record.stamp.gate is not None
     assert (record.stamp.gate.forced, record.stamp.gate.exit_code) == ("a test", 3)
@@ -209,7 +213,7 @@ def test_an_inference_is_stamped_with_its_checkpoint(repo: Path, run: Path) -> N
     assert done.returncode == 0, done.stderr
     (output,) = (run / "eval_runs").iterdir()
     record = read_run(output)
-    assert (record.stamp.kind, record.state) == ("infer", State.FINISHED)
+    assert (record.stamp.kind, record.state) == ("infer", RunStatus.FINISHED)
     assert record.stamp.checkpoint is not None
     assert record.stamp.checkpoint["optimizer_steps"] == 10
     assert (
@@ -261,14 +265,14 @@ def test_a_killed_launcher_leaves_a_run_that_goes_on(repo: Path, run: Path) -> N
     process.wait()
     token = read_run(place).last.token
     wait_for(lambda: not processes.of_launch(token))
-    assert read_run(place).state is State.INTERRUPTED
+    assert read_run(place).state is RunStatus.INTERRUPTED
     killed_after = read_checkpoint(place / "checkpoint-last.pth")
     done = doctor("train", "--repo", repo, "--resume", place, "train_params.epochs=2")
     assert done.returncode == 0, done.stderr
     assert "train_params.epochs: 3 -> 2" in done.stderr
     assert f"goes on after {killed_after.counted}" in done.stderr
     assert read_checkpoint(place / "checkpoint-last.pth").steps == 20
-    assert [launch.state for launch in read_run(place).launches][1:] == [State.FINISHED]
+    assert [launch.state for launch in read_run(place).launches][1:] == [RunStatus.FINISHED]
 
 
 def test_what_was_imported_and_not_stamped_is_told(repo: Path, run: Path) -> None:
@@ -315,7 +319,7 @@ def test_an_interrupted_training_leaves_no_process(repo: Path, run: Path) -> Non
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     record = read_run(repo / "experiments/interrupted")
-    assert (process.returncode, record.state) == (130, State.INTERRUPTED)
+    assert (process.returncode, record.state) == (130, RunStatus.INTERRUPTED)
     assert not processes.of_launch(record.last.token)
 
 

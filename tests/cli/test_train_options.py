@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from opv2v_doctor.cli.program import app
 from opv2v_doctor.cli.train import takes_request
-from opv2v_doctor.runs.request import Request, read_request, written
+from opv2v_doctor.runs.request import Request, read_request, write_request
 from opv2v_doctor.runs.slurm import on_node
 from opv2v_doctor.user_error import UsageError
 
@@ -118,7 +118,7 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
 @functools.cache
 def told(place: Path, *options: str) -> dict[str, Any]:
     """The request of these options, as a job gets it."""
-    return flat(json.loads(written(asked(place, options))))
+    return flat(json.loads(write_request(asked(place, options))))
 
 
 def changed(place: Path, options: Iterable[str]) -> set[tuple[str, str]]:
@@ -131,8 +131,8 @@ def changed(place: Path, options: Iterable[str]) -> set[tuple[str, str]]:
 def test_an_option_shows_in_the_request_and_reaches_the_job_whole(option: str, place: Path) -> None:
     request = asked(place, sorted(with_needs(option, (option,))))
     assert request != asked(place, sorted(with_needs(option, (option,)) - {option} - {"--nnodes"}))
-    assert read_request(written(request)) == request
-    there = read_request(written(on_node(request, ["n1", "n2"], 1)))
+    assert read_request(write_request(request)) == request
+    there = read_request(write_request(on_node(request, ["n1", "n2"], 1)))
     kept = {field.name for field in dataclasses.fields(Request)} - {"nodes", "slurm"}
     assert {name: getattr(there, name) for name in kept} == {name: getattr(request, name) for name in kept}
     assert (there.nodes.count, there.nodes.rank, there.slurm) == (2, 1, False)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from opv2v_doctor import Blocked
-from opv2v_doctor.facts.interpreter.questions import Account, Part
+from opv2v_doctor.facts.interpreter.questions import Account, WeightPart
 from opv2v_doctor.facts.predictions.errors import Errors, errors
 from opv2v_doctor.facts.predictions.prediction import SKY, PredictedView, PredictionRequest, Predictions
 from opv2v_doctor.facts.predictions.summaries import SCHEMA, summary, write_summary
@@ -75,7 +75,7 @@ def sample(folder: Path, change: Change = lambda place, arrays: None, origin: An
         effect=None,
         precision="fp32",
         weights=Account(
-            parts={"encoder": Part(elements=4, loaded=4, missing=())}, unexpected=(), reshaped=()
+            parts={"encoder": WeightPart(elements=4, loaded=4, missing=())}, unexpected=(), reshaped=()
         ),
     )
 

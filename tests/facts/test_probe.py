@@ -10,7 +10,7 @@ import pytest
 from opv2v_doctor import Place, Target
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.interpreter.probe import Raised, Unanswered, has_second, start_second
-from opv2v_doctor.facts.interpreter.process import Interpreter as Process
+from opv2v_doctor.facts.interpreter.process import InterpreterProcess as Process
 from opv2v_doctor.target import make_target
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from opv2v_doctor.facts.geometry.references import Reference
 from opv2v_doctor.facts.interpreter.questions import Rule
 from opv2v_doctor.facts.interpreter.views import Identity, Sample, View
 from opv2v_doctor.facts.launch.datasets import parts_of
-from opv2v_doctor.facts.samples.panoramas import DrawnSample, DrawnView
+from opv2v_doctor.facts.samples.panoramas import DrawnView, ShownSample
 from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.rigs import MountedCamera
@@ -91,8 +91,8 @@ def reference_of(folder: Path, agent: str = "1045") -> Reference:
     )
 
 
-def sample_of_views(views: tuple[DrawnView, ...]) -> DrawnSample:
-    return DrawnSample(
+def sample_of_views(views: tuple[DrawnView, ...]) -> ShownSample:
+    return ShownSample(
         split="val",
         part=parts_of("Panoramas(split='val')")[0],
         index=0,

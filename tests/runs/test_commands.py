@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from opv2v_doctor import Target
-from opv2v_doctor.runs.command_line import Nodes, chosen_directory, command, quoted, unquoted
+from opv2v_doctor.runs.command_line import Nodes, chosen_directory, command, quote, unquote
 from opv2v_doctor.settings import LaunchSettings, Settings
 from opv2v_doctor.user_error import UsageError
 
@@ -68,6 +68,6 @@ def test_the_last_chosen_directory_wins() -> None:
 @example("/\\${")
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).map(lambda text: f"/{text}"))
 def test_any_name_survives_the_grammar_of_overrides(name: str) -> None:
-    parsed = OverridesParser.create().parse_override(f"hydra.run.dir={quoted(name)}").value()
-    for value in (str(parsed), unquoted(quoted(name))):
+    parsed = OverridesParser.create().parse_override(f"hydra.run.dir={quote(name)}").value()
+    for value in (str(parsed), unquote(quote(name))):
         assert OmegaConf.create({"dir": value}).dir == name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from opv2v_doctor.runs.record import State, read_run
+from opv2v_doctor.runs.record import RunStatus, read_run
 
 from .conftest import DOCTOR
 
@@ -43,7 +43,7 @@ def test_a_save_without_room_ends_the_run_and_keeps_the_checkpoint(tmp_path: Pat
     if not (kept / "code").exists():
         pytest.skip("no small disk can be mounted: sysctl kernel.unprivileged_userns_clone=1")
     run = read_run(kept / "one")
-    assert run.state is State.FAILED  # there was room left for this
+    assert run.state is RunStatus.FAILED  # there was room left for this
     assert "the disk of the run directory is full" in (kept / "said").read_text()
     assert json.loads((kept / "one/checkpoint-last.pth").read_text())["step"] >= 5
     assert "no room" in (kept / "said-again").read_text()

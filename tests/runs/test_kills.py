@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from opv2v_doctor.runs.directory import RECORD
-from opv2v_doctor.runs.record import State
+from opv2v_doctor.runs.record import RunStatus
 
 if TYPE_CHECKING:
     from .conftest import Stub
@@ -79,7 +79,7 @@ def verify(stub: Stub, victim: str, before: dict[str, Any]) -> None:
         assert checkpoint(stub)["epoch"] - told["epoch"] in (0, 1)  # killed between the save and its line
     if (stub.run / RECORD).exists():
         state = stub.record().state
-        assert state is (State.FAILED if victim == "rank" else State.INTERRUPTED)
+        assert state is (RunStatus.FAILED if victim == "rank" else RunStatus.INTERRUPTED)
 
 
 def verify_resume(stub: Stub) -> None:
@@ -90,7 +90,7 @@ def verify_resume(stub: Stub) -> None:
     assert code == 0, said
     assert steps(stub)[len(seen)] == last["step"] + 1
     assert checkpoint(stub) == {**checkpoint(stub), "epoch": last["epoch"] + 1, "step": last["step"] + 5}
-    assert stub.record().state is State.FINISHED
+    assert stub.record().state is RunStatus.FINISHED
 
 
 def steps(stub: Stub) -> list[int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opv2v_doctor.runs.directory import LOCK, DirectoryTaken, claim
-from opv2v_doctor.runs.record import State
+from opv2v_doctor.runs.record import RunStatus
 
 if TYPE_CHECKING:
     from .conftest import Stub
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_a_training_runs_to_its_end_and_is_written_down(stub: Stub) -> None:
     code, said = stub.train(epochs=2)
     run = stub.record()
-    assert (code, run.state, run.last.exit_code) == (0, State.FINISHED, 0)
+    assert (code, run.state, run.last.exit_code) == (0, RunStatus.FINISHED, 0)
     assert "0: Epoch: [1]  [4/5]" in said and "1: Epoch: [1]  [4/5]" in said
     assert run.last.ended is not None and run.last.ended >= run.last.started
     assert not stub.living()
@@ -29,7 +29,7 @@ def test_a_training_runs_to_its_end_and_is_written_down(stub: Stub) -> None:
 
 def test_one_process_needs_no_agent(stub: Stub) -> None:
     code, said = stub.train(ranks=1, epochs=1)
-    assert (code, stub.record().state) == (0, State.FINISHED)
+    assert (code, stub.record().state) == (0, RunStatus.FINISHED)
     assert "None: Epoch: [0]  [4/5]" in said
 
 
@@ -42,7 +42,7 @@ def test_the_rank_that_fails_is_named_with_its_last_lines(
     failure = stub.record().last.failure
     assert failure is not None
     assert (ended, failure.exit_code, failure.rank) == (code, code, 1 if ranks == 2 else None)
-    assert stub.record().state is State.FAILED
+    assert stub.record().state is RunStatus.FAILED
     if fault == "raise":
         assert "ValueError: the loss is NaN" in failure.last_lines
         assert "looking into the abyss" in said
@@ -69,7 +69,7 @@ def test_an_interrupt_reaches_all_ranks(stub: Stub, number: signal.Signals, code
     stub.wait_for_steps()
     process.send_signal(number)
     said, _ = process.communicate(timeout=20)
-    assert (process.returncode, stub.record().state) == (code, State.INTERRUPTED)
+    assert (process.returncode, stub.record().state) == (code, RunStatus.INTERRUPTED)
     assert "KeyboardInterrupt" in said  # the ranks were asked gently
     assert not stub.living()
 
@@ -82,7 +82,7 @@ def test_ranks_that_ignore_an_interrupt_are_ended_harder(stub: Stub) -> None:
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
-    assert stub.record().state is State.INTERRUPTED
+    assert stub.record().state is RunStatus.INTERRUPTED
     assert time.monotonic() - started < 10
     assert not stub.living()
 
@@ -90,10 +90,10 @@ def test_ranks_that_ignore_an_interrupt_are_ended_harder(stub: Stub) -> None:
 def test_nothing_outlives_the_launcher(stub: Stub) -> None:
     process = stub.start(epochs=200)
     stub.wait_for_steps()
-    assert stub.record().state is State.RUNNING
+    assert stub.record().state is RunStatus.RUNNING
     process.kill()
     process.communicate()
-    assert stub.record().state is State.INTERRUPTED
+    assert stub.record().state is RunStatus.INTERRUPTED
     stub.wait_for(lambda: not stub.living())
 
 
@@ -104,7 +104,7 @@ def test_nothing_outlives_the_supervisor(stub: Stub) -> None:
     assert len(parents) == 1
     os.kill(parents[0], signal.SIGKILL)
     process.communicate(timeout=20)
-    assert stub.record().state is State.INTERRUPTED
+    assert stub.record().state is RunStatus.INTERRUPTED
     assert not stub.living()
 
 
@@ -143,7 +143,7 @@ def test_a_second_launch_into_the_same_directory_is_told(stub: Stub) -> None:
         code, said = stub.train(resume=resume)
         assert code == 1
         assert "belongs to another launch" in said
-    assert stub.record().state is State.RUNNING
+    assert stub.record().state is RunStatus.RUNNING
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=20)
     code, said = stub.train()
@@ -169,7 +169,7 @@ def test_of_launches_at_once_exactly_one_wins(stub: Stub) -> None:
     codes = sorted(process.returncode for process in started)
     assert codes == [0, 1, 1, 1], said
     assert len(stub.record().launches) == 1
-    assert stub.record().state is State.FINISHED
+    assert stub.record().state is RunStatus.FINISHED
 
 
 def test_a_resume_keeps_the_first_stamp_and_adds_its_own(stub: Stub) -> None:

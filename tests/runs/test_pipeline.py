@@ -15,8 +15,8 @@ from opv2v_doctor.runs import pipeline
 from opv2v_doctor.runs.command_line import Nodes
 from opv2v_doctor.runs.directory import claim
 from opv2v_doctor.runs.inference import Inquiry
-from opv2v_doctor.runs.output import Line
-from opv2v_doctor.runs.record import Run, State, read_run
+from opv2v_doctor.runs.output import OutputLine
+from opv2v_doctor.runs.record import Run, RunStatus, read_run
 from opv2v_doctor.runs.request import Request
 from opv2v_doctor.runs.snapshot import read_sources, snapshot
 from opv2v_doctor.runs.stamp import stamp_of, write_stamp
@@ -90,7 +90,7 @@ class Terminal:
     def begin(self, epochs: int | None) -> None:
         """The launch begins."""
 
-    def line(self, line: Line) -> None:
+    def line(self, line: OutputLine) -> None:
         self.said.append(line.text)
 
     def event(self, event: Mapping[str, object]) -> None:
@@ -276,7 +276,7 @@ def test_a_node_of_other_files_does_not_join(repo: Path) -> None:
     nodes = Nodes(count=2, rank=1, endpoint="localhost:1")
     with pytest.raises(UsageError, match=r"diff\.patch, toy/__init__\.py differ"):
         pipeline.start(replace(first, nodes=nodes), Gate(lambda: None), terminal)
-    assert read_run(repo / RUN).last.status is State.RUNNING
+    assert read_run(repo / RUN).last.status is RunStatus.RUNNING
 
 
 @pytest.mark.parametrize(("name", "expected"), [("toy/__init__.py", "8"), ("checkpoint.pth", "1")])

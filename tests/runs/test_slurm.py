@@ -19,8 +19,8 @@ import pytest
 
 from opv2v_doctor import Target
 from opv2v_doctor.runs.command_line import Nodes
-from opv2v_doctor.runs.record import State, read_run
-from opv2v_doctor.runs.request import Request, read_request, written
+from opv2v_doctor.runs.record import RunStatus, read_run
+from opv2v_doctor.runs.request import Request, read_request, write_request
 from opv2v_doctor.runs.slurm import FIRST, OnNode, for_first, on_node, resources
 from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.settings import Settings, Slurm
@@ -79,7 +79,7 @@ def test_a_job_asks_for_nodes_gpus_and_time(request_: Request) -> None:
 
 
 def test_each_node_gets_the_request_and_its_place_in_it(request_: Request) -> None:
-    task = OnNode(written(request_), "/work")
+    task = OnNode(write_request(request_), "/work")
     request = on_node(read_request(task.request), ["one", "two"], 1)
     assert request.nodes == Nodes(count=2, rank=1, endpoint="one:29500")
     assert (request.target, request.force, request.slurm) == (request_.target, "why not", False)
@@ -194,12 +194,12 @@ def test_a_job_is_watched_cancelled_and_resumed(cluster: Cluster, repo: Path, tm
     number = long.stdout.split()[-1]
     cluster.wait_for(lambda: (run / "checkpoint-last.pth").exists() or not cluster.queue())
     assert cluster.queue() == [f"{number} RUNNING"]
-    assert read_run(run).state is State.RUNNING
+    assert read_run(run).state is RunStatus.RUNNING
     report = json.loads((run / "report.json").read_text())
     assert [result["code"] for result in report["results"]] == ["CFG001"]
     cluster.run("scancel", number)
-    cluster.wait_for(lambda: cluster.queue() == [] and read_run(run).state is not State.RUNNING)
-    assert read_run(run).state is State.INTERRUPTED
+    cluster.wait_for(lambda: cluster.queue() == [] and read_run(run).state is not RunStatus.RUNNING)
+    assert read_run(run).state is RunStatus.INTERRUPTED
     assert not [each for each in psutil.process_iter(["cmdline"]) if str(run) in str(each.info["cmdline"])]
     reached = len(read_run(run).launches)
     short = cluster.doctor("train", *words, "--resume", run, "train_params.epochs=1")
@@ -208,4 +208,4 @@ def test_a_job_is_watched_cancelled_and_resumed(cluster: Cluster, repo: Path, tm
     record = read_run(run)
     logs = "".join(path.read_text() for path in (repo / "experiments" / "slurm").glob("*.err"))
     assert len(record.launches) == reached + 1, logs
-    assert record.state is State.FINISHED, logs
+    assert record.state is RunStatus.FINISHED, logs

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.interpreter.process import Interpreter, Unanswered
+from opv2v_doctor.facts.interpreter.process import InterpreterProcess, Unanswered
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -157,14 +157,14 @@ def _launch(target: Target) -> _Launch:
     return (target.repo, target.python, target.script, env, target.settings.memory)
 
 
-def _probe(target: Target, second: bool) -> Interpreter:
+def _probe(target: Target, second: bool) -> InterpreterProcess:
     """One interpreter of a launch for a state: it has imported what the files said then."""
     launch = _launch(target)
 
-    def begin() -> Interpreter:
-        probe = Interpreter(*launch)
+    def begin() -> InterpreterProcess:
+        probe = InterpreterProcess(*launch)
         atexit.register(probe.close)
         target.state.at_end(probe.close)
         return probe
 
-    return target.state.remember((Interpreter, launch, second), begin)
+    return target.state.remember((InterpreterProcess, launch, second), begin)

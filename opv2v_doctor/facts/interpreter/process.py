@@ -61,10 +61,10 @@ class _Loss:
 _Launch = tuple[Path, Path, Path, tuple[tuple[str, str], ...], float | None]
 
 
-class Interpreter:
+class InterpreterProcess:
     """One interpreter process, kept open over many questions, started anew after it died."""
 
-    _open: ClassVar[list[Interpreter]] = []
+    _open: ClassVar[list[InterpreterProcess]] = []
     _losses: ClassVar[dict[_Launch, _Loss]] = {}
 
     def __init__(

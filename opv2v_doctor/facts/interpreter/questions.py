@@ -389,7 +389,7 @@ def seen(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class WeightPart:
     """A sub-module: its parameters, those that were found, and the names of those that were not."""
 
     elements: int
@@ -401,7 +401,7 @@ class Part:
 class Account:
     """What of a model the weights of a checkpoint fill, and what is left over."""
 
-    parts: Mapping[str, Part]
+    parts: Mapping[str, WeightPart]
     unexpected: tuple[str, ...]
     reshaped: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]  # name, in the file, in the model
 

@@ -144,7 +144,7 @@ def wanted_size(steps: int, gpus: int, batch: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalLoader:
+class EvalLength:
     """One evaluation loader, or why it cannot be built."""
 
     key: str
@@ -154,14 +154,14 @@ class EvalLoader:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaders:
+class LoadersBuilt:
     """The loaders as the repository's own functions build them, for every rank of the launch."""
 
     ranks: tuple[Rank, ...]
     mixed: float  # share of the steps in which ranks hold different numbers of views
     distinct: int  # samples that are drawn by at least one rank
     sampler: Place  # the class that deals out the batches, else the function that builds the loader
-    evals: tuple[EvalLoader, ...]
+    evals: tuple[EvalLength, ...]
     untold: Blocked | None  # why the evaluation loaders are not known, None where they are
 
     @property
@@ -191,7 +191,7 @@ def loader_function(target: Target) -> Place:
 
 
 @fact
-def loaders(target: Target) -> Loaders:
+def loaders(target: Target) -> LoadersBuilt:
     """Build the loaders in the training interpreter and go through their indices: no sample is read.
 
     Raises Blocked where the launch does not build its training loader by the function that is asked.
@@ -216,13 +216,13 @@ def loaders(target: Target) -> Loaders:
         world_size=target.gpus,
         measured=measured,
     )
-    return Loaders(
+    return LoadersBuilt(
         ranks=answer.ranks,
         mixed=answer.mixed,
         distinct=answer.distinct,
         sampler=answer.sampler or loader_function(target),
         evals=tuple(
-            EvalLoader(
+            EvalLength(
                 key=loader.key,
                 length=loader.length,
                 problem=loader.problem,
@@ -250,7 +250,7 @@ def _eval_sets(target: Target) -> tuple[dict[str, str], int, Blocked | None]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class Exports:
     """The module in whose namespace datasets are evaluated, and the files of the names that it has."""
 
     module: str
@@ -265,8 +265,8 @@ class Exported:
 
 
 @fact
-def exports(target: Target, names: tuple[str, ...]) -> Exported:
+def exports(target: Target, names: tuple[str, ...]) -> Exports:
     """Which of the names the datasets module has, in the training interpreter."""
     module, home = loader_module(target), loader_function(target).path
     answer = questions.exported(target, module_name=module, names=list(names))
-    return Exported(module=module, home=home, file=answer.file or Path(module), names=answer.names)
+    return Exports(module=module, home=home, file=answer.file or Path(module), names=answer.names)

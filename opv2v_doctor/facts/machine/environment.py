@@ -66,7 +66,7 @@ def interpreter(target: Target) -> InstalledPython:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shared:
+class Overlap:
     """An environment that the training and the doctor are both installed in."""
 
     doctor: Path  # the folder of packages that the doctor is in
@@ -75,7 +75,7 @@ class Shared:
 
 
 @fact
-def shared(target: Target) -> Shared | None:
+def overlap(target: Target) -> Overlap | None:
     """What the doctor shares with the training; None where it is not installed in the training's environment.
 
     What conda installed is left out: it names one OpenCV by several names.
@@ -89,7 +89,7 @@ def shared(target: Target) -> Shared | None:
         for folder, found in folders.items()
     }
     crowded = max(rivals, key=lambda folder: len(rivals[folder]))
-    return Shared(doctor=home, opencv=rivals[crowded], cv2=crowded / "cv2")
+    return Overlap(doctor=home, opencv=rivals[crowded], cv2=crowded / "cv2")
 
 
 def _distributions(folder: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.interpreter.questions import Account, Part
+from opv2v_doctor.facts.interpreter.questions import Account, WeightPart
 from opv2v_doctor.text import Place
 
 
@@ -27,7 +27,7 @@ class Load(Account):
         return sum(part.loaded for part in self.parts.values())
 
     @property
-    def incomplete(self) -> Mapping[str, Part]:
+    def incomplete(self) -> Mapping[str, WeightPart]:
         """The sub-modules that some of their weights were not found for."""
         return {name: part for name, part in self.parts.items() if part.loaded < part.elements}
 

@@ -148,7 +148,7 @@ class DrawnView(Arrays):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DrawnSample:
+class ShownSample:
     """What training gets at one index, or why it gets nothing."""
 
     split: str
@@ -161,7 +161,7 @@ class DrawnSample:
 
 def draw_at(
     target: Target, split: str, indices: Sequence[int], count: int = 0, seed: int = 0
-) -> Callable[[], tuple[DrawnSample, ...]]:
+) -> Callable[[], tuple[ShownSample, ...]]:
     """Have samples drawn, at these indices or at so many random ones; what is returned waits for them.
 
     It raises NoSuchSample for an index that does not exist, Blocked where nothing can be drawn.
@@ -182,7 +182,7 @@ def draw_at(
 
 def _samples(
     target: Target, split: str, answer: questions.Preview, folder: Path, indices: Sequence[int]
-) -> tuple[DrawnSample, ...]:
+) -> tuple[ShownSample, ...]:
     length = answer.length
     if not length:
         raise Blocked("{split} is empty: there is no sample to draw", split=split)
@@ -193,7 +193,7 @@ def _samples(
 
 def _sample(
     target: Target, split: str, length: int, entry: questions.PreviewSample, folder: Path
-) -> DrawnSample:
+) -> ShownSample:
     sample = entry.within(target.repo)
     index = sample.key[0]
     views = [
@@ -207,7 +207,7 @@ def _sample(
         )
         for place, (view, rules) in enumerate(zip(sample.views, entry.rules, strict=True))
     ]
-    return DrawnSample(
+    return ShownSample(
         split=split,
         part=parts(target, split)[0],
         index=index,

@@ -25,7 +25,7 @@ WAYS = {  # how an interpreter came to look somewhere, where that is no name of 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Copy:
+class ModuleCopy:
     """One copy of a module that an interpreter could import, and how it came to look there."""
 
     file: Path | None  # None: folders without __init__.py
@@ -82,15 +82,15 @@ class Resolution:
     """What a name resolves to in the launch, which other copies there are, and what it would be otherwise."""
 
     module: FirstParty
-    copies: tuple[Copy, ...]  # in the order in which they are found, the winner first
-    otherwise: tuple[tuple[Text, Copy | None], ...]  # (other circumstances, the winner under them)
+    copies: tuple[ModuleCopy, ...]  # in the order in which they are found, the winner first
+    otherwise: tuple[tuple[Text, ModuleCopy | None], ...]  # (other circumstances, the winner under them)
 
     @property
-    def winner(self) -> Copy | None:
+    def winner(self) -> ModuleCopy | None:
         """The copy that the launch imports."""
         return self.copies[0] if self.copies else None
 
-    def is_ours(self, copy: Copy | None) -> bool:
+    def is_ours(self, copy: ModuleCopy | None) -> bool:
         """Whether a copy is the repository's own module.
 
         A package in the script's folder counts, if it is another one of the same name and not a copy of the
@@ -116,7 +116,7 @@ class Resolution:
             return launch
         return Text("{launch}, or {removal}", launch=launch, removal=self.winner.removal(python))
 
-    def lacking(self, copy: Copy) -> tuple[str, ...]:
+    def lacking(self, copy: ModuleCopy) -> tuple[str, ...]:
         """The dataset classes that the repository's module defines and the copy does not."""
         theirs = {name for place in copy.places for name in dataset_classes(place)}
         return tuple(sorted(dataset_classes(self.module.homes[0]) - theirs))
@@ -184,8 +184,8 @@ def _situations(target: Target) -> dict[Text, str]:
     return {words: value for words, value in others.items() if value != launch}
 
 
-def _copy(found: questions.Copy) -> Copy:
-    return Copy(
+def _copy(found: questions.Copy) -> ModuleCopy:
+    return ModuleCopy(
         file=found.file,
         portions=found.portions,
         entry=found.entry,

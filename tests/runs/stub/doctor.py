@@ -6,7 +6,7 @@ from pathlib import Path
 from opv2v_doctor.atomic import NotWritten
 from opv2v_doctor.runs.directory import claim, number_of_launch, output_folder
 from opv2v_doctor.runs.launcher import Plan, launch
-from opv2v_doctor.runs.output import Line
+from opv2v_doctor.runs.output import OutputLine
 from opv2v_doctor.runs.record import Stamp, read_run
 from opv2v_doctor.runs.stamp import write_stamp
 from opv2v_doctor.user_error import UsageError
@@ -20,7 +20,7 @@ class Terminal:
     def begin(self, epochs: int | None) -> None:
         self.say("begin")
 
-    def line(self, line: Line) -> None:
+    def line(self, line: OutputLine) -> None:
         sys.stdout.write(f"{line.rank}: {line.text}\n")
         sys.stdout.flush()
 

@@ -14,7 +14,7 @@ MOST_EPOCHS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counters:
+class OptimizerCounters:
     """One checkpoint's optimizer steps, and those that its epochs make."""
 
     checkpoint: Checkpoint
@@ -28,12 +28,12 @@ class Counters:
         return self.expected - self.skippable <= self.checkpoint.steps <= self.expected
 
 
-def counters(checkpoint: Checkpoint, lengths: tuple[EpochLength, ...], usual: int) -> Counters:
+def counters(checkpoint: Checkpoint, lengths: tuple[EpochLength, ...], usual: int) -> OptimizerCounters:
     """A checkpoint's counters: the log's length for each epoch that it shows, the usual one for others."""
     known = {length.epoch: length.steps for length in lengths}
     epochs = range(min((checkpoint.epoch or 0) + 1, MOST_EPOCHS))
     each = [known.get(epoch, usual) // _batches_a_step(checkpoint) for epoch in epochs]
-    return Counters(
+    return OptimizerCounters(
         checkpoint=checkpoint,
         expected=sum(each),
         skippable=_skippable(checkpoint),

@@ -43,7 +43,7 @@ def frame_of(logs: Sequence[tuple[str, Sequence[Piece]]]) -> pd.DataFrame:
     """The table of these (file, pieces), in the order of the lines; what a log does not say is missing."""
     import pandas as pd
 
-    filled = _Columns(logs)
+    filled = _TableColumns(logs)
     columns: dict[str, Any] = {
         "segment": filled.numbers["segment"],
         "phase": _names_of(filled.numbers["phase"], PHASES),
@@ -72,7 +72,7 @@ def _optional(numbers: NDArray[np.int32], least: int) -> Any:
     return pd.arrays.IntegerArray(numbers, numbers < least)
 
 
-class _Columns:
+class _TableColumns:
     """The columns as arrays, filled run by run: nothing is sorted or copied twice."""
 
     def __init__(self, logs: Sequence[tuple[str, Sequence[Piece]]]) -> None:

@@ -25,7 +25,7 @@ def _skip(length: int) -> Operation:
     return lambda _, at: at + length
 
 
-def _made(make: Callable[[], Any]) -> Operation:
+def _maker(make: Callable[[], Any]) -> Operation:
     def operation(machine: Machine, at: int) -> int:
         machine.stack.append(make())
         return at
@@ -33,7 +33,7 @@ def _made(make: Callable[[], Any]) -> Operation:
     return operation
 
 
-def _fixed(layout: str) -> Operation:
+def _fixed_size(layout: str) -> Operation:
     unpack, length = struct.Struct(layout).unpack_from, struct.calcsize(layout)
 
     def operation(machine: Machine, at: int) -> int:
@@ -43,7 +43,7 @@ def _fixed(layout: str) -> Operation:
     return operation
 
 
-def _counted(layout: str, read: Callable[[bytes], Any]) -> Operation:
+def _prefixed_size(layout: str, read: Callable[[bytes], Any]) -> Operation:
     unpack, width = struct.Struct(layout).unpack_from, struct.calcsize(layout)
 
     def operation(machine: Machine, at: int) -> int:
@@ -80,7 +80,7 @@ def _digits(words: str) -> int:
 
 
 def _constant(value: Any) -> Operation:
-    return _made(lambda: value)
+    return _maker(lambda: value)
 
 
 def _remember(layout: str) -> Operation:
@@ -253,31 +253,31 @@ OPERATIONS: dict[str, Operation] = {
     "N": _constant(None),
     "\x88": _constant(True),
     "\x89": _constant(False),
-    "K": _fixed("<B"),
-    "M": _fixed("<H"),
-    "J": _fixed("<i"),
-    "G": _fixed(">d"),
+    "K": _fixed_size("<B"),
+    "M": _fixed_size("<H"),
+    "J": _fixed_size("<i"),
+    "G": _fixed_size(">d"),
     "I": _line(_digits),
     "L": _line(_digits),
     "F": _line(float),
     "S": _line(str),
     "V": _line(str),
     "P": _line(Stored),
-    "\x8a": _counted("<B", _integer),
-    "\x8b": _counted("<I", _integer),
-    "U": _counted("<B", bytes),
-    "T": _counted("<I", bytes),
-    "C": _counted("<B", bytes),
-    "B": _counted("<I", bytes),
-    "\x8e": _counted("<Q", bytes),
-    "\x96": _counted("<Q", bytes),
-    "\x8c": _counted("<B", _text),
-    "X": _counted("<I", _text),
-    "\x8d": _counted("<Q", _text),
+    "\x8a": _prefixed_size("<B", _integer),
+    "\x8b": _prefixed_size("<I", _integer),
+    "U": _prefixed_size("<B", bytes),
+    "T": _prefixed_size("<I", bytes),
+    "C": _prefixed_size("<B", bytes),
+    "B": _prefixed_size("<I", bytes),
+    "\x8e": _prefixed_size("<Q", bytes),
+    "\x96": _prefixed_size("<Q", bytes),
+    "\x8c": _prefixed_size("<B", _text),
+    "X": _prefixed_size("<I", _text),
+    "\x8d": _prefixed_size("<Q", _text),
     ")": _constant(()),
-    "]": _made(list),
-    "}": _made(dict),
-    "\x8f": _made(lambda: RecordedCall(Name("builtins.set"), ())),
+    "]": _maker(list),
+    "}": _maker(dict),
+    "\x8f": _maker(lambda: RecordedCall(Name("builtins.set"), ())),
     "(": _mark,
     "t": _maker_since_mark(tuple),
     "l": _maker_since_mark(list),
