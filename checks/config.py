@@ -1,13 +1,35 @@
 """Config: what the launch would get from Hydra, and what the training would make of it."""
 
+from __future__ import annotations
+
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
-from opv2v_doctor import Blocked, Findings, Place, Target, Text, check, error, examined, note, warning
+from opv2v_doctor import (
+    Blocked,
+    Findings,
+    Override,
+    Place,
+    Skip,
+    Target,
+    Text,
+    check,
+    error,
+    examined,
+    note,
+    warning,
+)
 from opv2v_doctor.facts.interpreter.probe import Raised
-from opv2v_doctor.facts.launch.config import config, entry_point, place
+from opv2v_doctor.facts.launch.config import config, entry_point, place, run_directory
+from opv2v_doctor.facts.launch.datasets import asked_eval_parts, parts_of, train_parts
+from opv2v_doctor.facts.launch.evaluation import evaluation
 from opv2v_doctor.facts.launch.leaves import leaves
+from opv2v_doctor.facts.launch.splits import FOLDERS
+from opv2v_doctor.facts.past.checkpoints.models import open_weights
+from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointNotExamined, CheckpointUnreadable, remedy
+from opv2v_doctor.facts.past.runs import last_run
 from opv2v_doctor.facts.source.syntax import binds, parsed_expression, syntax_error
 from opv2v_doctor.foreign_files import text_of
 
@@ -211,3 +233,280 @@ def _called_names(expression: str) -> list[str]:
         return [expression[:60]]
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return list(dict.fromkeys(func.id for func in calls if isinstance(func, ast.Name)))
+
+
+START = "model.model_config.pretrained_checkpoint_path"  # what a fine-tuning starts from
+ENCODER = Text("; only the encoder comes pretrained, from the torch hub")
+WEIGHTS = re.compile(r"(^|\.)(pretrained|pretrained_checkpoint_path|.*_checkpoint_path|resume_ckpt)$")
+
+
+@check("CFG004", tier="static", requires=["CFG002"])
+def fine_tuning_names_its_weights(target: Target) -> Findings:
+    """A fine-tuning names the pretrained weights that it starts from.
+
+    ## Why it matters
+    With every weights path at null, a "fine-tuning" trains from random numbers and says nothing.
+
+    ## How to fix
+    `model.model_config.pretrained_checkpoint_path=FILE`, or `fine_tuning = false` in `opv2v-doctor.toml`
+    where training from scratch is meant.
+    """
+    if weights := _weights(target):
+        yield note("weights: {weights}", weights=[f"{key}={path}" for path, key in weights.items()])
+        yield examined(len(weights), "weights path")
+    elif not config(target).has(START):
+        raise Skip("the config has no key for weights: a model of this kind brings its own, if any")
+    elif not _is_fine_tuning(target):
+        raise Skip(
+            "no config of this launch is named for a fine-tuning, and the settings do not say fine_tuning"
+        )
+    else:
+        hub = config(target).get("model.encoder.uses_torch_hub")
+        yield (warning if hub else error)(
+            Text(
+                "a fine-tuning without weights: every pretrained path of the model is empty{encoder}",
+                encoder=ENCODER if hub else "",
+            ),
+            at=place(target, START),
+            hint=Text("name the weights: {key}=FILE", key=START),
+        )
+
+
+@check("CFG011", tier="data", requires=["CFG002"])
+def weights_are_there(target: Target) -> Findings:
+    """Every file of weights that the model's config names is on this machine and holds weights.
+
+    ## Why it matters
+    A path that does not exist, or a file that is only a Git LFS pointer or half a download, stops the launch
+    only after the data loaders are built, on every rank. On a machine that does not train, such as a CI
+    runner, `--tier static` leaves this question out.
+
+    ## How to fix
+    Correct the path, or fetch the file to where it is looked for.
+    """
+    weights = {path: key for path, key in _weights(target).items() if "://" not in path}
+    if not weights:
+        raise Skip("the config names no local weights")
+    for value, key in weights.items():
+        path = target.repo / value
+        try:
+            with open_weights(path) as found:
+                yield examined(1, "weights file")
+                yield note("{weights} holds {n:tensor|tensors}", weights=value, n=len(found.tensors))
+        except CheckpointNotExamined as reason:
+            yield note("{weights} was not examined: {reason}", at=path, weights=value, reason=reason.reason)
+        except CheckpointUnreadable as reason:
+            yield error(
+                "{key} names {weights}: {reason}",
+                at=place(target, key),
+                hint=remedy(path),
+                key=key,
+                weights=value,
+                reason=reason.reason,
+            )
+
+
+def _weights(target: Target) -> dict[str, str]:
+    """Path -> key of the weights in the model's config; of keys that repeat a path, the shortest."""
+    values = list(leaves(config(target).get("model", {}), "model"))
+    found = {str(path): key for key, path in values if WEIGHTS.search(key) and path}
+    keys = {path: [key for key, value in values if str(value) == path] for path in found}
+    return {path: min(keys[path], key=len) for path in found}
+
+
+def _is_fine_tuning(target: Target) -> bool:
+    """What the settings say, else whether a chosen config is named for it (`..._ft`, `finetune...`)."""
+    if target.settings.fine_tuning is not None:
+        return target.settings.fine_tuning
+    chosen = " ".join(path.stem for path, _ in config(target).files)
+    return re.search(r"(^|[_\s])(ft|finetun\w*)([_\s]|$)", chosen) is not None
+
+
+@check("CFG005", tier="static", requires=["CFG002"])
+def eval_batch_is_not_empty(target: Target) -> Findings:
+    """The evaluation batch size, as the repository computes it, is at least one.
+
+    ## Why it matters
+    The usual formula is `2 * (max_num_of_imgs_per_gpu // num_views)`: 0 as soon as a sample has more views
+    than a GPU takes images, and then the evaluation loader cannot be built.
+
+    ## How to fix
+    Raise `train_params.max_num_of_imgs_per_gpu` to at least `dataset.num_views`.
+    """
+    built = evaluation(target)
+    if built.batch is None:
+        raise Skip("no evaluation loader is built")
+    images = config(target).get("train_params.max_num_of_imgs_per_gpu")
+    views = config(target).get("dataset.num_views")
+    yield examined(1, "batch size")
+    if built.batch < 1:
+        yield error(
+            "the evaluation batch size is {size}, expected at least 1: {images} images per GPU, "
+            "{views} views per sample",
+            at=built.formula,
+            hint="raise it: {override}",
+            override=Override(f"train_params.max_num_of_imgs_per_gpu={views}"),
+            size=built.batch,
+            images=images,
+            views=views,
+        )
+    else:
+        yield note("evaluation batch size {size}", size=built.batch)
+
+
+@check("CFG006", tier="static", requires=["CFG002"])
+def every_eval_set_keeps_its_loader(target: Target) -> Findings:
+    """Every evaluation set that the config asks for gets a loader of its own.
+
+    ## Why it matters
+    The training parses `test_dataset` into a dictionary. Two sets under one key, such as two splits of one
+    class, leave one loader: the later replaces the earlier without a word, and "best" is chosen on that one.
+
+    ## How to fix
+    Make the key unique where the repository builds the dictionary (class and split), or ask for one set.
+    """
+    asked = asked_eval_parts(target)
+    loaders = evaluation(target)
+    kept = Counter(str(parts_of(expression)[0].split) for expression in loaders.kept.values())
+    lost = Counter(str(part.split) for part in asked) - kept
+    yield examined(len(asked), "evaluation set")
+    at = place(target, "dataset.test_dataset")
+    where = f"{at.path.name}:{at.line}" if at else Text("an override")
+    if lost:
+        yield error(
+            "{asked_for:evaluation set|evaluation sets} asked for ({where}), {left} kept: {lost} is replaced "
+            "by {kept}, under the key {keys}",
+            at=loaders.place,
+            hint="give each set a key of its own there, or ask for one set only in dataset.test_dataset",
+            asked_for=len(asked),
+            where=where,
+            left=len(loaders.kept),
+            lost=list(lost),
+            kept=list(kept),
+            keys=[repr(key.strip()) for key in loaders.kept],
+            asked=[str(part.split) for part in asked],
+        )
+    elif asked:
+        yield note("evaluation sets: {splits}", at=at, splits=[str(part.split) for part in asked])
+
+
+@check("CFG007", tier="static", requires=["CFG002"])
+def eval_sets_are_not_trained_on(target: Target) -> Findings:
+    """No evaluation set reads a split that is trained on.
+
+    ## Why it matters
+    A validation on the training split falls with the training loss, whatever the model has learned.
+
+    ## How to fix
+    Point the evaluation set at `validate` or `test`.
+    """
+    trained = {part.split for part in train_parts(target)} - {None}
+    known = [part for part in asked_eval_parts(target) if part.split is not None]
+    yield examined(len(known) if trained else 0, "evaluation set")
+    for part in known:
+        if part.split in trained:
+            wrong, own = (
+                ("test", "val=validate") if part.split in FOLDERS["train"] else ("train", "train=train")
+            )
+            key = f"dataset.opv2v.split_names.{own.partition('=')[0]}"
+            yield error(
+                "the evaluation set {name} reads the split {split!r}, which is trained on",
+                at=place(target, f"dataset.{wrong}_dataset"),
+                hint="give dataset.{wrong}_dataset a split of its own: {override}"
+                if config(target).has(key)
+                else "give dataset.{wrong}_dataset a split of its own",
+                name=part.class_name,
+                split=part.split,
+                wrong=wrong,
+                override=Override(f"dataset.opv2v.split_names.{own}"),
+            )
+
+
+@check("CFG008", tier="static", requires=["CFG002"])
+def training_is_evaluated(target: Target) -> Findings:
+    """The training is evaluated, so that a best checkpoint can be chosen.
+
+    ## Why it matters
+    Without an evaluation set, or with `eval_freq` at 0 or beyond the last epoch, no best checkpoint is ever
+    written and nothing tells over-fitting.
+
+    ## How to fix
+    Ask for a set in `dataset.test_dataset`, and an `eval_freq` between 1 and `epochs`.
+    """
+    if not asked_eval_parts(target):
+        yield warning(
+            "no evaluation set: no checkpoint-best.pth will be written",
+            at=place(target, "dataset.test_dataset"),
+            hint="add one to dataset.test_dataset",
+        )
+    every, epochs = (config(target).number(f"train_params.{key}") for key in ("eval_freq", "epochs"))
+    yield examined(sum(value is not None for value in (every, epochs)), "value")
+    if every is not None and epochs is not None and not 0 < every <= epochs:
+        yield warning(
+            "eval_freq is {every:g} in a training of {epochs:g} epochs: it is never evaluated",
+            at=place(target, "train_params.eval_freq"),
+            hint="evaluate after every epoch: {override}",
+            override=Override("train_params.eval_freq=1"),
+            every=every,
+            epochs=epochs,
+        )
+
+
+@check("CFG009", tier="static", requires=["CFG002"])
+def resume_finds_its_checkpoint(target: Target) -> Findings:
+    """A resume looks where its checkpoint is.
+
+    ## Why it matters
+    `resume: True` looks for `checkpoint-last.pth` in the run directory only. Where that is named for the time
+    of the launch it is always new: the training starts again at epoch 0, without a word.
+
+    ## How to fix
+    `hydra.run.dir=RUN` with the directory of the run to go on with, or `train_params.resume=false`.
+    """
+    if not config(target).get("train_params.resume"):
+        raise Skip("train_params.resume is off")
+    folder = run_directory(target)
+    at, run = place(target, "hydra.run.dir"), last_run(target)
+    if run is None:
+        raise Skip("there is no earlier run to resume")
+    yield examined(1, "run directory")
+    if not _is_named_for_the_time(target):
+        yield note("a resume looks for {folder}/checkpoint-last.pth", at=at, folder=folder)
+    else:
+        yield warning(
+            "resume is on, but every launch gets a new run directory ({folder}): {checkpoint} will not be "
+            "found",
+            at=at,
+            hint="name the run to resume: {override}",
+            override=Override(f"hydra.run.dir={run}"),
+            folder=folder,
+            checkpoint=run / "checkpoint-last.pth",
+        )
+
+
+@check("CFG010", tier="static", requires=["CFG002"])
+def all_ranks_share_the_run_directory(target: Target) -> Findings:
+    """All ranks of the launch write into the same run directory.
+
+    ## Why it matters
+    Every rank composes the config for itself: a directory named for the second in which that happened is
+    another one for a rank that started a second later, and logs and configs lie scattered.
+
+    ## How to fix
+    Give the directory of the launch explicitly: `hydra.run.dir=DIR`.
+    """
+    if target.gpus < 2:
+        raise Skip("one process: there is nothing to share")
+    yield examined(1, "run directory")
+    if _is_named_for_the_time(target):
+        yield warning(
+            "hydra.run.dir ({folder}) holds the time at which each of the {gpus} ranks starts",
+            at=place(target, "hydra.run.dir"),
+            hint="give one directory for the launch: hydra.run.dir=DIR",
+            folder=run_directory(target),
+            gpus=target.gpus,
+        )
+
+
+def _is_named_for_the_time(target: Target) -> bool:
+    return "<now:" in run_directory(target) and "%S" in run_directory(target)

@@ -1,16 +1,23 @@
-"""Log: what went wrong in the launches of the last training: names that were not there, and exceptions.
+"""Log: what went wrong in the launches of the last training, and how each of them ended.
 
 What happened once is told once, by the first check of the family whose claim it breaks: others refer to it.
 """
 
+from __future__ import annotations
+
 import re
+import time
+from collections.abc import Sequence
 
 from opv2v_doctor import (
+    Blocked,
     Finding,
     Findings,
     Place,
+    Skip,
     Target,
     Text,
+    Threshold,
     check,
     error,
     examined,
@@ -19,8 +26,12 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.past.logs import each_log, launches_with_steps, text_logs
-from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.incidents import Incident
+from opv2v_doctor.facts.past.logs.log_files import Fate, Log
+from opv2v_doctor.facts.past.logs.run_configs import run_config
+from opv2v_doctor.facts.past.logs.segments import Segment
 from opv2v_doctor.facts.past.logs.stops import (
+    AFTERMATH,
     KINDS,
     LaunchStop,
     LoggedException,
@@ -28,6 +39,7 @@ from opv2v_doctor.facts.past.logs.stops import (
     exception_and_place,
     kind_of,
     logged_exceptions,
+    outside,
     stops,
     way_on,
 )
@@ -164,3 +176,166 @@ def _remedy(log: Log, exception: LoggedException, *, by_hand: bool) -> Text | No
         return KINDS[kind][1]
     then = way_on(log, exception.first.line)
     return then if by_hand else Text("correct what it says, then {then}", then=then)
+
+
+STILL_WRITTEN = Threshold(600, "s since the last line", "longer than a step or an evaluation takes")
+
+
+@check("LOG004", tier="run")
+def training_ended_normally(target: Target) -> Findings:
+    """The last launch came to its own end, after all epochs that it announced.
+
+    ## Why it matters
+    Out of memory, a rank that waits for another, a full disk, a kill or a power cut all look the same from
+    outside: a log that stops. A training that ends some epochs early looks finished, but its learning rate
+    has not come down.
+
+    ## How to fix
+    See the finding; then resume from the last checkpoint that can be read.
+    """
+    yield from each_log(text_logs(target), _ending)
+
+
+def _ending(log: Log) -> Findings:
+    last = log.launch_of(log.lines)
+    stopped = stops(log)
+    groups: dict[tuple[Fate, str], list[Incident]] = {}
+    for one in outside(log):
+        fate, causes = log.fate(one.line, one.line), stopped.get(log.launch_of(one.line), [])
+        if fate == "survived" or (causes[0].incident and causes[0].incident.kind == one.kind):
+            groups.setdefault((fate, one.kind), []).append(one)
+    for (fate, kind), incidents in groups.items():
+        yield _outside(log, fate, kind, incidents)
+    cause = stopped[last][0] if last in stopped else None
+    if cause and (cause.incident is None or cause.incident.kind not in KINDS):
+        yield _stop_reference(log, cause)
+    yield from _nulls(log)
+    if cause is None and not (log.nulls and log.nulls[2]):
+        ends = [one for one in log.of("end") if log.launch_of(one.line) == last]
+        yield from _normal_end(log, ends[-1]) if ends else _silent(log)
+
+
+def _outside(log: Log, fate: Fate, kind: str, incidents: Sequence[Incident]) -> Finding:
+    """What came from outside and stopped a launch, or did not."""
+    what, hint = KINDS[kind]
+    first = incidents[0]
+    said = Text(
+        "{what}: {line} ({n:line|lines})", what=what, line=first.text[:200], n=len(incidents), kind=kind
+    )
+    return JUDGED[fate](
+        sentence([said, AFTERMATH[fate]]) if fate in AFTERMATH else said,
+        hint="" if fate == "overcome" else hint,
+        at=Place(log.path, first.line),
+        event=first.line,
+    )
+
+
+def _stop_reference(log: Log, stop: LaunchStop) -> Finding:
+    """The last launch stopped for a reason that another check tells."""
+    code, line = "LOG014", stop.line
+    if stop.exception is not None:
+        code = "LOG001" if stop.exception.missing else "LOG002"
+        line = stop.exception.exception_line if stop.exception.missing else stop.exception.line
+    by_hand = stop.exception is not None and stop.exception.name == "KeyboardInterrupt"
+    said = Text(
+        "the last launch stopped {place} ({code}, line {line})",
+        place=_progress(log),
+        code=code,
+        line=line,
+    )
+    return (warning if by_hand else error)(
+        said, hint=Text("fix {code} first", code=code), at=Place(log.path, line), event=stop.line
+    )
+
+
+def _progress(log: Log) -> Text:
+    """How far the last launch came."""
+    launch = _last(log)
+    if launch is None:
+        return Text("before its first step")
+    epoch, step = launch.last
+    if not launch.steps:
+        return Text("in epoch {epoch}", epoch=epoch)
+    return Text("in epoch {epoch}, step {step} of {steps}", epoch=epoch, step=step, steps=launch.steps)
+
+
+def _last(log: Log) -> Segment | None:
+    """The last launch, if it made a step."""
+    found = log.trained[-1] if log.trained else None
+    return found if found and log.launch_of(found.place) == log.launch_of(log.lines) else None
+
+
+def _nulls(log: Log) -> Findings:
+    if log.nulls is None:
+        return
+    line, count, at_the_end = log.nulls
+    if at_the_end:
+        yield error(
+            "{n:NUL byte ends|NUL bytes end} the log: the machine lost power, or the disk its last blocks",
+            hint="look at the last checkpoint before you resume: opv2v-doctor checkpoint RUN",
+            at=Place(log.path, line),
+            event=line,
+            n=count,
+        )
+    else:
+        yield note(
+            "{n:NUL byte|NUL bytes}: the file was cut off while it was written",
+            at=Place(log.path, line),
+            event=line,
+            n=count,
+        )
+
+
+def _normal_end(log: Log, end: Incident) -> Findings:
+    """The verdict on a launch that came to its own end."""
+    if not log.trained:
+        raise Skip("no step of a training in {log}", log=log.path)
+    last = _last(log) or log.trained[-1]  # a launch with nothing left to do made no step
+    epochs = _epochs(log)
+    yield examined(1, "launch")
+    if epochs is not None and last.last[0] + 1 < epochs:
+        yield warning(
+            "ended after {done:epoch|epochs} of {epochs:g}: the last one is epoch {epoch}",
+            hint=Text("if it was not meant to stop early, {resume}", resume=way_on(log)),
+            at=Place(log.path, end.line),
+            event=end.line,
+            done=last.last[0] + 1,
+            epochs=epochs,
+            epoch=last.last[0],
+        )
+        return
+    said = Text("ended after epoch {epoch} and {time}", epoch=last.last[0], time=end.value)
+    if epochs is None:
+        said = Text("{said}; how many epochs were planned is not in the log", said=said)
+    yield note(said, at=Place(log.path, end.line), event=end.line)
+
+
+def _epochs(log: Log) -> float | None:
+    """How many epochs the last launch announced, else those of its config."""
+    last = log.launch_of(log.lines)
+    announced = [one for one in log.of("start") if log.launch_of(one.line) == last and one.value]
+    if announced:
+        return float(announced[-1].value)
+    config = run_config(log)
+    return config.number("train_params.epochs") if config else None
+
+
+def _silent(log: Log) -> Findings:
+    """The verdict on a launch whose log just stops."""
+    yield from ()
+    if log.path.is_file() and time.time() - log.path.stat().st_mtime < STILL_WRITTEN:
+        raise Skip("still written, {place}", place=_progress(log))
+    launch = _last(log)
+    if launch is None:
+        raise Blocked(
+            "the last launch made no step that is in the log, and the log does not say why",
+            at=Place(log.path, log.starts[-1] if log.starts else log.lines),
+            hint="look for its error in what the launcher printed (stderr, the scheduler's file)",
+        )
+    yield warning(
+        "the log stops {place}, and no line that is known here says why",
+        hint=way_on(log),
+        at=Place(log.path, launch.last_line),
+        event=launch.last_line,
+        place=_progress(log),
+    )

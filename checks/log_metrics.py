@@ -1,8 +1,14 @@
-"""Log: numbers that are not as they should be: learning rates, and values that are not finite."""
+"""Log: what the numbers say: rates, losses, masks, curves over the epochs, and what went in."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from statistics import fmean
 
 from opv2v_doctor import (
     Blocked,
@@ -14,16 +20,20 @@ from opv2v_doctor import (
     Text,
     Threshold,
     check,
+    counted,
     error,
     examined,
     note,
     sentence,
+    warning,
 )
-from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs
+from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs, launches_with_steps, text_logs
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart, Span
 from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.loss_curves import Point, curve, fall, updates
 from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
-from opv2v_doctor.facts.past.logs.run_configs import RunConfig
+from opv2v_doctor.facts.past.logs.residuals import RobustLoss, robust_loss
+from opv2v_doctor.facts.past.logs.run_configs import RunConfig, run_config
 
 ROUNDING = 0.51e-6  # rates are printed with six decimals
 RATE = Threshold(
@@ -183,3 +193,531 @@ def _spans(log: Log) -> Iterator[tuple[EpochPart, str, Span]]:
         for name in part.names:
             if (span := part.span(name)) is not None:
                 yield part, name, span
+
+
+@check("LOG019", tier="run")
+def losses_are_read_as_residuals(target: Target) -> Findings:
+    """The robust losses are shown as the errors that they were computed from.
+
+    ## Why it matters
+    Barron's robust loss grows like a root: with alpha 0.5 and c 0.05, a loss of 7.5 is an error of 0.75, and
+    not of 7.5 metres. It is divided by its weight before it is turned back.
+
+    ## How to fix
+    Nothing: read the residuals, not the losses.
+    """
+    yield from each_log(judged_logs(target), _residuals)
+
+
+def _residuals(log: Log) -> Findings:
+    """The last value of each robust loss of the training."""
+    loss = robust_loss(_criterion(log))
+    if loss is None:
+        raise Skip("no criterion with a robust loss is known for {log}", log=log.path)
+    parts = log.phase("train") or list(log.parts)
+    names = parts[-1].names if parts else ()
+    losses = [name for name in names if name.endswith(("_avg", "_scale")) and "bot95%" not in name]
+    told = [one for name in losses for one in _residual(log, loss, name, parts[0], parts[-1])]
+    yield examined(len(told), "robust loss")
+    yield from told
+
+
+def _criterion(log: Log) -> str:
+    """The training criterion: what the log says was created, else what the config says."""
+    created, config = log.of("criterion"), run_config(log)
+    return created[-1].value if created else (config.text("loss.train_criterion") if config else "")
+
+
+def _residual(log: Log, loss: RobustLoss, name: str, first: EpochPart, last: EpochPart) -> Iterator[Finding]:
+    span, began = last.span(name), first.span(name)
+    residual = loss.residual(name, span.last) if span else None
+    if span and loss.part(name) and span.last < 0:
+        yield warning(
+            "{metric} is {value:.3g}, and no robust loss is negative: another criterion wrote these lines",
+            hint="compare loss.train_criterion with the line that says which criterion was created",
+            at=Place(log.path, span.last_line),
+            metric=name.rpartition("Loss_")[2],
+            value=span.last,
+        )
+    if span is None or residual is None:
+        return
+    earlier = loss.residual(name, began.last) if began and first is not last else None
+    said = Text(
+        "{metric} {value:.3g} is a robust-loss value, not metres: a residual of {residual:.3g} {unit}"
+        if loss.part(name) == "pose_trans"
+        else "{metric} {value:.3g} is a robust-loss value: a residual of {residual:.3g} {unit}",
+        metric=name.rpartition("Loss_")[2],
+        value=span.last,
+        residual=residual,
+        unit=loss.unit(name),
+    )
+    began_at = Text("{residual:.3g} in epoch {epoch}", residual=earlier or 0.0, epoch=first.epoch)
+    rule = Text(
+        "rho with alpha {alpha:g}, c {scale:g}, weight {weight:g}",
+        alpha=loss.alpha,
+        scale=loss.scale,
+        weight=loss.weight(name),
+    )
+    yield note(
+        sentence([said, *([began_at] if earlier is not None else []), rule]),
+        at=Place(log.path, span.last_line),
+        residual=residual,
+    )
+
+
+FEWEST_UPDATES = Threshold(500, "updates", "before these a mask need not have been learned")
+LEARNED = Threshold(0.5, "of the entropy", "far below what any constant prediction costs", healthy=0.013)
+AT_THE_MEAN = Threshold(0.95, "of the entropy", "a prediction of the mean costs all of it")
+COLLAPSED = Threshold(1.05, "of the entropy", "worse than a prediction of the mean")
+NEAR = Threshold(0.1, "of the panorama", "between the means of prediction and target", healthy=0.0004)
+
+
+@check("LOG017", tier="run")
+def masks_are_learned(target: Target) -> Findings:
+    """The mask loss is below that of the best constant prediction.
+
+    ## Why it matters
+    A mean cross-entropy is judged against the entropy of its target: with a mean of p, the best constant
+    prediction costs H(p), 0.63 for p = 0.33. Far below, the mask is learned, however small the number looks.
+    At H(p) the head knows the mean and nothing else. Above it, it has collapsed.
+
+    ## How to fix
+    At H(p): see that the mask's head gets a gradient, and give it weight. Above: `pos_weight = (1 - p) / p`.
+    """
+    yield from each_log(judged_logs(target), _masks)
+
+
+def _masks(log: Log) -> Findings:
+    found = [mask for phase in ("train", "test") if (mask := _last_mask(log, phase))]
+    if not found:
+        raise Skip(
+            "no mask loss with the mean of its target in {log} (MaskLoss_mask_avg, gt_mask_mean)",
+            log=log.path,
+        )
+    steps = updates(log) or 0
+    judged = [mask for mask in found if steps >= FEWEST_UPDATES or _share(*mask[1:]) < LEARNED]
+    if not judged:
+        raise Skip(
+            "too early to judge the mask: {n:update|updates}, at least {fewest:g} are needed",
+            n=steps,
+            fewest=FEWEST_UPDATES,
+        )
+    for part, loss, mean in judged:
+        yield examined(1, "mask loss", phase=part.phase)
+        yield _learning(log, part, loss, mean)
+
+
+def _last_mask(log: Log, phase: str) -> tuple[EpochPart, Span, float] | None:
+    """The last epoch of a phase that has a mask loss, the loss, and the mean of its target."""
+    for part in reversed(log.phase(phase)):
+        loss, mean = _ending(part, "MaskLoss_mask_avg"), _ending(part, "gt_mask_mean")
+        if loss is not None and mean is not None and 0 < mean.last < 1:
+            return part, loss, mean.last
+    return None
+
+
+def _ending(part: EpochPart, end: str) -> Span | None:
+    """The metric with this ending, if its last value is finite."""
+    spans = [part.span(name) for name in part.names if name.endswith(end)]
+    return next((span for span in spans if span and math.isfinite(span.last)), None)
+
+
+def _entropy(mean: float) -> float:
+    """What the best constant prediction costs."""
+    return -mean * math.log(mean) - (1 - mean) * math.log(1 - mean)
+
+
+def _share(loss: Span, mean: float) -> float:
+    return loss.last / _entropy(mean)
+
+
+def _learning(log: Log, part: EpochPart, loss: Span, mean: float) -> Finding:
+    share = _share(loss, mean)
+    said = Text(
+        "{loss} is far below {bound}: the mask head has learned something"
+        if share < LEARNED
+        else "{loss} is below {bound}: the mask is partly learned"
+        if share <= AT_THE_MEAN
+        else "{loss} is that of {bound}: the mask head knows the mean and nothing else"
+        if share <= COLLAPSED
+        else "{loss} is above {bound}: the mask head has collapsed",
+        loss=Text(
+            "mask loss {loss:.4g} ({phase}, epoch {epoch})",
+            loss=loss.last,
+            phase=part.phase,
+            epoch=part.epoch,
+        ),
+        bound=Text(
+            "the best constant predictor ({entropy:.3f} for a target mean of {mean:.3g})",
+            entropy=_entropy(mean),
+            mean=mean,
+        ),
+        share=share,
+    )
+    at = Place(log.path, loss.last_line)
+    if share <= AT_THE_MEAN:
+        return note(said, at=at)
+    predicted = _ending(part, "pred_mask_mean")
+    if predicted is not None:
+        said = sentence([said, Text("the mean of its predictions is {mean:.3g}", mean=predicted.last)])
+    if share > COLLAPSED:
+        return error(
+            said, hint="weigh the mask loss: pos_weight={weight:.2f}", at=at, weight=(1 - mean) / mean
+        )
+    return warning(said, hint="see that the mask head gets a gradient, and give its loss more weight", at=at)
+
+
+@check("LOG018", tier="run")
+def predicted_masks_cover_what_the_target_does(target: Target) -> Findings:
+    """The mean of the predicted masks is near that of their target.
+
+    ## Why it matters
+    A prediction that covers much more or less than its target is biased, whatever its loss is. A fixed band,
+    such as 0.25 to 0.5, is no target: the right mask of the usual rig covers 0.86.
+
+    ## How to fix
+    Weigh the classes: `pos_weight = (1 - p) / p`. The band for logs that do not have the target's mean is a
+    setting: `masks.band`.
+    """
+    yield from each_log(judged_logs(target), lambda log: _coverage(target, log))
+
+
+def _coverage(target: Target, log: Log) -> Findings:
+    steps = updates(log) or 0
+    parts = [*log.phase("train")[-1:], *log.phase("test")[-1:]]
+    means = [(part, mean) for part in parts if (mean := _ending(part, "pred_mask_mean"))]
+    if not means:
+        raise Skip("no mean of predicted masks in {log} (pred_mask_mean)", log=log.path)
+    if steps < FEWEST_UPDATES:
+        raise Skip(
+            "too early to judge the mask: {n:update|updates}, at least {fewest:g} are needed",
+            n=steps,
+            fewest=FEWEST_UPDATES,
+        )
+    for part, predicted in means:
+        yield examined(1, "predicted mean", phase=part.phase)
+        yield _coverage_finding(target, log, part, predicted)
+
+
+def _coverage_finding(target: Target, log: Log, part: EpochPart, predicted: Span) -> Finding:
+    mean, masks = _ending(part, "gt_mask_mean"), target.settings.masks
+    if mean is None and "band" not in masks.model_fields_set:
+        raise Skip(
+            "no mean of the target's masks in {log} (gt_mask_mean)",
+            hint="set masks.band in opv2v-doctor.toml to where the mean should lie",
+            log=log.path,
+        )
+    low, high = (mean.last - NEAR, mean.last + NEAR) if mean else masks.band
+    said = Text(
+        "the mean of the predicted masks is {predicted:.3g} ({phase}, epoch {epoch}), expected {low:.3g} to "
+        "{high:.3g}",
+        predicted=predicted.last,
+        phase=part.phase,
+        epoch=part.epoch,
+        low=low,
+        high=high,
+    )
+    at = Place(log.path, predicted.last_line)
+    if low <= predicted.last <= high:
+        return note(said, at=at)
+    return warning(
+        said,
+        hint="weigh the classes of the mask loss: pos_weight = (1 - p) / p",
+        at=at,
+        measured=predicted.last,
+    )
+
+
+FEWEST_EPOCHS = Threshold(4, "epochs", "fewer show no trend")
+FEWEST_TESTS = Threshold(5, "evaluations", "fewer show no trend")
+FEWEST_LINES = Threshold(50, "metric lines", "so many equal values are no chance")
+WORTH = Threshold(0.1, "of the training loss", "validation is compared with a training that fell by more")
+FOLLOWS = Threshold(
+    0.1, "of the fall of the training loss", "a validation that learns falls by more", faulty=-0.025
+)
+LEAST = Threshold(0.01, "the value of a metric", "below it, four decimals do not show whether it moves")
+NOT_LEARNED = ("lr", "epoch", "wd", "time", "data", "max mem", "momentum", "gt_mask_mean", "n_parameters")
+
+
+@check("LOG015", tier="run")
+def validation_falls_with_training(target: Target) -> Findings:
+    """The validation loss falls while the training loss does.
+
+    ## Why it matters
+    A validation that stays where it was, while training falls, is the sign of learning by heart, of a
+    validation set unlike the training's, or of a validation that measures something else.
+
+    ## How to fix
+    Look at the parts of the validation loss: one that stays high holds the sum up. Compare the preprocessing
+    of the two sets, and stop where it was best.
+    """
+    yield from each_log(judged_logs(target), _validation)
+
+
+def _validation(log: Log) -> Findings:
+    train, test = curve(log, "train"), curve(log, "test")
+    if len(test) < FEWEST_TESTS or len(train) < FEWEST_EPOCHS:
+        raise Skip(
+            "{epochs} and {tests} with a loss, at least {fewest:g} and {fewest_tests:g} are needed",
+            epochs=counted(len(train), "epoch"),
+            tests=counted(len(test), "evaluation"),
+            fewest=FEWEST_EPOCHS,
+            fewest_tests=FEWEST_TESTS,
+        )
+    if not all(math.isfinite(point.average) for point in (*train, *test)):
+        raise Skip("the losses are not all finite: see LOG014")
+    trained, tested = fall(train), fall(test)
+    if trained <= WORTH:
+        raise Skip(
+            "the training loss changed by {change:+.1%}: validation is compared with a fall of more than "
+            "{worth:.0%}",
+            change=-trained,
+            worth=WORTH,
+        )
+    yield examined(len(test), "evaluation")
+    said = sentence([_course(Text("validation loss"), test), _course(Text("training loss"), train)])
+    if tested < FOLLOWS * trained:
+        yield warning(
+            said,
+            hint="look for the part of the validation loss that stays high, among the metrics of this line",
+            at=Place(log.path, test[0].line),
+            trained=trained,
+            tested=tested,
+        )
+    else:
+        yield note(said, at=Place(log.path, test[-1].line), trained=trained, tested=tested)
+
+
+def _course(name: Text, points: Sequence[Point]) -> Text:
+    """A curve by three of its points."""
+    best = min(points, key=lambda point: point.average)
+    return Text(
+        "{name} {first:.4g} (epoch {first_epoch}), best {best:.4g} (epoch {best_epoch}), last {last:.4g} "
+        "(epoch {last_epoch})",
+        name=name,
+        first=points[0].average,
+        first_epoch=points[0].epoch,
+        best=best.average,
+        best_epoch=best.epoch,
+        last=points[-1].average,
+        last_epoch=points[-1].epoch,
+    )
+
+
+@check("LOG016", tier="run")
+def no_metric_is_stuck(target: Target) -> Findings:
+    """No metric has had one and the same value for epochs.
+
+    ## Why it matters
+    A loss that does not move to the last digit has no gradient: a detached branch, a constant target, a
+    frozen head, an output that is clamped.
+
+    ## How to fix
+    See that the output it is computed from depends on weights that are trained.
+    """
+    yield from each_log(judged_logs(target), _moving)
+
+
+def _moving(log: Log) -> Findings:
+    last = log.segments[-1].number if log.segments else -1
+    for phase, fewest in (("train", FEWEST_LINES), ("test", FEWEST_TESTS)):
+        parts = [part for part in log.phase(phase) if part.segment == last]
+        names = dict.fromkeys(name for part in parts[-int(FEWEST_EPOCHS) :] for name in part.names)
+        judged = [
+            name
+            for name in names
+            if not name.endswith(NOT_LEARNED)
+            and not name.startswith("lr_")
+            and _is_enough(parts, name, fewest)
+        ]
+        yield examined(len(judged), "metric", phase=phase)
+        for name in judged:
+            yield from _stuck(log, name, parts, fewest)
+
+
+def _is_enough(parts: Sequence[EpochPart], name: str, fewest: float) -> bool:
+    """Whether a metric can be judged. Zero cannot: a loss that does not apply is zero."""
+    spans = [span for part in parts if (span := part.span(name))]
+    last = parts[-1].span(name)
+    if last is None or not math.isfinite(last.last_median) or abs(last.last_median) < LEAST:
+        return False
+    return len(spans) >= FEWEST_EPOCHS and sum(span.count for span in spans) >= fewest
+
+
+def _stuck(log: Log, name: str, parts: Sequence[EpochPart], fewest: float) -> Findings:
+    """A metric that has not moved for epochs."""
+    same: list[tuple[EpochPart, Span]] = []
+    for part in reversed(parts):
+        span = part.span(name)
+        if span is None or not span.lowest == span.highest == (same[0][1] if same else span).last_median:
+            break
+        same.append((part, span))
+    lines = sum(span.count for _, span in same)
+    if len(same) >= FEWEST_EPOCHS and lines >= fewest:
+        part, span = same[-1]
+        yield warning(
+            "{metric} is {value:g} in all {n:line|lines} since epoch {epoch} ({phase})",
+            hint="see that what {metric} is computed from is trained and not clamped",
+            at=Place(log.path, span.first_line),
+            event=span.first_line,
+            metric=name,
+            value=span.last_median,
+            n=lines,
+            epoch=part.epoch,
+            phase=part.phase,
+            epochs=len(same),
+        )
+
+
+WEIGHTS = ("model.pretrained", "model.model_config.pretrained_checkpoint_path")
+WINDOW = Threshold(
+    20, "steps", "the average of `time` and `data`: the first ones hold the start of the workers"
+)
+FEWEST_LOADED_LINES = Threshold(50, "metric lines", "as many as average out single slow steps")
+HALF = Threshold(0.5, "of a step", "more than half of the time the GPUs wait", healthy=0.013, faulty=0.8)
+
+
+@check("LOG010", tier="run")
+def no_sample_was_replaced(target: Target) -> Findings:
+    """No line of the log says that a sample failed to load and was replaced by another.
+
+    ## Why it matters
+    The dataset draws another random sample after any exception: missing files become repetitions of those
+    that are there, and only the first rank says so.
+
+    ## How to fix
+    Repair the files, or leave the samples out of the lists.
+    """
+    yield from each_log(text_logs(target), _replacements)
+
+
+def _replacements(log: Log) -> Findings:
+    failures = log.of("error")
+    if failures:
+        reasons = Counter(re.sub(r"^\S+ for \w+=.*?: ", "", failure.value) for failure in failures)
+        reason, count = reasons.most_common(1)[0]
+        said = Text(
+            "{n:sample|samples} failed to load and were replaced, first {first}; most often: {reason}",
+            n=log.counts["error"],
+            first=failures[0].value.partition(": ")[0],
+            reason=reason[:200],
+        )
+        overcome = log.fate(failures[-1].line, failures[-1].line) == "overcome"
+        yield (note if overcome else warning)(
+            Text("{said}; a later launch replaced none", said=said) if overcome else said,
+            hint=""
+            if overcome
+            else Text("repair the files that it names, or leave these samples out of the lists"),
+            at=Place(log.path, failures[0].line),
+            event=failures[0].line,
+            count=log.counts["error"],
+            most_often=count,
+        )
+    yield examined(launches_with_steps(log), "launch")
+
+
+@check("LOG011", tier="run")
+def pretrained_weights_were_loaded(target: Target) -> Findings:
+    """The pretrained weights that the config names were loaded.
+
+    ## Why it matters
+    A fine-tuning that never loads its weights trains from random numbers, and nothing says so.
+
+    ## How to fix
+    `model.pretrained=FILE` or `model.model_config.pretrained_checkpoint_path=FILE`, and look for the line.
+    """
+    yield from each_log(text_logs(target), _weights)
+
+
+def _weights(log: Log) -> Findings:
+    config = config_of(log)
+    named = next((key for key in WEIGHTS if config.get(key)), None)
+    if named is None:
+        raise Skip("the config names no pretrained weights ({keys})", keys=list(WEIGHTS), at=config.place)
+    file = str(config.get(named))
+    loaded = log.of("weights")
+    if not loaded:
+        started = log.of("start")
+        if not started:
+            raise Skip("no launch in {log} came to the start of a training", log=log.path)
+        yield error(
+            "{key} is {file}, and no line says that weights were loaded",
+            hint="see that the model reads {key}",
+            at=Place(log.path, started[-1].line),
+            event=started[-1].line,
+            key=named,
+            file=file,
+        )
+        return
+    if not any(PurePosixPath(one.value).name == PurePosixPath(file).name for one in loaded):
+        raise Blocked(
+            "{key} is {file}, and the log names other weights: {loaded}",
+            hint="compare the two files",
+            at=Place(log.path, loaded[-1].line),
+            key=named,
+            file=file,
+            loaded=loaded[-1].value,
+        )
+    yield examined(1, "weights file")
+    for keys in log.of("keys"):
+        missing = re.findall(r"'[\w.]+'", keys.value.partition("unexpected_keys")[0])
+        if missing:
+            yield note(
+                "the weights lack {n:parameter|parameters} or more, such as {first}",
+                at=Place(log.path, keys.line),
+                event=keys.line,
+                n=len(missing),
+                first=missing[0],
+            )
+
+
+@check("LOG012", tier="run")
+def loading_keeps_up(target: Target) -> Findings:
+    """Loading data takes less time than computing with it.
+
+    ## Why it matters
+    Where most of a step is spent waiting for data, the GPUs are idle for that share of their cost.
+
+    ## How to fix
+    `dataset.num_workers=MORE`, data on a local disk, smaller files.
+    """
+    yield from each_log(judged_logs(target), _loading)
+
+
+def _loading(log: Log) -> Findings:
+    timed = [run for _, run in log.pieces if run.phase == "train" and {"time", "data"} <= set(run.names)]
+    shares = [share for run in timed for share in _shares(run)]
+    if not timed:
+        raise Skip("no `time` and `data` of steps in {log}", log=log.path)
+    if len(shares) < FEWEST_LOADED_LINES:
+        raise Skip(
+            "{n:metric line|metric lines} of step {window:g} or later, at least {fewest:g} are needed: steps "
+            "before it hold the start of the workers",
+            n=len(shares),
+            window=WINDOW,
+            fewest=FEWEST_LOADED_LINES,
+        )
+    yield examined(len(shares), "metric line")
+    mean, worst = fmean(share for share, _ in shares), max(shares)
+    said = Text(
+        "{mean:.0%} of a step is spent waiting for data, {worst:.0%} at worst",
+        mean=mean,
+        worst=worst[0],
+    )
+    if mean > HALF:
+        yield warning(
+            said,
+            hint="raise dataset.num_workers, or move the data to a faster disk",
+            at=Place(log.path, worst[1]),
+            share=mean,
+        )
+    else:
+        yield note(said, at=Place(log.path, worst[1]), share=mean)
+
+
+def _shares(run: MetricRows) -> Iterator[tuple[float, int]]:
+    """The share of loading in each line whose averages do not hold the first step."""
+    times, loads = (run.medians[:, run.names.index(name)] for name in ("time", "data"))
+    for step, line, seconds, load in zip(run.step, run.line, times, loads, strict=True):
+        if step >= WINDOW and seconds > 0:
+            yield float(load / seconds), int(line)

@@ -206,7 +206,7 @@ class Check:
 
     @property
     def family(self) -> str:
-        """Its module's name; a family too large for one module has several: dataset, dataset_files."""
+        """Its module's name; a family of several ideas has several: dataset, dataset_samples."""
         return self.function.__module__.rpartition(".")[2].partition("_")[0]
 
     @property

@@ -206,7 +206,8 @@ def test_what_somebody_else_wrote_is_read_and_parsed_in_one_place() -> None:
     ours = {  # text of the package, of the kernel, or of this process
         "foreign_files.py", "atomic.py", "reporters/html.py", "cli/catalogue.py", "cli/commands.py",
         "serving/application.py",
-        "facts/machine/gpus.py", "runs/processes.py", "runs/pipeline.py", "facts/past/checkpoints/safetensors.py",
+        "facts/machine/gpus.py", "runs/processes.py", "runs/pipeline.py",
+        "facts/past/checkpoints/safetensors.py",
     }  # fmt: skip
     apart = [ENGINE / "inside", ENGINE / "sandbox", ENGINE / "languages", ENGINE / "figures"]
     for path in SOURCES:

@@ -34,9 +34,9 @@ from opv2v_doctor.result import Status
 from ..edges import assert_edge
 
 POSES: Any = importlib.import_module("opv2v_doctor.checks.geometry")  # an import hook serves it: no types
-AGREEMENT: Any = importlib.import_module("opv2v_doctor.checks.geometry_agreement")
-COLOURS: Any = importlib.import_module("opv2v_doctor.checks.geometry_colours")
-CONTENTS: Any = importlib.import_module("opv2v_doctor.checks.geometry_contents")
+AGREEMENT: Any = importlib.import_module("opv2v_doctor.checks.geometry_depth")
+COLOURS: Any = importlib.import_module("opv2v_doctor.checks.geometry_images")
+CONTENTS: Any = importlib.import_module("opv2v_doctor.checks.geometry_images")
 DEPTH: Any = importlib.import_module("opv2v_doctor.checks.geometry_depth")
 IMAGES: Any = importlib.import_module("opv2v_doctor.checks.geometry_images")
 
