@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -10,7 +11,7 @@ import numpy  # noqa: F401  (imported late, it would set variables of the enviro
 
 from fuzz import Subject, corpus
 from fuzz.execution import nothing_runs
-from fuzz.mutations import mutated
+from fuzz.mutations import LONGEST, mutated
 from fuzz.trials import ended
 from opv2v_doctor.cli.examination import selection
 from opv2v_doctor.settings import FILE_NAME
@@ -84,6 +85,9 @@ def _planned(folder: Path) -> None:
     hash(target)
     words = (*target.launch_overrides, *target.launch_env, *target.launch_env.values(), str(target.script))
     assert not any("\0" in word for word in words), "a process cannot be started with these"
+    places = dict.fromkeys(("checkpoint", "output", "run"), "x")
+    with suppress(ValueError):
+        assert len("".join(target.settings.infer.filled(places, ()))) < LONGEST, "an argument grows"
     selection(target, target.settings.select, ignores=(), tier="run")
 
 

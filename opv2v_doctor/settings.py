@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import re
+import string
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,6 +90,24 @@ class Infer(_Table):
 
     script: str | None = None
     arguments: tuple[str, ...] = ()
+
+    def filled(self, places: Mapping[str, str], overrides: Sequence[str]) -> list[str]:
+        """The arguments, each {name} replaced by what it names; {overrides} stands for several words.
+
+        Raises ValueError for a name that is not known, and for whatever else a format could ask for.
+        """
+        words: list[str] = []
+        for word in self.arguments:
+            if word == "{overrides}":
+                words += overrides
+                continue
+            filled = ""
+            for text, name, form, conversion in string.Formatter().parse(word):
+                if name is not None and (name not in places or form or conversion):
+                    raise ValueError(f"{word!r} holds a placeholder that is not known")
+                filled += text + places.get(name or "", "")
+            words.append(filled)
+        return words
 
 
 class Slurm(_Table):
@@ -204,7 +224,7 @@ def _explanation(path: Path, text: str, problem: ValidationError) -> str:
 def _words(loc: tuple[int | str, ...], content: dict[str, Any]) -> list[str]:
     """Where a problem is, as the file says it: `[launch.4]`, not the place of that table in our tuple."""
     words = [str(part) for part in loc]
-    if "variants" in words:
+    if "variants" in words and "variants" not in content["launch"]:
         at = words.index("variants")
         numbers = sorted((key for key in content["launch"] if _is_count(key)), key=int)
         words[at : at + 3] = [numbers[int(words[at + 1])]]

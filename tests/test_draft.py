@@ -151,6 +151,15 @@ def test_no_name_of_a_file_or_folder_writes_settings(
     assert tomllib.loads(draft(repo))["python"] == str(tmp_path / 'a" \\ b/bin/python')
 
 
+def test_no_interpreter_that_is_found_is_started(repo: Path, tmp_path: Path) -> None:
+    program = repo / "bin/python"
+    write(program, f"#!/bin/sh\ntouch '{tmp_path}/canary'\n")
+    program.chmod(0o755)
+    write(repo / "train.sh", "./bin/python scripts/train.py\n")
+    assert named(repo)[0] == str(program)
+    assert not (tmp_path / "canary").exists()
+
+
 def test_init_says_which_interpreter_will_be_asked(repo: Path, tmp_path: Path) -> None:
     expected = environment(tmp_path / "one", torch=True)
     env = {**os.environ, "VIRTUAL_ENV": str(tmp_path / "one")}

@@ -1,4 +1,4 @@
-"""Rasters: what an image or array claims is known before it is decoded, and no pipe or device is awaited."""
+"""Rasters: what an image or array claims is known before it is decoded; no pipe or device is waited for."""
 
 import io
 import os

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.settings import SettingsError, read_settings
+from opv2v_doctor.settings import Infer, SettingsError, read_settings
 from opv2v_doctor.target import make_target
 from opv2v_doctor.user_error import UsageError
 
@@ -164,3 +164,31 @@ def test_relative_paths_of_a_settings_file_start_at_its_folder(tmp_path: Path) -
         str(tmp_path / "env/bin/python"),
         (str(tmp_path / "mine.py"),),
     )
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["{checkpoint.__class__}", "{checkpoint[0]}", "{checkpoint:>999999999}", "{run!r}", "{}", "{0}", "{"],
+)
+def test_arguments_of_the_inference_name_places_and_nothing_else(word: str) -> None:
+    with pytest.raises(ValueError):
+        Infer(arguments=(word,)).filled({"checkpoint": "c", "run": "r"}, ())
+
+
+def test_what_a_place_is_called_is_not_filled_in_again() -> None:
+    words = Infer(arguments=("--c={checkpoint}", "{{x}}", "{overrides}"))
+    filled = words.filled({"checkpoint": "/a {run}", "run": "r"}, ["o={run}", "p"])
+    assert filled == ["--c=/a {run}", "{x}", "o={run}", "p"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[launch]\noverrides = ["a\\u0000b"]', "NUL"),
+        ("[launch.4]\n[launch.04]", "several tables for one number of GPUs: 4, 04"),
+    ],
+)
+def test_what_no_launch_could_use_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "opv2v-doctor.toml").write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        read_settings(tmp_path / "opv2v-doctor.toml")

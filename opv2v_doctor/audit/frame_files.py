@@ -84,10 +84,10 @@ def _twice(root: Any) -> str | None:
                 waiting.append(value)
                 if isinstance(key.value, str):
                     line = key.start_mark.line + 1
-                    first = lines.setdefault((key.tag, key.value), line)
-                    if first != line:
+                    if first := lines.get((key.tag, key.value)):
                         name = repr(key.value[:40])
                         return f"key {name} stands twice, in lines {first} and {line}: the last one wins"
+                    lines[key.tag, key.value] = line
         else:
             waiting += node.value
     return None

@@ -35,7 +35,7 @@ def inventory_file(dataset: Dataset, folder: Path) -> Path:
         if place.folder and folder.resolve().is_relative_to(place.folder.resolve()):
             raise UsageError(f"--cache {folder}: lies in the dataset, into which the audit writes nothing")
     roots = [place.url if place.folder is None else str(place.folder.resolve()) for place in _places(dataset)]
-    name = hashlib.sha256("\n".join(roots).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode("\n".join(roots))).hexdigest()[:16]
     return folder / f"{name}.sqlite"
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from opv2v_doctor.user_error import UsageError
+
+BYTE = re.compile(r"\\x([89a-f][0-9a-f])")  # of a name that is no UTF-8, as we write it
 
 
 class StoredFile(NamedTuple):
@@ -58,7 +61,9 @@ class Storage:
     def names(self, path: str) -> list[str]:
         """The names of all that is in a folder; faster than `entries`."""
         try:
-            return [entry.rsplit("/", 1)[-1] for entry in self._files.ls(self._place(path), detail=False)]
+            return [
+                _shown(entry.rsplit("/", 1)[-1]) for entry in self._files.ls(self._place(path), detail=False)
+            ]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -79,7 +84,8 @@ class Storage:
         return listed
 
     def _place(self, path: str) -> str:
-        return f"{self.root}/{path}" if path else self.root
+        named = BYTE.sub(lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
+        return f"{self.root}/{named}" if path else self.root
 
 
 @cache
@@ -111,7 +117,12 @@ def _within(content: bytes, size: int, limit: int) -> bytes:
 
 
 def _name(entry: dict[str, Any]) -> str:
-    return str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]
+    return _shown(str(entry["name"]).rstrip("/").rsplit("/", 1)[-1])
+
+
+def _shown(name: str) -> str:
+    """A name as text that can be stored and printed: of bytes that are no UTF-8 their numbers, `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _stamp(entry: dict[str, Any]) -> str:

@@ -150,7 +150,7 @@ def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list
     results = _verdicts(target, ignores)
     assert output is not None
     with report_file(output) as place:
-        place.write_text(page(judged_logs(target), results), encoding="utf-8")
+        place.write_text(page(judged_logs(target), results), encoding="utf-8", errors="backslashreplace")
     typer.echo(f"{output} written")
     return exit_code(results, strict=strict or target.settings.strict)
 
@@ -164,7 +164,10 @@ def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) 
     elif output is None:
         _write_csv(frames, sys.stdout)
     else:
-        with report_file(output) as place, place.open("w", encoding="utf-8") as file:
+        with (
+            report_file(output) as place,
+            place.open("w", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             _write_csv(frames, file)
     unparsed = sum(reader.unparsed_count for reader in readers)
     if unparsed:

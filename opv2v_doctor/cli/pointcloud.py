@@ -18,8 +18,8 @@ from opv2v_doctor.facts.predictions.prediction import TRUTH, PredictionRequest, 
 from opv2v_doctor.figures.point_cloud import LIDAR, Camera, InitialChoice
 from opv2v_doctor.figures.prediction_files import write_prediction
 from opv2v_doctor.figures.prediction_scene import number
-from opv2v_doctor.runs.inference import chosen_checkpoint, output_directories
-from opv2v_doctor.runs.reopening import is_stamped, reopen
+from opv2v_doctor.runs.earlier import chosen_checkpoint, is_stamped, reopened
+from opv2v_doctor.runs.inference import output_directories
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
 
@@ -108,7 +108,7 @@ def pointcloud(
     )
     folder = run or file.parent
     place = _place(output, folder, inquiry)
-    raise typer.Exit(_show(reopen(target, folder), inquiry, opening, place, points))
+    raise typer.Exit(_show(reopened(target, folder), inquiry, opening, place, points))
 
 
 def _split(target: Target) -> str:

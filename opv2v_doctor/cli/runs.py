@@ -147,18 +147,18 @@ def _launch(launch: Launch) -> Iterator[str]:
     gate = f", gate {launch.stamp.gate}" if launch.stamp.gate else ""
     yield f"  launch {launch.number}  {launch.started:%Y-%m-%d %H:%M:%S}{end}: {launch.state}{code}{gate}"
     if launch.failure is not None:
-        from opv2v_doctor.runs.failures import failure_in_words
+        from opv2v_doctor.runs.failures import description
 
-        yield from (f"    {line}" for line in failure_in_words(launch.failure).splitlines())
+        yield from (f"    {line}" for line in description(launch.failure).splitlines())
 
 
 @app.command("diff")
 def diff(one: Directory, other: Directory, format: Format = "text") -> None:
     """Show in what two runs differ: code, config, launch, packages, loaders, metrics."""
-    from opv2v_doctor.runs.comparison import comparison
+    from opv2v_doctor.runs.comparison import sections_of
     from opv2v_doctor.runs.record import read_run
 
-    sections = list(comparison(read_run(one), read_run(other)))
+    sections = list(sections_of(read_run(one), read_run(other)))
     if format == "json":
         typer.echo(
             json.dumps(
@@ -178,9 +178,9 @@ def diff(one: Directory, other: Directory, format: Format = "text") -> None:
 def verify(run: Directory) -> None:
     """Tell whether a directory still is what was stamped; exit code 1 where it is not."""
     from opv2v_doctor.runs.record import read_run
-    from opv2v_doctor.runs.verification import verifications
+    from opv2v_doctor.runs.verification import evidence
 
-    found = list(verifications(read_run(run)))
+    found = list(evidence(read_run(run)))
     for each in found:
         typer.echo(f"{'ok ' if each.good else 'BAD'} {printable(each.text)}")
     raise typer.Exit(0 if all(each.good for each in found) else 1)
@@ -190,9 +190,9 @@ def verify(run: Directory) -> None:
 def adopt(run: Directory) -> None:
     """Make a record of a run that was made by hand; it stays marked as unstamped."""
     from opv2v_doctor.atomic import NotWritten
-    from opv2v_doctor.runs.adoption import record_by_hand
+    from opv2v_doctor.runs.earlier import adoption
 
-    found = record_by_hand(run)
+    found = adoption(run)
     try:
         found.save()
     except NotWritten as problem:

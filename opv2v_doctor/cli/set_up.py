@@ -47,7 +47,7 @@ def init(
     if os.path.lexists(path):
         raise UsageError(f"{path} exists: edit it, or remove it first")
     with whole(path) as partial:
-        partial.write_text(draft(repo), encoding="utf-8")
+        partial.write_text(draft(repo), encoding="utf-8", errors="backslashreplace")
     python = read_settings(path).python  # what we write must be what we read
     elsewhere = f" --settings {path}" if output else ""
     typer.echo(f"wrote {path}; now: opv2v-doctor run-all --repo {repo}{elsewhere} --tier static")

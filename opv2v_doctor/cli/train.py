@@ -12,9 +12,8 @@ import typer
 from opv2v_doctor.cli import options
 
 if TYPE_CHECKING:
-    from opv2v_doctor.runs.inference import Inquiry
     from opv2v_doctor.runs.launcher import Display
-    from opv2v_doctor.runs.request import Request
+    from opv2v_doctor.runs.request import Request, TrainingRequest
     from opv2v_doctor.target import Target
 
 NOT_WRITTEN = 3
@@ -84,11 +83,11 @@ def request_of(
     ignore: options.Ignore = None,
     plugins: options.Plugins = None,
     slurm: OnSlurm = False,
-) -> Request:
+) -> TrainingRequest:
     """The request that all these options make. Raises UsageError for what does not go together."""
     from opv2v_doctor.cli.examination import selection
     from opv2v_doctor.runs.command_line import Nodes
-    from opv2v_doctor.runs.request import Request, verify_request
+    from opv2v_doctor.runs.request import TrainingRequest, verify_request
     from opv2v_doctor.user_error import UsageError
 
     typed = {name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
@@ -98,7 +97,7 @@ def request_of(
     if resume and "run" in typed and target.run != resume.resolve():
         raise UsageError(f"--resume {resume} has the gate examine that run: leave --run out")
     alone = nnodes == 1 and "node_rank" not in typed  # srun of several trainings numbers them, too
-    request = Request(
+    request = TrainingRequest(
         target=replace(target, overrides=tuple(overrides or ())),
         resume=resume,
         fresh=fresh,
@@ -120,7 +119,7 @@ takes_request = options.taking(request_of, "request")
 
 
 @takes_request
-def train(request: Request) -> None:
+def train(request: TrainingRequest) -> None:
     """Train: the gate, a stamped run directory, the repository's own script, and a watch.
 
     Ends with the script's exit code, or the gate's where it refuses. A dry run starts and submits nothing.
@@ -133,7 +132,7 @@ def train(request: Request) -> None:
     raise typer.Exit(start(request))
 
 
-def start(request: Request | Inquiry) -> int:
+def start(request: Request) -> int:
     """Start what was asked for on this machine, or print the plan of it; the exit code."""
     from opv2v_doctor.atomic import NotWritten
     from opv2v_doctor.cli.examination import examine
@@ -159,11 +158,11 @@ def start(request: Request | Inquiry) -> int:
         return NOT_WRITTEN
 
 
-def _on_first_node(request: Request | Inquiry, display: Display) -> Request | Inquiry:
+def _on_first_node(request: Request, display: Display) -> Request:
     """The request as it would be on the first node of a job, which is said."""
-    from opv2v_doctor.runs.request import Request
+    from opv2v_doctor.runs.request import TrainingRequest
 
-    if not isinstance(request, Request) or not request.slurm:
+    if not isinstance(request, TrainingRequest) or not request.slurm:
         return request
     from opv2v_doctor.runs.slurm import for_first, resources
 
@@ -189,9 +188,10 @@ def infer(
     The script and its arguments are those of `[infer]` in the settings. The config is compared with the one
     that was stamped when the checkpoint was trained.
     """
-    from opv2v_doctor.runs.inference import Inquiry
 
-    inquiry = Inquiry(
+    from opv2v_doctor.runs.request import InferenceRequest
+
+    request = InferenceRequest(
         target=replace(target, overrides=tuple(overrides or ())),
         checkpoint=checkpoint,
         split=target.splits[0] if len(target.splits) == 1 else "val",
@@ -202,4 +202,4 @@ def infer(
         ignores=tuple(ignore or ()),
         dry_run=dry_run,
     )
-    raise typer.Exit(start(inquiry))
+    raise typer.Exit(start(request))

@@ -105,7 +105,7 @@ def page(scene: Scene, opening: InitialChoice | None = None) -> str:
 def write_page(path: Path, scene: Scene, opening: InitialChoice | None = None) -> None:
     """Write the page as a whole or not at all."""
     with whole(path) as partial:
-        partial.write_text(page(scene, opening), encoding="utf-8")
+        partial.write_text(page(scene, opening), encoding="utf-8", errors="backslashreplace")
 
 
 def thin(agents: Sequence[AgentCloud], most: int = MOST_POINTS, main: str = PREDICTION) -> list[AgentCloud]:

@@ -27,7 +27,7 @@ class Section:
     differences: tuple[Difference, ...]
 
 
-def comparison(one: Run, other: Run) -> Iterator[Section]:
+def sections_of(one: Run, other: Run) -> Iterator[Section]:
     """Every respect, with what differs in it."""
     yield _section("code", _code(one), _code(other))
     yield _section("config", _config(one), _config(other))
@@ -87,7 +87,7 @@ def _launch(run: Run) -> dict[str, Any]:
 
 def _packages(run: Run) -> dict[str, str]:
     try:
-        text = text_of(run.path / run.first.folder / PACKAGES)
+        text = text_of(run.path / run.first.folder / PACKAGES, "replace")
     except OSError:
         return {}
     return dict(line.partition("==")[::2] for line in text.splitlines())

@@ -89,7 +89,7 @@ def _name(number: int) -> str:
         return f"signal {number}"
 
 
-def failure_in_words(failure: RankFailure) -> str:
+def description(failure: RankFailure) -> str:
     """The failure in words, its last lines below."""
     who = "the training" if failure.rank is None else f"rank {failure.rank}"
     how = f"was killed by {failure.signal}" if failure.signal else f"ended with exit code {failure.exit_code}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,18 +10,18 @@ from typing import Any
 
 from opv2v_doctor.facts.past.checkpoints import read_checkpoint
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable
-from opv2v_doctor.facts.past.runs import BEST, LAST, number_of
 from opv2v_doctor.runs import configuration, digests
 from opv2v_doctor.runs.command_line import directory_override, without_directory
 from opv2v_doctor.runs.directory import RECORD
+from opv2v_doctor.runs.earlier import with_given
 from opv2v_doctor.runs.launcher import Display, Plan
 from opv2v_doctor.runs.record import Run, read_run
-from opv2v_doctor.runs.reopening import with_given
+from opv2v_doctor.runs.request import InferenceRequest
 from opv2v_doctor.runs.resume import stamped_config
 from opv2v_doctor.runs.snapshot import Snapshot
 from opv2v_doctor.settings import FILE_NAME
 from opv2v_doctor.target import Target
-from opv2v_doctor.user_error import UsageError, unknown
+from opv2v_doctor.user_error import UsageError
 
 FOLDER = "eval_runs"
 EXAMPLE = """\
@@ -31,49 +30,11 @@ script = "scripts/infer.py"
 arguments = ["--checkpoint", "{checkpoint}", "--split", "{split}", "--index", "{index}", "-o", "{output}"]"""
 
 
-def chosen_checkpoint(run: Path | None, file: Path | None) -> Path:
-    """The checkpoint to run: the one named, else the run's best, last or latest one."""
-    if file is not None:
-        if not file.is_file():
-            raise UsageError(f"--checkpoint {file}: no such file")
-        return file.resolve()
-    if run is None:
-        raise UsageError("infer with what? Give --run RUN or --checkpoint FILE")
-    numbered = sorted(run.glob("checkpoint-*.pth"), key=lambda path: number_of(path) or -1, reverse=True)
-    places = [run / BEST, run / LAST, *numbered]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise UsageError(f"{run} holds no checkpoint")
-    return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inquiry:
-    """What the user asks for; the target's run is the one whose checkpoint is run."""
-
-    target: Target
-    checkpoint: Path | None = None
-    split: str = "val"
-    index: int = 0
-    force: str = ""
-    require_clean: bool = False
-    plugins: bool | None = None  # run by the gate, or left out; None: as they are trusted
-    ignores: tuple[str, ...] = ()  # checks that the gate shall not run, with the reasons
-    dry_run: bool = False
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Which files decide what runs, beside the repository's."""
-        script = self.target.settings.infer.script
-        own = [self.target.repo / script] if script else []
-        return (*own, chosen_checkpoint(self.target.run, self.checkpoint))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Inference:
     """What was asked for, with all that follows from it before its directory is claimed."""
 
-    inquiry: Inquiry
+    request: InferenceRequest
     target: Target
     file: Path  # the checkpoint
     home: Path  # its directory
@@ -99,7 +60,7 @@ class Inference:
 
     @property
     def command(self) -> list[str]:
-        return command(self.target, self._arguments(), self.inquiry.target.overrides)
+        return command(self.target, self._arguments(), self.request.target.overrides)
 
     def _arguments(self) -> dict[str, str]:
         """What the arguments of the script may name."""
@@ -108,8 +69,8 @@ class Inference:
             "run": str(self.home),
             "config": str(self._config or ""),
             "output": str(self.places[0]),
-            "split": self.inquiry.split,
-            "index": str(self.inquiry.index),
+            "split": self.request.split,
+            "index": str(self.request.index),
             "repo": str(self.target.repo),
         }
 
@@ -148,20 +109,20 @@ class Inference:
         )
 
 
-def inference(inquiry: Inquiry, display: Display) -> Inference:
+def inference(request: InferenceRequest, display: Display) -> Inference:
     """The inference that was asked for. Raises UsageError for a checkpoint or settings that cannot be."""
-    file = chosen_checkpoint(inquiry.target.run, inquiry.checkpoint)
+    file = request.file
     display.say(f"checkpoint {file}")
-    home = inquiry.target.run or file.parent
+    home = request.target.run or file.parent
     run = read_run(home) if (home / RECORD).is_file() else None
-    target = inquiry.target
+    target = request.target
     if run is not None:
         given = with_given(target, run)
         place = directory_override(run.path)
         size = run.stamp.world_size or target.gpus
         target = replace(given, overrides=(*given.overrides, place), gpus=size)
-    places = output_directories(home, inquiry.split, inquiry.index)
-    found = Inference(inquiry=inquiry, target=target, file=file, home=home, run=run, places=places)
+    places = output_directories(home, request.split, request.index)
+    found = Inference(request=request, target=target, file=file, home=home, run=run, places=places)
     found.command  # noqa: B018 (wrong settings are told before the gate)
     return found
 
@@ -206,22 +167,12 @@ def command(target: Target, places: Mapping[str, str], asked: Sequence[str] = ()
     script = target.repo / settings.script
     if not script.is_file():
         raise UsageError(f"{FILE_NAME}: infer.script: {script} is not there")
-    given = list(target.overrides)
     if asked and "{overrides}" not in settings.arguments:
         raise UsageError(
             f"{FILE_NAME}: infer.arguments has no place for overrides: put '{{overrides}}' there"
         )
-    words = [given if word == "{overrides}" else [_fill(word, places)] for word in settings.arguments]
-    return [str(target.python), str(script), *(part for parts in words for part in parts)]
-
-
-def _fill(word: str, places: Mapping[str, str]) -> str:
-    """An argument with its placeholders replaced."""
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(word) if name is not None]
-        for name in names:
-            if name not in places:
-                raise unknown(f"placeholder in infer.arguments of {FILE_NAME}:", name, [*places, "overrides"])
-        return word.format(**places)
+        return [str(target.python), str(script), *settings.filled(places, target.overrides)]
     except ValueError as problem:
-        raise UsageError(f"{FILE_NAME}: infer.arguments: {word!r}: {problem}") from None
+        known = ", ".join(f"{{{name}}}" for name in (*places, "overrides"))
+        raise UsageError(f"{FILE_NAME}: infer.arguments: {problem} (known: {known})") from None

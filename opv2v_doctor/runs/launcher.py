@@ -18,7 +18,7 @@ from opv2v_doctor.atomic import NotWritten
 from opv2v_doctor.facts.interpreter.process import InterpreterProcess
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.directory import RESERVE, output_folder
-from opv2v_doctor.runs.failures import SIGNALLED, failure_in_words, first_failure
+from opv2v_doctor.runs.failures import SIGNALLED, description, first_failure
 from opv2v_doctor.runs.output import OWN, Output, OutputLine
 from opv2v_doctor.runs.record import RankFailure, Run, RunStatus, now
 from opv2v_doctor.runs.verification import departures_of
@@ -78,7 +78,7 @@ def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> 
     processes.end_all(token)  # where the supervisor itself was killed, its orphans are still there
     state, failure, code = _outcome(process.returncode, received, output, vitals)
     if failure is not None:
-        display.say(failure_in_words(failure))
+        display.say(description(failure))
     departures = departures_of(run)
     if departures:
         display.say(f"it ran something else than was stamped: {', '.join(departures)}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.directory import claim
-from opv2v_doctor.runs.inference import Inference, Inquiry, inference
+from opv2v_doctor.runs.inference import Inference, inference
 from opv2v_doctor.runs.launcher import Display, launch
 from opv2v_doctor.runs.record import Run, Stamp, Verdict
-from opv2v_doctor.runs.request import Request
+from opv2v_doctor.runs.request import InferenceRequest, Request, TrainingRequest
 from opv2v_doctor.runs.snapshot import Changed, Snapshot, name_of, snapshot
 from opv2v_doctor.runs.stamp import Files, epochs, stamp_of, write_stamp
 from opv2v_doctor.runs.training import Training, first_stamp, training
@@ -29,7 +29,7 @@ GATES = 3  # that a repository which keeps changing gets
 NO_ANSWER = 3  # the exit code where no verdict is one on what would run
 
 
-def start(request: Request | Inquiry, gate: Gate, display: Display) -> int:
+def start(request: Request, gate: Gate, display: Display) -> int:
     """Start what was asked for; the exit code is the gate's where it refuses, else the script's.
 
     What the gate judged is what is stamped and what starts: where it changed meanwhile, the gate runs again.
@@ -46,18 +46,20 @@ def start(request: Request | Inquiry, gate: Gate, display: Display) -> int:
     raise AssertionError("unreachable")
 
 
-def _may_begin_again(request: Request | Inquiry, changed: Changed) -> bool:
+def _may_begin_again(request: Request, changed: Changed) -> bool:
     """Whether the gate may judge what changed.
 
     What somebody else writes into a run that is gone on with, what a job was submitted with or a first node
     has stamped, and settings that would have to be read again: no gate would make them fit.
     """
-    if isinstance(request, Request) and (request.resume or request.submitted or not request.nodes.is_first):
-        return False
+    if isinstance(request, TrainingRequest):
+        settled = bool(request.resume or request.submitted) or not request.nodes.is_first
+        if settled:
+            return False
     return name_of(request.target.settings_path, request.target) not in changed.names
 
 
-def _start(request: Request | Inquiry, gate: Gate, display: Display) -> int:
+def _start(request: Request, gate: Gate, display: Display) -> int:
     before, job = _look(request, display)
     if isinstance(job, Training) and not job.request.nodes.is_first:
         return _join(job, before, display)
@@ -76,15 +78,16 @@ def _start(request: Request | Inquiry, gate: Gate, display: Display) -> int:
         return _launch(job, run, place.lock, display)
 
 
-def _look(request: Request | Inquiry, display: Display) -> tuple[Snapshot, Job]:
+def _look(request: Request, display: Display) -> tuple[Snapshot, Job]:
     """The files as they are now, and then what they say: nothing is remembered from before."""
     request.target.state.forget()
     target = request.target
     before = snapshot(target, request.files)
     if find_settings(target.repo, target.settings_file) != target.settings:
         raise Changed([name_of(target.settings_path, target)], "since they were read")
-    if isinstance(request, Inquiry):
+    if isinstance(request, InferenceRequest):
         return before, inference(request, display)
+    assert isinstance(request, TrainingRequest)
     if request.submitted is not None and not request.force:
         _verify_unchanged(request.submitted, target, "since the job was submitted")
     return before, training(request, display)
@@ -122,7 +125,7 @@ def _join(job: Training, before: Snapshot, display: Display) -> int:
     return _launch(job, run, lock, display, job.request.nodes.rank)
 
 
-def plan(request: Request | Inquiry, display: Display) -> Stamp:
+def plan(request: Request, display: Display) -> Stamp:
     """The stamp that a launch would get now. Starts nothing, writes nothing."""
     before, job = _look(request, display)
     job = job.at(next((place for place in job.places if not place.exists()), job.places[-1]))

@@ -41,10 +41,10 @@ class RegisteredRun:
         """When it was started; for an unstamped one, when its oldest file was written last."""
         if self.run is not None:
             return self.run.first.started
-        times = [path.stat().st_mtime for path in self.path.iterdir() if path.is_file()]
         try:
+            times = [path.stat().st_mtime for path in self.path.iterdir() if path.is_file()]
             return datetime.datetime.fromtimestamp(min(times, default=0.0), datetime.UTC)
-        except (ValueError, OverflowError, OSError):  # no calendar has such a year
+        except (ValueError, OverflowError, OSError):  # no calendar has such a year, or it is gone
             return datetime.datetime.fromtimestamp(0, datetime.UTC)
 
     @property

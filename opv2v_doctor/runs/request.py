@@ -1,4 +1,4 @@
-"""A training as it is asked for, all of it in one object, verified before anything looks at it."""
+"""Requests: a training or an inference as it is asked for, all of it in one object."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from opv2v_doctor.facts.past.runs import LAST
 from opv2v_doctor.runs.command_line import Nodes, chosen_directory
+from opv2v_doctor.runs.earlier import chosen_checkpoint
 from opv2v_doctor.runs.record import Run, read_run
 from opv2v_doctor.runs.snapshot import Snapshot
 from opv2v_doctor.target import Target
@@ -18,38 +19,67 @@ from opv2v_doctor.user_error import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asks for: complete, and the same whether it is printed, submitted or started."""
+    """What the user asks for, complete: the same whether it is printed, submitted or started."""
 
     target: Target
-    resume: Path | None = None
-    fresh: bool = False
     force: str = ""
     require_clean: bool = False
     plugins: bool | None = None  # run by the gate, or left out; None: as they are trusted
-    steps_per_epoch: int | None = None  # that the schedule runs on
     ignores: tuple[str, ...] = ()  # checks that the gate shall not run, with the reasons
+    dry_run: bool = False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Which files decide what runs, beside the repository's own."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceRequest(Request):
+    """An inference; the target's run is the one whose checkpoint is run."""
+
+    checkpoint: Path | None = None
+    split: str = "val"
+    index: int = 0
+
+    @property
+    def file(self) -> Path:
+        """The checkpoint. Raises UsageError where there is none."""
+        return chosen_checkpoint(self.target.run, self.checkpoint)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        script = self.target.settings.infer.script
+        return (*([self.target.repo / script] if script else []), self.file)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest(Request):
+    """A training, on one node or on each of several."""
+
+    resume: Path | None = None
+    fresh: bool = False
+    steps_per_epoch: int | None = None  # that the schedule runs on
     nodes: Nodes = field(default_factory=Nodes)
     slurm: bool = False
-    dry_run: bool = False
     submitted: Snapshot | None = None  # the files as they were when a job was submitted
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Which files decide what runs, beside the repository's."""
         return (self.resume.resolve() / LAST,) if self.resume else ()
 
 
-def write_request(request: Request) -> str:
+def request_text(request: TrainingRequest) -> str:
     """The request as JSON: every field of it, and of what it holds."""
-    return TypeAdapter(Request).dump_json(request).decode()
+    return TypeAdapter(TrainingRequest).dump_json(request).decode()
 
 
-def read_request(text: str) -> Request:
+def read_request(text: str) -> TrainingRequest:
     """The request that was written."""
-    return TypeAdapter(Request).validate_json(text)
+    return TypeAdapter(TrainingRequest).validate_json(text)
 
 
-def verify_request(request: Request) -> None:
+def verify_request(request: TrainingRequest) -> None:
     """Raises UsageError where what was asked for does not go together, with both words."""
     target, nodes = request.target, request.nodes
     chosen = chosen_directory(target.overrides)
@@ -79,7 +109,7 @@ def _real(path: Path) -> str:
     return os.path.realpath(path)
 
 
-def earlier_of(request: Request) -> Run | None:
+def earlier_of(request: TrainingRequest) -> Run | None:
     """The training that is gone on with. Raises UsageError where there is none in its directory."""
     earlier = read_run(request.resume) if request.resume else None
     if earlier is not None and earlier.stamp.kind != "train":

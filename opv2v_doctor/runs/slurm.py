@@ -12,7 +12,7 @@ from typing import Any
 
 from opv2v_doctor.isolation import isolated_command
 from opv2v_doctor.runs.command_line import Nodes
-from opv2v_doctor.runs.request import Request, earlier_of, read_request, write_request
+from opv2v_doctor.runs.request import TrainingRequest, earlier_of, read_request, request_text
 from opv2v_doctor.runs.snapshot import snapshot
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
@@ -36,7 +36,7 @@ class OnNode:
         request = on_node(read_request(self.request), here.hostnames, here.node)
         done = subprocess.run(
             [*isolated_command("-m"), PROGRAM],
-            input=write_request(request),
+            input=request_text(request),
             text=True,
             cwd=self.folder,
             check=False,
@@ -46,18 +46,18 @@ class OnNode:
         return 0
 
 
-def on_node(request: Request, hosts: Sequence[str], node: int) -> Request:
+def on_node(request: TrainingRequest, hosts: Sequence[str], node: int) -> TrainingRequest:
     """The request for one of these nodes, no job any more."""
     endpoint = f"{hosts[0]}:{request.target.settings.slurm.port}" if len(hosts) > 1 else None
     return replace(request, nodes=Nodes(count=len(hosts), rank=node, endpoint=endpoint), slurm=False)
 
 
-def for_first(request: Request) -> Request:
+def for_first(request: TrainingRequest) -> TrainingRequest:
     """The request as the first node will have it, before it is known which machine that is."""
     return on_node(request, [FIRST] * request.nodes.count, 0)
 
 
-def resources(request: Request) -> dict[str, Any]:
+def resources(request: TrainingRequest) -> dict[str, Any]:
     """What the job asks for, by submitit's names."""
     settings, nodes = request.target.settings.slurm, request.nodes.count
     asked: dict[str, Any] = {"nodes": nodes, "tasks_per_node": 1, "timeout_min": settings.minutes}
@@ -67,7 +67,7 @@ def resources(request: Request) -> dict[str, Any]:
     return asked | {f"slurm_{name}": value for name, value in settings.parameters}
 
 
-def submit(request: Request) -> str:
+def submit(request: TrainingRequest) -> str:
     """Submit the request as a job; returns its number.
 
     Raises UsageError where submitit or SLURM is missing, or where SLURM refuses the job.
@@ -84,7 +84,7 @@ def submit(request: Request) -> str:
     try:
         executor = submitit.AutoExecutor(folder=_logs(request.target), cluster="slurm")
         executor.update_parameters(**resources(request))
-        return str(executor.submit(OnNode(write_request(request), os.getcwd())).job_id)  # noqa: PTH109 (as text)
+        return str(executor.submit(OnNode(request_text(request), os.getcwd())).job_id)  # noqa: PTH109 (as text)
     except FailedJobError as problem:
         raise UsageError(f"--slurm: not submitted: {' '.join(str(problem).split())}") from None
 

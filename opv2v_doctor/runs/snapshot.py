@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.source.commit import git_state
+from opv2v_doctor.facts.source.commit import git_state, tracked
 from opv2v_doctor.facts.source.copies import resolutions
 from opv2v_doctor.facts.source.first_party import first_party_modules
 from opv2v_doctor.facts.source.syntax import hydra_main, modules
 from opv2v_doctor.foreign_files import bytes_of
 from opv2v_doctor.runs import digests
-from opv2v_doctor.runs.directory import RECORD
+from opv2v_doctor.runs.directory import LOCK, RECORD
 from opv2v_doctor.runs.record import Launch, Run
 from opv2v_doctor.state import State
 from opv2v_doctor.target import Target
@@ -46,14 +46,14 @@ class Snapshot:
     trees: tuple[Path, ...]  # packages and configs: all code in them
     entries: tuple[Path, ...]  # folders that imports begin at: what stands there can hide a module
     commit: str | None
-    tracked: Mapping[str, str]  # files that differ from the commit: name -> hash
-    sources: Mapping[str, str]  # name -> hash
+    dirty: Mapping[str, str]  # files that differ from the commit: name -> hash
+    sources: Mapping[str, str]  # code, tracked or imported: name -> hash
 
     def changes(self, target: Target) -> tuple[str, ...]:
         """The names of what is not as it was."""
         now = _take(self, replace(target, state=State()))
-        before = {**self.tracked, **self.sources, COMMIT: self.commit}
-        after = {**now.tracked, **now.sources, COMMIT: now.commit}
+        before = {**self.dirty, **self.sources, COMMIT: self.commit}
+        after = {**now.dirty, **now.sources, COMMIT: now.commit}
         return tuple(name for name in sorted({*before, *after}) if before.get(name) != after.get(name))
 
 
@@ -67,7 +67,7 @@ def snapshot(target: Target, files: Iterable[Path] = ()) -> Snapshot:
         trees=tuple(dict.fromkeys(places)),
         entries=tuple(dict.fromkeys(_entries(alone))),
         commit=None,
-        tracked={},
+        dirty={},
         sources={},
     )
     alone.state.forget()
@@ -98,13 +98,22 @@ def _take(scope: Snapshot, target: Target) -> Snapshot:
     for entry in scope.entries:
         found |= dict.fromkeys(_importable(entry))
     state = git_state(target)
+    found |= dict.fromkeys(target.repo / name for name in _listed_by_git(target, state.untracked))
     dirty = [name for name in state.dirty if not _is_of_a_run(name, target.repo)]
     return replace(
         scope,
         commit=state.commit,
-        tracked={name: _hash(target.repo / name) for name in dirty},
+        dirty={name: _hash(target.repo / name) for name in dirty},
         sources={name_of(path, target): _hash(path) for path in sorted(found)},
     )
+
+
+def _listed_by_git(target: Target, untracked: Iterable[str]) -> Iterator[str]:
+    """The code that git tracks, and what is new beside it."""
+    names = [name for name in tracked(target) if name.endswith(CODE) and not _is_of_a_run(name, target.repo)]
+    folders = {Path(name).parent for name in names}
+    yield from names
+    yield from (name for name in untracked if name.endswith(".py") and Path(name).parent in folders)
 
 
 def _is_run(folder: Path) -> bool:
@@ -113,7 +122,9 @@ def _is_run(folder: Path) -> bool:
 
 
 def _is_of_a_run(name: str, repo: Path) -> bool:
-    return any(_is_run(repo / folder) for folder in Path(name).parents[:-1])
+    """Whether a training writes the file, be it only the lock of a directory that is no run yet."""
+    path = Path(name)
+    return path.name == LOCK or any(_is_run(repo / folder) for folder in path.parents[:-1])
 
 
 def _code_in(tree: Path) -> Iterator[Path]:
@@ -146,8 +157,9 @@ def _importable(entry: Path) -> Iterator[Path]:
 
 
 def name_of(path: Path, target: Target) -> str:
-    """How a file is named: from the repository's folder, if it lies below it."""
-    return str(path.relative_to(target.repo) if path.is_relative_to(target.repo) else path)
+    """How a file is named, in one line of text: from the repository's folder, if it lies below it."""
+    name = str(path.relative_to(target.repo) if path.is_relative_to(target.repo) else path)
+    return os.fsencode(name).decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
 def _hash(path: Path) -> str:
@@ -163,14 +175,14 @@ def _hash(path: Path) -> str:
 
 def sources_text(found: Snapshot) -> bytes:
     """The hashes as `sha256sum` writes them, from the repository's folder."""
-    both = {**found.tracked, **found.sources}
+    both = {**found.dirty, **found.sources}
     lines = (f"{digest}  {name}\n" for name, digest in both.items() if len(digest) == len(ABSENT))
-    return "".join(lines).encode("utf-8", "surrogateescape")
+    return "".join(lines).encode()
 
 
 def read_sources(content: bytes) -> dict[str, str]:
     """Name -> hash, as `sources_text` wrote them."""
-    lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    lines = content.decode("utf-8", "replace").split("\n")[:-1]
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 

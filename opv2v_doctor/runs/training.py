@@ -12,10 +12,10 @@ from typing import Any
 from opv2v_doctor.runs.command_line import command, directory_override, without_directory
 from opv2v_doctor.runs.destination import places_of, with_dataset
 from opv2v_doctor.runs.directory import number_of_launch, output_folder
+from opv2v_doctor.runs.earlier import secrets_of, with_given
 from opv2v_doctor.runs.launcher import Display, Plan
 from opv2v_doctor.runs.record import Run, RunStatus, Stamp, read_run
-from opv2v_doctor.runs.reopening import secrets_of, with_given
-from opv2v_doctor.runs.request import Request, earlier_of
+from opv2v_doctor.runs.request import TrainingRequest, earlier_of
 from opv2v_doctor.runs.resume import remarks
 from opv2v_doctor.runs.snapshot import FILE, Snapshot, read_sources, sources_of
 from opv2v_doctor.runs.stamp import Files, stamp_of
@@ -29,7 +29,7 @@ JOINING = 600.0  # seconds that a node waits for the first one's stamp
 class Training:
     """What was asked for, with all that follows from it before its directory is claimed."""
 
-    request: Request
+    request: TrainingRequest
     target: Target
     earlier: Run | None  # that it goes on with
     places: Sequence[Path]  # directories that it may take: the first that is free
@@ -114,7 +114,7 @@ class Training:
         )
 
 
-def training(request: Request, display: Display) -> Training:
+def training(request: TrainingRequest, display: Display) -> Training:
     """The training that was asked for. Raises UsageError where there is none to go on with."""
     earlier, target = earlier_of(request), request.target
     if earlier is not None:

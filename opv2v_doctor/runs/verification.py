@@ -17,7 +17,7 @@ from opv2v_doctor.runs import configuration, digests
 from opv2v_doctor.runs.milestones import Milestones, json_lines
 from opv2v_doctor.runs.record import Launch, Run, RunStatus
 from opv2v_doctor.runs.secrets import without_secrets
-from opv2v_doctor.runs.snapshot import sources_of
+from opv2v_doctor.runs.snapshot import ABSENT, sources_of
 from opv2v_doctor.runs.vitals import EVENTS
 from opv2v_doctor.user_error import UsageError
 
@@ -25,20 +25,20 @@ ENDS = 1 << 16  # bytes that the watch hashes at either end of a checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verification:
+class Evidence:
     """One thing that was looked at: whether it is as it should be, and what is."""
 
     good: bool
     text: str
 
 
-def verifications(run: Run) -> Iterator[Verification]:
+def evidence(run: Run) -> Iterator[Evidence]:
     """Everything that can be told about the directory, good or not."""
     if not run.is_stamped:
-        yield Verification(good=True, text="adopted, never stamped: nothing to compare its beginning with")
+        yield Evidence(good=True, text="adopted, never stamped: nothing to compare its beginning with")
     for launch in run.launches:
         yield from _stamp(run, launch)
-    yield Verification(good=True, text=f"the last launch: {run.state}")
+    yield Evidence(good=True, text=f"the last launch: {run.state}")
     yield from _checkpoints(run)
 
 
@@ -50,13 +50,14 @@ def departures_of(run: Run, launch: Launch | None = None) -> tuple[str, ...]:
     launch = launch or run.last
     found: dict[str, None] = {}
     sources = sources_of(run, launch)
+    folders = {Path(name).parent for name in sources}  # what is new in one of them was not stamped
     for event in json_lines(run.path / EVENTS) if sources else ():
         if event.get("event") == "start" and _is_of(event, launch):
             imported = event.get("sources")
             for file, digest in imported.items() if isinstance(imported, dict) else ():
                 name = os.path.relpath(file, launch.stamp.cwd)
-                stamped = sources.get(name, sources.get(file))
-                if stamped is not None and not stamped.startswith(str(digest)):
+                stamped = sources.get(name, sources.get(file, ABSENT if Path(name).parent in folders else ""))
+                if stamped and not stamped.startswith(str(digest)):
                     found[name] = None
     if launch is run.last:
         found |= dict.fromkeys(_config_departures(run))
@@ -84,20 +85,20 @@ def _config_departures(run: Run) -> Iterator[str]:
         yield f"config {difference}"
 
 
-def _stamp(run: Run, launch: Launch) -> Iterator[Verification]:
+def _stamp(run: Run, launch: Launch) -> Iterator[Evidence]:
     if launch.status is RunStatus.UNSTAMPED:
         return
     good = launch.digest == launch.stamp.digest
     words = "as it was written" if good else "was edited after it was written"
-    yield Verification(good=good, text=f"stamp of launch {launch.number}: {words}")
+    yield Evidence(good=good, text=f"stamp of launch {launch.number}: {words}")
     gate = launch.stamp.gate
     report = {"report.json": gate.report} if gate and gate.report else {}
     for name, digest in {**launch.stamp.files, **report}.items():
         problem = _change(run.path / launch.folder / name, digest)
         where = name if launch.folder == "." else f"{launch.folder}/{name}"
-        yield Verification(good=not problem, text=f"{where}: {problem or 'unchanged'}")
+        yield Evidence(good=not problem, text=f"{where}: {problem or 'unchanged'}")
     for departure in launch.departures if launch.ended else departures_of(run, launch):
-        yield Verification(good=False, text=f"launch {launch.number} ran something else: {departure}")
+        yield Evidence(good=False, text=f"launch {launch.number} ran something else: {departure}")
 
 
 def _change(path: Path, digest: str) -> str:
@@ -107,17 +108,17 @@ def _change(path: Path, digest: str) -> str:
         return problem.strerror or str(problem)
 
 
-def _checkpoints(run: Run) -> Iterator[Verification]:
+def _checkpoints(run: Run) -> Iterator[Evidence]:
     """Every checkpoint can be read, and is what the watch saw saved last under its name."""
     saved = {Path(str(line.get("file", ""))).name: line for line in Milestones(run.path).saved}
     there = {path.name: path for path in sorted(run.path.glob(CHECKPOINTS))}
     for name, path in there.items():
         problem = _unlike(path, saved.get(name), watched=bool(saved))
-        yield Verification(good=not problem, text=f"{name}: {problem or _count(path)}")
+        yield Evidence(good=not problem, text=f"{name}: {problem or _count(path)}")
     for name in sorted(set(saved) - set(there)):
-        yield Verification(good=False, text=f"{name}: was saved, and is not there")
+        yield Evidence(good=False, text=f"{name}: was saved, and is not there")
     for path in sorted(run.path.glob(LEFTOVERS)):
-        yield Verification(good=True, text=f"{path.name}: left by a save that was killed; it may be removed")
+        yield Evidence(good=True, text=f"{path.name}: left by a save that was killed; it may be removed")
 
 
 def _unlike(path: Path, line: dict[str, Any] | None, *, watched: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from collections.abc import Iterator, Mapping
@@ -51,7 +52,10 @@ def listing(root: Path) -> list[IndexRow]:
     """All folders that have something to show, the newest first."""
     place = root.resolve()
     runs = {entry.path: entry for entry in entries(place) if not (entry.path / RECORD).is_symlink()}
-    found = [_index_row(place, folder, names, runs.get(folder)) for folder, names in _folders(place, runs)]
+    found = []
+    for folder, names in _folders(place, runs):
+        with contextlib.suppress(OSError):  # it is gone by now
+            found.append(_index_row(place, folder, names, runs.get(folder)))
     return sorted(found, key=lambda shown: (shown.changed, shown.folder), reverse=True)
 
 

@@ -224,3 +224,59 @@ def test_a_real_frame_is_read(real_frame: Path) -> None:
         assert (found[FileKind.IMAGE].width, found[FileKind.IMAGE].height) == (800, 600)
         assert (found[FileKind.CLOUD].points or 0) > 10_000
         assert found[FileKind.FRAME].rig
+
+
+def packed(content: bytes, tokens: bytes) -> bytes:
+    """A compressed cloud of two points of these tokens, as LZF has them."""
+    return CLOUD % (2, b"binary_compressed") + struct.pack("<II", len(tokens), len(content)) + tokens
+
+
+POINTS = bytes(24)  # two points of three numbers of four bytes
+LITERAL = b"\x17" + POINTS
+REFERENCE = b"\x00\x00" + b"\xe0\x0e\x00"  # a zero, and 23 more of what is one byte before
+
+
+@pytest.mark.parametrize("tokens", [LITERAL, REFERENCE, b"\x07" + bytes(8) + b"\xe0\x07\x07"])
+def test_a_compressed_cloud_is_walked_to_its_end(tokens: bytes, tmp_path: Path) -> None:
+    assert reading(tmp_path, FileKind.CLOUD, packed(POINTS, tokens)) == reading(
+        tmp_path, FileKind.CLOUD, packed(POINTS, tokens)
+    )._replace(points=2, problem=None)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (packed(POINTS, LITERAL)[:-1], "truncated"),
+        (packed(POINTS[:-1], LITERAL), "truncated"),
+        (packed(POINTS, LITERAL[:-1]), "do not unpack"),
+        (packed(POINTS, LITERAL + b"\x00\x00"), "do not unpack"),
+        (packed(POINTS, b"\x16" + POINTS), "do not unpack"),
+        (packed(POINTS, b"\x00\x00\xe0\x0e\x01"), "do not unpack"),
+        (packed(POINTS, b"\x00\x00\xe0\x0e"), "do not unpack"),
+        (packed(POINTS, b""), "do not unpack"),
+        (packed(POINTS, b"")[:-4], "truncated"),
+        (CLOUD % (2, b"ascii") + b"1 2 3\n\n4 5", "point 2 has 2 numbers"),
+        (CLOUD % (2, b"ascii") + b"1 2 3 4\n5 6 7\n", "point 1 has 4 numbers"),
+        (CLOUD % (3, b"ascii") + b"1 2 3\n\n\n4 5 6\n", "truncated: 2 points"),
+    ],
+)
+def test_a_cloud_that_is_not_whole_is_a_problem(content: bytes, said: str, tmp_path: Path) -> None:
+    assert said in (reading(tmp_path, FileKind.CLOUD, content).problem or "")
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        (b"lidar_pose: [1, 2, 3, 4, 5, 6]\n", "key 'lidar_pose' stands twice"),
+        (b"others:\n  1: {speed: 1, speed: 2}\n", "key 'speed' stands twice"),
+        (b"others:\n  1:\n    speed: 1\n    speed: 2\n", "key 'speed' stands twice"),
+        (b"plan: [{a: 1}, {a: 1}]\n", ""),
+    ],
+)
+def test_a_key_that_stands_twice_is_found_and_the_last_one_is_read(
+    added: bytes, said: str, tmp_path: Path
+) -> None:
+    frame = Path(__file__).parents[1].joinpath("corpus", "audit", "frame.yaml").read_bytes()
+    found = reading(tmp_path, FileKind.FRAME, frame + added)
+    assert said in (found.problem or "") if said else found.problem is None
+    assert found.x == (1.0 if b"lidar" in added else reading(tmp_path, FileKind.FRAME, frame).x)

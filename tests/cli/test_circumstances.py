@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,9 +19,15 @@ HOSTILE = "\x1b[2J\u202e\x9b2J"
 FORMULA = "=cmd|' C calc'!A0"
 
 
-def started(*words: object, **how: Any) -> "subprocess.Popen[str]":
+def started(*words: object, **env: str) -> subprocess.Popen[str]:
+    """In a process group of its own."""
     return subprocess.Popen(
-        [*DOCTOR, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how
+        [*DOCTOR, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **env},
     )
 
 
@@ -77,7 +82,7 @@ def test_what_a_killed_audit_read_is_kept_and_the_next_one_goes_on(tmp_path: Pat
     (root / "train" / "gone" / "1" / "000001.yaml").write_text("x")
     words = ("audit", root, "--cache", cache, "--workers", 2)
     temporary = {"TMPDIR": str(tmp_path)}
-    with started(*words, start_new_session=True, env={**os.environ, **temporary}) as process:
+    with started(*words, **temporary) as process:
         deadline = time.monotonic() + 60
         while not list(cache.glob("*-wal")) and time.monotonic() < deadline:
             time.sleep(0.01)

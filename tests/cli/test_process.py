@@ -87,6 +87,43 @@ def test_a_report_follows_a_link_and_keeps_what_is_no_file(healthy: Path, tmp_pa
     assert (refused.returncode, "it is a directory" in refused.stderr) == (2, True)
 
 
+HANGS = """#!/bin/bash
+(trap "" TERM INT; setsid sleep 6000) &
+echo $! > "{sign}"
+sleep 6000
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 0.1])
+def test_who_interrupts_a_hanging_interpreter_twice_leaves_nothing(
+    seconds: float, healthy: Path, tmp_path: Path
+) -> None:
+    python, sign = tmp_path / "python", tmp_path / "sign"
+    python.write_text(HANGS.format(sign=sign))
+    python.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "opv2v_doctor", "run-all", "--repo", healthy, "--python", python],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not sign.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    children = psutil.Process(process.pid).children(recursive=True)
+    begun = time.monotonic()
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(seconds)
+    _, said = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 5
+    assert process.returncode in (130, -signal.SIGINT)
+    assert said in ("", "opv2v-doctor: interrupted\n")
+    assert len(children) > 2  # the supervisor, the interpreter, and what detached from it
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.1])
 def test_who_is_interrupted_twice_ends_at_once(seconds: float, healthy: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(

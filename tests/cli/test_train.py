@@ -276,20 +276,26 @@ def test_a_killed_launcher_leaves_a_run_that_goes_on(repo: Path, run: Path) -> N
 
 
 def test_what_was_imported_and_not_stamped_is_told(repo: Path, run: Path) -> None:
-    """Somebody saves a file after the last look and before the import: here the script itself does."""
-    late = repo / "mapanything/late.py"
+    """Somebody saves files after the last look and before the import: here the script itself does."""
+    late, new = repo / "mapanything/late.py", repo / "mapanything/later.py"
     late.write_text("a = 1\n")
     script = (repo / "scripts/train.py").read_text()
-    saved = f"import pathlib; pathlib.Path({str(late)!r}).write_text('a = 2\\n')\n"
+    saved = "import pathlib\n" + "".join(
+        f"pathlib.Path({str(path)!r}).write_text('a = 2\\n')\n" for path in (late, new)
+    )
     with (
         changed(repo / "scripts/train.py", script, script.replace("import", f"{saved}import", 1)),
-        changed(repo / "mapanything/__init__.py", 'out."""', 'out."""\nfrom mapanything import late'),
+        changed(repo / "mapanything/__init__.py", 'out."""', 'out."""\nfrom mapanything import late, later'),
     ):
         done = doctor("train", "--repo", repo, "train_params.epochs=1", "hydra.run.dir=experiments/late")
     late.unlink()
+    new.unlink()
     assert done.returncode == 0, done.stderr
-    assert "it ran something else than was stamped: mapanything/late.py" in done.stderr
-    assert read_run(repo / "experiments/late").last.departures == ("mapanything/late.py",)
+    assert "it ran something else than was stamped: mapanything/late.py, mapanything/later.py" in done.stderr
+    assert read_run(repo / "experiments/late").last.departures == (
+        "mapanything/late.py",
+        "mapanything/later.py",
+    )
     verified = doctor("runs", "verify", repo / "experiments/late")
     assert verified.returncode == 1
     assert "BAD launch 1 ran something else: mapanything/late.py" in verified.stdout

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from opv2v_doctor.cli.program import app
 from opv2v_doctor.cli.train import takes_request
-from opv2v_doctor.runs.request import Request, read_request, write_request
+from opv2v_doctor.runs.request import TrainingRequest, read_request, request_text
 from opv2v_doctor.runs.slurm import on_node
 from opv2v_doctor.user_error import UsageError
 
@@ -80,16 +80,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 parser = typer.Typer()
-made: list[Request] = []
+made: list[TrainingRequest] = []
 
 
 @parser.command()
 @takes_request
-def shown(request: Request) -> None:
+def shown(request: TrainingRequest) -> None:
     made[:] = [request]
 
 
-def asked(place: Path, options: Iterable[str]) -> Request:
+def asked(place: Path, options: Iterable[str]) -> TrainingRequest:
     """The request that these options make: parsed as train parses them, and nothing started."""
     words = [] if "--repo" in options else ["--repo", str(place / "repo")]
     trailing = []
@@ -118,7 +118,7 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
 @functools.cache
 def told(place: Path, *options: str) -> dict[str, Any]:
     """The request of these options, as a job gets it."""
-    return flat(json.loads(write_request(asked(place, options))))
+    return flat(json.loads(request_text(asked(place, options))))
 
 
 def changed(place: Path, options: Iterable[str]) -> set[tuple[str, str]]:
@@ -131,9 +131,9 @@ def changed(place: Path, options: Iterable[str]) -> set[tuple[str, str]]:
 def test_an_option_shows_in_the_request_and_reaches_the_job_whole(option: str, place: Path) -> None:
     request = asked(place, sorted(with_needs(option, (option,))))
     assert request != asked(place, sorted(with_needs(option, (option,)) - {option} - {"--nnodes"}))
-    assert read_request(write_request(request)) == request
-    there = read_request(write_request(on_node(request, ["n1", "n2"], 1)))
-    kept = {field.name for field in dataclasses.fields(Request)} - {"nodes", "slurm"}
+    assert read_request(request_text(request)) == request
+    there = read_request(request_text(on_node(request, ["n1", "n2"], 1)))
+    kept = {field.name for field in dataclasses.fields(TrainingRequest)} - {"nodes", "slurm"}
     assert {name: getattr(there, name) for name in kept} == {name: getattr(request, name) for name in kept}
     assert (there.nodes.count, there.nodes.rank, there.slurm) == (2, 1, False)
 

@@ -243,6 +243,26 @@ def test_whatever_a_plugin_does_to_its_process_it_has_crashed(
         assert found["MIN002"][0] == "passed"
 
 
+ENDLESS = {
+    "time.sleep(600)": "did not end within 3 s (--timeout)",
+    "while True: yield note('again')": "says more than 10000 things of one check",
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "body"), [("at_import", "time.sleep(600)"), *(("in_check", b) for b in ENDLESS)]
+)
+def test_a_plugin_that_has_no_end_has_crashed(where: str, body: str, small: Repository) -> None:
+    small.write(**{where: body})
+    begun = time.monotonic()
+    selected = "ENV001" if where == "at_import" else "MIN001"
+    seconds = 3 if "sleep" in body else 60
+    ended = small.check(selected, "--plugins", "--format", "json", "--timeout", seconds)
+    status, reason = results(ended)["PLG001" if where == "at_import" else "MIN001"]
+    assert (ended.returncode, status, ENDLESS[body] in reason) == (3, "crashed", True), reason
+    assert time.monotonic() - begun < 40
+
+
 def test_what_was_found_before_the_end_is_kept(small: Repository) -> None:
     small.write(in_check="yield error('broken', hint='mend it'); os._exit(0)")
     report = json.loads(small.check("MIN001", "--plugins", "--format", "json").stdout)

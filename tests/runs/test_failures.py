@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.runs.failures import failure_in_words, first_failure
+from opv2v_doctor.runs.failures import description, first_failure
 from opv2v_doctor.runs.output import OWN, Output
 
 ENTRY = """\
@@ -51,7 +51,7 @@ def test_who_was_killed_failed_before_who_raised(output: Output) -> None:
     write(output, table((0, 1), (1, -9)), rank0="KeyError: 1", rank1="")
     failure = first_failure(output, 1, {0: 5.0})
     assert (failure.rank, failure.signal) == (1, "SIGKILL")
-    assert "memory" in failure_in_words(failure)
+    assert "memory" in description(failure)
 
 
 def test_who_torchrun_ended_is_not_blamed(output: Output) -> None:

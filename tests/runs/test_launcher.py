@@ -87,6 +87,19 @@ def test_ranks_that_ignore_an_interrupt_are_ended_harder(stub: Stub) -> None:
     assert not stub.living()
 
 
+@pytest.mark.parametrize("seconds", [0, 0.05])
+def test_who_interrupts_a_training_twice_does_not_wait(stub: Stub, seconds: float) -> None:
+    process = stub.start(epochs=200)
+    stub.wait_for_steps()
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(seconds)
+    said, _ = process.communicate(timeout=20)
+    assert (process.returncode, stub.record().state) == (130, RunStatus.INTERRUPTED)
+    assert "opv2v_doctor" not in said or "Traceback" not in said.split("opv2v_doctor")[0]
+    assert not stub.living()
+
+
 def test_nothing_outlives_the_launcher(stub: Stub) -> None:
     process = stub.start(epochs=200)
     stub.wait_for_steps()

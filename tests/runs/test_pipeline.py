@@ -14,10 +14,9 @@ import pytest
 from opv2v_doctor.runs import pipeline
 from opv2v_doctor.runs.command_line import Nodes
 from opv2v_doctor.runs.directory import claim
-from opv2v_doctor.runs.inference import Inquiry
 from opv2v_doctor.runs.output import OutputLine
 from opv2v_doctor.runs.record import Run, RunStatus, read_run
-from opv2v_doctor.runs.request import Request
+from opv2v_doctor.runs.request import InferenceRequest, Request, TrainingRequest
 from opv2v_doctor.runs.snapshot import read_sources, snapshot
 from opv2v_doctor.runs.stamp import stamp_of, write_stamp
 from opv2v_doctor.runs.training import training
@@ -61,6 +60,7 @@ def repo(tmp_path: Path) -> Path:
         "configs/train.yaml": CONFIG,
         "toy/__init__.py": "VALUE = 1\n",
         "README.md": "A toy.\n",
+        "tools/plot.py": "VALUE = 4\n",
         "opv2v-doctor.toml": SETTINGS,
         ".gitignore": "__pycache__\n",
     }.items():
@@ -117,12 +117,12 @@ class Gate:
         return self.code
 
 
-def request(repo: Path, run: str = RUN, **asked: object) -> Request:
+def request(repo: Path, run: str = RUN, **asked: object) -> TrainingRequest:
     target = make_target(repo=repo, python=sys.executable, overrides=(f"hydra.run.dir={run}",))
-    return Request(target=target, **asked)  # type: ignore[arg-type]
+    return TrainingRequest(target=target, **asked)  # type: ignore[arg-type]
 
 
-def train(asked: Request | Inquiry, gate: Gate) -> tuple[int, str]:
+def train(asked: Request, gate: Gate) -> tuple[int, str]:
     terminal = Terminal()
     code = pipeline.start(asked, gate, terminal)
     return code, "\n".join(terminal.said)
@@ -152,6 +152,8 @@ CHANGES = {
     "scripts/toy.py": "VALUE = 4\n",
     "toy.so": "no library",
     "README.md": "Another toy.\n",
+    "tools/plot.py": "VALUE = 5\n",
+    "tools/new.py": "VALUE = 6\n",
 }
 
 
@@ -180,7 +182,7 @@ def test_what_changes_during_the_gate_is_judged_again_and_stamped(repo: Path, na
 
 def test_a_commit_during_the_gate_is_what_is_stamped(repo: Path) -> None:
     (repo / "README.md").write_text("Two.\n")
-    gate = Gate(lambda: commit(repo))
+    gate = Gate(lambda: git(repo, "commit", "-q", "-a", "-m", "two"))
     code, said = train(request(repo), gate)
     assert (code, gate.ran) == (0, 2), said
     stamp = read_run(repo / RUN).stamp
@@ -231,6 +233,7 @@ def test_what_trainings_write_is_no_change(repo: Path) -> None:
                 file.write("more\n")
 
     others()
+    put(repo / RUN / ".launch.lock", "left by a launch that was killed")()
     git(repo, "add", "experiments", "outputs")  # somebody tracks what trainings write
     git(repo, "commit", "-q", "-m", "runs")
     gate = Gate(others)
@@ -244,11 +247,21 @@ def test_a_resume_is_refused_where_something_changes(repo: Path, name: str) -> N
     assert train(request(repo), Gate(lambda: None))[0] == 0
     before = (repo / RUN / "run.json").read_bytes()
     gate = Gate(put(repo / name, "VALUE = 5\n"))
-    asked = Request(target=make_target(repo=repo, python=sys.executable), resume=repo / RUN)
+    asked = TrainingRequest(target=make_target(repo=repo, python=sys.executable), resume=repo / RUN)
     code, said = train(asked, gate)
     assert (code, gate.ran) == (3, 1), said
     assert f"not started: {name} changed while the gate ran" in said
     assert (repo / RUN / "run.json").read_bytes() == before
+
+
+def test_a_config_that_changes_before_it_is_composed_is_told(repo: Path) -> None:
+    config = repo / "configs/train.yaml"
+    edit = f"p = Path({str(config)!r}); p.write_text(p.read_text().replace('epochs: 3', 'epochs: 77'))"
+    (repo / "scripts/train.py").write_text(SCRIPT.replace("import toy", f"import toy\n{edit}"))
+    code, said = train(request(repo), Gate(lambda: None))
+    assert (code, said_in(repo / RUN)["epochs"]) == (0, 77)
+    assert read_run(repo / RUN).last.departures == ("config train_params.epochs: 3 -> 77",)
+    assert "it ran something else than was stamped: config train_params.epochs: 3 -> 77" in said
 
 
 def test_a_job_that_was_submitted_earlier_is_refused_or_forced(repo: Path) -> None:
@@ -285,7 +298,7 @@ def test_an_inference_is_judged_again_too(repo: Path, checkpoint: Path, name: st
     gate = Gate(put(place, "VALUE = 8\n"))
     if place is checkpoint:
         gate.happens = lambda: save(place, epoch=2)
-    asked = Inquiry(target=make_target(repo=repo, python=sys.executable), checkpoint=checkpoint)
+    asked = InferenceRequest(target=make_target(repo=repo, python=sys.executable), checkpoint=checkpoint)
     code, said = train(asked, gate)
     assert (code, gate.ran) == (0, 2), said
     assert f"{place.name} changed while the gate ran" in said

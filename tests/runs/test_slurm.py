@@ -20,7 +20,7 @@ import pytest
 from opv2v_doctor import Target
 from opv2v_doctor.runs.command_line import Nodes
 from opv2v_doctor.runs.record import RunStatus, read_run
-from opv2v_doctor.runs.request import Request, read_request, write_request
+from opv2v_doctor.runs.request import TrainingRequest, read_request, request_text
 from opv2v_doctor.runs.slurm import FIRST, OnNode, for_first, on_node, resources
 from opv2v_doctor.sandbox import copy_repository
 from opv2v_doctor.settings import Settings, Slurm
@@ -57,7 +57,7 @@ PartitionName=p Nodes=n1 Default=YES State=UP
 
 
 @pytest.fixture
-def request_(tmp_path: Path) -> Request:
+def request_(tmp_path: Path) -> TrainingRequest:
     settings = Settings(
         runs=str(tmp_path), slurm=Slurm(partition="gpu", minutes=90, parameters=(("qos", "high"),))
     )
@@ -65,10 +65,10 @@ def request_(tmp_path: Path) -> Request:
     target = Target(
         repo=tmp_path, python=Path(sys.executable), gpus=8, overrides=overrides, settings=settings
     )
-    return Request(target=target, nodes=Nodes(count=2), force="why not", slurm=True)
+    return TrainingRequest(target=target, nodes=Nodes(count=2), force="why not", slurm=True)
 
 
-def test_a_job_asks_for_nodes_gpus_and_time(request_: Request) -> None:
+def test_a_job_asks_for_nodes_gpus_and_time(request_: TrainingRequest) -> None:
     from submitit.slurm.slurm import _make_sbatch_string
 
     asked = resources(request_)
@@ -78,8 +78,8 @@ def test_a_job_asks_for_nodes_gpus_and_time(request_: Request) -> None:
     assert "--gpus-per-node=4" in text
 
 
-def test_each_node_gets_the_request_and_its_place_in_it(request_: Request) -> None:
-    task = OnNode(write_request(request_), "/work")
+def test_each_node_gets_the_request_and_its_place_in_it(request_: TrainingRequest) -> None:
+    task = OnNode(request_text(request_), "/work")
     request = on_node(read_request(task.request), ["one", "two"], 1)
     assert request.nodes == Nodes(count=2, rank=1, endpoint="one:29500")
     assert (request.target, request.force, request.slurm) == (request_.target, "why not", False)

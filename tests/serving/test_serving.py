@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import socket
 import threading
 import time
@@ -60,6 +61,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "disguised.txt").symlink_to(hidden / "config.json")
     (root / "inside.json").symlink_to(reports / "report.json")
     os.mkfifo(root / "pipe.txt")
+    odd = root / os.fsdecode(b"odd \xe9\xff")
+    odd.mkdir()
+    (odd / os.fsdecode(b"\xff.json")).write_text("{}")
+    (odd / os.fsdecode(b"\xff.png")).write_bytes(b"no picture")
+    (odd / "run.json").write_text("[" * 100_000)
+    os.mkfifo(odd / "report.json")
+    (odd / "summary.json").symlink_to("/dev/zero")
     return root
 
 
@@ -110,6 +118,14 @@ def test_the_index_shows_verdicts_pages_and_pictures(port: int) -> None:
     assert 'src="/thumbnails/preview/val_0/panorama.png"' in answer.body
     assert "agent &lt;b&gt;1&amp;2.png" in answer.body
     assert "checkpoint" not in answer.body
+
+
+def test_names_that_are_no_utf_8_cost_at_most_their_row(port: int) -> None:
+    answer = ask(port, "/")
+    assert (answer.status, "2 passed, 1 failed" in answer.body) == (200, True)
+    for path in ("/files/odd%20%E9%FF/%FF.json", "/thumbnails/odd%20%E9%FF/%FF.png"):
+        assert ask(port, path).status in (200, 404)
+    assert ask(port, "/").status == 200
 
 
 def test_files_are_served_as_they_are_and_kept_apart(port: int) -> None:
@@ -402,3 +418,27 @@ def test_the_index_survives_any_file_below_it(tmp_path: Path) -> None:
     assert shown.count("<article") == sum(map(len, HOSTILE.values()))
     shown.encode()
     assert not {letter for letter in shown if not letter.isprintable()} - {"\n"}
+
+
+def test_the_index_survives_what_comes_and_goes_meanwhile(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def churn() -> None:
+        for number in range(10**6):
+            folder = tmp_path / f"{number % 7}"
+            folder.mkdir(exist_ok=True)
+            for name in ("run.json", "page.html", "train.log"):
+                (folder / name).write_bytes(b"{}")
+            shutil.rmtree(folder)
+            if over.is_set():
+                return
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            listing(tmp_path)
+    finally:
+        over.set()
+        thread.join()

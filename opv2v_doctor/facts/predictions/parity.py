@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import string
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked, Skip
@@ -145,21 +144,13 @@ def _arguments(target: Target) -> list[str]:
         "repo": str(target.repo),
     }
     overrides = [*target.overrides, f"hydra.run.dir={folder}"]
-    words = (
-        overrides if word == "{overrides}" else [_fill(word, places)]
-        for word in target.settings.infer.arguments
-    )
-    return [part for filled in words for part in filled]
-
-
-def _fill(word: str, places: Mapping[str, str]) -> str:
     try:
-        return string.Formatter().vformat(word, (), places)
-    except (KeyError, IndexError, ValueError):
+        return target.settings.infer.filled(places, overrides)
+    except ValueError as problem:
         raise Blocked(
-            "[infer] arguments: {word!r} cannot be filled in",
+            "[infer] arguments cannot be filled in: {problem}",
             hint="the placeholders are {known}",
-            word=word,
+            problem=str(problem),
             known=[f"{{{name}}}" for name in (*places, "overrides")],
         ) from None
 

@@ -91,6 +91,18 @@ def git_state(target: Target) -> GitState:
         return GitState(reason=Text("what git would compare cannot be read: {problem}", problem=str(problem)))
 
 
+@fact
+def tracked(target: Target) -> tuple[str, ...]:
+    """The repository's files that git tracks; none where it does not answer."""
+    try:
+        with open_view(target) as seen:
+            prefix = seen.repository.prefix
+            names = os.fsdecode(seen.git("ls-files", "-z", "--", prefix or ".")).split("\0")[:-1]
+            return tuple(_text(name.removeprefix(prefix)) for name in names)
+    except (git.GitRefused, OSError):
+        return ()
+
+
 @contextlib.contextmanager
 def open_view(target: Target) -> Iterator[git.GitView]:
     """The view of the target's repository. Raises GitRefused, OSError."""

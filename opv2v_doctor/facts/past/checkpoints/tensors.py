@@ -8,21 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from opv2v_doctor.facts.past.checkpoints.archives import Archive
+from opv2v_doctor.facts.past.checkpoints.weights import TORCH
 from opv2v_doctor.facts.past.pickles.machine import Name, RecordedCall, Stored
 
 MOST_DIMENSIONS = 64
 LARGEST = 1 << 48  # elements
-LAYOUTS = {
-    "torch.FloatStorage": "f",
-    "torch.DoubleStorage": "d",
-    "torch.HalfStorage": "e",
-    "torch.LongStorage": "q",
-    "torch.IntStorage": "i",
-    "torch.ShortStorage": "h",
-    "torch.CharStorage": "b",
-    "torch.ByteStorage": "B",
-}
-SCALARS = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "u1": "B"}  # numpy's names
+_names = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1")
+SCALARS = dict(zip(_names, "dfeqihbB", strict=True))  # what struct calls each of NumPy's names
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +76,8 @@ def number(value: Any, archive: Archive) -> float | None:
 
 
 def _element(found: Tensor, archive: Archive) -> float | None:
-    layout = LAYOUTS.get(found.kind)
+    kind = TORCH.get(found.kind)
+    layout = SCALARS.get(kind.numpy) if kind else None
     if layout is None or math.prod(found.shape) != 1:
         return None
     length = struct.calcsize(layout)

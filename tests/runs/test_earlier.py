@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.runs.adoption import record_by_hand
+from opv2v_doctor.runs.earlier import adoption, is_stamped, reopened
 from opv2v_doctor.runs.record import RunStatus
-from opv2v_doctor.runs.reopening import is_stamped, reopen
 from opv2v_doctor.settings import Settings
 from opv2v_doctor.target import Target
 
@@ -32,27 +31,27 @@ def target(tmp_path: Path, *overrides: str, gpus: int = 1) -> Target:
 
 
 def test_overrides_of_a_launch_by_hand_come_back_and_the_users_win(run: Path, tmp_path: Path) -> None:
-    found = reopen(target(tmp_path, "loss=other"), run)
+    found = reopened(target(tmp_path, "loss=other"), run)
     assert found.launch_overrides == ("machine=demo", "dataset=two", "+more=1", "loss=pose", "loss=other")
 
 
 def test_what_the_settings_say_again_comes_once(run: Path, tmp_path: Path) -> None:
-    found = reopen(target(tmp_path, gpus=2), run)
+    found = reopened(target(tmp_path, gpus=2), run)
     assert found.launch_overrides == ("machine=demo", "dataset=two", "+more=1", "loss=pose")
 
 
 def test_an_adopted_run_gives_the_same_and_stays_unstamped(run: Path, tmp_path: Path) -> None:
-    before = reopen(target(tmp_path), run)
-    record_by_hand(run).save()
-    assert reopen(target(tmp_path), run) == before
+    before = reopened(target(tmp_path), run)
+    adoption(run).save()
+    assert reopened(target(tmp_path), run) == before
     assert not is_stamped(run)
 
 
 def test_a_launched_run_is_stamped(run: Path) -> None:
-    record_by_hand(run).with_last(status=RunStatus.FINISHED).save()
+    adoption(run).with_last(status=RunStatus.FINISHED).save()
     assert is_stamped(run)
 
 
 def test_a_folder_that_no_training_wrote_into_changes_nothing(tmp_path: Path) -> None:
     asked = target(tmp_path, "loss=other")
-    assert reopen(asked, tmp_path) == asked
+    assert reopened(asked, tmp_path) == asked

@@ -1,0 +1,108 @@
+"""Names that are no UTF-8, and data that are no files: they cost their row, not the answer."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .test_rasters import npy, png_bomb
+
+BAD = os.fsdecode(b"b\xe9\xff")
+RECORD = '{"schema": 1, "launches": [{"stamp": {}, "digest": "", "started": "2026-01-01T00:00:00+00:00"}]}'
+FORMATS = ("text", "json", "markdown", "sarif", "junit", "csv", "github")
+Build = Callable[..., Path]
+
+
+def doctor(*words: object, codes: tuple[int, ...], **env: str) -> str:
+    """What the program says; it ends with one of these codes, in time, without a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "opv2v_doctor", *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=150,
+        env={**os.environ, **env},
+        check=False,
+    )
+    said = done.stderr.decode(errors="replace")
+    assert done.returncode in codes and "Traceback" not in said, (words, done.returncode, said[-2000:])
+    return done.stdout.decode() + said
+
+
+@pytest.fixture
+def run(healthy: Path, tmp_path: Path) -> Path:
+    """A run in a folder, of a name, with a log of a name that are no UTF-8."""
+    place = tmp_path / f"runs{BAD}" / f"run{BAD}"
+    shutil.copytree(healthy / "experiments" / "opv2v_cyl_coop", place)
+    (place / "run.json").write_text(RECORD)
+    (place / f"x{BAD}.log").write_bytes((place / "train.log").read_bytes())
+    return place
+
+
+def test_runs_of_such_names_are_listed_shown_and_judged(run: Path, tmp_path: Path) -> None:
+    assert "b\\udce9\\udcff" in doctor("runs", "list", run.parent, codes=(0,))
+    doctor("runs", "list", run.parent, codes=(0,), LC_ALL="C", PYTHONIOENCODING="ascii")
+    for words in (("show", run), ("verify", run), ("diff", run, run)):
+        doctor("runs", *words, codes=(0, 1))
+    for form in ("json", "html"):
+        doctor("log", run, "--format", form, "--output", tmp_path / f"log.{form}", codes=(0,))
+    doctor("log", run / f"x{BAD}.log", codes=(0,))
+    assert (tmp_path / "log.html").read_text(encoding="utf-8")
+
+
+def test_a_dataset_of_such_names_is_audited(healthy: Path, tmp_path: Path) -> None:
+    root = tmp_path / f"data{BAD}"
+    shutil.copytree(healthy / "data" / "OPV2V", root)
+    scenario = min((root / "train").iterdir())
+    scenario = scenario.rename(scenario.with_name(scenario.name + BAD))
+    image = min(scenario.glob("*/*_camera0.png"))
+    image.rename(image.with_name(f"{BAD}.png"))
+    for form in FORMATS:
+        where = tmp_path / f"audit.{form}"
+        doctor("audit", root, "--format", form, "--output", where, "--cache", tmp_path / "c", codes=(1,))
+        said = where.read_text(encoding="utf-8")
+        assert "b\\xe9\\xff" in said or "b\\\\xe9\\\\xff" in said, form
+    again = doctor("audit", root, "--format", "csv", "--cache", tmp_path / "c", codes=(1,))
+    assert f"{scenario.name.removesuffix(BAD)}b\\xe9\\xff" in again
+    assert "cannot be read" not in again  # what is shown is found again on the disk
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def zero(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def bomb(path: Path) -> None:
+    """A few bytes that claim to be billions of pixels, numbers, points or nodes."""
+    levels = (f"c{n}: &c{n} [*c{n - 1}, *c{n - 1}, *c{n - 1}, *c{n - 1}]\n".encode() for n in range(1, 40))
+    path.write_bytes(
+        {
+            ".png": png_bomb(65535, 65535),
+            ".npy": npy("(1000000, 1000000)"),
+            ".pcd": b"FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS 999999999999\nDATA binary\n",
+            ".yaml": b"c0: &c0 [x]\n" + b"".join(levels),
+        }[path.suffix]
+    )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npy", ".yaml", ".pcd"])
+@pytest.mark.parametrize("make", [pipe, zero, bomb])
+def test_data_that_are_no_files_end_in_an_answer(
+    make: Callable[[Path], None], suffix: str, broken: Build, tmp_path: Path
+) -> None:
+    repo = broken()
+    for path in [*repo.glob(f"data/**/*{suffix}")]:
+        path.unlink()
+        make(path)
+    said = doctor("check", "DAT", "MSK", "GEO", "--repo", repo, "--timeout", 6, codes=(1, 3))
+    assert " crashed" not in said
+    roots = repo / "data" / "OPV2V", "--depth", repo / "data" / "opv2v_depth"
+    doctor("audit", *roots, "--cache", tmp_path / "cache", codes=(1,))
+    page = tmp_path / "preview"
+    doctor("preview", "--repo", repo, "--timeout", 6, "--output", page, codes=(0, 1, 2, 3))
