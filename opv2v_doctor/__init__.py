@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         note,
         warning,
     )
+    from opv2v_doctor.state import fact
     from opv2v_doctor.target import Target
     from opv2v_doctor.text import Command, Override, Place, Text, counted, quoted, sentence
     from opv2v_doctor.threshold import Threshold
@@ -48,6 +49,7 @@ __all__ = [
     "counted",
     "error",
     "examined",
+    "fact",
     "for_each",
     "note",
     "quoted",
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {  # than in check.py
+    "fact": "state",
     "Target": "target",
     "Threshold": "threshold",
     **dict.fromkeys(("Command", "Override", "Place", "Text", "counted", "quoted", "sentence"), "text"),

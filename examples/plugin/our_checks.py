@@ -1,9 +1,8 @@
 """Checks of our own: what our group agreed on, beside what the doctor asks."""
 
 from dataclasses import dataclass
-from functools import cache
 
-from opv2v_doctor import Findings, Skip, Target, check, error, examined
+from opv2v_doctor import Findings, Skip, Target, check, error, examined, fact
 from opv2v_doctor.facts.launch.config import config, place
 
 EVERY = "train_params.keep_freq"
@@ -17,7 +16,7 @@ class Kept:
     every: int
 
 
-@cache
+@fact
 def kept(target: Target) -> Kept | None:
     """What the launch keeps; None where its config does not tell. A fact: it measures and has no opinion."""
     epochs, every = (config(target).number(key) for key in ("train_params.epochs", EVERY))
