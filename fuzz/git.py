@@ -77,7 +77,8 @@ def examine(content: bytes, folder: Path) -> None:
     canary = folder / "canary"
     canary.write_text(f"#!/bin/sh\necho \"$0 $*\" >> '{song}'\n")
     canary.chmod(0o755)
-    repo.mkdir()
+    for needed in ("refs", "objects"):  # without these folders git takes it for no repository
+        (repo / ".git" / needed).mkdir(parents=True)
     for name, body in unbundle(content).items():
         put(name, body.replace(CANARY, os.fsencode(canary)), repo)
         if name.startswith(".git/hooks/"):

@@ -224,10 +224,9 @@ def _explanation(path: Path, text: str, problem: ValidationError) -> str:
 def _words(loc: tuple[int | str, ...], content: dict[str, Any]) -> list[str]:
     """Where a problem is, as the file says it: `[launch.4]`, not the place of that table in our tuple."""
     words = [str(part) for part in loc]
-    if "variants" in words and "variants" not in content["launch"]:
-        at = words.index("variants")
+    if words[:2] == ["launch", "variants"] and "variants" not in content["launch"]:
         numbers = sorted((key for key in content["launch"] if _is_count(key)), key=int)
-        words[at : at + 3] = [numbers[int(words[at + 1])]]
+        words[1:4] = [numbers[int(words[2])]]
     return words
 
 

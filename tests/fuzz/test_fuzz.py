@@ -20,6 +20,8 @@ from fuzz.campaign import campaign
 from fuzz.execution import Executed, nothing_runs
 from fuzz.hostile import OPERATIONS, planted
 from fuzz.trials import tried
+from opv2v_doctor.facts.source.commit import git_state
+from opv2v_doctor.target import Target
 
 
 class Hostile:
@@ -172,3 +174,20 @@ def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert re.search(r"checkpoints, seed 0: [1-9]\d* inputs, .*, 0 findings", done.stdout), done.stdout
     assert done.returncode == 0
+
+
+def test_the_canaries_sing_for_git_as_a_user_calls_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or their silence under fuzz would say nothing."""
+    from fuzz import git
+
+    def plainly(target: Target) -> object:
+        assert git_state(target).commit, "the seed is a repository"
+        subprocess.run(["git", "status"], cwd=target.repo, capture_output=True, timeout=60, check=False)
+        return git_state(target)
+
+    plainly.cache_clear = git_state.cache_clear  # type: ignore[attr-defined]
+    monkeypatch.setattr(git, "git_state", plainly)
+    content = (ROOT / "tests" / "corpus" / "git" / "canaries.git").read_bytes()
+    assert "it ran" in tried(subject("git"), content, tmp_path / "trial").problem
