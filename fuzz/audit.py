@@ -15,8 +15,8 @@ from fuzz.mutations import mutated
 from opv2v_doctor.audit.inventory import open_inventory
 from opv2v_doctor.audit.listing import Dataset
 from opv2v_doctor.audit.reading import Chunk, read_chunk
+from opv2v_doctor.audit.record_tables import csv_lines
 from opv2v_doctor.audit.survey import survey
-from opv2v_doctor.audit.tables import csv_lines
 from opv2v_doctor.audit.verdicts import VERDICTS
 from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.reporters import Examination, text

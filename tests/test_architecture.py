@@ -35,7 +35,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def linted(config: Path) -> tuple[int, int]:
     """How many contracts of import-linter are kept and broken."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--config", config, "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--config", str(config), "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     said = SAYS_SO.search(done.stdout)
     assert said, done.stdout + done.stderr

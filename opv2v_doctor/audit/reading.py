@@ -9,7 +9,7 @@ from typing import NamedTuple
 from opv2v_doctor.audit.arrays import read_array
 from opv2v_doctor.audit.file_record import File, FileKind, FileReading, Record
 from opv2v_doctor.audit.frame_files import read_frame_file
-from opv2v_doctor.audit.images import read_depth_picture, read_picture
+from opv2v_doctor.audit.image_files import read_depth_picture, read_picture
 from opv2v_doctor.audit.listing import Dataset
 from opv2v_doctor.audit.point_clouds import read_cloud
 from opv2v_doctor.audit.storage import TooLarge

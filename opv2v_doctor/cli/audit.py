@@ -20,8 +20,8 @@ from rich.table import Table
 from opv2v_doctor.audit.fingerprint import inventory_fingerprint
 from opv2v_doctor.audit.inventory import Inventory, cache_folder, open_inventory
 from opv2v_doctor.audit.listing import Dataset, dataset_at
+from opv2v_doctor.audit.record_tables import SplitSummary, csv_lines, summaries, write_parquet
 from opv2v_doctor.audit.survey import Advance, survey
-from opv2v_doctor.audit.tables import SplitSummary, csv_lines, summaries, write_parquet
 from opv2v_doctor.audit.verdicts import VERDICTS
 from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.cli import options

@@ -18,8 +18,8 @@ from opv2v_doctor import __version__
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.facts.samples.panoramas import ShownSample
 from opv2v_doctor.figures import pictures
+from opv2v_doctor.figures.panorama_page import page, reach
 from opv2v_doctor.figures.panorama_words import ViewCaption
-from opv2v_doctor.figures.panoramas import page, reach
 from opv2v_doctor.own_reports import digests_of, verify_folder
 
 PAGE, SUMMARY = "preview.html", "summary.json"

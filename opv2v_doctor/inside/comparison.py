@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Iterator, TypedDict
 
 from .frames import CodePlace
-from .likeness import Figures, TensorDifference, channels, differing, words_of
 from .recording import Entries, ForwardCall, InferCall
+from .tensor_likeness import Figures, TensorDifference, channels, differing, words_of
 
 DENSE = ("pts3d", "pts3d_cam", "depth_along_ray", "ray_directions", "conf")
 WORDS = ("data_norm_type",)

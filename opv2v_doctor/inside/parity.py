@@ -12,10 +12,10 @@ from typing import Any, Callable, Iterator, TypedDict
 from . import progress
 from .comparison import ForwardComparison, Unlike, comparison, raw
 from .frames import CodePlace
-from .likeness import words_of
 from .model import Account, batch_of, config_of, device_of, open_model
 from .recording import ForwardCall, InferCall, calls_of, inferences_of
 from .samples import SEED
+from .tensor_likeness import words_of
 from .truth import Fit, composition_fits, return_fits
 
 SMALL = 1_000_000  # parameters, below which threads wait for each other longer than they work

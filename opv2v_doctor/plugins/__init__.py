@@ -51,7 +51,7 @@ def package_plugin(point: EntryPoint) -> Plugin:
 
 def plugin_checks(plugins: Sequence[Plugin], without: Blocked | Skip | None, timeout: float) -> list[Check]:
     """The checks of the plugins, behind the one that says whether all of them were loaded, or why not."""
-    from opv2v_doctor.plugins.process import PluginProcess
+    from opv2v_doctor.plugins.plugin_process import PluginProcess
 
     checks: list[Check] = []
     outcomes: list[int | Exception] = []

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from opv2v_doctor import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Disk, Frame
 from opv2v_doctor.facts.disk.scenarios import scenarios
+from opv2v_doctor.facts.geometry.depth_maps import depth_maps, rigs
 from opv2v_doctor.facts.geometry.references import stitching
-from opv2v_doctor.facts.geometry.rigs import depth_maps, rigs
 from opv2v_doctor.facts.launch.datasets import parts_of
 from opv2v_doctor.facts.samples.rigs import panorama_camera, rig, rig_coverage
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole

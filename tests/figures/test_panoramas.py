@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from opv2v_doctor.facts.interpreter.questions import Rule
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_files import beginning, write_preview
+from opv2v_doctor.figures.panorama_page import page
 from opv2v_doctor.figures.panorama_words import notes
-from opv2v_doctor.figures.panoramas import page
 
 from .sights import (
     HEIGHT,

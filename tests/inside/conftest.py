@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from opv2v_doctor.inside.watch.imports import Finder
+from opv2v_doctor.inside.watch.import_hook import Finder
 from opv2v_doctor.inside.watch.points import Points
 
 SOURCES = {

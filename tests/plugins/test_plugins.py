@@ -18,7 +18,7 @@ from opv2v_doctor import Command, Place, counted, error, examined
 from opv2v_doctor.check import Crashed
 from opv2v_doctor.plugins import package_plugin
 from opv2v_doctor.plugins.crossing import decode, encode
-from opv2v_doctor.plugins.process import PluginProcess
+from opv2v_doctor.plugins.plugin_process import PluginProcess
 from opv2v_doctor.smoke import CHECKS as SMOKE_CHECKS
 
 pytestmark = pytest.mark.slow

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import frame_file
 from opv2v_doctor.facts.disk.lidar_files import cloud
+from opv2v_doctor.facts.geometry.depth_maps import INVERSE, depth_maps, neighbours, rigs
 from opv2v_doctor.facts.geometry.lidar import summary
 from opv2v_doctor.facts.geometry.readings import comparisons, reading, right_reading, wrong_conventions
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
-from opv2v_doctor.facts.geometry.rigs import INVERSE, depth_maps, neighbours, rigs
 from opv2v_doctor.facts.samples.moments import Moment, Moments, PanoramaView, moments
 from opv2v_doctor.facts.samples.rigs import camera_names
 from opv2v_doctor.geometry.agreement import Tally, against_agent, against_lidar

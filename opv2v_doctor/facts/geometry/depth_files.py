@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.disk.frames import Frame, disk
-from opv2v_doctor.facts.geometry.rigs import depth_map, without_depth
+from opv2v_doctor.facts.geometry.depth_maps import depth_map, without_depth
 from opv2v_doctor.facts.samples.moments import moments, pinhole_views
 from opv2v_doctor.facts.samples.rigs import camera_names
 from opv2v_doctor.geometry.ranges import known_depth

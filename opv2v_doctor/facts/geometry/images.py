@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Frame
+from opv2v_doctor.facts.geometry.depth_maps import INVERSE, depth_map, neighbours, rigs
 from opv2v_doctor.facts.geometry.readings import wrong_conventions
-from opv2v_doctor.facts.geometry.rigs import INVERSE, depth_map, neighbours, rigs
 from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments, sides
 from opv2v_doctor.facts.samples.rigs import rig
 from opv2v_doctor.geometry.cameras import Array, Pinhole

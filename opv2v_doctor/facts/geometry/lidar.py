@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Frame
 from opv2v_doctor.facts.disk.lidar_files import cloud
-from opv2v_doctor.facts.geometry.rigs import depth_maps
+from opv2v_doctor.facts.geometry.depth_maps import depth_maps
 from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments
 from opv2v_doctor.facts.samples.rigs import rig
 from opv2v_doctor.geometry.agreement import NEAREST, PointErrors, against_lidar

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opv2v_doctor.facts.geometry.rigs import AGENTS_OWN, INVERSE
+from opv2v_doctor.facts.geometry.depth_maps import AGENTS_OWN, INVERSE
 from opv2v_doctor.geometry.conventions import RIGHT, Convention
 from opv2v_doctor.geometry.explanations import Explanation
 from opv2v_doctor.text import Text, quoted, sentence

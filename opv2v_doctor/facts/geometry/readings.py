@@ -11,9 +11,7 @@ import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Disk
-from opv2v_doctor.facts.geometry.lidar import meaning
-from opv2v_doctor.facts.geometry.relative_poses import relative_poses
-from opv2v_doctor.facts.geometry.rigs import (
+from opv2v_doctor.facts.geometry.depth_maps import (
     AGENTS_OWN,
     KNOWN_WRONG,
     depth_maps,
@@ -21,6 +19,8 @@ from opv2v_doctor.facts.geometry.rigs import (
     rigs,
     without_depth,
 )
+from opv2v_doctor.facts.geometry.lidar import meaning
+from opv2v_doctor.facts.geometry.relative_poses import relative_poses
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments
 from opv2v_doctor.facts.samples.rigs import camera_names, rig

@@ -12,7 +12,7 @@ import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Disk, Frame, disk
-from opv2v_doctor.facts.geometry.rigs import neighbours
+from opv2v_doctor.facts.geometry.depth_maps import neighbours
 from opv2v_doctor.facts.samples.moments import (
     Mount,
     PanoramaView,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .imports import Finder
+from .import_hook import Finder
 from .points import Points
 
 

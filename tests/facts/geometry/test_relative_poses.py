@@ -9,8 +9,8 @@ import pytest
 
 from opv2v_doctor.facts.disk.frames import frame_file
 from opv2v_doctor.facts.disk.scenarios import Frame, scenarios
+from opv2v_doctor.facts.geometry.depth_maps import KNOWN_WRONG
 from opv2v_doctor.facts.geometry.relative_poses import camera_legs, convention_of, origin_of
-from opv2v_doctor.facts.geometry.rigs import KNOWN_WRONG
 from opv2v_doctor.facts.interpreter.views import Identity, View
 from opv2v_doctor.facts.samples.moments import PinholeView
 from opv2v_doctor.geometry.conventions import RIGHT, Convention, pose_errors
