@@ -101,7 +101,7 @@ def test_a_question_has_the_parameters_and_the_answer_of_its_function(asked: Que
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: f"{asked.module}.{asked.name}")
 def test_no_question_is_idle(asked: Question[..., Any]) -> None:
-    module = "inference/" if asked in vars(of_inference).values() else ""
+    module = "predictions/" if asked in vars(of_inference).values() else ""
     calls = (f"questions.{asked.name}(", f"questions.{asked.name}.ahead")
     sources = (
         p for p in (ROOT / "opv2v_doctor").rglob("*.py") if not p.is_relative_to(ROOT / "opv2v_doctor/inside")

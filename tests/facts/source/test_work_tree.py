@@ -15,7 +15,7 @@ from opv2v_doctor.facts.source.commit import GitState, git_state
 from opv2v_doctor.runs import patch
 from opv2v_doctor.state import State
 
-from .test_git import git
+from .test_commit import git
 
 CONTENT = b"weights" * 1000
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{0}\nsize {1}\n"

@@ -14,8 +14,8 @@ from opv2v_doctor.result import Status
 from opv2v_doctor.runner import run as run_checks
 from opv2v_doctor.target import Target
 
-SHARED = Path(os.environ.get("OPV2V_DOCTOR_SHARED", Path(__file__).parents[3] / "shared")) / "data"
-CORPUS = sorted((Path(__file__).parents[1] / "corpus" / "logs").glob("*"))
+SHARED = Path(os.environ.get("OPV2V_DOCTOR_SHARED", Path(__file__).parents[4] / "shared")) / "data"
+CORPUS = sorted((Path(__file__).parents[2] / "corpus" / "logs").glob("*"))
 LINE = "Epoch: [{}]  [{:3d}/100]  eta: 0:00:01  lr: 0.000013  loss: {:.4f} ({:.4f})  time: 1.2  data: 0.1\n"
 
 

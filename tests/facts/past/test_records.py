@@ -13,7 +13,7 @@ from opv2v_doctor.facts.past.logs.blocks import LONGEST_LINE, blocks
 from opv2v_doctor.facts.past.logs.metric_rows import metric_line, resembles_metrics
 from opv2v_doctor.facts.past.logs.records import records
 
-CORPUS = sorted((Path(__file__).parents[1] / "corpus" / "logs").glob("*"))
+CORPUS = sorted((Path(__file__).parents[2] / "corpus" / "logs").glob("*"))
 Row = tuple[int, str, int | None, int, int, tuple[str, ...], tuple[float, ...], tuple[float | None, ...]]
 
 numbers = st.one_of(
