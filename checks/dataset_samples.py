@@ -220,7 +220,7 @@ def poses_are_rigid(target: Target) -> Findings:
         posed = [view for view in drawn.views if view.pose is not None]
         if not posed:
             raise Blocked(
-                "the views of {split} have no camera_pose",
+                "the views of {split} have no camera_pose of 4 x 4",
                 at=given_place(target, drawn.part, "camera_pose"),
                 hint="let {name} give each view its camera_pose",
                 split=drawn.split,
@@ -251,7 +251,7 @@ def poses_are_rigid(target: Target) -> Findings:
 def _is_rigid(view: View) -> bool:
     from opv2v_doctor.geometry.poses import is_rigid
 
-    return len(view.pose or ()) == 4 and bool(is_rigid(view.pose or (), tolerance=RIGID))
+    return bool(is_rigid(view.pose or (), tolerance=RIGID))
 
 
 def _norms(sample: Sample) -> list[tuple[View, float]]:

@@ -7,13 +7,12 @@ said. An interpreter of a few lines goes by it. The healthy book was recorded fr
 from __future__ import annotations
 
 import contextlib
-import functools
-import gc
 import hashlib
 import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,12 +21,12 @@ from fuzz import ROOT, Subject
 from fuzz.mutations import mutated
 from opv2v_doctor.check import Tier
 from opv2v_doctor.facts.interpreter.probe import start_second
-from opv2v_doctor.facts.interpreter.process import InterpreterProcess
 from opv2v_doctor.registry import installed_checks, select
 from opv2v_doctor.reporters import Examination, text
-from opv2v_doctor.result import exit_code
+from opv2v_doctor.result import Status, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.sandbox import write_repository
+from opv2v_doctor.state import State
 from opv2v_doctor.target import make_target
 
 LIMIT = 0.7  # seconds that one question may take
@@ -195,6 +194,7 @@ def examine(content: bytes, folder: Path) -> None:
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{program}" "{book}" "$@"\n')
     python.chmod(0o755)
     target = make_target(repo=repo, python=str(python), timeout=LIMIT, num_samples=1)
+    target = replace(target, state=State())  # the next input is another world
     checks = select(installed_checks(), random.sample(FAMILIES, 2), Tier.DATA)
     begun = time.monotonic()
     try:
@@ -202,21 +202,15 @@ def examine(content: bytes, folder: Path) -> None:
             start_second(target)
         results = list(run(checks, target))
     finally:
-        InterpreterProcess.close_all()
-        _forget()
+        target.state.forget()
     for line in text.report(results, Examination(repo=repo)):
         line.encode(errors="backslashreplace")
     assert exit_code(results, strict=False) in (0, 1, 3)
+    crashed = [result for result in results if result.status is Status.CRASHED]
+    assert not crashed, f"{crashed[0].check.code}: {crashed[0].reason}"
     seconds = time.monotonic() - begun
     assert seconds < LONGEST, f"{seconds:.0f} s"
     assert b"\tparent" in content or not _alive(book), "a process is left"
-
-
-def _forget() -> None:
-    """Let go of all facts: the next input is another world."""
-    for found in gc.get_objects():
-        if isinstance(found, functools._lru_cache_wrapper) and "opv2v_doctor.facts" in found.__module__:
-            found.cache_clear()
 
 
 def _alive(book: Path) -> list[int]:

@@ -270,8 +270,8 @@ def describe(view: Any) -> View:
         "camera_model": _word(view.get("camera_model")),
         "shape": list(arrays["img"].shape) if "img" in arrays else [],
         "norm_type": _first_word(view.get("data_norm_type")),
-        "pose": _rows(arrays.get("camera_pose")),
-        "intrinsics": _rows(arrays.get("camera_intrinsics")),
+        "pose": _rows(arrays.get("camera_pose"), 4),
+        "intrinsics": _rows(arrays.get("camera_intrinsics"), 3),
         "depth": _depth(arrays.get("depthmap"), mask),
         "mask_mean": None if mask is None else float(mask.mean()),
         "valid_mean": None if valid is None else float(valid.mean()),
@@ -282,9 +282,9 @@ def describe(view: Any) -> View:
     }
 
 
-def _rows(matrix: Any) -> list[list[float]] | None:
-    """The rows of a matrix, None where there is none."""
-    return None if matrix is None or matrix.ndim != 2 else matrix.astype("float64").tolist()
+def _rows(matrix: Any, size: int) -> list[list[float]] | None:
+    """The rows of a matrix of this size, None where it is none."""
+    return None if matrix is None or matrix.shape != (size, size) else matrix.astype("float64").tolist()
 
 
 def array_of(value: Any) -> Any:

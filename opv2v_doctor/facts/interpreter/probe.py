@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,8 +72,9 @@ class Question(Generic[P, A]):
     time limit, or one that is not as declared, and Raised where the examined code raised.
     """
 
-    def __init__(self, module: str, declared: Callable[P, A]) -> None:
+    def __init__(self, module: str, declared: Callable[P, A], each: str, within: str) -> None:
         self.module, self.name, self.declared = module, declared.__name__, declared
+        self._each, self._within = each, within
         self.__doc__ = declared.__doc__
 
     def __call__(self, target: Target, /, *args: P.args, **arguments: P.kwargs) -> A:
@@ -91,16 +92,29 @@ class Question(Generic[P, A]):
         number = probe.send(request)
 
         def answer() -> A:
-            asked = (
-                number if probe.will_answer(number) else probe.send(request)
-            )  # it died over another question
+            # a process that died over another question is asked again
+            asked = number if probe.will_answer(number) else probe.send(request)
             message = probe.answer(asked, self.name, target.timeout)
             if "raised" in message:
                 raise _exception_in(self._as(_Problem, message["raised"]), target.repo)
             found: A = self._as(get_type_hints(self.declared)["return"], message["answer"])
+            self._verify_count(found, arguments)
             return found
 
         return answer
+
+    def _verify_count(self, found: Any, arguments: Mapping[str, Any]) -> None:
+        """Raises Unanswered where there is not one answer for each item of the argument."""
+        if not self._each:
+            return
+        given, wanted = len(getattr(found, self._within, found)), len(arguments[self._each])
+        if given != wanted:
+            raise Unanswered(
+                "training interpreter answered {question!r} with {given} items, expected {wanted}",
+                question=self.name,
+                given=given,
+                wanted=wanted,
+            )
 
     def _as(self, kind: Any, told: object) -> Any:
         """What was told as an object of a type. Raises Unanswered where it is none."""
@@ -118,9 +132,12 @@ class Question(Generic[P, A]):
             ) from None
 
 
-def question(module: str) -> Callable[[Callable[P, A]], Question[P, A]]:
-    """Declare a question: a function of that name, with these arguments, in a module of `inside/`."""
-    return lambda declared: Question(module, declared)
+def question(module: str, *, each: str = "", within: str = "") -> Callable[[Callable[P, A]], Question[P, A]]:
+    """Declare a question: a function of that name, with these arguments, in a module of `inside/`.
+
+    The answer, or what of it is `within`, has an item for each one of the argument `each`.
+    """
+    return lambda declared: Question(module, declared, each, within)
 
 
 @cache

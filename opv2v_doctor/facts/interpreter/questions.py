@@ -67,6 +67,10 @@ class Copy:
     source: str
     distribution: str | None
 
+    def __post_init__(self) -> None:
+        if any(not path.is_absolute() for path in (self.file, self.entry, *self.portions) if path):
+            raise ValueError("not an absolute path")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
@@ -76,7 +80,7 @@ class Resolved:
     refusal: str
 
 
-@question("imports")
+@question("imports", each="pythonpaths")
 def resolved(*, names: list[str], edits: str, pythonpaths: list[str | None]) -> tuple[Resolved, ...]:
     """What names resolve to under each PYTHONPATH; None: the launch's own."""
     raise NotImplementedError
@@ -132,7 +136,7 @@ class TrainSet:
     images: int
 
 
-@question("commands")
+@question("commands", each="launches")
 def train_sets(
     *, config_dir: str, config_name: str, launches: list[list[str]]
 ) -> tuple[TrainSet | None, ...]:
@@ -157,8 +161,12 @@ class Curves:
     rates: tuple[tuple[float, ...], ...]
     problem: str
 
+    def __post_init__(self) -> None:
+        if any(len(rates) != len(self.epochs) for rates in self.rates):
+            raise ValueError("not a rate of every group at each point")
 
-@question("schedule")
+
+@question("schedule", each="groups", within="rates")
 def curves(
     *,
     config_dir: str,
@@ -293,7 +301,7 @@ def draw(*, expression: str, module_name: str, count: int, split: str, folder: s
     raise NotImplementedError
 
 
-@question("samples")
+@question("samples", each="expressions")
 def again(*, expressions: list[str], module_name: str, count: int) -> tuple[tuple[DrawnSample, ...], ...]:
     """The planned samples of each dataset from the last, drawn under another random state."""
     raise NotImplementedError
@@ -335,6 +343,10 @@ class PreviewSample(DrawnSample):
     """A drawn sample, and how the images of its views were normalised."""
 
     rules: tuple[Rules, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.rules) != len(self.views):
+            raise ValueError("not a rule for each view")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -450,7 +462,7 @@ def predict(
     raise NotImplementedError
 
 
-@question("model")
+@question("model", each="configs")
 def config_values(*, configs: list[Any]) -> tuple[Mapping[str, Any], ...]:
     """The values of configs, given as values or as files, resolved as far as Hydra is not needed."""
     raise NotImplementedError

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator
 
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked
@@ -18,7 +20,17 @@ if TYPE_CHECKING:  # numpy is loaded where there are arrays
 PANORAMA, PINHOLE = "cyl", ("pinhole", "perspective")  # what camera_model says
 FULL = 1 << 20  # bytes that are free on a full disk
 NAMES = ("label", "instance", "agent_id")
+
+
+def _of_size(rows: Rows, size: int) -> Rows:
+    if [len(row) for row in rows] != [size] * size:
+        raise ValueError(f"not {size} x {size} numbers")
+    return rows
+
+
 Rows = tuple[tuple[float, ...], ...]
+Pose = Annotated[Rows, AfterValidator(lambda rows: _of_size(rows, 4))]
+Intrinsics = Annotated[Rows, AfterValidator(lambda rows: _of_size(rows, 3))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +96,8 @@ class View:
     shape: tuple[int, ...]  # of the image: (3, H, W)
     digest: str  # of image, depth and pose
     camera_model: str | None = None  # as the view says: "cyl" is a panorama, "pinhole" a single camera
-    intrinsics: Rows | None = None  # (3, 3), as the view gives them, pixels
-    pose: Rows | None = None  # (4, 4), from its camera to the frame that its dataset chose
+    intrinsics: Intrinsics | None = None  # (3, 3), as the view gives them, pixels
+    pose: Pose | None = None  # (4, 4), from its camera to the frame that its dataset chose
     depth: Depth | None = None
     mask_mean: float | None = None  # of non_ambiguous_mask
     valid_mean: float | None = None  # of valid_mask

@@ -86,7 +86,7 @@ class TracedView(Arrays):
         """Its pose (4, 4), from its camera, as it is given. Raises Blocked where there is none."""
         if self.view.pose is None:
             raise Blocked(
-                "the view of {frame} has no camera_pose",
+                "the view of {frame} has no camera_pose of 4 x 4",
                 hint="give each view camera_pose: from its camera to the frame of reference of its sample",
                 frame=self.frame.yaml,
             )

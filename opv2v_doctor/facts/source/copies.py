@@ -159,9 +159,9 @@ def resolutions(target: Target) -> tuple[Resolution, ...]:
     return tuple(
         Resolution(
             module=module,
-            copies=here[module.name],
+            copies=here.get(module.name, ()),
             otherwise=tuple(
-                (words, next(iter(other[module.name]), None))
+                (words, next(iter(other.get(module.name, ())), None))
                 for words, other in zip(situations, others, strict=True)
             ),
         )
