@@ -288,26 +288,9 @@ def _is_message(message: Any) -> bool:
             case [str(), int(done), int(total)]:
                 return 0 <= done <= MOST and 0 <= total <= MOST
         return False
-    if "raised" in message:
-        return _is_exception(message["raised"])
+    match message:
+        case {"raised": raised}:
+            return isinstance(raised, dict) and {type(raised.get(key)) for key in ("type", "message")} == {
+                str
+            }
     return "answer" in message
-
-
-def _is_exception(raised: Any) -> bool:
-    match raised:
-        case {
-            "type": str(),
-            "message": str(),
-            "file": str() | None,
-            "line": int() | None,
-            "frames": [*frames],
-        }:
-            return all(_is_frame(frame) for frame in frames)
-    return False
-
-
-def _is_frame(frame: Any) -> bool:
-    match frame:
-        case {"file": str(), "line": int() | None, "function": str()}:
-            return True
-    return False

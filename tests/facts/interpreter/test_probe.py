@@ -115,10 +115,20 @@ def test_an_answer_that_is_not_as_declared_is_told_with_its_field(
     assert field in message
 
 
-def test_an_exception_that_is_told_otherwise_is_told_with_its_field(interpreter: Interpreter) -> None:
-    told = '{"raised": {"type": "KeyError", "message": "a", "file": null, "line": null, "frames": [5]}}'
-    assert "with something else: frames.0: Input should be" in refusal(
-        interpreter(f"echo '{told}' >&\"$4\"; sleep 30")
+@pytest.mark.parametrize(
+    ("line", "frames", "field"),
+    [
+        ("null", "[5]", "frames.0: Input should be"),
+        ("null", '[{"file": 1}]', "frames.0.file: "),
+        ('"one"', "[]", "line: Input should be"),
+    ],
+)
+def test_an_exception_that_is_told_otherwise_is_told_with_its_field(
+    line: str, frames: str, field: str, interpreter: Interpreter
+) -> None:
+    told = f'{{"type": "E", "message": "a", "file": null, "line": {line}, "frames": {frames}}}'
+    assert f"with something else: {field}" in refusal(
+        interpreter(f'echo \'{{"raised": {told}}}\' >&"$4"; sleep 30')
     )
 
 
@@ -138,8 +148,6 @@ NO_ANSWERS = (
             ),
         )
     ),
-    '{"raised": {"type": "E", "message": "", "file": null, "line": null, "frames": [{"file": 1}]}}',
-    '{"raised": {"type": "E", "message": "", "file": null, "line": "1", "frames": []}}',
 )
 
 
@@ -200,10 +208,10 @@ def test_want_of_room_is_told_as_that(repo: Path, number: str) -> None:
 @pytest.mark.parametrize("parent", ["os.getppid()", "-os.getpgid(os.getppid())"])
 def test_an_examined_module_cannot_end_us(repo: Path, parent: str) -> None:
     attack = f"def attack():\n    os.kill({parent}, 9)\n    time.sleep(1000)\n"
-    (repo / "noisy.py").write_text(f"import os, time\n{attack}alive = 'yes'\n")
+    (repo / "noisy.py").write_text(f"import os, time\n{attack}alive = 77\n")
     with pytest.raises(Unanswered, match="was killed by SIGKILL"):
         evaluate(repo, "attack()")
-    assert evaluate(repo, "alive") == "yes"
+    assert evaluate(repo, "alive") == 77
 
 
 def test_where_the_training_code_hangs_is_told(repo: Path) -> None:
