@@ -187,7 +187,6 @@ def test_the_canaries_sing_for_git_as_a_user_calls_it(
         subprocess.run(["git", "status"], cwd=target.repo, capture_output=True, timeout=60, check=False)
         return git_state(target)
 
-    plainly.cache_clear = git_state.cache_clear  # type: ignore[attr-defined]
     monkeypatch.setattr(git, "git_state", plainly)
     content = (ROOT / "tests" / "corpus" / "git" / "canaries.git").read_bytes()
     assert "it ran" in tried(subject("git"), content, tmp_path / "trial").problem
