@@ -116,7 +116,9 @@ class _Reporters(Mapping[str, Reporter]):
     """The reporters by format, each imported when it is asked for: most need what the others do not."""
 
     def __getitem__(self, name: str) -> Reporter:
-        reporter: Reporter = importlib.import_module(f"{__name__}.{Format(name)}").report
+        if name not in tuple(Format):
+            raise KeyError(name)
+        reporter: Reporter = importlib.import_module(f"{__name__}.{name}").report
         return reporter
 
     def __iter__(self) -> Iterator[str]:

@@ -87,7 +87,7 @@ def test_poses() -> None:
     assert_edge(0.05, lambda metres: status(POSES.has_wrong_relation(poses(metres=metres))))
     assert_edge(0.05, lambda angle: status(POSES.has_wrong_convention(poses(metres=1.0, degrees=angle))))
     assert_edge(0.05, lambda tilt: status(POSES.is_flat(poses(tilt=tilt))), good="above")
-    assert_edge(0.05, lambda metres: status(not POSES.moved((0.0, metres))), good="above")
+    assert_edge(0.05, lambda metres: status(not POSES.number_moved((0.0, metres))), good="above")
 
 
 def test_wrong_rotations_and_wrong_directions_are_two_faults() -> None:
@@ -261,13 +261,13 @@ def test_what_is_too_large_or_too_high() -> None:
 
     def size(share: float, *others: Landing) -> Status:
         enlarged = landing(zoom=math.exp(share))
-        return status(list(CONTENTS.unfollowed(shown(enlarged, *others))))
+        return status(list(CONTENTS.wrong_sizes(shown(enlarged, *others))))
 
     assert_edge(0.03, lambda share: size(share))
     assert (size(0.1, right), size(0.1, right, right)) == (Status.FAILED, Status.PASSED)
 
     def pitch(resolution: float, degrees: float) -> Status:
-        return status(list(CONTENTS.unfollowed(shown(landing(pitch=degrees), resolution=resolution))))
+        return status(list(CONTENTS.wrong_sizes(shown(landing(pitch=degrees), resolution=resolution))))
 
     assert_edge(0.5, partial(pitch, 1.0))
     assert_edge(2.0, partial(pitch, 5.0))
@@ -278,11 +278,11 @@ def test_seams() -> None:
     still = landing(0.9, 0.9)
 
     def step(resolution: float, degrees: float) -> Status:
-        return status(list(CONTENTS.misplaced(shown(landing(yaw=degrees), still, resolution=resolution))))
+        return status(list(CONTENTS.misplacements(shown(landing(yaw=degrees), still, resolution=resolution))))
 
     assert_edge(0.5, partial(step, 1.0))
     assert_edge(2.0, partial(step, 5.0))
-    assert not list(CONTENTS.misplaced(shown(landing(yaw=3.0), still, near=False)))
+    assert not list(CONTENTS.misplacements(shown(landing(yaw=3.0), still, near=False)))
 
 
 def test_exchanged_cameras() -> None:
