@@ -129,7 +129,8 @@ STATE = (
 def test_options_outlive_the_restart(options: tuple[str, ...], env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "state.py").write_text(STATE)
     place = str(tmp_path / "state.py")
-    again = f"import os; from opv2v_doctor.isolation import *; os.execv(sys.executable, isolated_command({place!r}))"
+    words = f"isolated_command({place!r})"
+    again = f"import os; from opv2v_doctor.isolation import *; os.execv(sys.executable, {words})"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     outputs = [
         subprocess.run(

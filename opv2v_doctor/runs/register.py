@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import fnmatch
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,8 +72,7 @@ def _directories(folder: Path, depth: int) -> Iterator[Path]:
         names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in os.scandir(folder)}
     except OSError:
         return
-    is_run = RECORD in names or LOG in names or any(True for _ in folder.glob(CHECKPOINTS))
-    if is_run:
+    if RECORD in names or LOG in names or fnmatch.filter(names, CHECKPOINTS):
         yield folder
     for name in sorted(names):
         if depth and names[name] and not name.startswith("."):
