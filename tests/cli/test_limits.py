@@ -39,7 +39,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
             yield place
             subprocess.run(["umount", place], check=True)
             return
-    pytest.skip("no disk can be mounted here")
+    pytest.skip("no disk can be mounted here: run the tests as root")
 
 
 def told(done: subprocess.CompletedProcess[str], words: str) -> None:

@@ -30,7 +30,7 @@ def frames(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "real":
         splits = [path.parents[2] for path in SHARED.glob("data/opv2v_frame/*/*/*/*.yaml")]
         if not splits:
-            pytest.skip(f"no real OPV2V frame under {SHARED}; OPV2V_DOCTOR_SHARED may name another place")
+            pytest.skip("no real OPV2V frames outside the clone: export OPV2V_DOCTOR_SHARED=FOLDER")
         folder = splits[0]
     else:
         write_scene(root, root, image_size=(40, 30), scenarios={"train": (3,)}, frames=1)
