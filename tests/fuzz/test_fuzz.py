@@ -103,16 +103,6 @@ def test_each_hostile_pickle_ends_in_an_answer(make: Callable[[Random], bytes], 
     assert tried(found, changed, tmp_path / "trial").problem == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [(name, path) for name in SUBJECTS for path in sorted((ROOT / "tests" / "corpus" / name).iterdir())],
-    ids=lambda one: one.name if isinstance(one, Path) else one,
-)
-def test_the_corpus_is_replayed(name: str, path: Path, tmp_path: Path) -> None:
-    trial = tried(subject(name), path.read_bytes(), tmp_path / "trial")
-    assert trial.problem == "", trial.details
-
-
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_a_short_campaign_finds_nothing(name: str, tmp_path: Path) -> None:
     """A tiny one; `make fuzz` runs a long one."""
