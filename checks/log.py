@@ -207,6 +207,8 @@ def _ending(log: Log) -> Findings:
     for (fate, kind), incidents in groups.items():
         yield _outside(log, fate, kind, incidents)
     cause = stopped[last][0] if last in stopped else None
+    if cause and log.fate(cause.line, cause.line) == "overcome":  # then that was not the end
+        cause = None
     if cause and (cause.incident is None or cause.incident.kind not in KINDS):
         yield _stop_reference(log, cause)
     yield from _nulls(log)

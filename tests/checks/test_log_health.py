@@ -80,6 +80,7 @@ def test_what_died_or_ended_early_does_not_pass(name: str, tmp_path: Path) -> No
         ("empty.log", "", set()),
         ("averages.log", "Averaged stats: lr: 0.000100  loss: 1.0 (1.0)\n", set()),
         ("launches.log", "Not using distributed mode\nStart training for 20 epochs\n", set()),
+        ("end.log", "torch.OutOfMemoryError: CUDA out of memory\nTraining time 0:17:05\n", set()),
         (
             "log.txt",
             "".join(f'{{"epoch": {epoch}, "train_loss": {9 - epoch}.5}}\n' for epoch in range(6)),
