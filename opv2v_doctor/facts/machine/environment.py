@@ -94,8 +94,12 @@ def overlap(target: Target) -> Overlap | None:
 
 def _distributions(folder: Path) -> dict[str, str]:
     """Name -> version of what pip or its like installed into one folder."""
-    found = {}
-    for path in sorted(folder.glob("*.dist-info")):
+    found: dict[str, str] = {}
+    try:
+        there = sorted(folder.glob("*.dist-info"))
+    except OSError:  # no folder has such a name
+        return found
+    for path in there:
         name, _, version = path.name.removesuffix(".dist-info").partition("-")
         installer = path / "INSTALLER"
         if not (installer.is_file() and text_of(installer, "replace").strip() == "conda"):

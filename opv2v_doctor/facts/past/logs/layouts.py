@@ -292,7 +292,7 @@ class Layout:
             return np.full(len(marks), NO_EPOCH, np.int64), np.ones(len(marks), np.bool_)
         first, last, before = self.epoch
         numbers, valid = whole_numbers(block, marks[:, [first]] + 3, marks[:, [last]] - before)
-        return numbers[:, 0].astype(np.int64), valid & (numbers[:, 0] >= 0)
+        return numbers[:, 0].astype(np.int64), valid & ~np.signbit(numbers[:, 0])  # -0 is none, too
 
     def _estimates(self, block: Block, marks: Positions, line_starts: Positions) -> Flags:
         """Which lines estimate the time left as hours, minutes and seconds, or with days before them."""
