@@ -63,15 +63,19 @@ def data_roots(target: Target) -> tuple[Path, ...]:
 
 def parts_of(expression: str) -> tuple[Part, ...]:
     """The datasets that an expression adds up. Raises Blocked where it is not such an expression."""
+    return tuple(_part(node) for node in _terms(_tree(expression)))
+
+
+def _tree(expression: str) -> ast.expr:
+    """The syntax of a dataset expression. Raises Blocked where it is none."""
     try:
-        tree = parsed_expression(expression)
+        return parsed_expression(expression)
     except SyntaxError as problem:
         raise Blocked(
             "not a dataset expression: {problem} in {expression!r}",
             problem=problem.msg,
             expression=expression[:SHOWN],
         ) from None
-    return tuple(_part(node) for node in _terms(tree))
 
 
 def _terms(node: ast.expr) -> list[ast.expr]:
@@ -174,7 +178,7 @@ def dataset_classes(target: Target) -> Mapping[str, str]:
         name: key
         for key, expression in expressions
         if "(" in expression
-        for name in _classes(parsed_expression(expression))
+        for name in _classes(_tree(expression))
     }
 
 

@@ -129,7 +129,7 @@ def _apart(was: Values, now: Values) -> tuple[float, float, float, bool]:
     wide = np.complex128 if "c" in (was.dtype.kind, now.dtype.kind) else np.float64
     with np.errstate(all="ignore"):
         before = squares_of(was)
-        if was.dtype == now.dtype and np.array_equal(was.view(np.uint8), now.view(np.uint8)):
+        if was.dtype == now.dtype and was.tobytes() == now.tobytes():
             return 0.0, 0.0, before, False
         difference = now.astype(wide) - was.astype(wide)
         far = float(np.abs(difference).max())

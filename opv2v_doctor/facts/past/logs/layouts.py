@@ -246,7 +246,7 @@ class Layout:
     marks: int  # colons and dots of a line
     before: int  # of them, those before the head's first
     head: tuple[Anchored, ...]
-    epoch: tuple[int, int, int] | None  # it starts behind the mark of this number, and ends before that one
+    epoch: tuple[int, int, int, int] | None  # it starts so far behind one mark, and ends before another
     step: tuple[int, int, int]  # it ends so far before the mark of this number, and has a width
     fields: tuple[Field, ...]
     closing: bytes  # behind the last number
@@ -290,8 +290,8 @@ class Layout:
     def _epochs(self, block: Block, marks: Positions) -> tuple[Positions, Flags]:
         if self.epoch is None:
             return np.full(len(marks), NO_EPOCH, np.int64), np.ones(len(marks), np.bool_)
-        first, last, before = self.epoch
-        numbers, valid = whole_numbers(block, marks[:, [first]] + 3, marks[:, [last]] - before)
+        first, behind, last, before = self.epoch
+        numbers, valid = whole_numbers(block, marks[:, [first]] + behind, marks[:, [last]] - before)
         return numbers[:, 0].astype(np.int64), valid & ~np.signbit(numbers[:, 0])  # -0 is none, too
 
     def _estimates(self, block: Block, marks: Positions, line_starts: Positions) -> Flags:
@@ -390,7 +390,9 @@ def layout_of(text: bytes, line: MetricLine) -> Layout | None:
             Anchored(mark=marks[eta], behind=step - eta, text=text[epoch_end:step] or opening),
             Anchored(mark=marks[eta], behind=2, text=text[head.end("step") : eta + 2]),
         ),
-        epoch=(marks[colon], marks[eta], eta - epoch_end) if line.epoch is not None else None,
+        epoch=(marks[colon], opening_end - colon, marks[eta], eta - epoch_end)
+        if line.epoch is not None
+        else None,
         step=(marks[eta], eta - head.end("step"), head.end("step") - step),
         fields=tuple(fields),
         closing=b")" if fields[-1].average_dot is not None else b"",
