@@ -121,8 +121,7 @@ def blocks(weight: Weight, most: int | None = None) -> Iterator[Values]:
 
     Raises ArchiveDamaged where they are not there, or of a kind that is not read.
     """
-    if not weight.kind.numpy:
-        raise ArchiveDamaged("values of kind {kind} are not read", kind=weight.kind.name)
+    _verify_kind(weight)
     if not weight.elements:
         return
     if weight.is_dense:
@@ -134,15 +133,21 @@ def blocks(weight: Weight, most: int | None = None) -> Iterator[Values]:
 
 
 def array(weight: Weight) -> Values:
-    """The whole tensor in its shape. Raises ArchiveDamaged for one that is too large for that."""
+    """The whole tensor in its shape. Raises ArchiveDamaged: too large, of no kind that is read."""
     import numpy as np
 
+    _verify_kind(weight)
     if max(weight.bytes, weight.elements * weight.kind.width) > LARGEST_SPAN:
         raise ArchiveDamaged("{name} lies in {n} bytes with gaps", name=weight.name, n=weight.bytes)
     pieces = list(_stretch(weight, weight.span))
     flat = np.concatenate(pieces)
     strides = [stride * flat.itemsize for stride in weight.strides]
     return np.lib.stride_tricks.as_strided(flat, weight.shape, strides, writeable=False)
+
+
+def _verify_kind(weight: Weight) -> None:
+    if not weight.kind.numpy:
+        raise ArchiveDamaged("values of kind {kind} are not read", kind=weight.kind.name)
 
 
 def _stretch(weight: Weight, elements: int) -> Iterator[Values]:
