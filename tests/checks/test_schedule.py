@@ -59,6 +59,14 @@ def test_the_warmup_of_a_single_group_counts(healthy: Path) -> None:
     assert (values["group"], values["warmup"], values["epochs"]) == ("encoder", 40.0, 3.0)
 
 
+def test_groups_that_are_none_are_told(healthy: Path) -> None:
+    for groups in ("{encoder:3}", "[encoder]"):
+        target = make_target(repo=healthy, overrides=(f"++train_params.submodule_configs={groups}",))
+        result = run_check("SCH001", target)
+        assert result.status is Status.BLOCKED
+        assert "train_params.submodule_configs is" in str(result.reason)
+
+
 def test_the_proposed_overrides_of_a_group_that_inherits_are_accepted(healthy: Path) -> None:
     group = "++train_params.submodule_configs={encoder:{lr:0.000001}}"
     overrides: tuple[str, ...] = (group, "train_params.warmup_epochs=5")

@@ -18,6 +18,8 @@ from opv2v_doctor.text import Place
 if TYPE_CHECKING:
     from opv2v_doctor.geometry.colours import Normalisation
 
+LONGEST_NAME = 255  # bytes at most, on every file system
+
 # --- the interpreter
 
 
@@ -68,8 +70,11 @@ class Copy:
     distribution: str | None
 
     def __post_init__(self) -> None:
-        if any(not path.is_absolute() for path in (self.file, self.entry, *self.portions) if path):
+        paths = [path for path in (self.file, self.entry, *self.portions) if path]
+        if any(not path.is_absolute() or max(map(len, path.parts)) > LONGEST_NAME for path in paths):
             raise ValueError("not an absolute path")
+        if self.file is None and not self.portions:
+            raise ValueError("neither a file nor folders")
 
 
 @dataclass(frozen=True, kw_only=True)
