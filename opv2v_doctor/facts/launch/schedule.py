@@ -64,7 +64,7 @@ def plans(target: Target) -> tuple[GroupSchedule, ...]:
     Raises Blocked where one of the numbers is not given.
     """
     given = config(target).get("train_params", {})
-    own_of = given.get("submodule_configs") or {}
+    own_of = (given.get("submodule_configs") or {}) if isinstance(given, Mapping) else given
     if not isinstance(own_of, Mapping) or not all(isinstance(own or {}, Mapping) for own in own_of.values()):
         raise Blocked(
             "train_params.submodule_configs is {given!r}, expected the values of each group",
