@@ -62,11 +62,11 @@ def installed() -> tuple[tuple[str, str, str], ...]:
 class Copy:
     """One copy of a module that an interpreter could import."""
 
-    file: Path | None
+    file: Path | None  # None: folders without __init__.py
     portions: tuple[Path, ...]
-    entry: Path | None
-    through: str
-    source: str
+    entry: Path | None  # of sys.path; None where an import hook answers
+    through: str  # script folder, PYTHONPATH, sys.path edit, site-packages, path file, import hook, sys.path
+    source: str  # the .pth file or the import hook's file
     distribution: str | None
 
     def __post_init__(self) -> None:

@@ -25,15 +25,8 @@ WAYS = {  # how an interpreter came to look somewhere, where that is no name of 
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModuleCopy:
+class ModuleCopy(questions.Copy):
     """One copy of a module that an interpreter could import, and how it came to look there."""
-
-    file: Path | None  # None: folders without __init__.py
-    portions: tuple[Path, ...]
-    entry: Path | None  # of sys.path; None where an import hook answers
-    through: str  # script folder, PYTHONPATH, sys.path edit, site-packages, path file, import hook, sys.path
-    source: str  # the .pth file or the import hook's file
-    distribution: str | None
 
     @property
     def places(self) -> tuple[Path, ...]:
@@ -154,7 +147,8 @@ def resolutions(target: Target) -> tuple[Resolution, ...]:
                 problem=answer.refusal,
             )
     here, *others = [
-        {name: tuple(map(_copy, copies)) for name, copies in answer.copies.items()} for answer in answers
+        {name: tuple(ModuleCopy(**vars(copy)) for copy in copies) for name, copies in answer.copies.items()}
+        for answer in answers
     ]
     return tuple(
         Resolution(
@@ -182,17 +176,6 @@ def _situations(target: Target) -> dict[Text, str]:
         others[Text("with the shell's own PYTHONPATH={inherited}", inherited=inherited)] = inherited
     launch = target.launch_env.get("PYTHONPATH", inherited)
     return {words: value for words, value in others.items() if value != launch}
-
-
-def _copy(found: questions.Copy) -> ModuleCopy:
-    return ModuleCopy(
-        file=found.file,
-        portions=found.portions,
-        entry=found.entry,
-        through=found.through,
-        source=found.source,
-        distribution=found.distribution,
-    )
 
 
 def dataset_classes(package: Path) -> frozenset[str]:
