@@ -64,7 +64,8 @@ def test_groups_that_are_none_are_told(healthy: Path) -> None:
         target = make_target(repo=healthy, overrides=(f"++train_params.submodule_configs={groups}",))
         result = run_check("SCH001", target)
         assert result.status is Status.BLOCKED
-        assert "train_params.submodule_configs is" in str(result.reason)
+        assert "train_params.submodule_configs" in str(result.reason)
+        assert str(result.reason).endswith("is 3, expected keys and values below it")
 
 
 def test_the_proposed_overrides_of_a_group_that_inherits_are_accepted(healthy: Path) -> None:

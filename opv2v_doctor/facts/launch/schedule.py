@@ -8,7 +8,7 @@ from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
-from opv2v_doctor.facts.launch.config import config, entry_point
+from opv2v_doctor.facts.launch.config import config, entry_point, place
 from opv2v_doctor.facts.launch.loaders import computed_length, wanted_size
 from opv2v_doctor.facts.source.syntax import definition, module_name
 from opv2v_doctor.facts.source.training_loop import SCHEDULE, epoch_progress
@@ -19,7 +19,8 @@ from opv2v_doctor.text import Place
 UNKNOWN_STEPS = (
     1000  # an epoch, where only the data can tell: the curve is one of the epoch, hardly of its steps
 )
-DEFAULT = "default"
+DEFAULT, GROUPS = "default", "train_params.submodule_configs"
+LONGEST_SHOWN = 200  # characters of a value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +64,26 @@ def plans(target: Target) -> tuple[GroupSchedule, ...]:
 
     Raises Blocked where one of the numbers is not given.
     """
-    given = config(target).get("train_params", {})
-    own_of = (given.get("submodule_configs") or {}) if isinstance(given, Mapping) else given
-    if not isinstance(own_of, Mapping) or not all(isinstance(own or {}, Mapping) for own in own_of.values()):
+    given = _values(target, "train_params", config(target).get("train_params"))
+    groups = {DEFAULT: {}, **_values(target, GROUPS, given.get("submodule_configs"))}
+    return tuple(
+        _plan(group, {**given, **_values(target, f"{GROUPS}.{group}", own)}, given)
+        for group, own in groups.items()
+    )
+
+
+def _values(target: Target, key: str, found: Any) -> Mapping[str, Any]:
+    """What stands below a key, nothing where it has no value. Raises Blocked where that is a single value."""
+    found = found or {}
+    if not isinstance(found, Mapping):
         raise Blocked(
-            "train_params.submodule_configs is {given!r}, expected the values of each group",
-            given=str(own_of)[:200],
+            "{key} is {given}, expected keys and values below it",
+            at=place(target, key),
+            hint="give {key} its values by name, as lr and warmup_epochs, or take it out",
+            key=key,
+            given=str(found)[:LONGEST_SHOWN],
         )
-    groups = {DEFAULT: {}, **own_of}
-    return tuple(_plan(group, {**given, **(own or {})}, given) for group, own in groups.items())
+    return found
 
 
 def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> GroupSchedule:
