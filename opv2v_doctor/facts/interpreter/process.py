@@ -289,8 +289,6 @@ def _is_message(message: Any) -> bool:
                 return 0 <= done <= MOST and 0 <= total <= MOST
         return False
     match message:
-        case {"raised": raised}:
-            return isinstance(raised, dict) and {type(raised.get(key)) for key in ("type", "message")} == {
-                str
-            }
-    return "answer" in message
+        case {"raised": {"type": str(), "message": str()}}:
+            return True
+    return "answer" in message and "raised" not in message
