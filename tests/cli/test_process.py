@@ -124,10 +124,10 @@ def test_who_interrupts_a_hanging_interpreter_twice_leaves_nothing(
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.1])
-def test_who_is_interrupted_twice_ends_at_once(seconds: float, healthy: Path, tmp_path: Path) -> None:
+def at_work(repo: Path, tmp_path: Path) -> "subprocess.Popen[str]":
+    """A doctor that has begun to work: its folder is there."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "opv2v_doctor", "check", "DAT009", "--repo", healthy],
+        [sys.executable, "-m", "opv2v_doctor", "check", "DAT009", "--repo", repo],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -136,6 +136,12 @@ def test_who_is_interrupted_twice_ends_at_once(seconds: float, healthy: Path, tm
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("opv2v-doctor-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.1])
+def test_who_is_interrupted_twice_ends_at_once(seconds: float, healthy: Path, tmp_path: Path) -> None:
+    process = at_work(healthy, tmp_path)
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(seconds)
@@ -149,16 +155,7 @@ def test_who_is_interrupted_twice_ends_at_once(seconds: float, healthy: Path, tm
 @pytest.mark.parametrize("seconds", [0.0, 0.003, 0.03])
 def test_who_is_asked_to_end_twice_ends_tidily(seconds: float, healthy: Path, tmp_path: Path) -> None:
     """As `timeout` asks: itself, and through the process group."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "opv2v_doctor", "check", "DAT009", "--repo", healthy],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("opv2v-doctor-*")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process = at_work(healthy, tmp_path)
     for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
         process.send_signal(number)
         time.sleep(seconds)
