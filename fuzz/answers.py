@@ -30,9 +30,7 @@ from opv2v_doctor.state import State
 from opv2v_doctor.target import make_target
 
 LIMIT = 0.7  # seconds that one question may take
-LONGEST = (
-    60.0  # seconds of an examination, on a busy machine: three limits are lost at most, the rest is ours
-)
+LONGEST = 60.0  # seconds of an examination, on a busy machine: three limits are lost at most
 FAMILIES = ("CFG", "DAT", "ENV", "GEO", "LDR", "MSK", "SCH")
 INTERPRETER = """
 import json, os, signal, sys, time

@@ -12,7 +12,7 @@ from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.facts.past.checkpoints.arguments import changes, launched_with
 from opv2v_doctor.facts.past.checkpoints.counters import implied_steps_per_epoch
 from opv2v_doctor.facts.past.checkpoints.scans import Scan, by_module
-from opv2v_doctor.facts.past.pickles.machine import printable
+from opv2v_doctor.facts.past.pickles.machine import ascii_excerpt
 from opv2v_doctor.forensics.exhibit import Exhibit
 
 # What a training writes into its own config; it differs in every file and means nothing.
@@ -105,11 +105,11 @@ def lines(exhibits: Sequence[Exhibit], *, deep: bool) -> Iterator[str]:
     yield from align([COLUMNS, *(_cells(exhibit, against) for exhibit in exhibits)])
     for exhibit in exhibits:
         if deep and exhibit.scans:
-            yield from ("", f"weights of {printable(str(exhibit.path))}")
+            yield from ("", f"weights of {ascii_excerpt(str(exhibit.path))}")
             yield from align(
                 [("sub-module", "tensors", "parameters", "norm", "NaN/Inf", "all zero"), *_modules(exhibit)]
             )
-    name = printable(str(against.path)) if against else ""
+    name = ascii_excerpt(str(against.path)) if against else ""
     yield from _differences(f"against {name}", {each: config_changes(each, against) for each in exhibits})
     yield from _differences(
         "against .hydra/config.yaml", {each: changes_since_launch(each) for each in exhibits}
@@ -124,7 +124,7 @@ def _cells(exhibit: Exhibit, against: Exhibit | None) -> tuple[str, ...]:
     differing = [cells["config_differences"], cells["launch_differences"]]
     counted = "-" if not (exhibit.checkpoint and exhibit.checkpoint.args) else "same"
     return (
-        printable(str(exhibit.path)),
+        ascii_excerpt(str(exhibit.path)),
         exhibit.form,
         _word(cells["epoch"]),
         _word(cells["optimizer_steps"]),
@@ -158,7 +158,7 @@ def _differences(title: str, found: Mapping[Exhibit, Changes]) -> Iterator[str]:
     for group in groups.values():
         values = found[group[0]]
         if values:
-            names = ", ".join(printable(each.path.name) for each in group)
+            names = ", ".join(ascii_excerpt(each.path.name) for each in group)
             yield from ("", f"config {title}: {len(values)} differ in {names}")
             yield from (
                 f"  {short_value(key)}: {short_value(was)} -> {short_value(now)}"
@@ -170,7 +170,7 @@ def _differences(title: str, found: Mapping[Exhibit, Changes]) -> Iterator[str]:
 
 def short_value(value: Any) -> str:
     """A value from a file, short and with nothing in it that a terminal would obey."""
-    text = printable(f"{value:.9g}" if isinstance(value, float) else str(value))
+    text = ascii_excerpt(f"{value:.9g}" if isinstance(value, float) else str(value))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
@@ -188,7 +188,7 @@ def align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Findings as they are written everywhere: where, how bad, what, and what to do."""
     for finding in sorted(findings, key=lambda each: -each.severity):
-        where = f"{printable(str(finding.at))}: " if finding.at else ""
+        where = f"{ascii_excerpt(str(finding.at))}: " if finding.at else ""
         yield f"{where}{finding.severity.name.lower()}: {finding.message}"
         if finding.hint and finding.severity > Severity.NOTE:
             yield f"  fix: {finding.hint}"

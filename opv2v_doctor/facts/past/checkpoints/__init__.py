@@ -18,7 +18,7 @@ from opv2v_doctor.facts.past.checkpoints.tensors import number, shape_of, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
 from opv2v_doctor.facts.past.pickles import Pickle, walk
 from opv2v_doctor.facts.past.pickles.harmless import is_harmless
-from opv2v_doctor.facts.past.pickles.machine import PickleRefused, RecordedCall, printable
+from opv2v_doctor.facts.past.pickles.machine import PickleRefused, RecordedCall, ascii_excerpt
 from opv2v_doctor.facts.past.runs import BEST, LAST, number_of, saved_checkpoints
 from opv2v_doctor.state import of_file
 from opv2v_doctor.target import Target
@@ -172,7 +172,7 @@ def _checkpoint(
         has_optimizer=bool(_table(optimizer.get("state"))),
         has_scaler="scaler" in root,
         loss_scale=number(scaler.get("scale"), archive),
-        foreign=tuple(printable(name) for name in pickle.names if not is_harmless(name)),
+        foreign=tuple(ascii_excerpt(name) for name in pickle.names if not is_harmless(name)),
         problems=tuple(problems),
         root=root,
     )
@@ -202,7 +202,7 @@ def _optimizer_steps(
             problems.append(
                 Text(
                     "optimizer state {parameter}: {problem}",
-                    parameter=printable(str(parameter)),
+                    parameter=ascii_excerpt(str(parameter)),
                     problem=problem.reason,
                 )
             )

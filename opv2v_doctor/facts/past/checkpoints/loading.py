@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from opv2v_doctor.facts.past.checkpoints.weights import Weight, Weights
-from opv2v_doctor.facts.past.pickles.machine import printable
+from opv2v_doctor.facts.past.pickles.machine import ascii_excerpt
 from opv2v_doctor.text import Text
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "net.", "encoder.")
@@ -37,12 +37,12 @@ def loading(model: Weights, file: Weights) -> Loading:
         elements=sum(weight.elements for weight in wanted.values()),
         loaded=sum(wanted[name].elements for name in taken),
         tensors=len(wanted),
-        missing=tuple(printable(name) for name in wanted if name not in given),
-        unexpected=tuple(printable(name) for name in given if name not in wanted),
+        missing=tuple(ascii_excerpt(name) for name in wanted if name not in given),
+        unexpected=tuple(ascii_excerpt(name) for name in given if name not in wanted),
         reshaped=tuple(
             Text(
                 "{name}: {wanted}, the file has {given}",
-                name=printable(name),
+                name=ascii_excerpt(name),
                 wanted=str(list(weight.shape)),
                 given=str(list(given[name].shape)),
             )
@@ -60,7 +60,7 @@ def _renaming(wanted: Mapping[str, Weight], given: Mapping[str, Weight], found: 
         names = {name.removeprefix(prefix) if removed else prefix + name for name in given}
         said = Text(
             "without the prefix {prefix!r}" if removed else "with the prefix {prefix!r}",
-            prefix=printable(prefix),
+            prefix=ascii_excerpt(prefix),
         )
         best = max(best, (len(names & wanted.keys()), said), key=lambda one: one[0])
     return best[1]

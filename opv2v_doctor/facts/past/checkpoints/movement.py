@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged
 from opv2v_doctor.facts.past.checkpoints.scans import modules_of, squares_of
 from opv2v_doctor.facts.past.checkpoints.weights import Weight, Weights, array, blocks
-from opv2v_doctor.facts.past.pickles.machine import printable
+from opv2v_doctor.facts.past.pickles.machine import ascii_excerpt
 from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ def movement(before: Weights, after: Weights, most: int | None = None) -> ModelM
     alike = [name for name in shared if old[name].shape == new[name].shape]
     return ModelMovement(
         movements=tuple(_movement(old[name], new[name], most) for name in alike),
-        only_before=tuple(printable(name) for name in old if name not in new),
-        only_after=tuple(printable(name) for name in new if name not in old),
+        only_before=tuple(ascii_excerpt(name) for name in old if name not in new),
+        only_after=tuple(ascii_excerpt(name) for name in new if name not in old),
         reshaped=tuple(
             Text(
                 "{name}: {before}, then {after}",
-                name=printable(name),
+                name=ascii_excerpt(name),
                 before=str(list(old[name].shape)),
                 after=str(list(new[name].shape)),
             )
@@ -89,7 +89,7 @@ def _movement(old: Weight, new: Weight, most: int | None) -> Movement:
             squares, before, moves = squares + sum_of_squares, before + sum_before, moves or other
     except ArchiveDamaged as reason:
         problem = reason.reason
-    name = printable(old.name)
+    name = ascii_excerpt(old.name)
     return Movement(
         name,
         1,

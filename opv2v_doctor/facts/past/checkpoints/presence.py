@@ -12,7 +12,7 @@ from opv2v_doctor.facts.past.checkpoints.models import UNKNOWN, model_of
 from opv2v_doctor.facts.past.checkpoints.tensors import Tensor, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import reasons
 from opv2v_doctor.facts.past.checkpoints.weights import TORCH
-from opv2v_doctor.facts.past.pickles.machine import RecordedCall, printable
+from opv2v_doctor.facts.past.pickles.machine import RecordedCall, ascii_excerpt
 from opv2v_doctor.text import Text
 
 
@@ -59,14 +59,16 @@ def _absence(name: str, found: Tensor, archive: Archive) -> Text | None:
     member = f"data/{found.key}"
     there = archive.length(member)
     if there is None:
-        return Text("{member} of {tensor} is missing", member=printable(member), tensor=printable(name))
+        return Text(
+            "{member} of {tensor} is missing", member=ascii_excerpt(member), tensor=ascii_excerpt(name)
+        )
     wanted = _elements(found) * TORCH.get(found.kind, UNKNOWN).width
     if wanted <= there:
         return None
     return Text(
         "{member} of {tensor} has {there} of {wanted} bytes",
-        member=printable(member),
-        tensor=printable(name),
+        member=ascii_excerpt(member),
+        tensor=ascii_excerpt(name),
         there=there,
         wanted=wanted,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged
 from opv2v_doctor.facts.past.checkpoints.weights import Weight, Weights, blocks
-from opv2v_doctor.facts.past.pickles.machine import printable
+from opv2v_doctor.facts.past.pickles.machine import ascii_excerpt
 from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _scan(weight: Weight, share: float) -> Scan:
             nonzero = nonzero or sum_of_squares > 0 or bool(values.any())
     except ArchiveDamaged as reason:
         problem = reason.reason
-    name = printable(weight.name)
+    name = ascii_excerpt(weight.name)
     first = name if bad else ""
     return Scan(name, 1, weight.elements, read, bad, nonzero, squares, first, problem)
 

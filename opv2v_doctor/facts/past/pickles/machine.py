@@ -17,7 +17,9 @@ class Refused(Exception):
     """A file that is not read; `reason` says why, with nothing from the file that a terminal would obey."""
 
     def __init__(self, reason: str | Text, /, **values: Value) -> None:
-        shown = {name: printable(said) if isinstance(said, str) else said for name, said in values.items()}
+        shown = {
+            name: ascii_excerpt(said) if isinstance(said, str) else said for name, said in values.items()
+        }
         self.reason = text_of(reason, shown)
         super().__init__(str(self.reason))
 
@@ -104,7 +106,7 @@ class Machine:
         self.stack.append(RecordedCall(by, arguments))
 
 
-def printable(text: str) -> str:
+def ascii_excerpt(text: str) -> str:
     """What a file says, with nothing in it that a terminal would obey."""
     return ascii(text)[1:-1][:LONGEST_SAID]
 
