@@ -138,6 +138,9 @@ def exit_code_of(problem: KeyboardInterrupt | OSError | MemoryError) -> int:
         forget_output()
         return ENOUGH
     if isinstance(problem, KeyboardInterrupt):
+        if isinstance(problem, Ended):  # Python's last steps forget our handlers
+            for each in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(each, signal.SIG_IGN)
         typer.echo("opv2v-doctor: interrupted", err=True)
         return getattr(problem, "exit_code", INTERRUPTED + signal.SIGINT)
     if isinstance(problem, MemoryError) or (problem.errno not in (*UNWRITABLE, None) and want_of(problem)):
