@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS := -n auto --dist loadfile --no-loadscope-reorder
+# One more than there are cores: some tests wait for a process that ends or hangs.
+WORKERS := -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-fast nightly lint lowest bench fuzz mutants clean
 

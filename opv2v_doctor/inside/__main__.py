@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import importlib
 import importlib.util
 import json
@@ -86,6 +87,7 @@ def main() -> None:
     if not getattr(sys.flags, "safe_path", False):  # PYTHONSAFEPATH: no folder of a script is in front
         sys.path[0] = os.path.dirname(script)
     say_where()
+    gc.set_threshold(100_000)  # importing torch makes a million objects that stay: a sixth of that time
     load_package()
     threading.Thread(target=import_ahead, daemon=True).start()
     waiting: queue.Queue[dict[str, Any]] = queue.Queue()

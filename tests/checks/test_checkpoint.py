@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor import Finding, Severity
+from opv2v_doctor.facts.launch.config import Config, config
 from opv2v_doctor.facts.launch.datasets import mean_the_same
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status, examined_text
@@ -24,7 +25,12 @@ STEPS = 10  # an epoch of the sandbox
 
 
 def examined(code: str, repo: Path, *overrides: str, **words: Any) -> Result:
-    return run_check(code, make_target(repo=repo, overrides=overrides, **words))
+    """Only CKP006 compares configs; the others are given where the run is, and nothing is composed."""
+    given = None
+    if code != "CKP006" and not overrides:
+        values = {"hydra": {"run": {"dir": str(repo / RUN)}}, "train_params": {"resume": True}}
+        given = {config: Config(values=values, missing=(), unresolved={}, files=())}
+    return run_check(code, make_target(repo=repo, overrides=overrides, **words), given)
 
 
 def places(result: Result) -> list[str]:
