@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from statistics import fmean
@@ -31,9 +31,11 @@ from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs, launc
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart, Span
 from opv2v_doctor.facts.past.logs.log_files import Log
 from opv2v_doctor.facts.past.logs.loss_curves import Point, curve, fall, updates
+from opv2v_doctor.facts.past.logs.metric_names import has_bounds, is_gradient_norm, is_loss, is_setting
 from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 from opv2v_doctor.facts.past.logs.residuals import RobustLoss, robust_loss
 from opv2v_doctor.facts.past.logs.run_configs import RunConfig, run_config
+from opv2v_doctor.facts.past.logs.stops import AFTERMATH
 
 ROUNDING = 0.51e-6  # rates are printed with six decimals
 RATE = Threshold(
@@ -150,8 +152,10 @@ def _finite(log: Log) -> Findings:
         ((span.broken_line, name, part) for part, name, span in _spans(log) if span.broken_line),
         key=lambda one: one[0],
     )
+    aside = [one for one in broken if _is_aside(*one[1:])]
+    broken = [one for one in broken if one not in aside]
     stopped = log.of("unstable")
-    lasting = [one for one in broken if log.fate(one[0], one[0]) != "overcome"]
+    lasting = [one for one in broken if log.fate(one[0], one[0]) == "stopped"]
     for line, name, part in (lasting or broken)[:1]:
         metrics = {name for _, name, _ in (lasting or broken)}
         said = Text(
@@ -163,6 +167,17 @@ def _finite(log: Log) -> Findings:
             n=len(metrics),
         )
         yield _broken(log, line, said, lasting=bool(lasting))
+    for line, name, part in aside[:1]:
+        yield note(
+            "{metric} is not a finite number in {n:epoch|epochs}, first in epoch {epoch} ({phase}); "
+            "the losses are",
+            at=Place(log.path, line),
+            event=line,
+            metric=name,
+            n=sum(other == name for _, other, _ in aside),
+            epoch=part.epoch,
+            phase=part.phase,
+        )
     unresolved = [one for one in stopped if log.fate(one.line, one.line) != "overcome"]
     for one in (unresolved or stopped)[:1]:
         if not lasting or one.line < lasting[0][0]:
@@ -173,10 +188,18 @@ def _finite(log: Log) -> Findings:
             yield _broken(log, one.line, sentence([said, *epochs[:1]], ", "), lasting=bool(unresolved))
 
 
+def _is_aside(name: str, part: EpochPart) -> bool:
+    """Whether a value says nothing of the weights: a step that a scaler leaves out, a score of no samples."""
+    if is_gradient_norm(name):
+        return part.is_finite
+    return part.phase == "test" and not is_loss(name)
+
+
 def _broken(log: Log, line: int, said: Text, *, lasting: bool) -> Finding:
     at = Place(log.path, line)
     if not lasting:
-        return note("{said}; a later launch went on with finite values", at=at, event=line, said=said)
+        on = AFTERMATH["overcome" if log.fate(line, line) == "overcome" else "survived"]
+        return note("{said}; {on} with finite values", at=at, event=line, said=said, on=on)
     saved = any(save.line < line for save in log.of("save"))
     return error(
         said,
@@ -436,7 +459,6 @@ FOLLOWS = Threshold(
     0.1, "of the fall of the training loss", "a validation that learns falls by more", faulty=-0.025
 )
 LEAST = Threshold(0.01, "the value of a metric", "below it, four decimals do not show whether it moves")
-NOT_LEARNED = ("lr", "epoch", "wd", "time", "data", "max mem", "momentum", "gt_mask_mean", "n_parameters")
 
 
 @check("LOG015", tier="run")
@@ -506,11 +528,12 @@ def _course(name: Text, points: Sequence[Point]) -> Text:
 
 @check("LOG016", tier="run")
 def no_metric_is_stuck(target: Target) -> Findings:
-    """No metric has had one and the same value for epochs.
+    """No metric has had one and the same value for epochs, while others moved.
 
     ## Why it matters
     A loss that does not move to the last digit has no gradient: a detached branch, a constant target, a
-    frozen head, an output that is clamped.
+    frozen head, an output that is clamped. Settings, such as a weight decay, and scores that are as good as
+    they get are no such metrics.
 
     ## How to fix
     See that the output it is computed from depends on weights that are trained.
@@ -523,16 +546,11 @@ def _moving(log: Log) -> Findings:
     for phase, fewest in (("train", FEWEST_LINES), ("test", FEWEST_TESTS)):
         parts = [part for part in log.phase(phase) if part.segment == last]
         names = dict.fromkeys(name for part in parts[-int(FEWEST_EPOCHS) :] for name in part.names)
-        judged = [
-            name
-            for name in names
-            if not name.endswith(NOT_LEARNED)
-            and not name.startswith("lr_")
-            and _is_enough(parts, name, fewest)
-        ]
+        judged = [name for name in names if not is_setting(name) and _is_enough(parts, name, fewest)]
         yield examined(len(judged), "metric", phase=phase)
-        for name in judged:
-            yield from _stuck(log, name, parts, fewest)
+        stuck = {name: one for name in judged if (one := _stuck(name, parts, fewest))}
+        if stuck and (len(stuck) < len(judged) or len(judged) == 1):
+            yield _stuck_finding(log, stuck)
 
 
 def _is_enough(parts: Sequence[EpochPart], name: str, fewest: float) -> bool:
@@ -544,8 +562,11 @@ def _is_enough(parts: Sequence[EpochPart], name: str, fewest: float) -> bool:
     return len(spans) >= FEWEST_EPOCHS and sum(span.count for span in spans) >= fewest
 
 
-def _stuck(log: Log, name: str, parts: Sequence[EpochPart], fewest: float) -> Findings:
-    """A metric that has not moved for epochs."""
+_Stuck = tuple[EpochPart, Span, int, int]  # where a metric stopped moving, and for how many lines and epochs
+
+
+def _stuck(name: str, parts: Sequence[EpochPart], fewest: float) -> _Stuck | None:
+    """Since when a metric has not moved; a score that has moved before may be as good as it gets."""
     same: list[tuple[EpochPart, Span]] = []
     for part in reversed(parts):
         span = part.span(name)
@@ -553,20 +574,33 @@ def _stuck(log: Log, name: str, parts: Sequence[EpochPart], fewest: float) -> Fi
             break
         same.append((part, span))
     lines = sum(span.count for _, span in same)
-    if len(same) >= FEWEST_EPOCHS and lines >= fewest:
-        part, span = same[-1]
-        yield warning(
-            "{metric} is {value:g} in all {n:line|lines} since epoch {epoch} ({phase})",
-            hint="see that what {metric} is computed from is trained and not clamped",
-            at=Place(log.path, span.first_line),
-            event=span.first_line,
-            metric=name,
-            value=span.last_median,
-            n=lines,
-            epoch=part.epoch,
-            phase=part.phase,
-            epochs=len(same),
-        )
+    if len(same) < FEWEST_EPOCHS or lines < fewest:
+        return None
+    if has_bounds(name) and (len(same) < len(parts) or same[0][1].last_median % 1 == 0):
+        return None
+    return (*same[-1], lines, len(same))
+
+
+def _stuck_finding(log: Log, stuck: Mapping[str, _Stuck]) -> Finding:
+    """One finding for all metrics of a phase that are stuck: they have one cause."""
+    name, (part, span, lines, epochs) = min(stuck.items(), key=lambda one: one[1][1].first_line)
+    said = Text(
+        "{metric} is {value:g} in all {n:line|lines} since epoch {epoch} ({phase})",
+        metric=name,
+        value=span.last_median,
+        n=lines,
+        epoch=part.epoch,
+        phase=part.phase,
+    )
+    others = [other for other in stuck if other != name]
+    more = [Text("so are {others}", others=others)] if others else []
+    return warning(
+        sentence([said, *more]),
+        hint=Text("see that what {metric} is computed from is trained and not clamped", metric=name),
+        at=Place(log.path, span.first_line),
+        event=span.first_line,
+        epochs=epochs,
+    )
 
 
 WEIGHTS = ("model.pretrained", "model.model_config.pretrained_checkpoint_path")

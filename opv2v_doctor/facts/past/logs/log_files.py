@@ -152,8 +152,11 @@ class Log:
         return sorted({*self.launches, *(segment.place for segment in self.segments)})
 
     def launch_of(self, line: int) -> int:
-        """The launch that wrote a line, counted from 1; 0 before the first."""
-        return bisect_right(self.starts, line)
+        """The launch that wrote a line, counted from 1; 0 before the first.
+
+        A log without a line of a launch has none before the first: what precedes its metrics is theirs.
+        """
+        return max(bisect_right(self.starts, line), 0 if self.launches else 1)
 
     @property
     def trained(self) -> tuple[Segment, ...]:
