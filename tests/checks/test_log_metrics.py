@@ -152,7 +152,7 @@ def test_a_checkpoint_from_before_is_what_to_resume_from(log: Any) -> None:
 
 def test_every_value_is_counted(healthy_log: Any) -> None:
     (one,) = run_check("LOG014", healthy_log.write()).examined
-    trained, tested = 10, 4  # lr, epoch, loss, three of the mask, pose; time, data, max mem
+    trained, tested = 11, 4  # lr, epoch, loss, three of the mask, pose, grad_norm; time, data, max mem
     assert (one.count, one.unit) == (8 * 11 * trained + 8 * tested, "value")
 
 

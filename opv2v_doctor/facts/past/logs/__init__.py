@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -124,7 +125,14 @@ def launches_with_steps(log: Log) -> int:
     """How many launches of a log made a step. Raises Skip where none did: it shows nothing of a training."""
     if not log.trained:
         raise Skip("no step of a training in {log}", log=log.path)
-    return len(log.trained)
+    shown = {bisect_right(log.launches, segment.first_line) for segment in log.trained}
+    return len(shown) if log.launches else len(log.trained)
+
+
+def alone(log: Log) -> None:
+    """Raises Skip where two trainings are at work at once: their epochs say nothing about each other."""
+    if log.overlap:
+        raise Skip("two trainings write into {log}: see LOG007", log=log.path)
 
 
 def config_of(log: Log) -> RunConfig:

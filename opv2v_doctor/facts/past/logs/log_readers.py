@@ -36,6 +36,7 @@ class LogReader:
         self._launch, self._starting = 0, False
         self._asked: Incident | None = None
         self._shifted: bool | None = None
+        self._statistics = 0  # lines of them
         self._sources: set[str] = set()
 
     def feed(self, found: Records) -> list[Piece]:
@@ -71,9 +72,13 @@ class LogReader:
     def _other(self, number: int, line: bytes, runs: Sequence[MetricRows]) -> list[MetricRows]:
         """A line that is not one of metrics: statistics in JSON, part of a traceback, or an incident."""
         text, rank = without_prefix(line)
-        if text.startswith('{"') and (found := statistics(line[line.index(b'{"') :])) is not None:
+        if (
+            text.startswith('{"')
+            and (found := statistics(line[line.index(b'{"') :], self._statistics)) is not None
+        ):
+            self._statistics += 1
             if self._shifted is None:
-                self._shifted = set(found.values) == {"epoch"} and found.epoch == 0
+                self._shifted = not found.values and found.epoch == 0
             added = runs_of(found, number, self._shifted)
             self._sources |= {"json"}
             if not any(run.phase == "train" for run in added):

@@ -7,7 +7,7 @@ import re
 _gradient = re.compile(r"grad|gnorm", re.IGNORECASE)
 _setting = re.compile(
     r"(?:^|[^a-z])(?:lrs?|epochs?|wd|weight_?decay|momentum|beta\d?|temp(?:erature)?|clip\w*|ema\w*|dropout|"
-    r"time|data|max mem|memory|loss_?scale|n_parameters|batch_?size|ratio|num|steps?|iter|"
+    r"time|data|max mem|memory|loss_?scale|n_parameters|cardinality\w*|batch_?size|ratio|num|steps?|iter|"
     r"gt_mask_mean)(?:$|[^a-z])",
     re.IGNORECASE,
 )

@@ -15,17 +15,17 @@ ESTIMATE = rb"(?:-?\d{1,9} days?, )?\d{1,9}:\d\d:\d\d"  # of the time that is le
 LONGEST_HEAD = 400  # bytes before the first metric: prefixes of loggers, the step, the estimate
 
 _head = re.compile(
-    rb"(?:(?:\b(?P<word>[A-Za-z]{1,12}) )?Epoch: ?\[(?P<epoch>\d{1,9})(?:/\d{1,9})?\]"
-    rb"|\b(?P<bare>Test|Eval|Val|Valid|Validation):)"
+    rb"(?:(?:\b(?P<word>[A-Za-z]{1,12}) )?[Ee]poch: ?\[(?P<epoch>\d{1,9})(?:/\d{1,9})?\]"
+    rb"|\b(?P<bare>Test|Testing|Eval|Evaluation|Val|Valid|Validation|Infer|Inference):)"
     rb"(?P<gap>  ?|\t| ?\t)\[ {0,11}(?P<step>\d{1,9})/(?P<steps>\d{1,9})\]"
     rb"(?P<delimiter>  |\t)eta: " + ESTIMATE + rb"(?=  |\t)"
 )
 _field = re.compile(
-    rb"(?P<name>[^\s:](?:[^:\t]{0,200}?[^\s:])?): {1,4}(?P<value>%b)(?: \((?P<average>%b)\))?"
-    % (NUMBER, NUMBER)
+    rb"(?P<name>[^\s:](?:[^:\t]{0,200}?[^\s:])?): {1,4}(?P<value>%b)"
+    rb"(?: \((?:(?P<average>%b)|(?:max|min): %b|%b -- %b)\))?" % ((NUMBER,) * 5)
 )
 _resembling = re.compile(rb"(?:Epoch: ?\[\d{1,9}(?:/\d{1,9})?\]\s{0,3}\[|\beta: +-?\d)")
-EVALUATIONS = {b"test", b"testing", b"eval", b"evaluation", b"val", b"valid", b"validation"}
+EVALUATIONS = {*b"test testing eval evaluation val valid validation infer inference".split()}
 
 
 @dataclass(frozen=True, kw_only=True)
