@@ -103,7 +103,7 @@ GUARDS = {
         good=GOOD,
         empty=NOTHING,
     ),
-    "LOG004": Guard(bad=written(epochs(0)), good=GOOD, empty=NOTHING),
+    "LOG004": Guard(bad=written(epochs(0)), good=GOOD, empty=written(lambda log: log.test(1, 3.0))),
     "LOG005": Guard(bad=written(one_epoch_on), good=GOOD, empty=NOTHING),
     "LOG006": Guard(bad=written(epochs(0, 1, 1)), good=GOOD, empty=written(epochs(0))),
     "LOG007": Guard(bad=written(two_at_once), good=GOOD, empty=NOTHING),

@@ -77,6 +77,7 @@ def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
         end = chunk.rfind(b"\n") + 1
         if not end:
             rest += chunk
+            rest = rest[max(0, rest.rfind(b"\r", 0, -1)) :]  # a progress bar: what a terminal shows of it
             if len(rest) > LONGEST_LINE:  # keep the head, which says what it is
                 rest, cut = rest[:LONGEST_LINE].strip(b"\0")[:LONGEST_LINE], cut + (not cut)
             continue
