@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from opv2v_doctor import (
+    Blocked,
     Finding,
     Findings,
     Override,
@@ -23,7 +24,7 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.past.logs import alone, config_of, each_log, judged_logs, text_logs
+from opv2v_doctor.facts.past.logs import alone, config_of, each_log, judged_logs, text_logs, unknown_logs
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart
 from opv2v_doctor.facts.past.logs.log_files import Log
 from opv2v_doctor.facts.past.logs.metric_names import is_score
@@ -243,6 +244,7 @@ def _at_once(log: Log) -> Findings:
 
 
 SHOWN = 5  # launches
+SHOWN_LINES = 3
 
 
 @check("LOG003", tier="run")
@@ -250,26 +252,48 @@ def every_metric_line_can_be_read(target: Target) -> Findings:
     """Every line that looks like metrics can be read.
 
     ## Why it matters
-    What cannot be read is not guessed at: it is missing from the table and from every verdict. Lines of
-    several ranks that run into one another are the usual reason.
+    What cannot be read is not guessed at: it is missing from the table and from every verdict. docs/logs.md
+    lists the layouts that are known. Lines of other trainers are said to be unread.
 
     ## How to fix
-    Let one rank write the log, or write one file for each.
+    See what the lines that are shown have that the expected ones have not: often another text runs into them.
     """
+    for log in unknown_logs(target):
+        raise (Blocked if target.logs else Skip)(
+            "nothing in {log} is known here, such as {lines}; expected {expected}",
+            hint=Text("metrics of {trainer} are not read", trainer=log.unread[0])
+            if log.unread
+            else Text("name a log that a training printed: docs/logs.md lists what is read"),
+            at=Place(log.path, log.sample[0][0]) if log.sample else log.path,
+            log=log.path,
+            lines=[text for _, text in log.sample],
+            expected=EXPECTED,
+        )
     yield from each_log(judged_logs(target), _lines)
+
+
+EXPECTED = "Epoch: [0]  [ 20/100]  eta: 0:01:20  lr: 0.0001  loss: 2.3 (2.4)"
 
 
 def _lines(log: Log) -> Findings:
     if log.source == "events":
         raise Skip("{log} holds events, not lines", log=log.path)
     if log.unparsed_count:
-        line, text = log.unparsed[0]
         yield warning(
-            "{n:line looks|lines look} like metrics and cannot be read, first: {said}",
-            hint="write a log for each rank, if lines of several ranks run into one another here",
-            at=Place(log.path, line),
+            "{n:line looks|lines look} like metrics and cannot be read, first: {said}; expected {expected}",
+            hint="see what these lines have that others have not: often another text runs into them",
+            at=Place(log.path, log.unparsed[0][0]),
             n=log.unparsed_count,
-            said=text[:160],
+            said=[text[:160] for _, text in log.unparsed[:SHOWN_LINES]],
+            expected=EXPECTED,
+        )
+    if log.unread:
+        trainer, line, count = log.unread
+        yield note(
+            "{n:line|lines} of metrics of {trainer}, which are not read",
+            at=Place(log.path, line),
+            n=count,
+            trainer=trainer,
         )
     if log.cut:
         line, text = log.cut

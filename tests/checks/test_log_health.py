@@ -85,7 +85,7 @@ def test_what_died_or_ended_early_does_not_pass(name: str, tmp_path: Path) -> No
     ("name", "text", "passed"),
     [
         ("empty.log", "", set()),
-        ("averages.log", "Averaged stats: lr: 0.000100  loss: 1.0 (1.0)\n", set()),
+        ("averages.log", "Averaged stats: lr: 0.000100  loss: 1.0 (1.0)\n", {"LOG003", "LOG014"}),
         ("end.log", "torch.OutOfMemoryError: CUDA out of memory\nTraining time 0:17:05\n", set()),
         (
             "log.txt",

@@ -14,6 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor.facts.past.logs.encodings import as_utf8, pieces, unpacked, without_colours
 from opv2v_doctor.foreign_files import open_file
 
 BLOCK = 1 << 20  # bytes: the arrays of one block stay in the cache of the processor
@@ -104,6 +105,7 @@ def _block(text: bytes, line: int, cut: int, terminated: bool = True) -> Block:
     last = nulls > 0 and text.rstrip(b"\n").endswith(b"\0")
     if nulls:
         text = text.replace(b"\0", b"")
+    text = without_colours(text)
     if b"\r" in text and b"\r\n" in text:
         text = text.replace(b"\r\n", b"\n")
     return Block(
@@ -114,15 +116,10 @@ def _block(text: bytes, line: int, cut: int, terminated: bool = True) -> Block:
 def chunks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
     """A file, or standard input, piece by piece."""
     if path == STDIN:
-        yield from _pieces(sys.stdin.buffer, size)
+        yield from as_utf8(pieces(sys.stdin.buffer, size))
         return
-    with open_file(path) as file:
-        yield from _pieces(file, size)
-
-
-def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
-    while chunk := file.read(size):
-        yield chunk
+    with open_file(path) as file, unpacked(file, path) as content:
+        yield from as_utf8(pieces(content, size))
 
 
 def growing(path: Path, idle: Callable[[], None] = lambda: None) -> Iterator[bytes]:
@@ -132,9 +129,13 @@ def growing(path: Path, idle: Callable[[], None] = lambda: None) -> Iterator[byt
     that was renamed or removed is read on as long as nothing takes its place: who writes it goes on, too.
     """
     with _open(path, idle) as file:
-        while chunk := _next(file, path, idle):
-            yield chunk
-        yield from _pieces(file, BLOCK)  # what was written before the other one was there
+        yield from as_utf8(_growing(file, path, idle))
+
+
+def _growing(file: IO[bytes], path: Path, idle: Callable[[], None]) -> Iterator[bytes]:
+    while chunk := _next(file, path, idle):
+        yield chunk
+    yield from pieces(file, BLOCK)  # what was written before the other one was there
 
 
 def _open(path: Path, idle: Callable[[], None]) -> IO[bytes]:

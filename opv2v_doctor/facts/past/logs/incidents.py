@@ -10,7 +10,9 @@ MOST_OF_A_KIND = 500
 LONGEST = 4000  # bytes of a line that are looked at
 
 _prefix = re.compile(
-    rb"(?:\[\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{1,6}\]\[[^\]]{1,80}\]\[[A-Z]{1,10}\] - )?"
+    rb"(?:\[?(?:(?:rank|default) ?)?(\d{1,5})\]?: {0,2}(?=\S|$))?"  # torchrun, and srun -l
+    rb"(?:\[\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{1,6}\]\[[^\]]{1,80}\]\[[A-Z]{1,10}\] - "
+    rb"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):[\w.]{1,60}:)?"
     rb"(?:\[\d\d:\d\d:\d\d(?:\.\d{1,6})?\] ?)?"
     rb"(?:\[?(?:(?:rank|default) ?)?(\d{1,5})\]?: ?)?"
 )
@@ -86,7 +88,7 @@ def without_prefix(line: bytes) -> tuple[str, str]:
     """A line without the prefixes of loggers, and the rank that wrote it, if it says so."""
     prefix = _prefix.match(line)
     end = prefix.end() if prefix else 0
-    rank = prefix[1].decode() if prefix and prefix[1] else ""
+    rank = (prefix[1] or prefix[2] or b"").decode() if prefix else ""
     return line[end : end + LONGEST].decode("utf-8", "replace").rstrip(), rank
 
 

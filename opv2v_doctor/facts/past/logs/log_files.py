@@ -129,6 +129,8 @@ class Log:
     tracebacks: tuple[Traceback, ...]
     unparsed: tuple[tuple[int, str], ...]  # the first lines that look like metrics and do not parse
     unparsed_count: int
+    sample: tuple[tuple[int, str], ...]  # the first lines that say nothing known
+    unread: tuple[str, int, int] | None  # another trainer's metrics: its name, the first line, how many
     cut: tuple[int, str] | None  # a last line of metrics that lacks its end
     nulls: tuple[int, int, bool] | None  # line and number of NUL bytes, and whether they end the log
     config: Mapping[str, Any]  # printed by the training

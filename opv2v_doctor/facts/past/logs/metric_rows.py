@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,11 +50,9 @@ def metric_line(line: bytes) -> MetricLine | None:
     head = head_of(line)
     if head is None:
         return None
-    rest = line[head.end() :].rstrip().lstrip(b" \t")
-    found = [_field.fullmatch(field.strip()) for field in rest.split(head["delimiter"]) if field.strip()]
-    if not found or None in found:
+    fields = _fields(line[head.end() :], head["delimiter"])
+    if not fields:
         return None
-    fields = [field for field in found if field is not None]
     word = (head["word"] or head["bare"] or b"").lower()
     averages = [field["average"] for field in fields]
     return MetricLine(
@@ -65,6 +64,35 @@ def metric_line(line: bytes) -> MetricLine | None:
         medians=tuple(float(field["value"]) for field in fields),
         averages=tuple(None if average is None else float(average) for average in averages),
     )
+
+
+def _fields(text: bytes, delimiter: bytes = b"  ") -> list[re.Match[bytes]]:
+    """The metrics of a text; none where any part of it does not parse."""
+    rest = text.rstrip().lstrip(b" \t")
+    found = [_field.fullmatch(field.strip()) for field in rest.split(delimiter) if field.strip()]
+    return [] if None in found else [field for field in found if field is not None]
+
+
+def averages_of(text: bytes) -> dict[str, float]:
+    """The averages of a text of metrics, of those without one their value; nothing for any other text."""
+    return {
+        field["name"].decode("utf-8", "backslashreplace"): float(field["average"] or field["value"])
+        for field in _fields(text)
+    }
+
+
+def rows_of_averages(found: Mapping[str, float], phase: str, epoch: int, number: int) -> MetricRows:
+    """The averages of an epoch as a run of one line without a step."""
+    line = MetricLine(
+        phase=phase,
+        epoch=max(epoch, 0),
+        step=-1,
+        steps=0,
+        names=tuple(found),
+        medians=tuple(found.values()),
+        averages=tuple(found.values()),
+    )
+    return run_of(line, number)
 
 
 def head_of(line: bytes) -> re.Match[bytes] | None:
