@@ -27,7 +27,6 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.past.logs import each_log, launches_with_steps, text_logs
 from opv2v_doctor.facts.past.logs.incidents import Incident
 from opv2v_doctor.facts.past.logs.log_files import Fate, Log
-from opv2v_doctor.facts.past.logs.run_configs import run_config
 from opv2v_doctor.facts.past.logs.segments import Segment
 from opv2v_doctor.facts.past.logs.stops import (
     AFTERMATH,
@@ -44,6 +43,7 @@ from opv2v_doctor.facts.past.logs.stops import (
     stops,
     way_on,
 )
+from opv2v_doctor.facts.past.logs.summaries import planned_epochs
 from opv2v_doctor.facts.past.logs.tracebacks import Traceback
 from opv2v_doctor.facts.past.logs.writers import writing
 
@@ -306,7 +306,7 @@ def _normal_end(log: Log, end: Incident) -> Findings:
     if not log.trained:
         raise Skip("no step of a training in {log}", log=log.path)
     last = _last(log) or log.trained[-1]  # a launch with nothing left to do made no step
-    epochs = _epochs(log)
+    epochs = planned_epochs(log)
     yield examined(1, "launch")
     if epochs is not None and last.last[0] + 1 < epochs:
         yield warning(
@@ -323,16 +323,6 @@ def _normal_end(log: Log, end: Incident) -> Findings:
     if epochs is None:
         said = Text("{said}; how many epochs were planned is not in the log", said=said)
     yield note(said, at=Place(log.path, end.line), event=end.line)
-
-
-def _epochs(log: Log) -> float | None:
-    """How many epochs the last launch announced, else those of its config."""
-    last = log.launch_of(log.lines)
-    announced = [one for one in log.of("start") if log.launch_of(one.line) == last and one.value]
-    if announced:
-        return float(announced[-1].value)
-    config = run_config(log)
-    return config.number("train_params.epochs") if config else None
 
 
 def _silent(log: Log) -> Findings:

@@ -26,7 +26,7 @@ from opv2v_doctor.facts.past.logs.courses import Course, course, last_training, 
 from opv2v_doctor.facts.past.logs.epoch_parts import Row
 from opv2v_doctor.facts.past.logs.log_files import Log
 from opv2v_doctor.facts.past.logs.metric_names import is_gradient_norm
-from opv2v_doctor.facts.past.logs.run_configs import run_config
+from opv2v_doctor.facts.past.logs.summaries import planned_epochs
 
 FEWEST_RATES = Threshold(10, "lines with a rate", "fewer show no schedule")
 UNUSED = Threshold(
@@ -447,9 +447,7 @@ def _memory(log: Log) -> Findings:
     growth = memory_growth(log)
     if growth is None or growth.last - growth.first <= LEAST_GROWTH * growth.first:
         return
-    config = run_config(log)
-    planned = [float(one.value) for one in log.of("start") if one.value]
-    epochs = planned[-1] if planned else (config.number("train_params.epochs") if config else None)
+    epochs = planned_epochs(log)
     said = Text(
         "max mem rises by {each:.0f} MiB an epoch, from {first:.0f} to {last:.0f} MiB in {epochs:.3g} "
         "epochs of equal "

@@ -23,6 +23,7 @@ NAMES = ("*.log", "log.txt", "*_log.txt")
 PATTERNS = (*NAMES, "events.out.tfevents.*", *(f"{name}{end}" for name in NAMES for end in PACKED))
 OUTPUTS = ("*.out", "*.err")  # of schedulers and nohup: read where a folder has no other log
 TRACKED = ("output.log", "wandb-summary.json")  # of Weights & Biases: likewise
+CAPTURED, RECORD = "output", "run.json"  # what the doctor itself kept of a launch, beside its record
 TRACKERS = ("wandb", "mlruns")  # whose own logs, below a run, are not the training's
 KEPT_LINES = 20_000  # of metrics, for checks and curves; every epoch is summed up exactly before
 
@@ -67,7 +68,7 @@ def logs_in(place: Path) -> tuple[Path, ...]:
     folders = {path.parent for path in ours}
     found = ours | {path for path in _below(place, OUTPUTS) if path.parent not in folders}
     visible = [path for path in found if not _is_hidden(path, place)]
-    return tuple(sorted(visible or _below(place, TRACKED)))
+    return tuple(sorted(visible or _below(place, TRACKED) or _below(place, ("*.log",))))
 
 
 def _below(place: Path, patterns: Iterable[str]) -> set[Path]:
@@ -76,7 +77,10 @@ def _below(place: Path, patterns: Iterable[str]) -> set[Path]:
 
 def _is_hidden(path: Path, place: Path) -> bool:
     parts = path.relative_to(place).parts
-    return any(part.startswith(".") or part in TRACKERS for part in parts[:-1]) or parts[-1].startswith(".")
+    if any(part.startswith(".") or part in TRACKERS for part in parts[:-1]) or parts[-1].startswith("."):
+        return True
+    folders = [place.joinpath(*parts[:depth]) for depth, part in enumerate(parts) if part == CAPTURED]
+    return any((folder / RECORD).is_file() for folder in folders)
 
 
 def judged_logs(target: Target) -> tuple[Log, ...]:

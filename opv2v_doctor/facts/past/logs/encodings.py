@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import gzip
 import importlib
 import io
-import lzma
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -24,13 +21,16 @@ _colour = re.compile(rb"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\
 
 def unpacked(file: IO[bytes], path: Path) -> IO[bytes]:
     """A file's content, by its name. Raises Blocked where this Python cannot unpack it."""
+    if path.suffix not in PACKED:
+        return file
+    import gzip  # packed logs are few
+    import lzma
+
     if path.suffix == ".gz":
         return cast(IO[bytes], gzip.GzipFile(fileobj=file))
     if path.suffix == ".xz":
         return lzma.LZMAFile(file)
-    if path.suffix == ".zst":
-        return _zstandard(file, path)
-    return file
+    return _zstandard(file, path)
 
 
 def _zstandard(file: IO[bytes], path: Path) -> IO[bytes]:
@@ -51,8 +51,11 @@ def pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
     if isinstance(file, io.BufferedReader):
         yield from iter(lambda: file.read(size), b"")
         return
+    import lzma
+    import zlib
+
     gathered = bytearray()
-    with contextlib.suppress(EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error):
+    with contextlib.suppress(EOFError, OSError, lzma.LZMAError, zlib.error):
         while chunk := file.read(SMALL):
             gathered += chunk
             if len(gathered) >= size:
