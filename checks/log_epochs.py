@@ -53,11 +53,17 @@ def _lengths(log: Log) -> Findings:
         raise Skip("no steps per epoch in {log}", log=log.path)
     alone(log)
     for before, after in pairwise(counted):
-        if before.steps != after.steps:
+        if before.steps != after.steps and not _is_another(log, before, after):
             yield _other_length(log, before, after, run_config(log))
     for segment in counted:
         parts = [part for part in log.phase("train") if part.segment == segment.number]
         yield examined(len(parts), "epoch", launch=segment.number)
+
+
+def _is_another(log: Log, before: Segment, after: Segment) -> bool:
+    """Whether a training came to its end before, and what follows does not go on from there."""
+    ended = any(before.last_line < end.line < after.first_line for end in log.of("end"))
+    return ended and after.first[0] != before.last[0] + 1
 
 
 def _other_length(log: Log, before: Segment, after: Segment, config: RunConfig | None) -> Finding:

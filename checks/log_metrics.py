@@ -468,6 +468,8 @@ LEAST = Threshold(0.01, "the value of a metric", "below it, four decimals do not
 
 
 TURNED = Threshold(0.25, "of what was gained", "validation goes up and down by less", healthy=0.1)
+BOTH = Threshold(0.1, "of what a score gained", "where the loss turned as well, less is enough", faulty=0.18)
+FEW = 0.02  # of a score: what it has to lose at least
 LATE = 2 / 3  # of the evaluations: what was best after it has not turned yet
 
 
@@ -517,7 +519,8 @@ def _validation(log: Log) -> Findings:
     tested = fall(test) if loss else 0.0
     stays = loss and (tested < FOLLOWS * trained or _has_turned(test, train, sign=1))
     worse = loss and test[-1].average > test[0].average  # than at its first evaluation
-    bad = (len(turned) == len(scores) or (stays and worse)) if scores else stays
+    both = all(_has_turned(points, train, sign=-1, lost=BOTH) for points in scores.values())
+    bad = (len(turned) == len(scores) or (stays and (worse or both))) if scores else stays
     shown = [_course(Text("{name}", name=name), points, max) for name, points in (turned or scores).items()][
         :1
     ]
@@ -545,7 +548,7 @@ def _finite_points(log: Log, name: str) -> tuple[Point, ...]:
     return tuple(point for point in curve(log, "test", name) if math.isfinite(point.average))
 
 
-def _has_turned(points: Sequence[Point], train: Sequence[Point], *, sign: int) -> bool:
+def _has_turned(points: Sequence[Point], train: Sequence[Point], *, sign: int, lost: float = TURNED) -> bool:
     """Whether a curve lost much of what it had gained, long before the end, while training went on falling.
 
     `sign`: 1 where lower is better, -1 where higher is.
@@ -557,12 +560,12 @@ def _has_turned(points: Sequence[Point], train: Sequence[Point], *, sign: int) -
     gained = values[0] - smooth[best]
     later = [point.average for point in train if point.line > points[best].line]
     falls_on = bool(later) and fmean(later[-max(1, len(later) // 5) :]) < later[0]
-    lost = last - smooth[best]
+    worse = last - smooth[best]
     return (
         best < LATE * len(values)
         and falls_on
-        and lost > TURNED * max(gained, 0.0)
-        and lost > WORTH * abs(smooth[best])
+        and worse > lost * max(gained, 0.0)
+        and worse > (WORTH if lost == TURNED else FEW) * abs(smooth[best])
     )
 
 

@@ -251,3 +251,14 @@ def test_what_has_no_epochs_is_not_judged(log: Any, tmp_path: Path, code: str) -
     result = run_check(code, events(tmp_path))
     assert result.status is Status.SKIPPED
     assert ("no steps per epoch" if code == "LOG005" else "holds events") in str(result.reason)
+
+
+@pytest.mark.parametrize(("first", "status"), [(0, Status.PASSED), (1, Status.PASSED), (2, Status.FAILED)])
+def test_a_training_that_follows_one_that_ended_may_have_another_length(
+    log: Any, first: int, status: Status
+) -> None:
+    for number in range(2):
+        log.epoch(number)
+    log.end()
+    log.epoch(first, steps=900)
+    assert run_check("LOG005", log.write()).status is status

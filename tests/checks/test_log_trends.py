@@ -218,6 +218,19 @@ def test_a_validation_that_ends_above_its_beginning_is_told_whatever_its_scores_
     assert run_check("LOG015", log.write()).status is Status.WARNED
 
 
+def test_a_score_may_lose_a_tenth_where_the_loss_turned_as_well(log: Any) -> None:
+    def turned(share: float) -> Status:
+        log.lines.clear()
+        for epoch in range(20):
+            score = 10.0 if epoch < 7 else 60.0 if epoch < 12 else 60.0 - 50 * share
+            log.epoch(epoch, every=500, loss=100.0 - 2 * epoch)
+            loss = 60.0 if epoch < 7 else 40.0 if epoch < 12 else 50.0
+            log.test(epoch + 1, loss, metrics={"acc1": score})
+        return run_check("LOG015", log.write()).status
+
+    assert_edge(0.1, turned)
+
+
 def test_seconds_of_waiting_are_not_worth_a_word(log: Any) -> None:
     def waits(seconds: float) -> Status:
         log.lines.clear()
