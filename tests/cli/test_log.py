@@ -46,7 +46,9 @@ def test_a_folder_of_runs_is_read(tmp_path: Path) -> None:
     assert done.stdout.count(b"NameError") >= 2
 
 
-@pytest.mark.parametrize("words", [["missing.log"], ["."], [MISSION, "--format", "html"], ["-", "--follow"]])
+@pytest.mark.parametrize(
+    "words", [["missing.log"], ["."], [MISSION, "--format", "html"], ["-", "--follow"], [".", "--follow"]]
+)
 def test_what_cannot_be_read_is_a_usage_error(
     words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,3 +233,48 @@ def test_what_is_written_without_a_line_end_is_not_quiet(tmp_path: Path) -> None
         assert following.process.wait(60) == 0
     finally:
         following.process.kill()
+
+
+def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    following = Following(path, tmp_path / "said", "--until-idle", "3")
+    try:
+        assert following.saw("train.log: not there yet, waiting for it")
+        path.write_text(LINE.format(0, 7))
+        assert following.saw("step 0/40")
+        assert following.process.wait(60) == 0
+    finally:
+        following.process.kill()
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix", "begins"),
+    [
+        ("markdown", ".md", "#"),
+        ("sarif", ".sarif", "{"),
+        ("junit", ".xml", "<?xml"),
+        ("json", ".json", "{"),
+        ("csv", ".csv", "segment,phase"),
+    ],
+)
+def test_reports_have_the_forms_of_all_others(tmp_path: Path, form: str, suffix: str, begins: str) -> None:
+    path = tmp_path / f"report{suffix}"
+    assert doctor(MISSION, "--output", path).returncode in (0, 1)
+    assert path.read_text().startswith(begins)
+    assert doctor(MISSION, "--format", form).stdout.decode().startswith(begins)
+
+
+def test_several_runs_are_one_table(tmp_path: Path) -> None:
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "train.log").write_bytes(MISSION.read_bytes())
+    captured = tmp_path / "two" / "output" / "launch.log"  # what the doctor itself kept is no training
+    captured.parent.mkdir()
+    captured.write_bytes(MISSION.read_bytes())
+    (tmp_path / "two" / "run.json").write_text("{}")
+    head, one, two, after, *_ = doctor(tmp_path).stdout.decode().splitlines()
+    assert head.split() == ["run", "epochs", "end", "best", "first", "problem"]
+    assert one.startswith("one ")
+    assert two.startswith("two ")
+    assert "LOG005 steps per epoch dropped" in two
+    assert after.startswith("opv2v-doctor")
