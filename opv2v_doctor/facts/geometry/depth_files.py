@@ -55,15 +55,15 @@ def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
     for frame, names in shown:
         for path in map(frame.depth, names):
             if frame.agent.has(path) and path not in seen:
-                seen[path] = depth_file_at(path)
+                seen[path] = depth_file_at(path, frame.agent.layout.depth_scale)
     if not seen:
         raise without_depth(where, split, shown[0][0])
     return tuple(seen.values())
 
 
-def depth_file_at(path: Path) -> DepthFile:
+def depth_file_at(path: Path, scale: float | None = None) -> DepthFile:
     """One depth map, and the PNG beside it."""
-    depth = depth_map(path)
+    depth = depth_map(path, scale)
     finite = np.isfinite(depth)
     known = depth[finite & (depth > 0)]
     largest = float(known.max()) if known.size else 0.0
@@ -84,7 +84,7 @@ def depth_file_at(path: Path) -> DepthFile:
 def _png_beside(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | None, float | None]:
     """The PNG beside it, how that is encoded, and how far the two disagree."""
     image = path.with_suffix(".png")
-    if not image.is_file():
+    if image == path or not image.is_file():
         return None, None, None
     known = known_depth(depth)
     found = {}
