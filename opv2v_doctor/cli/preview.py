@@ -80,7 +80,7 @@ def preview(
     .npy. With --data a frame of a dataset is shown from its files: panoramas, cameras, LiDAR.
     """
     if data is not None:
-        from opv2v_doctor.cli.preview_data import show_frames
+        from opv2v_doctor.cli.frames import show_frames
 
         raise typer.Exit(show_frames(data, target, index=index, random=random or 0, seed=seed, output=output))
     target = replace(target, overrides=tuple(overrides or ()))

@@ -33,12 +33,23 @@ def show_frames(
     moments = [(where, moment) for where in disks for one in where.scenarios for moment in one.moments]
     if random:
         most = min(random, len(moments))
-        chosen = np.random.default_rng(seed).choice(len(moments), most, replace=False).tolist()
+        drawn = np.random.default_rng(seed).choice(len(moments), most, replace=False)
+        chosen = [int(number) for number in drawn]
     else:
         chosen = [index or 0]
     if max(chosen) >= len(moments):
         raise UsageError(f"--index {index}: there are {len(moments)} frames, counted from 0")
-    return max(_show(*moments[number], number, len(moments), output, len(chosen) > 1) for number in chosen)
+    codes = []
+    for number in chosen:
+        where, moment = moments[number]
+        title = f"{_title(where, moment)}, {number} of {len(moments)}"
+        place = place_of(data.resolve(), output, _title(where, moment, "_"), len(chosen) > 1)
+        codes.append(_show(where, moment, title, place))
+    return max(codes)
+
+
+def _title(where: Disk, moment: Moment, between: str = "/") -> str:
+    return between.join([where.folder.name, moment[0].agent.scenario, moment[0].name])
 
 
 def _disks(data: Path, settings_file: Path | None, wanted: Sequence[str]) -> list[Disk]:
@@ -69,18 +80,14 @@ def _disks(data: Path, settings_file: Path | None, wanted: Sequence[str]) -> lis
     return [where for where in disks if not wanted or where.folder.name in wanted]
 
 
-def _show(where: Disk, moment: Moment, number: int, length: int, output: Path | None, many: bool) -> int:
-    first = moment[0]
-    name = f"{where.folder.name}_{first.agent.scenario}_{first.name}"
-    folder = place_of(where.folder.parent, output, name, many)
+def _show(where: Disk, moment: Moment, title: str, folder: Path) -> int:
     verify_preview(folder)
     agents = [shown_agent(where, frame) for frame in moment]
-    title = f"{where.folder.name}/{first.agent.scenario} frame {first.name}"
     try:
         path = write_frame(folder, title, agents)
     except OSError as problem:
         raise UsageError(f"--output {folder}: cannot be written: {problem.strerror}") from None
-    lines = [f"{title}, {number} of {length}: {len(agents)} agents"]
+    lines = [f"{title}: {len(agents)} agents"]
     lines += [f"  agent {agent.name}: {'; '.join(agent.told)}" for agent in agents]
     lines.append(f"  {path} ({path.stat().st_size / 1e6:.1f} MB; the pictures beside it)")
     sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
