@@ -83,8 +83,7 @@ def depth(content: bytes, scale: float | None = None) -> NDArray[Any]:
     if content.startswith(PNG):
         picture = image(content, colour=False)
         if picture.ndim == 3 and picture.dtype == np.uint8:
-            blue, green, red = np.moveaxis(picture[..., :3].astype(np.float64), -1, 0)
-            return np.asarray((red + 256 * green + 65536 * blue) / (256**3 - 1) * FAR_PLANE)
+            return carla_depth(picture)
         if picture.ndim != 2:
             raise ValueError(f"depth is a grey picture, or 24 bits of CARLA's; this is {picture.dtype}")
         if scale is None:
@@ -95,6 +94,13 @@ def depth(content: bytes, scale: float | None = None) -> NDArray[Any]:
         return np.asarray(picture * scale)
     found = _zipped(content) if content.startswith(ZIP) else array(content)
     return np.asarray(found * scale) if scale and found.dtype.kind in "iu" else found.copy()
+
+
+def carla_depth(picture: NDArray[Any]) -> NDArray[Any]:
+    """Metres (h, w) of what CARLA's depth camera writes in colours (h, w, 3), blue first."""
+    import numpy as np
+
+    return np.asarray(picture[..., 2::-1] @ np.array([1.0, 256.0, 65536.0]) * (FAR_PLANE / (256**3 - 1)))
 
 
 def _zipped(content: bytes) -> NDArray[Any]:

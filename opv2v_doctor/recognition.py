@@ -74,7 +74,10 @@ def _commands(place: Path) -> Iterator[tuple[str, str]]:
     checkpoint, log = _first(place, "*.pth", "*.ckpt"), _first(place, "log.txt", "*.log")
     yield f"opv2v-doctor audit {data}", "every file of the dataset, and what is wrong with it"
     yield f"opv2v-doctor preview --data {data}", "one frame: panoramas, cameras and LiDAR, from the files"
-    yield f"opv2v-doctor log {quote(_shown(log)) if log else 'FILE'}", "what a training's log says"
+    yield (
+        f"opv2v-doctor log {quote(_shown(log)) if log else 'FILE'}",
+        "what stopped a training, and the epochs that a MetricLogger printed",
+    )
     yield (
         f"opv2v-doctor checkpoint {quote(_shown(checkpoint)) if checkpoint else 'FILE'}",
         "what a checkpoint holds, without loading it",

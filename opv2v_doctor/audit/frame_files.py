@@ -41,6 +41,11 @@ def read_frame_file(content: bytes, layout: Layout) -> FileReading:
     )
 
 
+def no_key(key: str) -> str:
+    """How the problem of a frame file begins that does not have what is wanted of it first."""
+    return f"no {key} among its keys"
+
+
 def _to_digits(numbers: tuple[float, ...]) -> list[float]:
     return [round(number, DIGITS) + 0.0 for number in numbers]
 
@@ -63,8 +68,7 @@ def _document(content: bytes, wanted: Sequence[str]) -> tuple[Any, str | None]:
         twice = _twice(node)
         there = [str(key.value) for key, _ in node.value]
         if wanted[0] not in there:
-            told = f"no {wanted[0]} among its keys ({', '.join(there)[:80]}): [keys] of opv2v-doctor.toml"
-            raise ValueError(f"{told} may say what it is called")
+            raise ValueError(f"{no_key(wanted[0])} ({', '.join(there)[:80]})")
         if b"!" not in content:  # no tag that could be wrong in what is left out
             node.value = [(key, value) for key, value in node.value if key.value in wanted]
         return loader.construct_document(node), twice

@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Any
 
 from opv2v_doctor.audit.fingerprint import inventory_fingerprint
+from opv2v_doctor.audit.frame_files import no_key
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.verdicts.verdict import of_each_shelf, verdict
 from opv2v_doctor.check import Blocked, Findings, Skip, error, examined, note, warning
@@ -98,11 +99,16 @@ def files_are_whole(inventory: Inventory) -> Findings:
     """
     read = "problem IS NOT NULL OR kind != 'depth' OR width IS NOT NULL"
     yield examined(inventory.number(f"SELECT count(*) FROM files WHERE {read}"), "file")
-    rows = inventory.rows(
-        f"SELECT {PLACE}, problem, frame, path FROM files WHERE problem IS NOT NULL "
-        "ORDER BY split, scenario, agent, camera, kind, problem, frame"
-    )
-    yield from of_each_shelf(inventory, rows, error, "copy these files from the original again")
+    for like, hint in (
+        ("NOT LIKE", "copy these files from the original again"),
+        ("LIKE", "name it in [keys] of opv2v-doctor.toml if it is there under another name"),
+    ):
+        rows = inventory.rows(
+            f"SELECT {PLACE}, problem, frame, path FROM files WHERE problem {like} ? "
+            "ORDER BY split, scenario, agent, camera, kind, problem, frame",
+            f"{no_key(inventory.dataset.layout.lidar_pose)}%",
+        )
+        yield from of_each_shelf(inventory, rows, error, hint)
     if unread := inventory.number(
         "SELECT count(*) FROM files WHERE kind = 'depth' AND problem IS NULL AND width IS NULL"
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from zlib import crc32
@@ -55,8 +56,9 @@ def damage(target: Target, split: str) -> Damage:
         if not frame.agent.has(path)
     ]
     gone, opened = {entry.path for entry in found}, 0
+    unread = () if find_spec("OpenEXR") else (".exr",)
     for frame, files in _spread(frames):
-        there = [path for path in files if path not in gone]
+        there = [path for path in files if path not in gone and path.suffix not in unread]
         if opened and opened + len(there) > MOST_OPENED:
             break
         opened += len(there)
