@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
-from opv2v_doctor import Severity
+from opv2v_doctor import Blocked, Severity
 from opv2v_doctor.facts.disk.damage import Damage, damage
 from opv2v_doctor.facts.disk.frames import Disk, disks, frame_file
 from opv2v_doctor.facts.disk.scenarios import scenarios
+from opv2v_doctor.facts.geometry.depth_maps import depth_of
 from opv2v_doctor.facts.interpreter.views import DrawFailure, Identity, Sample
 from opv2v_doctor.facts.launch.datasets import parts_of
 from opv2v_doctor.facts.launch.splits import examined_splits
@@ -164,3 +167,21 @@ def test_a_roadside_agent_and_words_of_others_are_read(scene: Path) -> None:
     assert "lidar_pose" in frame_file(frame)
     view = Identity(label=f"{agent.parent.name}/-1", instance=f"{frame.name}/cam2", agent_id="-1")
     assert (where.frame_of(view), where.camera_of(view)) == (frame, "camera2")
+
+
+def test_depth_of_whole_numbers_asks_for_its_scale_and_has_it_once_told(scene: Path) -> None:
+    for path in list(scene.glob("*/*/*_depth.npy")):
+        steps = np.clip(np.load(path) * 100, 0, 65535).astype(np.uint16)
+        cv2.imwrite(str(path.with_suffix(".png")), steps)
+        path.unlink()
+    target = target_of()
+    frame = where_of(scene, target).frames[0]
+    assert frame.depth("camera0").suffix == ".png"
+    with pytest.raises(Blocked) as raised:
+        depth_of(frame, "camera0")
+    assert "depth_scale" in str(raised.value.hint)
+    target = target_of(Settings(files=Files(depth_scale=0.01)))
+    depth = depth_of(where_of(scene, target).frames[0], "camera0")
+    assert depth is not None and 1 < depth.max() <= 655.35
+    told = given(where_of(scene, target))
+    assert loud(run_check("DAT009", target, given=told)) == []
