@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from opv2v_doctor.foreign_files import from_toml, text_of
+from opv2v_doctor.layout import Layout
 from opv2v_doctor.user_error import UsageError, unknown
 
 FILE_NAME = "opv2v-doctor.toml"
@@ -134,6 +135,42 @@ class Poses(_Table):
     error: StrictFloat = Field(default=10.0, gt=0)  # RMSE of predicted poses
 
 
+def _several(value: object) -> object:
+    """One pattern as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+
+
+class Files(_Table):
+    """What the dataset calls the files of a frame: patterns of {frame} and {camera} or {number}."""
+
+    image: Patterns = Layout.image
+    depth: Patterns = Layout.depth
+    cloud: Patterns = Layout.cloud
+    depth_scale: StrictFloat | None = Field(default=None, gt=0)  # metres of a step of whole numbers
+
+    @model_validator(mode="after")
+    def _patterns_are_of_frames(self) -> Files:
+        for pattern in (*self.image, *self.depth, *self.cloud):
+            gaps = sorted(name or "" for _, name, *_ in string.Formatter().parse(pattern) if name is not None)
+            wanted = [["frame"]] if pattern in self.cloud else [["camera", "frame"], ["frame", "number"]]
+            if gaps not in wanted or not pattern.startswith("{frame}") or "." not in pattern:
+                holds = "nothing else" if pattern in self.cloud else "{camera} or {number}"
+                raise ValueError(f"{pattern!r} is to begin with {{frame}}, hold {holds}, and end in a suffix")
+        return self
+
+
+class Keys(_Table):
+    """What the frame files call what is read of them; the cameras' files are called so, too."""
+
+    cameras: Annotated[tuple[str, ...], Field(min_length=1, max_length=10)] = Layout.cameras
+    lidar_pose: str = Layout.lidar_pose
+    cords: str = Layout.cords
+    intrinsic: str = Layout.intrinsic
+
+
 class Ignore(_Table):
     """A check that shall not run: why, and until when."""
 
@@ -167,6 +204,13 @@ class Settings(_Table):
     slurm: Slurm = Slurm()
     masks: MaskSettings = MaskSettings()
     poses: Poses = Poses()
+    files: Files = Files()
+    keys: Keys = Keys()
+
+    @property
+    def layout(self) -> Layout:
+        """How the dataset names its files, and the words of its frame files."""
+        return Layout(**dict(self.files), **dict(self.keys))
 
 
 def read_settings(path: Path) -> Settings:
@@ -239,6 +283,8 @@ def _known(table: list[str]) -> list[str]:
         "slurm": Slurm,
         "masks": MaskSettings,
         "poses": Poses,
+        "files": Files,
+        "keys": Keys,
         "ignore": Ignore,
     }
     if not table:

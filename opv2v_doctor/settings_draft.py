@@ -12,6 +12,7 @@ from pathlib import Path
 
 from opv2v_doctor.facts.launch.documented_commands import DocumentedCommand, commands, documents
 from opv2v_doctor.foreign_files import text_of
+from opv2v_doctor.recognition import refusal
 from opv2v_doctor.settings import LaunchSettings, Settings
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
@@ -181,7 +182,7 @@ def _script(repo: Path) -> Path:
         if "hydra.main" in text_of(path, "replace")
     ]
     if not found:
-        raise UsageError(f"{repo} is not a training repository: no train*.py with @hydra.main found")
+        raise UsageError(refusal(repo, "no train*.py with @hydra.main found", "give --repo"))
     return found[0]
 
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opv2v_doctor.recognition import is_foreign, refusal
 from opv2v_doctor.settings import FILE_NAME, Settings, read_settings
 from opv2v_doctor.state import State
 from opv2v_doctor.user_error import UsageError
@@ -91,11 +92,10 @@ def make_target(
     place = repository(repo, settings)
     if not place.is_dir():
         raise UsageError(f"--repo {place}: no such directory")
-    if not (place / settings.launch.script).is_file():
-        raise UsageError(
-            f"{place} is not a training repository: it has no {settings.launch.script} "
-            f"(give --repo, or launch.script in {FILE_NAME})"
-        )
+    script = place / settings.launch.script
+    if not script.is_file() or is_foreign(place, script):
+        lacking = f"it has no {settings.launch.script}"
+        raise UsageError(refusal(place, lacking, f"give --repo, or launch.script in {FILE_NAME}"))
     chosen_run = run or (Path(settings.run) if settings.run else None)
     if chosen_run is not None and not chosen_run.is_dir():
         raise UsageError(f"run directory {chosen_run}: no such directory")

@@ -146,7 +146,7 @@ Plugins = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="A warning fails, too.")]
 
 
-def _target(
+def target_of(
     repo: Repo = None,
     python: Python = None,
     settings: SettingsFile = None,
@@ -171,8 +171,13 @@ def _target(
     )
 
 
-def taking(make: Callable[..., Any], name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options of what makes its first argument, of this name, and that argument."""
+def taking(
+    make: Callable[..., Any], name: str, unless: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of what makes its first argument, of this name, and that argument.
+
+    Where its own option `unless` is given, the argument is what was said to those options instead.
+    """
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         shared = _parameters(make)
@@ -180,7 +185,8 @@ def taking(make: Callable[..., Any], name: str) -> Callable[[Callable[..., Any]]
 
         @functools.wraps(command)
         def with_it(**given: Any) -> Any:
-            made = make(**{name: given.pop(name) for name in shared})
+            words = {name: given.pop(name) for name in shared}
+            made = words if given.get(unless) is not None else make(**words)
             return command(made, **given)
 
         parameters = [*own.values(), *shared.values()]
@@ -191,7 +197,7 @@ def taking(make: Callable[..., Any], name: str) -> Callable[[Callable[..., Any]]
     return decorated
 
 
-takes_target = taking(_target, "target")
+takes_target = taking(target_of, "target")
 
 
 def _parameters(function: Callable[..., Any], leave_out: str = "") -> dict[str, inspect.Parameter]:

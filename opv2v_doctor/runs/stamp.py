@@ -196,7 +196,8 @@ def _dataset(target: Target) -> StampedDataset | None:
         return None
     if not roots:
         return None
-    known = last_audit(dataset_at(*map(str, roots)))
+    depth = str(roots[1]) if len(roots) > 1 else None
+    known = last_audit(dataset_at(str(roots[0]), depth, target.settings.layout))
     return StampedDataset(
         roots=tuple(map(str, roots)),
         fingerprint=known.fingerprint if known else None,

@@ -124,7 +124,7 @@ def test_the_floor_of_a_mask_is_the_settings(healthy: Path, tmp_path: Path) -> N
     assert_edge(0.05, status_at, good="above")
 
 
-NO_FILES: dict[str, frozenset[str]] = {"files": frozenset(), "depth_files": frozenset()}
+NO_FILES: dict[str, Any] = {"files": frozenset(), "depth_files": frozenset()}
 SAMPLE = Sample(key=(0,), requested=None, views=(), failure=None)
 VAL = Part(expression="Cylinders(split='val')", class_name="Cylinders", size=None)
 DRAWN: dict[Callable[..., Any], Any] = {

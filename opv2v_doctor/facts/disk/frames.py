@@ -15,8 +15,10 @@ from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
 from opv2v_doctor.facts.interpreter.views import Identity
 from opv2v_doctor.facts.launch.datasets import Part
+from opv2v_doctor.facts.launch.origins import words_of_files
 from opv2v_doctor.facts.launch.splits import examined_splits, parts
 from opv2v_doctor.foreign_files import bytes_of, from_yaml
+from opv2v_doctor.layout import Layout, unknown_name
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -28,10 +30,12 @@ __all__ = [
     "Scenario",
     "disk",
     "disks",
+    "document",
     "each_disk",
     "frame_file",
     "frame_of",
     "is_opv2v",
+    "unknown_name",
 ]
 
 
@@ -88,6 +92,11 @@ class Disk:
         names = {frame.agent.scenario for frame in self.frames}
         return tuple(scenario for scenario in self.selection if scenario.name in names)
 
+    @property
+    def layout(self) -> Layout:
+        """How its files are named."""
+        return next((agent.layout for agent in self.agents.values()), Layout())
+
     @cached_property
     def by_name(self) -> Mapping[str, Scenario]:
         """Name -> scenario."""
@@ -113,7 +122,7 @@ class Disk:
 
     def camera_of(self, view: Identity) -> str | None:
         """The camera that a view of one camera names; None where it names none, as a panorama does."""
-        return next((word for word in _words(view.instance) if word in ALL_CAMERAS), None)
+        return next(filter(None, map(self.layout.camera, _words(view.instance))), None)
 
 
 def each_disk(target: Target) -> Iterator[tuple[str, Disk]]:
@@ -149,11 +158,13 @@ def _disk(target: Target, part: Part) -> Disk:
         raise Skip(
             "{name} is given no ROOT, depth_root and split: not a dataset of OPV2V", name=part.class_name
         )
+    folder, depth_folder = target.repo / root / part.split, target.repo / depth_root / part.split
+    code = words_of_files(target, part, target.settings.layout.suffixes)
     return Disk(
         part=part,
-        folder=target.repo / root / part.split,
-        depth_folder=target.repo / depth_root / part.split,
-        scenarios=scenarios(target, target.repo / root / part.split, target.repo / depth_root / part.split),
+        folder=folder,
+        depth_folder=depth_folder,
+        scenarios=scenarios(target, folder, depth_folder, code),
     )
 
 
@@ -172,12 +183,17 @@ def frame_of(target: Target, split: str, view: Identity) -> Frame | None:
     return next((frame for frame in found if frame), None)
 
 
-@of_file()
-def frame_file(path: Path) -> Mapping[str, Any]:
-    """What a frame file says, by the C safe loader: no tag in it builds an object.
+def frame_file(frame: Frame) -> Mapping[str, Any]:
+    """What a frame's file says, under OPV2V's own words; no tag in it builds an object.
 
     Raises Blocked where it cannot be read.
     """
+    return frame.agent.layout.canonical(document(frame.yaml))
+
+
+@of_file()
+def document(path: Path) -> Mapping[str, Any]:
+    """What a frame file says in its own words. Raises Blocked where it cannot be read."""
     try:
         content = from_yaml(bytes_of(path))
     except OSError as problem:

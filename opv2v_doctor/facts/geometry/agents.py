@@ -195,5 +195,5 @@ def _outcome(found: Moments, stitch: Stitch, known: Explanation, steps: tuple[st
 
 
 def _right_pose(moment: Moment, view: PanoramaView) -> Array:
-    own, first = (frame_file(frame.yaml)["lidar_pose"] for frame in (view.frame, moment.first))
+    own, first = (frame_file(frame)["lidar_pose"] for frame in (view.frame, moment.first))
     return RIGHT.relative_pose(np.array(own, dtype=np.float64), np.array(first, dtype=np.float64))

@@ -23,7 +23,7 @@ from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 from opv2v_doctor.threshold import Threshold
 
-FAR_PLANE = 1000.0  # metres: CARLA's camera says so of the sky
+FAR_PLANE = rasters.FAR_PLANE
 ENCODINGS = (Text("millimetres"), Text("centimetres"), Text("1/256 m"), Text("24 bits of 1000 m"))
 SAME = Threshold(0.02, "of the depth", "a PNG of 16 bits in centimetres rounds 0.5 m by so much")
 PICTURE = Threshold(0.5, "of the depth's logarithm", "a PNG that differs so much is no encoding of the depth")
@@ -55,15 +55,15 @@ def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
     for frame, names in shown:
         for path in map(frame.depth, names):
             if frame.agent.has(path) and path not in seen:
-                seen[path] = depth_file_at(path)
+                seen[path] = depth_file_at(path, frame.agent.layout.depth_scale)
     if not seen:
         raise without_depth(where, split, shown[0][0])
     return tuple(seen.values())
 
 
-def depth_file_at(path: Path) -> DepthFile:
+def depth_file_at(path: Path, scale: float | None = None) -> DepthFile:
     """One depth map, and the PNG beside it."""
-    depth = depth_map(path)
+    depth = depth_map(path, scale)
     finite = np.isfinite(depth)
     known = depth[finite & (depth > 0)]
     largest = float(known.max()) if known.size else 0.0
@@ -84,7 +84,7 @@ def depth_file_at(path: Path) -> DepthFile:
 def _png_beside(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | None, float | None]:
     """The PNG beside it, how that is encoded, and how far the two disagree."""
     image = path.with_suffix(".png")
-    if not image.is_file():
+    if image == path or not image.is_file():
         return None, None, None
     known = known_depth(depth)
     found = {}
@@ -115,5 +115,4 @@ def _decodings(path: Path) -> Iterator[tuple[Text, NDArray[Any]]]:
         for encoding, scale in zip(ENCODINGS, (1e-3, 1e-2, 1 / 256), strict=False):
             yield encoding, picture * scale
     elif picture.ndim == 3 and picture.shape[2] >= 3 and picture.dtype == np.uint8:
-        blue, green, red = np.moveaxis(picture[..., :3].astype(np.float64), -1, 0)
-        yield ENCODINGS[3], (red + 256 * green + 65536 * blue) / (256**3 - 1) * FAR_PLANE
+        yield ENCODINGS[3], rasters.carla_depth(picture)

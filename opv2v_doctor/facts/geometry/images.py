@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Frame
-from opv2v_doctor.facts.geometry.depth_maps import INVERSE, depth_map, neighbours, rigs
+from opv2v_doctor.facts.geometry.depth_maps import INVERSE, depth_of, neighbours, rigs
 from opv2v_doctor.facts.geometry.readings import wrong_conventions
 from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments, sides
 from opv2v_doctor.facts.samples.rigs import rig
@@ -102,11 +102,8 @@ def brightness(image: NDArray[Any]) -> Array:
 
 def _near(view: PanoramaView, stitcher: Stitcher, images: Mapping[str, Image]) -> Image | None:
     """The reference that respects the cameras' offsets, where there are depth maps of the images' size."""
-    depths = {
-        name: depth_map(view.frame.depth(name))
-        for name in images
-        if view.frame.agent.has(view.frame.depth(name))
-    }
+    found = {name: depth_of(view.frame, name) for name in images}
+    depths = {name: depth for name, depth in found.items() if depth is not None}
     if any(depth.shape != images[name].shape[:2] for name, depth in depths.items()) or not depths:
         return None
     return stitcher.panorama(images, depths).rgb

@@ -120,7 +120,7 @@ def without_clouds(split: str, frame: Frame) -> Skip:
     return Skip(
         "the frames of {split} have no LiDAR files: {file} is missing",
         split=split,
-        file=frame.agent.folder / f"{frame.name}.pcd",
+        file=frame.cloud,
     )
 
 

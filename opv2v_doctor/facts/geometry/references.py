@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Disk, Frame, disk
-from opv2v_doctor.facts.geometry.depth_maps import depth_map
+from opv2v_doctor.facts.geometry.depth_maps import depth_of
 from opv2v_doctor.facts.geometry.images import pictures
 from opv2v_doctor.facts.interpreter.views import PANORAMA
 from opv2v_doctor.facts.samples.moments import is_pinhole
@@ -89,7 +89,7 @@ def stitching(where: Disk, cylinder: Cylinder, frame: Frame) -> Stitching:
     """Stitch the images and depth maps of a frame. Raises Blocked where they cannot be."""
     mounted = rig(where, frame)
     images = pictures(frame, tuple(mounted))
-    depths = {name: depth_map(frame.depth(name)) for name in mounted if frame.agent.has(frame.depth(name))}
+    depths = {name: depth for name in mounted if (depth := depth_of(frame, name)) is not None}
     usable = bool(depths) and all(d.shape == images[name].shape[:2] for name, d in depths.items())
     stitcher = Stitcher(mounted, cylinder)
     return Stitching(

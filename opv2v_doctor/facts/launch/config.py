@@ -57,7 +57,12 @@ def entry_point(target: Target) -> HydraMain:
     """The script's Hydra entry point. Raises Blocked where it has none."""
     found = hydra_main(target)
     if found is None:
-        raise Blocked("no @hydra.main in the script: its config cannot be composed", at=target.script)
+        raise Blocked(
+            "no @hydra.main in the script: its config cannot be composed",
+            hint="name the script that has it in [launch] script; what works without one: "
+            "opv2v-doctor audit DIR, preview --data DIR, log FILE, checkpoint FILE",
+            at=target.script,
+        )
     return found
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.launch.datasets import Part
 from opv2v_doctor.facts.source.syntax import definition, modules, nodes, syntax
 from opv2v_doctor.foreign_files import text_of
@@ -70,6 +72,31 @@ def first_place(
             near = not (certain and isinstance(tree, ast.ClassDef))
             return Place(path=path, line=_line(node), text=ast.unparse(node), near=near)
     return None
+
+
+def listing_place(target: Target, part: Part) -> Place | None:
+    """Where the dataset lists its frame files: a call that is told `*.yaml`, or asks how a name ends."""
+    return first_place(target, part, _lists, certain=True)
+
+
+def _lists(node: ast.AST) -> bool:
+    name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+    said = node.args[:1] if isinstance(node, ast.Call) else []
+    words = [str(each.value) for each in said if isinstance(each, ast.Constant)]
+    return name in ("glob", "rglob", "iglob", "endswith", "fnmatch") and any("yaml" in word for word in words)
+
+
+def words_of_files(target: Target, part: Part, suffixes: tuple[str, ...]) -> frozenset[str]:
+    """What stands in the dataset's code and ends in one of these suffixes, as `_depth.npy` does.
+
+    In its class where there is any; else in the nearest file that has some. None where the code is not found.
+    """
+    with contextlib.suppress(Blocked):
+        for _, tree in _trees(target, part, beyond=False):
+            said = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+            if found := frozenset(word for word in said if isinstance(word, str) and word.endswith(suffixes)):
+                return found
+    return frozenset()
 
 
 def _line(node: ast.AST) -> int:

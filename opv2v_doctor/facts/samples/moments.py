@@ -36,7 +36,7 @@ class Mount(NamedTuple):
     @property
     def numbers(self) -> object:
         """What the file says there."""
-        content = frame_file(self.frame.yaml)
+        content = frame_file(self.frame)
         if self.camera is None:
             return content.get("lidar_pose")
         camera = content.get(self.camera)

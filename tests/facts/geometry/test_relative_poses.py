@@ -41,7 +41,7 @@ def frames(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def world(frame: Frame, name: str | None, convention: Convention) -> Matrix:
     """Where a camera, or the LiDAR, is in the world."""
-    content = frame_file(frame.yaml)
+    content = frame_file(frame)
     return convention.in_axes(convention.pose(content[name]["cords"] if name else content["lidar_pose"]))
 
 
