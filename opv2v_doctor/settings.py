@@ -127,6 +127,24 @@ class MaskSettings(_Table):
     band: tuple[StrictFloat, StrictFloat] = (0.25, 0.5)  # where the means that a log reports are expected
 
 
+class Names(_Table):
+    """What this repository calls the functions that every such training has; None: what is detected."""
+
+    datasets: str | None = None  # the module among whose names dataset expressions are evaluated
+    train_loader: str | None = None
+    test_loader: str | None = None
+    schedule: str | None = None
+    loss: str | None = None  # of a batch: calls the model, then the criterion
+    metric_logger: str | None = None
+    model: str | None = None  # what makes it of its config
+    train: str | None = None
+    train_epoch: str | None = None
+    test_epoch: str | None = None
+    save: str | None = None
+    save_model: str | None = None
+    load_model: str | None = None
+
+
 class Poses(_Table):
     """Bounds of the pose checks, in metres."""
 
@@ -167,6 +185,7 @@ class Settings(_Table):
     slurm: Slurm = Slurm()
     masks: MaskSettings = MaskSettings()
     poses: Poses = Poses()
+    names: Names = Names()
 
 
 def read_settings(path: Path) -> Settings:
@@ -239,6 +258,7 @@ def _known(table: list[str]) -> list[str]:
         "slurm": Slurm,
         "masks": MaskSettings,
         "poses": Poses,
+        "names": Names,
         "ignore": Ignore,
     }
     if not table:

@@ -199,7 +199,8 @@ def test_a_length_of_the_data_is_held_against_the_settings_by_name(healthy: Path
 
 def test_ranks_are_measured_where_the_evaluation_loaders_are_not_known(broken: Broken) -> None:
     repo = broken()
-    replace_text(repo / "mapanything/train/training.py", "test=True", "test=bool(1)")
+    training = repo / "mapanything/train/training.py"
+    replace_text(training, "in args.dataset.test_dataset", "in getattr(args.dataset, 'test' + '_dataset')")
     target = make_target(repo=repo)
     assert run_check("LDR004", target).status is Status.PASSED
     result = run_check("LDR003", target)
@@ -209,7 +210,7 @@ def test_ranks_are_measured_where_the_evaluation_loaders_are_not_known(broken: B
 
 
 @pytest.mark.parametrize("code", ["LDR003", "LDR004"])
-def test_a_builder_that_the_launch_does_not_call_blocks(code: str, broken: Broken) -> None:
+def test_a_builder_that_is_not_there_blocks_where_it_is_called(code: str, broken: Broken) -> None:
     repo = broken()
     training = repo / "mapanything/train/training.py"
     text = training.read_text().replace("get_train_data_loader", "built_otherwise")
@@ -219,7 +220,7 @@ def test_a_builder_that_the_launch_does_not_call_blocks(code: str, broken: Broke
     result = run_check(code, make_target(repo=repo))
     assert result.status is Status.BLOCKED
     assert result.at is not None
-    assert result.at.path == repo / "mapanything/datasets/__init__.py"
+    assert (result.at.path, result.at.line) == (training, line_of(training, "built_otherwise("))
 
 
 def test_an_evaluation_loader_that_cannot_be_built_is_found(healthy: Path) -> None:

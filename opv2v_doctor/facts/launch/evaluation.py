@@ -1,21 +1,35 @@
-"""What the repository makes of the test set: its own lines, replayed without building anything."""
+"""What the repository builds its loaders with: its own lines, replayed without building anything."""
 
 from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.launch.config import replay
-from opv2v_doctor.facts.source.syntax import modules, nodes, parsed_module
+from opv2v_doctor.facts.interpreter import questions
+from opv2v_doctor.facts.launch.config import config, replay
+from opv2v_doctor.facts.source.names import builders, mentions, parameters_of, the
+from opv2v_doctor.facts.source.syntax import module_name, modules, nodes, parsed_module
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
-BUILDERS = ("build_dataset", "get_test_data_loader")
+TRAIN, TEST = "train_dataset", "test_dataset"  # keys of the config
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildingLines:
+    """Lines of the training that build loaders, as they can be run outside of it."""
+
+    lines: questions.Lines
+    place: Place  # the statement that builds them
+    call: Place  # its first call of a builder
+    formula: Place  # the line that computes the batch size, else that of the call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +48,73 @@ def evaluation(target: Target) -> EvaluationSet:
 
     Raises Blocked where no module of the launch builds them.
     """
+    found = building(target, TEST)
+    answer = replay(target, found.lines)
+    told = [call for call in answer.calls if call.dataset in answer.kept.values()] or answer.calls
+    return EvaluationSet(
+        kept=answer.kept,
+        batch=next((call.words.get("batch_size") for call in told), None),
+        place=found.place,
+        formula=found.formula,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCall:
+    """The call that builds the training loader, and what it is given besides the dataset."""
+
+    words: Mapping[str, Any]
+    place: Place
+
+
+def images_of(words: Mapping[str, Any]) -> tuple[str, int] | None:
+    """The argument of a call that bounds the images of a batch, and its value; None where it has none."""
+    named = (
+        name for name, value in words.items() if re.search("ima?ge?s?", name) and type(value) in (int, float)
+    )
+    return next(((name, int(words[name])) for name in named), None)
+
+
+@fact
+def train_call(target: Target) -> TrainCall:
+    """Replay the lines of the training that build its training loader.
+
+    Raises Blocked where no module of the launch builds it.
+    """
+    found = building(target, TRAIN)
+    calls = replay(target, found.lines).calls
+    expression = str(config(target).get(f"dataset.{TRAIN}")).strip()
+    own = next((call for call in calls if call.dataset.strip() == expression), next(iter(calls), None))
+    if own is None:
+        raise Blocked("the lines that build the training loader call no builder", at=found.place)
+    return TrainCall(words=own.words, place=found.call)
+
+
+@fact
+def building(target: Target, key: str) -> BuildingLines:
+    """The first statement of the launch that has loaders built of what a key of the config asks for.
+
+    Raises Blocked where there is none.
+    """
+    known = builders(target)
     for path in modules(target):
         for function in _functions(path):
-            for statement in _statements(function.body):
-                if function.name in BUILDERS or not any(map(_builder, ast.walk(statement))):
+            for statement in _statements(function.body) if function.name not in known else ():
+                if not any(_builder(node, known) for node in ast.walk(statement)):
                     continue
-                told = _told_by_name(target, statement)
-                if call := next(filter(_builds, ast.walk(told)), None):
-                    assert isinstance(call, ast.Call)
-                    return _replay(target, path, function, told, call)
+                told, call = _told_by_name(statement, known)
+                found = _lines(path, function, told)
+                if any(mentions(part, key) for part in found[0]):
+                    return _building(target, path, known, statement, call, *found)
+    loader = the(target, "train_loader" if key == TRAIN else "test_loader")
     raise Blocked(
-        "no module that {script} imports calls one of {builders} for the test set: the repository builds its "
-        "evaluation loaders in a way that is not known here",
-        at=target.script,
-        script=target.settings.launch.script,
-        builders=list(BUILDERS),
+        "no module of this launch calls {name} for dataset.{key}: what it is given is not known",
+        at=loader.place,
+        hint='build the loader by {name}, or name what builds it in {toml}: [names] {part} = "NAME"',
+        name=loader.name,
+        key=key,
+        toml="opv2v-doctor.toml",
+        part="train_loader" if key == TRAIN else "test_loader",
     )
 
 
@@ -66,53 +132,55 @@ def _functions(path: Path) -> Iterator[ast.FunctionDef]:
     return (node for node in nodes(path) if isinstance(node, ast.FunctionDef) and node.args.args)
 
 
-def _builder(node: ast.AST) -> str:
+def _builder(node: ast.AST, known: Collection[str]) -> str:
     """The builder that a node calls, empty for anything else."""
     name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
-    return name if name in BUILDERS else ""
+    return name if name in known else ""
 
 
-def _told_by_name(target: Target, statement: ast.stmt) -> ast.stmt:
-    """The statement with all but the first argument of its builders given by name."""
-    told = copy.deepcopy(statement)
+def _told_by_name(statement: ast.stmt, known: Mapping[str, Path]) -> tuple[ast.stmt, ast.Call]:
+    """The statement with its builders called by their plain names, and with all their arguments named.
+
+    And its first call of one.
+    """
+    told, calls = copy.deepcopy(statement), []
     for call in ast.walk(told):
-        if isinstance(call, ast.Call) and (name := _builder(call)):
-            known = next((f for path in modules(target) for f in _functions(path) if f.name == name), None)
-            names = [argument.arg for argument in known.args.args] if known else []
-            rest = zip(names[1:], call.args[1:], strict=False)
-            call.keywords = [*(ast.keyword(arg=arg, value=value) for arg, value in rest), *call.keywords]
-            call.args = [*call.args[:1], *call.args[len(names) or 1 :]]
-    return told
+        if isinstance(call, ast.Call) and (name := _builder(call, known)):
+            names = next(parameters_of(f) for f in _functions(known[name]) if f.name == name)
+            given = zip(names, call.args, strict=False)
+            call.keywords = [*(ast.keyword(arg=arg, value=value) for arg, value in given), *call.keywords]
+            call.func, call.args = ast.Name(name, ast.Load()), call.args[len(names) :]
+            calls.append(call)
+    return ast.fix_missing_locations(told), calls[0]
 
 
-def _builds(node: ast.AST) -> bool:
-    """Whether a node is the call that builds a loader for evaluation."""
-    name = _builder(node)
-    words = {word.arg: word.value for word in node.keywords} if isinstance(node, ast.Call) else {}
-    return name == BUILDERS[1] or (
-        bool(name) and ast.unparse(words.get("test", ast.Constant(False))) == "True"
-    )
-
-
-def _replay(
-    target: Target, path: Path, function: ast.FunctionDef, statement: ast.stmt, call: ast.Call
-) -> EvaluationSet:
+def _lines(path: Path, function: ast.FunctionDef, statement: ast.stmt) -> tuple[list[ast.stmt], str]:
+    """The statement with all that it depends on, and the name of the config in them."""
     own = [*_assignments(function, statement.lineno, _reads(statement)), _outside(statement)]
     parameter, given = _call_site(path, function, set().union(*map(_reads, own)))
-    needed = [*given, *own]
-    answer = replay(
-        target,
-        "\n".join(ast.unparse(part) for part in needed),
-        path,
-        parameter=parameter,
-        builders=list(BUILDERS),
-    )
+    return [*given, *own], parameter
+
+
+def _building(
+    target: Target,
+    path: Path,
+    known: Mapping[str, Path],
+    statement: ast.stmt,
+    call: ast.Call,
+    needed: list[ast.stmt],
+    parameter: str,
+) -> BuildingLines:
     size = next((word.value for word in call.keywords if word.arg == "batch_size"), call)
     formula = next((part for part in needed if _assigns(part, {ast.unparse(size)})), size)
-    return EvaluationSet(
-        kept=answer.kept,
-        batch=answer.batch,
+    return BuildingLines(
+        lines={
+            "source": "\n".join(ast.unparse(part) for part in needed),
+            "module": module_name(target, path),
+            "parameter": parameter,
+            "builders": {name: module_name(target, home) for name, home in known.items()},
+        },
         place=Place(path=path, line=statement.lineno),
+        call=Place(path=path, line=call.lineno),
         formula=Place(path=path, line=formula.lineno),
     )
 

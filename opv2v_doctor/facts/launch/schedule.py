@@ -10,8 +10,8 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.launch.config import config, entry_point, place
 from opv2v_doctor.facts.launch.loaders import computed_length, wanted_size
-from opv2v_doctor.facts.source.syntax import definition, module_name
-from opv2v_doctor.facts.source.training_loop import SCHEDULE, epoch_progress
+from opv2v_doctor.facts.source.names import the
+from opv2v_doctor.facts.source.training_loop import epoch_progress
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
@@ -111,18 +111,9 @@ def steps_per_epoch(target: Target) -> int | None:
     return max(1, length.steps) if length else None
 
 
-@fact
 def schedule_place(target: Target) -> Place:
     """The repository's function. Raises Blocked where it has none."""
-    found = definition(target, SCHEDULE)
-    if found is None:
-        raise Blocked(
-            "no module that {script} imports defines {name}: its learning rate cannot be computed",
-            at=target.script,
-            script=target.settings.launch.script,
-            name=SCHEDULE,
-        )
-    return found
+    return the(target, "schedule").place
 
 
 @fact
@@ -167,7 +158,7 @@ def _answer(target: Target, steps: int) -> questions.Curves:
         config_dir=str(main.config_dir),
         config_name=main.config_name,
         overrides=list(target.launch_overrides),
-        module_name=module_name(target, schedule_place(target).path),
+        schedule=the(target, "schedule").reference,
         steps=steps,
         samples=_samples(target, steps),
         accumulated=_accumulation(target),

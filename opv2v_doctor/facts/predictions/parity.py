@@ -13,12 +13,11 @@ from opv2v_doctor.facts.predictions import questions
 from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Parity, Scripted
 from opv2v_doctor.facts.predictions.opening import begin_resolving, config_today, opening, stamped_today
 from opv2v_doctor.facts.samples.draws import arrays_folder
-from opv2v_doctor.facts.source.syntax import definition, module_name
+from opv2v_doctor.facts.source.names import the
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 SPLIT, INDEX = "val", 0
-LOSS, INIT = "loss_of_one_batch_multi_view", "init_model"
 
 
 def begin(target: Target) -> None:
@@ -161,20 +160,10 @@ def _case(target: Target) -> questions.Case:
     return {
         "config": config_today(target),
         "checkpoint": str(found.checkpoint),
-        "models": _module_of(target, INIT),
-        "losses": _module_of(target, LOSS),
+        "models": the(target, "model").reference,
+        "losses": the(target, "loss").reference,
         "datasets": loader_module(target),
+        "test_loader": the(target, "test_loader").reference,
         "expression": expression_of(target, SPLIT),
         "index": INDEX,
     }
-
-
-def _module_of(target: Target, function: str) -> str:
-    place = definition(target, function)
-    if place is None:
-        raise Blocked(
-            "the training code defines no {function}(): the model cannot be opened as training does",
-            at=target.script,
-            function=function,
-        )
-    return module_name(target, place.path)
