@@ -266,6 +266,11 @@ def test_an_eval_set_that_is_trained_on_is_an_error(healthy: Path) -> None:
     assert (worst(result).path, worst(result).line) == (path, line_of(path, "test_dataset"))
 
 
+def test_the_train_split_of_another_data_set_may_be_evaluated(healthy: Path, tmp_path: Path) -> None:
+    other = f"dataset.test_dataset=\"4 @ OPV2VCoopCylindricalDataset(split='train', ROOT='{tmp_path}')\""
+    assert checked("CFG007", healthy, other).status is Status.PASSED
+
+
 def test_a_training_on_the_eval_split_is_to_be_changed_in_the_training(healthy: Path) -> None:
     finding = worst(checked("CFG007", healthy, "dataset.opv2v.split_names.train=validate"))
     assert "dataset.opv2v.split_names.train=train" in str(finding.hint)

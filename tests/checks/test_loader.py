@@ -282,3 +282,20 @@ def test_a_tenth_of_the_samples_may_be_drawn_twice(healthy: Path, tmp_path: Path
         return run_check("LDR004", make_target(repo=repo, overrides=many)).status
 
     assert_edge(0.9, status_at, good="above")
+
+
+def test_a_number_in_the_call_counts_and_the_configs_does_not(broken: Broken) -> None:
+    repo = broken()
+    training = repo / "mapanything/train/training.py"
+    key = "max_num_of_imgs_per_gpu"
+    replace_text(training, f"{key}=args.train_params.{key},\n    )", f"{key}=2,\n    )")
+    target = make_target(repo=repo)
+    (shadowed,) = [f for f in run_check("LDR001", target).findings if f.severity is Severity.WARNING]
+    assert (shadowed.path, shadowed.line) == (training, line_of(training, f"{key}=2") - 4)
+    assert values(shadowed, "key", "configured", "images") == {
+        "key": f"train_params.{key}",
+        "configured": 4,
+        "images": 2,
+    }
+    measured = [f for f in run_check("LDR003", target).findings if "steps" in f.text.values]
+    assert [f.text.values["steps"] for f in measured] == [20]

@@ -8,7 +8,7 @@ from pathlib import Path
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.interpreter.probe import has_second
 from opv2v_doctor.facts.launch.loaders import loader_module
-from opv2v_doctor.facts.launch.splits import expression_of
+from opv2v_doctor.facts.launch.splits import expression_of, inferred_split
 from opv2v_doctor.facts.predictions import questions
 from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Parity, Scripted
 from opv2v_doctor.facts.predictions.opening import begin_resolving, config_today, opening, stamped_today
@@ -17,7 +17,7 @@ from opv2v_doctor.facts.source.names import the
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
-SPLIT, INDEX = "val", 0
+INDEX = 0  # of the sample
 
 
 def begin(target: Target) -> None:
@@ -138,7 +138,7 @@ def _arguments(target: Target) -> list[str]:
         "run": str(found.checkpoint.parent),
         "config": str(stamped_today(target) or ""),
         "output": str(folder),
-        "split": SPLIT,
+        "split": inferred_split(target),
         "index": str(INDEX),
         "repo": str(target.repo),
     }
@@ -164,6 +164,6 @@ def _case(target: Target) -> questions.Case:
         "losses": the(target, "loss").reference,
         "datasets": loader_module(target),
         "test_loader": the(target, "test_loader").reference,
-        "expression": expression_of(target, SPLIT),
+        "expression": expression_of(target, inferred_split(target)),
         "index": INDEX,
     }
