@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.source.syntax import find, module_name, modules, nodes, syntax_error
+from opv2v_doctor.facts.source.syntax import find, module_name, modules, nodes, syntax, syntax_error
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
@@ -220,22 +220,21 @@ def _says(node: ast.AST) -> str:
 
 
 def _definitions(target: Target, wanted: Callable[[Function], bool]) -> Iterator[Named]:
-    """What the modules of the launch define so, outside of classes, nearest first."""
+    """What the modules of the launch define so, nearest first."""
     for path in modules(target):
-        for node in _outer(path):
+        for node in _outer(syntax(path)):
             if wanted(node):
                 place = Place(path=path, line=node.lineno)
                 yield Named(name=node.name, module=module_name(target, path), place=place)
 
 
-def _outer(path: Path) -> Iterator[Function]:
-    """The functions and classes that a file defines, but no methods."""
-    methods = {
-        id(inner) for node in nodes(path) if isinstance(node, ast.ClassDef) for inner in ast.walk(node)
-    } - {id(node) for node in nodes(path) if isinstance(node, ast.ClassDef)}
-    for node in nodes(path):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and id(node) not in methods:
-            yield node
+def _outer(node: ast.AST) -> Iterator[Function]:
+    """The functions and classes that a module has as its own: no methods, and none inside of others."""
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.FunctionDef | ast.ClassDef):
+            yield inner
+        elif isinstance(inner, ast.stmt | ast.ExceptHandler):
+            yield from _outer(inner)
 
 
 def parameters_of(function: ast.FunctionDef) -> list[str]:

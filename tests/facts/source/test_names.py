@@ -59,6 +59,9 @@ def loaders(texts):
     return [loader(text, True) for text in texts]
 
 def train(args):
+    def save_model(epoch):
+        tools.save_model(epoch)
+
     batches = loader(args.dataset.train_dataset, False)
     tests = loaders(args.dataset.test_dataset.split("+"))
     for step, batch in enumerate(Meter().each(batches, 1)):
