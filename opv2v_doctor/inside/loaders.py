@@ -51,15 +51,21 @@ def loaders(
     train: Lines,
     expression: str,
     evals: Lines | None,
+    seeding: Lines | None,
     world_size: int,
     measured: list[int],
 ) -> Loaders:
-    """The train loader of each measured rank, gone through once; the length of each evaluation loader."""
+    """The train loader of each measured rank, gone through once; the length of each evaluation loader.
+
+    Each rank is seeded as it seeds itself: a sampler may draw from the state of its process.
+    """
     cfg = hydra_config(config_dir, config_name, tuple(overrides))[0]
     epochs = []
     for done, rank in enumerate(measured):
         progress.advance("loaders", done, len(measured))
         with as_rank(rank, world_size):
+            if seeding:
+                run_lines(seeding, cfg, lambda *_: None)
             loader = train_loader(train, cfg, expression, module_name)
             epochs.append(epoch_of(rank, loader, dataset_of(expression, module_name)))
     with as_rank(0, world_size):

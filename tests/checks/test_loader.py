@@ -299,3 +299,17 @@ def test_a_number_in_the_call_counts_and_the_configs_does_not(broken: Broken) ->
     }
     measured = [f for f in run_check("LDR003", target).findings if "steps" in f.text.values]
     assert [f.text.values["steps"] for f in measured] == [20]
+
+
+@pytest.mark.parametrize(("seed", "status"), [("+ train_tools.get_rank()", "failed"), ("", "passed")])
+def test_a_sampler_that_draws_from_its_process_is_seeded_as_that_is(
+    seed: str, status: str, broken: Broken
+) -> None:
+    repo = broken()
+    generator = "__import__('numpy').random.default_rng(torch.initial_seed() % 2**31)"
+    replace_text(repo / SAMPLER, "epoch_generator(epoch, self.total_size)", generator)
+    training = repo / "mapanything/train/training.py"
+    replace_text(
+        training, "args.train_params.seed + train_tools.get_rank()", f"args.train_params.seed {seed}"
+    )
+    assert run_check("LDR004", make_target(repo=repo)).status == status

@@ -243,6 +243,7 @@ def loaders(
     train: Lines,
     expression: str,
     evals: Lines | None,
+    seeding: Lines | None,
     world_size: int,
     measured: list[int],
 ) -> Loaders:

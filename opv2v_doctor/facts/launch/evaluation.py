@@ -13,13 +13,14 @@ from typing import Any
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.launch.config import config, replay
-from opv2v_doctor.facts.source.names import builders, mentions, parameters_of, the
+from opv2v_doctor.facts.source.names import builders, calls_in, mentions, parameters_of, the
 from opv2v_doctor.facts.source.syntax import module_name, modules, nodes, parsed_module
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
 TRAIN, TEST = "train_dataset", "test_dataset"  # keys of the config
+DEEPEST = 3  # calls from where the training is seeded to where it builds its loader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class BuildingLines:
     place: Place  # the statement that builds them
     call: Place  # its first call of a builder
     formula: Place  # the line that computes the batch size, else that of the call
+    function: str  # that the statement is in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ def building(target: Target, key: str) -> BuildingLines:
                 told, call = _told_by_name(statement, known)
                 found = _lines(path, function, told)
                 if any(mentions(part, key) for part in found[0]):
-                    return _building(target, path, known, statement, call, *found)
+                    return _building(target, path, known, function, statement, call, *found)
     loader = the(target, "train_loader" if key == TRAIN else "test_loader")
     raise Blocked(
         "no module of this launch calls {name} for dataset.{key}: what it is given is not known",
@@ -165,6 +167,7 @@ def _building(
     target: Target,
     path: Path,
     known: Mapping[str, Path],
+    function: ast.FunctionDef,
     statement: ast.stmt,
     call: ast.Call,
     needed: list[ast.stmt],
@@ -182,7 +185,44 @@ def _building(
         place=Place(path=path, line=statement.lineno),
         call=Place(path=path, line=call.lineno),
         formula=Place(path=path, line=formula.lineno),
+        function=function.name,
     )
+
+
+@fact
+def seeding(target: Target) -> questions.Lines | None:
+    """The lines that seed the training before it builds its loader, None where none are found.
+
+    They are in the function that builds it, or in one that calls that.
+    """
+    callers = {building(target, TRAIN).function}
+    for _ in range(DEEPEST):
+        for path in modules(target):
+            for function in _functions(path):
+                seeds = [part for part in _statements(function.body) if _seeds(part)]
+                if function.name in callers and seeds:
+                    return _seeding(target, path, function, seeds)
+                if callers & {*calls_in(function)}:
+                    callers.add(function.name)
+    return None
+
+
+def _seeds(statement: ast.stmt) -> bool:
+    called = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+    return called and any("seed" in name for name in calls_in(statement))
+
+
+def _seeding(target: Target, path: Path, function: ast.FunctionDef, seeds: list[ast.stmt]) -> questions.Lines:
+    read = set().union(*map(_reads, seeds))
+    own = [*_assignments(function, seeds[-1].lineno, read), *seeds]
+    parameter, given = _call_site(path, function, set().union(*map(_reads, own)))
+    lines = [*given, *sorted(own, key=lambda part: part.lineno)]
+    return {
+        "source": "\n".join(map(ast.unparse, lines)),
+        "module": module_name(target, path),
+        "parameter": parameter,
+        "builders": {},
+    }
 
 
 def _outside(statement: ast.stmt) -> ast.stmt:

@@ -21,7 +21,7 @@ from opv2v_doctor.facts.launch.datasets import (
     number_of,
     parts_of,
 )
-from opv2v_doctor.facts.launch.evaluation import TEST, TRAIN, building, images_of, train_call
+from opv2v_doctor.facts.launch.evaluation import TEST, TRAIN, building, images_of, seeding, train_call
 from opv2v_doctor.facts.source.names import expression_module, unparsed
 from opv2v_doctor.facts.source.syntax import (
     bound_names,
@@ -222,6 +222,7 @@ def loaders(target: Target) -> LoadersBuilt:
         train=built.lines,
         expression=str(config(target).get("dataset.train_dataset")).strip(),
         evals=evals,
+        seeding=seeding(target),
         world_size=target.gpus,
         measured=measured,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.launch.config import config, entry_point, place
-from opv2v_doctor.facts.launch.loaders import computed_length, wanted_size
+from opv2v_doctor.facts.launch.loaders import Length, computed_length, wanted_size
 from opv2v_doctor.facts.source.names import the
 from opv2v_doctor.facts.source.training_loop import epoch_progress
 from opv2v_doctor.state import fact
@@ -107,8 +107,16 @@ def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> Gro
 @fact
 def steps_per_epoch(target: Target) -> int | None:
     """The steps of this launch's epoch, None where only the data can tell."""
-    length = computed_length(target, target.gpus)
+    length = _length(target)
     return max(1, length.steps) if length else None
+
+
+def _length(target: Target) -> Length | None:
+    """The length of this launch's epoch; None where only the data, or a call that is not known, can tell."""
+    try:
+        return computed_length(target, target.gpus)
+    except Blocked:
+        return None
 
 
 def schedule_place(target: Target) -> Place:
@@ -144,7 +152,7 @@ def _accumulation(target: Target) -> int:
 
 def _samples(target: Target, steps: int) -> int:
     """The length of the dataset that gives so many steps."""
-    length = computed_length(target, target.gpus)
+    length = _length(target)
     if length and length.steps == steps:
         return length.samples
     return wanted_size(steps, target.gpus, length.batch if length else 1)
