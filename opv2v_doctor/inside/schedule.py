@@ -89,7 +89,7 @@ def curves(
     epochs: list[float] = []
     rates: list[list[float]] = []
     with as_rank(0, world_size):
-        asked, problem = asked_epoch(Loader(steps, samples), progress)
+        asked, problem = asked_epoch(Loader(steps, samples), progress, schedule)
         for epoch, step in points(int(args.epochs), steps, accumulated, float(args.warmup_epochs)):
             adjust(optimizer, asked(epoch, step), *given)
             epochs.append(epoch + step / steps)
@@ -115,13 +115,15 @@ def points(epochs: int, steps: int, accumulated: int, warmup: float) -> Iterator
             yield epoch, step
 
 
-def asked_epoch(loader: Loader, progress: Progress | None) -> tuple[Callable[[int, int], Any], str]:
+def asked_epoch(
+    loader: Loader, progress: Progress | None, schedule: str
+) -> tuple[Callable[[int, int], Any], str]:
     """The training loop's own expression as a function of (epoch, step), and an empty text.
 
     The usual one and the reason where none was found, or where it needs what only a running training has.
     """
     if progress is None:
-        return usual_epoch(loader), "no call of it in a counted loop was found"
+        return usual_epoch(loader), "no call of %s in a counted loop was found" % schedule.partition(":")[2]
     expression, counter = progress["expression"], progress["counter"]
     try:
         code = compile(expression, "<training loop>", "eval")

@@ -198,6 +198,43 @@ def curves(
     raise NotImplementedError
 
 
+class SchedulerStep(TypedDict):
+    """A call that steps a scheduler: by which name, after each "step" or "epoch", and if what holds."""
+
+    name: str
+    each: str
+    conditions: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled(Curves):
+    """The rates by a scheduler of torch: its class, none where the config makes none, and what steps it."""
+
+    made: str
+    stepped: tuple[str, ...]  # "step", "epoch"
+
+
+@question("torch_schedule")
+def scheduled(
+    *,
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
+    lines: Lines,
+    variable: str,
+    optimizer: str,
+    sized: list[str],
+    calls: list[SchedulerStep],
+    rates: list[float],
+    epochs: int,
+    steps: int,
+    samples: int,
+    accumulated: int,
+) -> Scheduled:
+    """The learning rate of each group, as the launch's scheduler of torch sets it."""
+    raise NotImplementedError
+
+
 # --- loaders and samples
 
 

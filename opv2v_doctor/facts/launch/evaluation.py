@@ -100,7 +100,7 @@ def building(target: Target, key: str) -> BuildingLines:
     """
     known = builders(target)
     for path in modules(target):
-        for function in _functions(path):
+        for function in functions_of(path):
             for statement in _statements(function.body) if function.name not in known else ():
                 if not any(_builder(node, known) for node in ast.walk(statement)):
                     continue
@@ -129,7 +129,7 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _functions(path: Path) -> Iterator[ast.FunctionDef]:
+def functions_of(path: Path) -> Iterator[ast.FunctionDef]:
     """The functions of a file that are given something."""
     return (node for node in nodes(path) if isinstance(node, ast.FunctionDef) and node.args.args)
 
@@ -148,7 +148,7 @@ def _told_by_name(statement: ast.stmt, known: Mapping[str, Path]) -> tuple[ast.s
     told, calls = copy.deepcopy(statement), []
     for call in ast.walk(told):
         if isinstance(call, ast.Call) and (name := _builder(call, known)):
-            names = next(parameters_of(f) for f in _functions(known[name]) if f.name == name)
+            names = next(parameters_of(f) for f in functions_of(known[name]) if f.name == name)
             given = zip(names, call.args, strict=False)
             call.keywords = [*(ast.keyword(arg=arg, value=value) for arg, value in given), *call.keywords]
             call.func, call.args = ast.Name(name, ast.Load()), call.args[len(names) :]
@@ -158,8 +158,8 @@ def _told_by_name(statement: ast.stmt, known: Mapping[str, Path]) -> tuple[ast.s
 
 def _lines(path: Path, function: ast.FunctionDef, statement: ast.stmt) -> tuple[list[ast.stmt], str]:
     """The statement with all that it depends on, and the name of the config in them."""
-    own = [*_assignments(function, statement.lineno, _reads(statement)), _outside(statement)]
-    parameter, given = _call_site(path, function, set().union(*map(_reads, own)))
+    own = [*assignments(function, statement.lineno, names_read(statement)), _outside(statement)]
+    parameter, given = _call_site(path, function, set().union(*map(names_read, own)))
     return [*given, *own], parameter
 
 
@@ -198,7 +198,7 @@ def seeding(target: Target) -> questions.Lines | None:
     callers = {building(target, TRAIN).function}
     for _ in range(DEEPEST):
         for path in modules(target):
-            for function in _functions(path):
+            for function in functions_of(path):
                 seeds = [part for part in _statements(function.body) if _seeds(part)]
                 if function.name in callers and seeds:
                     return _seeding(target, path, function, seeds)
@@ -213,9 +213,9 @@ def _seeds(statement: ast.stmt) -> bool:
 
 
 def _seeding(target: Target, path: Path, function: ast.FunctionDef, seeds: list[ast.stmt]) -> questions.Lines:
-    read = set().union(*map(_reads, seeds))
-    own = [*_assignments(function, seeds[-1].lineno, read), *seeds]
-    parameter, given = _call_site(path, function, set().union(*map(_reads, own)))
+    read = set().union(*map(names_read, seeds))
+    own = [*assignments(function, seeds[-1].lineno, read), *seeds]
+    parameter, given = _call_site(path, function, set().union(*map(names_read, own)))
     lines = [*given, *sorted(own, key=lambda part: part.lineno)]
     return {
         "source": "\n".join(map(ast.unparse, lines)),
@@ -243,7 +243,7 @@ def _call_site(
     parameters = [argument.arg for argument in function.args.args]
     if depth == 0 or not names & set(parameters[1:]):
         return parameters[0], []
-    for caller in _functions(path):
+    for caller in functions_of(path):
         for statement in _statements(caller.body) if caller is not function else ():
             for call in ast.walk(statement):
                 if not isinstance(call, ast.Call) or ast.unparse(call.func) != function.name:
@@ -252,25 +252,28 @@ def _call_site(
                 bound = {**dict(zip(parameters, call.args, strict=False)), **words}
                 left, right = ", ".join(bound), ", ".join(map(ast.unparse, bound.values()))
                 together = ast.copy_location(parsed_module(f"({left},) = ({right},)").body[0], statement)
-                before = _assignments(caller, statement.lineno, _reads(together))
-                read = set().union(*map(_reads, [*before, together]))
+                before = assignments(caller, statement.lineno, names_read(together))
+                read = set().union(*map(names_read, [*before, together]))
                 config, outer = _call_site(path, caller, read, depth - 1)
                 return config, [*outer, *before, together]
     return parameters[0], []
 
 
-def _assignments(function: ast.FunctionDef, line: int, names: set[str]) -> list[ast.stmt]:
-    """The assignments before a line that names depend on, in their order."""
-    names, needed = set(names), []
+def assignments(
+    function: ast.FunctionDef, line: int, names: set[str], known: Collection[str] = ()
+) -> list[ast.stmt]:
+    """The assignments before a line that names depend on, in their order; none of names that are known."""
+    names, needed = set(names) - {*known}, []
     before = [part for part in _statements(function.body) if part.lineno < line]
     for part in reversed(before):
         if _assigns(part, names):
             needed.append(part)
-            names |= _reads(part)
+            names |= names_read(part) - {*known}
     return needed[::-1]
 
 
-def _reads(node: ast.AST) -> set[str]:
+def names_read(node: ast.AST) -> set[str]:
+    """The variables that code reads."""
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
