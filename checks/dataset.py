@@ -506,7 +506,8 @@ def depth_is_usable(target: Target) -> Findings:
             raise Blocked(
                 "the views of {split} have no depthmap",
                 at=given_place(target, drawn.part, "depthmap"),
-                hint="let {name} give each view its depthmap",
+                hint="let {name} give each view its depthmap, or say how it calls it: [names] views = "
+                '{{ depthmap = "NAME" }}',
                 split=drawn.split,
                 name=drawn.part.class_name,
             )

@@ -19,6 +19,7 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -28,6 +29,10 @@ from opv2v_doctor.user_error import UsageError, unknown
 FILE_NAME = "opv2v-doctor.toml"
 LARGEST = 1 << 20  # bytes of a settings file
 LONGEST = 1e6  # seconds: what a time limit may be
+VIEW_KEYS = (  # what a view holds, as the public repositories call it
+    *("img", "depthmap", "camera_pose", "camera_intrinsics", "camera_model", "data_norm_type"),
+    *("non_ambiguous_mask", "valid_mask", "pts3d", "ray_directions_cam", "label", "instance", "agent_id"),
+)
 MOST = 1_000_000_000  # what may be counted: steps, samples, GPUs
 
 
@@ -143,6 +148,15 @@ class Names(_Table):
     save: str | None = None
     save_model: str | None = None
     load_model: str | None = None
+    views: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()  # a key of views -> its name
+
+    @field_validator("views")
+    @classmethod
+    def _views_have_known_keys(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for key, _ in pairs:
+            if key not in VIEW_KEYS:
+                raise ValueError(str(unknown("key of a view", key, VIEW_KEYS)))
+        return pairs
 
 
 class Poses(_Table):

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from .config import LeafReading, function_of
 from .datasets import dataset_of
-from .samples import SEED, begin, leaves, turn_retries_off
+from .samples import SEED, begin, leaves, turn_retries_off, views_at
 from .weights import weights_of
 
 
@@ -139,7 +139,7 @@ def batch_of(expression: str, module_name: str, test_loader: str, index: int) ->
     begin(whole, SEED)
     dataset = leaves(whole)[0]
     loader = _loader(function_of(test_loader), dataset)
-    batch: list[dict[str, Any]] = loader.collate_fn([dataset[_key(dataset, index)]])
+    batch: list[dict[str, Any]] = loader.collate_fn([views_at(dataset, _key(dataset, index))])
     return batch
 
 
@@ -151,11 +151,11 @@ def _loader(function: Any, dataset: Any) -> Any:
     return function(dataset, **words)
 
 
-def _key(dataset: Any, index: int) -> int | tuple[int, int, int]:
+def _key(dataset: Any, index: int) -> tuple[int, ...]:
     """What the loader would ask the dataset for: an index, and a number of views where there is a choice."""
     choices = getattr(dataset, "num_views", None)
     if not 0 <= index < len(dataset):
         raise IndexError("index %d: the split has %d samples" % (index, len(dataset)))
     if not isinstance(choices, (list, tuple)):
-        return index
+        return (index,)
     return (index, 0, list(choices).index(max(choices)))

@@ -109,6 +109,7 @@ class Training:
                 "commit": stamp.commit,
                 "config_hash": stamp.config_hash,
                 "names": watched(self.target),
+                "views": dict(settings.names.views),
                 "packages": first_party(self.target),
             },
             ranks=range(nodes.rank * each, (nodes.rank + 1) * each),

@@ -32,7 +32,8 @@ def _anywhere(target: Target, name: str) -> Place | None:
 
 def given_place(target: Target, part: Part, key: str) -> Place | None:
     """Where the dataset gives a view this key: in a call's keyword, or a dictionary's; else its class."""
-    found = first_place(target, part, lambda node: _gives(node, key), certain=True)
+    name = dict(target.settings.names.views).get(key, key)
+    found = first_place(target, part, lambda node: _gives(node, name), certain=True)
     return found or class_place(target, part.class_name)
 
 

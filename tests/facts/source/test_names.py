@@ -83,7 +83,7 @@ def target_in(repo: Path, files: dict[str, str], **names: str) -> Target:
     for name, text in files.items():
         (repo / name).parent.mkdir(parents=True, exist_ok=True)
         (repo / name).write_text(text)
-    return Target(repo=repo, python=Path("python"), settings=Settings(names=Names(**names)))
+    return Target(repo=repo, python=Path("python"), settings=Settings(names=Names.model_validate(names)))
 
 
 def test_each_part_is_found_by_its_shape(tmp_path: Path) -> None:
@@ -136,4 +136,4 @@ def test_a_training_is_no_loader_though_it_builds_one(tmp_path: Path) -> None:
 
 
 def test_every_part_is_a_setting() -> None:
-    assert {*USUAL, "datasets"} == set(Names.model_fields)
+    assert {*USUAL, "datasets", "views"} == set(Names.model_fields)
