@@ -44,7 +44,7 @@ from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.datasets import dataset_classes, keyword_key, root_key, train_parts
 from opv2v_doctor.facts.launch.loaders import Exports, exports, loader_module
 from opv2v_doctor.facts.launch.origins import class_place, given_place, listing_place
-from opv2v_doctor.facts.launch.splits import examined_splits
+from opv2v_doctor.facts.launch.splits import examined_splits, is_in_launch
 from opv2v_doctor.facts.samples.draws import Samples, begin_drawing, each_split, samples
 from opv2v_doctor.foreign_files import bytes_of
 
@@ -139,6 +139,8 @@ def splits_have_scenarios(target: Target) -> Findings:
     """
     for split, where in each_disk(target):
         yield examined(len(where.scenarios_in_use), "scenario", split=split)
+        if not is_in_launch(target, split):
+            yield note("not in this launch: examined because it was asked for by name", of=split)
         lost = _lost_folder(target, split, where) or _no_scenario(target, split, where)
         if lost is not None:
             yield lost
@@ -568,7 +570,8 @@ def depth_is_usable(target: Target) -> Findings:
             raise Blocked(
                 "the views of {split} have no depthmap",
                 at=given_place(target, drawn.part, "depthmap"),
-                hint="let {name} give each view its depthmap",
+                hint="let {name} give each view its depthmap, or say how it calls it: [names] views = "
+                '{{ depthmap = "NAME" }}',
                 split=drawn.split,
                 name=drawn.part.class_name,
             )

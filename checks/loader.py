@@ -31,6 +31,7 @@ from opv2v_doctor.facts.launch.documented_commands import (
     family,
     variants,
 )
+from opv2v_doctor.facts.launch.evaluation import images_of, train_call
 from opv2v_doctor.facts.launch.loaders import (
     EvalLength,
     Length,
@@ -75,6 +76,7 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
     if length is None:
         raise Skip("an epoch is as long as its data: no `N @` in dataset.train_dataset", at=at)
     _know_views(target)
+    yield from _shadowed_config(target)
     if length.steps != wanted and (wanted or not length.steps):
         yield error(
             "{steps} steps per epoch on {gpus:GPU|GPUs}, expected {wanted} (steps_per_epoch)"
@@ -107,6 +109,24 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
             toml=TOML,
         )
     yield examined(1, "launch")
+
+
+def _shadowed_config(target: Target) -> Findings:
+    """The call of the training loader gives another number of images than the config's key of that name."""
+    call = train_call(target)
+    name, images = images_of(call.words) or ("", 0)
+    key = f"train_params.{name}"
+    configured = config(target).get(key)
+    if isinstance(configured, int | float) and configured != images:
+        yield warning(
+            "{key} is {configured}, and has no effect: the call of the training loader gives {name}={images}",
+            hint="pass {key} in that call",
+            at=call.place,
+            key=key,
+            configured=configured,
+            name=name,
+            images=images,
+        )
 
 
 def _know_views(target: Target) -> None:

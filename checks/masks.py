@@ -62,7 +62,11 @@ def _means(drawn: Samples) -> dict[str, list[float]]:
         "valid_mask": [view.valid_mean for view in drawn.views if view.valid_mean is not None],
     }
     if not any(found.values()) and drawn.views:
-        raise Skip("the views of {split} have neither non_ambiguous_mask nor valid_mask", split=drawn.split)
+        raise Skip(
+            "the views of {split} have neither non_ambiguous_mask nor valid_mask",
+            hint='name them, if they have: [names] views = {{ non_ambiguous_mask = "NAME" }}',
+            split=drawn.split,
+        )
     return {name: means for name, means in found.items() if means}
 
 

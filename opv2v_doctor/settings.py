@@ -19,6 +19,7 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -29,6 +30,10 @@ from opv2v_doctor.user_error import UsageError, unknown
 FILE_NAME = "opv2v-doctor.toml"
 LARGEST = 1 << 20  # bytes of a settings file
 LONGEST = 1e6  # seconds: what a time limit may be
+VIEW_KEYS = (  # what a view holds, as the public repositories call it
+    *("img", "depthmap", "camera_pose", "camera_intrinsics", "camera_model", "data_norm_type"),
+    *("non_ambiguous_mask", "valid_mask", "pts3d", "ray_directions_cam", "label", "instance", "agent_id"),
+)
 MOST = 1_000_000_000  # what may be counted: steps, samples, GPUs
 
 
@@ -128,6 +133,33 @@ class MaskSettings(_Table):
     band: tuple[StrictFloat, StrictFloat] = (0.25, 0.5)  # where the means that a log reports are expected
 
 
+class Names(_Table):
+    """What this repository calls the functions that every such training has; None: what is detected."""
+
+    datasets: str | None = None  # the module among whose names dataset expressions are evaluated
+    train_loader: str | None = None
+    test_loader: str | None = None
+    schedule: str | None = None
+    loss: str | None = None  # of a batch: calls the model, then the criterion
+    metric_logger: str | None = None
+    model: str | None = None  # what makes it of its config
+    train: str | None = None
+    train_epoch: str | None = None
+    test_epoch: str | None = None
+    save: str | None = None
+    save_model: str | None = None
+    load_model: str | None = None
+    views: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()  # a key of views -> its name
+
+    @field_validator("views")
+    @classmethod
+    def _views_have_known_keys(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for key, _ in pairs:
+            if key not in VIEW_KEYS:
+                raise ValueError(str(unknown("key of a view", key, VIEW_KEYS)))
+        return pairs
+
+
 class Poses(_Table):
     """Bounds of the pose checks, in metres."""
 
@@ -206,6 +238,7 @@ class Settings(_Table):
     poses: Poses = Poses()
     files: Files = Files()
     keys: Keys = Keys()
+    names: Names = Names()
 
     @property
     def layout(self) -> Layout:
@@ -285,6 +318,7 @@ def _known(table: list[str]) -> list[str]:
         "poses": Poses,
         "files": Files,
         "keys": Keys,
+        "names": Names,
         "ignore": Ignore,
     }
     if not table:

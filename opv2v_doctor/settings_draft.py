@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from opv2v_doctor.facts.launch.documented_commands import DocumentedCommand, commands, documents
+from opv2v_doctor.facts.source.names import otherwise_named
 from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.recognition import refusal
 from opv2v_doctor.settings import LaunchSettings, Settings
@@ -43,6 +44,10 @@ VARIANT = """
 [launch.{gpus}]                 # with {gpus} GPUs
 overrides = ["dataset={dataset}"]
 """
+NAMES = """
+[names]                         # what this repository calls otherwise than others: found by its shape
+{names}
+"""
 TAIL = """
 # [masks]
 # floor = 0.05                  # least mean of a mask
@@ -72,7 +77,14 @@ def draft(repo: Path) -> str:
         gpus=f"gpus = {min(variants)}" if variants else "# gpus = 4",
     )
     chosen = (VARIANT.format(gpus=gpus, dataset=variants[gpus]) for gpus in sorted(variants))
-    return text + "".join(chosen) + TAIL
+    return text + "".join(chosen) + _names(repo, script) + TAIL
+
+
+def _names(repo: Path, script: Path) -> str:
+    """The table of names, as far as they are not the usual ones."""
+    found = otherwise_named(_target(repo, script))
+    lines = "\n".join(f'{part} = "{name}"' for part, name in found.items())
+    return NAMES.format(names=lines) if found else ""
 
 
 def _python(repo: Path, script: Path) -> str:
@@ -146,8 +158,12 @@ def _conda_environments(name: str) -> Iterator[Path]:
 
 def _documented_launches(repo: Path, script: Path) -> Sequence[DocumentedCommand]:
     """The launches of the script that the repository's documents show."""
+    return commands(_target(repo, script))
+
+
+def _target(repo: Path, script: Path) -> Target:
     launch = LaunchSettings(script=str(script.relative_to(repo)))
-    return commands(Target(repo=repo, python=Path(sys.executable), settings=Settings(launch=launch)))
+    return Target(repo=repo, python=Path(sys.executable), settings=Settings(launch=launch))
 
 
 def _dataset_configs(documented: Sequence[DocumentedCommand]) -> dict[int, str]:

@@ -23,6 +23,7 @@ class Target:
     overrides: tuple[str, ...] = ()
     gpus: int = 1
     splits: tuple[str, ...] = ("train", "val", "test")
+    splits_asked: bool = False  # by name, so that they are examined whether the launch uses them or not
     run: Path | None = None
     logs: tuple[Path, ...] = ()
     num_samples: int = 4
@@ -105,6 +106,7 @@ def make_target(
         overrides=overrides,
         gpus=gpus or settings.gpus or 1,
         splits=splits or settings.splits,
+        splits_asked=bool(splits),
         run=chosen_run.resolve() if chosen_run else None,
         num_samples=num_samples or settings.num_samples,
         timeout=timeout or settings.timeout,

@@ -192,3 +192,9 @@ def test_what_no_launch_could_use_is_refused(text: str, said: str, tmp_path: Pat
     (tmp_path / "opv2v-doctor.toml").write_text(text)
     with pytest.raises(SettingsError, match=said):
         read_settings(tmp_path / "opv2v-doctor.toml")
+
+
+def test_a_key_that_no_view_has_is_named(tmp_path: Path) -> None:
+    said = problem(tmp_path, '[names]\nviews = { depthmp = "z" }\n')
+    assert ":2: names.views: " in said
+    assert "depthmap" in said

@@ -172,3 +172,13 @@ def test_init_says_which_interpreter_will_be_asked(repo: Path, tmp_path: Path) -
     )
     assert (made.returncode, made.stderr) == (0, "")
     assert f"the training interpreter: {expected}\n" in made.stdout
+
+
+def test_usual_names_are_not_repeated(repo: Path) -> None:
+    assert "names" not in tomllib.loads(draft(repo))
+
+
+def test_what_is_called_otherwise_is_named(repo: Path) -> None:
+    rate = 'def rate(optimizer, epoch):\n    for group in optimizer.param_groups:\n        group["lr"] = 1\n'
+    write(repo / "scripts/train.py", f"{SCRIPT}\n\n{rate}\n\nrate(None, 0)\n")
+    assert tomllib.loads(draft(repo))["names"] == {"schedule": "rate"}

@@ -70,6 +70,7 @@ def predict(
     models: str,
     expression: str,
     datasets: str,
+    test_loader: str,
     index: int,
     given: Given,
     folder: str,
@@ -82,7 +83,7 @@ def predict(
     progress.advance("opening the model", 0, 3)
     model, account = open_model(config, checkpoint, models)
     progress.advance("drawing the sample", 1, 3)
-    batch = batch_of(expression, datasets, index)
+    batch = batch_of(expression, datasets, test_loader, index)
     poses = given_poses(batch, given)
     views = [inputs_of(view, number, poses, given["depth"], model) for number, view in enumerate(batch)]
     names = sorted(set().union(*views))  # before the model adds or takes some away

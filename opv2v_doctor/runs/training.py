@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.facts.source.first_party import first_party
+from opv2v_doctor.facts.source.names import watched
 from opv2v_doctor.runs.command_line import command, directory_override, without_directory
 from opv2v_doctor.runs.destination import places_of, with_dataset
 from opv2v_doctor.runs.directory import number_of_launch, output_folder
@@ -106,6 +108,9 @@ class Training:
                 "every": settings.watch.every,
                 "commit": stamp.commit,
                 "config_hash": stamp.config_hash,
+                "names": watched(self.target),
+                "views": dict(settings.names.views),
+                "packages": first_party(self.target),
             },
             ranks=range(nodes.rank * each, (nodes.rank + 1) * each),
             patience=settings.launch.patience,

@@ -213,3 +213,16 @@ def test_a_scenario_in_two_splits_is_named(broken: Broken) -> None:
     (path,) = worst(result)
     assert path is not None
     assert path.parent == repo / "data/OPV2V/validate"
+
+
+def test_a_set_that_the_launch_does_not_use_is_examined_only_where_it_is_asked_for(healthy: Path) -> None:
+    overrides = (
+        "dataset.test_dataset='+ 4 @ ${dataset.opv2v.val.dataset_str}'",
+        "dataset.opv2v.split_names.test=nowhere",
+    )
+    assert run_check("DAT002", make_target(repo=healthy, overrides=overrides)).status is Status.PASSED
+    result = run_check("DAT002", make_target(repo=healthy, overrides=overrides, splits=("test",)))
+    assert result.status is Status.FAILED
+    assert next(f.text.template for f in result.findings if f.severity is Severity.NOTE).startswith(
+        "not in this"
+    )

@@ -6,8 +6,14 @@ import ast
 import re
 
 from opv2v_doctor.facts.launch.datasets import Part
-from opv2v_doctor.facts.launch.origins import class_place, crop_place, first_place, given_place
-from opv2v_doctor.facts.source.syntax import definition, modules, nodes
+from opv2v_doctor.facts.launch.origins import (
+    called_code,
+    class_place,
+    crop_place,
+    first_place,
+    given_place,
+)
+from opv2v_doctor.facts.source.syntax import nodes
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -111,9 +117,8 @@ def _loads_depth(node: ast.AST) -> bool:
 
 def _returned_rotation(target: Target, part: Part) -> Place | None:
     """What a function named for rotations returns, where that is a product of matrices."""
-    place = definition(target, part.class_name)
-    for path in modules(target, place.path) if place else ():
-        for node in nodes(path):
+    for path, code in called_code(target, part.class_name):
+        for node in ast.walk(code):
             if isinstance(node, ast.FunctionDef) and ROTATES.search(node.name):
                 for inner in ast.walk(node):
                     if isinstance(inner, ast.Return) and isinstance(inner.value, ast.BinOp):

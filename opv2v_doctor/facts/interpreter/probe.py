@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -165,13 +166,16 @@ def _exception_in(problem: _Problem, repo: Path) -> Raised:
     return Raised(problem.type, problem.message, frames, repo)
 
 
+VIEWS = "OPV2V_DOCTOR_VIEWS"  # {key of a view: the name that the repository gives it}
 _Launch = tuple[Path, Path, Path, tuple[tuple[str, str], ...], float | None]
 
 
 def _launch(target: Target) -> _Launch:
     """What of a target tells one interpreter from another."""
-    env = tuple(sorted(target.launch_env.items()))
-    return (target.repo, target.python, target.script, env, target.settings.memory)
+    env = dict(target.launch_env)
+    if views := target.settings.names.views:
+        env[VIEWS] = json.dumps(dict(views))
+    return (target.repo, target.python, target.script, tuple(sorted(env.items())), target.settings.memory)
 
 
 def _probe(target: Target, second: bool) -> InterpreterProcess:

@@ -110,40 +110,49 @@ def compose(*, config_dir: str, config_name: str, overrides: list[str]) -> Compo
     raise NotImplementedError
 
 
+class Lines(TypedDict):
+    """Lines of a module that build loaders: the name of the config in them, and the home of each builder."""
+
+    source: str
+    module: str
+    parameter: str
+    builders: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuilderCall:
+    """A call of a builder: the dataset, and what else it is given."""
+
+    builder: str
+    dataset: str
+    words: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """The datasets that replayed lines kept by key, and the batch size that they asked for."""
+    """The datasets that replayed lines kept by key, and all calls of builders in their order."""
 
     kept: Mapping[str, str]
-    batch: int | None
+    calls: tuple[BuilderCall, ...]
 
 
 @question("config")
-def replay(
-    *,
-    config_dir: str,
-    config_name: str,
-    overrides: list[str],
-    source: str,
-    module_name: str,
-    parameter: str,
-    builders: list[str],
-) -> Replayed:
+def replay(*, config_dir: str, config_name: str, overrides: list[str], lines: Lines) -> Replayed:
     """Run lines of a module, with builders that only note what they are asked for."""
     raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSet:
-    """The train set of a config: its dataset expression and the images that a GPU takes."""
+    """The train set of a config: its dataset expression, and what else the call of its loader is given."""
 
     expression: str
-    images: int
+    words: Mapping[str, Any]
 
 
 @question("commands", each="launches")
 def train_sets(
-    *, config_dir: str, config_name: str, launches: list[list[str]]
+    *, config_dir: str, config_name: str, launches: list[list[str]], lines: Lines
 ) -> tuple[TrainSet | None, ...]:
     """The train set of each list of overrides, None where it does not compose."""
     raise NotImplementedError
@@ -177,7 +186,7 @@ def curves(
     config_dir: str,
     config_name: str,
     overrides: list[str],
-    module_name: str,
+    schedule: str,
     steps: int,
     samples: int,
     accumulated: int,
@@ -186,6 +195,43 @@ def curves(
     world_size: int,
 ) -> Curves:
     """The learning rate of each group, by the repository's own function."""
+    raise NotImplementedError
+
+
+class SchedulerStep(TypedDict):
+    """A call that steps a scheduler: by which name, after each "step" or "epoch", and if what holds."""
+
+    name: str
+    each: str
+    conditions: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled(Curves):
+    """The rates by a scheduler of torch: its class, none where the config makes none, and what steps it."""
+
+    made: str
+    stepped: tuple[str, ...]  # "step", "epoch"
+
+
+@question("torch_schedule")
+def scheduled(
+    *,
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
+    lines: Lines,
+    variable: str,
+    optimizer: str,
+    sized: list[str],
+    calls: list[SchedulerStep],
+    rates: list[float],
+    epochs: int,
+    steps: int,
+    samples: int,
+    accumulated: int,
+) -> Scheduled:
+    """The learning rate of each group, as the launch's scheduler of torch sets it."""
     raise NotImplementedError
 
 
@@ -227,11 +273,14 @@ class Loaders:
 @question("loaders")
 def loaders(
     *,
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
     module_name: str,
-    train: str,
-    images: int,
-    evals: dict[str, str],
-    eval_batch: int,
+    train: Lines,
+    expression: str,
+    evals: Lines | None,
+    seeding: Lines | None,
     world_size: int,
     measured: list[int],
 ) -> Loaders:
@@ -459,6 +508,7 @@ def predict(
     models: str,
     expression: str,
     datasets: str,
+    test_loader: str,
     index: int,
     given: Given,
     folder: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.interpreter.questions import TrainSet
 from opv2v_doctor.facts.launch.config import config, entry_point
+from opv2v_doctor.facts.launch.evaluation import TRAIN, building, images_of
 from opv2v_doctor.facts.launch.loaders import Length, length_of
 from opv2v_doctor.facts.source.syntax import hydra_main
 from opv2v_doctor.foreign_files import text_of
@@ -55,7 +57,8 @@ def variants(target: Target) -> Mapping[str, Length | None]:
 def length_in(found: TrainSet | None, gpus: int) -> Length | None:
     """The length of a train set's epoch; None where it did not compose or only the data can tell."""
     try:
-        return length_of(found.expression, found.images, gpus) if found else None
+        images = images_of(found.words) if found else None
+        return length_of(found.expression, images[1], gpus) if found and images else None
     except Blocked:
         return None
 
@@ -80,6 +83,7 @@ def composing_sets(
         config_dir=str(main.config_dir),
         config_name=main.config_name,
         launches=[list(overrides) for overrides in dict.fromkeys(launches)],
+        lines=building(target, TRAIN).lines,
     )
 
 
@@ -274,8 +278,9 @@ def documented_lengths(target: Target) -> tuple[tuple[DocumentedCommand, Length]
 
 def begin(target: Target) -> None:
     """Let the documented commands' configs be composed while others are judged."""
-    if launches := _launches(target):
-        composing_sets(target, launches)
+    with contextlib.suppress(Blocked):  # whoever needs it will be told
+        if launches := _launches(target):
+            composing_sets(target, launches)
 
 
 def _launchable(target: Target) -> tuple[DocumentedCommand, ...]:

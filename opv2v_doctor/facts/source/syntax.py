@@ -136,11 +136,12 @@ def definition(target: Target, name: str) -> Place | None:
 @fact
 def binds(target: Target, name: str) -> bool:
     """Whether a module of the launch defines, imports or assigns the name."""
-    return any(name in _bound_names(path) for path in modules(target))
+    return any(name in bound_names(path) for path in modules(target))
 
 
 @of_file()
-def _bound_names(path: Path) -> frozenset[str]:
+def bound_names(path: Path) -> frozenset[str]:
+    """The names that a file defines, imports or assigns, anywhere in it."""
     names: set[str] = set()
     for node in nodes(path):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
