@@ -36,6 +36,16 @@ class Target:
         return self.repo / self.settings.launch.script
 
     @property
+    def cwd(self) -> Path:
+        """Where the launch is started: what relative paths of its config and its runs begin at."""
+        return Path(os.path.normpath(self.repo / self.settings.launch.cwd))
+
+    @property
+    def import_folder(self) -> Path:
+        """`sys.path[0]` of the launch: the script's folder, or where `python -m` is started."""
+        return self.cwd if self.settings.launch.module else self.script.parent
+
+    @property
     def settings_path(self) -> Path:
         """The file of the settings, there or not."""
         return self.settings_file or self.repo / FILE_NAME

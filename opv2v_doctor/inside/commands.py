@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, Callable, TypedDict
 
 
 class TrainSet(TypedDict):
-    """The training's dataset expression, and the images that a GPU takes."""
+    """What a config says of its training; null where it does not tell, and why it does not compose."""
 
-    expression: str
-    images: int
+    expression: str | None
+    images: int | None
+    views: int | None
+    epochs: float | None
+    warmup: float | None
+    problem: str
 
 
-def train_sets(config_dir: str, config_name: str, launches: list[list[str]]) -> list[TrainSet | None]:
-    """Dataset expression and images a GPU for each list of overrides, null where it does not compose.
+def train_sets(config_dir: str, launches: list[list[str]]) -> list[TrainSet]:
+    """What each launch would train on: the name of a config, then overrides.
 
     All in one Hydra context, which reads each yaml file once.
     """
@@ -22,19 +26,35 @@ def train_sets(config_dir: str, config_name: str, launches: list[list[str]]) -> 
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=config_dir, version_base=None):
-        return [train_set(config_name, overrides) for overrides in launches]
+        return [train_set(name, overrides) for name, *overrides in launches]
 
 
-def train_set(config_name: str, overrides: list[str]) -> TrainSet | None:
+def train_set(config_name: str, overrides: list[str]) -> TrainSet:
     from hydra import compose
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    cfg, problem = None, ""
     try:
         cfg = compose(config_name, overrides=overrides)
-        return {
-            "expression": str(cfg.dataset.train_dataset).strip(),
-            "images": int(cfg.train_params.max_num_of_imgs_per_gpu),
-        }
-    except (HydraException, OmegaConfBaseException, TypeError, ValueError):
-        return None
+    except (HydraException, OmegaConfBaseException) as refused:
+        problem = str(refused) or type(refused).__name__
+
+    def told(key: str, kind: Callable[[Any], Any]) -> Any:
+        """The value of a key, null where it is missing, cannot be resolved, or is of another kind."""
+        from omegaconf import OmegaConf
+
+        try:
+            value = OmegaConf.select(cfg, key) if cfg is not None else None
+            return None if value is None else kind(value)
+        except (OmegaConfBaseException, TypeError, ValueError):
+            return None
+
+    return {
+        "expression": told("dataset.train_dataset", lambda value: str(value).strip()),
+        "images": told("train_params.max_num_of_imgs_per_gpu", int),
+        "views": told("dataset.num_views", int),
+        "epochs": told("train_params.epochs", float),
+        "warmup": told("train_params.warmup_epochs", float),
+        "problem": problem,
+    }

@@ -54,7 +54,7 @@ def root_of(target: Target) -> Path:
 def _directory(target: Target) -> Path:
     """`hydra.run.dir` as it is composed, absolute."""
     try:
-        return Path(os.path.normpath(target.repo / run_directory(target)))
+        return Path(os.path.normpath(target.cwd / run_directory(target)))
     except Blocked:  # the gate tells why
         return target.repo / "experiments" / "run"
 

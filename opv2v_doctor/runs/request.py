@@ -85,7 +85,7 @@ def verify_request(request: TrainingRequest) -> None:
     chosen = chosen_directory(target.overrides)
     if request.fresh and request.resume:
         raise UsageError("--fresh begins anew and --resume goes on: give one of them")
-    if request.resume and chosen is not None and _real(target.repo / chosen) != _real(request.resume):
+    if request.resume and chosen is not None and _real(target.cwd / chosen) != _real(request.resume):
         raise UsageError(f"--resume {request.resume} goes on in its own directory: leave hydra.run.dir out")
     if target.gpus % nodes.count:
         raise UsageError(

@@ -97,7 +97,7 @@ class Training:
         each = self.target.gpus // nodes.count
         return Plan(
             command=self._command(run.last.number),
-            cwd=self.target.repo,
+            cwd=self.target.cwd,
             env=self.target.launch_env,
             watch={
                 "run": str(run.path),

@@ -154,7 +154,7 @@ def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object
     limits = {"limit": STEPS, "stop_before_epoch": EPOCHS, **watch}
     return Plan(
         command=words,
-        cwd=target.repo,
+        cwd=target.cwd,
         env={
             **{name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()},
             **target.launch_env,

@@ -151,9 +151,9 @@ def _disk(target: Target, part: Part) -> Disk:
         )
     return Disk(
         part=part,
-        folder=target.repo / root / part.split,
-        depth_folder=target.repo / depth_root / part.split,
-        scenarios=scenarios(target, target.repo / root / part.split, target.repo / depth_root / part.split),
+        folder=target.cwd / root / part.split,
+        depth_folder=target.cwd / depth_root / part.split,
+        scenarios=scenarios(target, target.cwd / root / part.split, target.cwd / depth_root / part.split),
     )
 
 

@@ -86,7 +86,9 @@ class Resolved:
 
 
 @question("imports", each="pythonpaths")
-def resolved(*, names: list[str], edits: str, pythonpaths: list[str | None]) -> tuple[Resolved, ...]:
+def resolved(
+    *, names: list[str], edits: str, folder: str, pythonpaths: list[str | None]
+) -> tuple[Resolved, ...]:
     """What names resolve to under each PYTHONPATH; None: the launch's own."""
     raise NotImplementedError
 
@@ -135,17 +137,19 @@ def replay(
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSet:
-    """The train set of a config: its dataset expression and the images that a GPU takes."""
+    """What a config says of its training, as far as it tells."""
 
-    expression: str
-    images: int
+    expression: str | None  # the train set's
+    images: int | None  # that a GPU takes
+    views: int | None  # of a sample
+    epochs: float | None
+    warmup: float | None  # epochs
+    problem: str  # Hydra's words; empty where it composes
 
 
 @question("commands", each="launches")
-def train_sets(
-    *, config_dir: str, config_name: str, launches: list[list[str]]
-) -> tuple[TrainSet | None, ...]:
-    """The train set of each list of overrides, None where it does not compose."""
+def train_sets(*, config_dir: str, launches: list[list[str]]) -> tuple[TrainSet, ...]:
+    """The train set of each launch: a list of the config's name and its overrides."""
     raise NotImplementedError
 
 
