@@ -411,8 +411,8 @@ def _arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
         name, equals, value = word.partition("=")
         option = name.lstrip("-").replace("_", "-") if word.startswith("-") else ""
         found = PLACES.get(option, "")
-        if option == "config" and value + word != word or (option == "config" and not equals):
-            found = "config"
+        if option == "config":
+            found = option
         if place:
             words.append(f"{{{place}}}")
             place = ""

@@ -200,7 +200,8 @@ def test_the_launch_of_a_script_with_defaults_is_drafted(repo: Path) -> None:
 export HYDRA_FULL_ERROR=1 WANDB_API_KEY=secret CUDA_VISIBLE_DEVICES=0,1
 ARGS=(loss=pose "dataset.views=[1,2]")
 PYTHONPATH=.:src torchrun --nproc_per_node "$NUM_GPUS" scripts/train.py \\
-    machine=aws dataset=opv2v "${ARGS[@]}" train_params.epochs=${EPOCHS:-50} seed=$(date +%s) hydra.run.dir='${root}/${now:%Y}'
+    machine=aws dataset=opv2v "${ARGS[@]}" train_params.epochs=${EPOCHS:-50} \\
+    seed=$(date +%s) hydra.run.dir='${root}/${now:%Y}'
 """
     found = drafted(repo, run_sh=script)
     assert (found["gpus"], found["launch"]["script"]) == (2, "scripts/train.py")

@@ -159,7 +159,7 @@ def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object
             **{name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()},
             **target.launch_env,
         },
-        watch={"run": str(run.path), "every": 1, "trace": True, **limits},
+        watch={**target.watched, "run": str(run.path), "every": 1, "trace": True, **limits},
         ranks=range(target.gpus),
         silence=target.timeout,
         end_stalled=True,
