@@ -408,7 +408,7 @@ def _arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
     """The arguments with our places in them, and how many of these there are."""
     words, fitted, place = [], 0, ""
     for word in arguments:
-        name, equals, value = word.partition("=")
+        name, equals, _ = word.partition("=")
         option = name.lstrip("-").replace("_", "-") if word.startswith("-") else ""
         found = PLACES.get(option, "")
         if option == "config":

@@ -13,6 +13,7 @@ class TrainSet(TypedDict):
     views: int | None
     epochs: float | None
     warmup: float | None
+    loss: str | None
     problem: str
 
 
@@ -36,7 +37,7 @@ def train_set(config_name: str, overrides: list[str]) -> TrainSet:
 
     cfg, problem = None, ""
     try:
-        cfg = compose(config_name, overrides=overrides)
+        cfg = compose(config_name, overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as refused:
         problem = str(refused) or type(refused).__name__
 
@@ -56,5 +57,6 @@ def train_set(config_name: str, overrides: list[str]) -> TrainSet:
         "views": told("dataset.num_views", int),
         "epochs": told("train_params.epochs", float),
         "warmup": told("train_params.warmup_epochs", float),
+        "loss": told("hydra.runtime.choices.loss", str),
         "problem": problem,
     }

@@ -16,7 +16,8 @@ SHOW = """
 import json, os, sys, inspect
 def function(): pass
 def annotated(x: int): pass
-found = dict(argv=sys.argv, path=sys.path, file=__file__, name=__name__, spec=getattr(__spec__, "name", None), cached=__cached__,
+found = dict(argv=sys.argv, path=sys.path, file=__file__, name=__name__, cached=__cached__,
+    spec=getattr(__spec__, "name", None),
     main=sys.modules["__main__"].__dict__ is globals(), code=function.__code__.co_filename,
     source=inspect.getsource(function), annotated=type(annotated.__annotations__["x"]).__name__,
     builtins=type(__builtins__).__name__)

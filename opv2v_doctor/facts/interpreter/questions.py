@@ -144,6 +144,7 @@ class TrainSet:
     views: int | None  # of a sample
     epochs: float | None
     warmup: float | None  # epochs
+    loss: str | None  # the loss config that is chosen
     problem: str  # Hydra's words; empty where it composes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ from opv2v_doctor.facts.launch.config import config, entry_point
 from opv2v_doctor.facts.launch.launch_commands import LaunchCommand, launch_command
 from opv2v_doctor.facts.launch.loaders import Length, length_of
 from opv2v_doctor.facts.launch.shell import UNKNOWN, Shell, Started
-from opv2v_doctor.facts.source.syntax import hydra_main
+from opv2v_doctor.facts.source.syntax import hydra_main, syntax
 from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -130,6 +131,26 @@ class DocumentedCommand:
         return self.launch.config.get("config-name", "") if self.launch else ""
 
     @property
+    def loss(self) -> str:
+        """The loss config that it chooses, empty where it takes the default."""
+        chosen = [text.partition("=")[2] for text in self.overrides if re.match(r"\+?loss=", text)]
+        return chosen[-1] if chosen else ""
+
+    @property
+    def directory(self) -> str:
+        """The run directory that it chooses, empty where it takes the config's, or only a run could tell."""
+        chosen = [
+            text.partition("=")[2] for text in self.overrides if text.lstrip("+").startswith("hydra.run.dir=")
+        ]
+        return chosen[-1].strip("'\"") if chosen else ""
+
+    @property
+    def setting(self) -> frozenset[str]:
+        """What it sets, but for where it writes, on which machine and on how many GPUs."""
+        words = (text for text in self.overrides if not re.match(r"[+~]*(hydra\.|machine=|dataset=)", text))
+        return frozenset((*self.training, *words))
+
+    @property
     def is_parallel(self) -> bool:
         """Whether a launcher starts it, and not one plain process: that is how a training is tried out."""
         return self.launch is None or self.launch.launcher != "python"
@@ -146,6 +167,25 @@ def commands(target: Target) -> tuple[DocumentedCommand, ...]:
         if starts and not elsewhere and not any(map(NO_TRAINING.fullmatch, launch.arguments)):
             found.append(_command(target, launch))
     return tuple(found)
+
+
+@fact
+def idle_modules(target: Target) -> tuple[LaunchCommand, ...]:
+    """Documented `python -m` of a module of the repository, with overrides, that only defines things."""
+    found = []
+    for launch in launches(target.repo, "python"):
+        path = target.repo / launch.script
+        if launch.module and launch.overrides and path.is_file() and path.is_relative_to(target.repo):
+            starts = any(
+                isinstance(node, ast.If | ast.For | ast.While | ast.Expr) and not _is_text(node)
+                for node in syntax(path).body
+            )
+            found += [] if starts else [launch]
+    return tuple(found)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def launches(repo: Path, name: str = "") -> Iterator[LaunchCommand]:
