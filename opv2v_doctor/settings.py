@@ -62,9 +62,13 @@ class Variant(_Table):
 
 
 class LaunchSettings(_Table):
-    """How the training is started: script, environment, Hydra overrides, and what changes per world size."""
+    """How the training is started: script, environment, config, overrides, what changes per world size."""
 
     script: str = "scripts/train.py"
+    module: StrictBool = False  # started as `python -m package.module`
+    cwd: str = "."  # where it is started
+    config_name: str | None = None  # Hydra's options of these names; None: what the script says
+    config_path: str | None = None  # absolute, or from the script's folder
     env: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = (("PYTHONPATH", "."),)
     overrides: tuple[str, ...] = ()
     patience: StrictFloat = Field(default=15.0, gt=0)  # seconds from an interrupt to a harder one

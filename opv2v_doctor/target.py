@@ -38,6 +38,27 @@ class Target:
         return self.repo / self.settings.launch.script
 
     @property
+    def module(self) -> str | None:
+        """The module of `python -m`, None where the script is started by its path."""
+        launch = self.settings.launch
+        return ".".join(Path(launch.script).with_suffix("").parts) if launch.module else None
+
+    @property
+    def watched(self) -> dict[str, object]:
+        """What tells the process that runs the script from all others."""
+        return {"script": os.path.realpath(self.script), "module": self.module}
+
+    @property
+    def cwd(self) -> Path:
+        """Where the launch is started: what relative paths of its config and its runs begin at."""
+        return Path(os.path.normpath(self.repo / self.settings.launch.cwd))
+
+    @property
+    def import_folder(self) -> Path:
+        """`sys.path[0]` of the launch: the script's folder, or where `python -m` is started."""
+        return self.cwd if self.settings.launch.module else self.script.parent
+
+    @property
     def settings_path(self) -> Path:
         """The file of the settings, there or not."""
         return self.settings_file or self.repo / FILE_NAME
@@ -84,19 +105,19 @@ def make_target(
     num_samples: int | None = None,
     timeout: float | None = None,
     overrides: tuple[str, ...] = (),
+    needs_script: bool = True,
 ) -> Target:
     """Join what the command line says with the settings; the command line wins.
 
-    Raises UsageError where the repository or the interpreter is not there.
+    Raises UsageError where the repository, its script or the interpreter is not there.
     """
     settings = find_settings(repo, settings_file)
+    here = Path.cwd() / FILE_NAME
     place = repository(repo, settings)
     if not place.is_dir():
         raise UsageError(f"--repo {place}: no such directory")
-    script = place / settings.launch.script
-    if not script.is_file() or is_foreign(place, script):
-        lacking = f"it has no {settings.launch.script}"
-        raise UsageError(refusal(place, lacking, f"give --repo, or launch.script in {FILE_NAME}"))
+    if needs_script:
+        verify_script(place, settings)
     chosen_run = run or (Path(settings.run) if settings.run else None)
     if chosen_run is not None and not chosen_run.is_dir():
         raise UsageError(f"run directory {chosen_run}: no such directory")
@@ -111,8 +132,20 @@ def make_target(
         num_samples=num_samples or settings.num_samples,
         timeout=timeout or settings.timeout,
         settings=settings,
-        settings_file=settings_file.absolute() if settings_file else None if repo else Path.cwd() / FILE_NAME,
+        settings_file=settings_file.absolute()
+        if settings_file
+        else here
+        if repo is None and os.path.lexists(here)
+        else None,
     )
+
+
+def verify_script(repo: Path, settings: Settings) -> None:
+    """Raises UsageError where a repository has no training script."""
+    script = repo / settings.launch.script
+    if not script.is_file() or is_foreign(repo, script):
+        lacking = f"it has no {settings.launch.script}"
+        raise UsageError(refusal(repo, lacking, f"give --repo, or launch.script in {FILE_NAME}"))
 
 
 def interpreter_named(name: str | None) -> Path:

@@ -48,6 +48,10 @@ class Job(Protocol):
     @property
     def command(self) -> Sequence[str]: ...
     @property
+    def cwd(self) -> Path:
+        """Where that starts."""
+
+    @property
     def given(self) -> Sequence[str]:
         """Its overrides, without the directory's."""
 
@@ -86,7 +90,8 @@ def _stamp_of(job: Job, before: Snapshot, gate: Verdict | None) -> tuple[Stamp, 
         kind=job.kind,
         command=shlex.join(words),
         argv=tuple(words),
-        cwd=str(target.repo),
+        cwd=str(job.cwd),
+        repo=str(target.repo),
         environment=secrets.environment({**os.environ, **target.launch_env}),
         commit=state.commit,
         branch=state.branch,

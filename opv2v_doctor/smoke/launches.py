@@ -155,12 +155,19 @@ def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object
     limits = {"limit": STEPS, "stop_before_epoch": EPOCHS, **watch}
     return Plan(
         command=words,
-        cwd=target.repo,
+        cwd=target.cwd,
         env={
             **{name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()},
             **target.launch_env,
         },
-        watch={"run": str(run.path), "every": 1, "trace": True, "names": watched(target), **limits},
+        watch={
+            **target.watched,
+            "run": str(run.path),
+            "every": 1,
+            "trace": True,
+            "names": watched(target),
+            **limits,
+        },
         ranks=range(target.gpus),
         silence=target.timeout,
         end_stalled=True,

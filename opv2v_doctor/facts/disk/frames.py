@@ -158,7 +158,7 @@ def _disk(target: Target, part: Part) -> Disk:
         raise Skip(
             "{name} is given no ROOT, depth_root and split: not a dataset of OPV2V", name=part.class_name
         )
-    folder, depth_folder = target.repo / root / part.split, target.repo / depth_root / part.split
+    folder, depth_folder = target.cwd / root / part.split, target.cwd / depth_root / part.split
     code = words_of_files(target, part, target.settings.layout.suffixes)
     return Disk(
         part=part,

@@ -86,7 +86,9 @@ class Resolved:
 
 
 @question("imports", each="pythonpaths")
-def resolved(*, names: list[str], edits: str, pythonpaths: list[str | None]) -> tuple[Resolved, ...]:
+def resolved(
+    *, names: list[str], edits: str, folder: str, pythonpaths: list[str | None]
+) -> tuple[Resolved, ...]:
     """What names resolve to under each PYTHONPATH; None: the launch's own."""
     raise NotImplementedError
 
@@ -144,17 +146,20 @@ def replay(*, config_dir: str, config_name: str, overrides: list[str], lines: Li
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSet:
-    """The train set of a config: its dataset expression, and what else the call of its loader is given."""
+    """What a config says of its training, as far as it tells, and what its loader is called with."""
 
-    expression: str
-    words: Mapping[str, Any]
+    expression: str | None  # the train set's
+    words: Mapping[str, Any]  # of the loader's call, beside the train set
+    views: int | None  # of a sample
+    epochs: float | None
+    warmup: float | None  # epochs
+    loss: str | None  # the loss config that is chosen
+    problem: str  # Hydra's words; empty where it composes
 
 
 @question("commands", each="launches")
-def train_sets(
-    *, config_dir: str, config_name: str, launches: list[list[str]], lines: Lines
-) -> tuple[TrainSet | None, ...]:
-    """The train set of each list of overrides, None where it does not compose."""
+def train_sets(*, config_dir: str, launches: list[list[str]], lines: Lines) -> tuple[TrainSet, ...]:
+    """The train set of each launch: a list of the config's name and its overrides."""
     raise NotImplementedError
 
 

@@ -60,7 +60,7 @@ def data_roots(target: Target) -> tuple[Path, ...]:
     words = train_parts(target)[0].keywords
     if not words.get("ROOT"):
         return ()
-    return tuple(target.repo / words[name] for name in ("ROOT", "depth_root") if words.get(name))
+    return tuple(target.cwd / words[name] for name in ("ROOT", "depth_root") if words.get(name))
 
 
 def parts_of(expression: str) -> tuple[Part, ...]:

@@ -74,7 +74,7 @@ def _imports_of(target: Target, path: Path) -> Iterator[Path]:
 
 def _files(target: Target, parts: list[str]) -> Iterator[Path]:
     """The module of a dotted name and the packages above it, as far as they are files of the repository."""
-    for root in (target.repo, target.script.parent):
+    for root in (target.repo, target.import_folder):
         for depth in range(1, len(parts) + 1):
             place = root.joinpath(*parts[:depth])
             for file in (place / "__init__.py", place.with_suffix(".py")):
@@ -155,7 +155,7 @@ def bound_names(path: Path) -> frozenset[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class HydraMain:
-    """What the training script's `@hydra.main` says: where its configs are and which one is the primary."""
+    """What the launch or the script's `@hydra.main` says: where the configs are, which one is the primary."""
 
     config_dir: Path
     config_name: str
@@ -170,8 +170,8 @@ def hydra_main(target: Target) -> HydraMain | None:
             words: dict[str | None, ast.expr] = {word.arg: word.value for word in node.keywords}
             words |= dict(zip(("config_path", "config_name"), node.args, strict=False))
             given = {name: value.value for name, value in words.items() if isinstance(value, ast.Constant)}
-            folder = target.script.parent / str(given.get("config_path") or ".")
-            return HydraMain(
-                config_dir=folder.resolve(), config_name=str(given.get("config_name")), line=node.lineno
-            )
+            launch = target.settings.launch
+            folder = target.script.parent / str(launch.config_path or given.get("config_path") or ".")
+            name = str(launch.config_name or given.get("config_name")).removesuffix(".yaml")
+            return HydraMain(config_dir=folder.resolve(), config_name=name, line=node.lineno)
     return None

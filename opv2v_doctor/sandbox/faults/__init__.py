@@ -14,6 +14,7 @@ from opv2v_doctor.sandbox.faults import (
     frames,
     geometry,
     inference,
+    launches,
     loaders,
     training,
 )
@@ -21,7 +22,18 @@ from opv2v_doctor.sandbox.faults.fault import FAULTS as _FAULTS
 from opv2v_doctor.sandbox.faults.fault import Fault
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(_FAULTS)
-FAMILIES = (environment, config, frames, dataset, geometry, loaders, checkpoints, training, inference)
+FAMILIES = (
+    environment,
+    config,
+    frames,
+    dataset,
+    geometry,
+    loaders,
+    launches,
+    checkpoints,
+    training,
+    inference,
+)
 
 __all__ = ["FAMILIES", "FAULTS", "Fault", "put"]
 

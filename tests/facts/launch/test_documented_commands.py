@@ -45,7 +45,7 @@ def test_a_command_over_several_lines_is_one(repo: Path) -> None:
         ("NUM_GPUS=$1", "${NUM_GPUS}", None),
         ("", "${NUM_GPUS}", None),
         ("", "gpu", None),
-        ("  NUM_GPUS=4\n  NUM_GPUS=8", "$NUM_GPUS", None),
+        ("  NUM_GPUS=4\n  NUM_GPUS=8", "$NUM_GPUS", 8),
         ("NUM_GPUS=$(nvidia-smi -L | wc -l)", "$NUM_GPUS", None),
         ("A=$B\nB=$A", "$A", None),
     ],
@@ -92,7 +92,8 @@ def test_code_in_prose_ends_with_its_backtick(repo: Path) -> None:
     [
         "torchrun --nproc_per_node 4 scripts/evaluate.py dataset=d",
         "# torchrun --nproc_per_node 4 scripts/train.py dataset=d",
-        "torchrun --nproc_per_node 4 scripts/train.py --config-name other",
+        "torchrun --nproc_per_node 4 scripts/train.py --config-path other",
+        "torchrun --nproc_per_node 4 scripts/train.py --cfg job",
         "torchrun --nproc_per_node 4 scripts/train.py 'unbalanced",
         "see my_torchrun --nproc_per_node 4 scripts/train.py",
     ],
@@ -122,7 +123,7 @@ def test_the_length_of_each_documented_epoch_is_known(healthy: Path) -> None:
         ("python -m torch.distributed.launch --use_env", "dataset=d", "", ""),
         ("python -m torch.distributed.run", "dataset=d", "", ""),
         ("torchrun", "--epochs 10 dataset=d", "", "--epochs"),
-        ("torchrun", "--cfg=job --resolve dataset=d", "", ""),
+        ("torchrun", "--multirun dataset=d,e", "", ""),
         ("python -m torch.distributed.launch", "dataset=d", "import sys\nsys.argv = sys.argv[:1]\n", ""),
     ],
 )
