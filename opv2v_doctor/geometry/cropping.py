@@ -7,11 +7,30 @@ import numpy as np
 from opv2v_doctor.geometry.cameras import Array, Pinhole
 from opv2v_doctor.geometry.placings import Bools, CameraImage, Windows, normal, shift, with_texture
 from opv2v_doctor.geometry.probing import TRIED, Landing, landing
-from opv2v_doctor.geometry.rigs import MountedCamera
+from opv2v_doctor.geometry.rigs import MountedCamera, crop_to_aspect
 
 SIDE = 9  # samples across the neighbourhood of a point
 ACROSS = 0.1  # of the smaller side of the image
 NOTHING: Bools = np.zeros((0, 0), np.bool_)
+
+
+CROPS = ("covered", "stretched", "cut")
+
+
+def cropped(pinhole: Pinhole, how: str, width: int, height: int) -> Pinhole:
+    """The camera of an image that was made ``width`` x ``height``, in one of the ways that loaders have.
+
+    "covered": rescaled until it covers that, and cropped to its middle; "stretched": rescaled, each axis for
+    itself; "cut": its middle, at its own scale.
+    """
+    if how == "covered":
+        return crop_to_aspect(pinhole, width, height)
+    matrix = pinhole.intrinsics.copy()
+    if how == "stretched":
+        matrix = np.diag([width / pinhole.width, height / pinhole.height, 1.0]) @ matrix
+    else:
+        matrix[:2, 2] -= [(pinhole.width - width) / 2, (pinhole.height - height) / 2]
+    return Pinhole(matrix, width, height)
 
 
 class Shot(NamedTuple):
@@ -23,11 +42,21 @@ class Shot(NamedTuple):
 
 def crop_landing(before: Shot, after: Shot, random: np.random.Generator) -> tuple[Landing, float]:
     """Where the content of random points of the image lies after the crop, and how many of its pixels off."""
-    seen = CameraImage(MountedCamera(before.pinhole, np.eye(4)), before.grey, None, NOTHING)
-    found = with_texture(_windows(before.pinhole, after, random), seen)
+    seen = camera_shot(before.pinhole, before.grey)
+    found = crop_windows(seen, after, random)
     landed = landing(found, seen)
     scale = float(after.pinhole.intrinsics[0, 0] / before.pinhole.intrinsics[0, 0])
     return landed, shift(found, seen, landed.placing) * scale
+
+
+def camera_shot(pinhole: Pinhole, grey: Array) -> CameraImage:
+    """A camera's image, to be compared with what was cut out of it."""
+    return CameraImage(MountedCamera(pinhole, np.eye(4)), grey, None, NOTHING)
+
+
+def crop_windows(seen: CameraImage, after: Shot, random: np.random.Generator) -> Windows:
+    """The neighbourhoods of random points of the image in what was cut out of it."""
+    return with_texture(_windows(seen.camera.pinhole, after, random), seen)
 
 
 def _windows(before: Pinhole, after: Shot, random: np.random.Generator) -> Windows:
