@@ -56,6 +56,10 @@ def poses_follow_opv2vs_convention(target: Target) -> Findings:
 
     ## How to fix
     Use `Rz(yaw) Ry(-pitch) Rx(-roll)`, then `B R B^T` and `B t` with `B = [[0,1,0],[0,0,-1],[1,0,0]]`.
+
+    The axes of single cameras are OpenCV's, unless the views' rays, or their points, are in those of OpenGL
+    or CARLA and the poses are nearer to right in them. `poses.axes` in `opv2v-doctor.toml` (`"opencv"`,
+    `"opengl"` or `"carla"`) declares them.
     """
     yield from for_each(each_split(target), partial(_convention, target))
 
