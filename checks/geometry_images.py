@@ -379,7 +379,7 @@ def _beside_its_place(seen: Contents, sure: Sequence[str]) -> Iterator[Misplacem
     """A single camera whose content lies beside where its intrinsics say."""
     for name in sure:
         placing = seen.landings[name].placing
-        if max(abs(placing.yaw), abs(placing.pitch)) > _limit(seen):
+        if max(abs(placing.yaw), abs(placing.pitch)) > max(DEGREES, SHIFTED * seen.resolution):
             text = Text("the content of {camera} lies {away}", camera=name, away=_away(placing))
             yield Misplacement(text, seen, (name,))
 

@@ -15,6 +15,16 @@ NOTHING: Bools = np.zeros((0, 0), np.bool_)
 
 
 CROPS = ("covered", "stretched", "cut")
+ZOOMS = (1.0, 1.03, 1.06, 1.1, 1.15, 1.2, 1.3)  # of the scale that covers: loaders crop at random
+FOUND = 0.8  # of likeness: less is no place of the image
+SMALL = 160  # pixels across what is searched for at first
+
+
+class Shot(NamedTuple):
+    """An image's brightness (h, w), and the camera that its intrinsics describe."""
+
+    grey: Array
+    pinhole: Pinhole
 
 
 def cropped(pinhole: Pinhole, how: str, width: int, height: int) -> Pinhole:
@@ -33,11 +43,40 @@ def cropped(pinhole: Pinhole, how: str, width: int, height: int) -> Pinhole:
     return Pinhole(matrix, width, height)
 
 
-class Shot(NamedTuple):
-    """An image's brightness (h, w), and the camera that its intrinsics describe."""
+def crop_camera(before: Shot, after: Shot) -> Pinhole | None:
+    """The camera of a crop by where its content lies in the image before; None where it lies nowhere.
 
-    grey: Array
-    pinhole: Pinhole
+    The scales that are tried are that of its intrinsics, and some that cover its size.
+    """
+    covering = max(side / whole for side, whole in zip(after.grey.shape, before.grey.shape, strict=True))
+    claimed = float(after.pinhole.intrinsics[0, 0] / before.pinhole.intrinsics[0, 0])
+    step = max(1, after.grey.shape[1] // SMALL)
+    rough = [
+        (_found(before, after, scale, step)[0], scale) for scale in (claimed, *(covering * z for z in ZOOMS))
+    ]
+    start = max(rough)[1]
+    close = [(_found(before, after, scale, step)[0], scale) for scale in start * np.linspace(0.98, 1.02, 9)]
+    most, camera = _found(before, after, max([*close, *rough])[1], 1)
+    return camera if most > FOUND else None
+
+
+def _found(before: Shot, after: Shot, scale: float, step: int) -> tuple[float, Pinhole | None]:
+    """The best likeness of the crop with any part of the rescaled image, and its camera there."""
+    import cv2
+
+    height, width = after.grey.shape
+    small = cv2.resize(after.grey, (width // step, height // step), interpolation=cv2.INTER_AREA)
+    size = [round(side * scale / step) for side in before.grey.shape[::-1]]
+    if size[0] < small.shape[1] or size[1] < small.shape[0]:
+        return -1.0, None
+    whole = cv2.resize(before.grey, size, interpolation=cv2.INTER_AREA)
+    likeness = cv2.matchTemplate(whole.astype(np.float32), small.astype(np.float32), cv2.TM_CCOEFF_NORMED)
+    row, column = np.unravel_index(int(likeness.argmax()), likeness.shape)
+    matrix = np.diag([size[0] / before.pinhole.width, size[1] / before.pinhole.height, 1.0])
+    matrix = matrix @ before.pinhole.intrinsics
+    matrix[:2, 2] -= [column, row]
+    matrix[:2] *= step
+    return float(likeness.max()), Pinhole(matrix, width, height)
 
 
 def crop_landing(before: Shot, after: Shot, random: np.random.Generator) -> tuple[Landing, float]:

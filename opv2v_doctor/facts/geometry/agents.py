@@ -16,7 +16,13 @@ from opv2v_doctor.facts.disk.lidar_files import cloud
 from opv2v_doctor.facts.geometry.camera_axes import from_opencv
 from opv2v_doctor.facts.geometry.depth_maps import INVERSE, depth_maps, neighbours, rigs
 from opv2v_doctor.facts.geometry.lidar import lidar_mount, summary
-from opv2v_doctor.facts.geometry.readings import UNEXPLAINED, reading, right_reading, wrong_conventions
+from opv2v_doctor.facts.geometry.readings import (
+    UNEXPLAINED,
+    reading,
+    right_reading,
+    shown_camera,
+    wrong_conventions,
+)
 from opv2v_doctor.facts.geometry.relative_poses import declared_axes, relative_poses
 from opv2v_doctor.facts.samples.moments import (
     Moment,
@@ -31,7 +37,6 @@ from opv2v_doctor.facts.samples.rigs import camera_names
 from opv2v_doctor.geometry.agreement import Tally, against_agent, against_lidar
 from opv2v_doctor.geometry.cameras import Array, Camera
 from opv2v_doctor.geometry.conventions import RIGHT
-from opv2v_doctor.geometry.cropping import cropped
 from opv2v_doctor.geometry.explanations import Explanation
 from opv2v_doctor.geometry.readings import Reading, some_pixels
 from opv2v_doctor.geometry.restitching import depth_by, ranges_by
@@ -209,10 +214,7 @@ def _stitched(target: Target, found: Moments, view: TracedView, wanted: Reading)
 def _of_camera(where: Disk, view: PinholeView, wanted: Reading, known: Reading) -> tuple[Depth, Camera]:
     """A camera's z-depth by a reading, and the camera that its intrinsics then are."""
     ((name, mounted),) = view.rig(where).items()
-    height, width = view.shape
-    shows = view.camera
-    if known.crop != Reading.crop:
-        shows = cropped(mounted.pinhole, known.crop, width, height)
+    shows = view.camera if known.crop == Reading.crop else shown_camera(where, view, known.crop)
     (map_,) = depth_maps(_source(where, view, wanted), [name])
     depth = (
         np.zeros(view.shape, np.float32) if map_ is None else depth_by(wanted, shows, mounted.pinhole, map_)

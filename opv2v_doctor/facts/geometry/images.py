@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.disk.frames import Frame
-from opv2v_doctor.facts.geometry.depth_maps import INVERSE, depth_map, neighbours, rigs
+from opv2v_doctor.facts.geometry.depth_maps import (
+    INVERSE,
+    depth_map,
+    neighbours,
+    picture_at,
+    pictures,
+    rigs,
+)
 from opv2v_doctor.facts.geometry.lidar import some_views
 from opv2v_doctor.facts.geometry.readings import wrong_conventions
 from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, PinholeView, TracedView, moments, sides
@@ -24,7 +28,7 @@ from opv2v_doctor.geometry.likeness import Match, best_match, grey, seam
 from opv2v_doctor.geometry.readings import file_pixels
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.geometry.stitching import Image, Stitcher
-from opv2v_doctor.state import fact, of_file
+from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.threshold import Threshold
 
@@ -104,7 +108,7 @@ def _image_match(target: Target, found: Moments, view: TracedView) -> ImageMatch
 def _camera_match(found: Moments, view: PinholeView, picture: Array) -> ImageMatch:
     """That of the image of a single camera, which the reference cuts out of the file by its intrinsics."""
     ((name, mounted),) = view.rig(found.where).items()
-    file = _image(view.frame.image(name))
+    file = picture_at(view.frame.image(name))
     reference, seen = _cut_out(file, mounted.pinhole, view.camera)
     match = best_match(picture, grey(reference), seen)
     plain = ImageMatch(
@@ -139,7 +143,7 @@ def camera_scale(file: Pinhole, camera: Pinhole) -> float:
 def _other_cuts(found: Moments, view: PinholeView, file: Pinhole) -> Iterator[tuple[str, str, Array, Bools]]:
     """Wrong ways to cut it out: explanation, detail, and the image with its mask."""
     height, width = view.shape
-    own = _image(view.frame.image(view.name))
+    own = picture_at(view.frame.image(view.name))
     for crop in CROPS:
         cut, seen = _cut_out(own, file, cropped(file, crop, width, height))
         yield "crop", crop, grey(cut), seen
@@ -152,7 +156,7 @@ def _other_cuts(found: Moments, view: PinholeView, file: Pinhole) -> Iterator[tu
     ]
     for explanation, name, agent, path in paths:
         if agent.has(path):
-            cut, seen = _cut_out(_image(path), file, view.camera)
+            cut, seen = _cut_out(picture_at(path), file, view.camera)
             yield explanation, name, grey(cut), seen
 
 
@@ -230,21 +234,6 @@ def _panorama(
 ) -> tuple[Array, Bools]:
     stitcher = Stitcher(cameras, view.cylinder)
     return grey(stitcher.panorama(images).rgb), stitcher.mask
-
-
-def pictures(frame: Frame, cameras: tuple[str, ...]) -> dict[str, Image]:
-    """The frame's images (h, w, 3). Raises Blocked where one cannot be read."""
-    return {name: _image(frame.image(name)) for name in cameras}
-
-
-@of_file(most=32)
-def _image(path: Path) -> Image:
-    try:
-        return rasters.image_of(path)
-    except (OSError, ValueError) as problem:
-        raise Blocked(
-            "{file}: cannot be read as an image: {problem}", file=path, problem=str(problem)
-        ) from None
 
 
 def shown_part(view: PanoramaView, picture: Array, mask: Bools) -> Bools:

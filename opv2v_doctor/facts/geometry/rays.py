@@ -126,7 +126,7 @@ def _least_off(directions: Array, camera: Camera) -> Array:
     off = _pixels_off(directions, camera.rays(), camera)
     if isinstance(camera, Cylinder):
         return off
-    return min(off, _pixels_off(directions, camera.rays(from_centre=True), camera), key=np.max)
+    return min(off, _pixels_off(directions, camera.from_corner().rays(), camera), key=np.max)
 
 
 def _explanation(directions: Array, camera: Camera, before: float) -> tuple[Text | None, float]:

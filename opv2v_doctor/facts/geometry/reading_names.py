@@ -50,6 +50,7 @@ DEPTHS = {
 CROPPED = {
     "covered": Text("images are resized and cropped to their middle, camera_intrinsics do not follow that"),
     "stretched": Text("images are resized, camera_intrinsics do not follow that"),
+    "as the image shows": Text("camera_intrinsics do not follow what is done to the images"),
     "cut": Text("images are cropped to their middle, camera_intrinsics do not follow that"),
 }
 SOURCES = {

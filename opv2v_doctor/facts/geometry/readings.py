@@ -16,6 +16,7 @@ from opv2v_doctor.facts.geometry.depth_maps import (
     KNOWN_WRONG,
     depth_maps,
     neighbours,
+    picture_at,
     rigs,
     without_depth,
 )
@@ -27,8 +28,9 @@ from opv2v_doctor.facts.samples.moments import Moments, PinholeView, TracedView,
 from opv2v_doctor.facts.samples.rigs import camera_names
 from opv2v_doctor.geometry.cameras import Array, Pinhole
 from opv2v_doctor.geometry.conventions import Convention
-from opv2v_doctor.geometry.cropping import CROPS, cropped
+from opv2v_doctor.geometry.cropping import CROPS, Shot, crop_camera, cropped
 from opv2v_doctor.geometry.explanations import Explanation, explanation
+from opv2v_doctor.geometry.likeness import grey
 from opv2v_doctor.geometry.readings import (
     LENGTHENED,
     DepthMaps,
@@ -51,7 +53,7 @@ UNEXPLAINED = Threshold(
     healthy=0.013,
     faulty=0.1,
 )
-OTHERS = "another camera"
+OTHERS, SEEN = "another camera", "as the image shows"
 MANY, FEW = 1500, 300  # pixels of a view
 SCALES = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001)
 COARSE = 6.0  # degrees
@@ -127,6 +129,16 @@ class CameraComparison(Comparison):
     def rigs(self) -> dict[str, list[MountedCamera]]:
         return {"right": self.right}
 
+    @cached_property
+    def _cropped(self) -> dict[str, Pinhole]:
+        return {}
+
+    def cropped(self, crop: str) -> Pinhole:
+        """Its camera, had its image been cropped so: looked for once."""
+        if crop not in self._cropped:
+            self._cropped[crop] = shown_camera(self.where, self.view, crop)
+        return self._cropped[crop]
+
     @property
     def depths(self) -> tuple[str, ...]:
         return "z", "range", LENGTHENED
@@ -150,14 +162,21 @@ class CameraComparison(Comparison):
         if reading.crop == Reading.crop:
             return super().misses(reading, pixels)
         count = MANY if pixels is self.many else FEW
-        camera = self.cropped(reading.crop)
-        seen = some_pixels(camera, self.view.depth, count)
+        seen = some_pixels(self.cropped(reading.crop), self.view.depth, count)
         return super().misses(replace(reading, crop=Reading.crop), seen)
 
-    def cropped(self, crop: str) -> Pinhole:
-        """The camera of an image that was cropped so."""
-        height, width = self.view.shape
-        return cropped(self.right[0].pinhole, crop, width, height)
+
+def shown_camera(where: Disk, view: PinholeView, crop: str) -> Pinhole:
+    """The camera of a view whose image was cropped so: its own, where it is not known where that lies."""
+    file = view.rig(where)[view.name].pinhole
+    if crop != SEEN:
+        height, width = view.shape
+        return cropped(file, crop, width, height)
+    image = view.array("img")
+    if image is None or grey(image).shape != view.shape:
+        return view.camera
+    before = Shot(grey(picture_at(view.frame.image(view.name))), file)
+    return crop_camera(before, Shot(np.nan_to_num(grey(image)), view.camera)) or view.camera
 
 
 @fact
@@ -169,7 +188,7 @@ def reading(target: Target, split: str) -> Explanation:
         lambda: list(_single(views, right)),
         lambda reading: _error(views, reading, many=True),
         lambda reading: _error(views[:2], reading, many=False),
-        lambda: [] if isinstance(views[0], CameraComparison) else _turns(views, right),
+        lambda: _seen(right) if isinstance(views[0], CameraComparison) else _turns(views, right),
         _in_first_split(target, split),
     )
 
@@ -255,12 +274,21 @@ def wrong_conventions(target: Target, split: str) -> dict[str, Convention]:
 
 
 def _comparison(target: Target, found: Moments, view: TracedView) -> Comparison:
-    many, few = (some_pixels(view.camera, view.depth, count) for count in (MANY, FEW))
     own = depth_maps(view.frame, view.rig(found.where))
     if isinstance(view, PinholeView):
-        return CameraComparison(view=view, many=many, few=few, where=found.where, own=own, wrong={})
+        right = right_reading(target, found.split)
+        cameras = view.camera, view.camera.from_corner()
+        both = [_of_camera(view, camera, found.where, own) for camera in cameras]
+        return min(both, key=lambda each: error_of(each.misses(right, each.many)))
+    many, few = (some_pixels(view.camera, view.depth, count) for count in (MANY, FEW))
     wrong = wrong_conventions(target, found.split)
     return Comparison(view=view, many=many, few=few, where=found.where, own=own, wrong=wrong)
+
+
+def _of_camera(view: PinholeView, camera: Pinhole, where: Disk, own: DepthMaps) -> CameraComparison:
+    """With its intrinsics, which may count pixels from the image's corner or the first one's centre."""
+    many, few = (some_pixels(camera, view.depth, count) for count in (MANY, FEW))
+    return CameraComparison(view=view, many=many, few=few, where=where, own=own, wrong={})
 
 
 def _error(views: Sequence[Comparison], reading: Reading, *, many: bool) -> float:
@@ -284,6 +312,11 @@ def _single(views: Sequence[Comparison], right: Reading) -> Iterator[Reading]:
     yield from (replace(right, rig=name) for name in first.rigs if name != "right")
     sources = dict.fromkeys(name for view in views for name in view.sources if name != "own")
     yield from (replace(right, source=name) for name in sources)
+
+
+def _seen(right: Reading) -> list[Reading]:
+    """The right reading, but of intrinsics that do not follow what the image shows."""
+    return [replace(right, crop=SEEN)]
 
 
 def _turns(views: Sequence[Comparison], right: Reading) -> list[Reading]:

@@ -17,10 +17,10 @@ from opv2v_doctor.facts.geometry.camera_axes import DECLARED, from_opencv, rays_
 from opv2v_doctor.facts.geometry.depth_maps import neighbours
 from opv2v_doctor.facts.samples.moments import (
     Mount,
-    PanoramaView,
     PinholeView,
-    panorama_views,
+    TracedView,
     pinhole_views,
+    traced_views,
     without_frames,
 )
 from opv2v_doctor.geometry.cameras import Array
@@ -78,7 +78,7 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
     """
     where, pinholes = disk(target, split), pinhole_views(target, split)
     right = replace(RIGHT, axes=declared_axes(target, split))
-    legs = camera_legs(pinholes, right) if any(pinholes) else panorama_legs(panorama_views(target, split))
+    legs = camera_legs(pinholes, right) if any(pinholes) else panorama_legs(traced_views(target, split))
     if not legs and any(pinholes):
         raise Skip("each drawn sample of {split} shows one camera: no pose to compare with", split=split)
     if not legs:
@@ -146,7 +146,7 @@ def _metres(poses: Array, others: Array) -> tuple[float, ...]:
     return tuple(pose_errors(poses, others)[1].tolist())
 
 
-def panorama_legs(samples: Iterable[tuple[PanoramaView, ...]]) -> list[Leg]:
+def panorama_legs(samples: Iterable[tuple[TracedView, ...]]) -> list[Leg]:
     """Each panorama to that of its first agent, as its pose says."""
     return [
         Leg(view.pose, invert(view.pose), Mount(view.frame), Mount(view.origin))
