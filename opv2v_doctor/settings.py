@@ -7,7 +7,7 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -165,10 +165,11 @@ class Names(_Table):
 
 
 class Poses(_Table):
-    """Bounds of the pose checks, in metres."""
+    """Bounds of the pose checks, in metres, and the axes of single cameras; None: as their rays say."""
 
     farthest: StrictFloat = Field(default=100.0, gt=0)
     error: StrictFloat = Field(default=10.0, gt=0)  # RMSE of predicted poses
+    axes: Literal["opencv", "opengl", "carla"] | None = None
 
 
 def _several(value: object) -> object:

@@ -132,7 +132,9 @@ def demo(
             typer.echo(f"opv2v-doctor: {problem}", err=True)
             raise typer.Exit(3) from None
     _put_in(directory.resolve(), fault or [])
-    typer.echo(f"opv2v-doctor run-all --repo {directory}{f' --python {trainer}' if python else ''}")
+    launch = " ".join(dict.fromkeys(word for name in fault or [] for word in FAULTS[name].overrides))
+    words = [f"--repo {directory}", f"--python {trainer}" if python else "", launch]
+    typer.echo(" ".join(["opv2v-doctor run-all", *filter(None, words)]))
 
 
 def _verify_demo(directory: Path, faults: Sequence[str], python: str | None) -> None:

@@ -11,6 +11,7 @@ from .model import Account, batch_of, config_of, open_model
 from .samples import SEED, Identity
 
 KEPT_SHARE = 0.1  # of the true depth, where the config does not say how sparse it is
+PINHOLE = ("pinhole", "perspective")  # whose depthmap is z already
 FOUND = {  # what the predictions are called -> what we call them
     "pts3d": "points",
     "pts3d_cam": "own_points",
@@ -144,7 +145,8 @@ def inputs_of(
         depth = view["depthmap"].float().reshape(rays.shape[:-1])
         if depth_given == "sparse":
             depth = depth * sparse(depth, model)
-        inputs["ray_directions"], inputs["depth_z"] = rays, depth * rays[..., 2]
+        is_z = word(view.get("camera_model")) in PINHOLE
+        inputs["ray_directions"], inputs["depth_z"] = rays, depth if is_z else depth * rays[..., 2]
     return inputs
 
 

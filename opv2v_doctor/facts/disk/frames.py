@@ -23,6 +23,8 @@ from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
+CAMERA = re.compile(r"(?<![a-z])cam(?:era)?[-_ ]?([0-3])(?!\d)", re.IGNORECASE)
+
 __all__ = [
     "Agent",
     "Disk",
@@ -110,19 +112,28 @@ class Disk:
     def frame_of(self, view: Identity) -> Frame | None:
         """The frame that a view shows, by the names on disk that it says; None where they name none.
 
-        Agents and frames are looked for word by word, since instances are free text: "000069/camera0_650".
+        Label and instance are free text, "000069/camera0_650" or the path of an image: agents and frames are
+        looked for word by word, in the instance first.
         """
-        label, words = (view.label or "").split("/"), _words(view.instance)
-        scenario = next((self.by_name[part] for part in label if part in self.by_name), None)
-        if scenario is None:
+        texts = view.instance or "", view.label or ""
+        said = [name for name in self.by_name if any(name in text for text in texts)]
+        if not said:
             return None
-        names = [view.agent_id] if view.agent_id else [*words, *reversed(label)]
+        scenario = self.by_name[max(said, key=len)]
+        instance, label = (_words(text.replace(scenario.name, "/")) for text in texts)
+        names = [view.agent_id] if view.agent_id else [*instance, *reversed(label)]
         agent = next((agent for name in names for agent in scenario.agents if agent.name == name), None)
+        words = {*instance, *label}
         return next((frame for frame in agent.frames if frame.name in words), None) if agent else None
 
     def camera_of(self, view: Identity) -> str | None:
         """The camera that a view of one camera names; None where it names none, as a panorama does."""
-        return next(filter(None, map(self.layout.camera, _words(view.instance))), None)
+        if found := next(filter(None, map(self.layout.camera, _words(view.instance))), None):
+            return found
+        for text in (view.instance or "", view.label or ""):
+            if said := CAMERA.search(text):
+                return f"camera{said[1]}"
+        return None
 
 
 def each_disk(target: Target) -> Iterator[tuple[str, Disk]]:
@@ -173,8 +184,8 @@ def is_opv2v(target: Target, split: str) -> bool:
     return bool(disks(target, split))
 
 
-def _words(instance: str | None) -> list[str]:
-    return re.split(r"[/_.]", instance or "")
+def _words(text: str) -> list[str]:
+    return re.split(r"[/\\_.:,\s]", text)
 
 
 def frame_of(target: Target, split: str, view: Identity) -> Frame | None:

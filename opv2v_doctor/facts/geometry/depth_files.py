@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ from numpy.typing import NDArray
 
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.disk.frames import Frame, disk
 from opv2v_doctor.facts.geometry.depth_maps import depth_map, without_depth
-from opv2v_doctor.facts.samples.moments import moments, pinhole_views
-from opv2v_doctor.facts.samples.rigs import camera_names
+from opv2v_doctor.facts.samples.moments import moments
 from opv2v_doctor.geometry.ranges import known_depth
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -47,17 +44,15 @@ class DepthFile:
 @fact
 def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
     """All depth maps of the views' cameras. Raises Skip where there are none."""
-    where, pinholes = disk(target, split), chain.from_iterable(pinhole_views(target, split))
-    shown: list[tuple[Frame, tuple[str, ...]]] = [(view.frame, (view.name,)) for view in pinholes] or [
-        (view.frame, camera_names(where, view.frame)) for view in moments(target, split).views
-    ]
+    found = moments(target, split)
     seen: dict[Path, DepthFile] = {}
-    for frame, names in shown:
-        for path in map(frame.depth, names):
-            if frame.agent.has(path) and path not in seen:
-                seen[path] = depth_file_at(path, frame.agent.layout.depth_scale)
+    for view in found.views:
+        agent = view.frame.agent
+        for path in map(view.frame.depth, view.rig(found.where)):
+            if agent.has(path) and path not in seen:
+                seen[path] = depth_file_at(path, agent.layout.depth_scale)
     if not seen:
-        raise without_depth(where, split, shown[0][0])
+        raise without_depth(found.where, split, found.views[0].frame)
     return tuple(seen.values())
 
 

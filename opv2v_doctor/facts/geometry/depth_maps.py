@@ -1,4 +1,4 @@
-"""Rigs and depth maps of a frame, in the ways that a dataset may take them, right and wrong."""
+"""Rigs, images and depth maps of a frame, in the ways that a dataset may take them, right and wrong."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from opv2v_doctor.geometry.conventions import Convention
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.geometry.readings import DepthMaps
 from opv2v_doctor.geometry.rigs import MountedCamera
+from opv2v_doctor.geometry.stitching import Image
 from opv2v_doctor.state import of_file
 
 INVERSE = "inverse extrinsics"
@@ -73,6 +74,22 @@ def depth_map(path: Path, scale: float | None = None) -> NDArray[Any]:
             type=str(depth.dtype),
         )
     return np.asarray(flat)
+
+
+def pictures(frame: Frame, cameras: tuple[str, ...]) -> dict[str, Image]:
+    """The frame's images (h, w, 3). Raises Blocked where one cannot be read."""
+    return {name: picture_at(frame.image(name)) for name in cameras}
+
+
+@of_file(most=32)
+def picture_at(path: Path) -> Image:
+    """An image (h, w, 3). Raises Blocked where it cannot be read."""
+    try:
+        return rasters.image_of(path)
+    except (OSError, ValueError) as problem:
+        raise Blocked(
+            "{file}: cannot be read as an image: {problem}", file=path, problem=str(problem)
+        ) from None
 
 
 def without_depth(where: Disk, split: str, frame: Frame) -> Skip:

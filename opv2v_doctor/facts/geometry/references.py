@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Disk, Frame, disk
-from opv2v_doctor.facts.geometry.depth_maps import depth_of
-from opv2v_doctor.facts.geometry.images import pictures
+from opv2v_doctor.facts.geometry.depth_maps import depth_of, pictures
 from opv2v_doctor.facts.interpreter.views import PANORAMA
 from opv2v_doctor.facts.samples.moments import is_pinhole
 from opv2v_doctor.facts.samples.panoramas import DrawnView

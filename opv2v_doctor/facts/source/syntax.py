@@ -51,25 +51,28 @@ def _tree(text: str | bytes, filename: str, mode: str) -> ast.AST:
 def modules(target: Target, first: Path | None = None) -> tuple[Path, ...]:
     """The script or another file, and the repository's modules that it imports in the end, nearest first.
 
-    Only those of the script take part in a launch: a copy of the same code elsewhere does not.
+    Only those of the script take part in a launch: a copy of the same code elsewhere does not. Of another
+    file only what it names counts, not the packages around that, which import all that lies beside it.
     """
     found = [first or target.script]
     for path in found:  # grows while it is read: breadth first
-        found += [module for module in dict.fromkeys(_imports_of(target, path)) if module not in found]
+        files = (list(_files(target, parts)) for parts in _imports_of(target, path))
+        named = [module for each in files for module in (each if first is None else each[-1:])]
+        found += [module for module in dict.fromkeys(named) if module not in found]
     return tuple(found)
 
 
-def _imports_of(target: Target, path: Path) -> Iterator[Path]:
-    """The repository's files that a file's import statements name, anywhere in it."""
+def _imports_of(target: Target, path: Path) -> Iterator[list[str]]:
+    """The dotted names of a file's import statements, anywhere in it."""
     for node in nodes(path):
         if isinstance(node, ast.Import):
             for name in node.names:
-                yield from _files(target, name.name.split("."))
+                yield name.name.split(".")
         elif isinstance(node, ast.ImportFrom):
             base = path.parents[node.level - 1].relative_to(target.repo).parts if node.level else ()
             inner = [*base, *(node.module.split(".") if node.module else [])]
             for name in node.names:
-                yield from _files(target, [*inner, name.name])
+                yield [*inner, name.name]
 
 
 def _files(target: Target, parts: list[str]) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from opv2v_doctor.sandbox.faults import (
     inference,
     launches,
     loaders,
+    single_cameras,
     training,
 )
 from opv2v_doctor.sandbox.faults.fault import FAULTS as _FAULTS
@@ -28,6 +29,7 @@ FAMILIES = (
     frames,
     dataset,
     geometry,
+    single_cameras,
     loaders,
     launches,
     checkpoints,
