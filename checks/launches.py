@@ -25,7 +25,7 @@ from opv2v_doctor.facts.launch.documented_commands import (
     family,
     idle_modules,
 )
-from opv2v_doctor.facts.launch.evaluation import evaluation
+from opv2v_doctor.facts.launch.evaluation import evaluation, images_of
 from opv2v_doctor.facts.launch.launch_commands import LaunchCommand, option_of
 
 FIRST = re.compile(r"[^\n]*")  # line of Hydra's message
@@ -177,8 +177,9 @@ def documented_launches_train_as_meant(target: Target) -> Findings:
                 epochs=composed.epochs,
                 fitting=composed.epochs // 10,
             )
-        if composed.images is not None and composed.views is not None and composed.images < composed.views:
-            yield from _evaluation(target, command, composed.images, composed.views)
+        images = images_of(composed.words)
+        if images is not None and composed.views is not None and images[1] < composed.views:
+            yield from _evaluation(target, command, images[1], composed.views)
     chosen = [command for command, _ in found if command.loss]
     for command, composed in found:
         named = _usual_loss(command, chosen)

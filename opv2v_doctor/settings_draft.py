@@ -157,6 +157,14 @@ def candidates(repo: Path, shown: Sequence[LaunchCommand]) -> list[Candidate]:
     return list(found.values())
 
 
+def trainings(found: Sequence[Candidate]) -> list[Candidate]:
+    """One launch of each training: those that differ by the number of GPUs make one draft."""
+    first: dict[object, Candidate] = {}
+    for candidate in found:
+        first.setdefault(candidate.training, candidate)
+    return list(first.values())
+
+
 def _candidate(repo: Path, launch: LaunchCommand) -> Candidate | None:
     """A documented launch, if it starts a Hydra script of this checkout."""
     tail = _tail(repo, launch.script)

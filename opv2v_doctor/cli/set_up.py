@@ -49,7 +49,7 @@ def init(
     from opv2v_doctor.atomic import whole
     from opv2v_doctor.facts.launch.documented_commands import launches
     from opv2v_doctor.settings import FILE_NAME, read_settings
-    from opv2v_doctor.settings_draft import candidates, draft
+    from opv2v_doctor.settings_draft import candidates, draft, trainings
     from opv2v_doctor.user_error import UsageError
 
     repo = directory.resolve()
@@ -60,7 +60,7 @@ def init(
         raise UsageError(f"{path} exists: edit it, or remove it first")
     shown = tuple(launches(repo))
     found = candidates(repo, shown)
-    chosen = _chosen(found, launch)
+    chosen = _chosen(trainings(found), launch)
     with whole(path) as partial:
         partial.write_text(draft(repo, chosen, found, shown), encoding="utf-8", errors="backslashreplace")
     python = read_settings(path).python  # what we write must be what we read
@@ -80,13 +80,13 @@ def _chosen(found: Sequence[Candidate], number: int | None) -> Candidate | None:
 
     if number is not None and number > len(found):
         raise UsageError(f"--launch {number}: {len(found)} launches were found")
-    if not found:
-        return None
+    if len(found) < 2:
+        return found[0] if found else None
     for at, candidate in enumerate(found[: max(SHOWN, number or 0)], 1):
         typer.echo(f"{at:>3}  {printable(candidate.text)}", err=True)
     if len(found) > SHOWN:
         typer.echo(f"     and {len(found) - SHOWN} more: --launch N drafts one of them", err=True)
-    asks = number is None and len(found) > 1
+    asks = number is None
     if asks and sys.stdin.isatty() and sys.stderr.isatty():
         while number is None or not 1 <= number <= len(found):
             number = typer.prompt("which launch", type=int, default=1, err=True)

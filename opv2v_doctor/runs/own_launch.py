@@ -170,16 +170,14 @@ def _remarks(launch: LaunchCommand, shell: Shell, command: Sequence[str], repo: 
     if launch.untold:
         keys = ", ".join(dict.fromkeys(launch.untold))
         yield f"{_place(launch, repo)}: only the run can tell {keys}: judged is what the config says of it"
-    words = (*launch.started.wrappers, *launch.started.words)
+    words = [word for word in (*launch.started.wrappers, *launch.started.words) if word != "time"]
     paths = launch.env.get("PYTHONPATH", "").split(os.pathsep)
     flag = next(
         (word for word in launch.started.words[1:4] if re.fullmatch(r"-[bBdOqsuv]*[EIS]\w*", word)), None
     )
     if flag is not None:
         yield f"not watched: {flag} keeps the watch out of the interpreter: leave it away"
-    elif str(ENTERING) not in paths and not (
-        Path(words[0]).name in BROUGHT_BACK and _is_bash(command, shell)
-    ):
+    elif str(ENTERING) not in paths and not (words[0] in BROUGHT_BACK and _is_bash(command, shell)):
         yield (
             f"not watched: {_place(launch, repo)} has PYTHONPATH set anew, without what it was: write "
             "PYTHONPATH=...:$PYTHONPATH there"

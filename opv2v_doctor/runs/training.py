@@ -116,7 +116,7 @@ class Training:
             watch={
                 **self.target.watched,
                 "run": str(run.path),
-                "expected_steps": stamp.steps_per_epoch,
+                "expected_steps": None if own and own.launch.untold else stamp.steps_per_epoch,
                 "steps_per_epoch": self.request.steps_per_epoch or settings.watch.steps_per_epoch,
                 "every": settings.watch.every,
                 "commit": stamp.commit,

@@ -31,7 +31,15 @@ def judged(
     """What a check says of a script, whose config would say what `more` has for a word of a launch."""
     (repo / "run.sh").write_text(text)
     target = Target(repo=repo, python=Path("python"))
-    usual = TrainSet(expression=None, images=8, views=4, epochs=10.0, warmup=1.0, loss="default", problem="")
+    usual = TrainSet(
+        expression=None,
+        words={"max_num_of_imgs_per_gpu": 8},
+        views=4,
+        epochs=10.0,
+        warmup=1.0,
+        loss="default",
+        problem="",
+    )
     sets = tuple(
         (command, next((found for word, found in (more or {}).items() if word in command.overrides), usual))
         for command in commands(target)
@@ -76,7 +84,7 @@ def test_a_config_that_does_not_compose_and_a_module_that_starts_nothing(repo: P
     text += "python -m package.loop a=b\npython -m package.main a=b\npython -m package.loop\n"
     broken = TrainSet(
         expression=None,
-        images=None,
+        words={},
         views=None,
         epochs=None,
         warmup=None,
@@ -113,7 +121,15 @@ def test_trainings_that_share_a_directory(
 
 @pytest.mark.parametrize(("warmup", "epochs", "fires"), [(9.0, 10.0, False), (10.0, 10.0, True)])
 def test_a_warm_up_as_long_as_the_training(warmup: float, epochs: float, fires: bool, repo: Path) -> None:
-    short = TrainSet(expression=None, images=8, views=4, epochs=epochs, warmup=warmup, loss=None, problem="")
+    short = TrainSet(
+        expression=None,
+        words={"max_num_of_imgs_per_gpu": 8},
+        views=4,
+        epochs=epochs,
+        warmup=warmup,
+        loss=None,
+        problem="",
+    )
     result = judged("LCH003", repo, LINE.format(gpus=4, more="e=1"), {"e=1": short})
     assert [line for line, _ in told(result)] == ([1] if fires else [])
 

@@ -197,6 +197,8 @@ def test_a_script_that_ends_well_after_a_rank_raised_has_failed(repo: Path) -> N
     [
         (["env", "PYTHONPATH=.", "python", "scripts/train.py"], "PYTHONPATH set anew"),
         (["sh", "run.sh"], "PYTHONPATH set anew"),
+        (["bash", "-c", f"export PYTHONPATH=.; {sys.executable} scripts/train.py"], "PYTHONPATH set anew"),
+        (["bash", "-c", "export PYTHONPATH=.; time python scripts/train.py"], ""),
         (["python", "-E", "scripts/train.py"], "-E keeps the watch out"),
         (["bash", "-c", "export PYTHONPATH=.; exec python scripts/train.py"], "PYTHONPATH set anew"),
         (["bash", "-c", "source /nowhere/settings.sh; python scripts/train.py"], "not read"),

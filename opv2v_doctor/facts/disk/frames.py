@@ -128,7 +128,7 @@ class Disk:
 
     def camera_of(self, view: Identity) -> str | None:
         """The camera that a view of one camera names; None where it names none, as a panorama does."""
-        if found := next(filter(None, map(self.layout.camera, _words(view.instance))), None):
+        if found := next(filter(None, map(self.layout.camera, _words(view.instance or ""))), None):
             return found
         for text in (view.instance or "", view.label or ""):
             if said := CAMERA.search(text):

@@ -7,7 +7,7 @@ from itertools import chain
 
 from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.disk.frames import Frame, disk
-from opv2v_doctor.facts.geometry.depth_maps import depth_map
+from opv2v_doctor.facts.geometry.depth_maps import depth_of
 from opv2v_doctor.facts.samples.moments import PanoramaView, PinholeView, traced_views
 from opv2v_doctor.facts.samples.rigs import MARGIN, rig_coverage
 from opv2v_doctor.geometry.cameras import Pinhole
@@ -61,10 +61,10 @@ def coverages(target: Target, split: str) -> tuple[Coverage, ...]:
 
 def _known_share(view: PinholeView, file: Pinhole) -> float:
     """The share of an image where its depth file has a depth; 1 where there is none."""
-    path = view.frame.depth(view.name)
-    if not view.frame.agent.has(path):
+    depth = depth_of(view.frame, view.name)
+    if depth is None:
         return 1.0
     places = file.project(view.camera.rays()[::STEP, ::STEP])[0]
-    inside, depth = file.inside(places), depth_map(path)
+    inside = file.inside(places)
     columns, rows = places[inside].astype(int).T
     return float(known_depth(depth[rows, columns]).sum() / inside.size)

@@ -140,7 +140,7 @@ class Shell:
     def run(self, text: str, first_line: int = 1) -> None:
         """Follow a text, whose first line has this number."""
         before, self._first_line = self._first_line, first_line
-        for name, value in _job(text).items():
+        for name, value in ({} if self.knows_environment else _job(text)).items():
             self.state.variables.setdefault(name, value)
             self.state.exported.add(name)
         self._block(_parser().parse(text.encode()).root_node)
