@@ -1,6 +1,7 @@
 """`python watched.py SCRIPT` is to the script as `python SCRIPT`; and ranks that differ do not train."""
 
 import ast
+import contextlib
 import json
 import os
 import subprocess
@@ -113,47 +114,86 @@ def test_the_watch_parses_as_python_3_8() -> None:
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
-def ranks(miniature: Path, run: Path, *words: str) -> tuple[list[int], list[dict[str, object]], str]:
-    """Train in two processes; exit codes, events, and what was said."""
-    script = run.parent / "train.py"
+# torch is imported once for all of them; each becomes what `python watched.py SCRIPT` is
+FORK = """
+import json, os, runpy, sys
+import torch, torch._dynamo
+children = []
+for words, environment in json.loads(sys.stdin.read()):
+    child = os.fork()
+    if not child:
+        os.environ.update(environment)
+        os.dup2(os.open(words[2] + "." + environment["RANK"], os.O_WRONLY | os.O_CREAT), 2)
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
+        sys.exit()
+    children.append(child)
+print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]))
+"""
+Ended = tuple[list[int], list[dict[str, object]], str]
+RUNS = ("unlike", "drift")
+
+
+@pytest.fixture(scope="module")
+def ranks(miniature: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """Trainings in two processes: their exit codes, events, and what was said."""
+    folder = tmp_path_factory.mktemp("ranks")
+    script = folder / "train.py"
     script.write_text(RANK)
-    settings = {"run": str(run), "every": 1}
-    env = {
-        "PYTHONPATH": str(miniature), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()), "OPV2V_DOCTOR_WATCH": json.dumps(settings), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    processes = [
-        subprocess.Popen(
-            [sys.executable, WATCHED, script, run, *words],
-            env={**os.environ, **env, "RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
+    started = [
+        (
+            [str(WATCHED), str(script), str(folder / word), word],
+            {
+                "RANK": str(rank),
+                "WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+                "OPV2V_DOCTOR_WATCH": json.dumps({"run": str(folder / word), "every": 1}),
+            },
         )
+        for word, port in zip(RUNS, free_ports(len(RUNS)), strict=True)
         for rank in range(2)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    return [process.returncode for process in processes], events, "".join(errors)
+    done = subprocess.run(
+        [sys.executable, "-c", FORK],
+        input=json.dumps(started),
+        env={**os.environ, "PYTHONPATH": str(miniature), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    codes = json.loads(done.stdout.splitlines()[-1])
+    return {
+        word: (
+            codes[2 * number : 2 * number + 2],
+            [json.loads(line) for line in (folder / word / "events.jsonl").read_text().splitlines()],
+            "".join((folder / f"{word}.{rank}").read_text() for rank in range(2)),
+        )
+        for number, word in enumerate(RUNS)
+    }
 
 
-def free_port() -> int:
+def free_ports(count: int) -> list[int]:
     import socket
 
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    with contextlib.ExitStack() as open_ones:
+        listeners = [open_ones.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
-def test_ranks_that_disagree_stop_before_the_first_step(miniature: Path, tmp_path: Path) -> None:
-    codes, events, errors = ranks(miniature, tmp_path / "run", "unlike")
+def test_ranks_that_disagree_stop_before_the_first_step(ranks: dict[str, Ended]) -> None:
+    codes, events, errors = ranks["unlike"]
     assert codes == [88, 88]
     assert "0.weight of rank 1 is not that of rank 0" in errors
     assert {event["rank"] for event in events if event["event"] == "stopped"} == {0, 1}
     assert not [event for event in events if event["event"] == "epoch"]
 
 
-def test_replicas_that_drift_apart_are_named(miniature: Path, tmp_path: Path) -> None:
-    codes, events, errors = ranks(miniature, tmp_path / "run", "drift")
+def test_replicas_that_drift_apart_are_named(ranks: dict[str, Ended]) -> None:
+    codes, events, errors = ranks["drift"]
     assert codes == [0, 0], errors
     assert not [event for event in events if event["event"] == "watch failed"]
     warned = [event for event in events if event["event"] == "warning" and event["what"] == "replicas differ"]
