@@ -277,32 +277,59 @@ def test_a_killed_launcher_leaves_a_run_that_goes_on(repo: Path, run: Path) -> N
     assert [launch.state for launch in read_run(place).launches][1:] == [RunStatus.FINISHED]
 
 
-def test_an_interrupted_training_leaves_no_process(repo: Path, run: Path) -> None:
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "opv2v_doctor",
-            "train",
-            "--repo",
-            repo,
-            *("--gpus", "1"),
-            "hydra.run.dir=experiments/interrupted",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+@pytest.fixture(scope="module")
+def interrupted(repo: Path, run: Path) -> tuple[int, str]:
+    """A training that is interrupted in its first epoch: its exit code, and what was said.
+
+    Somebody saves files after the last look and before the import: here the script itself does.
+    """
+    late, new = repo / "mapanything/late.py", repo / "mapanything/later.py"
+    late.write_text("a = 1\n")
+    script = (repo / "scripts/train.py").read_text()
+    saved = "import pathlib\n" + "".join(
+        f"pathlib.Path({str(path)!r}).write_text('a = 2\\n')\n" for path in (late, new)
     )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Epoch: [0]" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    words = ["train", "--repo", repo, "--gpus", "1", "hydra.run.dir=experiments/interrupted"]
+    said = []
+    with (
+        changed(repo / "scripts/train.py", script, script.replace("import", f"{saved}import", 1)),
+        changed(repo / "mapanything/__init__.py", 'out."""', 'out."""\nfrom mapanything import late, later'),
+    ):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "opv2v_doctor", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if "Epoch: [0]" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        said.append(process.communicate(timeout=60)[0])
+    late.unlink()
+    new.unlink()
+    return process.returncode, "".join(said)
+
+
+def test_an_interrupted_training_leaves_no_process(repo: Path, interrupted: tuple[int, str]) -> None:
     record = read_run(repo / "experiments/interrupted")
-    assert (process.returncode, record.state) == (130, RunStatus.INTERRUPTED)
+    assert (interrupted[0], record.state) == (130, RunStatus.INTERRUPTED)
     assert not processes.of_launch(record.last.token)
+
+
+def test_what_was_imported_and_not_stamped_is_told(
+    repo: Path, run: Path, interrupted: tuple[int, str]
+) -> None:
+    names = ("mapanything/late.py", "mapanything/later.py")
+    assert f"it ran something else than was stamped: {', '.join(names)}" in interrupted[1]
+    assert read_run(repo / "experiments/interrupted").last.departures == names
+    verified = doctor("runs", "verify", repo / "experiments/interrupted")
+    assert verified.returncode == 1
+    assert "BAD launch 1 ran something else: mapanything/late.py" in verified.stdout
+    assert read_run(run).last.departures == ()
 
 
 def wait_for(what: Callable[[], object], limit: float = 120.0) -> None:

@@ -271,27 +271,6 @@ def test_a_config_that_changes_before_it_is_composed_is_told(repo: Path) -> None
     assert "it ran something else than was stamped: config train_params.epochs: 3 -> 77" in said
 
 
-def test_what_was_imported_and_not_stamped_is_told(repo: Path) -> None:
-    """Somebody saves files after the last look and before the import: here the script itself does."""
-    late, new = repo / "toy/late.py", repo / "toy/later.py"
-    late.write_text("a = 1\n")
-    saved = "".join(f"Path({str(path)!r}).write_text('a = 2\\n'); " for path in (late, new))
-    (repo / "scripts/train.py").write_text(SCRIPT.replace("import toy", f"{saved}import toy"))
-    (repo / "toy/__init__.py").write_text("from toy import late, later\nVALUE = 1\n")
-    code, said = train(request(repo), Gate(lambda: None))
-    assert code == 0, said
-    assert "it ran something else than was stamped: toy/late.py, toy/later.py" in said
-    assert read_run(repo / RUN).last.departures == ("toy/late.py", "toy/later.py")
-    verified = subprocess.run(
-        [sys.executable, "-m", "opv2v_doctor", "runs", "verify", repo / RUN],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert verified.returncode == 1
-    assert "BAD launch 1 ran something else: toy/late.py" in verified.stdout
-
-
 def test_a_job_that_was_submitted_earlier_is_refused_or_forced(repo: Path) -> None:
     asked = request(repo)
     asked = replace(asked, submitted=snapshot(asked.target))
