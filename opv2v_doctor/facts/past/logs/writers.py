@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opv2v_doctor.facts.past.logs.blocks import STDIN
+from opv2v_doctor.foreign_files import text_of
 
 LOOK = 0.5  # seconds between two looks at the size of a young file
 YOUNG = 600.0  # seconds since it was written: older ones are not looked at twice
@@ -52,6 +53,6 @@ def holder(path: Path) -> int | None:
 
 
 def _writes(folder: Path, name: str) -> bool:
-    lines = (folder.parent / "fdinfo" / name).read_text().splitlines()
+    lines = text_of(folder.parent / "fdinfo" / name).splitlines()
     flags = next(int(line.split()[1], 8) for line in lines if line.startswith("flags:"))
     return flags & os.O_ACCMODE != os.O_RDONLY
