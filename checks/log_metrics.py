@@ -545,7 +545,9 @@ def _validation(log: Log) -> Findings:
 
 
 def _finite_points(log: Log, name: str) -> tuple[Point, ...]:
-    return tuple(point for point in curve(log, "test", name) if math.isfinite(point.average))
+    """A score's points; none of one that has never moved: it says nothing."""
+    points = tuple(point for point in curve(log, "test", name) if math.isfinite(point.average))
+    return points if len({point.average for point in points}) > 1 else ()
 
 
 def _has_turned(points: Sequence[Point], train: Sequence[Point], *, sign: int, lost: float = TURNED) -> bool:

@@ -38,6 +38,9 @@ CHANGED = Threshold(
 RISEN = Threshold(
     0.5, "of the highest rate", "a warm-up comes before any fall, and nothing later rises so far"
 )
+JUMP = Threshold(
+    2.5, "times the rate one line before", "steps of a warm-up are at most twice as high", healthy=2.0
+)
 PRINTED = 1e-4  # a highest rate from which on six decimals show a cosine to its end
 
 
@@ -137,7 +140,21 @@ def _within(log: Log, rates: Course) -> Findings:
     """Whether a launch's rate rises again after it had come down from its highest so far."""
     if len(rates) < FEWEST_RATES:
         return
+    before, now = rates.value[:-1], rates.value[1:]
+    jumps = np.flatnonzero((before > 0) & (now > JUMP * before)) + 1
+    jumps = jumps[jumps >= FEWEST_RATES]  # a warm-up is over, or its steps are small by then
     highest = np.maximum.accumulate(rates.value)
+    if len(jumps) and rates.value[jumps[0]] > highest[jumps[0] - 1]:
+        line = int(rates.line[jumps[0]])
+        yield warning(
+            "the learning rate jumps from {before:g} to {now:g}, in the middle of a launch",
+            hint="see what sets the rate at this step: the scheduler, or a group that is added",
+            at=Place(log.path, line),
+            event=line,
+            before=float(before[jumps[0] - 1]),
+            now=float(now[jumps[0] - 1]),
+        )
+        return
     lowest = np.full(len(rates), np.inf)  # since the highest
     for index in range(1, len(rates)):
         at_top = rates.value[index] >= highest[index]
@@ -177,6 +194,7 @@ ROSE = Threshold(
     0.5, "of the first loss", "no curriculum or weighting that was seen adds as much", faulty=999.0
 )
 LOST = Threshold(0.5, "of what the loss had fallen", "spikes come back within an epoch", healthy=0.2)
+NOISY = 0.15  # of the first loss: the mean of an epoch of a noisy one moves by less
 FELL = 0.1  # of the first loss: what it has to have fallen before it can be lost
 
 
@@ -306,7 +324,7 @@ def _is_still(log: Log, pieces: list[Course], levels: Row) -> bool:
     return bool(
         whole
         and moved < STILL * abs(levels[0])
-        and widest < 5 * STILL * abs(levels[0])
+        and widest < NOISY * abs(levels[0])
         and (not len(rates) or rates.value.any())
     )
 
@@ -420,6 +438,7 @@ def _speed(log: Log) -> Findings:
         )
 
 
+FEWEST_RECORDS = Threshold(12, "metric lines", "quarters of fewer show no trend")
 LEAST_GROWTH = Threshold(0.1, "of the memory at first", "the caching allocator moves by less", healthy=0.04)
 
 
@@ -441,7 +460,7 @@ def memory_does_not_grow(target: Target) -> Findings:
 def _memory(log: Log) -> Findings:
     alone(log)
     found = course(log, "max mem", log.trained[-1:])
-    if len(found) < FEWEST_TIMES:
+    if len(found) < FEWEST_RECORDS:
         raise Skip("{n:line|lines} with `max mem` in {log}, too few to judge", n=len(found), log=log.path)
     yield examined(len(found), "metric line")
     growth = memory_growth(log)

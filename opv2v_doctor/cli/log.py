@@ -24,6 +24,7 @@ from opv2v_doctor.cli.examination import examine, ignore_of
 from opv2v_doctor.cli.reporting import report_file
 from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
+from opv2v_doctor.facts.past.logs.encodings import PACKED
 from opv2v_doctor.facts.past.logs.log_files import Log, LogTable, frame_of
 from opv2v_doctor.facts.past.logs.log_readers import LogReader
 from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
@@ -216,8 +217,12 @@ def _examine(
 
     results = _verdicts(target, ignores)
     assert output is not None
+    try:
+        logs = judged_logs(target)
+    except NoAnswer:  # the findings tell it
+        logs = ()
     with report_file(output) as place:
-        place.write_text(page(judged_logs(target), results), encoding="utf-8", errors="backslashreplace")
+        place.write_text(page(logs, results), encoding="utf-8", errors="backslashreplace")
     typer.echo(f"{output} written")
     return exit_code(results, strict=strict or target.settings.strict)
 
@@ -245,8 +250,11 @@ def _frames(readers: Iterable[LogReader]) -> Iterator[pd.DataFrame]:
     for number, reader in enumerate(readers):
         if not number:
             yield frame_of([(str(reader.path), [])])
-        for found in records_of(reader.path):
-            yield frame_of([(str(reader.path), reader.feed(found))])
+        try:
+            for found in records_of(reader.path):
+                yield frame_of([(str(reader.path), reader.feed(found))])
+        except NoAnswer as reason:
+            raise UsageError(f"{reason}: {reason.hint}") from None
 
 
 def _write_csv(frames: Iterator[pd.DataFrame], file: TextIO) -> None:
@@ -284,9 +292,10 @@ def _follow(
 ) -> int:
     """Follow one log; its findings when they appear, and all of them at the end."""
     kind = _kind_of(paths[0])
-    if len(paths) != 1 or form not in (None, "text") or kind or paths[0] == STDIN:
+    packed = paths[0].suffix in PACKED
+    if len(paths) != 1 or form not in (None, "text") or kind or packed or paths[0] == STDIN:
         found = f": {paths[0]} is {kind}" if len(paths) == 1 and kind else ""
-        raise UsageError(f"--follow takes one file, and --format text{found}")
+        raise UsageError(f"--follow takes one file that is not packed, and --format text{found}")
     target = _target((paths[0].resolve(),), settings)
     if not paths[0].exists():
         typer.echo(f"{paths[0].name}: not there yet, waiting for it")

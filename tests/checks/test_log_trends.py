@@ -96,7 +96,7 @@ def test_a_loss_may_lose_half_of_what_it_gained(log: Any) -> None:
 
 
 def test_what_a_loss_gained_has_to_be_worth_it(log: Any) -> None:
-    assert LOSS(log, loss=lambda at: 1.0 - 0.05 * (0.3 < at < 0.5)) is Status.PASSED
+    assert LOSS(log, loss=lambda at: 1.0 if at < 0.3 else 0.93 if at < 0.5 else 0.97) is Status.PASSED
 
 
 def test_a_hundredth_of_the_loss_is_a_fall(log: Any) -> None:
@@ -189,7 +189,21 @@ def test_who_is_to_blame_for_slow_steps_is_told(log: Any) -> None:
 @pytest.mark.parametrize(("count", "expected"), [(19, Status.SKIPPED), (20, Status.PASSED)])
 def test_a_few_times_show_no_trend(log: Any, count: int, expected: Status) -> None:
     assert SPEED(log, count=count, epochs=1) is expected
-    assert MEMORY(log, count=count, epochs=1) is expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(11, Status.SKIPPED), (12, Status.WARNED), (24, Status.WARNED)]
+)
+def test_a_few_records_of_memory_show_no_trend(log: Any, count: int, expected: Status) -> None:
+    assert MEMORY(log, count=count, epochs=1, max_mem=lambda at: 1000 * (1 + at)) is expected
+
+
+def test_a_rate_may_double_from_line_to_line(log: Any) -> None:
+    assert_edge(2.5, lambda times: RATE(log, lr=lambda at: 1e-4 if at < 0.5 else times * 1e-4))
+
+
+def test_noise_of_a_loss_that_stays_is_no_learning(log: Any) -> None:
+    assert LOSS(log, loss=lambda at: 2.3 + 0.12 * math.sin(40 * at)) is Status.WARNED
 
 
 def test_memory_may_grow_by_a_tenth(log: Any) -> None:
@@ -229,6 +243,13 @@ def test_a_score_may_lose_a_tenth_where_the_loss_turned_as_well(log: Any) -> Non
         return run_check("LOG015", log.write()).status
 
     assert_edge(0.1, turned)
+
+
+def test_a_score_that_never_moves_decides_nothing(log: Any) -> None:
+    for epoch in range(20):
+        log.epoch(epoch, every=500, loss=100.0 - 2 * epoch)
+        log.test(epoch + 1, 40.0, metrics={"AP": 0.0})
+    assert run_check("LOG015", log.write()).status is Status.WARNED
 
 
 def test_seconds_of_waiting_are_not_worth_a_word(log: Any) -> None:

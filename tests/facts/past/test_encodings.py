@@ -193,3 +193,19 @@ def test_outputs_of_schedulers_and_trackers_are_read_where_there_is_no_other_log
     log = tmp_path / "train.log"
     log.write_text(text())
     assert logs_in(tmp_path) == (log,)
+
+
+def test_the_average_precision_of_coco_s_summary_is_a_score_of_the_evaluation(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    said = [
+        f"Epoch: [{epoch}]  [0/1]  eta: 0:00:04  loss: 2.0 (2.0)\n"
+        f"Test:  [0/1]  eta: 0:00:04  loss: 3.0 (3.0)\n"
+        f" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.4{epoch}2\n"
+        f" Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.6{epoch}2\n"
+        for epoch in range(3)
+    ]
+    path.write_text("".join(said))
+    found = [
+        (part.epoch, part.number, span.last) for part in read_log(path).parts if (span := part.span("AP"))
+    ]
+    assert found == [(0, 0, 0.402), (1, 0, 0.412), (2, 0, 0.422)]

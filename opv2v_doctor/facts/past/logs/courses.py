@@ -14,7 +14,7 @@ from opv2v_doctor.facts.past.logs.metric_rows import NO_EPOCH, Flags
 from opv2v_doctor.facts.past.logs.segments import Segment
 
 PARTS = 10  # of a training with fewer epochs
-FEWEST_EPOCHS, FEWEST_LINES = 5, 30
+FEWEST_EPOCHS, FEWEST_LINES = 5, 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,7 +85,8 @@ class Growth:
     per_epoch: float
 
 
-EIGHTHS = 8
+EIGHTHS, QUARTERS = 8, 4  # of a launch; a short one has quarters
+EVENER = 0.7  # of the largest step between quarters: what a record of random sizes falls below
 MOST_EVEN = 0.5  # of the largest step between eighths: what a record of random sizes falls below
 
 
@@ -98,16 +99,17 @@ def memory_growth(log: Log) -> Growth | None:
     """
     found = course(log, "max mem", log.trained[-1:])
     at = found.at
-    if len(found) < 3 * EIGHTHS or at[-1] - at[0] <= 0:
+    parts, even = (EIGHTHS, MOST_EVEN) if len(found) >= 3 * EIGHTHS else (QUARTERS, EVENER)
+    if len(found) < 3 * parts or at[-1] - at[0] <= 0:
         return None
-    levels = np.array([part[-1] for part in np.array_split(found.value, EIGHTHS)])
-    steps = np.diff(levels)
-    if not (steps[-4:] > 0).all() or steps[-4:].min() < MOST_EVEN * steps.max():
+    levels, ends = (np.array([part[-1] for part in np.array_split(row, parts)]) for row in (found.value, at))
+    steps = np.diff(levels) / np.maximum(np.diff(ends), 1e-9)
+    if not (steps[-4:] > 0).all() or steps[-4:].min() < even * steps.max():
         return None
     return Growth(
         line=int(found.line[0]),
         first=float(found.value[0]),
         last=float(found.value[-1]),
         epochs=float(at[-1] - at[0]),
-        per_epoch=float((found.value[-1] - levels[0]) / (at[-1] - np.array_split(at, EIGHTHS)[0][-1])),
+        per_epoch=float((levels[-1] - levels[0]) / (ends[-1] - ends[0])),
     )

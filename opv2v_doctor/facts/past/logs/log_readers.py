@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochParts
 from opv2v_doctor.facts.past.logs.incidents import Incident, Incidents, without_prefix
@@ -29,6 +32,10 @@ from opv2v_doctor.facts.past.logs.tracebacks import Tracebacks
 SHOWN = 5  # lines that could not be read
 SAMPLE = 3
 AVERAGES = "Averaged stats: "
+NOWHERE, LAST = np.array([NO_EPOCH], np.int64), np.array([1 << 30], np.int64)  # of the evaluation before
+_precision = re.compile(
+    r" ?Average Precision  \(AP\) @\[ IoU=0\.50:0\.95 \| area= +all .{0,40}= (-?\d\.\d{1,6})"
+)
 _ended = re.compile(r"(?:(\w+):? )?(?:Epoch: ?\[(\d{1,9})(?:/\d{1,9})?\] )?Total time: ")
 STARTING = {"launch", "rank", "job"}
 ANSWERED_BELOW = {"length", "weights"}  # the value may be in the next line
@@ -116,6 +123,9 @@ class LogReader:
 
     def _averages(self, number: int, text: str) -> MetricRows | None:
         """The averages of an epoch, in a log without lines of steps: all that it says of the epoch."""
+        if precision := _precision.match(text):
+            found = {"AP": float(precision[1])}
+            return replace(rows_of_averages(found, "test", 0, number), epoch=NOWHERE, step=LAST)
         if self._sources & {"text"}:
             return None
         if ended := _ended.match(text):
