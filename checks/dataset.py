@@ -370,7 +370,8 @@ def no_sample_is_replaced(target: Target) -> Findings:
     prints it on one rank. A missing or truncated file becomes a bias that nobody sees.
 
     ## How to fix
-    Restore the file that is named from the original data set, or take its scenario out of the split.
+    Restore the file that is named from the original data set, or take its scenario out of the split. A file
+    that is no frame, as OPV2V's `*_additional.yaml`, is to be skipped where the dataset lists its frames.
     """
     blocked: Blocked | None = None
     for split in examined_splits(target):

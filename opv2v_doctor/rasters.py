@@ -132,9 +132,11 @@ def _exr(content: bytes) -> NDArray[Any]:
     import numpy as np
 
     try:
-        (low, high) = exr.File(BytesIO(content), header_only=True, num_threads=0).header()["dataWindow"]
-        if (sides := [int(side) + 1 for side in high - low]) and prod(sides) > MOST_PIXELS:
-            raise ValueError(f"it claims {sides[0]} x {sides[1]} pixels")
+        header = exr.File(BytesIO(content), header_only=True, num_threads=0).header()
+        low, high = header["dataWindow"]
+        width, height = (int(side) + 1 for side in high - low)
+        if width * height * len(header["channels"]) > MOST_PIXELS:
+            raise ValueError(f"it claims {width} x {height} pixels in {len(header['channels'])} channels")
         channels = exr.File(BytesIO(content), separate_channels=True, num_threads=0).channels()
         name = next((name for name in ("Z", "Y", "R") if name in channels), next(iter(channels)))
         return np.asarray(channels[name].pixels)

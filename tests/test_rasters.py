@@ -222,6 +222,17 @@ def test_exr_is_depth(tmp_path: Path) -> None:
     for damaged in (content[:200], content[:4]):
         with pytest.raises(ValueError, match="EXR"):
             depth(damaged)
+    window = struct.pack("<4i", 0, 0, 2, 1)
+    assert content.count(window) == 2  # the data's, and the display's
+    with pytest.raises(ValueError, match="it claims 60000 x 60000 pixels"):
+        depth(content.replace(window, struct.pack("<4i", 0, 0, 59_999, 59_999)))
+
+
+def test_an_npz_is_unpacked_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(np.savez_compressed, depth=np.zeros((2000, 2000)))
+    monkeypatch.setattr("opv2v_doctor.rasters.LARGEST", 1 << 20)
+    with pytest.raises(ValueError, match="more than 1 MB"):
+        depth(content)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
