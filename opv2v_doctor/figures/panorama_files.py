@@ -79,7 +79,7 @@ def _files(shown: ViewCaption, farthest: float) -> Iterator[tuple[str, Callable[
     drawn = shown.drawn
     depth, panorama = drawn.depth, shown.exact
     if panorama is not None:
-        yield "panorama.png", lambda: panorama
+        yield "image.png" if shown.single else "panorama.png", lambda: panorama
     if depth is not None:
         yield "depth.npy", lambda: _npy(depth)
         yield "depth.png", lambda: pictures.png(pictures.depth_colours(depth, farthest))

@@ -32,17 +32,26 @@ def against_lidar(
     A panorama is around the LiDAR, and sees each of its points. A camera elsewhere, of pose
     ``camera_to_lidar`` (4, 4), sees those that no nearer one hides.
     """
-    seen = points if camera_to_lidar is None else transform(invert(camera_to_lidar), points)
-    pixels, expected = camera.project(seen)
-    usable = camera.inside(pixels) & (np.linalg.norm(points, axis=-1) > NEAREST)
-    if isinstance(camera, Pinhole):
-        usable &= expected > NEAREST
-        usable[usable] = ~_hidden(pixels[usable], expected[usable], camera)
+    pixels, expected, usable = seen_points(camera, points, camera_to_lidar)
     found = depth_at(depth, pixels[usable], around=isinstance(camera, Cylinder))
     known = np.isfinite(found)
     azimuths = np.rad2deg(np.arctan2(points[usable][known, 0], points[usable][known, 2]))
     distances = np.linalg.norm(points[usable][known], axis=-1)
     return PointErrors(np.log(found[known] / expected[usable][known]), azimuths, distances)
+
+
+def seen_points(
+    camera: Camera, points: Array, camera_to_lidar: Array | None = None
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Pixels (N, 2) and depth (N,) of LiDAR points (N, 3) in a camera, and which of them it sees."""
+    pixels, depth = camera.project(
+        points if camera_to_lidar is None else transform(invert(camera_to_lidar), points)
+    )
+    usable = camera.inside(pixels) & (np.linalg.norm(points, axis=-1) > NEAREST)
+    if isinstance(camera, Pinhole):
+        usable &= depth > NEAREST
+        usable[usable] = ~_hidden(pixels[usable], depth[usable], camera)
+    return pixels, depth, usable
 
 
 def _hidden(pixels: Array, depth: Array, camera: Pinhole) -> NDArray[np.bool_]:

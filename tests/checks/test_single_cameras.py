@@ -1,11 +1,13 @@
 """Images of single cameras: a right loader passes in any frame and axes, each fault is named where it is."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from opv2v_doctor.cli.preview import show_samples
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.runner import run
@@ -103,3 +105,17 @@ def test_each_fault_is_named_by_its_check(name: str, broken: Callable[..., Path]
     target = make_target(repo=broken(name), splits=("test",), num_samples=2, overrides=(COOP,))
     code = FAULTS[name].code
     assert results(target, code)[code].status is Status.FAILED
+
+
+def test_a_preview_shows_cameras_by_agent_with_the_lidar(written: Path, tmp_path: Path) -> None:
+    target = make_target(repo=written, splits=("val",), overrides=(COOP,))
+    assert show_samples(target, index=0, random=0, seed=0, output=tmp_path) == 0
+    text = (tmp_path / "preview.html").read_text()
+    page = json.loads(text.partition('type="application/json">')[2].partition("</script>")[0])
+    for view in page["views"]:
+        assert view["name"] == f"agent {view['agent']} {view['camera']}"
+        assert view["camera"] in view["words"][1]  # the instance
+        assert len(view["lidar"]) > 100
+        assert all(0 <= c < view["width"] and 0 <= r < view["height"] for c, r, _ in view["lidar"])
+        assert {"mine", "theirs"} <= set(view["depth"]) and view["reference"]
+    assert len(list(tmp_path.glob("view*_image.png"))) == len(page["views"])

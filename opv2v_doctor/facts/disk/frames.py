@@ -116,7 +116,7 @@ class Disk:
         looked for word by word, in the instance first.
         """
         texts = view.instance or "", view.label or ""
-        said = [name for name in self.by_name if any(name in text for text in texts)]
+        said = [name for name in self.by_name if any(_says(text, name) for text in texts)]
         if not said:
             return None
         scenario = self.by_name[max(said, key=len)]
@@ -182,6 +182,11 @@ def _disk(target: Target, part: Part) -> Disk:
 def is_opv2v(target: Target, split: str) -> bool:
     """Whether a dataset of the split is told which folders of OPV2V to read."""
     return bool(disks(target, split))
+
+
+def _says(text: str, name: str) -> bool:
+    """Whether a text holds a name that is no part of a longer word."""
+    return name in text and bool(re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", text))
 
 
 def _words(text: str) -> list[str]:

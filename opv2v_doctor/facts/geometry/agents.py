@@ -109,14 +109,19 @@ def _turn(target: Target, split: str) -> Array:
 
 
 def _pairs(moment: Moment, seen: Callable[[TracedView], Sight]) -> list[Pair]:
-    known = [(view.shown, seen(view)) for view in moment.views]
-    count, pairs = POINTS // max(1, len(known) // FEW), []
-    for (one, sight), (other, measured) in permutations(known, 2):
-        pixels = some_pixels(sight.camera, _near(sight.depth), count)
-        points = pixels.rays * pixels.ranges[:, None]
+    count = POINTS // max(1, len(moment.views) // FEW)
+    known = [(view.shown, sight, _points(sight, count)) for view in moment.views for sight in [seen(view)]]
+    pairs = []
+    for (one, sight, points), (other, measured, _) in permutations(known, 2):
         seen_from = against_agent(points, sight.pose, measured.depth, measured.pose, measured.camera)
         pairs.append(Pair(one=one, other=other, tally=seen_from))
     return pairs
+
+
+def _points(sight: Sight, count: int) -> Array:
+    """Some of the points (N, 3) that a view measured, around its camera."""
+    pixels = some_pixels(sight.camera, _near(sight.depth), count)
+    return pixels.rays * pixels.ranges[:, None]
 
 
 @fact

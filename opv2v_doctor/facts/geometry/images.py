@@ -109,7 +109,7 @@ def _camera_match(found: Moments, view: PinholeView, picture: Array) -> ImageMat
     """That of the image of a single camera, which the reference cuts out of the file by its intrinsics."""
     ((name, mounted),) = view.rig(found.where).items()
     file = picture_at(view.frame.image(name))
-    reference, seen = _cut_out(file, mounted.pinhole, view.camera)
+    reference, seen = cut_out(file, mounted.pinhole, view.camera)
     match = best_match(picture, grey(reference), seen)
     plain = ImageMatch(
         view=view, match=match, reference=reference, compared=seen, likeness=match.here, empty=0.0
@@ -119,7 +119,7 @@ def _camera_match(found: Moments, view: PinholeView, picture: Array) -> ImageMat
     return _best_explanation(plain, picture, everything, others) if match.here < ENOUGH else plain
 
 
-def _cut_out(image: Image, file: Pinhole, camera: Pinhole) -> tuple[Image, Bools]:
+def cut_out(image: Image, file: Pinhole, camera: Pinhole) -> tuple[Image, Bools]:
     """What a camera sees of the image (h, w, 3) of the file's camera in the same place, and where."""
     import cv2
 
@@ -145,7 +145,7 @@ def _other_cuts(found: Moments, view: PinholeView, file: Pinhole) -> Iterator[tu
     height, width = view.shape
     own = picture_at(view.frame.image(view.name))
     for crop in CROPS:
-        cut, seen = _cut_out(own, file, cropped(file, crop, width, height))
+        cut, seen = cut_out(own, file, cropped(file, crop, width, height))
         yield "crop", crop, grey(cut), seen
     frames = neighbours(found.where, view.frame)
     paths = [("source", name, frame.agent, frame.image(view.name)) for name, frame in frames.items()]
@@ -156,7 +156,7 @@ def _other_cuts(found: Moments, view: PinholeView, file: Pinhole) -> Iterator[tu
     ]
     for explanation, name, agent, path in paths:
         if agent.has(path):
-            cut, seen = _cut_out(picture_at(path), file, view.camera)
+            cut, seen = cut_out(picture_at(path), file, view.camera)
             yield explanation, name, grey(cut), seen
 
 

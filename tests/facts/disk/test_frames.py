@@ -42,6 +42,7 @@ def where(tmp_path: Path) -> Disk:
         (f"{SCENARIO}/641", "000069/641", "700", None),  # what it says of its agent counts
         (f"{SCENARIO}/641", "000070", None, None),
         ("elsewhere/641", "000069", None, None),
+        (f"{SCENARIO}7/641", "000069", None, None),
         (None, None, None, None),
     ],
 )
