@@ -76,7 +76,8 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
     if length is None:
         raise Skip("an epoch is as long as its data: no `N @` in dataset.train_dataset", at=at)
     _know_views(target)
-    yield from _shadowed_config(target)
+    shadowed = list(_shadowed_config(target))
+    yield from shadowed
     if length.steps != wanted and (wanted or not length.steps):
         yield error(
             "{steps} steps per epoch on {gpus:GPU|GPUs}, expected {wanted} (steps_per_epoch)"
@@ -101,7 +102,7 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
         table=[Text("{gpus}: {steps}", gpus=gpus, steps=steps) for gpus, steps in table.items()],
         lengths={str(gpus): steps for gpus, steps in table.items()},
     )
-    if not wanted:
+    if not wanted and not shadowed:
         raise Skip(
             "no steps_per_epoch is set: there is nothing to compare with",
             hint="set steps_per_epoch = {steps} in {toml}, if that is wanted",
@@ -119,7 +120,7 @@ def _shadowed_config(target: Target) -> Findings:
     configured = config(target).get(key)
     if isinstance(configured, int | float) and configured != images:
         yield warning(
-            "{key} is {configured}, and has no effect: the call of the training loader gives {name}={images}",
+            "{key} is {configured}; the call of the training loader gives {name}={images} all the same",
             hint="pass {key} in that call",
             at=call.place,
             key=key,

@@ -290,7 +290,10 @@ def test_a_number_in_the_call_counts_and_the_configs_does_not(broken: Broken) ->
     key = "max_num_of_imgs_per_gpu"
     replace_text(training, f"{key}=args.train_params.{key},\n    )", f"{key}=2,\n    )")
     target = make_target(repo=repo)
-    (shadowed,) = [f for f in run_check("LDR001", target).findings if f.severity is Severity.WARNING]
+    replace_text(repo / "opv2v-doctor.toml", "steps_per_epoch = 10\n", "")
+    unbound = run_check("LDR001", make_target(repo=repo))
+    assert unbound.status is Status.WARNED
+    (shadowed,) = [f for f in unbound.findings if f.severity is Severity.WARNING]
     assert (shadowed.path, shadowed.line) == (training, line_of(training, f"{key}=2") - 4)
     assert values(shadowed, "key", "configured", "images") == {
         "key": f"train_params.{key}",
