@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -301,7 +301,9 @@ def test_a_node_of_other_files_does_not_join(repo: Path) -> None:
 
 def test_an_inference_is_judged_again_too(repo: Path, checkpoint: Path) -> None:
     """Once for the code, and once more for the checkpoint."""
-    changes = iter([put(repo / "toy/__init__.py", "VALUE = 8\n"), lambda: save(checkpoint, epoch=2)])
+    changes: Iterator[Callable[[], object]] = iter(
+        [put(repo / "toy/__init__.py", "VALUE = 8\n"), lambda: save(checkpoint, epoch=2)]
+    )
     gate = Gate(lambda: next(changes)(), times=2)
     asked = InferenceRequest(target=make_target(repo=repo, python=sys.executable), checkpoint=checkpoint)
     code, said = train(asked, gate)
