@@ -46,7 +46,8 @@ def its_socket(path: Path) -> None:
         Path(f"{short}/s").rename(path)
 
 
-KINDS = [
+Make = Callable[[Path], None]
+KINDS: list[tuple[Make, str]] = [
     (pipe, "a named pipe"),
     (link_to_a_pipe, "a named pipe"),
     (link_to_zero, "a device"),
@@ -54,7 +55,6 @@ KINDS = [
     (Path.mkdir, "a directory"),
 ]
 each_kind = pytest.mark.parametrize(("make", "kind"), KINDS)
-Make = Callable[[Path], None]
 
 
 def answers(*commands: Sequence[object]) -> Iterator[subprocess.CompletedProcess[str]]:

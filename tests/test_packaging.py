@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from opv2v_doctor.sandbox.launch import OVERRIDES
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
@@ -125,6 +127,8 @@ def test_what_was_installed_is_whole_and_apart(runner: Runner) -> None:
 def test_a_wheel_in_a_clean_venv_writes_the_demo_and_examines_it(runner: Runner, tmp_path: Path) -> None:
     python = ["--python", runner.training / "python"]
     run(runner.doctor / "opv2v-doctor", "demo", tmp_path / "demo", "--no-train", *python, cwd=tmp_path)
+    pretrained = [runner.training / "python", "scripts/make_pretrained.py", *OVERRIDES]
+    run(*pretrained, cwd=tmp_path / "demo", env={"PYTHONPATH": str(tmp_path / "demo")})
     examine = [runner.doctor / "opv2v-doctor", "run-all", "--repo", tmp_path / "demo", "--format", "json"]
     report = json.loads(run(*examine, *python, cwd=tmp_path))
     assert report["exit_code"] == 0
