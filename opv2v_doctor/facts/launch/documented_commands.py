@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path, PurePath
 
 from opv2v_doctor.check import Blocked
@@ -99,6 +100,9 @@ HYDRAS = re.compile(  # the options that Hydra takes, with their values
     r"|-(h|c|p|r|m|sc|i)"
 )
 NO_TRAINING = re.compile(r"(--help|--hydra-help|--version|--cfg|--info|-h|-c|-i)(=.*)?")
+_COMMAND_LINE = re.compile(
+    r"\s*(\w+=\S+ +)*(torchrun|accelerate launch|deepspeed|srun|python[\d.]*) +[\w./-]*[./-]"
+)
 _MAY_LAUNCH = re.compile(r"torchrun|accelerate|deepspeed|python|\.py\b|\.sh\b|sbatch")
 
 
@@ -233,7 +237,7 @@ def _started(repo: Path, path: Path, text: str) -> Iterator[Started]:
 
 
 def _code_in(text: str) -> Iterator[tuple[int, str]]:
-    """The code of a Markdown document, each piece with the number of its first line."""
+    """The code of a Markdown document, fenced or not, each piece with the number of its first line."""
     from markdown_it import MarkdownIt
 
     lines = text.splitlines()
@@ -241,6 +245,10 @@ def _code_in(text: str) -> Iterator[tuple[int, str]]:
         first, end = token.map or (0, 0)
         if token.type in ("fence", "code_block"):
             yield first + 1 + (token.type == "fence"), re.sub(r"(?m)^[$] ", "", token.content)
+        for at in range(first, end) if token.type == "inline" else ():
+            if _COMMAND_LINE.match(lines[at]):
+                following = takewhile(lambda line: line.endswith("\\"), lines[at:end])
+                yield at + 1, "\n".join(lines[at : at + 1 + len(list(following))])
         for child in token.children or ():
             if child.type == "code_inline" and " " in child.content:  # one word is a name
                 at = next((n for n in range(first, end) if child.content in lines[n]), first)

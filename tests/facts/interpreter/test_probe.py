@@ -174,7 +174,7 @@ def test_what_hangs_costs_its_share_once(repo: Path, interpreter: Interpreter) -
 def test_what_hangs_takes_no_answer_from_others(repo: Path) -> None:
     (repo / "noisy.py").write_text("import time\nlength = 12\ndef wait():\n    time.sleep(1000)\n")
     hangs, behind = ahead(repo, "wait()", timeout=6), ahead(repo, "length", timeout=6)
-    assert value_in(behind()) == 12
+    assert value_of(behind) == 12
     begun = time.monotonic()
     with pytest.raises(Unanswered, match="no answer to 'replay' within the time limit"):
         hangs()
@@ -282,7 +282,7 @@ def test_what_was_asked_ahead_may_be_fetched_in_any_order(repo: Path) -> None:
     (repo / "noisy.py").write_text("one, two = 1, 2")
     first, second = ahead(repo, "one"), ahead(repo, "two")
     assert evaluate(repo, "one + two") == 3
-    assert (value_in(second()), value_in(first())) == (2, 1)
+    assert (value_of(second), value_of(first)) == (2, 1)
 
 
 def test_a_question_that_was_lost_with_its_interpreter_is_asked_again(repo: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_question_that_was_lost_with_its_interpreter_is_asked_again(repo: Path
     deadly, harmless = ahead(repo, "die()"), ahead(repo, "alive")
     with pytest.raises(Unanswered, match="exited with code 5"):
         deadly()
-    assert value_in(harmless()) == 77
+    assert value_of(harmless) == 77
 
 
 def test_the_second_interpreter_is_another_process(repo: Path) -> None:
@@ -299,7 +299,7 @@ def test_the_second_interpreter_is_another_process(repo: Path) -> None:
     assert not has_second(target)
     start_second(target)
     assert has_second(target)
-    assert value_in(ahead(repo, "pid", second=True)()) not in (evaluate(repo, "pid"), os.getpid())
+    assert value_of(ahead(repo, "pid", second=True)) not in (evaluate(repo, "pid"), os.getpid())
 
 
 def test_when_all_are_closed_none_is_left_and_the_next_question_is_answered(repo: Path) -> None:
@@ -312,12 +312,11 @@ def test_when_all_are_closed_none_is_left_and_the_next_question_is_answered(repo
 
 def evaluate(repo: Path, expression: str) -> object:
     """An expression in a module of the repository, through the question that evaluates training code."""
-    return value_in(ahead(repo, expression)())
+    return value_of(ahead(repo, expression))
 
 
-def value_in(answer: questions.Replayed) -> object:
-    (call,) = answer.calls
-    return call.words["batch_size"]
+def value_of(asked: Callable[[], questions.Replayed]) -> object:
+    return asked().calls[0].words["batch_size"]
 
 
 def ahead(
@@ -334,7 +333,7 @@ def ahead(
         config_name="train",
         overrides=[],
         lines={
-            "source": f"build_dataset(dataset='A()', batch_size={expression})",
+            "source": f"build_dataset(dataset='a dataset', batch_size={expression})",
             "module": "noisy",
             "parameter": "args",
             "builders": {"build_dataset": "noisy"},

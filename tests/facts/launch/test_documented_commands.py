@@ -142,3 +142,32 @@ def test_a_script_that_is_not_hydras_may_take_a_local_rank(repo: Path) -> None:
     line = "python -m torch.distributed.launch --nproc_per_node=4 scripts/train.py dataset=d\n"
     (command,) = found(repo, train_sh=line)
     assert command.refused is None
+
+
+def test_a_command_in_a_paragraph_of_its_own_needs_no_fence(repo: Path) -> None:
+    text = "Train:\n\nA=1 torchrun --nproc_per_node 2 \\\n    scripts/train.py dataset=d\n\n"
+    text += "python is needed. Then wait.\n"
+    (command,) = found(repo, readme_md=text)
+    assert (command.gpus, command.overrides, command.place.line) == (2, ("dataset=d",), 3)
+
+
+MAKEFILE = """
+GPUS ?= 4
+WORDS = --nproc_per_node $(GPUS)
+train: data
+\t@export A=$$HOME; cd scripts && \\
+\t\ttorchrun $(WORDS) train.py dataset=$(DATASET) loss=l
+"""
+
+
+def test_the_recipes_of_a_makefile_are_read(repo: Path) -> None:
+    (repo / "Makefile").write_text(MAKEFILE)
+    (command,) = found(repo)
+    assert (command.gpus, command.overrides, command.place.line) == (4, ("loss=l",), 6)
+
+
+def test_a_script_that_is_called_with_arguments_is_a_launch_where_it_is_called(repo: Path) -> None:
+    (repo / "run.sh").write_text("torchrun --nproc_per_node ${1:-2} scripts/train.py dataset=${2:-d}\n")
+    called = found(repo, readme_md="```\nbash run.sh 8 other\n```\nor `bash run.sh 8`, not `run.sh`\n")
+    shown = [(command.place.path.name, command.gpus, command.dataset) for command in called]
+    assert shown == [("readme.md", 8, "other"), ("readme.md", 8, "d"), ("run.sh", 2, "d")]
