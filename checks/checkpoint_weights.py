@@ -117,6 +117,7 @@ def weights_moved_between_epochs(target: Target) -> Findings:
     compared = [each for each in difference.movements if each.floating and not each.problem]
     yield examined(sum(min(each.elements, MOST_VALUES) for each in compared), "value")
     yield examined(len(compared), "tensor")
+    yield from not_read(newest.path, difference.movements, warning)
     if compared:
         yield from _still_tensors(before, newest, compared)
 

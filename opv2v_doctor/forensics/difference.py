@@ -58,7 +58,15 @@ def findings_between(before: Exhibit, after: Exhibit, found: ModelMovement) -> F
                 still=still,
             )
         else:
-            yield note("the same weights: none of {n:tensor|tensors} differs", at=path, n=len(compared))
+            unread = sum(each.unread for each in found.movements)
+            yield note(
+                "none of {n:tensor|tensors} differs; {unread} were not read"
+                if unread
+                else "the same weights: none of {n:tensor|tensors} differs",
+                at=path,
+                n=len(compared),
+                unread=unread,
+            )
     elif still:
         yield note(
             "{n} of {tensors} tensors did not move at all: {names} (frozen, or without gradients)",
@@ -119,8 +127,10 @@ def _sections(title: str, found: Changes) -> Iterator[str]:
 
 
 def _cells(each: Movement) -> tuple[str, ...]:
-    counts = str(each.tensors), str(each.moved)
-    return (each.name, *counts, f"{each.furthest:.4g}", f"{each.relative:.4g}")
+    if each.unread == each.tensors:
+        return (each.name, str(each.tensors), "not read", "-", "-")
+    moved = f"{each.moved}, {each.unread} not read" if each.unread else str(each.moved)
+    return (each.name, str(each.tensors), moved, f"{each.furthest:.4g}", f"{each.relative:.4g}")
 
 
 def record(before: Exhibit, after: Exhibit, found: ModelMovement | None) -> dict[str, Any]:
@@ -141,6 +151,7 @@ def _record(each: Movement) -> dict[str, Any]:
         "module": each.name,
         "tensors": each.tensors,
         "moved": each.moved,
+        "unread": each.unread,
         "furthest": _number(each.furthest),
         "relative": _number(each.relative),
     }

@@ -144,7 +144,7 @@ def _modules(exhibit: Exhibit) -> Iterator[tuple[str, ...]]:
             scan.name,
             str(scan.tensors),
             str(scan.elements),
-            f"{scan.norm:.5g}",
+            f"{scan.norm:.5g}" if scan.unread < scan.tensors else "not read",
             str(scan.bad) if scan.bad else "-",
             "yes" if scan.is_zero else "-",
         )
@@ -202,5 +202,6 @@ def module_record(scan: Scan) -> dict[str, Any]:
         "parameters": scan.elements,
         "norm": scan.norm if math.isfinite(scan.norm) else None,
         "bad": scan.bad,
+        "unread": scan.unread,
         "all_zero": scan.is_zero,
     }

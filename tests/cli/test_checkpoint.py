@@ -10,6 +10,7 @@ import pickle
 import shutil
 import struct
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -315,3 +316,40 @@ def test_what_fuzzing_left_is_read_or_refused(name: str, tmp_path: Path) -> None
     for words in (("--deep",), ("--model", path)):
         assert command(path, *words)[0] in (0, 1, 3)
     assert command("diff", path, path)[0] in (0, 1, 3)
+
+
+def of_kind(kind: str) -> Any:
+    import torch
+
+    with warnings.catch_warnings(action="ignore"):
+        quantised = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
+    return {
+        "float8_e4m3fn": torch.ones(3).to(torch.float8_e4m3fn),
+        "sparse": torch.eye(3).to_sparse(),
+        "quantised": quantised,
+        "meta": torch.ones(3, device="meta"),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "sparse", "quantised", "meta"])
+def test_a_tensor_of_a_kind_that_is_not_read_is_said_to_be_unread(kind: str, tmp_path: Path) -> None:
+    import torch
+
+    tensors = {"plain.a": torch.ones(3), "plain.b": torch.ones(3), "strange.a": of_kind(kind)}
+    paths = [tmp_path / f"{epoch}.pth" for epoch in range(2)]
+    for epoch, path in enumerate(paths):
+        torch.save({"model": tensors, "epoch": epoch}, path)
+    said = f"1 tensor was not read: strange.a: values of kind {kind} are not read"
+    shown = report("show", "--deep", paths[0])
+    assert [said] == [f["message"] for f in shown["findings"] if f["severity"] != "note"]
+    assert shown["exit_code"] == 0
+    assert {each["module"]: each["unread"] for each in shown["files"][0]["modules"]}["strange"] == 1
+    difference = report("diff", *paths)
+    messages = [finding["message"] for finding in difference["findings"]]
+    assert said in messages
+    assert "none of 2 tensors differs; 1 were not read" in messages
+    assert not any("the same weights" in message for message in messages)
+    assert any(
+        line.split()[:4] == ["strange", "1", "not", "read"]
+        for line in command("diff", *paths)[1].splitlines()
+    )

@@ -14,7 +14,7 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.past.checkpoints.archives import Archive, ArchiveDamaged, open_archive
 from opv2v_doctor.facts.past.checkpoints.arguments import plain
 from opv2v_doctor.facts.past.checkpoints.models import model_of
-from opv2v_doctor.facts.past.checkpoints.tensors import number, shape_of, tensor
+from opv2v_doctor.facts.past.checkpoints.tensors import is_tensor, number, shape_of, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
 from opv2v_doctor.facts.past.pickles import Pickle, walk
 from opv2v_doctor.facts.past.pickles.harmless import is_harmless
@@ -62,8 +62,8 @@ class Checkpoint:
         """The number of processes, wherever the training wrote it down."""
         args = self.args or {}
         tables = [table for table in (self.root, args, args.get("distributed")) if isinstance(table, Mapping)]
-        found = (_integer(table.get("world_size")) for table in tables)
-        return next((size for size in found if size is not None), None)
+        found = (table.get("world_size") for table in tables)
+        return next((size for size in found if type(size) is int), None)
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -73,7 +73,7 @@ class Checkpoint:
 
     @property
     def tensors(self) -> int:
-        return len(self.shapes)
+        return sum(map(is_tensor, model_of(self.root).values()))
 
     @property
     def elements(self) -> int:
@@ -162,9 +162,9 @@ def _checkpoint(
         path=path,
         size=size,
         written=written / 1e9,
-        epoch=_integer(root.get("epoch")),
+        epoch=_integer(root.get("epoch"), archive),
         best_so_far=number(root.get("best_so_far"), archive),
-        global_step=next((_integer(root[name]) for name in GLOBAL_STEPS if name in root), None),
+        global_step=next((_integer(root[name], archive) for name in GLOBAL_STEPS if name in root), None),
         optimizer_steps=_optimizer_steps(optimizer, archive, problems),
         learning_rates=tuple(_learning_rates(optimizer, archive)),
         groups=tuple(_groups(optimizer, archive)),
@@ -185,8 +185,10 @@ def _table(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _integer(value: Any, archive: Archive) -> int | None:
+    """A whole number, be it plain, numpy's or a tensor of one element."""
+    found = None if isinstance(value, bool | float) else number(value, archive)
+    return int(found) if found is not None and found == found // 1 else None
 
 
 def _optimizer_steps(

@@ -144,6 +144,7 @@ def read_exactly(file: BinaryIO, offset: int, length: int) -> bytes:
 
 LARGEST_MEMBER = 64 << 20  # bytes that are read at once; 0.4 MB in a checkpoint of 0.85 GB
 STORED, DEFLATED = 0, 8
+NO_CHECKSUM = 0  # what torch writes after set_crc32_options(False)
 PICKLE, PICKLE_ENDS = b"/data.pkl", (b"l", b"L")  # torch finds it in capitals, too
 PACKED_CHUNK = 1 << 20
 PADDED = 192  # bytes of a local header, its name and the padding that torch.save puts behind them
@@ -172,7 +173,7 @@ class Archive:
             raise ArchiveDamaged("{name} would take {n} bytes", name=name, n=member.size)
         packed = self._at(self._start(member, name), min(member.packed, limit))
         content = packed if member.method == STORED else _unpack(packed, member, name)
-        if len(content) != member.size or zlib.crc32(content) != member.crc:
+        if len(content) != member.size or member.crc not in (NO_CHECKSUM, zlib.crc32(content)):
             raise ArchiveDamaged("{name} is damaged: its checksum does not match", name=name)
         return content
 

@@ -10,7 +10,7 @@ from typing import Any
 from opv2v_doctor.facts.past.checkpoints.archives import Archive, ArchiveDamaged, open_archive
 from opv2v_doctor.facts.past.checkpoints.safetensors import looks_like_safetensors, open_safetensors
 from opv2v_doctor.facts.past.checkpoints.shards import Sharded, shards_of
-from opv2v_doctor.facts.past.checkpoints.tensors import Tensor, shape_of, tensor
+from opv2v_doctor.facts.past.checkpoints.tensors import Tensor, is_tensor, kind_unread, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
 from opv2v_doctor.facts.past.checkpoints.weights import TORCH, Chunks, NumberKind, Weight, Weights
 from opv2v_doctor.facts.past.pickles import walk
@@ -28,7 +28,7 @@ def model_of(root: Mapping[Any, Any]) -> Mapping[Any, Any]:
         table = part.entries if isinstance(part, RecordedCall) else part
         if isinstance(table, dict):
             return table
-    return root if any(shape_of(value) is not None for value in root.values()) else {}
+    return root if any(map(is_tensor, root.values())) else {}
 
 
 @contextmanager
@@ -76,8 +76,11 @@ def _open(path: Path) -> Iterator[Weights]:
 def _weights(archive: Archive, table: Mapping[Any, Any]) -> Iterator[tuple[str, Weight]]:
     for name, value in table.items():
         found = tensor(value)
+        kind = kind_unread(value)
         if found is not None and isinstance(name, str):
             yield name, _weight(archive, name, found)
+        elif kind and isinstance(name, str):
+            yield name, Weight(name, NumberKind(kind, 1), (0,), (1,), 0, lambda *_: iter(()))
 
 
 def _weight(archive: Archive, name: str, found: Tensor) -> Weight:

@@ -30,7 +30,8 @@ class Movement:
     before: float  # squares of the values before, summed
     floating: bool = True
     still: tuple[str, ...] = ()  # the tensors that did not move
-    problem: Text | None = None
+    problem: ArchiveDamaged | None = None  # why the first of those that were not read was not
+    unread: int = 0
 
     @property
     def relative(self) -> float:
@@ -81,14 +82,14 @@ def movement(before: Weights, after: Weights, most: int | None = None) -> ModelM
 
 def _movement(old: Weight, new: Weight, most: int | None) -> Movement:
     furthest, squares, before, moves = 0.0, 0.0, 0.0, False
-    problem: Text | None = None
+    problem: ArchiveDamaged | None = None
     try:
         for was, now in _pairs(old, new, most):
             far, sum_of_squares, sum_before, other = _apart(was, now)
             furthest = far if far > furthest or math.isnan(far) else furthest
             squares, before, moves = squares + sum_of_squares, before + sum_before, moves or other
     except ArchiveDamaged as reason:
-        problem = reason.reason
+        problem = reason
     name = ascii_excerpt(old.name)
     return Movement(
         name,
@@ -99,8 +100,9 @@ def _movement(old: Weight, new: Weight, most: int | None) -> Movement:
         squares,
         before,
         old.kind.is_floating,
-        () if moves else (name,),
+        () if moves or problem else (name,),
         problem,
+        int(problem is not None),
     )
 
 
@@ -157,4 +159,5 @@ def _together(module: str, group: list[Movement]) -> Movement:
         any(each.floating for each in group),
         tuple(name for each in group if each.floating for name in each.still),
         next((each.problem for each in group if each.problem), None),
+        sum(each.unread for each in group),
     )

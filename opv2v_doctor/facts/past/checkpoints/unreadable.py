@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from opv2v_doctor.check import Finding, Findings, error
+from opv2v_doctor.check import Finding, Findings, error, warning
 from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged, LegacyPickle
 from opv2v_doctor.facts.past.checkpoints.movement import Movement
 from opv2v_doctor.facts.past.checkpoints.scans import Scan
+from opv2v_doctor.facts.past.checkpoints.weights import KindNotRead
 from opv2v_doctor.facts.past.pickles.machine import PickleRefused, Refused
 from opv2v_doctor.foreign_files import open_file
 from opv2v_doctor.text import Command, Text, Value
@@ -54,16 +55,22 @@ def not_read(
     path: Path, tensors: Sequence[Scan | Movement], weighed: Callable[..., Finding] = error
 ) -> Findings:
     """The tensors of a checkpoint that could not be read, as an error or `weighed` otherwise."""
-    unread = [each for each in tensors if each.problem]
-    if unread:
-        yield weighed(
-            "{n:tensor was|tensors were} not read: {first}: {problem}",
-            at=path,
-            hint="compare it with a copy; use an intact checkpoint",
-            n=len(unread),
-            first=unread[0].name,
-            problem=unread[0].problem,
-        )
+    unread = [(each.name, each.problem) for each in tensors if each.problem]
+    strange = [one for one in unread if isinstance(one[1], KindNotRead)]
+    damaged = [one for one in unread if one not in strange]
+    for found, by, hint in (
+        (damaged, weighed, "compare it with a copy; use an intact checkpoint"),
+        (strange, warning, "save them as plain tensors of float32 or bfloat16: then they are read"),
+    ):
+        if found:
+            yield by(
+                "{n:tensor was|tensors were} not read: {first}: {problem}",
+                at=path,
+                hint=hint,
+                n=len(found),
+                first=found[0][0],
+                problem=found[0][1].reason,
+            )
 
 
 LFS, HTML = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html")

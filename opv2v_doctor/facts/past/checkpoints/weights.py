@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     Values = NDArray[np.generic]
 
 
+class KindNotRead(ArchiveDamaged):
+    """Nothing is known to be wrong with the tensor, but its kind of values is not read here."""
+
+
 @dataclass(frozen=True)
 class NumberKind:
     """A kind of numbers: its name, bytes an element, and what NumPy reads it as (nothing: it cannot)."""
@@ -47,6 +51,9 @@ _KINDS = (
     ("", "U64", NumberKind("uint64", 8, "u8")),
     ("", "F8_E4M3", NumberKind("float8_e4m3fn", 1)),
     ("", "F8_E5M2", NumberKind("float8_e5m2", 1)),
+    ("", "F8_E4M3FNUZ", NumberKind("float8_e4m3fnuz", 1)),
+    ("", "F8_E5M2FNUZ", NumberKind("float8_e5m2fnuz", 1)),
+    ("", "F8_E8M0", NumberKind("float8_e8m0fnu", 1)),
 )
 SAFETENSORS = {code: kind for _, code, kind in _KINDS}
 TORCH = {f"torch.{kind.name}": kind for _, _, kind in _KINDS} | {
@@ -147,7 +154,7 @@ def array(weight: Weight) -> Values:
 
 def _verify_kind(weight: Weight) -> None:
     if not weight.kind.numpy:
-        raise ArchiveDamaged("values of kind {kind} are not read", kind=weight.kind.name)
+        raise KindNotRead("values of kind {kind} are not read", kind=weight.kind.name)
 
 
 def _stretch(weight: Weight, elements: int) -> Iterator[Values]:
