@@ -50,7 +50,6 @@ from opv2v_doctor.facts.past.checkpoints.counters import (
 )
 from opv2v_doctor.facts.past.checkpoints.presence import presence
 from opv2v_doctor.facts.past.checkpoints.unreadable import (
-    LEGACY,
     CheckpointNotExamined,
     copying,
     few,
@@ -96,7 +95,7 @@ def checkpoints_can_be_read(target: Target) -> Findings:
             yield warning(
                 "{name} was not examined: {reason}",
                 at=path,
-                hint=LEGACY,
+                hint=reason.hint,
                 name=path.name,
                 reason=reason.reason,
             )

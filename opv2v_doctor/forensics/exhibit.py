@@ -129,17 +129,13 @@ def _read_into(exhibit: Exhibit) -> None:
         _count(exhibit)
         return
     found = exhibit.checkpoint = read_checkpoint(exhibit.path)
-    exhibit.form = "checkpoint" if found.epoch is not None or found.has_optimizer else "weights"
+    whole = found.epoch is not None or found.has_optimizer
+    exhibit.form = found.part or ("checkpoint" if whole else "weights")
     exhibit.tensors, exhibit.parameters = found.tensors, found.elements
 
 
 def _read_shards(exhibit: Exhibit, parts: Sharded) -> None:
     exhibit.form, exhibit.size = f"sharded ({parts.form})", parts.size
-    if parts.is_distributed:
-        raise CheckpointNotExamined(
-            "{n:shard|shards} that torch.distributed.checkpoint wrote: only torch can put them together",
-            n=len(parts.shards),
-        )
     _count(exhibit)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from opv2v_doctor.facts.past.checkpoints.models import open_weights
 from opv2v_doctor.facts.past.checkpoints.presence import presence
 from opv2v_doctor.facts.past.checkpoints.scans import by_module, scan
 from opv2v_doctor.facts.past.checkpoints.unreadable import (
-    LEGACY,
     CheckpointNotExamined,
     few,
     not_finite,
@@ -24,7 +22,7 @@ from opv2v_doctor.facts.past.checkpoints.unreadable import (
 )
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.result import examined_text
-from opv2v_doctor.text import Command, Text, sentence
+from opv2v_doctor.text import Text, sentence
 
 
 def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
@@ -56,18 +54,11 @@ def _refusal(exhibit: Exhibit) -> Findings:
     path, problem = exhibit.path, exhibit.refused
     assert problem is not None
     if isinstance(problem, CheckpointNotExamined):
-        hint = Text("{command}", command=_join_command(path)) if path.is_dir() else LEGACY
-        yield warning("not examined: {problem}", at=path, hint=hint, problem=problem.reason)
+        yield warning("not examined: {problem}", at=path, hint=problem.hint, problem=problem.reason)
     else:
         restore = Text("restore it from a copy, or use an intact one; do not load it")
         hint = remedy(path) if stand_in(path) else restore
         yield error("cannot be read: {problem}", at=path, hint=hint, problem=problem.reason)
-
-
-def _join_command(folder: Path) -> Command:
-    """What makes one file of a folder that torch.distributed.checkpoint wrote."""
-    words = ("python", "-m", "torch.distributed.checkpoint.format_utils", "dcp_to_torch")
-    return Command(shlex.join([*words, str(folder), f"{folder}.pth"]))
 
 
 def _contents(exhibit: Exhibit) -> Findings:
@@ -85,7 +76,7 @@ def _contents(exhibit: Exhibit) -> Findings:
             every=list(found.foreign),
         )
     yield from _presence(found)
-    if not found.tensors:
+    if not found.tensors and not found.part:
         yield warning("holds no model", at=path, hint="save the model's state_dict under `model`")
     if found.epoch is not None and not found.has_optimizer and exhibit.path.stem != "checkpoint-final":
         yield note("holds no state of the optimizer: a resume would start it anew", at=path)

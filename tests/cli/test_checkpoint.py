@@ -353,3 +353,68 @@ def test_a_tensor_of_a_kind_that_is_not_read_is_said_to_be_unread(kind: str, tmp
         line.split()[:4] == ["strange", "1", "not", "read"]
         for line in command("diff", *paths)[1].splitlines()
     )
+
+
+PLACES: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "lightning": lambda model, state: {
+        "state_dict": model,
+        "optimizer_states": [state, copy.deepcopy(state)],
+        "global_step": 8,
+    },
+    "named": lambda model, state: {"model_state_dict": model, "optimizer_state_dict": state},
+    "several": lambda model, state: {"model": model, "optimizers": {"head": state, "rest": state}},
+    "deepspeed": lambda model, state: {"module": model, "optimizer": None, "global_steps": 4},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_optimizer_is_found_by_its_form(place: str, tmp_path: Path) -> None:
+    import torch
+
+    state = {
+        "state": {0: {"step": torch.tensor(4.0), "exp_avg": torch.zeros(3)}},
+        "param_groups": [{"lr": 0.5, "params": [0]}],
+    }
+    content = PLACES[place]({"a": torch.ones(3)}, state)
+    torch.save({**content, "epoch": 0}, tmp_path / "a.pth")
+    found = report("show", tmp_path)
+    messages = [finding["message"] for finding in found["findings"]]
+    if place == "deepspeed":
+        assert messages == ["holds no state of the optimizer: a resume would start it anew"]
+    else:
+        assert messages == []
+        assert found["files"][0]["optimizer_steps"] == 4
+        assert found["files"][0]["learning_rates"][0] == 0.5
+
+
+def test_the_folder_that_accelerate_writes_is_a_model_and_its_parts(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"a": torch.ones(3)}, tmp_path / "pytorch_model.bin")
+    torch.save({"state": {}, "param_groups": [{"lr": 0.5, "params": [0]}]}, tmp_path / "optimizer.bin")
+    torch.save({"last_epoch": 3, "_last_lr": [0.5]}, tmp_path / "scheduler.bin")
+    torch.save({"scale": 4.0, "growth_factor": 2.0}, tmp_path / "scaler.pt")
+    found = report("show", tmp_path)
+    assert sorted(row["form"] for row in found["files"]) == ["optimizer", "scaler", "scheduler", "weights"]
+    assert found["findings"] == []
+
+
+def test_a_program_and_deepspeeds_shards_are_said_to_be_unread(tmp_path: Path) -> None:
+    import torch
+
+    folder = tmp_path / "ds" / "global_step4"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
+        archive.writestr("script/data.pkl", pickle.dumps({}, 2))
+        archive.writestr("script/constants.pkl", pickle.dumps((), 2))
+    for rank in range(2):
+        torch.save({}, folder / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
+    for path, said, hint in (
+        (tmp_path / "script.pt", "TorchScript", "torch.jit.load"),
+        (folder, "2 shards that DeepSpeed wrote", f"{tmp_path}/ds/zero_to_fp32.py"),
+    ):
+        found = report("show", "--deep", path)
+        (finding,) = found["findings"]
+        assert (finding["severity"], found["exit_code"]) == ("warning", 3)
+        assert said in finding["message"]
+        assert hint in str(finding["hint"])

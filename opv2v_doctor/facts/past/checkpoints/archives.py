@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from opv2v_doctor.facts.past.pickles.machine import Refused
 from opv2v_doctor.foreign_files import open_file
+from opv2v_doctor.text import Text
 
 LARGEST_DIRECTORY = 64 << 20  # bytes; 0.5 MB in a checkpoint of 0.85 GB
 LONGEST_COMMENT = 65535
@@ -28,8 +29,19 @@ class ArchiveDamaged(Refused):
     """Not an archive that can be read; the reason says why."""
 
 
-class LegacyPickle(ArchiveDamaged):
-    """A pickle from before torch 1.6: whole perhaps, but no archive."""
+class NotExaminable(ArchiveDamaged):
+    """Whole perhaps, but only running it could tell what it holds; `hint` says what makes it readable."""
+
+    hint = Text(
+        "if you trust who wrote it, load it with torch.load(PATH, weights_only=True) and save it again with "
+        "torch.save: then it can be read without running it"
+    )
+
+
+class TorchScript(NotExaminable):
+    """A program with its weights."""
+
+    hint = Text("to have its weights read: torch.save(torch.jit.load(PATH).state_dict(), OTHER_PATH)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +120,7 @@ def _no_archive(head: bytes) -> ArchiveDamaged:
     if head.startswith(LOCAL):
         return ArchiveDamaged("truncated: its directory, which is written last, is not there")
     if head[0] == 0x80 and head[1:2] <= b"\x05":
-        return LegacyPickle(
+        return NotExaminable(
             "a legacy pickle, from before torch 1.6: only running it could tell what it holds"
         )
     return ArchiveDamaged("not a file that torch.save wrote: no zip")
@@ -278,6 +290,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
         if len(homes) != 1:
             raise ArchiveDamaged("a zip with {n} data.pkl: not written by torch.save", n=len(homes))
         archive = Archive(file, size, directory, entries, homes.pop())
+        if archive.has("constants.pkl"):
+            raise TorchScript("a TorchScript archive, a program: its weights are not read")
         yield replace(archive, big_endian=archive.has("byteorder") and archive.read("byteorder") == b"big")
 
 

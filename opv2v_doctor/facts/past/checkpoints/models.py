@@ -18,6 +18,7 @@ from opv2v_doctor.facts.past.pickles.machine import RecordedCall
 from opv2v_doctor.foreign_files import open_file
 
 MODELS = ("model", "state_dict", "model_state_dict", "module")  # where a training keeps its model
+MOST_PLACES = 3  # names between the root of a file and an optimizer, or a model's table
 UNKNOWN = NumberKind("unknown", 1)
 
 
@@ -29,6 +30,59 @@ def model_of(root: Mapping[Any, Any]) -> Mapping[Any, Any]:
         if isinstance(table, dict):
             return table
     return root if any(map(is_tensor, root.values())) else {}
+
+
+def optimizers_of(root: Any) -> dict[str, dict[Any, Any]]:
+    """Each optimizer's state with the name of its place, by its form: a library may call it what it likes."""
+    return dict(_optimizers(root, "", MOST_PLACES, set()))
+
+
+def _optimizers(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[str, dict[Any, Any]]]:
+    table = value.entries if isinstance(value, RecordedCall) else value
+    if id(table) in seen or not isinstance(table, dict | list):
+        return
+    seen.add(id(table))
+    if isinstance(table, dict) and isinstance(table.get("param_groups"), list):
+        yield name or "optimizer", table
+    elif depth:
+        for key, entry in table.items() if isinstance(table, dict) else enumerate(table):
+            place = f"{name}.{_spoken(key)}".removeprefix(".")
+            yield from _optimizers(entry, place, depth - 1, seen)
+
+
+def states_of(root: Mapping[Any, Any]) -> dict[str, Any]:
+    """The tensors beside the model, by name: `optimizer.exp_avg.0` of moments, `ema.head.weight`."""
+    optimizers = optimizers_of(root)
+    found = {
+        f"{name}.{_spoken(moment)}.{_spoken(parameter)}": value
+        for name, optimizer in optimizers.items()
+        for parameter, state in _items(optimizer.get("state"))
+        for moment, value in _items(state)
+        if is_tensor(value)
+    }
+    seen = {id(table) for table in (model_of(root), *optimizers.values())}
+    return found | dict(_tensors(root, "", MOST_PLACES, seen))
+
+
+def _tensors(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    table = value.entries if isinstance(value, RecordedCall) else value
+    if is_tensor(value):
+        yield name, value
+    elif depth and isinstance(table, dict | list) and id(table) not in seen:
+        seen.add(id(table))
+        for key, entry in table.items() if isinstance(table, dict) else enumerate(table):
+            yield from _tensors(entry, f"{name}.{_spoken(key)}".removeprefix("."), depth - 1, seen)
+
+
+def _items(table: Any) -> list[tuple[Any, Any]]:
+    """The entries of a dictionary of any kind; none of anything else."""
+    entries = table.entries if isinstance(table, RecordedCall) else table
+    return list(entries.items()) if isinstance(entries, dict) else []
+
+
+def _spoken(key: Any) -> str:
+    """A key as text; of what is no name only its type: a tuple of tuples may be larger than any memory."""
+    return str(key) if isinstance(key, str | int) else type(key).__name__
 
 
 @contextmanager

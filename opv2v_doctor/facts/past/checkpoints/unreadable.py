@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from opv2v_doctor.check import Finding, Findings, error, warning
-from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged, LegacyPickle
+from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged, NotExaminable
 from opv2v_doctor.facts.past.checkpoints.movement import Movement
 from opv2v_doctor.facts.past.checkpoints.scans import Scan
 from opv2v_doctor.facts.past.checkpoints.weights import KindNotRead
@@ -75,11 +75,6 @@ def not_read(
 
 LFS, HTML = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html")
 
-LEGACY = Text(  # what makes a file readable of which only running it could tell what it holds
-    "if you trust who wrote it, load it with torch.load(PATH, weights_only=True) and save it again with "
-    "torch.save: then it can be read without running it"
-)
-
 
 class CheckpointUnreadable(Refused):
     """Not a checkpoint that can be read; the reason says why."""
@@ -87,6 +82,10 @@ class CheckpointUnreadable(Refused):
 
 class CheckpointNotExamined(CheckpointUnreadable):
     """Nothing is known to be wrong with it, but only running it could tell what it holds."""
+
+    def __init__(self, problem: NotExaminable) -> None:
+        super().__init__(problem.reason)
+        self.hint = problem.hint
 
 
 @contextmanager
@@ -98,8 +97,8 @@ def reasons(path: Path) -> Iterator[None]:
         raise CheckpointUnreadable("a link to nothing" if path.is_symlink() else "no such file") from None
     except OSError as problem:
         raise CheckpointUnreadable("cannot be read: {problem}", problem=problem.strerror) from None
-    except LegacyPickle as problem:
-        raise CheckpointNotExamined(problem.reason) from None
+    except NotExaminable as problem:
+        raise CheckpointNotExamined(problem) from None
     except (ArchiveDamaged, PickleRefused) as problem:
         raise CheckpointUnreadable(stand_in(path) or problem.reason) from None
 
