@@ -158,7 +158,21 @@ def _load(path: Path, found: Loading) -> Findings:
 
 
 def among(exhibits: Sequence[Exhibit]) -> Iterator[Finding]:
-    """What the checkpoints of one folder say against one another."""
+    """What the checkpoints of one folder say against one another, and what torch.load says of all."""
+    more = [
+        (each.path, each.checkpoint.refused)
+        for each in exhibits
+        if each.checkpoint and each.checkpoint.refused
+    ]
+    if more:
+        yield note(
+            "torch.load refuses {n:file|files} since torch 2.6, for {names}: if you trust who wrote it, "
+            "give it weights_only=False, or call torch.serialization.add_safe_globals before",
+            at=more[0][0],
+            n=len(more),
+            names=few(list(dict.fromkeys(name for _, names in more for name in names))),
+            files=[str(path) for path, _ in more],
+        )
     folders: dict[Path, list[Exhibit]] = {}
     for exhibit in exhibits:
         if exhibit.checkpoint and exhibit.checkpoint.epoch is not None and exhibit.checkpoint.steps:

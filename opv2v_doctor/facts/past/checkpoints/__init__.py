@@ -17,7 +17,7 @@ from opv2v_doctor.facts.past.checkpoints.models import model_of, optimizers_of
 from opv2v_doctor.facts.past.checkpoints.tensors import is_tensor, number, shape_of, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
 from opv2v_doctor.facts.past.pickles import Pickle, walk
-from opv2v_doctor.facts.past.pickles.harmless import is_harmless
+from opv2v_doctor.facts.past.pickles.harmless import is_accepted, is_harmless
 from opv2v_doctor.facts.past.pickles.machine import PickleRefused, RecordedCall, ascii_excerpt
 from opv2v_doctor.facts.past.runs import BEST, LAST, number_of, saved_checkpoints
 from opv2v_doctor.state import of_file
@@ -52,6 +52,9 @@ class Checkpoint:
     has_optimizer: bool
     has_scaler: bool
     loss_scale: float | None  # where the gradient scaler stands; each step that it skips halves it
+    refused: tuple[
+        str, ...
+    ]  # globals that torch.load refuses since torch 2.6, where weights_only is not false
     foreign: tuple[str, ...]  # globals that loading would import, and that no checkpoint needs
     problems: tuple[Text, ...]  # of what was read of its tensors
     root: Mapping[Any, Any] = field(repr=False)  # the walked pickle, for what is not always asked for
@@ -187,6 +190,7 @@ def _checkpoint(
         has_optimizer=any(_table(optimizer.get("state")) for optimizer in optimizers.values()),
         has_scaler=any(name in root for name in SCALERS),
         loss_scale=number(scaler.get("scale"), archive),
+        refused=tuple(ascii_excerpt(name) for name in pickle.names if not is_accepted(name)),
         foreign=tuple(ascii_excerpt(name) for name in pickle.names if not is_harmless(name)),
         problems=tuple(problems),
         root=root,
