@@ -37,6 +37,7 @@ class Exhibit:
     parameters: int = 0
     checkpoint: Checkpoint | None = None
     scans: tuple[Scan, ...] = ()  # of each tensor, where it was asked for
+    states: tuple[Scan, ...] = ()  # likewise, of what is there beside the model
     loading: Loading | None = None
     refused: CheckpointUnreadable | None = None
     findings: list[Finding] = field(default_factory=list)

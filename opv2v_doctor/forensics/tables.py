@@ -104,7 +104,7 @@ def lines(exhibits: Sequence[Exhibit], *, deep: bool) -> Iterator[str]:
     against = with_config(exhibits)
     yield from align([COLUMNS, *(_cells(exhibit, against) for exhibit in exhibits)])
     for exhibit in exhibits:
-        if deep and exhibit.scans:
+        if deep and (exhibit.scans or exhibit.states):
             yield from ("", f"weights of {ascii_excerpt(str(exhibit.path))}")
             yield from align(
                 [("sub-module", "tensors", "parameters", "norm", "NaN/Inf", "all zero"), *_modules(exhibit)]
@@ -139,7 +139,7 @@ def _cells(exhibit: Exhibit, against: Exhibit | None) -> tuple[str, ...]:
 
 
 def _modules(exhibit: Exhibit) -> Iterator[tuple[str, ...]]:
-    for scan in by_module(exhibit.scans):
+    for scan in (*by_module(exhibit.scans), *by_module(exhibit.states)):
         yield (
             scan.name,
             str(scan.tensors),

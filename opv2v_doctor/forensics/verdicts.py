@@ -9,7 +9,7 @@ from opv2v_doctor.check import Examined, Finding, Findings, Severity, error, exa
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, CheckpointUnreadable
 from opv2v_doctor.facts.past.checkpoints.counters import global_step_agrees, implied_steps_per_epoch
 from opv2v_doctor.facts.past.checkpoints.loading import Loading, loading
-from opv2v_doctor.facts.past.checkpoints.models import open_weights
+from opv2v_doctor.facts.past.checkpoints.models import damaged_members, open_states, open_weights
 from opv2v_doctor.facts.past.checkpoints.presence import presence
 from opv2v_doctor.facts.past.checkpoints.scans import by_module, scan
 from opv2v_doctor.facts.past.checkpoints.unreadable import (
@@ -20,20 +20,26 @@ from opv2v_doctor.facts.past.checkpoints.unreadable import (
     remedy,
     stand_in,
 )
+from opv2v_doctor.facts.past.pickles.machine import ascii_excerpt
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.result import examined_text
 from opv2v_doctor.text import Text, sentence
 
 
-def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
+def judge(exhibit: Exhibit, *, deep: bool, model: Path | None, checksums: bool = False) -> None:
     """Put into the exhibit what is wrong with it; the weights are only read where that was asked for."""
     exhibit.add(*(_refusal(exhibit) if exhibit.refused else _contents(exhibit)))
-    if exhibit.refused or not exhibit.tensors:
+    if exhibit.refused:
         return
     try:
+        if deep or checksums:
+            exhibit.add(*_checksums(exhibit.path))
+        if deep:
+            with open_states(exhibit.path) as states:
+                exhibit.states = scan(states)
         with open_weights(exhibit.path) as weights:
             exhibit.scans = scan(weights) if deep else ()
-            if model is not None:
+            if model is not None and exhibit.tensors:
                 with open_weights(model) as wanted:
                     exhibit.loading = loading(wanted, weights)
     except CheckpointUnreadable as problem:
@@ -48,6 +54,19 @@ def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
     exhibit.add(*_values(exhibit))
     if exhibit.loading:
         exhibit.add(*_load(exhibit.path, exhibit.loading))
+
+
+def _checksums(path: Path) -> Findings:
+    """Whether every byte is the one that was written."""
+    damaged = damaged_members(path)
+    if damaged:
+        yield error(
+            "the checksum of {n:member does|members do} not match: {names}",
+            at=path,
+            hint="restore it from a copy, or resume from an intact checkpoint",
+            n=len(damaged),
+            names=few([ascii_excerpt(name) for name in damaged]),
+        )
 
 
 def _refusal(exhibit: Exhibit) -> Findings:
@@ -112,10 +131,11 @@ def _presence(found: Checkpoint) -> Findings:
 def _values(exhibit: Exhibit) -> Findings:
     """What was seen of the weights."""
     path, scans = exhibit.path, exhibit.scans
-    if scans:
-        yield examined(sum(scan.read for scan in scans), "value")
-    yield from not_finite(path, scans)
-    yield from not_read(path, scans)
+    if scans or exhibit.states:
+        yield examined(sum(scan.read for scan in (*scans, *exhibit.states)), "value")
+    for found in (scans, exhibit.states):
+        yield from not_finite(path, found)
+        yield from not_read(path, found)
     empty = [scan.name for scan in by_module(scans) if scan.is_zero and scan.tensors > 1]
     if empty:
         yield warning(

@@ -425,3 +425,50 @@ def test_a_program_and_deepspeeds_shards_are_said_to_be_unread(tmp_path: Path) -
         assert (finding["severity"], found["exit_code"]) == ("warning", 3)
         assert said in finding["message"]
         assert hint in str(finding["hint"])
+
+
+def with_states(path: Path, epoch: int, model: dict[str, Any], exp_avg: Any) -> Path:
+    import torch
+
+    moments = {"step": torch.tensor(4.0 * (epoch + 1)), "exp_avg": exp_avg}
+    state, average = {"state": {0: moments}, "param_groups": []}, torch.ones(3)
+    return write(path, epoch, model=model, optimizer=state, args=None, ema={"head.w": average})
+
+
+def test_deep_and_diff_look_at_moments_averages_and_checksums(tmp_path: Path) -> None:
+    import torch
+
+    model = {"head.w": torch.ones(3)}
+    good = with_states(tmp_path / "a.pth", 0, model, exp_avg=torch.full((3,), 0.25))
+    assert wrong(report(good, "--deep")) == []
+    bad = with_states(tmp_path / "b.pth", 0, model, exp_avg=torch.tensor([0.25, float("nan"), 0.25]))
+    (finding,) = wrong(report(bad, "--deep"))
+    assert finding["values"]["bad"] == {"optimizer.exp_avg.0": 1}
+    (finding,) = wrong(report("diff", good, bad))
+    assert finding["message"] == "NaN or infinite in 1 tensor: optimizer.exp_avg.0"
+    stuck = with_states(tmp_path / "c.pth", 1, {"head.w": torch.zeros(3)}, exp_avg=torch.ones(3))
+    (finding,) = wrong(report("diff", good, stuck))
+    assert (finding["severity"], finding["message"]) == ("warning", "did not move with the steps: ema.head")
+    content = good.read_bytes()
+    at = content.index(struct.pack("<fff", 0.25, 0.25, 0.25))
+    flipped = tmp_path / "d.pth"
+    flipped.write_bytes(content[:at] + b"\1" + content[at + 1 :])
+    for found in (report(flipped, "--deep"), report("diff", good, flipped)):
+        (finding,) = wrong(found)
+        assert finding["message"].startswith("the checksum of 1 member does not match: data/")
+        assert found["exit_code"] == 1
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_that_differ_by_a_wrappers_prefix_are_paired(prefix: str, tmp_path: Path) -> None:
+    import torch
+
+    one = write(tmp_path / "a.pth", 0, model={"head.w": torch.ones(3), "module.x": torch.ones(1)}, args=None)
+    wrapped = {f"{prefix}head.w": torch.zeros(3), f"{prefix}module.x": torch.zeros(1)}
+    found = report("diff", one, write(tmp_path / "b.pth", 1, model=wrapped, args=None))
+    assert wrong(found) == []
+    assert {each["moved"] for each in found["modules"]} == {1}
+    assert any("2 names were paired without module." in each["message"] for each in found["findings"])
+    other = {"tail.w": torch.zeros(3), f"{prefix}module.x": torch.zeros(1)}
+    found = report("diff", one, write(tmp_path / "c.pth", 1, model=other, args=None))
+    assert [each["values"]["names"] for each in wrong(found)] == [["head.w"], ["tail.w"]]

@@ -156,6 +156,7 @@ def read_exactly(file: BinaryIO, offset: int, length: int) -> bytes:
 
 LARGEST_MEMBER = 64 << 20  # bytes that are read at once; 0.4 MB in a checkpoint of 0.85 GB
 STORED, DEFLATED = 0, 8
+LEAST_BUDGET, TIMES_PACKED = 1 << 30, 20  # bytes that reading everything may take
 NO_CHECKSUM = 0  # what torch writes after set_crc32_options(False)
 PICKLE, PICKLE_ENDS = b"/data.pkl", (b"l", b"L")  # torch finds it in capitals, too
 PACKED_CHUNK = 1 << 20
@@ -226,6 +227,26 @@ class Archive:
             raise ArchiveDamaged(
                 "its members overlap: {packed} bytes in a file of {size}", packed=packed, size=self.size
             )
+
+    def damaged(self) -> list[str]:
+        """The members that do not match their checksum; every one is read. Raises ArchiveDamaged."""
+        self.verify()
+        home = self._full("")
+        members = {name: member_at(self.directory, at) for name, at in self.entries.items()}
+        if sum(member.size for member in members.values()) > max(LEAST_BUDGET, TIMES_PACKED * self.size):
+            raise ArchiveDamaged("its members unpack to far more than the file has")
+        ours = {
+            name.removeprefix(home).decode("utf-8", "surrogatepass"): member
+            for name, member in members.items()
+            if name.startswith(home) and member.size and member.crc != NO_CHECKSUM
+        }
+        return [name for name, member in ours.items() if self._checksum(name, member) != member.crc]
+
+    def _checksum(self, name: str, member: Member) -> int:
+        found = 0
+        for chunk in self.chunks(name, 0, member.size, PACKED_CHUNK):
+            found = zlib.crc32(chunk, found)
+        return found
 
     def _verify(self, member: Member, name: str, offset: int, length: int) -> None:
         if offset < 0 or offset + length > member.size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,27 @@ def open_weights(path: Path) -> Iterator[Weights]:
         yield Weights(size=sum(weights.size for weights in found), tensors=tensors)
 
 
+@contextmanager
+def open_states(path: Path) -> Iterator[Weights]:
+    """What a checkpoint holds beside its model: moments, averages. Raises CheckpointUnreadable."""
+    with reasons(path):
+        if shards_of(path) or is_safetensors(path):
+            yield Weights(size=0, tensors={})
+            return
+        with _open(path, states_of) as found:
+            vectors = {name: weight for name, weight in found.tensors.items() if weight.shape}
+            yield Weights(size=found.size, tensors=vectors)  # single numbers are counters
+
+
+def damaged_members(path: Path) -> list[str]:
+    """The members of an archive that do not match their checksum; safetensors have none."""
+    with reasons(path):
+        if shards_of(path) or is_safetensors(path):
+            return []
+        with open_archive(path) as archive:
+            return archive.damaged()
+
+
 def _shards(parts: Sharded) -> tuple[Path, ...]:
     if refusal := parts.refusal:
         raise refusal
@@ -111,7 +132,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Weights]:
+def _open(path: Path, part: Callable[[Mapping[Any, Any]], Mapping[Any, Any]] = model_of) -> Iterator[Weights]:
     if not path.is_file():
         raise CheckpointUnreadable("not a file" if path.exists() else "no such file")
     if is_safetensors(path):
@@ -124,7 +145,7 @@ def _open(path: Path) -> Iterator[Weights]:
         table = root.entries if isinstance(root, RecordedCall) else root
         if not isinstance(table, dict):
             raise ArchiveDamaged("holds no dictionary: not a checkpoint")
-        yield Weights(size=archive.size, tensors=dict(_weights(archive, model_of(table))))
+        yield Weights(size=archive.size, tensors=dict(_weights(archive, part(table))))
 
 
 def _weights(archive: Archive, table: Mapping[Any, Any]) -> Iterator[tuple[str, Weight]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,10 @@ from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
     from opv2v_doctor.facts.past.checkpoints.weights import Values
+
+
+# What DistributedDataParallel, torch.compile, FSDP and activation checkpointing put into names.
+WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class ModelMovement:
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
     reshaped: tuple[Text, ...]  # of the same name, and another shape
+    renamed: int  # tensors whose names differ by what wrappers add
 
     @property
     def still(self) -> tuple[Movement, ...]:
@@ -61,23 +66,36 @@ def movement(before: Weights, after: Weights, most: int | None = None) -> ModelM
     before.verify()
     after.verify()
     old, new = before.tensors, after.tensors
-    shared = [name for name in old if name in new]
-    alike = [name for name in shared if old[name].shape == new[name].shape]
+    shared = _pairing(old, new)
+    alike = [(name, other) for name, other in shared.items() if old[name].shape == new[other].shape]
+    taken = {*shared.values()}
     return ModelMovement(
-        movements=tuple(_movement(old[name], new[name], most) for name in alike),
-        only_before=tuple(ascii_excerpt(name) for name in old if name not in new),
-        only_after=tuple(ascii_excerpt(name) for name in new if name not in old),
+        movements=tuple(_movement(old[name], new[other], most) for name, other in alike),
+        only_before=tuple(ascii_excerpt(name) for name in old if name not in shared),
+        only_after=tuple(ascii_excerpt(name) for name in new if name not in taken),
         reshaped=tuple(
             Text(
                 "{name}: {before}, then {after}",
                 name=ascii_excerpt(name),
                 before=str(list(old[name].shape)),
-                after=str(list(new[name].shape)),
+                after=str(list(new[other].shape)),
             )
-            for name in shared
-            if old[name].shape != new[name].shape
+            for name, other in shared.items()
+            if old[name].shape != new[other].shape
         ),
+        renamed=sum(name != other for name, other in shared.items()),
     )
+
+
+def _pairing(old: Mapping[str, Weight], new: Mapping[str, Weight]) -> dict[str, str]:
+    """The names that are in both, the later one's of each; others paired without what wrappers add."""
+    left = {_bare(name): name for name in new if name not in old}
+    pairs = {name: name if name in new else left.pop(_bare(name), "") for name in old}
+    return {name: other for name, other in pairs.items() if other or name == other}
+
+
+def _bare(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
 def _movement(old: Weight, new: Weight, most: int | None) -> Movement:

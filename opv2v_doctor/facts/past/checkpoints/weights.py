@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged
+from opv2v_doctor.facts.past.checkpoints.archives import LEAST_BUDGET, TIMES_PACKED, ArchiveDamaged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,6 @@ TORCH = {f"torch.{kind.name}": kind for _, _, kind in _KINDS} | {
 
 BLOCK = 1 << 20  # elements
 LARGEST_SPAN = 256 << 20  # bytes of a tensor that must be in memory as a whole, since it has gaps
-LEAST_BUDGET, TIMES_PACKED = 1 << 30, 20  # bytes that reading all tensors may take
 
 Chunks = Callable[[int, int, int], Iterator[bytes]]  # first byte, bytes, bytes a chunk
 
