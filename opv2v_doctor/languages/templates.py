@@ -15,7 +15,7 @@ from opv2v_doctor.text import counting
 
 TELLING = {  # the first argument is a template
     *("Text", "note", "warning", "error", "Skip", "Blocked", "Unanswered", "say"),
-    *("ArchiveDamaged", "NotExaminable", "TorchScript", "KindNotRead"),
+    *("ArchiveDamaged", "NotExaminable", "TorchScript", "NoTable", "KindNotRead"),
     *("PickleRefused", "CheckpointUnreadable"),
 }
 COUNTING = {"counted", "examined"}  # the second argument is a noun

@@ -44,6 +44,12 @@ class TorchScript(NotExaminable):
     hint = Text("to have its weights read: torch.save(torch.jit.load(PATH).state_dict(), OTHER_PATH)")
 
 
+class NoTable(NotExaminable):
+    """A whole module, or a model in a place of its own."""
+
+    hint = Text("to have its weights read: torch.save(MODEL.state_dict(), PATH)")
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One member of the archive: where its header is, and its sizes in the file and in full."""
@@ -231,22 +237,25 @@ class Archive:
     def damaged(self) -> list[str]:
         """The members that do not match their checksum; every one is read. Raises ArchiveDamaged."""
         self.verify()
-        home = self._full("")
-        members = {name: member_at(self.directory, at) for name, at in self.entries.items()}
+        members = {
+            name.decode("utf-8", "backslashreplace"): member_at(self.directory, at)
+            for name, at in self.entries.items()
+        }
         if sum(member.size for member in members.values()) > max(LEAST_BUDGET, TIMES_PACKED * self.size):
             raise ArchiveDamaged("its members unpack to far more than the file has")
-        ours = {
-            name.removeprefix(home).decode("utf-8", "surrogatepass"): member
-            for name, member in members.items()
-            if name.startswith(home) and member.size and member.crc != NO_CHECKSUM
-        }
-        return [name for name, member in ours.items() if self._checksum(name, member) != member.crc]
+        return [name for name, member in members.items() if not self._matches(member, name)]
 
-    def _checksum(self, name: str, member: Member) -> int:
-        found = 0
-        for chunk in self.chunks(name, 0, member.size, PACKED_CHUNK):
-            found = zlib.crc32(chunk, found)
-        return found
+    def _matches(self, member: Member, name: str) -> bool:
+        """Whether a member is as long as it is said to be, and has the checksum that was written, if any."""
+        chunks = self._packed_chunks(member, self._start(member, name))
+        found = seen = 0
+        for chunk in (
+            chunks if member.method == STORED else _inflate(chunks, name, member.method, PACKED_CHUNK)
+        ):
+            found, seen = zlib.crc32(chunk, found), seen + len(chunk)
+            if seen > member.size:
+                return False
+        return seen == member.size and member.crc in (NO_CHECKSUM, found)
 
     def _verify(self, member: Member, name: str, offset: int, length: int) -> None:
         if offset < 0 or offset + length > member.size:

@@ -17,7 +17,15 @@ from opv2v_doctor.facts.past.pickles import walk
 from opv2v_doctor.facts.past.pickles.machine import RecordedCall
 from opv2v_doctor.foreign_files import open_file
 
-MODELS = ("model", "state_dict", "model_state_dict", "module")  # where a training keeps its model
+MODELS = (
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "module",
+    "net",
+    "network",
+    "weights",
+)  # where a training keeps its model
 MOST_PLACES = 3  # names between the root of a file and an optimizer, or a model's table
 UNKNOWN = NumberKind("unknown", 1)
 

@@ -74,6 +74,7 @@ def not_read(
 
 
 LFS, HTML = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html")
+XML = b"<?xml"
 
 
 class CheckpointUnreadable(Refused):
@@ -108,7 +109,13 @@ def stand_in(path: Path) -> Text | None:
     head = _head(path)
     if head.startswith(LFS):
         return Text("a Git LFS pointer, not the file itself")
-    return Text("an HTML page, not the file itself") if head.startswith(HTML) else None
+    if head.startswith(HTML):
+        return Text("an HTML page, not the file itself")
+    return (
+        Text("an XML page, as a web server says an error, not the file itself")
+        if head.startswith(XML)
+        else None
+    )
 
 
 def _head(path: Path) -> bytes:
