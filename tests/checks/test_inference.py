@@ -291,7 +291,11 @@ def test_random_evaluation_and_bent_ground_truth_are_told(broken: Broken) -> Non
             '"camera_pose_quats": matrix_to_quaternion(pose',
             '"camera_pose_quats": matrix_to_quaternion(turned',
         ),
-        (BASE, "        points = depth[", "        turned = pose[:, [1, 0, 2]]\n        points = depth["),
+        (
+            BASE,
+            "        points = along_ray[",
+            "        turned = pose[:, [1, 0, 2]]\n        points = along_ray[",
+        ),
         (BASE, "pose[:3, :3].T + pose[:3, 3],", "pose[:3, :3].T * 1.5 + pose[:3, 3],"),
     ):
         replace(repo / place, old, new)

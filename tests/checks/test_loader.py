@@ -126,7 +126,7 @@ def test_most_commands_say_what_one_should_give(broken: Broken) -> None:
     repo = broken()
     replace_text(repo / "opv2v-doctor.toml", "steps_per_epoch = 10", "")
     replace_text(repo / "README.md", "dataset=opv2v_cyl_coop_ft_5gpu", "dataset=opv2v_cyl_coop_ft")
-    (finding, _) = run_check("LDR002", make_target(repo=repo)).findings
+    finding, *_ = run_check("LDR002", make_target(repo=repo)).findings
     assert values(finding, "steps", "expected", "gpus") == {"steps": 8, "expected": 10, "gpus": 5}
 
 

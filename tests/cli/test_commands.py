@@ -214,7 +214,8 @@ def test_init_writes_settings_that_the_doctor_reads(broken: Broken) -> None:
     repo = broken()
     (repo / "opv2v-doctor.toml").unlink()
     made = doctor("init", repo)
-    assert (made.returncode, made.stderr) == (0, "")
+    assert made.returncode == 0
+    assert "dataset=opv2v_coop_ft" in made.stderr and "the first is drafted" in made.stderr
     text = (repo / "opv2v-doctor.toml").read_text()
     assert "[launch.5]" in text
     assert "[launch.4]" in text

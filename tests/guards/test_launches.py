@@ -14,7 +14,9 @@ GUARDS = {
     "LCH002": Guard(
         bad=fault("two_scripts_share_a_directory"),
         good=healthy(),
-        empty=healthy(overrides=("hydra.run.dir=out/${now:%Y}",)),
+        empty=edited(
+            (README, " hydra.run.dir=experiments/opv2v_coop", ""), overrides=("hydra.run.dir=out/${now:%Y}",)
+        ),
     ),
     "LCH003": Guard(
         bad=fault("trial_keeps_the_warm_up"),
@@ -22,6 +24,7 @@ GUARDS = {
         empty=edited(
             (README, "--nproc_per_node 4", "--nproc_per_node gpu"),
             (README, "_node 5", "_node gpu"),
+            (README, "_node 2", "_node gpu"),
             (SCRIPT, "_node 4", "_node gpu"),
         ),
     ),

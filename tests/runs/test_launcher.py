@@ -95,7 +95,8 @@ def test_who_interrupts_a_training_twice_does_not_wait(stub: Stub, seconds: floa
         process.send_signal(signal.SIGINT)
         time.sleep(seconds)
     said, _ = process.communicate(timeout=20)
-    assert (process.returncode, stub.record().state) == (130, RunStatus.INTERRUPTED)
+    assert process.returncode in (130, -signal.SIGINT)  # before or after Python's own last steps
+    assert stub.record().state is RunStatus.INTERRUPTED
     assert "opv2v_doctor" not in said or "Traceback" not in said.split("opv2v_doctor")[0]
     assert not stub.living()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
@@ -111,6 +111,8 @@ def _line(node: ast.AST) -> int:
 def called_code(target: Target, class_name: str) -> tuple[tuple[Path, ast.AST], ...]:
     """The class of a dataset, and what its code names in the end, nearest first; nothing where it has none.
 
+    A class, and what it calls, is nearer than the one that it inherits from.
+
     A function of a module, a constant, a method of a class: what shares a file with them, or is only
     imported beside them, is none of the dataset's.
     """
@@ -123,20 +125,34 @@ def called_code(target: Target, class_name: str) -> tuple[tuple[Path, ast.AST], 
         for name, node in _defined(syntax(path)):
             of_name.setdefault(name, []).append((path, node))
     own = [(path, node) for path, node in of_name.get(class_name, []) if path == place.path]
-    found, named = own[:1], {class_name}
-    methods: dict[str, list[tuple[Path, ast.AST]]] = {}  # of classes that were reached
-    for path, node in found:  # grows while it is read: breadth first
+    depths = _bases(class_name, of_name)
+    found, named = [(*one, 0) for one in own[:1]], {class_name}
+    methods: dict[str, list[tuple[Path, ast.AST, int]]] = {}  # of classes that were reached
+    for path, node, near in found:  # grows while it is read: breadth first
         for name in _names(path, node) - named:
             named.add(name)
+            depth = depths.get(name, near)
             for home, code in of_name.get(name, []):
-                found += [(home, code)] if not isinstance(code, ast.ClassDef) else []
+                found += [(home, code, depth)] if not isinstance(code, ast.ClassDef) else []
                 for method, inner in _defined(code) if isinstance(code, ast.ClassDef) else ():
                     always = method in named or method.startswith("__")
-                    (found if always else methods.setdefault(method, [])).append((home, inner))
+                    (found if always else methods.setdefault(method, [])).append((home, inner, depth))
                 for base in getattr(code, "bases", ()):
-                    found.append((home, base))
+                    found.append((home, base, depth))
             found += methods.pop(name, [])
-    return tuple(found)
+    return tuple((path, node) for path, node, _ in sorted(found, key=lambda one: one[2]))
+
+
+def _bases(class_name: str, of_name: Mapping[str, Sequence[tuple[Path, ast.AST]]]) -> dict[str, int]:
+    """The classes that a class inherits from, by how far above it they are."""
+    depths, above = {class_name: 0}, [class_name]
+    for name in above:  # grows while it is read
+        for path, node in of_name.get(name, []):
+            for base in node.bases if isinstance(node, ast.ClassDef) else ():
+                for inherited in _names(path, base) - depths.keys():
+                    depths[inherited] = depths[name] + 1
+                    above.append(inherited)
+    return depths
 
 
 def _defined(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:

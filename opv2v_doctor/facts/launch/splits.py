@@ -28,8 +28,11 @@ def parts(target: Target, split: str) -> tuple[Part, ...]:
 
 
 def _asked(target: Target, split: str) -> tuple[Part, ...]:
-    """The evaluation sets of the launch that read this split."""
-    return tuple(part for part in asked_eval_parts(target) if part.split in FOLDERS.get(split, (split,)))
+    """The evaluation sets of the launch that are described as this split, else those that read its folder."""
+    asked, described = asked_eval_parts(target), config(target).get(f"dataset.opv2v.{split}.dataset_str")
+    own = [(part.class_name, part.keywords) for part in parts_of(str(described))] if described else []
+    by_name = tuple(part for part in asked if (part.class_name, part.keywords) in own)
+    return by_name or tuple(part for part in asked if part.split in FOLDERS.get(split, (split,)))
 
 
 def is_in_launch(target: Target, split: str) -> bool:

@@ -233,7 +233,7 @@ def trapped(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def test_the_canaries_live(trapped: Trapped) -> None:
     wanted, sung = {"worktree.core.fsmonitor", "worktree.filter.trap.process"}, set[str]()
-    for _ in range(10):  # git kills a process that does not answer, now and then before it has sung
+    for _ in range(50):  # git kills a process that does not answer, now and then before it has sung
         trapped.git("status")
         sung |= trapped.sung()
         if wanted <= sung:
