@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One more than there are cores: some tests wait for a process that ends or hangs.
 WORKERS := -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
+# Once, for the hundreds of doctors that the tests start: with PYTHONDONTWRITEBYTECODE none would keep it for the next.
+COMPILE := $(BIN)/python -m compileall -q opv2v_doctor checks
 
 .PHONY: demo test test-fast nightly lint lowest bench fuzz mutants clean
 
@@ -14,10 +16,12 @@ demo: $(VENV)/installed
 	@echo "the report: demo-report.json (the same in markdown: --output demo-report.md)"
 
 test: $(VENV)/tested
+	@$(COMPILE)
 	$(BIN)/python -m pytest $(WORKERS)
 
 # What needs no trained repository, no browser and no second.
 test-fast: $(VENV)/tested
+	@$(COMPILE)
 	$(BIN)/python -m pytest $(WORKERS) --fast
 
 # Without a bound: every Python of pyproject.toml that is here, what takes minutes, long fuzzing, coverage, mutants.

@@ -12,7 +12,8 @@ from benchmarks import Ratio, command, compared
 from opv2v_doctor.sandbox import train_briefly, write_repository
 
 TIMES, TRAINED = 5, True
-SMALLEST = {"TIMES": 1, "TRAINED": False}
+SELECTED: tuple[str, ...] = ()  # all checks
+SMALLEST = {"TIMES": 1, "TRAINED": False, "SELECTED": ("--select", "CFG001")}
 DOCTOR = (sys.executable, "-m", "opv2v_doctor")
 IMPORT_AND_COMPOSE = """
 import sys
@@ -46,7 +47,7 @@ def ratios() -> Iterator[Ratio]:
         write_repository(repo)
         if TRAINED:
             train_briefly(repo)
-        examine = [*DOCTOR, "run-all", "--repo", repo]
+        examine = [*DOCTOR, "run-all", "--repo", repo, *SELECTED]
         compose = [sys.executable, "-B", "-c", IMPORT_AND_COMPOSE, repo]
         yield _ratio("static tier / import and compose", [*examine, "--tier", "static"], compose, TIMES, repo)
         draw = [sys.executable, "-B", "-c", IMPORT_AND_COMPOSE + DRAW, repo]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import Ratio
 
-WATCHED = Path(__file__).parents[1] / "opv2v_doctor/inside/watched.py"
+ENTERING = Path(__file__).parents[1] / "opv2v_doctor/inside/entering"
 STEPS, EVERY, LAYERS, WIDTH, TIMES = 60, 30, 100, 32, 3  # 200 tensors: what costs is their number
 SMALLEST = {"STEPS": 2, "TIMES": 1}
 TOOLS = """
@@ -93,9 +93,11 @@ def _write(place: Path) -> None:
 
 def _measured(place: Path, *, watched: bool) -> tuple[float, float]:
     """Processor time and wall time of one training."""
-    settings = {"OPV2V_DOCTOR_WATCH": json.dumps({"run": str(place / "run"), "every": EVERY})}
+    wanted = {"script": str((place / "train.py").resolve()), "module": None}
+    watch = json.dumps({**wanted, "run": str(place / "run"), "every": EVERY})
+    settings = {"OPV2V_DOCTOR_WATCH": watch, "PYTHONPATH": str(ENTERING)}
     done = subprocess.run(
-        [sys.executable, WATCHED, place / "train.py", str(STEPS)],
+        [sys.executable, place / "train.py", str(STEPS)],
         env={"PATH": "", "OMP_NUM_THREADS": "1", **(settings if watched else {})},
         capture_output=True,
         text=True,

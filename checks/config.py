@@ -23,7 +23,7 @@ from opv2v_doctor import (
 )
 from opv2v_doctor.facts.interpreter.probe import Raised
 from opv2v_doctor.facts.launch.config import config, entry_point, place, run_directory
-from opv2v_doctor.facts.launch.datasets import asked_eval_parts, parts_of, train_parts
+from opv2v_doctor.facts.launch.datasets import asked_eval_parts, parts_of, read_the_same, train_parts
 from opv2v_doctor.facts.launch.evaluation import evaluation
 from opv2v_doctor.facts.launch.leaves import leaves
 from opv2v_doctor.facts.launch.splits import FOLDERS
@@ -392,7 +392,7 @@ def every_eval_set_keeps_its_loader(target: Target) -> Findings:
 
 @check("CFG007", tier="static", requires=["CFG002"])
 def eval_sets_are_not_trained_on(target: Target) -> Findings:
-    """No evaluation set reads a split that is trained on.
+    """No evaluation set reads what is trained on: the same split and scenarios below the same root.
 
     ## Why it matters
     A validation on the training split falls with the training loss, whatever the model has learned.
@@ -400,17 +400,18 @@ def eval_sets_are_not_trained_on(target: Target) -> Findings:
     ## How to fix
     Point the evaluation set at `validate` or `test`.
     """
-    trained = {part.split for part in train_parts(target)} - {None}
-    known = [part for part in asked_eval_parts(target) if part.split is not None]
-    yield examined(len(known) if trained else 0, "evaluation set")
-    for part in known:
-        if part.split in trained:
+    trained, asked = train_parts(target), asked_eval_parts(target)
+    yield examined(len(asked), "evaluation set")
+    for part in asked:
+        if any(read_the_same(part, other) for other in trained):
             wrong, own = (
                 ("test", "val=validate") if part.split in FOLDERS["train"] else ("train", "train=train")
             )
             key = f"dataset.opv2v.split_names.{own.partition('=')[0]}"
             yield error(
-                "the evaluation set {name} reads the split {split!r}, which is trained on",
+                "the evaluation set {name} reads the split {split!r}, which is trained on"
+                if part.split
+                else "the evaluation set {name} reads what is trained on",
                 at=place(target, f"dataset.{wrong}_dataset"),
                 hint="give dataset.{wrong}_dataset a split of its own: {override}"
                 if config(target).has(key)

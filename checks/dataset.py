@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
+from glob import escape
 from pathlib import Path
 
 from opv2v_doctor import (
@@ -26,14 +27,24 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.disk.damage import Damage, Damaged, RawDepth, damage, raw_depth
-from opv2v_doctor.facts.disk.frames import Disk, Frame, Scenario, each_disk, frame_file, frame_of, is_opv2v
+from opv2v_doctor.facts.disk.frames import (
+    Disk,
+    Frame,
+    Scenario,
+    disks,
+    each_disk,
+    frame_file,
+    frame_of,
+    is_opv2v,
+    unknown_name,
+)
 from opv2v_doctor.facts.interpreter.probe import Raised
 from opv2v_doctor.facts.interpreter.views import Depth, DrawFailure, View
 from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.datasets import dataset_classes, keyword_key, root_key, train_parts
 from opv2v_doctor.facts.launch.loaders import Exports, exports, loader_module
-from opv2v_doctor.facts.launch.origins import class_place, given_place
-from opv2v_doctor.facts.launch.splits import examined_splits
+from opv2v_doctor.facts.launch.origins import class_place, given_place, listing_place
+from opv2v_doctor.facts.launch.splits import examined_splits, is_in_launch
 from opv2v_doctor.facts.samples.draws import Samples, begin_drawing, each_split, samples
 from opv2v_doctor.foreign_files import bytes_of
 
@@ -128,11 +139,20 @@ def splits_have_scenarios(target: Target) -> Findings:
     """
     for split, where in each_disk(target):
         yield examined(len(where.scenarios_in_use), "scenario", split=split)
+        if not is_in_launch(target, split):
+            yield note("not in this launch: examined because it was asked for by name", of=split)
         lost = _lost_folder(target, split, where) or _no_scenario(target, split, where)
         if lost is not None:
             yield lost
             continue
         yield _count(split, where)
+        if unknown := sum((scenario.unknown for scenario in where.scenarios), Counter()):
+            yield note(
+                "left alone, being nothing of a frame that is read: {names}",
+                at=where.folder,
+                of=split,
+                names=[Text("{count} {name}", count=n, name=name) for name, n in unknown.most_common(NAMES)],
+            )
         for scenario in where.scenarios_in_use:
             yield from _incomplete(split, where, scenario)
 
@@ -213,15 +233,18 @@ def _count(split: str, where: Disk) -> Finding:
 
 
 def _incomplete(split: str, where: Disk, scenario: Scenario) -> Findings:
-    """Agents that lack frames or a camera that the others of their scenario have."""
+    """Agents that lack a camera, or frames between their own, that the others of their scenario have."""
     for camera in where.cameras:
         if scenario.agents and camera not in scenario.cameras:
             yield _no_camera(split, scenario, camera)
+    names = [moment[0].name for moment in scenario.moments]
     for agent in scenario.agents:
-        cameras = [camera for camera in sorted(scenario.cameras) if not agent.has_camera(camera)]
+        cameras = [camera for camera in sorted(scenario.cameras) if camera not in agent.cameras]
         lacking = [Text("all images of {camera}", camera=camera) for camera in cameras]
-        if fewer := len(scenario.moments) - len(agent.frames):
-            lacking.append(Text("{fewer} of {frames} frames", fewer=fewer, frames=len(scenario.moments)))
+        there = [frame.name for frame in agent.frames]
+        between = [name for name in names if there and there[0] < name < there[-1]]
+        if fewer := len(between) + 2 - len(there) if len(there) > 1 else 0:
+            lacking.append(Text("{fewer} of {frames} frames", fewer=fewer, frames=len(names)))
         if lacking:
             yield warning(
                 "agent {agent} of {scenario} lacks {lacking}",
@@ -253,7 +276,7 @@ def _no_camera(split: str, scenario: Scenario, camera: str) -> Finding:
 
 def _names(frame: Frame, camera: str) -> bool:
     try:
-        return camera in frame_file(frame.yaml)
+        return camera in frame_file(frame)
     except Blocked:  # a broken frame file is another finding
         return False
 
@@ -329,6 +352,7 @@ def _first_frame(scenario: Scenario) -> Iterator[bytes]:
 
 
 AUDIT = Command("opv2v-doctor audit")
+NAMES = 12  # of unknown files that a sentence names
 NAMED = 3  # files that a message names; the values hold them all
 UNKNOWN = Threshold(
     0.9, "of the mask", "a rig sees the sky, which has no depth, in less than this", healthy=0.4, faulty=1.0
@@ -346,7 +370,8 @@ def no_sample_is_replaced(target: Target) -> Findings:
     prints it on one rank. A missing or truncated file becomes a bias that nobody sees.
 
     ## How to fix
-    Restore the file that is named from the original data set, or take its scenario out of the split.
+    Restore the file that is named from the original data set, or take its scenario out of the split. A file
+    that is no frame, as OPV2V's `*_additional.yaml`, is to be skipped where the dataset lists its frames.
     """
     blocked: Blocked | None = None
     for split in examined_splits(target):
@@ -362,16 +387,19 @@ def no_sample_is_replaced(target: Target) -> Findings:
             yield from _damaged_files(split, found, drawn)
         if drawn:
             yield examined(len(drawn.samples), "sample", split=split)
-            yield from _failures(drawn, found)
+            yield from _failures(target, drawn, found)
     if blocked is not None:
         raise blocked
 
 
-def _failures(drawn: Samples, found: Damage | None) -> Findings:
+def _failures(target: Target, drawn: Samples, found: Damage | None) -> Findings:
     """One error for each way in which samples fail that no damaged file explains."""
     moments = {_moment(entry.path) for entry in found.files} if found else set()
     failures = [sample.failure for sample in drawn.samples if sample.failure]
-    unexplained = [failure for failure in failures if not _moments(failure) & moments]
+    no_frames = [failure for failure in failures if _no_frame(target, drawn.split, failure)]
+    if no_frames:
+        yield _taken_for_frame(target, drawn, no_frames)
+    unexplained = [one for one in failures if one not in no_frames and not _moments(one) & moments]
     for failure in dict.fromkeys(unexplained):
         yield _failure(drawn, failure, unexplained.count(failure))
     if not failures:
@@ -380,7 +408,10 @@ def _failures(drawn: Samples, found: Damage | None) -> Findings:
 
 def _failure(drawn: Samples, failure: DrawFailure, count: int) -> Finding:
     file = _named_file(failure.message)
-    if file:
+    other = _under_another_suffix(file)
+    if other:
+        hint = Text("let the dataset read {suffix}, as this file's name ends", suffix=other.suffix)
+    elif file:
         hint = Text("restore {file}", file=file)
     elif failure.opened:
         hint = Text("correct this line, or the file that was read last: {opened}", opened=failure.opened)
@@ -393,6 +424,35 @@ def _failure(drawn: Samples, failure: DrawFailure, count: int) -> Finding:
         of=drawn.split,
         failed=_failure_count(drawn, count),
         failure=str(failure),
+    )
+
+
+def _no_frame(target: Target, split: str, failure: DrawFailure) -> Path | None:
+    """The frame file of an agent that a sample fails at and that is none by its name."""
+    agents = {agent.folder: agent for where in disks(target, split) for agent in where.agents.values()}
+    for path in filter(None, (_named_file(failure.message), failure.opened)):
+        agent = agents.get(path.parent)
+        if agent and path.suffix == ".yaml" and agent.has(path) and not agent.layout.parse(path.name):
+            return path
+    return None
+
+
+def _taken_for_frame(target: Target, drawn: Samples, failures: Sequence[DrawFailure]) -> Finding:
+    path = _no_frame(target, drawn.split, failures[0])
+    assert path is not None
+    lists = listing_place(target, drawn.part)
+    return error(
+        "{failed}: {name} is no frame, and is read as one ({file})",
+        hint="skip names such as {name} where frames are listed (`{line}`), or move these files elsewhere"
+        if lists
+        else "skip names such as {name} where the dataset lists its frames, or move these files elsewhere",
+        at=lists or failures[0].place,
+        of=drawn.split,
+        failed=_failure_count(drawn, len(failures)),
+        name=unknown_name(path.name),
+        file=path,
+        line=lists.text if lists else "",
+        failure=str(failures[0]),
     )
 
 
@@ -423,6 +483,13 @@ def _named_file(message: str) -> Path | None:
     """The file that an error message names, or the place where it should be."""
     words = re.findall(r"/[^\s'\":,]+\.\w+", message)
     return next((Path(word) for word in words if Path(word).parent.is_dir()), None)
+
+
+def _under_another_suffix(file: Path | None) -> Path | None:
+    """The file of this name, but for its suffix, where the file itself is not there."""
+    if file is None or file.exists():
+        return None
+    return next((path for path in sorted(file.parent.glob(f"{escape(file.stem)}.*"))), None)
 
 
 def _unbuilt(split: str, raised: Raised) -> Finding:
@@ -504,7 +571,8 @@ def depth_is_usable(target: Target) -> Findings:
             raise Blocked(
                 "the views of {split} have no depthmap",
                 at=given_place(target, drawn.part, "depthmap"),
-                hint="let {name} give each view its depthmap",
+                hint="let {name} give each view its depthmap, or say how it calls it: [names] views = "
+                '{{ depthmap = "NAME" }}',
                 split=drawn.split,
                 name=drawn.part.class_name,
             )

@@ -22,6 +22,7 @@ from opv2v_doctor import (
     examined,
     note,
     sentence,
+    warning,
 )
 from opv2v_doctor.facts.disk.frames import disk, disks, frame_of
 from opv2v_doctor.facts.interpreter.views import Sample, View
@@ -30,6 +31,7 @@ from opv2v_doctor.facts.launch.datasets import Part, keyword_key
 from opv2v_doctor.facts.launch.origins import class_place, given_place, seed_place
 from opv2v_doctor.facts.launch.splits import examined_splits, is_resized
 from opv2v_doctor.facts.samples.draws import Samples, each_split, next_epoch, redrawings, samples
+from opv2v_doctor.facts.samples.moments import pinhole_views
 
 RIGID = Threshold(1e-4, "of a rotation's entries", "poses are float32", healthy=6e-8, faulty=0.21)
 AT_ORIGIN = 1e-4  # metres
@@ -37,11 +39,11 @@ AT_ORIGIN = 1e-4  # metres
 
 @check("DAT004", tier="data", requires=["DAT001", "ENV007"])
 def each_sample_has_one_view_an_agent(target: Target) -> Findings:
-    """Each sample has one panorama per agent: four cameras of n agents become n views.
+    """Each sample has one panorama per agent, or each image of a single camera once.
 
     ## Why it matters
-    An agent that comes twice teaches the model that two views may lie in one place; a panorama of another
-    size or camera model is projected wrongly by every loss.
+    Four cameras of n agents become n panoramas. What comes twice teaches the model that two views may lie in
+    one place; a panorama of another size or camera model is projected wrongly by every loss.
 
     ## How to fix
     Let the dataset choose agents without putting them back, and give `panorama_resolution` and `resolution`
@@ -49,9 +51,8 @@ def each_sample_has_one_view_an_agent(target: Target) -> Findings:
     """
     for drawn in each_split(target):
         if "panorama_resolution" not in drawn.part.keywords:
-            raise Skip(
-                "{name} is given no panorama_resolution: it makes no panoramas", name=drawn.part.class_name
-            )
+            yield from _single_cameras(target, drawn)
+            continue
         yield examined(len(drawn.views), "view", split=drawn.split)
         faults = [
             (sample, fault) for sample in drawn.successes for fault in _view_faults(target, drawn, sample)
@@ -67,6 +68,31 @@ def each_sample_has_one_view_an_agent(target: Target) -> Findings:
                 height=height,
                 classes=drawn.classes,
             )
+
+
+def _single_cameras(target: Target, drawn: Samples) -> Findings:
+    """A warning where an image comes twice. Raises Skip where the views are no images of single cameras."""
+    found = pinhole_views(target, drawn.split)
+    if not any(found):
+        raise Skip(
+            "{name} is given no panorama_resolution, and its views name no single cameras",
+            name=drawn.part.class_name,
+        )
+    yield examined(sum(map(len, found)), "view", split=drawn.split)
+    times = [max(Counter((v.frame.yaml, v.name) for v in views).values()) for views in found if views]
+    repeated = [count for count in times if count > 1]
+    if repeated:
+        yield warning(
+            "one image appears up to {times} times in a sample ({count} of {drawn:sample|samples})",
+            hint="choose the cameras of a sample without putting them back",
+            at=given_place(target, drawn.part, "instance"),
+            of=drawn.split,
+            times=max(repeated),
+            count=len(repeated),
+            drawn=len(drawn.successes),
+        )
+    else:
+        yield note("each camera once, of {classes}", of=drawn.split, classes=drawn.classes)
 
 
 def _view_faults(target: Target, drawn: Samples, sample: Sample) -> Iterator[Text]:

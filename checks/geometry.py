@@ -19,6 +19,7 @@ from opv2v_doctor import (
     for_each,
     note,
 )
+from opv2v_doctor.facts.geometry.camera_axes import AXES_WORDS
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place
 from opv2v_doctor.facts.geometry.rays import Rays, rays
 from opv2v_doctor.facts.geometry.reading_names import convention_words, rig_words, source_words
@@ -55,6 +56,10 @@ def poses_follow_opv2vs_convention(target: Target) -> Findings:
 
     ## How to fix
     Use `Rz(yaw) Ry(-pitch) Rx(-roll)`, then `B R B^T` and `B t` with `B = [[0,1,0],[0,0,-1],[1,0,0]]`.
+
+    The axes of single cameras are OpenCV's, unless the views' rays, or their points, are in those of OpenGL
+    or CARLA and the poses are nearer to right in them. `poses.axes` in `opv2v-doctor.toml` (`"opencv"`,
+    `"opengl"` or `"carla"`) declares them.
     """
     yield from for_each(each_split(target), partial(_convention, target))
 
@@ -86,6 +91,8 @@ def _convention(target: Target, drawn: Samples) -> Findings:
         yield examined(number_moved(found.moved), "pose", split=drawn.split)
         elsewhere = Text("rotations are right; the poses are off otherwise, which GEO004 examines")
         yield note(elsewhere if found.metres > METRES else off(found), of=drawn.split, after=found.after)
+        if found.right.axes != RIGHT.axes:
+            yield note("the cameras' axes are {axes}", of=drawn.split, axes=AXES_WORDS[found.right.axes])
 
 
 def has_wrong_convention(found: PoseErrors) -> bool:
@@ -93,7 +100,7 @@ def has_wrong_convention(found: PoseErrors) -> bool:
     if found.metres <= METRES:
         return False
     if found.convention is None:
-        return found.degrees > DEGREES and found.other is None
+        return found.degrees > DEGREES and found.other is None and not found.only
     return found.convention.relation == RIGHT.relation or _differs(found)
 
 
@@ -103,7 +110,7 @@ def _differs(found: PoseErrors) -> bool:
     assert convention is not None
     return (convention.rotation, convention.axes, convention.names, convention.degrees) != (
         RIGHT.rotation,
-        RIGHT.axes,
+        found.right.axes,
         RIGHT.names,
         RIGHT.degrees,
     )
@@ -122,7 +129,10 @@ def is_flat(found: PoseErrors) -> bool:
 def off(found: PoseErrors) -> Text:
     """How far the poses are from those of the frame files."""
     return Text(
-        "poses are off by up to {degrees:.2f} degrees, {metres:.2f} m at 50 m",
+        "poses of {only} are off by up to {degrees:.2f} degrees, {metres:.2f} m at 50 m"
+        if found.only
+        else "poses are off by up to {degrees:.2f} degrees, {metres:.2f} m at 50 m",
+        only=list(found.only),
         degrees=found.degrees,
         metres=found.metres,
         views=found.views,
@@ -132,22 +142,25 @@ def off(found: PoseErrors) -> Text:
 
 def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig: bool) -> Finding:
     convention = found.convention
-    axes = convention is not None and convention.axes != RIGHT.axes and convention.rotation == RIGHT.rotation
+    axes = convention and convention.axes != found.right.axes and convention.rotation == RIGHT.rotation
     if convention is None:
         why = Text("unexplained, no known convention gives these poses")
     elif found.ambiguous:
-        why = Text("{convention} (or the like)", convention=convention_words(convention))
+        why = Text("{convention} (or the like)", convention=convention_words(convention, found.right))
     else:
-        why = convention_words(convention)
+        why = convention_words(convention, found.right)
     return error(
         "{off}: {why}; the cameras' poses are made in the same way" if rig else "{off}: {why}",
-        hint="make the rotation {rotation} of right-handed matrices, then B R B^T and B t",
-        at=axes_place(target, drawn.part) if axes else convention_place(target, drawn.part),
+        hint="turn the cameras' axes into {axes}, or say poses.axes in opv2v-doctor.toml"
+        if axes and found.of_cameras
+        else "make the rotation {rotation} of right-handed matrices, then B R B^T and B t",
+        at=axes_place(target, drawn.part, found) if axes else convention_place(target, drawn.part),
         of=drawn.split,
         off=off(found),
         why=why,
         after=found.after,
         rotation=RIGHT.rotation,
+        axes=AXES_WORDS[found.right.axes],
     )
 
 
@@ -214,7 +227,7 @@ def has_wrong_relation(found: PoseErrors) -> bool:
     if found.metres <= METRES:
         return False
     if found.convention is None:
-        return found.other is not None or found.degrees <= DEGREES
+        return found.other is not None or bool(found.only) or found.degrees <= DEGREES
     return found.convention.relation != RIGHT.relation
 
 
@@ -225,6 +238,8 @@ def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Findin
         why = Text("they lead to each camera, expected from it")
     elif found.convention:
         why = convention_words(found.convention)
+    elif found.only:
+        why = Text("unexplained, those of the other cameras are right")
     else:
         why = Text("unexplained, their rotations are right and their positions are not")
     return error(

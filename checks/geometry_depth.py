@@ -1,4 +1,4 @@
-"""Geometry: the depth of the panoramas, against depth files, LiDAR, and one another."""
+"""Geometry: the depth of the views, against depth files, LiDAR, and one another."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from opv2v_doctor.facts.geometry.agents import AgentRepairs, Pair, agreement, re
 from opv2v_doctor.facts.geometry.depth_files import FAR_PLANE, DepthFile, depth_files
 from opv2v_doctor.facts.geometry.images import image_matches
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, Meaning, lidar_errors, meaning
-from opv2v_doctor.facts.geometry.places import convention_place, pose_place, reading_place
+from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place, reading_place
 from opv2v_doctor.facts.geometry.rays import Intrinsics, intrinsics
 from opv2v_doctor.facts.geometry.reading_names import FILES, STEPS, reading_words, source_words, step_words
-from opv2v_doctor.facts.geometry.readings import comparisons, reading, reading_steps
+from opv2v_doctor.facts.geometry.readings import (
+    UNEXPLAINED,
+    camera_misfit,
+    comparisons,
+    reading,
+    reading_steps,
+)
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
 from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.samples.draws import Samples, each_split
-from opv2v_doctor.facts.samples.moments import moments
+from opv2v_doctor.facts.samples.moments import PanoramaView, moments
 from opv2v_doctor.geometry.agreement import Tally
 from opv2v_doctor.geometry.conventions import RIGHT
 from opv2v_doctor.geometry.explanations import Explanation
+from opv2v_doctor.geometry.readings import LENGTHENED
 
-UNEXPLAINED = Threshold(
-    0.075,
-    "of the range (mean, clipped at 0.1)",
-    "noise and interpolation of sound panoramas do not reach it",
-    healthy=0.013,
-    faulty=0.1,
-)
 CEILING = Threshold(
     0.01, "of the pixels", "float32 repeats its largest value by chance only", healthy=1.4e-4, faulty=0.4
 )
@@ -57,24 +57,26 @@ RELATIVE = Threshold(
 
 
 def is_unexplained(known: Explanation) -> bool:
-    """Whether panoramas miss their depth files, also when read in the way that fits best."""
+    """Whether views miss their depth files, also when read in the way that fits best."""
     return known.after > UNEXPLAINED
 
 
-def _steps(target: Target, drawn: Samples, steps: Collection[str], fine: Text, hint: Text) -> Findings:
-    """An error for each of the steps that are part of the explanation.
+def _steps(
+    target: Target, drawn: Samples, steps: Collection[str], fine: Text, hint: Text, words: Text | None = None
+) -> Findings:
+    """An error for each of the steps that are part of the explanation, in its own words or in these.
 
-    Raises Blocked where none is, and the panoramas miss their depth files all the same.
+    Raises Blocked where none is, and the views miss their depth files all the same.
     """
     known = reading(target, drawn.split)
     wrong = [step for step in known.steps if step in steps]
     for step in wrong:
-        yield _step(target, drawn, known, step, hint)
+        yield _step(target, drawn, known, step, hint, words or step_words(known, step))
     if wrong:
         return
     if is_unexplained(known):
         raise Blocked(
-            "the panoramas of {split} miss their depth files by {after:.1%} for an unknown reason, so no "
+            "the views of {split} miss their depth files by {after:.1%} for an unknown reason, so no "
             "single step can be judged",
             at=given_place(target, drawn.part, "depthmap"),
             hint="find out how depth is made here: {command}",
@@ -86,18 +88,18 @@ def _steps(target: Target, drawn: Samples, steps: Collection[str], fine: Text, h
     yield note(fine, of=drawn.split, before=known.before, after=known.after)
 
 
-def _step(target: Target, drawn: Samples, known: Explanation, step: str, hint: Text) -> Finding:
+def _step(target: Target, drawn: Samples, known: Explanation, step: str, hint: Text, words: Text) -> Finding:
     others = len(known.steps) - 1
     return error(
-        "{wrong}: with {others:other fault|other faults} that explains the panoramas, which miss the depth "
+        "{wrong}: with {others:other fault|other faults} that explains the views, which miss the depth "
         "files by {before:.1%} if read right, by {after:.1%} if read so (mean, clipped at 10 %)"
         if others
-        else "{wrong}: that explains the panoramas, which miss the depth files by {before:.1%} if read "
+        else "{wrong}: that explains the views, which miss the depth files by {before:.1%} if read "
         "right, by {after:.1%} if read so (mean, clipped at 10 %)",
         hint=hint,
         at=reading_place(target, drawn.part, step),
         of=drawn.split,
-        wrong=step_words(known, step),
+        wrong=words,
         others=others,
         before=known.before,
         after=known.after,
@@ -108,7 +110,7 @@ def _step(target: Target, drawn: Samples, known: Explanation, step: str, hint: T
 
 @check("GEO001", tier="data", requires=["DAT001", "ENV007"])
 def depth_is_metres_along_the_ray(target: Target) -> Findings:
-    """The panoramas' depth is the range along the ray in metres, whatever the depth files hold.
+    """Depth is metres: of a panorama the range along the ray, of a single camera z, whatever the files hold.
 
     ## Why it matters
     A depth camera gives the distance to the image plane. Taken for the range along the ray it is too short
@@ -117,7 +119,8 @@ def depth_is_metres_along_the_ray(target: Target) -> Findings:
     range in each camera.
 
     ## How to fix
-    Multiply z-depth by the length of the pixel's ray at unit depth, once, where the line below applies it.
+    Of a panorama, multiply z-depth by the length of the pixel's ray at unit depth, once, where the line below
+    applies it. Of a single camera, leave z-depth as it is.
     """
     yield from for_each(each_split(target), partial(_range, target))
 
@@ -126,7 +129,7 @@ def _range(target: Target, drawn: Samples) -> Findings:
     known, files = reading(target, drawn.split), meaning(target, drawn.split)
     if is_unexplained(known):
         yield warning(
-            "panoramas miss their depth files by {after:.1%} (mean, clipped at 10 %), expected at most "
+            "views miss their depth files by {after:.1%} (mean, clipped at 10 %), expected at most "
             "{bound:.1%}: unexplained",
             hint="follow a depth map from its file to this line",
             at=given_place(target, drawn.part, "depthmap"),
@@ -141,7 +144,7 @@ def _range(target: Target, drawn: Samples) -> Findings:
             target,
             drawn,
             ("depth", "scale"),
-            Text("panoramas follow from their depth files but for {after:.1%}", after=known.after),
+            Text("views follow from their depth files but for {after:.1%}", after=known.after),
             _range_hint(known),
         )
     yield note(
@@ -161,6 +164,8 @@ def _range_hint(known: Explanation) -> Text:
     """What to do about the unit, or about z taken for range."""
     if "depth" not in known.steps:
         return Text("divide depth by {factor:g}", factor=known.reading.scale / known.right.scale)
+    if known.reading.depth == LENGTHENED:
+        return Text("give depthmap as the files hold it, without the length of the ray")
     if known.right.depth == "range":
         return Text("take what the files hold for the range along the ray, without multiplying it")
     return Text("multiply z-depth by the length of (u, v, 1) through the inverse intrinsics")
@@ -168,7 +173,7 @@ def _range_hint(known: Explanation) -> Text:
 
 def _assumption(target: Target, drawn: Samples, known: Explanation, files: Meaning) -> Blocked:
     """That nobody can say what the depth files hold."""
-    read = known.reading.depth
+    read = "range" if known.reading.depth == LENGTHENED else known.reading.depth
     return Blocked(
         "depth is read as {read}; whether the depth files of {split} hold that is not known: {why}"
         if known.reading.scale == 1
@@ -199,6 +204,10 @@ def camera_offsets_are_respected(target: Target) -> Findings:
 
 
 def _offsets(target: Target, drawn: Samples) -> Findings:
+    if not isinstance(moments(target, drawn.split).views[0], PanoramaView):
+        raise Skip(
+            "the views of {split} are images of single cameras, each measured where it is", split=drawn.split
+        )
     yield from _steps(
         target,
         drawn,
@@ -210,7 +219,7 @@ def _offsets(target: Target, drawn: Samples) -> Findings:
 
 @check("GEO006", tier="data", requires=["DAT001", "ENV007"])
 def depth_lies_where_the_rays_point(target: Target) -> Findings:
-    """The panoramas' depth is upright, not mirrored, and begins at the azimuth of the camera model.
+    """Depth is upright, not mirrored, and that of a panorama begins at the azimuth of the camera model.
 
     ## Why it matters
     A mirrored or turned target is as smooth and as plausible as a right one.
@@ -264,6 +273,7 @@ def _intrinsics(target: Target, drawn: Samples) -> Findings:
         ("crop",),
         Text("intrinsics fit the images"),
         Text("change the intrinsics where the image is cropped or resized"),
+        camera_misfit(target, drawn.split),
     )
 
 
@@ -274,14 +284,14 @@ def are_off(given: Intrinsics) -> bool:
 
 @check("GEO012", tier="data", requires=["DAT001", "ENV007"])
 def each_panorama_shows_its_own_frame(target: Target) -> Findings:
-    """Image and depth of a view are those of the agent and the frame that it names.
+    """Image and depth of a view are those of the agent, the frame and the camera that it names.
 
     ## Why it matters
     A moment ago an agent was half a metre further back: a wrong frame is hard to see, and teaches wrong
     poses.
 
     ## How to fix
-    Build the paths of the frame file, images and depth maps from the same agent and frame.
+    Build the paths of the frame file, images and depth maps from the same agent, frame and camera.
     """
     yield from for_each(each_split(target), partial(_own_frame, target))
 
@@ -399,12 +409,13 @@ WORSE = Threshold(
 
 @check("GEO007", tier="data", requires=["DAT001", "ENV007"])
 def depth_agrees_with_the_lidar(target: Target) -> Findings:
-    """Each LiDAR point has the range that the panorama says at its pixel.
+    """Each LiDAR point has the depth that the view says at its pixel.
 
     ## Why it matters
-    The LiDAR sits where the panorama is centred: each of its points has one pixel, and nothing can hide it.
-    It needs no model, no second agent and no trust in any convention: a median beyond a few percent means
-    that the targets are wrong.
+    The LiDAR sits where the panorama is centred: each of its points has one pixel, and nothing can hide it. A
+    single camera sees those of its agent's points that no nearer one hides from it. It needs no model, no
+    second agent and no trust in any convention: a median beyond a few percent means that the targets are
+    wrong.
 
     ## How to fix
     Follow the explanation, if there is one; else look at the sectors and distances: a fault of one camera
@@ -554,7 +565,7 @@ def _contradicting(target: Target, drawn: Samples, pairs: tuple[Pair, ...], expe
         "{other}, {least:.0%}; {repaired}",
         hint="make the repairs in the order of what they bring"
         if known and known.steps
-        else "compare the panoramas of the worst pair",
+        else "compare the views of the worst pair",
         at=_worst_place(target, drawn, known) or pose_place(target, drawn.part),
         of=drawn.split,
         agreed=_agreement(pairs),
@@ -593,7 +604,10 @@ def _worst_place(target: Target, drawn: Samples, known: AgentRepairs | None) -> 
         return None
     best = max(known.steps, key=lambda step: known.of(step).agents.agreement)
     if best == "poses":
-        convention = relative_poses(target, drawn.split).convention
-        related = convention is not None and convention.relation != RIGHT.relation
-        return (pose_place if related else convention_place)(target, drawn.part)
+        found = relative_poses(target, drawn.split)
+        convention = found.convention
+        if convention.relation != RIGHT.relation if convention else found.other or found.only:
+            return pose_place(target, drawn.part)
+        axes = convention and convention.rotation == RIGHT.rotation
+        return axes_place(target, drawn.part, found) if axes else convention_place(target, drawn.part)
     return reading_place(target, drawn.part, best)

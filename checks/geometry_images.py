@@ -1,4 +1,4 @@
-"""Geometry: the images of the panoramas: their stitching, each camera's content, and their colours."""
+"""Geometry: the images of the views: their stitching, each camera's content, and their colours."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ from opv2v_doctor.facts.geometry.contents import Contents, contents
 from opv2v_doctor.facts.geometry.crops import Crop, crops
 from opv2v_doctor.facts.geometry.images import ImageMatch, image_matches
 from opv2v_doctor.facts.geometry.places import convention_place
-from opv2v_doctor.facts.geometry.reading_names import rig_words, step_words
+from opv2v_doctor.facts.geometry.reading_names import CROPPED, rig_words, step_words
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
 from opv2v_doctor.facts.geometry.shown_colours import ShownColours, named_rule, shown_colours
 from opv2v_doctor.facts.interpreter.questions import Rule
 from opv2v_doctor.facts.launch.origins import crop_place, given_place
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import Samples, each_split
+from opv2v_doctor.facts.samples.moments import PinholeView
 from opv2v_doctor.geometry.colours import Normalisation, typical
 from opv2v_doctor.geometry.likeness import Match
 from opv2v_doctor.geometry.placings import Placing
@@ -54,7 +55,7 @@ UNLIKE = Threshold(0.3, "of likeness", "pictures of different places stay below"
 
 @check("GEO009", tier="data", requires=["DAT001", "ENV007"])
 def images_lie_where_they_belong(target: Target) -> Findings:
-    """The panoramas' images are those that the reference stitches of the same files, in the same place.
+    """The views' images are those that the reference makes of the same files, in the same place.
 
     ## Why it matters
     An image that is shifted or mirrored against its depth teaches that what is seen here is there.
@@ -117,12 +118,13 @@ def _misplacement(match: ImageMatch) -> ImageFault | None:
         return ImageFault("rig", text)
     if match.explanation == "crop":
         text = Text(
-            "intrinsics do not follow a crop to {size}, likeness {likeness:.2f} then",
-            size=match.detail.split()[0],
+            "{fault}, likeness {likeness:.2f} then",
+            fault=CROPPED.get(match.detail)
+            or Text("intrinsics do not follow a crop to {size}", size=match.detail.split()[0]),
             likeness=match.likeness,
         )
         return ImageFault("crop", text)
-    if match.explanation:  # its files are those of another frame or agent: GEO012
+    if match.explanation:  # its files are those of another frame or agent: GEO012; or camera: GEO014
         return None
     if found.best > found.here + MOVED and found.best > UNLIKE:
         text = Text(
@@ -136,7 +138,8 @@ def _misplacement(match: ImageMatch) -> ImageFault | None:
 
 def _shifts(match: ImageMatch) -> list[Text]:
     """By what the image is moved."""
-    found, width = match.match, match.view.shape[1]
+    found = match.match
+    across = match.view.horizontal_degrees / match.view.shape[1]
     words = []
     if found.mirrored:
         words.append(Text("mirrored"))
@@ -148,7 +151,7 @@ def _shifts(match: ImageMatch) -> list[Text]:
                 "{degrees:.1f} degrees ({columns:column|columns}) too far to the right"
                 if found.columns > 0
                 else "{degrees:.1f} degrees ({columns:column|columns}) too far to the left",
-                degrees=math.degrees(abs(found.columns) / width * 2 * math.pi),
+                degrees=abs(found.columns) * across,
                 columns=abs(found.columns),
             )
         )
@@ -204,6 +207,7 @@ ENLARGED = Threshold(0.03, "of the size", "the search takes steps of 0.003", fau
 DEGREES = Threshold(0.5, "degrees", "a camera against its neighbour, or all of them", faulty=2.0)
 PIXELS = Threshold(0.4, "pixels of the panorama", "what can be told")
 SHIFTED = Threshold(1.5, "pixels of a cropped image", "half a pixel is a matter of taste")
+PLACES = {"camera": "GEO014"}  # an explanation of an image, and the check of it
 OTHERS = {  # wrong steps that move what is near in the images, too, and the checks of them
     "depth": "GEO001",
     "scale": "GEO001",
@@ -324,7 +328,7 @@ def _require_their_place(target: Target, drawn: Samples) -> None:
                 split=drawn.split,
                 here=each.match.here,
                 best=max(each.match.best, each.likeness),
-                command=Command("opv2v-doctor check GEO009 GEO012"),
+                command=Command(f"opv2v-doctor check {PLACES.get(each.explanation or '', 'GEO009 GEO012')}"),
             )
 
 
@@ -354,6 +358,9 @@ def wrong_sizes(seen: Contents) -> Iterator[Misplacement]:
         yield Misplacement(text, seen, tuple(large))
         return
     sure = [name for name, found in seen.landings.items() if is_sure(found)]
+    if isinstance(seen.view, PinholeView):
+        yield from _beside_its_place(seen, sure)
+        return
     pitches = [placing.pitch for placing in placings(seen).values()]
     least = min(map(abs, pitches), default=0.0)
     one_way = all(pitch > 0 for pitch in pitches) or all(pitch < 0 for pitch in pitches)
@@ -366,6 +373,15 @@ def wrong_sizes(seen: Contents) -> Iterator[Misplacement]:
             least=least,
         )
         yield Misplacement(text, seen, tuple(sure))
+
+
+def _beside_its_place(seen: Contents, sure: Sequence[str]) -> Iterator[Misplacement]:
+    """A single camera whose content lies beside where its intrinsics say."""
+    for name in sure:
+        placing = seen.landings[name].placing
+        if max(abs(placing.yaw), abs(placing.pitch)) > max(DEGREES, SHIFTED * seen.resolution):
+            text = Text("the content of {camera} lies {away}", camera=name, away=_away(placing))
+            yield Misplacement(text, seen, (name,))
 
 
 def enlargements(seen: Contents) -> dict[str, float]:
@@ -430,7 +446,7 @@ def _misplacement_finding(drawn: Samples, fault: Misplacement, place: Place | No
 
 @check("GEO014", tier="data", requires=["DAT001", "ENV007"])
 def cameras_meet_at_their_seams(target: Target) -> Findings:
-    """Each camera's part of a panorama is its own image, and meets its neighbours' at the seams.
+    """Each camera shows its own image, and its part of a panorama meets its neighbours' at the seams.
 
     ## Why it matters
     One camera that is turned by two degrees, or another one's image in its place, leaves a panorama that is
@@ -456,6 +472,14 @@ def _seams(target: Target, drawn: Samples) -> Findings:
         )
     if not faults:
         _require_depth(drawn, seen)
+        if isinstance(seen[0].view, PinholeView):
+            yield examined(
+                sum(len(each.windows[name].shown) > 0 for each in seen for name in each.windows),
+                "image",
+                split=drawn.split,
+            )
+            yield note("each image is that of the camera that its view names", of=drawn.split)
+            return
         yield examined(sum(len(_found_seams(each)) for each in seen), "seam", split=drawn.split)
         yield note("no camera is misplaced against its neighbours", of=drawn.split)
 
@@ -478,7 +502,9 @@ def _require_its_size(drawn: Samples, seen: Sequence[Contents]) -> None:
 def _exchanges(seen: Contents) -> Iterator[Misplacement]:
     for name, (other, alike) in seen.instead.items():
         text = Text(
-            "{camera}'s part of the panorama shows the image of {other}, likeness {alike:.2f}",
+            "the view of {camera} shows the image of {other}, likeness {alike:.2f}"
+            if isinstance(seen.view, PinholeView)
+            else "{camera}'s part of the panorama shows the image of {other}, likeness {alike:.2f}",
             camera=name,
             other=other,
             alike=alike,

@@ -6,7 +6,6 @@ What happened once is told once, by the first check of the family whose claim it
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 
 from opv2v_doctor import (
@@ -28,7 +27,6 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.past.logs import each_log, launches_with_steps, text_logs
 from opv2v_doctor.facts.past.logs.incidents import Incident
 from opv2v_doctor.facts.past.logs.log_files import Fate, Log
-from opv2v_doctor.facts.past.logs.run_configs import run_config
 from opv2v_doctor.facts.past.logs.segments import Segment
 from opv2v_doctor.facts.past.logs.stops import (
     AFTERMATH,
@@ -37,13 +35,17 @@ from opv2v_doctor.facts.past.logs.stops import (
     LoggedException,
     causes,
     exception_and_place,
+    first_failures,
     kind_of,
     logged_exceptions,
     outside,
+    remedy_against,
     stops,
     way_on,
 )
+from opv2v_doctor.facts.past.logs.summaries import planned_epochs
 from opv2v_doctor.facts.past.logs.tracebacks import Traceback
+from opv2v_doctor.facts.past.logs.writers import writing
 
 JUDGED = {"survived": warning, "overcome": note, "stopped": error}
 
@@ -63,7 +65,7 @@ def every_name_was_found(target: Target) -> Findings:
 
 
 def _names(log: Log) -> Findings:
-    absent = logged_exceptions(log, [one for one in log.raised if one.missing and not one.follows])
+    absent = logged_exceptions(log, [one for one in log.raised if one.missing and one.led_to != "handling"])
     for one in absent:
         yield _absent(log, one)
     if all(one.fate == "overcome" for one in absent):
@@ -72,7 +74,7 @@ def _names(log: Log) -> Findings:
 
 def _absent(log: Log, exception: LoggedException) -> Finding:
     first, name = exception.first, exception.first.missing
-    frame = next((frame for frame in reversed(first.frames) if not frame.path.startswith("<")), None)
+    frame = first.own_frame
     copy = _copy(frame.path) if frame else ""
     others = sorted({_copy(job.value) for job in log.of("job")} - {copy, ""}) if copy else []
     elsewhere = [Text("other launches of this log ran {others}", others=others)] if others else []
@@ -128,7 +130,7 @@ def _exceptions(log: Log) -> Findings:
             event=typed.exception_line,
             exception=typed.told,
         )
-    if not any(one.fate == "stopped" for one in found):
+    if not any(one.fate == "stopped" and not one.first.is_by_hand for one in found):
         yield examined(launches_with_steps(log), "launch")
 
 
@@ -152,12 +154,12 @@ def _reference(log: Log, found: Traceback, cause: LaunchStop | None) -> Finding:
 
 def _exception(log: Log, exception: LoggedException) -> Finding:
     first = exception.first
-    by_hand = first.name == "KeyboardInterrupt" and exception.fate == "stopped"
-    return (warning if by_hand else JUDGED[exception.fate])(
-        sentence(
-            [exception_and_place(first, first.frames[-1] if first.frames else None), *exception.consequences]
-        ),
-        hint=_remedy(log, exception, by_hand=by_hand) or "",
+    kind = kind_of(log, first)
+    kinds = [KINDS[kind][0]] if kind == "disk_full" else []  # torch's writer does not say so
+    judged = note if first.is_by_hand else JUDGED[exception.fate]
+    return judged(
+        sentence([exception_and_place(first, first.own_frame), *kinds, *exception.consequences]),
+        hint="" if first.is_by_hand else _remedy(log, exception) or "",
         at=Place(log.path, first.line),
         event=first.exception_line,
         exception_line=first.exception_line,
@@ -165,7 +167,7 @@ def _exception(log: Log, exception: LoggedException) -> Finding:
     )
 
 
-def _remedy(log: Log, exception: LoggedException, *, by_hand: bool) -> Text | None:
+def _remedy(log: Log, exception: LoggedException) -> Text | None:
     """What to do about an exception; about memory, disk and the like what helps against those."""
     if exception.fate == "overcome":
         return None
@@ -173,12 +175,11 @@ def _remedy(log: Log, exception: LoggedException, *, by_hand: bool) -> Text | No
         return Text("see whether what failed there is missing from the training")
     kind = kind_of(log, exception.first)
     if kind is not None:
-        return KINDS[kind][1]
-    then = way_on(log, exception.first.line)
-    return then if by_hand else Text("correct what it says, then {then}", then=then)
+        return remedy_against(log, kind)
+    return Text("correct what it says, then {then}", then=way_on(log, exception.first.line))
 
 
-STILL_WRITTEN = Threshold(600, "s since the last line", "longer than a step or an evaluation takes")
+HUNG = Threshold(7200, "s since the last line", "longer than a step, a save or an evaluation takes")
 
 
 @check("LOG004", tier="run")
@@ -219,7 +220,7 @@ def _ending(log: Log) -> Findings:
 
 def _outside(log: Log, fate: Fate, kind: str, incidents: Sequence[Incident]) -> Finding:
     """What came from outside and stopped a launch, or did not."""
-    what, hint = KINDS[kind]
+    what, hint = KINDS[kind][0], remedy_against(log, kind)
     first = incidents[0]
     said = Text(
         "{what}: {line} ({n:line|lines})", what=what, line=first.text[:200], n=len(incidents), kind=kind
@@ -238,15 +239,27 @@ def _stop_reference(log: Log, stop: LaunchStop) -> Finding:
     if stop.exception is not None:
         code = "LOG001" if stop.exception.missing else "LOG002"
         line = stop.exception.exception_line if stop.exception.missing else stop.exception.line
-    by_hand = stop.exception is not None and stop.exception.name == "KeyboardInterrupt"
+    if stop.exception is not None and stop.exception.is_by_hand:
+        return warning(
+            "the last launch was stopped by hand {place}",
+            hint=way_on(log, line),
+            at=Place(log.path, line),
+            event=stop.line,
+            place=_progress(log),
+        )
     said = Text(
         "the last launch stopped {place} ({code}, line {line})",
         place=_progress(log),
         code=code,
         line=line,
     )
-    return (warning if by_hand else error)(
-        said, hint=Text("fix {code} first", code=code), at=Place(log.path, line), event=stop.line
+    launch = log.launch_of(stop.line)
+    roots = [one.said for one in first_failures(log) if log.launch_of(one.line) == launch]
+    return error(
+        sentence([said, *roots[:1]]),
+        hint=Text("fix {code} first", code=code),
+        at=Place(log.path, line),
+        event=stop.line,
     )
 
 
@@ -293,7 +306,7 @@ def _normal_end(log: Log, end: Incident) -> Findings:
     if not log.trained:
         raise Skip("no step of a training in {log}", log=log.path)
     last = _last(log) or log.trained[-1]  # a launch with nothing left to do made no step
-    epochs = _epochs(log)
+    epochs = planned_epochs(log)
     yield examined(1, "launch")
     if epochs is not None and last.last[0] + 1 < epochs:
         yield warning(
@@ -312,32 +325,53 @@ def _normal_end(log: Log, end: Incident) -> Findings:
     yield note(said, at=Place(log.path, end.line), event=end.line)
 
 
-def _epochs(log: Log) -> float | None:
-    """How many epochs the last launch announced, else those of its config."""
-    last = log.launch_of(log.lines)
-    announced = [one for one in log.of("start") if log.launch_of(one.line) == last and one.value]
-    if announced:
-        return float(announced[-1].value)
-    config = run_config(log)
-    return config.number("train_params.epochs") if config else None
-
-
 def _silent(log: Log) -> Findings:
     """The verdict on a launch whose log just stops."""
     yield from ()
-    if log.path.is_file() and time.time() - log.path.stat().st_mtime < STILL_WRITTEN:
-        raise Skip("still written, {place}", place=_progress(log))
-    launch = _last(log)
-    if launch is None:
-        raise Blocked(
-            "the last launch made no step that is in the log, and the log does not say why",
-            at=Place(log.path, log.starts[-1] if log.starts else log.lines),
-            hint="look for its error in what the launcher printed (stderr, the scheduler's file)",
+    now = writing(log.path)
+    if now is not None and now.age <= HUNG:
+        raise Skip(
+            "still written, by process {process}, {place}" if now.process else "still written, {place}",
+            process=now.process or 0,
+            place=_progress(log),
         )
-    yield warning(
-        "the log stops {place}, and no line that is known here says why",
-        hint=way_on(log),
-        at=Place(log.path, launch.last_line),
-        event=launch.last_line,
-        place=_progress(log),
+    launch = _last(log)
+    at = Place(log.path, launch.last_line if launch else log.starts[-1] if log.starts else log.lines)
+    if now is not None:
+        yield warning(
+            "nothing was written for {hours:.0f} h, and process {process} still holds the log, {place}",
+            hint=Text("see where it hangs: py-spy dump --pid {process}", process=now.process or 0),
+            at=at,
+            event=at.line,
+            hours=now.age / 3600,
+            process=now.process or 0,
+            place=_progress(log),
+        )
+    elif launch is None:
+        yield from _stepless(log, at)
+    else:
+        yield warning(
+            "the log stops {place}, and no line that is known here says why",
+            hint=way_on(log),
+            at=at,
+            event=at.line,
+            place=_progress(log),
+        )
+
+
+def _stepless(log: Log, at: Place) -> Findings:
+    """A launch that never made a step. One that evaluates only makes none, and statistics show no launch."""
+    if any(part.first_line >= (at.line or 0) for part in log.phase("test")):
+        raise Skip("an evaluation only: no step of a training in {log}", log=log.path)
+    if not log.launches:
+        raise Blocked(
+            "no launch and no step of a training in {log}",
+            hint="name a log that a training printed",
+            log=log.path,
+        )
+    yield error(
+        "the last launch never made a step: it died, hung or was killed before, and the log does not say why",
+        hint="look for its error in what the launcher printed (stderr, the scheduler's file)",
+        at=at,
+        event=at.line,
     )

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from opv2v_doctor import (
+    Blocked,
     Finding,
     Findings,
     Override,
@@ -23,9 +24,10 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs, text_logs
+from opv2v_doctor.facts.past.logs import alone, config_of, each_log, judged_logs, text_logs, unknown_logs
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart
 from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.metric_names import is_score
 from opv2v_doctor.facts.past.logs.run_configs import RunConfig, explaining_gpus, run_config
 from opv2v_doctor.facts.past.logs.segments import Segment
 
@@ -49,25 +51,19 @@ def _lengths(log: Log) -> Findings:
     counted = [segment for segment in log.trained if segment.steps]
     if not counted:
         raise Skip("no steps per epoch in {log}", log=log.path)
-    _alone(log)
+    alone(log)
     for before, after in pairwise(counted):
-        if before.steps != after.steps:
+        if before.steps != after.steps and not _is_another(log, before, after):
             yield _other_length(log, before, after, run_config(log))
     for segment in counted:
         parts = [part for part in log.phase("train") if part.segment == segment.number]
         yield examined(len(parts), "epoch", launch=segment.number)
 
 
-def _alone(log: Log) -> None:
-    """Raises Skip where two trainings are at work at once: their epochs say nothing about each other."""
-    if _at_work_at_once(log):
-        raise Skip("two trainings write into {log}: see LOG007", log=log.path)
-
-
-def _at_work_at_once(log: Log) -> tuple[Segment, Segment] | None:
-    """The first launch that goes on after the next one has begun, and that one."""
-    pairs = pairwise(log.segments)
-    return next(((one, other) for one, other in pairs if other.first_line < one.last_line), None)
+def _is_another(log: Log, before: Segment, after: Segment) -> bool:
+    """Whether a training came to its end before, and what follows does not go on from there."""
+    ended = any(before.last_line < end.line < after.first_line for end in log.of("end"))
+    return ended and after.first[0] != before.last[0] + 1
 
 
 def _other_length(log: Log, before: Segment, after: Segment, config: RunConfig | None) -> Finding:
@@ -146,16 +142,17 @@ def epochs_follow_each_other(target: Target) -> Findings:
 def _order(log: Log) -> Findings:
     if log.source == "events":
         raise Skip("{log} holds events, without the order of launches", log=log.path)
-    _alone(log)
-    odd = [
-        (after, what)
-        for before, after in pairwise(log.trained)
-        if (what := _oddity(before, after)) is not None
-    ]
-    for template in dict.fromkeys(what.template for _, what in odd):
-        alike = [one for one in odd if one[1].template == template]
-        yield _renumbering(log, *alike[0], more=len(alike) - 1)
+    alone(log)
+    odd = [(after, what) for before, after in pairwise(log.trained) if (what := _oddity(before, after))]
+    if odd and not _is_every_so_many(log):
+        yield _renumbering(log, *odd[0], more=len(odd) - 1)
     yield examined(max(0, len(log.phase("train")) - 1), "epoch change")
+
+
+def _is_every_so_many(log: Log) -> bool:
+    """Whether only every so many epochs are logged."""
+    gaps = {after.first[0] - before.last[0] for before, after in pairwise(log.trained)}
+    return len(gaps) == 1 and min(gaps) > 1 and len(log.trained) > 2
 
 
 def _oddity(before: Segment, after: Segment) -> Text | None:
@@ -197,8 +194,11 @@ def _renumbering(log: Log, segment: Segment, what: Text, *, more: int) -> Findin
             file=loaded[-1].value,
             line=loaded[-1].line,
         )
-    return warning(
-        "the launch that trains from here {what}; so do {more} more"
+    ignored = bool(loaded) and segment.first[0] == 0
+    if ignored:
+        what = Text("{what}, though {file} was loaded", what=what, file=PurePosixPath(loaded[-1].value).name)
+    return (error if ignored else warning)(
+        "the launch that trains from here {what}; {more:other launch does|other launches do} not go on either"
         if more
         else "the launch that trains from here {what}",
         hint=hint,
@@ -226,7 +226,7 @@ def one_training_writes_the_log(target: Target) -> Findings:
 def _at_once(log: Log) -> Findings:
     if log.source == "events":
         raise Skip("{log} holds events, without the order of launches", log=log.path)
-    overlap = _at_work_at_once(log)
+    overlap = log.overlap
     if overlap is None:
         judged = [launch for launch in log.trained if launch.stride]
         if log.trained and not judged:
@@ -235,7 +235,9 @@ def _at_once(log: Log) -> Findings:
         return
     one, other = overlap
     yield error(
-        "another training starts here, while the one of line {start} goes on to line {end} "
+        "another training starts here, while the one of line {start} goes on"
+        if not (one.steps and other.steps)
+        else "another training starts here, while the one of line {start} goes on to line {end} "
         "({one} and {other} steps per epoch)",
         hint="stop one of them, and give it another hydra.run.dir",
         at=Place(log.path, other.first_line),
@@ -248,6 +250,7 @@ def _at_once(log: Log) -> Findings:
 
 
 SHOWN = 5  # launches
+SHOWN_LINES = 3
 
 
 @check("LOG003", tier="run")
@@ -255,26 +258,48 @@ def every_metric_line_can_be_read(target: Target) -> Findings:
     """Every line that looks like metrics can be read.
 
     ## Why it matters
-    What cannot be read is not guessed at: it is missing from the table and from every verdict. Lines of
-    several ranks that run into one another are the usual reason.
+    What cannot be read is not guessed at: it is missing from the table and from every verdict. docs/logs.md
+    lists the layouts that are known. Lines of other trainers are said to be unread.
 
     ## How to fix
-    Let one rank write the log, or write one file for each.
+    See what the lines that are shown have that the expected ones have not: often another text runs into them.
     """
+    for log in unknown_logs(target):
+        raise (Blocked if target.logs else Skip)(
+            "nothing in {log} is known here, such as {lines}; expected {expected}",
+            hint=Text("metrics of {trainer} are not read", trainer=log.unread[0])
+            if log.unread
+            else Text("name a log that a training printed: docs/logs.md lists what is read"),
+            at=Place(log.path, log.sample[0][0]) if log.sample else log.path,
+            log=log.path,
+            lines=[text for _, text in log.sample],
+            expected=EXPECTED,
+        )
     yield from each_log(judged_logs(target), _lines)
+
+
+EXPECTED = "Epoch: [0]  [ 20/100]  eta: 0:01:20  lr: 0.0001  loss: 2.3 (2.4)"
 
 
 def _lines(log: Log) -> Findings:
     if log.source == "events":
         raise Skip("{log} holds events, not lines", log=log.path)
     if log.unparsed_count:
-        line, text = log.unparsed[0]
         yield warning(
-            "{n:line looks|lines look} like metrics and cannot be read, first: {said}",
-            hint="write a log for each rank, if lines of several ranks run into one another here",
-            at=Place(log.path, line),
+            "{n:line looks|lines look} like metrics and cannot be read, first: {said}; expected {expected}",
+            hint="see what these lines have that others have not: often another text runs into them",
+            at=Place(log.path, log.unparsed[0][0]),
             n=log.unparsed_count,
-            said=text[:160],
+            said=[text[:160] for _, text in log.unparsed[:SHOWN_LINES]],
+            expected=EXPECTED,
+        )
+    if log.unread:
+        trainer, line, count = log.unread
+        yield note(
+            "{n:line|lines} of metrics of {trainer}, which are not read",
+            at=Place(log.path, line),
+            n=count,
+            trainer=trainer,
         )
     if log.cut:
         line, text = log.cut
@@ -381,33 +406,53 @@ def best_checkpoint_is_the_best(target: Target) -> Findings:
 def _best(log: Log) -> Findings:
     if not log.of("save"):
         raise Skip("no line of {log} says that a checkpoint was saved", log=log.path)
-    tests = [(span.last_median, part) for part in log.phase("test") if (span := part.span("loss"))]
-    finite = [(value, part) for value, part in tests if math.isfinite(value)]
-    if not finite:
-        raise Skip("no evaluation with a loss in {log}", log=log.path)
-    if any(part.number for _, part in finite):  # the training averages them, each weighing the same
+    tests = log.phase("test")
+    if any(part.number for part in tests):  # the training averages them, each weighing the same
         raise Skip("several sets are evaluated: the mean that chooses the best is not in {log}", log=log.path)
-    value, best = min(finite, key=lambda test: test[0])
+    written = [save.line for save in log.of("save") if save.value.endswith(BEST)]
+    judged = [one for name in _deciding(tests) if (one := _best_of(tests, name, written))]
+    if not judged:
+        raise Skip("no evaluation with a loss in {log}", log=log.path)
+    name, value, best, _ = judged[0]
     if not _goes_on(log, best):
         raise Skip(
             "the log ends before checkpoint-best.pth could be written", at=Place(log.path, best.last_line)
         )
-    yield examined(len(finite), "evaluation")
-    written = [save.line for save in log.of("save") if save.value.endswith(BEST)]
-    before = [test for test in finite if written and test[1].last_line < written[-1]]
-    if not before or before[-1][0] > value:
+    spans = [span for part in tests if (span := part.span(name))]
+    yield examined(sum(math.isfinite(span.last_median) for span in spans), "evaluation")
+    if not any(fits for *_, fits in judged):
         last = Text("never written")
         if written:
             last = Text("last written in line {line}", line=written[-1])
         yield warning(
-            "epoch {epoch} is the best (median loss {value:g}); checkpoint-best.pth was {last}",
+            "epoch {epoch} is the best (median {name} {value:g}); checkpoint-best.pth was {last}",
             hint=_instead(log, best.epoch),
             at=Place(log.path, best.last_line),
             event=best.last_line,
             epoch=best.epoch,
+            name=name,
             value=value,
             last=last,
         )
+
+
+def _deciding(tests: Sequence[EpochPart]) -> list[str]:
+    """What may decide which evaluation is the best: the loss, and every score."""
+    return ["loss", *dict.fromkeys(name for part in tests for name in part.names if is_score(name))]
+
+
+def _best_of(
+    tests: Sequence[EpochPart], name: str, written: Sequence[int]
+) -> tuple[str, float, EpochPart, bool] | None:
+    """The best evaluation by a metric, and whether the best checkpoint was last written after its equal."""
+    values = [(span.last_median, part) for part in tests if (span := part.span(name))]
+    finite = [(value, part) for value, part in values if math.isfinite(value)]
+    if not finite:
+        return None
+    best_of = max if is_score(name) else min
+    value, best = best_of(finite, key=lambda test: test[0])
+    before = [test for test in finite if written and test[1].last_line < written[-1]]
+    return name, value, best, bool(before) and before[-1][0] == value
 
 
 def _goes_on(log: Log, test: EpochPart) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from statistics import fmean
@@ -31,9 +31,17 @@ from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs, launc
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart, Span
 from opv2v_doctor.facts.past.logs.log_files import Log
 from opv2v_doctor.facts.past.logs.loss_curves import Point, curve, fall, updates
+from opv2v_doctor.facts.past.logs.metric_names import (
+    has_bounds,
+    is_gradient_norm,
+    is_loss,
+    is_score,
+    is_setting,
+)
 from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 from opv2v_doctor.facts.past.logs.residuals import RobustLoss, robust_loss
 from opv2v_doctor.facts.past.logs.run_configs import RunConfig, run_config
+from opv2v_doctor.facts.past.logs.stops import AFTERMATH
 
 ROUNDING = 0.51e-6  # rates are printed with six decimals
 RATE = Threshold(
@@ -150,8 +158,10 @@ def _finite(log: Log) -> Findings:
         ((span.broken_line, name, part) for part, name, span in _spans(log) if span.broken_line),
         key=lambda one: one[0],
     )
+    aside = [one for one in broken if _is_aside(*one[1:])]
+    broken = [one for one in broken if one not in aside]
     stopped = log.of("unstable")
-    lasting = [one for one in broken if log.fate(one[0], one[0]) != "overcome"]
+    lasting = [one for one in broken if log.fate(one[0], one[0]) == "stopped"]
     for line, name, part in (lasting or broken)[:1]:
         metrics = {name for _, name, _ in (lasting or broken)}
         said = Text(
@@ -163,6 +173,17 @@ def _finite(log: Log) -> Findings:
             n=len(metrics),
         )
         yield _broken(log, line, said, lasting=bool(lasting))
+    for line, name, part in aside[:1]:
+        yield note(
+            "{metric} is not a finite number in {n:epoch|epochs}, first in epoch {epoch} ({phase}); "
+            "the losses are",
+            at=Place(log.path, line),
+            event=line,
+            metric=name,
+            n=sum(other == name for _, other, _ in aside),
+            epoch=part.epoch,
+            phase=part.phase,
+        )
     unresolved = [one for one in stopped if log.fate(one.line, one.line) != "overcome"]
     for one in (unresolved or stopped)[:1]:
         if not lasting or one.line < lasting[0][0]:
@@ -173,10 +194,18 @@ def _finite(log: Log) -> Findings:
             yield _broken(log, one.line, sentence([said, *epochs[:1]], ", "), lasting=bool(unresolved))
 
 
+def _is_aside(name: str, part: EpochPart) -> bool:
+    """Whether a value says nothing of the weights: a step that a scaler leaves out, a score of no samples."""
+    if is_gradient_norm(name):
+        return part.is_finite
+    return part.phase == "test" and not is_loss(name)
+
+
 def _broken(log: Log, line: int, said: Text, *, lasting: bool) -> Finding:
     at = Place(log.path, line)
     if not lasting:
-        return note("{said}; a later launch went on with finite values", at=at, event=line, said=said)
+        on = AFTERMATH["overcome" if log.fate(line, line) == "overcome" else "survived"]
+        return note("{said}; {on} with finite values", at=at, event=line, said=said, on=on)
     saved = any(save.line < line for save in log.of("save"))
     return error(
         said,
@@ -436,16 +465,23 @@ FOLLOWS = Threshold(
     0.1, "of the fall of the training loss", "a validation that learns falls by more", faulty=-0.025
 )
 LEAST = Threshold(0.01, "the value of a metric", "below it, four decimals do not show whether it moves")
-NOT_LEARNED = ("lr", "epoch", "wd", "time", "data", "max mem", "momentum", "gt_mask_mean", "n_parameters")
+
+
+TURNED = Threshold(0.25, "of what was gained", "validation goes up and down by less", healthy=0.1)
+BOTH = Threshold(0.1, "of what a score gained", "where the loss turned as well, less is enough", faulty=0.18)
+FEW = 0.02  # of a score: what it has to lose at least
+LATE = 2 / 3  # of the evaluations: what was best after it has not turned yet
 
 
 @check("LOG015", tier="run")
 def validation_falls_with_training(target: Target) -> Findings:
-    """The validation loss falls while the training loss does.
+    """Validation gets better while the training loss falls, and does not turn.
 
     ## Why it matters
-    A validation that stays where it was, while training falls, is the sign of learning by heart, of a
-    validation set unlike the training's, or of a validation that measures something else.
+    A validation that stays where it was or gets worse again, while training falls, is the sign of learning by
+    heart, of a validation set unlike the training's, or of a validation that measures something else. Where
+    there are scores (accuracy, AP, PSNR), they decide, unless the loss ends above where it began: it may
+    rise a little while they get better.
 
     ## How to fix
     Look at the parts of the validation loss: one that stays high holds the sum up. Compare the preprocessing
@@ -456,17 +492,20 @@ def validation_falls_with_training(target: Target) -> Findings:
 
 def _validation(log: Log) -> Findings:
     train, test = curve(log, "train"), curve(log, "test")
-    if len(test) < FEWEST_TESTS or len(train) < FEWEST_EPOCHS:
+    names = dict.fromkeys(name for part in log.phase("test") for name in part.names if is_score(name))
+    scores = {name: points for name in names if len(points := _finite_points(log, name)) >= FEWEST_TESTS}
+    most = max([len(test), *map(len, scores.values())])
+    if most < FEWEST_TESTS or len(train) < FEWEST_EPOCHS:
         raise Skip(
             "{epochs} and {tests} with a loss, at least {fewest:g} and {fewest_tests:g} are needed",
             epochs=counted(len(train), "epoch"),
-            tests=counted(len(test), "evaluation"),
+            tests=counted(most, "evaluation"),
             fewest=FEWEST_EPOCHS,
             fewest_tests=FEWEST_TESTS,
         )
     if not all(math.isfinite(point.average) for point in (*train, *test)):
         raise Skip("the losses are not all finite: see LOG014")
-    trained, tested = fall(train), fall(test)
+    trained = fall(train)
     if trained <= WORTH:
         raise Skip(
             "the training loss changed by {change:+.1%}: validation is compared with a fall of more than "
@@ -474,23 +513,67 @@ def _validation(log: Log) -> Findings:
             change=-trained,
             worth=WORTH,
         )
-    yield examined(len(test), "evaluation")
-    said = sentence([_course(Text("validation loss"), test), _course(Text("training loss"), train)])
-    if tested < FOLLOWS * trained:
+    yield examined(most, "evaluation")
+    turned = {name: points for name, points in scores.items() if _has_turned(points, train, sign=-1)}
+    loss = len(test) >= FEWEST_TESTS
+    tested = fall(test) if loss else 0.0
+    stays = loss and (tested < FOLLOWS * trained or _has_turned(test, train, sign=1))
+    worse = loss and test[-1].average > test[0].average  # than at its first evaluation
+    both = all(_has_turned(points, train, sign=-1, lost=BOTH) for points in scores.values())
+    bad = (len(turned) == len(scores) or (stays and (worse or both))) if scores else stays
+    shown = [_course(Text("{name}", name=name), points, max) for name, points in (turned or scores).items()][
+        :1
+    ]
+    said = sentence(
+        [
+            *shown,
+            *([_course(Text("validation loss"), test)] if loss else []),
+            _course(Text("training loss"), train),
+        ]
+    )
+    first = test or next(iter((turned or scores).values()))
+    if bad:
         yield warning(
             said,
             hint="look for the part of the validation loss that stays high, among the metrics of this line",
-            at=Place(log.path, test[0].line),
+            at=Place(log.path, first[0].line),
             trained=trained,
             tested=tested,
         )
     else:
-        yield note(said, at=Place(log.path, test[-1].line), trained=trained, tested=tested)
+        yield note(said, at=Place(log.path, first[-1].line), trained=trained, tested=tested)
 
 
-def _course(name: Text, points: Sequence[Point]) -> Text:
+def _finite_points(log: Log, name: str) -> tuple[Point, ...]:
+    """A score's points; none of one that has never moved: it says nothing."""
+    points = tuple(point for point in curve(log, "test", name) if math.isfinite(point.average))
+    return points if len({point.average for point in points}) > 1 else ()
+
+
+def _has_turned(points: Sequence[Point], train: Sequence[Point], *, sign: int, lost: float = TURNED) -> bool:
+    """Whether a curve lost much of what it had gained, long before the end, while training went on falling.
+
+    `sign`: 1 where lower is better, -1 where higher is.
+    """
+    values = [sign * point.average for point in points]
+    smooth = [fmean(values[max(0, i - 1) : i + 2]) for i in range(len(values))]
+    best = min(range(len(smooth)), key=smooth.__getitem__)
+    last = fmean(values[-max(2, len(values) // 5) :])
+    gained = values[0] - smooth[best]
+    later = [point.average for point in train if point.line > points[best].line]
+    falls_on = bool(later) and fmean(later[-max(1, len(later) // 5) :]) < later[0]
+    worse = last - smooth[best]
+    return (
+        best < LATE * len(values)
+        and falls_on
+        and worse > lost * max(gained, 0.0)
+        and worse > (WORTH if lost == TURNED else FEW) * abs(smooth[best])
+    )
+
+
+def _course(name: Text, points: Sequence[Point], best_of: Callable[..., Point] = min) -> Text:
     """A curve by three of its points."""
-    best = min(points, key=lambda point: point.average)
+    best = best_of(points, key=lambda point: point.average)
     return Text(
         "{name} {first:.4g} (epoch {first_epoch}), best {best:.4g} (epoch {best_epoch}), last {last:.4g} "
         "(epoch {last_epoch})",
@@ -506,11 +589,12 @@ def _course(name: Text, points: Sequence[Point]) -> Text:
 
 @check("LOG016", tier="run")
 def no_metric_is_stuck(target: Target) -> Findings:
-    """No metric has had one and the same value for epochs.
+    """No metric has had one and the same value for epochs, while others moved.
 
     ## Why it matters
     A loss that does not move to the last digit has no gradient: a detached branch, a constant target, a
-    frozen head, an output that is clamped.
+    frozen head, an output that is clamped. Settings, such as a weight decay, and scores that are as good as
+    they get are no such metrics.
 
     ## How to fix
     See that the output it is computed from depends on weights that are trained.
@@ -523,16 +607,11 @@ def _moving(log: Log) -> Findings:
     for phase, fewest in (("train", FEWEST_LINES), ("test", FEWEST_TESTS)):
         parts = [part for part in log.phase(phase) if part.segment == last]
         names = dict.fromkeys(name for part in parts[-int(FEWEST_EPOCHS) :] for name in part.names)
-        judged = [
-            name
-            for name in names
-            if not name.endswith(NOT_LEARNED)
-            and not name.startswith("lr_")
-            and _is_enough(parts, name, fewest)
-        ]
+        judged = [name for name in names if not is_setting(name) and _is_enough(parts, name, fewest)]
         yield examined(len(judged), "metric", phase=phase)
-        for name in judged:
-            yield from _stuck(log, name, parts, fewest)
+        stuck = {name: one for name in judged if (one := _stuck(name, parts, fewest))}
+        if stuck and (len(stuck) < len(judged) or len(judged) == 1):
+            yield _stuck_finding(log, stuck)
 
 
 def _is_enough(parts: Sequence[EpochPart], name: str, fewest: float) -> bool:
@@ -541,11 +620,16 @@ def _is_enough(parts: Sequence[EpochPart], name: str, fewest: float) -> bool:
     last = parts[-1].span(name)
     if last is None or not math.isfinite(last.last_median) or abs(last.last_median) < LEAST:
         return False
+    if len(f"{abs(last.last_median):e}".partition("e")[0].rstrip("0")) < 3:  # one digit: chosen, or rounded
+        return False
     return len(spans) >= FEWEST_EPOCHS and sum(span.count for span in spans) >= fewest
 
 
-def _stuck(log: Log, name: str, parts: Sequence[EpochPart], fewest: float) -> Findings:
-    """A metric that has not moved for epochs."""
+_Stuck = tuple[EpochPart, Span, int, int]  # where a metric stopped moving, and for how many lines and epochs
+
+
+def _stuck(name: str, parts: Sequence[EpochPart], fewest: float) -> _Stuck | None:
+    """Since when a metric has not moved; a score that has moved before may be as good as it gets."""
     same: list[tuple[EpochPart, Span]] = []
     for part in reversed(parts):
         span = part.span(name)
@@ -553,27 +637,41 @@ def _stuck(log: Log, name: str, parts: Sequence[EpochPart], fewest: float) -> Fi
             break
         same.append((part, span))
     lines = sum(span.count for _, span in same)
-    if len(same) >= FEWEST_EPOCHS and lines >= fewest:
-        part, span = same[-1]
-        yield warning(
-            "{metric} is {value:g} in all {n:line|lines} since epoch {epoch} ({phase})",
-            hint="see that what {metric} is computed from is trained and not clamped",
-            at=Place(log.path, span.first_line),
-            event=span.first_line,
-            metric=name,
-            value=span.last_median,
-            n=lines,
-            epoch=part.epoch,
-            phase=part.phase,
-            epochs=len(same),
-        )
+    if len(same) < FEWEST_EPOCHS or lines < fewest:
+        return None
+    if has_bounds(name) and (len(same) < len(parts) or same[0][1].last_median % 1 == 0):
+        return None
+    return (*same[-1], lines, len(same))
+
+
+def _stuck_finding(log: Log, stuck: Mapping[str, _Stuck]) -> Finding:
+    """One finding for all metrics of a phase that are stuck: they have one cause."""
+    name, (part, span, lines, epochs) = min(stuck.items(), key=lambda one: one[1][1].first_line)
+    said = Text(
+        "{metric} is {value:g} in all {n:line|lines} since epoch {epoch} ({phase})",
+        metric=name,
+        value=span.last_median,
+        n=lines,
+        epoch=part.epoch,
+        phase=part.phase,
+    )
+    others = [other for other in stuck if other != name]
+    more = [Text("so are {others}", others=others)] if others else []
+    return warning(
+        sentence([said, *more]),
+        hint=Text("see that what {metric} is computed from is trained and not clamped", metric=name),
+        at=Place(log.path, span.first_line),
+        event=span.first_line,
+        epochs=epochs,
+    )
 
 
 WEIGHTS = ("model.pretrained", "model.model_config.pretrained_checkpoint_path")
 WINDOW = Threshold(
     20, "steps", "the average of `time` and `data`: the first ones hold the start of the workers"
 )
-FEWEST_LOADED_LINES = Threshold(50, "metric lines", "as many as average out single slow steps")
+FEWEST_LOADED_LINES = Threshold(10, "metric lines", "averages of so many times twenty steps are no chance")
+SHORTEST_WAIT = Threshold(10, "s of waiting", "less, in all lines, is not worth a word")
 HALF = Threshold(0.5, "of a step", "more than half of the time the GPUs wait", healthy=0.013, faulty=0.8)
 
 
@@ -686,17 +784,19 @@ def loading_keeps_up(target: Target) -> Findings:
 
 def _loading(log: Log) -> Findings:
     timed = [run for _, run in log.pieces if run.phase == "train" and {"time", "data"} <= set(run.names)]
-    shares = [share for run in timed for share in _shares(run)]
+    found = [one for run in timed for one in _shares(run)]
     if not timed:
         raise Skip("no `time` and `data` of steps in {log}", log=log.path)
-    if len(shares) < FEWEST_LOADED_LINES:
+    if len(found) < FEWEST_LOADED_LINES:
         raise Skip(
-            "{n:metric line|metric lines} of step {window:g} or later, at least {fewest:g} are needed: steps "
-            "before it hold the start of the workers",
-            n=len(shares),
+            "{n:metric line|metric lines} of step {window:g} or later, or at the end of a shorter epoch, "
+            "at least "
+            "{fewest:g} are needed: steps before it hold the start of the workers",
+            n=len(found),
             window=WINDOW,
             fewest=FEWEST_LOADED_LINES,
         )
+    shares = [(share, line) for share, line, _ in found]
     yield examined(len(shares), "metric line")
     mean, worst = fmean(share for share, _ in shares), max(shares)
     said = Text(
@@ -704,7 +804,7 @@ def _loading(log: Log) -> Findings:
         mean=mean,
         worst=worst[0],
     )
-    if mean > HALF:
+    if mean > HALF and sum(waited for *_, waited in found) >= SHORTEST_WAIT:
         yield warning(
             said,
             hint="raise dataset.num_workers, or move the data to a faster disk",
@@ -715,9 +815,14 @@ def _loading(log: Log) -> Findings:
         yield note(said, at=Place(log.path, worst[1]), share=mean)
 
 
-def _shares(run: MetricRows) -> Iterator[tuple[float, int]]:
-    """The share of loading in each line whose averages do not hold the first step."""
+def _shares(run: MetricRows) -> Iterator[tuple[float, int, float]]:
+    """The share of loading, the line, and the seconds of waiting, of each line that averages enough steps.
+
+    Of epochs no longer than the window, that is the last line: it holds the start of the workers, which each
+    of them waits for.
+    """
     times, loads = (run.medians[:, run.names.index(name)] for name in ("time", "data"))
     for step, line, seconds, load in zip(run.step, run.line, times, loads, strict=True):
-        if step >= WINDOW and seconds > 0:
-            yield float(load / seconds), int(line)
+        if seconds > 0 and (step >= WINDOW or step + 1 == run.steps):
+            steps = min(step + 1, int(WINDOW))
+            yield float(load / seconds), int(line), float(load) * steps

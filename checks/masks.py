@@ -62,7 +62,11 @@ def _means(drawn: Samples) -> dict[str, list[float]]:
         "valid_mask": [view.valid_mean for view in drawn.views if view.valid_mean is not None],
     }
     if not any(found.values()) and drawn.views:
-        raise Skip("the views of {split} have neither non_ambiguous_mask nor valid_mask", split=drawn.split)
+        raise Skip(
+            "the views of {split} have neither non_ambiguous_mask nor valid_mask",
+            hint='name them, if they have: [names] views = {{ non_ambiguous_mask = "NAME" }}',
+            split=drawn.split,
+        )
     return {name: means for name, means in found.items() if means}
 
 
@@ -120,7 +124,8 @@ def mask_covers_what_the_rig_sees(target: Target) -> Findings:
     ## Why it matters
     What the cameras see follows from their intrinsics and extrinsics: 0.857 of a panorama of 90 degrees
     with the rig of OPV2V. A loader that first crops each image to the panorama's shape keeps 0.33, and
-    trains on a narrow band of what was recorded. Nothing crashes, and a floor of 0.05 is passed.
+    trains on a narrow band of what was recorded. Nothing crashes, and a floor of 0.05 is passed. The image of
+    a single camera is seen in full: its mask covers at least what has a depth.
 
     ## How to fix
     Warp the images at their own size and intrinsics into the panorama. Crop or resize the panorama, not its
@@ -128,7 +133,7 @@ def mask_covers_what_the_rig_sees(target: Target) -> Findings:
     """
     for drawn in each_split(target):
         found = coverages(target, drawn.split)
-        wrong = [view for view in found if abs(view.measured - view.seen) > target.settings.masks.tolerance]
+        wrong = [view for view in found if view.missing > target.settings.masks.tolerance]
         yield examined(len(found), "view", split=drawn.split)
         if wrong:
             yield _uncovered_share(target, drawn, wrong)
@@ -153,6 +158,8 @@ def _uncovered_share(target: Target, drawn: Samples, wrong: Sequence[Coverage]) 
 def _remedy(wrong: Sequence[Coverage], *, explained: bool) -> Text:
     if explained:
         return Text("warp the whole images into the panorama, without the crop")
+    if wrong[0].cropped is None:
+        return Text("mark all pixels whose depth is known")
     if mean(view.measured - view.seen for view in wrong) > 0:
         return Text("mark only pixels that a camera sees")
     return Text("warp the whole images, with the intrinsics of their frame files, into the panorama")
@@ -160,15 +167,19 @@ def _remedy(wrong: Sequence[Coverage], *, explained: bool) -> Text:
 
 def _is_cropped(wrong: Sequence[Coverage]) -> bool:
     """Whether cropping each image to the panorama's shape gives the measured value."""
-    return abs(mean(view.measured - view.cropped for view in wrong)) < SAME
+    cropped = [view.measured - view.cropped for view in wrong if view.cropped is not None]
+    return bool(cropped) and abs(mean(cropped)) < SAME
 
 
 def _coverage(views: Sequence[Coverage]) -> Text:
+    cropped = [view.cropped for view in views if view.cropped is not None]
     return Text(
-        "the mask covers {measured:.2f} of the panorama, the rig sees {seen:.2f}",
+        "the mask covers {measured:.2f} of the panorama, the rig sees {seen:.2f}"
+        if cropped
+        else "the mask covers {measured:.2f} of the image, the camera knows the depth of {seen:.2f}",
         measured=mean(view.measured for view in views),
         seen=mean(view.seen for view in views),
-        cropped=mean(view.cropped for view in views),
+        cropped=mean(cropped) if cropped else None,
     )
 
 

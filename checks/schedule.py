@@ -28,11 +28,13 @@ from opv2v_doctor.facts.launch.schedule import (
     assumption,
     curves,
     epoch_starts,
+    idle_scheduler,
     plans,
     schedule_place,
     steps_per_epoch,
 )
 from opv2v_doctor.facts.past.runs import last_run, steps_per_epoch_of
+from opv2v_doctor.facts.source.names import name_of
 
 CLOSE = Threshold(0.01, "of the configured rate", "rounding, and a curve that is sampled")
 STEEPEST = Threshold(
@@ -95,8 +97,15 @@ def learning_rate_reaches_its_peak_and_its_minimum(target: Target) -> Findings:
     Compare the function with the schedule's formula, and what the training loop calls it with: the epoch plus
     the share of its steps that are done.
     """
-    _require_known_epoch(target)
     function = schedule_place(target)
+    if made := idle_scheduler(target):
+        yield error(
+            "{scheduler} is made, and never stepped under this config: the learning rate stays as it is",
+            at=function,
+            hint="call its step() after each epoch or each step, as it counts",
+            scheduler=made,
+        )
+    _require_known_epoch(target)
     yield examined(len(_trained_curves(target)), "parameter group")
     for curve in _trained_curves(target):
         if curve.plan.min_lr > curve.plan.lr:
@@ -130,8 +139,9 @@ def _require_known_epoch(target: Target) -> None:
         raise Blocked(
             "which epoch the training loop asks a learning rate for is not known: {problem}",
             at=loop,
-            hint="call adjust_learning_rate in the loop over the batches, with a plain expression of the "
+            hint="call {name} in the loop over the batches, with a plain expression of the "
             "epoch, the step and len(loader)",
+            name=name_of(target, "schedule"),
             problem=problem,
         )
 

@@ -1,8 +1,10 @@
-"""Rasters of somebody else, images and arrays: decoded where their headers say that they are small enough."""
+"""Rasters of somebody else: images, arrays, depth; decoded where their headers say that they are small."""
 
 from __future__ import annotations
 
 import struct
+import zlib
+from importlib import import_module
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -17,6 +19,11 @@ MOST_PIXELS = 64_000_000  # a few bytes can claim billions
 LARGEST = 256 << 20  # bytes of a file that holds an array
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
+EXR = b"v/1\x01"
+ZIP = b"PK"
+PNG_END, JPEG_END = b"IEND\xaeB`\x82", b"\xff\xd9"
+TAIL = 1024  # bytes: some programs leave a few behind the end
+FAR_PLANE = 1000.0  # metres: CARLA's depth camera says so of the sky, and counts the rest in 24 bits of it
 _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers of a JPEG without a length
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those before its height and width
 
@@ -47,6 +54,101 @@ def image_of(path: Path, *, colour: bool = True) -> NDArray[Any]:
 def array_of(path: Path) -> NDArray[Any]:
     """The array in an .npy file, to be changed as you like. Raises OSError and ValueError."""
     return array(bytes_of(path, LARGEST)).copy()
+
+
+class NotReadError(ValueError):
+    """Depth that is not read as things are, though nothing is wrong with it. `hint` says what would help."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.hint = hint
+
+
+def depth_of(path: Path, scale: float | None = None) -> NDArray[Any]:
+    """The depth in a file, as `depth` gives it. Raises OSError and ValueError."""
+    return depth(bytes_of(path, LARGEST), scale)
+
+
+def depth(content: bytes, scale: float | None = None) -> NDArray[Any]:
+    """Depth of an .npy, .npz, .exr or .png file, of any shape; a step of whole numbers is `scale` metres.
+
+    An array of whole numbers is taken as it is without one. A PNG in colours is CARLA's: 24 bits of 1000 m,
+    red first (https://carla.readthedocs.io/en/latest/ref_sensors/#depth-camera). Raises NotReadError for a
+    grey picture without a scale and where OpenEXR is not installed, ValueError where there is no depth.
+    """
+    import numpy as np
+
+    if content.startswith(EXR):
+        return _exr(content)
+    if content.startswith(PNG):
+        picture = image(content, colour=False)
+        if picture.ndim == 3 and picture.dtype == np.uint8:
+            return carla_depth(picture)
+        if picture.ndim != 2:
+            raise ValueError(f"depth is a grey picture, or 24 bits of CARLA's; this is {picture.dtype}")
+        if scale is None:
+            raise NotReadError(
+                "depth in whole numbers, and nothing says how many metres a step is",
+                "set depth_scale in [files] of opv2v-doctor.toml: 0.001 for millimetres",
+            )
+        return np.asarray(picture * scale)
+    found = _zipped(content) if content.startswith(ZIP) else array(content)
+    return np.asarray(found * scale) if scale and found.dtype.kind in "iu" else found.copy()
+
+
+def carla_depth(picture: NDArray[Any]) -> NDArray[Any]:
+    """Metres (h, w) of what CARLA's depth camera writes in colours (h, w, 3), blue first."""
+    import numpy as np
+
+    return np.asarray(picture[..., 2::-1] @ np.array([1.0, 256.0, 65536.0]) * (FAR_PLANE / (256**3 - 1)))
+
+
+def _zipped(content: bytes) -> NDArray[Any]:
+    """The array `depth` of an .npz file, or the only one."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as file:
+            names = file.namelist()
+            chosen = "depth.npy" if "depth.npy" in names else names[0] if len(names) == 1 else None
+            if chosen is None:
+                raise ValueError(f"none of its arrays is named depth: {', '.join(names)[:80]}")
+            with file.open(chosen) as part:
+                found = part.read(LARGEST + 1)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as problem:
+        raise ValueError(f"not a whole .npz: {problem}") from None
+    if len(found) > LARGEST:
+        raise ValueError(f"an array of more than {LARGEST >> 20} MB")
+    return array(found)
+
+
+def _exr(content: bytes) -> NDArray[Any]:
+    """The one channel of an EXR file: Z, Y, R, or the only one."""
+    try:
+        exr: Any = import_module("OpenEXR")
+    except ImportError:
+        install = "install OpenEXR beside the doctor: pip install 'opv2v-doctor[exr]'"
+        raise NotReadError("depth in EXR, and OpenEXR is not installed here", install) from None
+    import numpy as np
+
+    try:
+        header = exr.File(BytesIO(content), header_only=True, num_threads=0).header()
+        low, high = header["dataWindow"]
+        width, height = (int(side) + 1 for side in high - low)
+        if width * height * len(header["channels"]) > MOST_PIXELS:
+            raise ValueError(f"it claims {width} x {height} pixels in {len(header['channels'])} channels")
+        channels = exr.File(BytesIO(content), separate_channels=True, num_threads=0).channels()
+        name = next((name for name in ("Z", "Y", "R") if name in channels), next(iter(channels)))
+        return np.asarray(channels[name].pixels)
+    except (RuntimeError, KeyError, StopIteration, TypeError) as problem:
+        raise ValueError(f"not a whole EXR: {problem}") from None
+
+
+def is_whole(head: bytes, tail: bytes) -> bool:
+    """Whether an image that begins and ends so has its end. Raises ValueError for neither PNG nor JPEG."""
+    if not head.startswith((PNG, JPEG)):
+        raise ValueError("neither a PNG nor a JPEG")
+    return (PNG_END if head.startswith(PNG) else JPEG_END) in tail[-TAIL:]
 
 
 def image_size(content: bytes) -> tuple[int, int]:

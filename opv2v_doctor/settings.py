@@ -7,7 +7,7 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -19,15 +19,21 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from opv2v_doctor.foreign_files import from_toml, text_of
+from opv2v_doctor.layout import Layout
 from opv2v_doctor.user_error import UsageError, unknown
 
 FILE_NAME = "opv2v-doctor.toml"
 LARGEST = 1 << 20  # bytes of a settings file
 LONGEST = 1e6  # seconds: what a time limit may be
+VIEW_KEYS = (  # what a view holds, as the public repositories call it
+    *("img", "depthmap", "camera_pose", "camera_intrinsics", "camera_model", "data_norm_type"),
+    *("non_ambiguous_mask", "valid_mask", "pts3d", "ray_directions_cam", "label", "instance", "agent_id"),
+)
 MOST = 1_000_000_000  # what may be counted: steps, samples, GPUs
 
 
@@ -56,9 +62,13 @@ class Variant(_Table):
 
 
 class LaunchSettings(_Table):
-    """How the training is started: script, environment, Hydra overrides, and what changes per world size."""
+    """How the training is started: script, environment, config, overrides, what changes per world size."""
 
     script: str = "scripts/train.py"
+    module: StrictBool = False  # started as `python -m package.module`
+    cwd: str = "."  # where it is started
+    config_name: str | None = None  # Hydra's options of these names; None: what the script says
+    config_path: str | None = None  # absolute, or from the script's folder
     env: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = (("PYTHONPATH", "."),)
     overrides: tuple[str, ...] = ()
     patience: StrictFloat = Field(default=15.0, gt=0)  # seconds from an interrupt to a harder one
@@ -127,11 +137,75 @@ class MaskSettings(_Table):
     band: tuple[StrictFloat, StrictFloat] = (0.25, 0.5)  # where the means that a log reports are expected
 
 
+class Names(_Table):
+    """What this repository calls the functions that every such training has; None: what is detected."""
+
+    datasets: str | None = None  # the module among whose names dataset expressions are evaluated
+    train_loader: str | None = None
+    test_loader: str | None = None
+    schedule: str | None = None
+    loss: str | None = None  # of a batch: calls the model, then the criterion
+    metric_logger: str | None = None
+    model: str | None = None  # what makes it of its config
+    train: str | None = None
+    train_epoch: str | None = None
+    test_epoch: str | None = None
+    save: str | None = None
+    save_model: str | None = None
+    load_model: str | None = None
+    views: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()  # a key of views -> its name
+
+    @field_validator("views")
+    @classmethod
+    def _views_have_known_keys(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for key, _ in pairs:
+            if key not in VIEW_KEYS:
+                raise ValueError(str(unknown("key of a view", key, VIEW_KEYS)))
+        return pairs
+
+
 class Poses(_Table):
-    """Bounds of the pose checks, in metres."""
+    """Bounds of the pose checks, in metres, and the axes of single cameras; None: as their rays say."""
 
     farthest: StrictFloat = Field(default=100.0, gt=0)
     error: StrictFloat = Field(default=10.0, gt=0)  # RMSE of predicted poses
+    axes: Literal["opencv", "opengl", "carla"] | None = None
+
+
+def _several(value: object) -> object:
+    """One pattern as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+
+
+class Files(_Table):
+    """What the dataset calls the files of a frame: patterns of {frame} and {camera} or {number}."""
+
+    image: Patterns = Layout.image
+    depth: Patterns = Layout.depth
+    cloud: Patterns = Layout.cloud
+    depth_scale: StrictFloat | None = Field(default=None, gt=0)  # metres of a step of whole numbers
+
+    @model_validator(mode="after")
+    def _patterns_are_of_frames(self) -> Files:
+        for pattern in (*self.image, *self.depth, *self.cloud):
+            gaps = sorted(name or "" for _, name, *_ in string.Formatter().parse(pattern) if name is not None)
+            wanted = [["frame"]] if pattern in self.cloud else [["camera", "frame"], ["frame", "number"]]
+            if gaps not in wanted or not pattern.startswith("{frame}") or "." not in pattern:
+                holds = "nothing else" if pattern in self.cloud else "{camera} or {number}"
+                raise ValueError(f"{pattern!r} is to begin with {{frame}}, hold {holds}, and end in a suffix")
+        return self
+
+
+class Keys(_Table):
+    """What the frame files call what is read of them; the cameras' files are called so, too."""
+
+    cameras: Annotated[tuple[str, ...], Field(min_length=1, max_length=10)] = Layout.cameras
+    lidar_pose: str = Layout.lidar_pose
+    cords: str = Layout.cords
+    intrinsic: str = Layout.intrinsic
 
 
 class Ignore(_Table):
@@ -167,6 +241,14 @@ class Settings(_Table):
     slurm: Slurm = Slurm()
     masks: MaskSettings = MaskSettings()
     poses: Poses = Poses()
+    files: Files = Files()
+    keys: Keys = Keys()
+    names: Names = Names()
+
+    @property
+    def layout(self) -> Layout:
+        """How the dataset names its files, and the words of its frame files."""
+        return Layout(**dict(self.files), **dict(self.keys))
 
 
 def read_settings(path: Path) -> Settings:
@@ -239,6 +321,9 @@ def _known(table: list[str]) -> list[str]:
         "slurm": Slurm,
         "masks": MaskSettings,
         "poses": Poses,
+        "files": Files,
+        "keys": Keys,
+        "names": Names,
         "ignore": Ignore,
     }
     if not table:

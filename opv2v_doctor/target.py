@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opv2v_doctor.recognition import is_foreign, refusal
 from opv2v_doctor.settings import FILE_NAME, Settings, read_settings
 from opv2v_doctor.state import State
 from opv2v_doctor.user_error import UsageError
@@ -22,6 +23,7 @@ class Target:
     overrides: tuple[str, ...] = ()
     gpus: int = 1
     splits: tuple[str, ...] = ("train", "val", "test")
+    splits_asked: bool = False  # by name, so that they are examined whether the launch uses them or not
     run: Path | None = None
     logs: tuple[Path, ...] = ()
     num_samples: int = 4
@@ -34,6 +36,27 @@ class Target:
     def script(self) -> Path:
         """The training script, absolute."""
         return self.repo / self.settings.launch.script
+
+    @property
+    def module(self) -> str | None:
+        """The module of `python -m`, None where the script is started by its path."""
+        launch = self.settings.launch
+        return ".".join(Path(launch.script).with_suffix("").parts) if launch.module else None
+
+    @property
+    def watched(self) -> dict[str, object]:
+        """What tells the process that runs the script from all others."""
+        return {"script": os.path.realpath(self.script), "module": self.module}
+
+    @property
+    def cwd(self) -> Path:
+        """Where the launch is started: what relative paths of its config and its runs begin at."""
+        return Path(os.path.normpath(self.repo / self.settings.launch.cwd))
+
+    @property
+    def import_folder(self) -> Path:
+        """`sys.path[0]` of the launch: the script's folder, or where `python -m` is started."""
+        return self.cwd if self.settings.launch.module else self.script.parent
 
     @property
     def settings_path(self) -> Path:
@@ -82,20 +105,19 @@ def make_target(
     num_samples: int | None = None,
     timeout: float | None = None,
     overrides: tuple[str, ...] = (),
+    needs_script: bool = True,
 ) -> Target:
     """Join what the command line says with the settings; the command line wins.
 
-    Raises UsageError where the repository or the interpreter is not there.
+    Raises UsageError where the repository, its script or the interpreter is not there.
     """
     settings = find_settings(repo, settings_file)
+    here = Path.cwd() / FILE_NAME
     place = repository(repo, settings)
     if not place.is_dir():
         raise UsageError(f"--repo {place}: no such directory")
-    if not (place / settings.launch.script).is_file():
-        raise UsageError(
-            f"{place} is not a training repository: it has no {settings.launch.script} "
-            f"(give --repo, or launch.script in {FILE_NAME})"
-        )
+    if needs_script:
+        verify_script(place, settings)
     chosen_run = run or (Path(settings.run) if settings.run else None)
     if chosen_run is not None and not chosen_run.is_dir():
         raise UsageError(f"run directory {chosen_run}: no such directory")
@@ -105,12 +127,25 @@ def make_target(
         overrides=overrides,
         gpus=gpus or settings.gpus or 1,
         splits=splits or settings.splits,
+        splits_asked=bool(splits),
         run=chosen_run.resolve() if chosen_run else None,
         num_samples=num_samples or settings.num_samples,
         timeout=timeout or settings.timeout,
         settings=settings,
-        settings_file=settings_file.absolute() if settings_file else None if repo else Path.cwd() / FILE_NAME,
+        settings_file=settings_file.absolute()
+        if settings_file
+        else here
+        if repo is None and os.path.lexists(here)
+        else None,
     )
+
+
+def verify_script(repo: Path, settings: Settings) -> None:
+    """Raises UsageError where a repository has no training script."""
+    script = repo / settings.launch.script
+    if not script.is_file() or is_foreign(repo, script):
+        lacking = f"it has no {settings.launch.script}"
+        raise UsageError(refusal(repo, lacking, f"give --repo, or launch.script in {FILE_NAME}"))
 
 
 def interpreter_named(name: str | None) -> Path:

@@ -161,7 +161,9 @@ class LogText:
         self.start()
         for epoch in range(EPOCHS):
             mask = masks(0.1 - epoch / 100, 0.34 - epoch / 1000)
-            self.epoch(epoch, metrics={**mask, "GeometryLoss_pose_trans_avg": 7.5 - epoch / 10})
+            self.epoch(
+                epoch, metrics={**mask, "GeometryLoss_pose_trans_avg": 7.5 - epoch / 10, "grad_norm": 1.5}
+            )
             self.save("last")
             self.test(epoch + 1, 90 - 8 * epoch)
             self.save("best")

@@ -34,11 +34,16 @@ def shell(command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_the_hook_lets_a_healthy_commit_through_and_stops_a_broken_one(
-    healthy: Path, broken: Callable[..., Path]
-) -> None:
-    assert shell(hook(), healthy).returncode == 0
-    stopped = shell(hook(), broken("warmup_longer_than_training"))
+def selecting(repo: Path, *codes: str) -> Path:
+    """The repository, whose settings examine these only: the checks are tested elsewhere."""
+    settings = repo / "opv2v-doctor.toml"
+    settings.write_text(f"select = {[*codes]}\n{settings.read_text()}")
+    return repo
+
+
+def test_the_hook_lets_a_healthy_commit_through_and_stops_a_broken_one(broken: Callable[..., Path]) -> None:
+    assert shell(hook(), selecting(broken(), "SCH001")).returncode == 0
+    stopped = shell(hook(), selecting(broken("warmup_longer_than_training"), "SCH001"))
     assert stopped.returncode == 1
     assert "SCH001" in stopped.stdout
 
@@ -48,7 +53,7 @@ def test_the_workflow_annotates_and_ends_with_the_verdict(
 ) -> None:
     workflow = yaml.safe_load((ROOT / "examples/github/doctor.yml").read_text())
     (examine,) = [step for step in workflow["jobs"]["static"]["steps"] if step.get("name") == "Examine"]
-    repo = broken("steps_follow_gpus")
+    repo = selecting(broken("steps_follow_gpus"), "LDR001")
     summary = tmp_path / "summary.md"
     (tmp_path / "doctor").symlink_to(sys.prefix)  # where the step before would have installed it
     ran = shell(examine["run"], repo, GITHUB_STEP_SUMMARY=str(summary), RUNNER_TEMP=str(tmp_path))

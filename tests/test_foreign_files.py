@@ -4,9 +4,8 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,25 +20,11 @@ from opv2v_doctor.foreign_files import (
     text_of,
 )
 
+from .forked import doctors
+
 pytestmark = pytest.mark.slow
 SECONDS = 20  # for an answer, on a busy machine
 MEMORY = 2 << 30  # bytes: /dev/zero would fill it at once
-
-
-def doctor(*words: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The program, with little time and memory."""
-    bounded = f"import resource as r; r.setrlimit(r.RLIMIT_AS, ({MEMORY}, {MEMORY})); "
-    program = bounded + "from opv2v_doctor.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", program, *map(str, words)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )
 
 
 def pipe(path: Path) -> None:
@@ -61,7 +46,8 @@ def its_socket(path: Path) -> None:
         Path(f"{short}/s").rename(path)
 
 
-KINDS = [
+Make = Callable[[Path], None]
+KINDS: list[tuple[Make, str]] = [
     (pipe, "a named pipe"),
     (link_to_a_pipe, "a named pipe"),
     (link_to_zero, "a device"),
@@ -69,63 +55,75 @@ KINDS = [
     (Path.mkdir, "a directory"),
 ]
 each_kind = pytest.mark.parametrize(("make", "kind"), KINDS)
-Make = Callable[[Path], None]
+
+
+def answers(*commands: Sequence[object]) -> Iterator[subprocess.CompletedProcess[str]]:
+    """What the program says, with little time and memory."""
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    return iter(doctors(commands, memory=MEMORY, seconds=SECONDS, env=env))
+
+
+def made(folder: Path, name: str) -> Iterator[tuple[Path, str]]:
+    """A file of this name of each kind, in a folder of its own, and what it is."""
+    for number, (make, kind) in enumerate(KINDS):
+        path = folder / str(number) / name
+        path.parent.mkdir()
+        make(path)
+        yield path, kind
 
 
 def refused(done: subprocess.CompletedProcess[str], path: Path, kind: str) -> None:
     """It ended with one line that names the file and what it is."""
     (line,) = done.stderr.splitlines()
-    assert (done.returncode, done.stdout) == (2, "")
-    assert str(path) in line and kind in line
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert str(path) in line and kind in line, done
 
 
-@each_kind
-def test_no_file_is_no_settings(make: Make, kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "opv2v-doctor.toml"
-    make(path)
-    refused(doctor("list", "--repo", tmp_path), path, kind)
-    refused(doctor("list", "--settings", path), path, kind)
+def test_no_file_is_no_settings(tmp_path: Path) -> None:
+    files = list(made(tmp_path, "opv2v-doctor.toml"))
+    words = [("list", *way) for path, _ in files for way in (("--repo", path.parent), ("--settings", path))]
+    said = answers(*words)
+    for path, kind in files:
+        refused(next(said), path, kind)
+        refused(next(said), path, kind)
 
 
-@each_kind
-def test_no_file_is_no_record(make: Make, kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "run.json"
-    make(path)
-    for command in ("show", "verify"):
-        refused(doctor("runs", command, tmp_path), path, kind)
+def test_no_file_is_no_record(tmp_path: Path) -> None:
+    files = list(made(tmp_path, "run.json"))
+    said = answers(*(("runs", command, path.parent) for path, _ in files for command in ("show", "verify")))
+    for path, kind in files:
+        refused(next(said), path, kind)
+        refused(next(said), path, kind)
 
 
-@each_kind
-def test_no_file_is_no_log(make: Make, kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "train.log"
-    make(path)
-    if kind == "a directory":
-        refused(doctor("log", path), path, "no log below it")
-    else:
-        refused(doctor("log", path), path, kind)
-    refused(doctor("log", path, "--follow"), path, kind)
+def test_no_file_is_no_log(tmp_path: Path) -> None:
+    files = list(made(tmp_path, "train.log"))
+    said = answers(*(("log", path, *how) for path, _ in files for how in ((), ("--follow",))))
+    for path, kind in files:
+        refused(next(said), path, "no log below it" if kind == "a directory" else kind)
+        refused(next(said), path, kind)
 
 
-@each_kind
-def test_no_file_is_no_checkpoint(make: Make, kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint-last.pth"
-    make(path)
-    done = doctor("checkpoint", path)
-    assert done.returncode in (1, 2)
-    assert "Traceback" not in done.stderr
-    assert "checkpoint-last.pth" in done.stdout + done.stderr
-    assert "not a file" in done.stdout or "no checkpoint" in done.stdout + done.stderr
+def test_no_file_is_no_checkpoint(tmp_path: Path) -> None:
+    for done in answers(*(("checkpoint", path) for path, _ in made(tmp_path, "checkpoint-last.pth"))):
+        assert done.returncode in (1, 2), done
+        assert "Traceback" not in done.stderr, done
+        assert "checkpoint-last.pth" in done.stdout + done.stderr, done
+        assert "not a file" in done.stdout or "no checkpoint" in done.stdout + done.stderr, done
 
 
-@each_kind
-def test_a_run_of_what_are_no_files_is_listed(make: Make, kind: str, tmp_path: Path) -> None:
-    for name in ("run.json", "train.log", "log.txt", "events.jsonl", "checkpoints.jsonl", "checkpoint-1.pth"):
-        (tmp_path / "run" / name.partition(".")[0]).mkdir(parents=True)
-        make(tmp_path / "run" / name.partition(".")[0] / name)
-    done = doctor("runs", "list", tmp_path)
-    assert done.returncode == 0
-    assert kind in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_run_of_what_are_no_files_is_listed(tmp_path: Path) -> None:
+    names = ("run.json", "train.log", "log.txt", "events.jsonl", "checkpoints.jsonl", "checkpoint-1.pth")
+    for number, (make, _) in enumerate(KINDS):
+        for name in names:
+            folder = tmp_path / str(number) / "run" / name.partition(".")[0]
+            folder.mkdir(parents=True)
+            make(folder / name)
+    commands = [("runs", "list", tmp_path / str(number)) for number in range(len(KINDS))]
+    for done, (_, kind) in zip(answers(*commands), KINDS, strict=True):
+        assert done.returncode == 0, done
+        assert kind in done.stderr, done
+        assert "Traceback" not in done.stderr, done
 
 
 DEEP, DIGITS = 100_000, "9" * 4000
@@ -146,11 +144,13 @@ HOSTILE_TOML = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE_TOML)
-def test_hostile_settings_are_a_usage_error(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "opv2v-doctor.toml"
-    path.write_text(HOSTILE_TOML[name], encoding="utf-8")
-    refused(doctor("list", "--repo", tmp_path), path, "")
+def test_hostile_settings_are_a_usage_error(tmp_path: Path) -> None:
+    paths = [tmp_path / name / "opv2v-doctor.toml" for name in HOSTILE_TOML]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(HOSTILE_TOML[path.parent.name], encoding="utf-8")
+    for path, done in zip(paths, answers(*(("list", "--repo", path.parent) for path in paths)), strict=True):
+        refused(done, path, "")
 
 
 STAMP = {"stamp": {}, "digest": "", "started": "2026-01-01T00:00:00+00:00"}
@@ -170,23 +170,25 @@ HOSTILE_JSON = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE_JSON)
-def test_a_hostile_record_costs_its_row_and_not_the_list(name: str, tmp_path: Path) -> None:
-    good, bad = tmp_path / "good" / "run.json", tmp_path / "bad" / "run.json"
-    for path, text in (
-        (good, json.dumps({"schema": 1, "launches": [STAMP]})),
-        (bad, HOSTILE_JSON[name]),
-    ):
-        path.parent.mkdir()
-        path.write_text(text, encoding="utf-8")
-    refused(doctor("runs", "show", bad.parent), bad, "")
-    done = doctor("runs", "list", tmp_path)
-    rows = {line.split()[-1]: line for line in done.stdout.splitlines()[2:]}
-    assert done.returncode == 0
-    assert set(rows) == {"good", "bad"}
-    assert "unreadable" in rows["bad"] and "interrupted" in rows["good"]
-    (line,) = done.stderr.splitlines()
-    assert str(bad) in line
+def test_a_hostile_record_costs_its_row_and_not_the_list(tmp_path: Path) -> None:
+    for name, text in HOSTILE_JSON.items():
+        for run, content in (("good", json.dumps({"schema": 1, "launches": [STAMP]})), ("bad", text)):
+            (tmp_path / name / run).mkdir(parents=True)
+            (tmp_path / name / run / "run.json").write_text(content, encoding="utf-8")
+    folders = [tmp_path / name for name in HOSTILE_JSON]
+    said = answers(
+        *(words for at in folders for words in (("runs", "show", at / "bad"), ("runs", "list", at)))
+    )
+    for folder in folders:
+        bad = folder / "bad" / "run.json"
+        refused(next(said), bad, "")
+        done = next(said)
+        rows = {line.split()[-1]: line for line in done.stdout.splitlines()[2:]}
+        assert done.returncode == 0, done
+        assert set(rows) == {"good", "bad"}, done
+        assert "unreadable" in rows["bad"] and "interrupted" in rows["good"], done
+        (line,) = done.stderr.splitlines()
+        assert str(bad) in line, done
 
 
 def test_a_number_that_no_float_holds_is_infinite() -> None:

@@ -1,5 +1,6 @@
 """Nothing of the examined repository is imported into the doctor's own process, however it is launched."""
 
+import itertools
 import json
 import os
 import shutil
@@ -73,8 +74,17 @@ def launched(
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("paths", ["", ".", ":/nowhere", "{repository}"])
+PATHS = ("", ".", ":/nowhere", "{repository}")
+BY_DAY = [*zip(METHODS, ("{repository}", ".", ":/nowhere", "{repository}"), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("method", "paths"),
+    [
+        pytest.param(*each, marks=[] if each in BY_DAY or not each[1] else pytest.mark.nightly)
+        for each in itertools.product(METHODS, PATHS)
+    ],
+)
 def test_no_module_of_the_repository_is_imported(method: str, paths: str, repository: Path) -> None:
     env = {"PYTHONPATH": paths.format(repository=repository)}
     listed = launched(METHODS[method], "list", cwd=repository, **env)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -24,6 +25,8 @@ from opv2v_doctor.languages import LANGUAGES
 from opv2v_doctor.own_reports import is_stream, stranger, verify_folder
 from opv2v_doctor.reporters import Format
 from opv2v_doctor.user_error import UsageError
+
+from .forked import doctors
 
 MISSION = Path(__file__).parents[1] / "examples" / "mission" / "train.log"
 DOCTOR = f"{sys.executable} -m opv2v_doctor"
@@ -143,18 +146,21 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_refuses_before_the_work(name: str, healthy: Path, tmp_path: Path) -> None:
+def test_every_command_refuses_before_the_work(healthy: Path, tmp_path: Path) -> None:
     file, link = tmp_path / "best.pth", tmp_path / "link.pth"
     file.write_bytes(CHECKPOINT)
     link.symlink_to(file)
-    for path in (file, link):
-        ended = shell(f"{DOCTOR} {COMMANDS[name].format(repo=healthy, file=path)}")
-        assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
-        assert str(path) in ended.stderr
-        assert ended.stderr.count("\n") == 1
-        assert file.read_bytes() == CHECKPOINT
-        assert link.is_symlink()
+    asked = [
+        (path, shlex.split(words.format(repo=healthy, file=path)))
+        for words in COMMANDS.values()
+        for path in (file, link)
+    ]
+    for (path, words), ended in zip(asked, doctors([words for _, words in asked]), strict=True):
+        assert (ended.returncode, ended.stdout) == (2, ""), (words, ended.stderr)
+        assert str(path) in ended.stderr, words
+        assert ended.stderr.count("\n") == 1, words
+    assert file.read_bytes() == CHECKPOINT
+    assert link.is_symlink()
 
 
 def test_what_holds_nothing_is_replaced(tmp_path: Path) -> None:

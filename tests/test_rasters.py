@@ -3,8 +3,10 @@
 import io
 import os
 import struct
+import sys
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,17 @@ import numpy as np
 import psutil
 import pytest
 
-from opv2v_doctor.rasters import MOST_PIXELS, array, array_of, image, image_of, image_size
+from opv2v_doctor.rasters import (
+    MOST_PIXELS,
+    NotReadError,
+    array,
+    array_of,
+    depth,
+    image,
+    image_of,
+    image_size,
+    is_whole,
+)
 
 
 def encoded(suffix: str, picture: np.ndarray) -> bytes:
@@ -137,3 +149,95 @@ def test_no_pipe_or_device_is_waited_for(make: object, tmp_path: Path) -> None:
     for read in (image_of, array_of):
         with pytest.raises(OSError, match="not a file"):
             read(tmp_path / "it")
+
+
+DEPTH = np.array([[0.0, 1.5, 2.0], [3.25, 100.0, 7.0]], np.float32)
+
+
+def saved(save: Callable[..., None], **arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    save(file, **arrays)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "scale"),
+    [
+        (npy("(2, 3)", body=DEPTH.tobytes()), None),
+        (saved(np.savez, depth=DEPTH, more=DEPTH + 1), None),
+        (saved(np.savez_compressed, arr_0=DEPTH), None),
+        (saved(np.savez, arr_0=(DEPTH * 4).astype(np.uint16)), 0.25),
+        (encoded(".png", (DEPTH * 100).astype(np.uint16)), 0.01),
+    ],
+    ids=["npy", "npz", "compressed npz", "npz of whole numbers", "png of 16 bits"],
+)
+def test_depth_is_read_from_every_kind_of_file(content: bytes, scale: float | None) -> None:
+    assert np.allclose(depth(content, scale), DEPTH)
+
+
+def test_carlas_colours_are_depth_of_a_thousand_metres() -> None:
+    steps = np.rint(DEPTH / 1000 * (256**3 - 1)).astype(np.uint32)
+    blue, green, red = steps >> 16, steps >> 8 & 255, steps & 255
+    assert np.allclose(
+        depth(encoded(".png", np.dstack([blue, green, red]).astype(np.uint8))), DEPTH, atol=1e-4
+    )
+
+
+def test_whole_numbers_without_a_scale_are_asked_for() -> None:
+    with pytest.raises(NotReadError) as raised:
+        depth(encoded(".png", np.ones((2, 3), np.uint16)))
+    assert "depth_scale" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        saved(np.savez, a=DEPTH, b=DEPTH),
+        saved(np.savez, depth=DEPTH)[:-30],
+        saved(np.savez, depth=np.array([{"a": 1}], dtype=object)),
+        b"PK\x03\x04",
+        encoded(".jpg", np.zeros((4, 4, 3), np.uint8)),
+    ],
+)
+def test_what_holds_no_depth_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        depth(content, 1.0)
+
+
+def test_exr_is_asked_for_where_openexr_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(NotReadError) as raised:
+        depth(b"v/1\x01" + bytes(40))
+    assert "opv2v-doctor[exr]" in raised.value.hint
+
+
+def test_exr_is_depth(tmp_path: Path) -> None:
+    exr = pytest.importorskip("OpenEXR", reason="no OpenEXR: pip install 'opv2v-doctor[exr]'")
+    kind = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
+    exr.File(kind, {"Z": DEPTH}).write(str(tmp_path / "z.exr"))
+    content = (tmp_path / "z.exr").read_bytes()
+    assert np.allclose(depth(content), DEPTH)
+    for damaged in (content[:200], content[:4]):
+        with pytest.raises(ValueError, match="EXR"):
+            depth(damaged)
+    window = struct.pack("<4i", 0, 0, 2, 1)
+    assert content.count(window) == 2  # the data's, and the display's
+    with pytest.raises(ValueError, match="it claims 60000 x 60000 pixels"):
+        depth(content.replace(window, struct.pack("<4i", 0, 0, 59_999, 59_999)))
+
+
+def test_an_npz_is_unpacked_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(np.savez_compressed, depth=np.zeros((2000, 2000)))
+    monkeypatch.setattr("opv2v_doctor.rasters.LARGEST", 1 << 20)
+    with pytest.raises(ValueError, match="more than 1 MB"):
+        depth(content)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_picture_that_is_cut_has_no_end(suffix: str) -> None:
+    content = encoded(suffix, np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
+    assert is_whole(content[:8], content)
+    assert is_whole(content[:8], content + bytes(99))
+    assert not is_whole(content[:8], content[: len(content) // 2])

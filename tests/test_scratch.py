@@ -91,7 +91,7 @@ def new_folder(place: Path, before: set[Path]) -> Path:
 
 
 def test_the_next_command_removes_what_a_killed_doctor_left(healthy: Path, tmp_path: Path) -> None:
-    with doctor(tmp_path, "check", "DAT009", "--repo", healthy) as killed:
+    with doctor(tmp_path, "check", "CFG001", "--repo", healthy) as killed:
         new_folder(tmp_path, set())
         killed.kill()
     left = folders(tmp_path)
@@ -103,12 +103,12 @@ def test_the_next_command_removes_what_a_killed_doctor_left(healthy: Path, tmp_p
 
 def test_two_doctors_at_once_leave_each_others_folders_alone(healthy: Path, tmp_path: Path) -> None:
     """The first one stands still meanwhile: it lives, however little it does."""
-    with doctor(tmp_path, "check", "DAT009", "--repo", healthy) as first:
+    with doctor(tmp_path, "check", "CFG001", "--repo", healthy) as first:
         used = new_folder(tmp_path, set())
         first.send_signal(signal.SIGSTOP)
         before = folders(tmp_path)
         try:
-            with doctor(tmp_path, "check", "DAT009", "--repo", healthy) as second:
+            with doctor(tmp_path, "check", "CFG001", "--repo", healthy) as second:
                 new_folder(tmp_path, before)
                 assert second.wait(120) == 0
             assert folders(tmp_path) == before

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from opv2v_doctor.facts.source.syntax import hydra_main
 from opv2v_doctor.settings import Infer, SettingsError, read_settings
 from opv2v_doctor.target import make_target
 from opv2v_doctor.user_error import UsageError
@@ -192,3 +193,37 @@ def test_what_no_launch_could_use_is_refused(text: str, said: str, tmp_path: Pat
     (tmp_path / "opv2v-doctor.toml").write_text(text)
     with pytest.raises(SettingsError, match=said):
         read_settings(tmp_path / "opv2v-doctor.toml")
+
+
+def test_a_key_that_no_view_has_is_named(tmp_path: Path) -> None:
+    said = problem(tmp_path, '[names]\nviews = { depthmp = "z" }\n')
+    assert ":2: names.views: " in said
+    assert "depthmap" in said
+
+
+@pytest.mark.parametrize(
+    ("said", "cwd", "imports", "module", "config"),
+    [
+        ("", ".", "scripts", None, ("configs", "train")),
+        ('cwd = "scripts"\nconfig_name = "other.yaml"', "scripts", "scripts", None, ("configs", "other")),
+        ('module = true\nconfig_path = "../conf"', ".", ".", "scripts.train", ("conf", "train")),
+        (
+            'module = true\ncwd = "/elsewhere"',
+            "/elsewhere",
+            "/elsewhere",
+            "scripts.train",
+            ("configs", "train"),
+        ),
+    ],
+)
+def test_how_the_script_is_started(
+    said: str, cwd: str, imports: str, module: str | None, config: tuple[str, str], repo: Path
+) -> None:
+    main = "import hydra\n@hydra.main(config_path='../configs', config_name='train')\ndef main(cfg): ...\n"
+    (repo / "scripts/train.py").write_text(main)
+    (repo / "opv2v-doctor.toml").write_text(f"[launch]\n{said}\n")
+    target = make_target(repo=repo)
+    found = hydra_main(target)
+    assert found is not None
+    assert (target.cwd, target.import_folder, target.module) == (repo / cwd, repo / imports, module)
+    assert (found.config_dir, found.config_name) == ((repo / config[0]).resolve(), config[1])

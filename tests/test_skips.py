@@ -27,7 +27,11 @@ def test_at_once():
 """
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2", "--dist", "loadfile"]], ids=["alone", "workers"])
+@pytest.mark.parametrize(
+    "workers",
+    [pytest.param([], marks=pytest.mark.nightly), ["-n", "1", "--dist", "loadfile"]],
+    ids=["alone", "workers"],
+)
 def test_what_is_skipped_is_told_with_the_command_that_brings_it(workers: list[str], tmp_path: Path) -> None:
     (tmp_path / "conftest.py").symlink_to(ROOT / "tests/conftest.py")
     (tmp_path / "test_some.py").write_text(TESTS)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
+from opv2v_doctor.layout import FileKind
 
-class FileKind(StrEnum):
-    """What a file holds."""
-
-    FRAME = "frame"  # FRAME.yaml: poses and cameras
-    IMAGE = "image"  # FRAME_cameraN.png
-    CLOUD = "cloud"  # FRAME.pcd
-    DEPTH = "depth"  # FRAME_cameraN_depth.npy, or .png
+__all__ = ["COLUMNS", "TYPES", "File", "FileKind", "FileReading", "Record"]
 
 
 class File(NamedTuple):
@@ -24,7 +18,7 @@ class File(NamedTuple):
     agent: str
     frame: str
     kind: str
-    camera: str  # empty for what belongs to a whole frame
+    camera: str  # camera0 and so on; empty for what belongs to a whole frame
     size: int  # bytes
     stamp: str  # when it was written, as the filesystem says
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from opv2v_doctor.audit.file_record import FileReading
 from opv2v_doctor.geometry.lookup_tables import numbers_of
-from opv2v_doctor.geometry.rigs import CAMERA_NAMES, rig_of
+from opv2v_doctor.geometry.rigs import rig_of
+from opv2v_doctor.layout import OURS, Layout
 
 MOST_NODES = 200_000  # of a document with its aliases written out; a real one has about 1 000
 DEEPEST = 100  # levels; a real one has 5
-WANTED = ("lidar_pose", *CAMERA_NAMES)
 DIGITS = 3  # rigs that agree so far are one
 
 
-def read_frame_file(content: bytes) -> FileReading:
+def read_frame_file(content: bytes, layout: Layout) -> FileReading:
     """The LiDAR's pose, the rig in numbers, and a digest of all poses. Raises ValueError."""
-    frame, twice = _document(content)
-    cameras = numbers_of(rig_of(frame, dict.fromkeys(CAMERA_NAMES, (1, 1))))
+    document, twice = _document(content, (layout.lidar_pose, *layout.cameras))
+    frame = layout.canonical(document)
+    cameras = numbers_of(rig_of(frame, dict.fromkeys(OURS[: len(layout.cameras)], (1, 1))))
     pose = [float(number) for number in frame["lidar_pose"]]
     names = sorted(camera.name for camera in cameras)
     poses = [pose, *([float(number) for number in frame[name]["cords"]] for name in names)]
@@ -39,14 +41,19 @@ def read_frame_file(content: bytes) -> FileReading:
     )
 
 
+def no_key(key: str) -> str:
+    """How the problem of a frame file begins that does not have what is wanted of it first."""
+    return f"no {key} among its keys"
+
+
 def _to_digits(numbers: tuple[float, ...]) -> list[float]:
     return [round(number, DIGITS) + 0.0 for number in numbers]
 
 
-def _document(content: bytes) -> tuple[Any, str | None]:
+def _document(content: bytes, wanted: Sequence[str]) -> tuple[Any, str | None]:
     """What is wanted of a document, all of which is parsed by the C safe loader; and a key that stands twice.
 
-    No tag builds an object, and aliases do not multiply.
+    The first that is wanted has to be there. No tag builds an object, and aliases do not multiply.
     """
     import yaml
 
@@ -59,8 +66,11 @@ def _document(content: bytes) -> tuple[Any, str | None]:
         if b"&" in content and _weight(node, {}) > MOST_NODES:
             raise ValueError("its aliases multiply: a YAML bomb")
         twice = _twice(node)
+        there = [str(key.value) for key, _ in node.value]
+        if wanted[0] not in there:
+            raise ValueError(f"{no_key(wanted[0])} ({', '.join(there)[:80]})")
         if b"!" not in content:  # no tag that could be wrong in what is left out
-            node.value = [(key, value) for key, value in node.value if key.value in WANTED]
+            node.value = [(key, value) for key, value in node.value if key.value in wanted]
         return loader.construct_document(node), twice
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark

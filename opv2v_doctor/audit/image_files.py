@@ -1,4 +1,4 @@
-"""Pictures: PNG files, whole and decoded."""
+"""Pictures: images and depth maps, whole and decoded; no pickle in them is opened."""
 
 from __future__ import annotations
 
@@ -8,46 +8,64 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor import rasters
 from opv2v_doctor.audit.file_record import FileReading
-from opv2v_doctor.rasters import PNG, image
+from opv2v_doctor.geometry.ranges import known_depth
 
-END = b"IEND\xaeB`\x82"
-TAIL = 1024  # bytes: some programs leave a few behind the end
-MILLIMETRE = 1e-3  # the unit of depth in 16-bit pictures
+MILLIMETRE = 1e-3  # the unit of depth in pictures, unless the settings say another
 
 
 def read_picture(content: bytes) -> FileReading:
-    """Size and extremes of an image's values. Raises ValueError for a PNG that is not whole."""
-    picture = _pixels(content, colour=True)
+    """Size and extremes of an image's values. Raises ValueError for a PNG or JPEG that is not whole."""
+    _verify_end(content)
+    try:
+        picture = rasters.image(content)
+    except ValueError as problem:
+        raise ValueError(_damage(content) or str(problem)) from None
     lowest, highest = _extremes(picture)
     return FileReading(width=picture.shape[1], height=picture.shape[0], lowest=lowest, highest=highest)
 
 
-def read_depth_picture(content: bytes) -> FileReading:
-    """Size, extremes in metres and known share of depth that is a 16-bit PNG in millimetres."""
-    picture = _pixels(content, colour=False)
-    if picture.ndim != 2 or picture.dtype != np.uint16:
-        raise ValueError(f"depth is a 16-bit grey picture; this is {picture.dtype} {picture.shape}")
-    known = picture > 0
+def read_depth(content: bytes, scale: float | None) -> FileReading:
+    """Size, extremes in metres and known share of a depth map.
+
+    Raises ValueError for what is not one array of numbers, (H, W) or (H, W, 1), and all there.
+    """
+    if content.startswith(rasters.PNG):
+        _verify_end(content)
+        scale = scale or MILLIMETRE
+    try:
+        depth = rasters.depth(content, scale)
+    except rasters.NotReadError:
+        raise
+    except ValueError as problem:
+        raise ValueError(_damage(content) or str(problem)) from None
+    if depth.dtype.kind == "b":
+        raise ValueError(f"depth is numbers; this is {depth.dtype}")
+    if depth.ndim not in (2, 3) or depth.shape[2:] not in ((), (1,)) or 0 in depth.shape:
+        raise ValueError(f"depth has shape (H, W); this is {depth.shape}")
+    with np.errstate(all="ignore"):
+        return _measure(depth.reshape(depth.shape[:2]))
+
+
+def _measure(depth: NDArray[Any]) -> FileReading:
+    finite = np.isfinite(depth)
+    known = known_depth(depth)
+    whole = bool(finite.all())
+    numbers = depth if whole else depth[finite]
     return FileReading(
-        width=picture.shape[1],
-        height=picture.shape[0],
-        lowest=float(picture.min()) * MILLIMETRE,
-        highest=float(picture.max()) * MILLIMETRE,
+        width=depth.shape[1],
+        height=depth.shape[0],
+        lowest=float(numbers.min()) if numbers.size else None,
+        highest=float(numbers.max()) if numbers.size else None,
         known=float(known.mean()),
     )
 
 
-def _pixels(content: bytes, *, colour: bool) -> NDArray[Any]:
-    """The picture. Decoders forgive a missing end, which a training should not."""
-    if not content.startswith(PNG):
-        raise ValueError("not a PNG")
-    if END not in content[-TAIL:]:
+def _verify_end(content: bytes) -> None:
+    """Decoders forgive a missing end, which a training should not."""
+    if not rasters.is_whole(content[:8], content):
         raise ValueError(f"truncated: no end within {len(content)} bytes")
-    try:
-        return image(content, colour=colour)
-    except ValueError as problem:
-        raise ValueError(_damage(content) or str(problem)) from None
 
 
 def _extremes(picture: NDArray[Any]) -> tuple[float, float]:
@@ -59,7 +77,7 @@ def _extremes(picture: NDArray[Any]) -> tuple[float, float]:
 
 def _damage(content: bytes) -> str:
     """Where a PNG is damaged: the first chunk whose checksum is wrong; nothing where there is none."""
-    place = 8
+    place = 8 if content.startswith(rasters.PNG) else len(content)
     while place + 12 <= len(content):
         end = place + 12 + int.from_bytes(content[place : place + 4], "big")
         if crc32(content[place + 4 : end - 4]) != int.from_bytes(content[end - 4 : end], "big"):

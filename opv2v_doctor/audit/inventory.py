@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 
 from opv2v_doctor.audit.file_record import COLUMNS, TYPES, File, Record
 from opv2v_doctor.audit.listing import Dataset, Folder
+from opv2v_doctor.layout import Layout
 from opv2v_doctor.user_error import UsageError
 
-VERSION = 1  # of the records: a new one forgets the old
+VERSION = 2  # of the records: a new one forgets the old
 INSERT = (
     f"INSERT OR REPLACE INTO files ({', '.join(COLUMNS)}, turn) VALUES ({', '.join('?' * len(COLUMNS))}, ?)"
 )
@@ -35,7 +37,8 @@ def inventory_file(dataset: Dataset, folder: Path) -> Path:
         if place.folder and folder.resolve().is_relative_to(place.folder.resolve()):
             raise UsageError(f"--cache {folder}: lies in the dataset, into which the audit writes nothing")
     roots = [place.url if place.folder is None else str(place.folder.resolve()) for place in _places(dataset)]
-    name = hashlib.sha256(os.fsencode("\n".join(roots))).hexdigest()[:16]
+    told = [] if dataset.layout == Layout() else [repr(dataset.layout)]  # files are read by it
+    name = hashlib.sha256(os.fsencode("\n".join([*roots, *told]))).hexdigest()[:16]
     return folder / f"{name}.sqlite"
 
 
@@ -48,6 +51,7 @@ class Inventory:
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
         self.dataset = dataset
+        self.unknown: Counter[str] = Counter()  # names of what was seen and is not read, FRAME for a number
         self._database = sqlite3.connect(path, timeout=30)
         self._turn = 0
         try:

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from opv2v_doctor.audit.arrays import read_array
 from opv2v_doctor.audit.file_record import File, FileKind, FileReading, Record
 from opv2v_doctor.audit.frame_files import read_frame_file
-from opv2v_doctor.audit.image_files import read_depth_picture, read_picture
+from opv2v_doctor.audit.image_files import read_depth, read_picture
 from opv2v_doctor.audit.listing import Dataset
-from opv2v_doctor.audit.point_clouds import read_cloud
 from opv2v_doctor.audit.storage import TooLarge
+from opv2v_doctor.clouds import Header, points
+from opv2v_doctor.layout import Layout
+from opv2v_doctor.rasters import NotReadError
 
 MEGABYTE = 1 << 20
 LIMITS: Mapping[str, int] = {
@@ -48,7 +49,9 @@ def read_file(dataset: Dataset, file: File) -> FileReading:
     if not content:
         return FileReading(problem="empty file", digest=digest)
     try:
-        return _reader(file)(content)._replace(digest=digest)
+        return _reader(file, dataset.layout)(content)._replace(digest=digest)
+    except NotReadError:
+        return FileReading(final=0, digest=digest)
     except MemoryError:
         return FileReading(problem="needs more memory than there is", final=0, digest=digest)
     except Exception as problem:
@@ -56,11 +59,21 @@ def read_file(dataset: Dataset, file: File) -> FileReading:
         return FileReading(problem=_short(words), digest=digest)
 
 
-def _reader(file: File) -> Callable[[bytes], FileReading]:
+def _reader(file: File, layout: Layout) -> Callable[[bytes], FileReading]:
     if file.kind == FileKind.DEPTH:
-        return read_array if file.path.endswith(".npy") else read_depth_picture
-    readers = {FileKind.FRAME: read_frame_file, FileKind.IMAGE: read_picture, FileKind.CLOUD: read_cloud}
-    return readers[FileKind(file.kind)]
+        return lambda content: read_depth(content, layout.depth_scale)
+    if file.kind == FileKind.FRAME:
+        return lambda content: read_frame_file(content, layout)
+    return read_picture if file.kind == FileKind.IMAGE else lambda content: _read_cloud(content, file.path)
+
+
+def _read_cloud(content: bytes, path: str) -> FileReading:
+    """The number of points. Raises ValueError where not all of them are there that its header promises."""
+    if not path.endswith(".pcd"):
+        return FileReading(points=len(points(content, path)))
+    header = Header(content)
+    header.verify()
+    return FileReading(points=header.points)
 
 
 def _short(words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from opv2v_doctor.audit.inventory import Inventory
@@ -18,6 +19,7 @@ def survey(inventory: Inventory, readers: Readers, advance: Advance) -> None:
     """Bring the inventory up to date; `advance` is told what is done, how much, and of how much."""
     inventory.begin()
     folders = list(inventory.dataset.folders())
+    inventory.unknown = Counter(inventory.dataset.strangers())
     total = _count(inventory, folders, advance)
     done = 0
 
@@ -43,7 +45,7 @@ def _count(inventory: Inventory, folders: list[Folder], advance: Advance) -> int
 def _chunks(inventory: Inventory, folders: list[Folder], kept: Callable[[int], None]) -> Iterator[Chunk]:
     """What has to be read, folder by folder: no more than one folder's list is ever held."""
     for folder in folders:
-        files = inventory.dataset.files(folder)
+        files = inventory.dataset.files(folder, lambda name: inventory.unknown.update([name]))
         changed = inventory.changed(folder, files)
         kept(len(files) - len(changed))
         for start in range(0, len(changed), TOGETHER):

@@ -85,6 +85,7 @@ def audit(
     workers: Workers = None,
     scheduler: Scheduler = None,
     cache: Cache = None,
+    settings: options.SettingsFile = None,
     format: ReportFormat = None,
     output: options.Output = None,
     strict: options.Strict = False,
@@ -96,7 +97,7 @@ def audit(
     chosen = format or {**BY_SUFFIX, **TABLES}.get(output.suffix if output else "", "text")
     if chosen == "parquet" and output is None:
         raise UsageError("--format parquet needs --output FILE: it is not text")
-    dataset = _dataset(root, depth)
+    dataset = _dataset(root, depth, settings)
     with open_inventory(dataset, cache or cache_folder()) as inventory:
         with quiet_libraries(), _progress() as advance:
             survey(inventory, readers(workers or os.cpu_count() or 1, scheduler), advance)
@@ -110,17 +111,22 @@ def audit(
     raise typer.Exit(exit_code(results, strict=strict))
 
 
-def _dataset(root: str | None, depth: str | None) -> Dataset:
-    """The dataset that was named, or the one that the training here reads."""
+def _dataset(root: str | None, depth: str | None, settings: Path | None) -> Dataset:
+    """The dataset that was named, or the one that the training here reads; its files as the settings say."""
+    from opv2v_doctor.target import find_settings, make_target
+
     if root is None:
         from opv2v_doctor.facts.launch.datasets import data_roots
-        from opv2v_doctor.target import make_target
 
-        roots = [str(place) for place in data_roots(make_target())]
+        target = make_target(settings_file=settings)
+        roots = [str(place) for place in data_roots(target)]
         if not roots:
             raise UsageError("which dataset? The training's config names no ROOT: give the folder")
         root, depth = roots[0], depth or next(iter(roots[1:]), None)
-    dataset = dataset_at(root, depth)
+        layout = target.settings.layout
+    else:
+        layout = find_settings(None, settings).layout
+    dataset = dataset_at(root, depth, layout)
     for place, word in ((dataset.storage, "ROOT"), (dataset.storage_of("depth"), "--depth")):
         if not place.exists():
             raise UsageError(f"{word} {place.url}: no such folder")

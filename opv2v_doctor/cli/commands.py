@@ -102,5 +102,5 @@ def _command(name: str) -> Any:
         made.name = name
         return made
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(found[function])
+    alone.command(name, cls=found.get("CLASSES", {}).get(name))(found[function])
     return typer.main.get_command(alone)

@@ -5,31 +5,36 @@ from __future__ import annotations
 import contextlib
 import datetime
 import importlib
+import os
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO, get_args
 
 import typer
 
-from opv2v_doctor.check import Finding, Severity
+from opv2v_doctor.check import Finding, NoAnswer, Severity
 from opv2v_doctor.cli import options
 from opv2v_doctor.cli.examination import examine, ignore_of
 from opv2v_doctor.cli.reporting import report_file
 from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
+from opv2v_doctor.facts.past.logs.encodings import PACKED
 from opv2v_doctor.facts.past.logs.log_files import Log, LogTable, frame_of
 from opv2v_doctor.facts.past.logs.log_readers import LogReader
 from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 from opv2v_doctor.facts.past.logs.records import Records, records
+from opv2v_doctor.facts.past.logs.summaries import summary
 from opv2v_doctor.foreign_files import kind_of
 from opv2v_doctor.neutral import cell, printable
 from opv2v_doctor.own_reports import PARQUET_KEY
 from opv2v_doctor.registry import ignored_codes, installed_checks, select
+from opv2v_doctor.reporters import BY_SUFFIX
 from opv2v_doctor.reporters.phrases import one_line
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
@@ -48,7 +53,10 @@ Stamp = tuple[int, int, int]  # file, size, time
 SHARE = 0.05  # of the time that may go into judging a log that grows
 
 
-LogFormat = Literal["text", "json", "html", "csv", "parquet"]  # what the log is turned into
+LogFormat = Literal[  # what the log is turned into
+    "text", "json", "markdown", "sarif", "junit", "github", "html", "csv", "parquet"
+]
+TABLES: tuple[LogFormat, ...] = ("csv", "parquet")
 Paths = Annotated[
     list[Path],
     typer.Argument(
@@ -56,7 +64,13 @@ Paths = Annotated[
     ),
 ]
 Form = Annotated[
-    LogFormat, typer.Option("--format", help="Findings (text, json), curves (html) or the table.")
+    LogFormat | None,
+    typer.Option(
+        "--format",
+        help="A report, a page of curves with it (html), or the table of metrics (csv, parquet).  "
+        "[default: by the suffix of --output, else text]",
+        show_default=False,
+    ),
 ]
 Into = Annotated[
     Path | None,
@@ -79,7 +93,7 @@ UntilIdle = Annotated[
 
 def log(
     paths: Paths,
-    format: Form = "text",
+    format: Form = None,
     output: Into = None,
     follow: Follow = False,
     until_idle: UntilIdle = None,
@@ -91,18 +105,70 @@ def log(
 
     Reads MetricLogger logs in all their variants, log.txt (JSON lines) and TensorBoard events. With --format
     csv or parquet it writes the table itself: segment, phase, epoch, step, steps_per_epoch, metric, median,
-    average, file, line.
+    average, file, line. Of several runs there is a table first: how far each came, its end, and what is
+    wrong.
     """
+    if format is None and output is not None:
+        format = _by_suffix(output)
     if follow:
         raise typer.Exit(_follow(paths, format, until_idle, settings, ignore or [], strict))
     found = _logs_below(paths)
-    if format in ("csv", "parquet"):
+    if format in TABLES:
         _write_table(found, format, output)
         return
     if format == "html" and output is None:
         raise UsageError("--format html needs --output FILE.html")
     target = _target(found, settings)
+    if format in (None, "text") and output is None:
+        for line in _overview(target, ignore or []):
+            typer.echo(line)
     raise typer.Exit(_examine(target, format, output, ignore or [], strict))
+
+
+def _by_suffix(output: Path) -> LogFormat | None:
+    tables: dict[str, LogFormat] = {".csv": "csv", ".parquet": "parquet"}
+    found = BY_SUFFIX.get(output.suffix)
+    reports: dict[str, LogFormat] = {str(one): one for one in get_args(LogFormat)}
+    return tables.get(output.suffix) or (reports[str(found)] if found else None)
+
+
+def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
+    """A table of several runs, one a folder; nothing for one run, or where there is no training."""
+    try:
+        logs = {log.path.parent: log for log in reversed(judged_logs(target))}
+    except NoAnswer:
+        return
+    if len(logs) < 2:
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    root = Path(os.path.commonpath([str(folder) for folder in logs]))
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "epochs", "end", "best", "first problem"):
+        table.add_column(name, overflow="fold")
+    results = _verdicts(target, ignores)
+    for folder, log in sorted(logs.items()):
+        row = summary(log)
+        planned = f" of {row.planned:g}" if row.planned is not None else ""
+        said = [str(folder.relative_to(root)), f"{row.epochs}{planned}", str(row.end), str(row.best)]
+        table.add_row(*(escape(printable(text)) for text in [*said, _first_problem(results, folder)]))
+    console = Console(color_system=None, width=160, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    yield from (line.rstrip() for line in capture.get().splitlines())
+
+
+def _first_problem(results: Sequence[Result], folder: Path) -> str:
+    """What to fix first in a run: the worst that is told of its log, of these the first."""
+    found = [
+        (finding.severity, -(finding.event or finding.line or 0), f"{result.check.code} {finding.message}")
+        for result in results
+        for finding in result.findings
+        if finding.severity > Severity.NOTE and finding.path and finding.path.parent == folder
+    ]
+    return textwrap.shorten(max(found, key=lambda one: one[:2])[2], 90, placeholder=" ...") if found else ""
 
 
 def _logs_below(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -134,13 +200,15 @@ def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
     return Target(repo=folder, python=Path(sys.executable), logs=logs, settings=find_settings(None, settings))
 
 
-def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list[str], strict: bool) -> int:
+def _examine(
+    target: Target, form: LogFormat | None, output: Path | None, ignores: list[str], strict: bool
+) -> int:
     if form != "html":
         return examine(
             target,
             ["LOG"],
             ignores=ignores,
-            format=str(form),
+            format=form,
             output=output,
             strict=strict,
             plugins=False,
@@ -149,8 +217,12 @@ def _examine(target: Target, form: LogFormat, output: Path | None, ignores: list
 
     results = _verdicts(target, ignores)
     assert output is not None
+    try:
+        logs = judged_logs(target)
+    except NoAnswer:  # the findings tell it
+        logs = ()
     with report_file(output) as place:
-        place.write_text(page(judged_logs(target), results), encoding="utf-8", errors="backslashreplace")
+        place.write_text(page(logs, results), encoding="utf-8", errors="backslashreplace")
     typer.echo(f"{output} written")
     return exit_code(results, strict=strict or target.settings.strict)
 
@@ -178,8 +250,11 @@ def _frames(readers: Iterable[LogReader]) -> Iterator[pd.DataFrame]:
     for number, reader in enumerate(readers):
         if not number:
             yield frame_of([(str(reader.path), [])])
-        for found in records_of(reader.path):
-            yield frame_of([(str(reader.path), reader.feed(found))])
+        try:
+            for found in records_of(reader.path):
+                yield frame_of([(str(reader.path), reader.feed(found))])
+        except NoAnswer as reason:
+            raise UsageError(f"{reason}: {reason.hint}") from None
 
 
 def _write_csv(frames: Iterator[pd.DataFrame], file: TextIO) -> None:
@@ -209,18 +284,21 @@ def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
 
 def _follow(
     paths: list[Path],
-    form: LogFormat,
+    form: LogFormat | None,
     until_idle: float | None,
     settings: Path | None,
     ignores: list[str],
     strict: bool,
 ) -> int:
     """Follow one log; its findings when they appear, and all of them at the end."""
-    if len(paths) != 1 or form != "text" or not paths[0].is_file():
-        kind = _kind_of(paths[0])
+    kind = _kind_of(paths[0])
+    packed = paths[0].suffix in PACKED
+    if len(paths) != 1 or form not in (None, "text") or kind or packed or paths[0] == STDIN:
         found = f": {paths[0]} is {kind}" if len(paths) == 1 and kind else ""
-        raise UsageError(f"--follow takes one file, and --format text{found}")
+        raise UsageError(f"--follow takes one file that is not packed, and --format text{found}")
     target = _target((paths[0].resolve(),), settings)
+    if not paths[0].exists():
+        typer.echo(f"{paths[0].name}: not there yet, waiting for it")
     read = follow(target.logs[0], typer.echo, _Judge(target, ignores).news, until_idle)
     target.state.forget()
     if not read.path.exists():  # then it is judged as it was read

@@ -146,7 +146,7 @@ Plugins = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="A warning fails, too.")]
 
 
-def _target(
+def target_of(
     repo: Repo = None,
     python: Python = None,
     settings: SettingsFile = None,
@@ -156,7 +156,7 @@ def _target(
     num_samples: NumSamples = None,
     timeout: Timeout = None,
 ) -> Target:
-    """The target that these options and the settings describe."""
+    """The target that these options and the settings describe, whether its script is there or not."""
     from opv2v_doctor.target import make_target
 
     return make_target(
@@ -168,11 +168,24 @@ def _target(
         run=run,
         num_samples=num_samples,
         timeout=timeout,
+        needs_script=False,
     )
 
 
-def taking(make: Callable[..., Any], name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options of what makes its first argument, of this name, and that argument."""
+def verify_script(target: Target) -> None:
+    """Raise UsageError where the target has no training script."""
+    from opv2v_doctor.target import verify_script
+
+    verify_script(target.repo, target.settings)
+
+
+def taking(
+    make: Callable[..., Any], name: str, verify: Callable[[Any], None] | None = None, unless: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of what makes its first argument, of this name, and that one verified.
+
+    Where its own option `unless` is given, the argument is what was said to those options instead.
+    """
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         shared = _parameters(make)
@@ -180,7 +193,10 @@ def taking(make: Callable[..., Any], name: str) -> Callable[[Callable[..., Any]]
 
         @functools.wraps(command)
         def with_it(**given: Any) -> Any:
-            made = make(**{name: given.pop(name) for name in shared})
+            words = {name: given.pop(name) for name in shared}
+            made = words if given.get(unless) is not None else make(**words)
+            if verify is not None and made is not words:
+                verify(made)
             return command(made, **given)
 
         parameters = [*own.values(), *shared.values()]
@@ -191,7 +207,7 @@ def taking(make: Callable[..., Any], name: str) -> Callable[[Callable[..., Any]]
     return decorated
 
 
-takes_target = taking(_target, "target")
+takes_target = taking(target_of, "target", verify_script)
 
 
 def _parameters(function: Callable[..., Any], leave_out: str = "") -> dict[str, inspect.Parameter]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,21 +52,37 @@ Folder = Annotated[
 ]
 
 
-@options.takes_target
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Show a frame of this dataset instead, SPLIT/SCENARIO/AGENT, from its files alone: no training "
+        "is needed. --split names its folder, --index counts frames.",
+        show_default=False,
+    ),
+]
+
+
+@options.taking(options.target_of, "target", unless="data")
 def preview(
-    target: Target,
+    target: Any,  # a Target; with --data what was said to the options that make one
     overrides: options.Overrides = None,
     index: Index = None,
     random: Random = None,
     seed: Seed = 0,
     output: Folder = None,
+    data: Data = None,
 ) -> None:
     """Show a sample as training sees it, on one page that opens offline.
 
     Beside it stands a stitching of the doctor's own. The repository's dataset draws the sample: of --split,
     or of val where several are named. Panorama, depth and masks of each agent lie beside the page as PNG and
-    .npy.
+    .npy. With --data a frame of a dataset is shown from its files: panoramas, cameras, LiDAR.
     """
+    if data is not None:
+        from opv2v_doctor.cli.frames import show_frames
+
+        raise typer.Exit(show_frames(data, target, index=index, random=random or 0, seed=seed, output=output))
     target = replace(target, overrides=tuple(overrides or ()))
     raise typer.Exit(show_samples(target, index=index, random=random or 0, seed=seed, output=output))
 
@@ -77,7 +93,7 @@ def show_samples(target: Target, *, index: int | None, random: int, seed: int, o
     if random and index is not None:
         raise UsageError("--index and --random: choose one")
     if not random:
-        verify_preview(_folder(target, output, f"{split}_{index or 0}", False))
+        verify_preview(place_of(target.repo, output, f"{split}_{index or 0}", False))
     seeded = f"drawn at random with --seed {seed}" if random else ""
     with ThreadPoolExecutor(AT_ONCE) as threads, contextlib.ExitStack() as stack:
         try:
@@ -97,7 +113,7 @@ def show_samples(target: Target, *, index: int | None, random: int, seed: int, o
             _say(f"opv2v-doctor: {split} could not be drawn: {problem}")
             return 3
         folders = [
-            _folder(target, output, f"{each.split}_{each.index}", len(samples) > 1) for each in samples
+            place_of(target.repo, output, f"{each.split}_{each.index}", len(samples) > 1) for each in samples
         ]
         for folder in folders:
             verify_preview(folder)
@@ -108,12 +124,12 @@ def show_samples(target: Target, *, index: int | None, random: int, seed: int, o
     return max(codes)
 
 
-def _folder(target: Target, output: Path | None, name: str, many: bool) -> Path:
-    """Where the files of the sample of this name go: not into the examined repository, unless asked for."""
+def place_of(examined: Path, output: Path | None, name: str, many: bool) -> Path:
+    """Where the files of the sample of this name go: not into what is examined, unless asked for."""
     if output is not None:
         return output / name if many else output
-    if Path.cwd().resolve().is_relative_to(target.repo):
-        return target.repo.parent / f"{target.repo.name}_preview" / name
+    if Path.cwd().resolve().is_relative_to(examined):
+        return examined.parent / f"{examined.name}_preview" / name
     return Path("preview", name)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from opv2v_doctor.cli import options
+
+if TYPE_CHECKING:
+    from opv2v_doctor.settings_draft import Candidate
 
 Faults = Annotated[
     list[str] | None, typer.Option("--fault", help="Put this fault in; repeatable.", show_default=False)
@@ -30,14 +34,22 @@ def init(
             callback=options.reachable,
         ),
     ] = None,
+    launch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Which of the launches that it shows.  [default: asked]", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Write commented settings for a training repository.
 
-    Interpreter, script, world sizes and machine are those that its layout and the active environment show.
+    The launch is one that its documents, scripts or earlier runs show; the interpreter, one of the active
+    environment or that they name. Where several fit, it asks, and without a terminal takes the first.
     """
     from opv2v_doctor.atomic import whole
+    from opv2v_doctor.facts.launch.documented_commands import launches
     from opv2v_doctor.settings import FILE_NAME, read_settings
-    from opv2v_doctor.settings_draft import draft
+    from opv2v_doctor.settings_draft import candidates, draft, trainings
     from opv2v_doctor.user_error import UsageError
 
     repo = directory.resolve()
@@ -46,8 +58,11 @@ def init(
         raise UsageError(f"{directory}: no such directory")
     if os.path.lexists(path):
         raise UsageError(f"{path} exists: edit it, or remove it first")
+    shown = tuple(launches(repo))
+    found = candidates(repo, shown)
+    chosen = _chosen(trainings(found), launch)
     with whole(path) as partial:
-        partial.write_text(draft(repo), encoding="utf-8", errors="backslashreplace")
+        partial.write_text(draft(repo, chosen, found, shown), encoding="utf-8", errors="backslashreplace")
     python = read_settings(path).python  # what we write must be what we read
     elsewhere = f" --settings {path}" if output else ""
     typer.echo(f"wrote {path}; now: opv2v-doctor run-all --repo {repo}{elsewhere} --tier static")
@@ -55,6 +70,29 @@ def init(
         typer.echo("no training interpreter found: give it there as `python`, or the doctor asks its own")
     else:
         typer.echo(f"the training interpreter: {python}")
+
+
+def _chosen(found: Sequence[Candidate], number: int | None) -> Candidate | None:
+    """The launch to draft: the one that is asked for, else the user's choice, else the first."""
+    from opv2v_doctor.neutral import printable
+    from opv2v_doctor.settings_draft import SHOWN
+    from opv2v_doctor.user_error import UsageError
+
+    if number is not None and number > len(found):
+        raise UsageError(f"--launch {number}: {len(found)} launches were found")
+    if len(found) < 2:
+        return found[0] if found else None
+    for at, candidate in enumerate(found[: max(SHOWN, number or 0)], 1):
+        typer.echo(f"{at:>3}  {printable(candidate.text)}", err=True)
+    if len(found) > SHOWN:
+        typer.echo(f"     and {len(found) - SHOWN} more: --launch N drafts one of them", err=True)
+    asks = number is None
+    if asks and sys.stdin.isatty() and sys.stderr.isatty():
+        while number is None or not 1 <= number <= len(found):
+            number = typer.prompt("which launch", type=int, default=1, err=True)
+    elif asks:
+        typer.echo("several launches fit, the first is drafted: --launch N drafts another one", err=True)
+    return found[(number or 1) - 1]
 
 
 def demo(
@@ -94,7 +132,9 @@ def demo(
             typer.echo(f"opv2v-doctor: {problem}", err=True)
             raise typer.Exit(3) from None
     _put_in(directory.resolve(), fault or [])
-    typer.echo(f"opv2v-doctor run-all --repo {directory}{f' --python {trainer}' if python else ''}")
+    launch = " ".join(dict.fromkeys(word for name in fault or [] for word in FAULTS[name].overrides))
+    words = [f"--repo {directory}", f"--python {trainer}" if python else "", launch]
+    typer.echo(" ".join(["opv2v-doctor run-all", *filter(None, words)]))
 
 
 def _verify_demo(directory: Path, faults: Sequence[str], python: str | None) -> None:

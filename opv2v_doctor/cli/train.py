@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from opv2v_doctor.cli import options
 
@@ -63,14 +65,37 @@ OnSlurm = Annotated[bool, typer.Option("--slurm", help="Submit it as a SLURM job
 CheckpointFile = Annotated[
     Path | None, typer.Option("--checkpoint", help="The checkpoint to run.", show_default=False)
 ]
+Own = Annotated[list[str] | None, typer.Option("--own", hidden=True)]  # each word behind `--`
 Index = Annotated[int, typer.Option(min=0, help="Sample of the split.")]
 
 
-@options.takes_target
+class WithCommand(TyperCommand):
+    """A command that takes another one behind `--`, unless what stands there are overrides."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Hand the words on as a hidden option."""
+        from opv2v_doctor.facts.launch.launch_commands import OVERRIDE
+
+        before, after = (
+            (args[: args.index("--")], args[args.index("--") + 1 :]) if "--" in args else (args, [])
+        )
+        if not all(map(OVERRIDE.match, after)):
+            args = [*before, *(f"--own={word}" for word in after)]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND ...]"]
+
+
+CLASSES = {"train": WithCommand}
+
+
+@options.taking(options.target_of, "target")
 def request_of(
     target: Target,
     ctx: typer.Context,
     overrides: options.Overrides = None,
+    own: Own = None,
     nnodes: Nnodes = 1,
     node_rank: NodeRank = 0,
     rdzv_endpoint: Endpoint = None,
@@ -91,6 +116,10 @@ def request_of(
     from opv2v_doctor.user_error import UsageError
 
     typed = {name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
+    if own:
+        _verify_alone(typed)
+    else:
+        options.verify_script(target)
     for name, given in (("--node-rank", "node_rank" in typed), ("--rdzv-endpoint", rdzv_endpoint)):
         if slurm and given:
             raise UsageError(f"--slurm tells each node where it stands and where to meet: leave {name} out")
@@ -109,10 +138,27 @@ def request_of(
         nodes=Nodes(count=nnodes, rank=0 if alone or slurm else node_rank, endpoint=rdzv_endpoint),
         slurm=slurm,
         dry_run=dry_run,
+        command=tuple(own or ()),
+        gpus=target.gpus if "gpus" in typed else None,
+        keeps_python="python" in typed,
     )
     verify_request(request)
-    selection(request.target, target.settings.select, ignores=request.ignores, tier=GATE, plugins=plugins)
+    selection(request.examined, target.settings.select, ignores=request.ignores, tier=GATE, plugins=plugins)
     return request
+
+
+def _verify_alone(typed: Collection[str]) -> None:
+    """Raises UsageError where an option speaks of a launch of ours beside a command of the user's own."""
+    from opv2v_doctor.user_error import UsageError
+
+    if "overrides" in typed:
+        raise UsageError("overrides belong to the command behind `--`: it runs as it is written")
+    for name in ("nnodes", "node_rank", "rdzv_endpoint", "fresh", "slurm"):
+        if name in typed:
+            option = name.replace("_", "-")
+            raise UsageError(
+                f"--{option} is for launches of ours: the command behind `--` says where it runs"
+            )
 
 
 takes_request = options.taking(request_of, "request")
@@ -122,7 +168,9 @@ takes_request = options.taking(request_of, "request")
 def train(request: TrainingRequest) -> None:
     """Train: the gate, a stamped run directory, the repository's own script, and a watch.
 
-    Ends with the script's exit code, or the gate's where it refuses. A dry run starts and submits nothing.
+    `train -- COMMAND ...` runs a launch of your own as it is, torchrun or a script: the gate judges what it
+    starts, and the watch goes along. Ends with the script's exit code, or the gate's where it refuses. A dry
+    run starts and submits nothing.
     """
     if request.slurm and not request.dry_run:
         from opv2v_doctor.runs.slurm import submit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
@@ -41,10 +41,16 @@ def write_preview(
         for each in shown
         for name, content in _files(each, farthest)
     }
-    files = {PAGE: page(sample, shown, facts, threads).encode()}
-    files |= {name: made.result() for name, made in making.items()}
-    document = {"tool": {"name": "opv2v-doctor", "version": __version__}, **summary(sample, shown)}
-    files[SUMMARY] = json.dumps({**document, "files": digests_of(files)}, indent=1).encode()
+    document = page(sample, shown, facts, threads).encode()
+    files = {name: made.result() for name, made in making.items()}
+    return write_files(folder, document, files, summary(sample, shown))
+
+
+def write_files(folder: Path, document: bytes, others: Mapping[str, bytes], told: Mapping[str, Any]) -> Path:
+    """Write a page, the files beside it, and a summary of what it says; the path of the page."""
+    files = {PAGE: document, **others}
+    head = {"tool": {"name": "opv2v-doctor", "version": __version__}, **told}
+    files[SUMMARY] = json.dumps({**head, "files": digests_of(files)}, indent=1).encode()
     folder.mkdir(parents=True, exist_ok=True)
     verify_preview(folder)
     with ExitStack() as stack:  # what was begun last is there first
@@ -60,7 +66,12 @@ def verify_preview(folder: Path) -> None:
 
 def beginning(shown: ViewCaption) -> str:
     """How the names of a view's files begin: its place, and its agent as far as file names allow."""
-    return f"view{shown.drawn.place}_agent{_unsafe.sub('_', shown.name)[:40]}"
+    return f"view{shown.drawn.place}_agent{safe(shown.name)}"
+
+
+def safe(name: str) -> str:
+    """A name as far as file names allow."""
+    return _unsafe.sub("_", name)[:40]
 
 
 def _files(shown: ViewCaption, farthest: float) -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -68,7 +79,7 @@ def _files(shown: ViewCaption, farthest: float) -> Iterator[tuple[str, Callable[
     drawn = shown.drawn
     depth, panorama = drawn.depth, shown.exact
     if panorama is not None:
-        yield "panorama.png", lambda: panorama
+        yield "image.png" if shown.single else "panorama.png", lambda: panorama
     if depth is not None:
         yield "depth.npy", lambda: _npy(depth)
         yield "depth.png", lambda: pictures.png(pictures.depth_colours(depth, farthest))

@@ -24,6 +24,7 @@ from opv2v_doctor.figures.panorama_words import HEAD, ViewCaption, Words, detail
 from opv2v_doctor.figures.plotly_page import plotly_tags
 
 IN_MASK, IS_VALID, IN_RIG = 1, 2, 4  # bits of a view's flags
+POINTS = 4000  # of the LiDAR, in a view
 SPARE = 490_000  # bytes of a page for each view, besides the library: four views are less than 4 MB
 QUALITIES = (92, 85, 75, 60)  # of panoramas, where they have to be JPEG
 SOURCE_QUALITIES = (80, 60, 45, 30, 20)
@@ -78,6 +79,8 @@ def _view(shown: ViewCaption) -> dict[str, Any]:
         "has_valid": valid is not None,
         "azimuth": _azimuth(found),
         "sources": [],
+        "agent": shown.single.frame.agent.name if shown.single else None,
+        "camera": shown.single.cameras[0] if shown.single else None,
     }
     if shape is None:
         return answer
@@ -89,7 +92,16 @@ def _view(shown: ViewCaption) -> dict[str, Any]:
     if found:
         answer["source"] = pack([found.source.astype(np.uint8).tobytes()])
         answer |= {"cameras": found.cameras, "places": _places(found), "crop": _crop(shown, found)}
+        answer["lidar"] = _lidar(found)
     return answer
+
+
+def _lidar(found: Reference) -> list[tuple[int, int, int]] | None:
+    """LiDAR points in the view: column, row, depth in decimetres."""
+    if found.lidar is None:
+        return None
+    some = found.lidar[:: max(1, -(-len(found.lidar) // POINTS))]
+    return [(int(column), int(row), round(10 * depth)) for column, row, depth in some.tolist()]
 
 
 def _depths(mine: NDArray[Any] | None, theirs: NDArray[Any] | None) -> dict[str, Any] | None:
@@ -165,7 +177,7 @@ def _losses(shown: ViewCaption, images: Mapping[str, Any]) -> list[Words]:
 
 
 def _azimuth(found: Reference | None) -> dict[str, float] | None:
-    if found is None:
+    if found is None or found.cylinder is None:
         return None
     degrees = math.degrees
     cylinder = found.cylinder
@@ -191,7 +203,7 @@ def _places(found: Reference) -> list[tuple[str, float, float]]:
 def _crop(shown: ViewCaption, found: Reference) -> list[float] | None:
     """What the crop that explains the mask leaves of each source image: left, top, right, bottom."""
     mean = shown.drawn.view.mask_mean
-    if mean is None or not shown.wrong or found.explanation(mean) is None:
+    if mean is None or found.cylinder is None or not shown.wrong or found.explanation(mean) is None:
         return None
     height, width = next(iter(found.images.values())).shape[:2]
     scale = max(found.cylinder.width / width, found.cylinder.height / height)

@@ -57,10 +57,20 @@ class ViewCaption:
     def wrong(self) -> bool:
         """Whether the mask is not what the rig sees."""
         mean, found = self.drawn.view.mask_mean, self.stitched
-        return bool(found and mean is not None and abs(mean - found.coverage) > self.tolerance)
+        if found is None or found.cylinder is None or mean is None:
+            return False
+        return abs(mean - found.coverage) > self.tolerance
+
+    @property
+    def single(self) -> Reference | None:
+        """The reference, where the view is the image of a single camera."""
+        found = self.reference if isinstance(self.reference, Reference) else None
+        return found if found is not None and found.cylinder is None else None
 
     @property
     def name(self) -> str:
+        if self.single:
+            return f"{self.single.frame.agent.name} {self.single.cameras[0]}"
         return self.drawn.view.identity.agent or f"view {self.drawn.place}"
 
 
@@ -121,7 +131,9 @@ def notes(shown: ViewCaption) -> list[Words]:
         said.append((f"the view is {size}, the panorama {columns}x{rows}: no reference beside it", "bad"))
     else:
         said.append(
-            "The reference sets each camera where it is, by the depth maps"
+            "The reference cuts the view out of its camera's file, by the view's own intrinsics"
+            if shown.single
+            else "The reference sets each camera where it is, by the depth maps"
             if found.near
             else "The reference sets all cameras where the LiDAR is, as the view does: right for what is far"
         )
@@ -137,7 +149,7 @@ def notes(shown: ViewCaption) -> list[Words]:
 def details(shown: ViewCaption) -> str:
     """Pose, types and files, as text."""
     view, pose = shown.drawn.view, _pose(shown)
-    lines = ["camera_pose, to the first agent's frame:"]
+    lines = ["camera_pose:" if shown.single else "camera_pose, to the first agent's frame:"]
     lines += ["  none"] if pose is None else ["  " + "  ".join(f"{x:12.6f}" for x in row) for row in pose]
     if pose is not None:
         rotation = pose[:3, :3]

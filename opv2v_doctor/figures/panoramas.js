@@ -10,7 +10,7 @@ const MISSING = [214, 39, 40], EXTRA = [31, 119, 220], INSIDE = [120, 130, 142],
 const CAMERAS = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [204, 121, 167], [240, 228, 66], [0, 114, 178]];
 const BLACK = [25, 30, 36], LARGEST = 0.25; // share of the range at which a difference in depth is fully coloured
 const COLUMNS = ["training", "reference", "difference"];
-const state = { x: null, y: null, shown: new Set(COLUMNS), seams: false, far: sample.far, cursor: null };
+const state = { x: null, y: null, shown: new Set(COLUMNS), seams: false, lidar: false, far: sample.far, cursor: null };
 const figures = [];
 
 const make = (tag, words = {}, ...children) => {
@@ -161,6 +161,15 @@ function seamsOf(view, source) {
   });
 }
 
+/** The LiDAR's points in a view, coloured by their depth, as a picture that is else transparent. */
+function lidarOf(view) {
+  const { width, height } = view, at = new Map(), side = width > 300 ? 2 : 1;
+  for (const [column, row, depth] of view.lidar) {
+    for (let k = 0; k < side * side; k += 1) at.set((row + Math.floor(k / side)) * width + column + (k % side), depth / 10);
+  }
+  return painted(width, height, (i) => (at.has(i) ? mapped(at.get(i) / state.far) : null));
+}
+
 class Figure {
   constructor(view, holder) {
     Object.assign(this, { view, holder, drawn: false, visible: false, following: 0, panels: [], chart: make("div") });
@@ -217,6 +226,8 @@ class Figure {
       const trace = { type: "image", xaxis: `x${panel.number}`, yaxis: `y${panel.number}`, hoverinfo: "skip" };
       data.push({ ...trace, source: panel.picture() });
       if (this.seams && state.seams && panel.row !== "valid") data.push({ ...trace, source: this.seams });
+      const scanned = state.lidar && this.view.lidar && ["rgb", "depth"].includes(panel.row) && panel.column !== "difference";
+      if (scanned) data.push({ ...trace, source: lidarOf(this.view) });
     });
     const layout = {
       ...axes, width: size.width, height: size.total, margin: { l: 0, r: 0, t: 0, b: 0, pad: 0 }, dragmode: "pan",
@@ -420,8 +431,24 @@ function sourcesOf(view) {
   return holder;
 }
 
+/** The cameras of each agent beside each other, from left to right, each a link to its view. */
+function mosaicOf(views) {
+  const agents = [...new Set(views.map((view) => view.agent).filter(Boolean))], order = ["camera2", "camera0", "camera1", "camera3"];
+  return agents.map((agent) => {
+    const own = views.filter((view) => view.agent === agent && view.rgb).sort((a, b) => order.indexOf(a.camera) - order.indexOf(b.camera));
+    const pictures = own.map((view) => {
+      const image = make("img", { src: view.rgb, alt: view.name, width: view.width, height: view.height });
+      image.style.height = "auto";
+      const link = make("a", { href: `#view${views.indexOf(view)}` }, make("div", { className: "picture" }, image));
+      return make("figure", {}, link, make("figcaption", { textContent: view.camera }));
+    });
+    return make("div", { className: "mosaic" }, make("h2", { textContent: `agent ${agent}` }), make("div", { className: "sources" }, ...pictures));
+  });
+}
+
 function build() {
   document.getElementById("facts").append(...sample.facts.map((line) => make("p", { className: "words" }, words(line))));
+  document.getElementById("mosaic").append(...mosaicOf(sample.views));
   const table = document.getElementById("agents"), row = (tag, cells) => make("tr", {}, ...cells.map((cell) => make(tag, {}, words(cell))));
   table.append(row("th", sample.table[0]));
   sample.views.forEach((view, number) => {
@@ -457,6 +484,7 @@ function controls() {
     document.getElementById("columns").append(make("label", {}, box, name));
   }
   toggle("seams", (on) => { state.seams = on; redraw(); });
+  toggle("lidar", (on) => { state.lidar = on; redraw(); });
   toggle("sources", (on) => document.querySelectorAll(".sources").forEach((holder) => {
     if (on) holder.fill();
     holder.hidden = !on;

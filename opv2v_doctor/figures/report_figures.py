@@ -156,7 +156,8 @@ def _expected_means(target: Target, split: str) -> list[tuple[float, float]]:
         found = coverages(target, split)
     except NoAnswer:
         return []
-    return [(mean(view.seen for view in found), mean(view.cropped for view in found))]
+    cropped = [view.cropped for view in found if view.cropped is not None]
+    return [(mean(view.seen for view in found), mean(cropped))] if cropped else []
 
 
 def _depths(target: Target) -> Iterator[Chart]:

@@ -59,13 +59,16 @@ class Pinhole:
         """Pixels (..., 2) and z-depth (...), metres, to points (..., 3), metres: ``z K^-1 (u, v, 1)``."""
         return self._plane(pixels) * np.asarray(depth, dtype=np.float64)[..., None]
 
-    def rays(self, *, from_centre: bool = False) -> Array:
-        """Unit direction through the centre of every pixel: (H, W, 3).
-
-        ``from_centre`` takes the intrinsics as counting from the first pixel's centre: half a pixel apart.
-        """
-        plane = self._plane(self.pixels() - (0.5 if from_centre else 0.0))
+    def rays(self) -> Array:
+        """Unit direction through the centre of every pixel: (H, W, 3)."""
+        plane = self._plane(self.pixels())
         return np.asarray(plane / np.linalg.norm(plane, axis=-1, keepdims=True))
+
+    def from_corner(self) -> "Pinhole":
+        """The same camera, where its intrinsics count from the first pixel's centre: half a pixel more."""
+        matrix = self.intrinsics.copy()
+        matrix[:2, 2] += 0.5
+        return Pinhole(matrix, self.width, self.height)
 
     def range_per_depth(self) -> Array:
         """Range along the ray for one metre of z-depth, at the centre of every pixel: (H, W).

@@ -18,6 +18,8 @@ AXES: Mapping[str, tuple[Matrix, Matrix]] = {  # what stands before and behind a
     "unconverted": (np.eye(3), np.eye(3)),
     "half converted": (UE_TO_OPENCV, np.eye(3)),
     "mirrored": (UE_TO_OPENCV @ np.diag([1.0, -1, 1]), np.diag([1.0, -1, 1]) @ UE_TO_OPENCV.T),
+    "upside down": (np.diag([1.0, -1, 1]) @ UE_TO_OPENCV, UE_TO_OPENCV.T @ np.diag([1.0, -1, 1])),
+    "opengl": (np.diag([1.0, -1, -1]) @ UE_TO_OPENCV, UE_TO_OPENCV.T @ np.diag([1.0, -1, -1])),
 }
 RELATIONS = ("agent to first", "first to agent", "agent to world", "world to agent")
 NAMES = ("roll", "yaw", "pitch")  # as OPV2V writes them
@@ -26,7 +28,7 @@ ABOUT = {"x": "roll", "y": "pitch", "z": "yaw"}
 
 @dataclass(frozen=True)
 class Convention:
-    """How numbers become a pose; the defaults are OPV2V's, in the training code's axes.
+    """How numbers become a pose; the defaults are OPV2V's, in OpenCV's axes.
 
     ``order`` is that of the right-handed rotations about the axes, as matrices from left to right; ``signs``
     are those of the angles about x, y and z; ``names`` are the angles that the three numbers are taken for.
@@ -39,10 +41,8 @@ class Convention:
     axes: str = "opencv"
     relation: str = "agent to first"
 
-    @property
-    def cost(self) -> int:
+    def cost(self, right: "Convention") -> int:
         """How many things are wrong: of two explanations that fit alike the simpler one counts."""
-        right = Convention()
         signs = sum(one != two for one, two in zip(self.signs, right.signs, strict=True))
         names = [f.name for f in fields(self) if f.name != "signs"]
         return signs + sum(bool(getattr(self, name) != getattr(right, name)) for name in names)
@@ -92,14 +92,14 @@ class Convention:
 RIGHT = Convention()
 
 
-def alternatives() -> Iterator[Convention]:
+def alternatives(right: Convention = RIGHT) -> Iterator[Convention]:
     """Wrong conventions: every rotation, axes or relation alone, then two of them together."""
     rotations = tuple(_rotations())
     for axes, relation in product(AXES, RELATIONS):
-        both = axes != RIGHT.axes and relation != RIGHT.relation
+        both = axes != right.axes and relation != right.relation
         for rotation in rotations[:1] if both else rotations:
             found = replace(rotation, axes=axes, relation=relation)
-            if found != RIGHT:
+            if found != right:
                 yield found
 
 

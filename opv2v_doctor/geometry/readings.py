@@ -1,7 +1,8 @@
-"""Readings: the ways in which a dataset may make a panorama of ranges from depth maps, right and wrong.
+"""Readings: the ways in which a dataset may make the depth of a view from depth maps, right and wrong.
 
-A reading explains a panorama where each of its points, taken back into a camera in the reading's way, has the
-depth that the camera's file says there. No panorama has to be stitched to find that out.
+A reading explains a view where each of its points, taken back into a camera in the reading's way, has the
+depth that the camera's file says there. No panorama has to be stitched to find that out. Of a view that is
+the image of a single camera, that camera is where the LiDAR of a panorama is.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor.geometry.cameras import Array, Cylinder
+from opv2v_doctor.geometry.cameras import Array, Camera, Pinhole
 from opv2v_doctor.geometry.lookups import depth_at
 from opv2v_doctor.geometry.rigs import MountedCamera
 
 DepthMaps = Sequence[NDArray[Any] | None]  # (h, w) of each camera of a rig in a frame, None without one
+LENGTHENED = "z made range"  # where z is expected: the image of a single camera
 LARGEST = 0.1  # an error counts up to here: a pixel at an edge shall not outweigh all others
 
 
@@ -23,12 +25,12 @@ LARGEST = 0.1  # an error counts up to here: a pixel at an edge shall not outwei
 class Reading:
     """One way to read a rig's depth maps; the defaults are right for files of z-depth in metres."""
 
-    depth: str = "z"  # what the files' numbers are taken for: z, or the range along the ray
+    depth: str = "z"  # what the files' numbers are taken for: z, range along the ray; or z, and made range
     offsets: str = "kept"  # of the cameras from the LiDAR: kept, ignored, or added after the lookup
-    scale: float = 1.0  # of the panorama to the files
+    scale: float = 1.0  # of the view to the files
     mirrored: bool = False
     flipped: bool = False  # up is down
-    turn: float = 0.0  # degrees that the panorama's contents are turned to the right
+    turn: float = 0.0  # degrees that a panorama's contents are turned to the right
     crop: str = "followed"  # by the intrinsics; or the crop that they do not follow
     source: str = "own"  # whose depth maps: its own, or another frame's or agent's
     rig: str = "right"  # where the cameras are taken to be: by which convention
@@ -43,17 +45,18 @@ class Reading:
 
 
 class Pixels(NamedTuple):
-    """Some pixels of a panorama: their directions and the ranges that the dataset gives them."""
+    """Some pixels of a view: their directions and the ranges that the dataset gives them."""
 
     rays: Array  # (N, 3)
     ranges: Array  # (N,)
 
 
-def some_pixels(cylinder: Cylinder, ranges: NDArray[Any], count: int) -> Pixels:
-    """At most so many of the pixels of a panorama (H, W) whose range is known, spread evenly."""
-    known = np.flatnonzero((ranges > 0) & np.isfinite(ranges))
+def some_pixels(camera: Camera, depth: NDArray[Any], count: int) -> Pixels:
+    """At most so many of the pixels of a view (H, W) whose depth is known, spread evenly."""
+    known = np.flatnonzero((depth > 0) & np.isfinite(depth))
     chosen = known[:: max(1, -(-known.size // count))]  # an odd walk over the rows: all columns come
-    return Pixels(cylinder.rays().reshape(-1, 3)[chosen], ranges.ravel()[chosen].astype(np.float64))
+    rays, values = camera.rays().reshape(-1, 3)[chosen], depth.ravel()[chosen].astype(np.float64)
+    return Pixels(rays, values / rays[:, 2] if isinstance(camera, Pinhole) else values)
 
 
 def residuals(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], depths: DepthMaps) -> Array:
@@ -97,6 +100,8 @@ def _misses(
     where, expected = camera.pinhole.project(points)
     if reading.depth == "range":
         expected = np.linalg.norm(points, axis=-1)
+    elif reading.depth == LENGTHENED:
+        expected = expected**2 / np.linalg.norm(points, axis=-1)
     usable = (points[:, 2] > 1e-3) & camera.pinhole.inside(where, border=0.5)
     missed = np.full(len(ranges), np.nan)
     found = depth_at(depth, file_pixels(reading.crop, where[usable], depth.shape))

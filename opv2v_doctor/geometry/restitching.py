@@ -1,7 +1,7 @@
-"""Restitching: the panorama of ranges that a reading makes of depth maps, right or wrong.
+"""Restitching: the depth of a view that a reading makes of depth maps, right or wrong.
 
-What a repair would bring can be told before anybody repairs: a panorama is stitched as the dataset does,
-with some of its faults left out.
+What a repair would bring can be told before anybody repairs: the view is made as the dataset does, with some
+of its faults left out.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.poses import Matrix
 from opv2v_doctor.geometry.ranges import Float, panorama_ranges
-from opv2v_doctor.geometry.readings import DepthMaps, Reading, file_pixels, real_rays
+from opv2v_doctor.geometry.readings import LENGTHENED, DepthMaps, Reading, file_pixels, real_rays
 from opv2v_doctor.geometry.rigs import MountedCamera
 
 MANY_PIXELS = 60_000  # a panorama or an image that has more is stitched at a half or a third of its size
@@ -34,6 +34,19 @@ def ranges_by(
             along = small.rays() @ camera.camera_to_lidar[:3, 3]
             ranges += np.where(stitched.camera == index, along, 0).astype(np.float32)
     return _orientation(reading, np.maximum(ranges, 0) * np.float32(reading.scale), small), small
+
+
+def depth_by(reading: Reading, camera: Pinhole, file: Pinhole, depth: NDArray[Any]) -> Float:
+    """The z-depth (h, w) of a view's camera that the reading makes of the map of the file's camera."""
+    places = file.project(camera.rays())[0]
+    inside = file.inside(places)
+    columns, rows = np.where(inside[..., None], places, 0).astype(int).transpose(2, 0, 1)
+    values = np.where(inside, depth[rows, columns], 0).astype(np.float64)
+    if reading.depth != "z":
+        length = camera.range_per_depth()
+        values = values * length if reading.depth == LENGTHENED else values / length
+    values = values[:: -1 if reading.flipped else 1, :: -1 if reading.mirrored else 1] * reading.scale
+    return np.where(np.isfinite(values) & (values > 0), values, 0).astype(np.float32)
 
 
 def _small_size(cylinder: Cylinder) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Serve questions in the training interpreter: JSON lines in and out, on descriptors of their own.
 
-Started as `python inside/__main__.py REQUESTS_FD ANSWERS_FD SCRIPT`, in the launch's directory and
-environment. `sys.path[0]` becomes the script's folder, as for `python SCRIPT`: imports resolve as there.
+Started as `python inside/__main__.py REQUESTS_FD ANSWERS_FD SCRIPT FOLDER`, in the launch's directory and
+environment. `sys.path[0]` becomes that folder, as it is for `python SCRIPT` or `python -m`: imports resolve
+as there.
 """
 
 from __future__ import annotations
@@ -80,12 +81,12 @@ def say_where() -> None:
 def main() -> None:
     import queue
 
-    requests, answers, script = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    requests, answers, script, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
     os.set_inheritable(requests, False)
     os.set_inheritable(answers, False)
     sys.argv = [script]
     if not getattr(sys.flags, "safe_path", False):  # PYTHONSAFEPATH: no folder of a script is in front
-        sys.path[0] = os.path.dirname(script)
+        sys.path[0] = folder
     say_where()
     gc.set_threshold(100_000)  # importing torch makes a million objects that stay: a sixth of that time
     load_package()

@@ -6,7 +6,7 @@ import builtins
 import functools
 import importlib
 import math
-from typing import Any, Dict, TypedDict
+from typing import Any, Callable, Dict, TypedDict
 
 MISSING = "???"
 
@@ -30,6 +30,12 @@ def hydra_config(config_dir: str, config_name: str, overrides: tuple[str, ...]) 
     # time stays a pattern: a value that changes with every question could not be compared
     OmegaConf.register_new_resolver("now", lambda pattern: "<now:%s>" % pattern, replace=True)
     return cfg, made_of
+
+
+def function_of(reference: str) -> Any:
+    """A function by its module and name: `mapanything.models:init_model`."""
+    module_name, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module_name), name)
 
 
 class LeafReading:
@@ -106,41 +112,81 @@ class Names(Dict[str, Any]):
             raise NameError("name %r is not defined" % name) from None
 
 
+class Lines(TypedDict):
+    """Lines of a module that build loaders: the name of the config in them, and the home of each builder."""
+
+    source: str
+    module: str
+    parameter: str
+    builders: dict[str, str]
+
+
+class BuilderCall(TypedDict):
+    """A call of a builder: the dataset, and what else it is given."""
+
+    builder: str
+    dataset: str
+    words: dict[str, Any]
+
+
 class Replayed(TypedDict):
-    """What replayed lines kept, and the batch size that they asked for."""
+    """What replayed lines kept, and their calls of builders."""
 
     kept: dict[str, str]
-    batch: int | None
+    calls: list[BuilderCall]
 
 
-def replay(
-    config_dir: str,
-    config_name: str,
-    overrides: list[str],
-    source: str,
-    module_name: str,
-    parameter: str,
-    builders: list[str],
-) -> Replayed:
-    """Run the lines that build the evaluation loaders, with builders that only note what they are asked for.
+def replay(config_dir: str, config_name: str, overrides: list[str], lines: Lines) -> Replayed:
+    """Run the lines that build loaders, with builders that only note what they are asked for.
 
     `kept` is what stays in the collection that the lines fill: key -> dataset expression.
     """
-    built: list[dict[str, Any]] = []
+    cfg = hydra_config(config_dir, config_name, tuple(overrides))[0]
+    found, calls = run_lines(lines, cfg, lambda call, *_: call)
+    return {"kept": {str(key): call["dataset"] for key, call in found.items()}, "calls": calls}
 
-    def build(dataset: Any = None, *_: Any, **words: Any) -> dict[str, Any]:
-        built.append({"dataset": dataset, "batch_size": words.get("batch_size")})
-        return built[-1]
 
-    names = Names(dict.fromkeys(builders, build))
-    names[parameter] = hydra_config(config_dir, config_name, tuple(overrides))[0]
-    names.module_name = module_name
-    exec(compile(source, "<string>", "exec", dont_inherit=True), names)
+def run_lines(
+    lines: Lines, cfg: Any, build: Callable[[BuilderCall, dict[str, Any], str], Any]
+) -> tuple[dict[Any, Any], list[BuilderCall]]:
+    """What lines keep in a collection, by key, and the calls that they make.
+
+    `build` is given a call, its arguments as they are, and the name of the one that is the dataset. Where the
+    lines evaluate a dataset themselves, it stays an expression.
+    """
+    calls: list[BuilderCall] = []
+    built: list[Any] = []
+
+    def builder(name: str) -> Callable[..., Any]:
+        def noted(*_: Any, **words: Any) -> Any:
+            dataset = next((key for key, value in words.items() if _is_dataset(value)), next(iter(words), ""))
+            rest = {key: LeafReading().plain(value) for key, value in words.items() if key != dataset}
+            calls.append({"builder": name, "dataset": str(words.get(dataset)), "words": rest})
+            built.append(build(calls[-1], words, dataset))
+            return built[-1]
+
+        return noted
+
+    def evaluated(text: Any, *_: Any) -> Any:
+        return text if _is_dataset(text) else eval(text, names)
+
+    names = Names({name: builder(name) for name in lines["builders"]}, eval=evaluated)
+    names[lines["parameter"]] = cfg
+    names.module_name = lines["module"]
+    exec(compile(lines["source"], "<string>", "exec", dont_inherit=True), names)
     kept = next((found for found in map(_kept, names.values()) if found and _all_in(found, built)), {})
-    return {
-        "kept": {str(key): str(loader["dataset"]) for key, loader in kept.items()},
-        "batch": built[0]["batch_size"] if built else None,
-    }
+    return kept, calls
+
+
+def call_with(calls: list[BuilderCall], expression: str) -> BuilderCall | None:
+    """The call that is given this dataset, else the first one."""
+    return next(
+        (call for call in calls if call["dataset"].strip() == expression.strip()), next(iter(calls), None)
+    )
+
+
+def _is_dataset(value: Any) -> bool:
+    return isinstance(value, str) and "(" in value
 
 
 def _kept(value: Any) -> dict[Any, Any]:
@@ -150,5 +196,5 @@ def _kept(value: Any) -> dict[Any, Any]:
     return dict(value) if type(value) is dict else {}
 
 
-def _all_in(found: dict[Any, Any], built: list[dict[str, Any]]) -> bool:
+def _all_in(found: dict[Any, Any], built: list[Any]) -> bool:
     return all(any(loader is one for one in built) for loader in found.values())

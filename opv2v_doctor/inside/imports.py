@@ -34,10 +34,13 @@ class Resolved(TypedDict):
     refusal: str
 
 
-def resolved(names: list[str], edits: str, pythonpaths: list[str | None]) -> list[Resolved]:
-    """For each PYTHONPATH (null: the launch's own) and each name, all copies, the one that wins first."""
+def resolved(names: list[str], edits: str, folder: str, pythonpaths: list[str | None]) -> list[Resolved]:
+    """For each PYTHONPATH (null: the launch's own) and each name, all copies, the one that wins first.
+
+    `folder` is what the launch has as `sys.path[0]`.
+    """
     children = [_child(pythonpath) for pythonpath in pythonpaths]
-    request = json.dumps({"script": sys.argv[0], "names": names, "edits": edits}).encode()
+    request = json.dumps({"script": sys.argv[0], "folder": folder, "names": names, "edits": edits}).encode()
     return [_answer(child, request) for child in children]
 
 
@@ -65,7 +68,7 @@ def _answer(child: subprocess.Popen[bytes], request: bytes) -> Resolved:
 def main() -> None:
     request = json.loads(sys.stdin.readline())
     if not getattr(sys.flags, "safe_path", False):  # then no script's folder comes first
-        sys.path[0] = os.path.dirname(request["script"])
+        sys.path[0] = request["folder"]
     before = [os.path.abspath(entry) for entry in sys.path]
     refusal = _edit_path(request["edits"], request["script"])
     answer = {name: copies(name, before) for name in request["names"]}

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any, Callable, Iterator, Sequence, TypedDict
 
 from . import progress
+from .config import BuilderCall, Lines, hydra_config, run_lines
 from .datasets import dataset_of
 from .frames import CodePlace, TracebackLine, frames_of
 
@@ -43,27 +44,32 @@ class Loaders(TypedDict):
 
 
 def loaders(
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
     module_name: str,
-    train: str,
-    images: int,
-    evals: dict[str, str],
-    eval_batch: int,
+    train: Lines,
+    expression: str,
+    evals: Lines | None,
+    seeding: Lines | None,
     world_size: int,
     measured: list[int],
 ) -> Loaders:
-    """The train loader of each measured rank, gone through once; the length of each evaluation loader."""
-    module = importlib.import_module(module_name)
-    dataset = dataset_of(train, module_name)
+    """The train loader of each measured rank, gone through once; the length of each evaluation loader.
+
+    Each rank is seeded as it seeds itself: a sampler may draw from the state of its process.
+    """
+    cfg = hydra_config(config_dir, config_name, tuple(overrides))[0]
     epochs = []
     for done, rank in enumerate(measured):
         progress.advance("loaders", done, len(measured))
         with as_rank(rank, world_size):
-            loader = built(
-                module.get_train_data_loader, dataset, max_num_of_imgs_per_gpu=images, shuffle=True
-            )
-            epochs.append(epoch_of(rank, loader, dataset))
+            if seeding:
+                run_lines(seeding, cfg, lambda *_: None)
+            loader = train_loader(train, cfg, expression, module_name)
+            epochs.append(epoch_of(rank, loader, dataset_of(expression, module_name)))
     with as_rank(0, world_size):
-        tests = [eval_loader(module, key, text, eval_batch) for key, text in evals.items()]
+        tests = eval_loaders(evals, cfg, module_name) if evals else []
     ranks, views, drawn = zip(*epochs)
     return {
         "ranks": list(ranks),
@@ -72,6 +78,44 @@ def loaders(
         "sampler": place_of(batches_of(loader)),
         "evals": tests,
     }
+
+
+def train_loader(lines: Lines, cfg: Any, expression: str, module_name: str) -> Any:
+    """The loader that the training's lines build of its dataset."""
+    built: dict[str, Any] = {}
+
+    def build(call: BuilderCall, words: dict[str, Any], dataset: str) -> Any:
+        loader = really_built(lines, call, words, dataset, module_name)
+        built.setdefault(call["dataset"].strip(), loader)
+        return loader
+
+    run_lines(lines, cfg, build)
+    return built.get(expression) or next(iter(built.values()))
+
+
+def eval_loaders(lines: Lines, cfg: Any, module_name: str) -> list[EvalLoader]:
+    """The length of each loader that the lines keep; where it cannot be built, why and where."""
+
+    def build(call: BuilderCall, words: dict[str, Any], dataset: str) -> EvalLoader:
+        try:
+            loader = really_built(lines, call, words, dataset, module_name)
+            return {"key": call["dataset"], "length": len(loader), "problem": "", "frames": []}
+        except Exception as problem:
+            said = "%s: %s" % (type(problem).__name__, problem)
+            return {"key": call["dataset"], "length": None, "problem": said, "frames": frames_of(problem)}
+
+    kept: dict[Any, EvalLoader] = run_lines(lines, cfg, build)[0]
+    for key, loader in kept.items():
+        loader["key"] = str(key).strip()
+    return list(kept.values())
+
+
+def really_built(
+    lines: Lines, call: BuilderCall, words: dict[str, Any], dataset: str, module_name: str
+) -> Any:
+    """What a builder makes of a call; the dataset is made once, whoever asks for it."""
+    function = getattr(importlib.import_module(lines["builders"][call["builder"]]), call["builder"])
+    return function(**dict(words, **{dataset: dataset_of(call["dataset"].strip(), module_name)}))
 
 
 @contextlib.contextmanager
@@ -90,13 +134,6 @@ def as_rank(rank: int, world_size: int) -> Iterator[None]:
         yield
     finally:
         vars(dist).update(real)
-
-
-def built(function: Callable[..., Any], dataset: Any, **wanted: Any) -> Any:
-    """Call the repository's function with those of the parameters that it has; workers are not needed."""
-    wanted.update(num_workers=0, pin_mem=False)
-    known = inspect.signature(function).parameters
-    return function(dataset, **{name: value for name, value in wanted.items() if name in known})
 
 
 def batches_of(loader: Any) -> Any:
@@ -138,17 +175,6 @@ def mixed_share(views: Sequence[list[int | None]]) -> float:
     """The share of the steps in which not all ranks hold the same number of views."""
     steps = list(zip(*views))
     return sum(len(set(step)) > 1 for step in steps) / len(steps) if steps else 0.0
-
-
-def eval_loader(module: Any, key: str, expression: str, batch: int) -> EvalLoader:
-    """The length of one evaluation loader; where it cannot be built, why and where."""
-    try:
-        dataset = dataset_of(expression.strip(), module.__name__)
-        loader = built(module.get_test_data_loader, dataset, batch_size=batch, shuffle=False, drop_last=False)
-        return {"key": key.strip(), "length": len(loader), "problem": "", "frames": []}
-    except Exception as problem:
-        said = "%s: %s" % (type(problem).__name__, problem)
-        return {"key": key.strip(), "length": None, "problem": said, "frames": frames_of(problem)}
 
 
 def place_of(instance: object) -> CodePlace | None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import json
 import os
 from typing import Any, TypedDict
 
-from .config import LeafReading
+from .config import LeafReading, function_of
 from .datasets import dataset_of
-from .samples import SEED, begin, leaves, turn_retries_off
+from .samples import SEED, begin, leaves, turn_retries_off, views_at
 from .weights import weights_of
 
 
@@ -55,37 +54,37 @@ def resolved_values(config: Any) -> dict[str, Any]:
     return {key: value for key, value in LeafReading().plain(config).items() if key != "hydra"}
 
 
-def open_model(values: Any, checkpoint: str, module_name: str) -> tuple[Any, Account]:
+def open_model(values: Any, checkpoint: str, init_model: str) -> tuple[Any, Account]:
     """The model that a config describes, in eval mode, with a checkpoint's weights; and the account of them.
 
     It is opened once for the same config and file. What the file lacks stays as the config initialises it.
     """
     stat = os.stat(checkpoint)
     asked = json.dumps(values, sort_keys=True), checkpoint, stat.st_mtime_ns, stat.st_size
-    model, account = _open(*asked, module_name)
+    model, account = _open(*asked, init_model)
     model.eval()
     return model, account
 
 
 @functools.lru_cache(maxsize=1)
-def _open(values: str, checkpoint: str, _written: int, _size: int, module_name: str) -> tuple[Any, Account]:
-    model = initialise(config_of(json.loads(values)), module_name)
+def _open(values: str, checkpoint: str, _written: int, _size: int, init_model: str) -> tuple[Any, Account]:
+    model = initialise(config_of(json.loads(values)), init_model)
     account = loaded_into(model, weights_of(checkpoint))
     return model.to(device_of()).eval(), account
 
 
-def initialise(config: Any, module_name: str) -> Any:
-    """The model as `init_model` makes it, but without pretrained weights: the checkpoint has all of them."""
+def initialise(config: Any, init_model: str) -> Any:
+    """The model as its function makes it, but without pretrained weights: the checkpoint has all of them."""
     import torch
 
     _forget_pretrained(config.model)
-    init_model = importlib.import_module(module_name).init_model
-    known = inspect.signature(init_model).parameters
+    made = function_of(init_model)
+    known = inspect.signature(made).parameters
     words = {"torch_hub_force_reload": False} if "torch_hub_force_reload" in known else {}
     state = torch.random.get_rng_state()
     torch.manual_seed(SEED)  # what no checkpoint fills is the same each time
     try:
-        return init_model(config.model.model_str, config.model.model_config, **words)
+        return made(config.model.model_str, config.model.model_config, **words)
     finally:
         torch.random.set_rng_state(state)
 
@@ -129,7 +128,7 @@ def account_of(wanted: dict[str, Any], weights: dict[str, Any]) -> Account:
     }
 
 
-def batch_of(expression: str, module_name: str, index: int) -> list[dict[str, Any]]:
+def batch_of(expression: str, module_name: str, test_loader: str, index: int) -> list[dict[str, Any]]:
     """The sample at an index of a split as the batch that the evaluation would make of it: a list of views.
 
     The index is that of the frames: `N @ DATASET` would shuffle them. The sample has the most views where the
@@ -139,24 +138,24 @@ def batch_of(expression: str, module_name: str, index: int) -> list[dict[str, An
     turn_retries_off(whole)
     begin(whole, SEED)
     dataset = leaves(whole)[0]
-    loader = _loader(importlib.import_module(module_name), dataset)
-    batch: list[dict[str, Any]] = loader.collate_fn([dataset[_key(dataset, index)]])
+    loader = _loader(function_of(test_loader), dataset)
+    batch: list[dict[str, Any]] = loader.collate_fn([views_at(dataset, _key(dataset, index))])
     return batch
 
 
-def _loader(module: Any, dataset: Any) -> Any:
+def _loader(function: Any, dataset: Any) -> Any:
     """The evaluation loader of one dataset, without workers."""
-    known = inspect.signature(module.get_test_data_loader).parameters
+    known = inspect.signature(function).parameters
     wanted = {"batch_size": 1, "num_workers": 0, "shuffle": False, "drop_last": False, "pin_mem": False}
     words = {name: value for name, value in wanted.items() if name in known}
-    return module.get_test_data_loader(dataset, **words)
+    return function(dataset, **words)
 
 
-def _key(dataset: Any, index: int) -> int | tuple[int, int, int]:
+def _key(dataset: Any, index: int) -> tuple[int, ...]:
     """What the loader would ask the dataset for: an index, and a number of views where there is a choice."""
     choices = getattr(dataset, "num_views", None)
     if not 0 <= index < len(dataset):
         raise IndexError("index %d: the split has %d samples" % (index, len(dataset)))
     if not isinstance(choices, (list, tuple)):
-        return index
+        return (index,)
     return (index, 0, list(choices).index(max(choices)))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import inspect
 import json
 from typing import Any, Callable, Iterator, TypedDict
 
 from . import progress
 from .comparison import ForwardComparison, Unlike, comparison, raw
+from .config import function_of
 from .frames import CodePlace
 from .model import Account, batch_of, config_of, device_of, open_model
 from .recording import ForwardCall, InferCall, calls_of, inferences_of
@@ -28,13 +28,14 @@ GEOMETRY = {  # what training's views call it -> how `infer` takes it
 
 
 class Case(TypedDict):
-    """A checkpoint with the config that opens it, a sample, and the modules that hold what opens them."""
+    """A checkpoint with the config that opens it, a sample, and what opens them, each as MODULE:NAME."""
 
     config: Any  # values, or the path of a file
     checkpoint: str
     models: str
     losses: str
     datasets: str
+    test_loader: str
     expression: str
     index: int
 
@@ -49,13 +50,14 @@ class Subject:
         models: str,
         losses: str,
         datasets: str,
+        test_loader: str,
         expression: str,
         index: int,
     ) -> None:
         self.model, self.account = open_model(config, checkpoint, models)
         self.device = device_of()
-        self.batch = batch_of(expression, datasets, index)
-        self.loss_of_one_batch = importlib.import_module(losses).loss_of_one_batch_multi_view
+        self.batch = batch_of(expression, datasets, test_loader, index)
+        self.loss_of_one_batch = function_of(losses)
         params = config_of(config).get("train_params") or {}
         self.precision = {
             "use_amp": bool(params.get("amp")),

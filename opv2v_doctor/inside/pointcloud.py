@@ -11,6 +11,7 @@ from .model import Account, batch_of, config_of, open_model
 from .samples import SEED, Identity
 
 KEPT_SHARE = 0.1  # of the true depth, where the config does not say how sparse it is
+PINHOLE = ("pinhole", "perspective")  # whose depthmap is z already
 FOUND = {  # what the predictions are called -> what we call them
     "pts3d": "points",
     "pts3d_cam": "own_points",
@@ -70,6 +71,7 @@ def predict(
     models: str,
     expression: str,
     datasets: str,
+    test_loader: str,
     index: int,
     given: Given,
     folder: str,
@@ -82,7 +84,7 @@ def predict(
     progress.advance("opening the model", 0, 3)
     model, account = open_model(config, checkpoint, models)
     progress.advance("drawing the sample", 1, 3)
-    batch = batch_of(expression, datasets, index)
+    batch = batch_of(expression, datasets, test_loader, index)
     poses = given_poses(batch, given)
     views = [inputs_of(view, number, poses, given["depth"], model) for number, view in enumerate(batch)]
     names = sorted(set().union(*views))  # before the model adds or takes some away
@@ -143,7 +145,8 @@ def inputs_of(
         depth = view["depthmap"].float().reshape(rays.shape[:-1])
         if depth_given == "sparse":
             depth = depth * sparse(depth, model)
-        inputs["ray_directions"], inputs["depth_z"] = rays, depth * rays[..., 2]
+        is_z = word(view.get("camera_model")) in PINHOLE
+        inputs["ray_directions"], inputs["depth_z"] = rays, depth if is_z else depth * rays[..., 2]
     return inputs
 
 

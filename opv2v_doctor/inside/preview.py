@@ -81,7 +81,7 @@ def _draw(dataset: Any, index: int, folder: str) -> Sample:
         key[1] = 0
     answer: Sample = {"key": tuple(key), "requested": counts[turn], "views": [], "rules": [], "failure": None}
     try:
-        views = dataset[tuple(key) if len(key) > 1 else key[0]]
+        views = samples.views_at(dataset, key)
         answer["views"] = [samples.describe(view) for view in views]
         answer["rules"] = [rule_of(view, dataset) for view in views]
     except Exception as problem:

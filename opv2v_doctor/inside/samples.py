@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
+import os
 import random
-from typing import Any, Tuple, TypedDict
+from typing import Any, Sequence, Tuple, TypedDict
 
 from . import progress
 from .chance import process_state, unseeded_generators
@@ -15,6 +17,7 @@ from .handover import chosen, hand_over
 from .opened import forget, last_opened
 
 SEED = 1
+VIEWS = "OPV2V_DOCTOR_VIEWS"  # {key of a view: the name that the repository gives it}
 HANDED_OVER = 2  # samples of a split, with all their arrays
 DRAWN_AGAIN = 2  # of each evaluation split, but all of them where their being the same may be chance
 ANOTHER_SEED = 2  # a process of its own: what depends on its random state comes out differently
@@ -234,7 +237,7 @@ def draw_one(dataset: Any, key: Key, requested: int | None, place: tuple[str, in
     """One sample, view by view, or what it raised; its arrays go to the place, (folder, number)."""
     forget()
     try:
-        views = dataset[tuple(key) if len(key) > 1 else key[0]]
+        views = views_at(dataset, key)
         if place:
             hand_over(views, *place)
         return {
@@ -245,6 +248,16 @@ def draw_one(dataset: Any, key: Key, requested: int | None, place: tuple[str, in
         }
     except Exception as problem:
         return {"key": key, "requested": requested, "views": [], "failure": failure_of(problem)}
+
+
+def views_at(dataset: Any, key: Sequence[int]) -> list[Any]:
+    """The views of a sample, with what the repository calls otherwise under the usual keys, too."""
+    return [named(view) for view in dataset[tuple(key) if len(key) > 1 else key[0]]]
+
+
+def named(view: Any) -> Any:
+    names = json.loads(os.environ.get(VIEWS, "{}"))
+    return dict(view, **{key: view[name] for key, name in names.items() if name in view}) if names else view
 
 
 def failure_of(problem: BaseException) -> Failure:

@@ -8,7 +8,7 @@ import importlib
 import inspect
 from typing import Any, Callable, Dict, Iterator, TypedDict
 
-from .config import LeafReading, hydra_config
+from .config import LeafReading, function_of, hydra_config
 from .loaders import as_rank
 
 ALL_STEPS = 2000  # an epoch with more is sampled
@@ -71,7 +71,7 @@ def curves(
     config_dir: str,
     config_name: str,
     overrides: list[str],
-    module_name: str,
+    schedule: str,
     steps: int,
     samples: int,
     accumulated: int,
@@ -82,14 +82,14 @@ def curves(
     """The rate of each group at the same points, one list a group."""
     cfg, _ = hydra_config(config_dir, config_name, tuple(overrides))
     args = params_of(LeafReading().plain(cfg.train_params))
-    adjust = importlib.import_module(module_name).adjust_learning_rate
+    adjust = function_of(schedule)
     optimizer = Optimizer(groups)
     given: tuple[Any, ...] = (args, dict(enumerate(groups)), args.get("submodule_configs"))
     given = given[: len(inspect.signature(adjust).parameters) - 2]
     epochs: list[float] = []
     rates: list[list[float]] = []
     with as_rank(0, world_size):
-        asked, problem = asked_epoch(Loader(steps, samples), progress)
+        asked, problem = asked_epoch(Loader(steps, samples), progress, schedule)
         for epoch, step in points(int(args.epochs), steps, accumulated, float(args.warmup_epochs)):
             adjust(optimizer, asked(epoch, step), *given)
             epochs.append(epoch + step / steps)
@@ -115,13 +115,15 @@ def points(epochs: int, steps: int, accumulated: int, warmup: float) -> Iterator
             yield epoch, step
 
 
-def asked_epoch(loader: Loader, progress: Progress | None) -> tuple[Callable[[int, int], Any], str]:
+def asked_epoch(
+    loader: Loader, progress: Progress | None, schedule: str
+) -> tuple[Callable[[int, int], Any], str]:
     """The training loop's own expression as a function of (epoch, step), and an empty text.
 
     The usual one and the reason where none was found, or where it needs what only a running training has.
     """
     if progress is None:
-        return usual_epoch(loader), "no call of adjust_learning_rate in a counted loop was found"
+        return usual_epoch(loader), "no call of %s in a counted loop was found" % schedule.partition(":")[2]
     expression, counter = progress["expression"], progress["counter"]
     try:
         code = compile(expression, "<training loop>", "eval")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 import functools
-import importlib
 import os
 import random
 import runpy
@@ -13,6 +12,7 @@ import sys
 from typing import Any, Iterator, TypedDict
 
 from .comparison import ForwardComparison, comparison
+from .config import function_of
 from .frames import CodePlace
 from .model import Account, WeightPart, account_of, resolved_values
 from .parity import Case, Subject, subject_of, threads_for
@@ -101,8 +101,8 @@ def hearing(heard: Heard) -> Iterator[None]:
     """Hear which config the script builds its model of, and what it loads into it, from where."""
     import torch
 
-    module = importlib.import_module(heard.models)
-    real_init, real_load = module.init_model, torch.nn.Module.load_state_dict
+    name = heard.models.partition(":")[2]
+    real_init, real_load = function_of(heard.models), torch.nn.Module.load_state_dict
 
     @functools.wraps(real_init)
     def init_model(model_str: Any, model_config: Any, *rest: Any, **words: Any) -> Any:
@@ -117,8 +117,8 @@ def hearing(heard: Heard) -> Iterator[None]:
         return real_load(self, state_dict, *rest, **words)
 
     with contextlib.ExitStack() as stack:
-        for owner in [one for one in list(sys.modules.values()) if _has(one, "init_model", real_init)]:
-            stack.enter_context(replacing(owner, "init_model", init_model))
+        for owner in [one for one in list(sys.modules.values()) if _has(one, name, real_init)]:
+            stack.enter_context(replacing(owner, name, init_model))
         stack.enter_context(replacing(torch.nn.Module, "load_state_dict", load_state_dict))
         yield
 

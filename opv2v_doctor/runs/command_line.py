@@ -1,4 +1,4 @@
-"""Commands: the words that start a training, alone or by torchrun, with the watch around its script."""
+"""Commands: the words that start a training, alone or by torchrun."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from opv2v_doctor.target import Target
 from opv2v_doctor.user_error import UsageError
 
-WATCHED = Path(__file__).parents[1] / "inside" / "watched.py"
 RUN_DIRECTORY = "hydra.run.dir"
 
 
@@ -28,12 +27,14 @@ class Nodes:
         return self.rank == 0
 
 
-def command(
-    target: Target, run: Path, output: Path, nodes: Nodes | None = None, watched: Path = WATCHED
-) -> list[str]:
+def command(target: Target, run: Path, output: Path, nodes: Nodes | None = None) -> list[str]:
     """The words of the launch; the ranks' output goes into files below `output`."""
     overrides = [*without_directory(target.launch_overrides), directory_override(run)]
-    script = [str(watched), str(target.script), *overrides]
+    launch = target.settings.launch
+    options = {"--config-name": launch.config_name, "--config-path": launch.config_path}
+    chosen = [f"{option}={value}" for option, value in options.items() if value is not None]
+    entry = ["-m", target.module] if target.module else [str(target.script)]
+    script = [*entry, *chosen, *overrides]
     nodes = nodes or Nodes()
     if target.gpus == 1 and nodes.endpoint is None:
         return [str(target.python), *script]

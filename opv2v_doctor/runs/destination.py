@@ -37,8 +37,8 @@ def with_dataset(target: Target, display: Display) -> Target:
 
 def places_of(target: Target, fresh: bool) -> list[Path]:
     """The directory that was chosen, or names for a new one beside that of the config."""
-    composed = _directory(target)
-    if chosen_directory(target.launch_overrides) is not None and not _is_timed(composed) and not fresh:
+    composed = composed_directory(target)
+    if chosen_directory(target.launch_overrides) is not None and not is_timed(composed) and not fresh:
         return [composed]
     return new_directories(root_of(target), git_state(target).commit)
 
@@ -47,18 +47,18 @@ def root_of(target: Target) -> Path:
     """Where new runs go: the setting, else the folder of the config's own run directory."""
     if target.settings.runs:
         return Path(target.settings.runs)
-    composed = _directory(target)
-    return next(part for part in composed.parents if not _is_timed(part))
+    composed = composed_directory(target)
+    return next(part for part in composed.parents if not is_timed(part))
 
 
-def _directory(target: Target) -> Path:
+def composed_directory(target: Target) -> Path:
     """`hydra.run.dir` as it is composed, absolute."""
     try:
-        return Path(os.path.normpath(target.repo / run_directory(target)))
+        return Path(os.path.normpath(target.cwd / run_directory(target)))
     except Blocked:  # the gate tells why
         return target.repo / "experiments" / "run"
 
 
-def _is_timed(path: Path) -> bool:
+def is_timed(path: Path) -> bool:
     """Whether it is named for the time of the launch, and so another one each time."""
     return "<now:" in str(path)

@@ -50,6 +50,10 @@ class Inference:
         return replace(self, places=[output])
 
     @property
+    def cwd(self) -> Path:
+        return self.target.repo
+
+    @property
     def given(self) -> Sequence[str]:
         return without_directory(self.target.overrides)
 
@@ -100,7 +104,7 @@ class Inference:
         launching = self.target.settings.launch
         return Plan(
             command=self.command,
-            cwd=self.target.repo,
+            cwd=self.cwd,
             env=self.target.launch_env,
             watch={},
             ranks=range(1),

@@ -26,6 +26,8 @@ from opv2v_doctor.runs.vitals import Vitals
 from opv2v_doctor.supervisor import supervisor_command
 
 WATCH = "OPV2V_DOCTOR_WATCH"
+ENTERING = Path(__file__).parents[1] / "inside" / "entering"
+FAILED = 1  # the exit code where a rank raised, and the command ended with 0
 PAUSE = 0.1  # seconds between two looks at the output
 # set by a launch around this one, and wrong for a launch of its own
 OF_ANOTHER_LAUNCH = (
@@ -79,6 +81,8 @@ def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> 
     state, failure, code = _outcome(process.returncode, received, output, vitals)
     if failure is not None:
         display.say(description(failure))
+    if plan.watch and not vitals.watched and state is RunStatus.FINISHED:
+        display.say("no rank was watched: none of the processes that it started ran the script")
     departures = departures_of(run)
     if departures:
         display.say(f"it ran something else than was stamped: {', '.join(departures)}")
@@ -96,7 +100,7 @@ def _supervise(plan: Plan, token: str, output: Output, lock: int) -> Iterator[su
     kept = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_LAUNCH}
     env = {**kept, **plan.env, "PYTHONUNBUFFERED": "1", processes.TOKEN: token}
     if plan.watch:
-        env[WATCH] = json.dumps({**plan.watch, "ends_with_parent": True})
+        env |= watching(env, plan.watch)
     with (output.folder / OWN).open("ab") as said:
         process = subprocess.Popen(
             words,
@@ -114,6 +118,18 @@ def _supervise(plan: Plan, token: str, output: Output, lock: int) -> Iterator[su
     finally:
         os.close(ours)
         process.wait()
+
+
+def watching(env: Mapping[str, str], watch: Mapping[str, object]) -> dict[str, str]:
+    """What brings the watch into the ranks, in addition to an environment, however they are started."""
+    paths = [str(ENTERING), *filter(None, [env.get("PYTHONPATH")])]
+    return {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "BASH_ENV": str(ENTERING / "shell.sh"),
+        "OPV2V_DOCTOR_BASH_ENV": env.get("BASH_ENV", ""),
+        "OPV2V_DOCTOR_ENTERING": str(ENTERING),
+        WATCH: json.dumps({**watch, "ends_with_parent": True}),
+    }
 
 
 @contextlib.contextmanager
@@ -165,15 +181,17 @@ def _outcome(
     code: int, received: Sequence[int], output: Output, vitals: Vitals
 ) -> tuple[RunStatus, RankFailure | None, int]:
     """What became of the launch, the first failure, and the exit code: that of the rank that failed first."""
-    if code == 0:
+    if code == 0 and not received:
+        vitals.read()
+    if code == 0 and not vitals.raised:
         return RunStatus.FINISHED, None, 0
     if received or code < 0:  # we were asked to end it, or somebody killed the supervisor
         return RunStatus.INTERRUPTED, None, SIGNALLED + (received[0] if received else -code)
     vitals.read()
-    failure = first_failure(output, code, vitals.raised)
+    failure = first_failure(output, code or FAILED, vitals.raised)  # a script may end well all the same
     if failure.signal:
         return RunStatus.FAILED, failure, SIGNALLED + _number(failure.signal)
-    return RunStatus.FAILED, failure, failure.exit_code or code
+    return RunStatus.FAILED, failure, failure.exit_code or code or FAILED
 
 
 def _write_end(run: Run, display: Display) -> None:

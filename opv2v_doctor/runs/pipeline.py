@@ -82,7 +82,7 @@ def _look(request: Request, display: Display) -> tuple[Snapshot, Job]:
     """The files as they are now, and then what they say: nothing is remembered from before."""
     request.target.state.forget()
     target = request.target
-    before = snapshot(target, request.files)
+    before = snapshot(request.examined, request.files)
     if find_settings(target.repo, target.settings_file) != target.settings:
         raise Changed([name_of(target.settings_path, target)], "since they were read")
     if isinstance(request, InferenceRequest):

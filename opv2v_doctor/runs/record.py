@@ -66,6 +66,7 @@ class Stamp(BaseModel):
     command: str = ""
     argv: tuple[str, ...] = ()
     cwd: str = ""
+    repo: str = ""  # of the sources' names; older records have none, and started there
     environment: dict[str, str] = {}
     commit: str | None = None
     branch: str | None = None
@@ -95,7 +96,7 @@ class Stamp(BaseModel):
     @property
     def digest(self) -> str:
         """What tells whether the stamp itself was edited later."""
-        later = set() if self.untold else {"untold"}  # older records know no such field
+        later = {name for name in ("untold", "repo") if not getattr(self, name)}  # older records know none
         return digests.of_values(self.model_dump(mode="json", exclude=later))
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from opv2v_doctor.facts.past.runs import LAST
 from opv2v_doctor.runs.command_line import Nodes, chosen_directory
 from opv2v_doctor.runs.earlier import chosen_checkpoint
+from opv2v_doctor.runs.own_launch import OwnLaunch, own_launch
 from opv2v_doctor.runs.record import Run, read_run
 from opv2v_doctor.runs.snapshot import Snapshot
 from opv2v_doctor.target import Target
@@ -27,6 +28,11 @@ class Request:
     plugins: bool | None = None  # run by the gate, or left out; None: as they are trusted
     ignores: tuple[str, ...] = ()  # checks that the gate shall not run, with the reasons
     dry_run: bool = False
+
+    @property
+    def examined(self) -> Target:
+        """The target that what runs is judged by."""
+        return self.target
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -63,10 +69,26 @@ class TrainingRequest(Request):
     nodes: Nodes = field(default_factory=Nodes)
     slurm: bool = False
     submitted: Snapshot | None = None  # the files as they were when a job was submitted
+    command: tuple[str, ...] = ()  # the user's own, in the place of ours
+    folder: Path = field(default_factory=Path.cwd)  # where that starts
+    gpus: int | None = None  # that `--gpus` says, beside a command of the user's own
+    keeps_python: bool = False  # `--python` says which one that runs on
+
+    @property
+    def own(self) -> OwnLaunch | None:
+        """What the user's own command starts, None without one. Raises UsageError where it is no training."""
+        return own_launch(self.command, self.folder, self.target.repo) if self.command else None
+
+    @property
+    def examined(self) -> Target:
+        own = self.own
+        return own.target(self.target, keeps_python=self.keeps_python) if own else self.target
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return (self.resume.resolve() / LAST,) if self.resume else ()
+        own = self.own
+        resumed = (self.resume.resolve() / LAST,) if self.resume else ()
+        return (*resumed, *(own.files if own else ()))
 
 
 def request_text(request: TrainingRequest) -> str:
@@ -85,7 +107,7 @@ def verify_request(request: TrainingRequest) -> None:
     chosen = chosen_directory(target.overrides)
     if request.fresh and request.resume:
         raise UsageError("--fresh begins anew and --resume goes on: give one of them")
-    if request.resume and chosen is not None and _real(target.repo / chosen) != _real(request.resume):
+    if request.resume and chosen is not None and _real(target.cwd / chosen) != _real(request.resume):
         raise UsageError(f"--resume {request.resume} goes on in its own directory: leave hydra.run.dir out")
     if target.gpus % nodes.count:
         raise UsageError(

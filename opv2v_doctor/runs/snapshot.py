@@ -86,9 +86,9 @@ def _packages(target: Target) -> Iterator[Path]:
 
 def _entries(target: Target) -> Iterator[Path]:
     """The script's folder and those of PYTHONPATH."""
-    yield target.script.parent
+    yield target.import_folder
     path = target.launch_env.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    yield from (target.repo / part for part in path.split(os.pathsep) if part)
+    yield from (target.cwd / part for part in path.split(os.pathsep) if part)
 
 
 def _take(scope: Snapshot, target: Target) -> Snapshot:

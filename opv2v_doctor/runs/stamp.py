@@ -48,6 +48,10 @@ class Job(Protocol):
     @property
     def command(self) -> Sequence[str]: ...
     @property
+    def cwd(self) -> Path:
+        """Where that starts."""
+
+    @property
     def given(self) -> Sequence[str]:
         """Its overrides, without the directory's."""
 
@@ -86,7 +90,8 @@ def _stamp_of(job: Job, before: Snapshot, gate: Verdict | None) -> tuple[Stamp, 
         kind=job.kind,
         command=shlex.join(words),
         argv=tuple(words),
-        cwd=str(target.repo),
+        cwd=str(job.cwd),
+        repo=str(target.repo),
         environment=secrets.environment({**os.environ, **target.launch_env}),
         commit=state.commit,
         branch=state.branch,
@@ -196,7 +201,8 @@ def _dataset(target: Target) -> StampedDataset | None:
         return None
     if not roots:
         return None
-    known = last_audit(dataset_at(*map(str, roots)))
+    depth = str(roots[1]) if len(roots) > 1 else None
+    known = last_audit(dataset_at(str(roots[0]), depth, target.settings.layout))
     return StampedDataset(
         roots=tuple(map(str, roots)),
         fingerprint=known.fingerprint if known else None,

@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.runs.command_line import command, directory_override, without_directory
-from opv2v_doctor.runs.destination import places_of, with_dataset
-from opv2v_doctor.runs.directory import number_of_launch, output_folder
+from opv2v_doctor.facts.source.commit import git_state
+from opv2v_doctor.facts.source.first_party import first_party
+from opv2v_doctor.facts.source.names import watched
+from opv2v_doctor.runs.command_line import RUN_DIRECTORY, command, directory_override, without_directory
+from opv2v_doctor.runs.destination import composed_directory, is_timed, places_of, root_of, with_dataset
+from opv2v_doctor.runs.directory import new_directories, number_of_launch, output_folder
 from opv2v_doctor.runs.earlier import secrets_of, with_given
 from opv2v_doctor.runs.launcher import Display, Plan
+from opv2v_doctor.runs.own_launch import OwnLaunch
 from opv2v_doctor.runs.record import Run, RunStatus, Stamp, read_run
 from opv2v_doctor.runs.request import TrainingRequest, earlier_of
 from opv2v_doctor.runs.resume import remarks
@@ -33,14 +37,21 @@ class Training:
     target: Target
     earlier: Run | None  # that it goes on with
     places: Sequence[Path]  # directories that it may take: the first that is free
+    own: OwnLaunch | None = None  # the user's own command
 
     kind = "train"
     checkpoint: Mapping[str, Any] | None = None
 
     def at(self, run: Path) -> Training:
-        """The training in this directory."""
+        """The training in this directory, which its own command has chosen already."""
+        if self.own is not None:
+            return replace(self, places=[run])
         overrides = (*without_directory(self.target.overrides), directory_override(run))
         return replace(self, target=replace(self.target, overrides=overrides), places=[run])
+
+    @property
+    def cwd(self) -> Path:
+        return self.own.cwd if self.own else self.target.cwd
 
     @property
     def home(self) -> Path:
@@ -60,6 +71,8 @@ class Training:
         return self._command(number_of_launch(self.earlier))
 
     def _command(self, number: int) -> list[str]:
+        if self.own is not None:
+            return list(self.own.command)
         nodes = self.request.nodes
         return command(self.target, self.home, output_folder(self.home, number, nodes.rank), nodes)
 
@@ -95,17 +108,22 @@ class Training:
         """What starts, once the run is stamped."""
         settings, stamp, nodes = self.target.settings, run.last.stamp, self.request.nodes
         each = self.target.gpus // nodes.count
+        own = self.own
         return Plan(
             command=self._command(run.last.number),
-            cwd=self.target.repo,
-            env=self.target.launch_env,
+            cwd=self.cwd,
+            env=dict(own.env) if own else self.target.launch_env,
             watch={
+                **self.target.watched,
                 "run": str(run.path),
-                "expected_steps": stamp.steps_per_epoch,
+                "expected_steps": None if own and own.launch.untold else stamp.steps_per_epoch,
                 "steps_per_epoch": self.request.steps_per_epoch or settings.watch.steps_per_epoch,
                 "every": settings.watch.every,
                 "commit": stamp.commit,
                 "config_hash": stamp.config_hash,
+                "names": watched(self.target),
+                "views": dict(settings.names.views),
+                "packages": first_party(self.target),
             },
             ranks=range(nodes.rank * each, (nodes.rank + 1) * each),
             patience=settings.launch.patience,
@@ -116,7 +134,9 @@ class Training:
 
 def training(request: TrainingRequest, display: Display) -> Training:
     """The training that was asked for. Raises UsageError where there is none to go on with."""
-    earlier, target = earlier_of(request), request.target
+    earlier, target, own = earlier_of(request), request.examined, request.own
+    if own is not None:
+        return _own_training(request, target, own, earlier, display)
     if earlier is not None:
         for key in secrets_of(earlier):
             display.say(f"{key} was not stamped, being secret: give it again if it is needed")
@@ -124,6 +144,34 @@ def training(request: TrainingRequest, display: Display) -> Training:
     target = with_dataset(target, display)
     places = [earlier.path] if earlier else places_of(target, request.fresh)
     return Training(request=request, target=target, earlier=earlier, places=places)
+
+
+def _own_training(
+    request: TrainingRequest, target: Target, own: OwnLaunch, earlier: Run | None, display: Display
+) -> Training:
+    """The training that the user's own command starts, in the directory that this names.
+
+    Where the command names a new one at each start, the record stands apart, beside them.
+    """
+    for words in own.remarks:
+        display.say(words)
+    if own.launch.gpus is None and request.gpus is None:
+        raise UsageError(
+            "how many ranks the command starts is not written in it: say it, --gpus N before `--`"
+        )
+    if own.launch.gpus and request.gpus and own.launch.gpus != request.gpus:
+        raise UsageError(f"--gpus {request.gpus}, but the command starts {own.launch.gpus}: leave it out")
+    place = composed_directory(target)
+    if is_timed(place) or RUN_DIRECTORY in own.launch.untold:
+        if earlier is not None:
+            raise UsageError(f"--resume {request.resume}: the command names a new directory at each start")
+        places = new_directories(root_of(target), git_state(target).commit)
+        display.say(f"the training names its directory as it starts ({place.name}): the record stands apart")
+    elif earlier is not None and os.path.realpath(place) != os.path.realpath(earlier.path):
+        raise UsageError(f"--resume {request.resume}: the command trains in {place}")
+    else:
+        places = [place]
+    return Training(request=request, target=target, earlier=earlier, places=places, own=own)
 
 
 def first_stamp(places: Sequence[Path]) -> tuple[Run, int]:

@@ -55,7 +55,7 @@ def departures_of(run: Run, launch: Launch | None = None) -> tuple[str, ...]:
         if event.get("event") == "start" and _is_of(event, launch):
             imported = event.get("sources")
             for file, digest in imported.items() if isinstance(imported, dict) else ():
-                name = os.path.relpath(file, launch.stamp.cwd)
+                name = os.path.relpath(file, launch.stamp.repo or launch.stamp.cwd)
                 stamped = sources.get(name, sources.get(file, ABSENT if Path(name).parent in folders else ""))
                 if stamped and not stamped.startswith(str(digest)):
                     found[name] = None

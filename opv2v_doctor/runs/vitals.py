@@ -70,6 +70,8 @@ class Vitals:
 
     def _take(self, event: dict[str, Any]) -> None:
         self.watched = True
+        if event.get("event") in ("start", "epoch end"):  # tried once more
+            self.raised.pop(int(event.get("rank", 0)), None)
         if event.get("event") in ("raised", "stopped") and isinstance(event.get("time"), int | float):
             self.raised.setdefault(int(event.get("rank", 0)), float(event["time"]))
         rank = self.ranks.get(event.get("rank", -1))

@@ -17,6 +17,7 @@ from opv2v_doctor.sandbox.town import Town, Vehicle, build_town
 Array = NDArray[np.float64]
 
 SCENARIOS: Mapping[str, Sequence[int]] = {"train": (5, 4, 3), "validate": (4, 5), "test": (4,)}
+FLAT = 2  # the scenario of each split whose agents neither roll nor pitch
 IMAGE_SIZE = (200, 150)  # width, height; OPV2V's own is (800, 600)
 FOCAL_LENGTH = 335.639852470912  # pixels, in an image 800 wide
 LIDAR_IN_VEHICLE = (-0.5, 0.0, 1.9)
@@ -57,14 +58,15 @@ def write_scene(
 ) -> None:
     """Write images, frame files, point clouds and depth; `scenarios` says how many agents each one has.
 
-    The agents roll and pitch by up to `tilt` degrees.
+    The agents roll and pitch by up to `tilt` degrees, but for those of a split's third scenario.
 
     Depth is distance to the image plane in metres, float32, exact at pixel centres. Where a pixel sees
     nothing within 150 m it is `sky_depth`: 0, "not measured"; give 1000 for the far plane of CARLA's camera.
     """
     for split_index, (split, agents) in enumerate(scenarios.items()):
         for index, count in enumerate(agents):
-            town = build_town(np.random.default_rng([seed, split_index, index]), count, tilt)
+            town_tilt = 0.0 if index == FLAT else tilt
+            town = build_town(np.random.default_rng([seed, split_index, index]), count, town_tilt)
             name = f"2021_{8 + split_index:02d}_{16 + index:02d}_12_{10 * index:02d}_00"
             _write_protocol(root / split / name / "data_protocol.yaml", town)
             for frame in range(frames):

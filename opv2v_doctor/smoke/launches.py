@@ -11,6 +11,7 @@ from pathlib import Path
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.fact_progress import advance
+from opv2v_doctor.facts.source.names import watched
 from opv2v_doctor.foreign_files import from_yaml, text_of
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.command_line import command
@@ -154,12 +155,19 @@ def _plan(target: Target, run: Run, words: list[str], watch: Mapping[str, object
     limits = {"limit": STEPS, "stop_before_epoch": EPOCHS, **watch}
     return Plan(
         command=words,
-        cwd=target.repo,
+        cwd=target.cwd,
         env={
             **{name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()},
             **target.launch_env,
         },
-        watch={"run": str(run.path), "every": 1, "trace": True, **limits},
+        watch={
+            **target.watched,
+            "run": str(run.path),
+            "every": 1,
+            "trace": True,
+            "names": watched(target),
+            **limits,
+        },
         ranks=range(target.gpus),
         silence=target.timeout,
         end_stalled=True,

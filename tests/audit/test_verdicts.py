@@ -3,13 +3,24 @@
 import re
 import shutil
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
+from opv2v_doctor.audit.inventory import open_inventory
+from opv2v_doctor.audit.listing import Dataset
+from opv2v_doctor.audit.survey import survey
+from opv2v_doctor.audit.verdicts import VERDICTS
+from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.check import Finding, Severity
+from opv2v_doctor.clouds import points
+from opv2v_doctor.layout import Layout
 from opv2v_doctor.result import Result, Status, exit_code
+from opv2v_doctor.runner import run
+from opv2v_doctor.target import Target
 
 from .conftest import Audit
 
@@ -132,7 +143,6 @@ def test_a_missing_cloud_and_a_missing_frame_file_are_hazards(first_frame: Path,
     first_frame.unlink()
     results = audit()
     assert loud(results["AUD006"])[0].path == first_frame
-    assert results["AUD009"].status is Status.WARNED  # the other agent has the frame
 
 
 def test_a_scenario_without_agents_is_a_hazard(dataset: Path, audit: Audit) -> None:
@@ -164,12 +174,115 @@ def test_a_gap_in_the_frames_is_found(first_frame: Path, audit: Audit) -> None:
 
 
 def test_an_agent_that_lacks_a_frame_is_found(first_frame: Path, audit: Audit) -> None:
-    for path in first_frame.parent.glob("000073*"):
+    for path in first_frame.parent.glob("000071*"):
         path.unlink()
     results = audit()
     (finding,) = loud(results["AUD009"])
-    assert (finding.path, finding.text.values["frames"]) == (first_frame.parent, ["000073"])
-    assert others_passed(results, "AUD009")
+    assert (finding.path, finding.text.values["frames"]) == (first_frame.parent, ["000071"])
+    assert others_passed(results, "AUD008", "AUD009")
+
+
+def test_an_agent_that_goes_sooner_is_no_hazard(first_frame: Path, audit: Audit) -> None:
+    for path in first_frame.parent.glob("000073*"):
+        path.unlink()
+    results = audit()
+    assert others_passed(results)
+    (finding,) = results["AUD009"].findings
+    assert (finding.text.values["first"], finding.text.values["last"]) == ("000069", "000071")
+
+
+def as_jpg(root: Path) -> None:
+    for path in root.rglob("*_camera?.png"):
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        cv2.imwrite(str(path.with_suffix(".jpg")), picture)
+        path.unlink()
+
+
+def test_images_as_jpg_are_images(dataset: Path, audit: Audit) -> None:
+    as_jpg(dataset)
+    last = max(dataset.glob("data/train/*/*/*_camera0.jpg"))
+    results = audit()
+    assert others_passed(results)
+    assert results["AUD003"].examined[0].count == 72
+    last.unlink()
+    results = audit()
+    (finding,) = loud(results["AUD006"])
+    assert finding.path == last
+    last.write_bytes(last.with_name(last.name.replace("camera0", "camera1")).read_bytes()[:2000])
+    (finding,) = loud(audit()["AUD002"])
+    assert "truncated" in finding.message
+
+
+def test_depth_and_clouds_in_other_files_are_read(dataset: Path, audit: Audit) -> None:
+    for path in dataset.glob("depth/*/*/*/*.npy"):
+        np.savez_compressed(path.with_suffix(".npz"), depth=np.load(path))
+        path.unlink()
+    for path in dataset.glob("data/*/*/*/*.pcd"):
+        found = points(path.read_bytes(), path.name)
+        np.hstack([found, found[:, :1]]).astype("<f4").tofile(path.with_suffix(".bin"))
+        path.unlink()
+    last = max(dataset.glob("data/train/*/*/*.bin"))
+    assert others_passed(audit())
+    last.unlink()
+    (finding,) = loud(audit()["AUD006"])
+    assert finding.path == last
+
+
+def test_what_is_nothing_of_a_frame_is_named_and_not_judged(dataset: Path, audit: Audit) -> None:
+    for path in list(dataset.glob("data/*/*/*/*.yaml")):
+        path.with_name(f"{path.stem}_additional.yaml").write_text("bev: !!python/name:os.abort\n")
+        path.with_name(f"{path.stem}_bev_dynamic.png").write_bytes(b"no PNG")
+    shutil.copytree(dataset / "data/train", dataset / "data/additional/train")
+    (min(dataset.glob("data/train/*")) / "notes").mkdir()
+    results = audit()
+    assert others_passed(results)
+    said = " ".join(finding.message for finding in results["AUD001"].findings)
+    assert "FRAME_additional.yaml is no frame" in said
+    for name in ("18 FRAME_bev_dynamic.png", "1 additional/", "1 SCENARIO/notes/"):
+        assert name in said
+
+
+def test_a_dataset_of_lidar_alone_is_whole(dataset: Path, audit: Audit) -> None:
+    for path in [*dataset.rglob("*_camera?.png"), *dataset.rglob("*.npy")]:
+        path.unlink()
+    for path in dataset.glob("data/*/*/*/*.yaml"):
+        content = yaml.load(path.read_bytes(), yaml.CSafeLoader)
+        path.write_text(yaml.dump({key: content[key] for key in content if not key.startswith("camera")}))
+    assert {code: result.status for code, result in audit().items() if result.status is Status.FAILED} == {}
+
+
+def test_a_scenario_without_any_image_is_found(dataset: Path, audit: Audit) -> None:
+    scenario = max((dataset / "data/train").iterdir())
+    for path in [*scenario.rglob("*.png"), *(dataset / "depth/train" / scenario.name).rglob("*.npy")]:
+        path.unlink()
+    (finding,) = loud(audit()["AUD007"])
+    assert (finding.path, len(finding.text.values["cameras"])) == (scenario, 4)  # type: ignore[arg-type]
+
+
+def test_a_frame_file_in_other_words_names_its_keys_and_is_read_once_told(
+    dataset: Path, audit: Audit, tmp_path: Path
+) -> None:
+    for path in dataset.glob("data/*/*/*/*.yaml"):
+        path.write_text(path.read_text().replace("lidar_pose:", "ego:").replace("camera", "cam"))
+    for path in list(dataset.rglob("*_camera*")):
+        path.rename(path.with_name(path.name.replace("camera", "cam")))
+    found = loud(audit()["AUD002"])
+    assert "no lidar_pose among its keys" in found[0].message and "ego" in found[0].message
+    told = Layout(cameras=("cam0", "cam1", "cam2", "cam3"), lidar_pose="ego")
+    roots = str(dataset / "data"), str(dataset / "depth")
+    with open_inventory(Dataset(*roots, told), tmp_path / "cache") as inventory:
+        survey(inventory, readers(1), lambda *_: None)
+        results = {result.check.code: result for result in run(VERDICTS, cast("Target", inventory))}
+    assert others_passed(results)
+
+
+def test_a_folder_too_deep_names_the_right_one(dataset: Path, tmp_path: Path) -> None:
+    with open_inventory(Dataset(str(dataset / "data/train")), tmp_path / "cache") as inventory:
+        survey(inventory, readers(1), lambda *_: None)
+        (first, *_) = run(VERDICTS, cast("Target", inventory))
+    assert first.status is Status.BLOCKED
+    assert str(first.hint) == f"opv2v-doctor audit {dataset / 'data'}"
 
 
 def test_a_pose_that_jumps_is_found(first_frame: Path, audit: Audit) -> None:

@@ -171,12 +171,12 @@ def test_a_set_that_is_replaced_is_named_with_the_line_that_does_it(broken: Brok
     data_loader_test = {}
     for text in args.dataset.test_dataset.split("+"):
         if "(" in text:
-            data_loader_test[KEY] = build_dataset(dataset=text, num_workers=0, test=True, batch_size=size)
+            data_loader_test[KEY] = get_test_data_loader(dataset=text, batch_size=size)
 """,
         """
     test_dataset = args.dataset.test_dataset
     data_loader_test = {
-        KEY: build_dataset(dataset=text, num_workers=0, test=True, batch_size=max(1, 2))
+        KEY: get_test_data_loader(text, max(1, 2))
         for number, text in enumerate(test_dataset.split("+")) if "(" in text
     }
 """,
@@ -187,7 +187,7 @@ def test_it_is_replayed_however_it_is_written(lines: str, key: str, status: str,
     repo = broken()
     training = repo / "mapanything/train/training.py"
     body = lines.replace("KEY", key)
-    training.write_text(f"from mapanything.datasets import build_dataset\n\ndef train(args):{body}")
+    training.write_text(f"from mapanything.datasets import get_test_data_loader\n\ndef train(args):{body}")
     sets = [f"+ 4 @ ${{dataset.opv2v.{name}.dataset_str}}" for name in ("val", "test")]
     same_size = f"dataset.test_dataset='{sets[0]} {sets[1]}'"
     assert checked("CFG006", repo, same_size).status == status
@@ -264,6 +264,11 @@ def test_an_eval_set_that_is_trained_on_is_an_error(healthy: Path) -> None:
     path = healthy / "configs/dataset/opv2v_cyl_coop_ft.yaml"
     assert result.status is Status.FAILED
     assert (worst(result).path, worst(result).line) == (path, line_of(path, "test_dataset"))
+
+
+def test_the_train_split_of_another_data_set_may_be_evaluated(healthy: Path, tmp_path: Path) -> None:
+    other = f"dataset.test_dataset=\"4 @ OPV2VCoopCylindricalDataset(split='train', ROOT='{tmp_path}')\""
+    assert checked("CFG007", healthy, other).status is Status.PASSED
 
 
 def test_a_training_on_the_eval_split_is_to_be_changed_in_the_training(healthy: Path) -> None:

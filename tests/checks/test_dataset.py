@@ -112,16 +112,14 @@ def test_a_split_without_enough_agents_is_named(broken: Broken) -> None:
     assert "dataset.opv2v.test.min_agents=1" in hint_of(result)
 
 
-def test_an_agent_that_lacks_a_camera_or_a_frame_is_named(broken: Broken) -> None:
+def test_an_agent_that_lacks_a_camera_is_named(broken: Broken) -> None:
     repo = broken()
-    first, second = sorted((repo / "data/OPV2V/validate").glob("*/[0-9]*"))[:2]
-    for image in first.glob("*_camera3.png"):
+    agent = min((repo / "data/OPV2V/validate").glob("*/[0-9]*"))
+    for image in agent.glob("*_camera3.png"):
         image.unlink()
-    for file in second.glob(f"{min(second.glob('*.yaml')).stem}*"):
-        file.unlink()
     result = run_check("DAT002", make_target(repo=repo))
     assert result.status is Status.WARNED
-    assert worst(result) == [first, second]
+    assert worst(result) == [agent]
 
 
 def without_camera3(repo: Path, *, named: bool) -> Path:
@@ -215,3 +213,16 @@ def test_a_scenario_in_two_splits_is_named(broken: Broken) -> None:
     (path,) = worst(result)
     assert path is not None
     assert path.parent == repo / "data/OPV2V/validate"
+
+
+def test_a_set_that_the_launch_does_not_use_is_examined_only_where_it_is_asked_for(healthy: Path) -> None:
+    overrides = (
+        "dataset.test_dataset='+ 4 @ ${dataset.opv2v.val.dataset_str}'",
+        "dataset.opv2v.split_names.test=nowhere",
+    )
+    assert run_check("DAT002", make_target(repo=healthy, overrides=overrides)).status is Status.PASSED
+    result = run_check("DAT002", make_target(repo=healthy, overrides=overrides, splits=("test",)))
+    assert result.status is Status.FAILED
+    assert next(f.text.template for f in result.findings if f.severity is Severity.NOTE).startswith(
+        "not in this"
+    )

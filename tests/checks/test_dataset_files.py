@@ -156,3 +156,18 @@ def test_truncated_files_of_several_sizes_are_one_finding(broken: Broken) -> Non
     (found,) = [finding for finding in errors if "truncated" in finding.message]
     assert found.text.values["files"] == files
     assert "and 2 more" in found.message
+
+
+def test_a_key_of_views_has_the_name_that_the_settings_give_it(broken: Callable[..., Path]) -> None:
+    repo = broken()
+    for name in ("opv2v_cyl.py", "base/base_dataset.py"):
+        path = repo / "mapanything/datasets" / name
+        path.write_text(path.read_text().replace('"depthmap"', '"range_map"'))
+    result = run_check("DAT010", make_target(repo=repo, splits=("val",), num_samples=1))
+    assert result.status is Status.BLOCKED
+    assert result.reason is not None
+    assert result.reason.template == "the views of {split} have no depthmap"
+    with (repo / "opv2v-doctor.toml").open("a") as settings:
+        settings.write('[names]\nviews = { depthmap = "range_map" }\n')
+    result = run_check("DAT010", make_target(repo=repo, splits=("val",), num_samples=1))
+    assert (result.status, result.reason) == (Status.PASSED, None)

@@ -199,7 +199,8 @@ def test_a_length_of_the_data_is_held_against_the_settings_by_name(healthy: Path
 
 def test_ranks_are_measured_where_the_evaluation_loaders_are_not_known(broken: Broken) -> None:
     repo = broken()
-    replace_text(repo / "mapanything/train/training.py", "test=True", "test=bool(1)")
+    training = repo / "mapanything/train/training.py"
+    replace_text(training, "in args.dataset.test_dataset", "in getattr(args.dataset, 'test' + '_dataset')")
     target = make_target(repo=repo)
     assert run_check("LDR004", target).status is Status.PASSED
     result = run_check("LDR003", target)
@@ -209,7 +210,7 @@ def test_ranks_are_measured_where_the_evaluation_loaders_are_not_known(broken: B
 
 
 @pytest.mark.parametrize("code", ["LDR003", "LDR004"])
-def test_a_builder_that_the_launch_does_not_call_blocks(code: str, broken: Broken) -> None:
+def test_a_builder_that_is_not_there_blocks_where_it_is_called(code: str, broken: Broken) -> None:
     repo = broken()
     training = repo / "mapanything/train/training.py"
     text = training.read_text().replace("get_train_data_loader", "built_otherwise")
@@ -219,7 +220,7 @@ def test_a_builder_that_the_launch_does_not_call_blocks(code: str, broken: Broke
     result = run_check(code, make_target(repo=repo))
     assert result.status is Status.BLOCKED
     assert result.at is not None
-    assert result.at.path == repo / "mapanything/datasets/__init__.py"
+    assert (result.at.path, result.at.line) == (training, line_of(training, "built_otherwise("))
 
 
 def test_an_evaluation_loader_that_cannot_be_built_is_found(healthy: Path) -> None:
@@ -281,3 +282,37 @@ def test_a_tenth_of_the_samples_may_be_drawn_twice(healthy: Path, tmp_path: Path
         return run_check("LDR004", make_target(repo=repo, overrides=many)).status
 
     assert_edge(0.9, status_at, good="above")
+
+
+def test_a_number_in_the_call_counts_and_the_configs_does_not(broken: Broken) -> None:
+    repo = broken()
+    training = repo / "mapanything/train/training.py"
+    key = "max_num_of_imgs_per_gpu"
+    replace_text(training, f"{key}=args.train_params.{key},\n    )", f"{key}=2,\n    )")
+    target = make_target(repo=repo)
+    replace_text(repo / "opv2v-doctor.toml", "steps_per_epoch = 10\n", "")
+    unbound = run_check("LDR001", make_target(repo=repo))
+    assert unbound.status is Status.WARNED
+    (shadowed,) = [f for f in unbound.findings if f.severity is Severity.WARNING]
+    assert (shadowed.path, shadowed.line) == (training, line_of(training, f"{key}=2") - 4)
+    assert values(shadowed, "key", "configured", "images") == {
+        "key": f"train_params.{key}",
+        "configured": 4,
+        "images": 2,
+    }
+    measured = [f for f in run_check("LDR003", target).findings if "steps" in f.text.values]
+    assert [f.text.values["steps"] for f in measured] == [20]
+
+
+@pytest.mark.parametrize(("seed", "status"), [("+ train_tools.get_rank()", "failed"), ("", "passed")])
+def test_a_sampler_that_draws_from_its_process_is_seeded_as_that_is(
+    seed: str, status: str, broken: Broken
+) -> None:
+    repo = broken()
+    generator = "__import__('numpy').random.default_rng(torch.initial_seed() % 2**31)"
+    replace_text(repo / SAMPLER, "epoch_generator(epoch, self.total_size)", generator)
+    training = repo / "mapanything/train/training.py"
+    replace_text(
+        training, "args.train_params.seed + train_tools.get_rank()", f"args.train_params.seed {seed}"
+    )
+    assert run_check("LDR004", make_target(repo=repo)).status == status

@@ -81,12 +81,15 @@ def test_a_missing_name_is_told_from_other_exceptions(log: Any, text: str, statu
     assert run_check("LOG002", target).status is Status.FAILED
 
 
-def test_a_name_that_was_missed_while_another_exception_was_handled_is_none(log: Any) -> None:
+def test_of_a_chain_the_name_that_ended_the_process_counts(log: Any) -> None:
     log.launch()
     log.epoch(0)
     raises(log, "ValueError: the mask is empty")
     log.say("During handling of the above exception, another exception occurred:")
     raises(log, f"NameError: {MISSING}")
+    assert run_check("LOG001", log.write()).status is Status.FAILED  # it ended the process
+    log.say("During handling of the above exception, another exception occurred:")
+    raises(log, "ValueError: no other loader")
     assert run_check("LOG001", log.write()).status is Status.PASSED
 
 
@@ -188,13 +191,13 @@ def test_what_a_training_raises_under_a_debugger_is_its_own(log: Any) -> None:
     assert run_check("LOG001", log.write()).status is Status.FAILED
 
 
-def test_an_interrupt_by_hand_is_a_warning(log: Any) -> None:
+def test_an_interrupt_by_hand_is_the_end_and_no_fault(log: Any) -> None:
     log.launch()
     log.epoch(0)
     line = raises(log, "KeyboardInterrupt")
     target = log.write()
     result = run_check("LOG002", target)
-    assert (result.status, str(result.findings[0].hint)) == (Status.WARNED, "launch again")
+    assert (result.status, result.findings[0].hint) == (Status.PASSED, None)
     end = run_check("LOG004", target)
     assert (end.status, end.findings[0].line) == (Status.WARNED, line - 3)  # where its traceback begins
 
@@ -204,7 +207,7 @@ def test_what_was_interrupted_is_resumed_from_what_was_saved(log: Any) -> None:
     log.epoch(0)
     log.save("last")
     raises(log, "KeyboardInterrupt")
-    (finding,) = run_check("LOG002", log.write()).findings
+    (finding,) = run_check("LOG004", log.write()).findings
     assert str(finding.hint) == "resume: train_params.resume=true"
 
 

@@ -134,9 +134,9 @@ def test_a_few_equal_values_are_chance(log: Any, epochs: int, lines: int, status
 
 def test_a_metric_that_has_only_just_stopped_moving_is_not_stuck(log: Any) -> None:
     for epoch in range(8):
-        log.epoch(epoch, every=50, metrics={"pose_avg": min(epoch, 5)})
+        log.epoch(epoch, every=50, metrics={"pose_avg": min(epoch, 5) + 0.25})
     assert run_check("LOG016", log.write()).status is Status.PASSED
-    log.epoch(8, every=50, metrics={"pose_avg": 5})
+    log.epoch(8, every=50, metrics={"pose_avg": 5.25})
     target = log.write()
     (finding,) = run_check("LOG016", target).findings
     assert finding.text.values["epochs"] == 4
@@ -148,8 +148,8 @@ def test_small_values_are_not_judged(log: Any) -> None:
         return run_check("LOG016", log.write()).status
 
     assert_edge(0.01, status, inside=Status.SKIPPED, outside={Status.WARNED})
-    assert status(-0.02) is Status.WARNED
-    assert status(0.01) is Status.WARNED
+    assert status(-0.021) is Status.WARNED
+    assert status(0.011) is Status.WARNED
 
 
 @pytest.mark.parametrize(
@@ -188,3 +188,33 @@ def test_a_metric_that_the_last_epoch_lacks_is_not_judged(log: Any) -> None:
     log.epoch(6)
     result = run_check("LOG016", log.write())
     assert [(one.count, one.where["phase"]) for one in result.examined] == [(1, "train"), (0, "test")]
+
+
+@pytest.mark.parametrize(("name", "value"), [("weight_decay", 0.05), ("acc1", 100.0), ("class_error", 0.0)])
+def test_settings_and_scores_at_their_bounds_are_not_stuck(log: Any, name: str, value: float) -> None:
+    for epoch in range(8):
+        log.epoch(epoch, metrics={name: value})
+    assert run_check("LOG016", log.write()).status is Status.PASSED
+
+
+def test_a_score_may_stop_where_it_is_best_and_not_where_it_began(log: Any) -> None:
+    for epoch in range(12):
+        log.epoch(epoch)
+        log.test(epoch + 1, 50.0 - epoch, metrics={"acc1": min(96.25, 90.25 + epoch), "acc5": 48.5})
+    (finding,) = run_check("LOG016", log.write()).findings
+    assert finding.message == "acc5 is 48.5 in all 12 lines since epoch 1 (test)"
+
+
+def test_metrics_that_are_stuck_together_are_one_finding(log: Any) -> None:
+    for epoch in range(8):
+        log.epoch(epoch, metrics={"pose_avg": 3.25, "depth_loss": 2.5})
+    (finding,) = run_check("LOG016", log.write()).findings
+    assert finding.message.endswith("; so are depth_loss")
+
+
+def test_a_training_in_which_nothing_moves_has_no_stuck_metric(log: Any) -> None:
+    for epoch in range(8):
+        for step in range(20):
+            head = f"Epoch: [{epoch}]  [{step:4d}/20]  eta: 0:03:44"
+            log.metrics(head, {"loss": 0.0312, "pose_avg": 0.0156}, 1.0, 0.1)
+    assert run_check("LOG016", log.write()).status is Status.PASSED

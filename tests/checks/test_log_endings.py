@@ -1,6 +1,7 @@
 """How the last training ended."""
 
 import os
+import threading
 import time
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 
 from opv2v_doctor import Severity
 from opv2v_doctor.facts.past.logs.stops import KINDS
+from opv2v_doctor.facts.past.logs.writers import writing
 from opv2v_doctor.result import Status
 from opv2v_doctor.testing import run_check
+
+from ..edges import assert_edge
 
 MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
 
@@ -25,10 +29,26 @@ MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB
         ("write failed: No space left on device", "disk_full"),
         (
             "slurmstepd: error: *** JOB 17 ON node3 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***",
-            "killed",
+            "time_limit",
         ),
+        ("slurmstepd: error: *** JOB 17 ON node3 CANCELLED DUE TO PREEMPTION ***", "preempted"),
+        ("slurmstepd: error: *** JOB 17 ON node3 CANCELLED AT 2026-01-01T00:00:00 ***", "killed"),
+        ("PBS: job killed: walltime 3610 exceeded limit 3600", "time_limit"),
+        ("slurmstepd: error: Detected 1 oom_kill event in StepId=17.0", "out_of_memory"),
+        ("RuntimeError: DataLoader worker (pid 12) is killed by signal: Killed.", "out_of_memory"),
+        ("RuntimeError: [enforce fail at inline_container.cc:603] . unexpected pos 1024 vs 900", "disk_full"),
+        ("RuntimeError: PytorchStreamWriter failed writing file data/12: file write failed", "disk_full"),
+        ("  what():  CUDA error: an illegal memory access was encountered", "cuda_error"),
+        ("CUDA error: device-side assert triggered", "cuda_error"),
+        ("CUDA error: uncorrectable ECC error encountered", "gpu_lost"),
+        ("NVRM: Xid (PCI:0000:3b:00): 79, pid=12, GPU has fallen off the bus.", "gpu_lost"),
+        ("train.py: error: unrecognized arguments: --epohs 20", "usage"),
+        ("Could not override 'train_params.epohs'.", "usage"),
+        ("In 'train': Could not find 'dataset/opv2v_cyl_6gpu'", "usage"),
+        ("Fatal Python error: Aborted", "aborted"),
         ("Killed", "killed"),
         ("torch.distributed.elastic: failed (exitcode: -9) local_rank: 0", "killed"),
+        ("torch.distributed.elastic: failed (exitcode: -11) local_rank: 0", "killed"),
     ],
 )
 def test_what_stopped_a_training_is_an_error_with_its_line(log: Any, text: str, kind: str) -> None:
@@ -41,7 +61,7 @@ def test_what_stopped_a_training_is_an_error_with_its_line(log: Any, text: str, 
     assert (result.status, finding.line, finding.event) == (Status.FAILED, line, line)
     assert finding.text.values["kind"] == kind
     assert finding.hint == KINDS[kind][1]
-    assert finding.message.endswith(f"{text} (2 lines)")
+    assert finding.message.endswith(f"{text[:200].rstrip()} (2 lines)")
     assert finding.hint is not None
 
 
@@ -124,18 +144,25 @@ def test_a_launch_that_died_after_a_training_that_ended_is_no_pass(healthy_log: 
     line = len(healthy_log.lines) + 1
     healthy_log.launch()
     result = run_check("LOG004", healthy_log.old())
-    assert (result.status, result.at and result.at.line) == (Status.BLOCKED, line)
+    assert (result.status, result.findings[0].line) == (Status.FAILED, line)
 
 
 @pytest.mark.parametrize("start", [True, False])
-def test_a_launch_that_never_made_a_step_has_no_answer(log: Any, start: bool) -> None:
-    log.launch()
+def test_a_launch_that_never_made_a_step_is_an_error(log: Any, start: bool) -> None:
+    line = log.launch()
     if start:
         log.start()
     result = run_check("LOG004", log.old())
-    assert result.status is Status.BLOCKED
-    assert "made no step" in str(result.reason)
-    assert "launcher" in str(result.hint)
+    (finding,) = result.findings
+    assert (result.status, (finding.line or 0) <= line) == (Status.FAILED, True)
+    assert "never made a step" in finding.message
+    assert "launcher" in str(finding.hint)
+
+
+def test_an_evaluation_makes_no_step_and_need_not(log: Any) -> None:
+    log.launch()
+    log.test(1, 3.0)
+    assert "an evaluation only" in str(run_check("LOG004", log.old()).reason)
 
 
 @pytest.mark.parametrize("code", ["LOG001", "LOG002", "LOG010"])
@@ -223,24 +250,6 @@ def test_nul_bytes_in_between_do_not_hide_that_a_log_stops(log: Any) -> None:
     assert run_check("LOG004", target).status is Status.WARNED
 
 
-@pytest.mark.parametrize(("age", "status"), [(588, Status.SKIPPED), (612, Status.WARNED)])
-def test_a_log_that_just_stops_is_a_warning_once_it_is_old(log: Any, age: float, status: Status) -> None:
-    log.launch()
-    log.epoch(0)
-    target = log.write()
-    os.utime(target.logs[0], (time.time() - age, time.time() - age))
-    result = run_check("LOG004", target)
-    assert result.status is status
-    if status is Status.SKIPPED:
-        assert str(result.reason) == "still written, in epoch 0, step 999 of 1000"
-
-
-def test_a_young_log_without_a_step_is_still_written(log: Any) -> None:
-    log.launch()
-    result = run_check("LOG004", log.write())
-    assert (result.status, str(result.reason)) == (Status.SKIPPED, "still written, before its first step")
-
-
 def test_statistics_among_what_a_training_printed_have_no_steps_either(log: Any) -> None:
     log.launch()
     log.lines.append('{"epoch": 3, "train_loss": 2.5}')
@@ -265,3 +274,166 @@ def test_of_a_long_line_the_beginning_is_shown(log: Any) -> None:
     log.say("CUDA out of memory " + "x" * 400)
     (finding,) = run_check("LOG004", log.write()).findings
     assert len(finding.message) == len("out of memory: ") + 200 + len(" (1 line)")
+
+
+ROOT = """\
+============================================================
+scripts/train.py FAILED
+------------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-03-01_12:00:05
+  host      : node3
+  rank      : {rank} (local_rank: {rank})
+  exitcode  : {code} (pid: 4722)
+  error_file: <N/A>
+============================================================"""
+
+
+def raised(log: Any, *lines: str, rank: str = "") -> int:
+    """A traceback; the number of its last line."""
+    for line in ("Traceback (most recent call last):", *lines):
+        number = log.say(f"{rank}{line}")
+    return int(number)
+
+
+def of(log: Any, *codes: str) -> list[tuple[str, Severity, int | None]]:
+    """What these checks say of an old log: code, severity and line, evidence of a pass aside."""
+    target = log.old(None)
+    found = [(code, one) for code in codes for one in run_check(code, target).findings]
+    return [(code, one.severity, one.line) for code, one in found if one.line]
+
+
+def test_ctrl_c_is_no_fault_wherever_it_arrives(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    raised(log, '  File "/x/PIL/ImageFile.py", line 644, in _save', "AttributeError: no attribute 'fileno'")
+    log.say("During handling of the above exception, another exception occurred:")
+    begun = len(log.lines) + 1
+    raised(log, '  File "/x/map/scripts/train.py", line 80, in <module>', "KeyboardInterrupt")
+    assert of(log, "LOG001", "LOG002", "LOG004") == [
+        ("LOG002", Severity.NOTE, begun),
+        ("LOG004", Severity.WARNING, begun),
+    ]
+    assert run_check("LOG002", log.old(None)).status is Status.PASSED
+
+
+def test_what_followed_from_ctrl_c_is_none_either(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    raised(log, "KeyboardInterrupt")
+    log.say("During handling of the above exception, another exception occurred:")
+    raised(log, "RuntimeError: DataLoader worker (pid 12) exited unexpectedly")
+    assert [severity for _, severity, _ in of(log, "LOG002", "LOG004")] == [Severity.NOTE, Severity.WARNING]
+
+
+def test_of_a_chain_the_exception_that_ended_the_process_is_told(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    raised(log, '  File "/repo/a/data.py", line 3, in load', "KeyError: 'depth'")
+    log.say("The above exception was the direct cause of the following exception:")
+    begun = len(log.lines) + 1
+    raised(
+        log,
+        '  File "/repo/scripts/train.py", line 8, in main',
+        '  File "/env/lib/python3.11/site-packages/torch/utils.py", line 700, in reraise',
+        "ValueError: cannot draw sample 12",
+    )
+    (finding,) = run_check("LOG002", log.old()).findings
+    assert finding.line == begun
+    assert finding.message.endswith("sample 12, in /repo/scripts/train.py:8; raised from KeyError")
+
+
+def test_of_several_ranks_torchrun_knows_which_failed_first(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    raised(log, "RuntimeError: the peer is gone", rank="[rank0]: ")
+    begun = len(log.lines) + 1
+    raised(log, "ValueError: the mask is empty", rank="[rank2]: ")
+    log.say(ROOT.format(rank=2, code=1))
+    (ending,) = [one for one in run_check("LOG004", log.old()).findings if one.severity is Severity.ERROR]
+    assert (ending.line, ending.message.endswith("; rank 2 failed first, exit code 1")) == (begun, True)
+
+
+def test_a_rank_whose_words_are_elsewhere_is_named(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    log.say("[WARNING] Sending process 4720 closing signal SIGTERM")
+    log.say(ROOT.format(rank=3, code=1))
+    begun = len(log.lines) + 1
+    raised(log, "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:")
+    (ending,) = run_check("LOG004", log.old()).findings
+    assert ending.text.values["kind"] == "rank_failed"
+    assert ending.line == begun - 4
+    assert "--redirects" in str(ending.hint)
+
+
+def test_an_exception_that_the_disk_made_says_so(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    raised(log, "RuntimeError: [enforce fail at inline_container.cc:603] . unexpected pos 1024 vs 900")
+    (finding,) = run_check("LOG002", log.old()).findings
+    assert finding.message.endswith("; the disk was full")
+    assert str(finding.hint) == "make room on the disk"
+
+
+def test_memory_that_grew_is_not_helped_by_a_smaller_batch(log: Any) -> None:
+    log.launch()
+    for epoch in range(8):
+        log.epoch(epoch)
+    for number, line in enumerate(log.lines):
+        log.lines[number] = line.replace("max mem: 20514", f"max mem: {20514 + 100 * number}")
+    log.say("CUDA out of memory. Tried to allocate 2.00 GiB")
+    (finding,) = run_check("LOG004", log.old()).findings
+    assert "see LOG024" in str(finding.hint)
+
+
+def test_what_stands_behind_a_progress_bar_is_read(log: Any) -> None:
+    log.launch()
+    log.epoch(0)
+    bar = "\r".join(f"Loading: {step}%|###| {step}/1000 [00:00<00:09, 10.0it/s]" for step in range(20_000))
+    said = "slurmstepd: error: *** JOB 17 ON n1 CANCELLED DUE TO TIME LIMIT ***"
+    log.lines.append(bar + said)
+    (finding,) = run_check("LOG004", log.old()).findings
+    assert (finding.line, finding.text.values["kind"]) == (len(log.lines), "time_limit")
+    assert said in finding.message
+    assert "it/s" not in finding.message
+
+
+def test_a_log_that_a_process_holds_is_still_written(log: Any) -> None:
+    log.launch()
+    log.epoch(0, every=300)
+    target = log.old()
+    with target.logs[0].open("a"):
+        hung = run_check("LOG004", target)
+        os.utime(target.logs[0])
+        reason = str(run_check("LOG004", target).reason)
+    assert f"still written, by process {os.getpid()}, in epoch 0, step 999 of 1000" in reason
+    (finding,) = hung.findings
+    assert f"process {os.getpid()} still holds the log" in finding.message
+    assert run_check("LOG004", log.write()).status is Status.WARNED  # a young copy
+
+
+def test_a_process_may_be_silent_for_two_hours(log: Any) -> None:
+    log.launch()
+    log.epoch(0, every=300)
+
+    def status(age: float) -> Status:
+        target = log.write()
+        with target.logs[0].open("a"):
+            os.utime(target.logs[0], (time.time() - age,) * 2)
+            return run_check("LOG004", target).status
+
+    assert_edge(7200, status, inside=Status.SKIPPED)
+
+
+def test_a_log_that_grows_is_still_written(log: Any, tmp_path: Any) -> None:
+    log.launch()
+    log.epoch(0, every=300)
+    path = log.write().logs[0]
+    grower = threading.Timer(0.2, lambda: path.write_text(path.read_text() + "more\n"))
+    grower.start()
+    found = writing(path)
+    grower.join()
+    assert found is not None
+    assert found.grows

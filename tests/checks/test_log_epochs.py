@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from opv2v_doctor.result import Status
+from opv2v_doctor.state import State
 from opv2v_doctor.target import Target
 from opv2v_doctor.testing import run_check
 
@@ -111,7 +112,9 @@ def test_what_is_alike_is_told_once(log: Any) -> None:
         log.launch()
         log.epoch(epoch)
     (finding,) = run_check("LOG006", log.write()).findings
-    assert finding.message == "the launch that trains from here trains epoch 1 again; so do 2 more"
+    assert finding.message == (
+        "the launch that trains from here trains epoch 1 again; 2 other launches do not go on either"
+    )
     assert run_check("LOG007", log.write()).status is Status.PASSED
 
 
@@ -165,10 +168,16 @@ def test_two_trainings_at_once_are_an_error(log: Any, steps: int) -> None:
         assert "see LOG007" in str(other.reason)
 
 
-def test_two_trainings_do_not_show_in_one_line_per_epoch(tmp_path: Path) -> None:
+def test_two_trainings_show_in_one_line_per_epoch_once_they_took_turns(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
-    path.write_text("".join(f'{{"epoch": {epoch}, "train_loss": 2.5}}\n' * 2 for epoch in range(4)))
-    result = run_check("LOG007", Target(repo=tmp_path, python=path, logs=(path,)))
+    lines = "".join(f'{{"epoch": {epoch}, "train_loss": 2.5}}\n' * 2 for epoch in range(8))
+    path.write_text(lines)
+    target = Target(repo=tmp_path, python=path, logs=(path,))
+    (finding,) = run_check("LOG007", target).findings
+    assert finding.message == "another training starts here, while the one of line 1 goes on"
+    assert "see LOG007" in str(run_check("LOG006", target).reason)
+    path.write_text("\n".join(lines.splitlines()[:4]) + "\n")
+    result = run_check("LOG007", Target(repo=tmp_path / ".", python=path, logs=(path,), state=State()))
     assert result.status is Status.SKIPPED
     assert "one line per epoch" in str(result.reason)
 
@@ -242,3 +251,14 @@ def test_what_has_no_epochs_is_not_judged(log: Any, tmp_path: Path, code: str) -
     result = run_check(code, events(tmp_path))
     assert result.status is Status.SKIPPED
     assert ("no steps per epoch" if code == "LOG005" else "holds events") in str(result.reason)
+
+
+@pytest.mark.parametrize(("first", "status"), [(0, Status.PASSED), (1, Status.PASSED), (2, Status.FAILED)])
+def test_a_training_that_follows_one_that_ended_may_have_another_length(
+    log: Any, first: int, status: Status
+) -> None:
+    for number in range(2):
+        log.epoch(number)
+    log.end()
+    log.epoch(first, steps=900)
+    assert run_check("LOG005", log.write()).status is status

@@ -21,13 +21,11 @@ OURS = sorted((ROOT / "tests" / "corpus" / "logs").glob("healthy_*"))
 OTHERS = (
     "data/real_run/train.log",
     "data/real_run/log.txt",
-    "data/public_logs/2025-11-20_16-32-18_no_pred_norm/train_one_sample.log",
     "data/public_logs/2025-11-20_16-32-18_no_pred_norm/log.txt",
-    "data/public_logs/2025-11-23_08-35-29_dinov2_feature_mlp_dense_head/train_one_sample.log",
     "data/public_logs/2025-11-23_08-35-29_dinov2_feature_mlp_dense_head/log.txt",
     "cases/logs/h_good.log",
 )
-FAMILY = [f"LOG{number:03d}" for number in range(1, 20)]
+FAMILY = [f"LOG{number:03d}" for number in range(1, 25)]
 
 
 def judged(path: Path) -> dict[str, Result]:
@@ -62,6 +60,15 @@ def test_the_real_healthy_logs_are_silent(name: str) -> None:
     assert exit_code(results.values()) == 0
 
 
+@pytest.mark.parametrize("run", ["20_16-32-18_no_pred_norm", "23_08-35-29_dinov2_feature_mlp_dense_head"])
+def test_real_runs_of_one_step_per_epoch_wait_for_data_and_nothing_else(run: str) -> None:
+    path = SHARED / "data" / "public_logs" / f"2025-11-{run}" / "train_one_sample.log"
+    if not path.is_file():
+        pytest.skip("no real logs outside the clone: export OPV2V_DOCTOR_SHARED=FOLDER")
+    results = judged(path)
+    assert (of(results, Status.WARNED), of(results, Status.FAILED)) == ({"LOG012"}, set())
+
+
 @pytest.mark.parametrize("name", ["died.log", "h_short_end.log"])
 def test_what_died_or_ended_early_does_not_pass(name: str, tmp_path: Path) -> None:
     path = SHARED / "cases" / "logs" / name
@@ -70,7 +77,7 @@ def test_what_died_or_ended_early_does_not_pass(name: str, tmp_path: Path) -> No
     old = tmp_path / name
     old.write_bytes(path.read_bytes())
     os.utime(old, (1, 1))
-    expected = {"died.log": Status.BLOCKED, "h_short_end.log": Status.WARNED}[name]
+    expected = {"died.log": Status.FAILED, "h_short_end.log": Status.WARNED}[name]
     assert judged(old)["LOG004"].status is expected
 
 
@@ -78,13 +85,12 @@ def test_what_died_or_ended_early_does_not_pass(name: str, tmp_path: Path) -> No
     ("name", "text", "passed"),
     [
         ("empty.log", "", set()),
-        ("averages.log", "Averaged stats: lr: 0.000100  loss: 1.0 (1.0)\n", set()),
-        ("launches.log", "Not using distributed mode\nStart training for 20 epochs\n", set()),
+        ("averages.log", "Averaged stats: lr: 0.000100  loss: 1.0 (1.0)\n", {"LOG003", "LOG014"}),
         ("end.log", "torch.OutOfMemoryError: CUDA out of memory\nTraining time 0:17:05\n", set()),
         (
             "log.txt",
             "".join(f'{{"epoch": {epoch}, "train_loss": {9 - epoch}.5}}\n' for epoch in range(6)),
-            {"LOG003", "LOG006", "LOG014"},
+            {"LOG003", "LOG006", "LOG014", "LOG021"},
         ),
     ],
 )

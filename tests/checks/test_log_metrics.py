@@ -152,7 +152,7 @@ def test_a_checkpoint_from_before_is_what_to_resume_from(log: Any) -> None:
 
 def test_every_value_is_counted(healthy_log: Any) -> None:
     (one,) = run_check("LOG014", healthy_log.write()).examined
-    trained, tested = 10, 4  # lr, epoch, loss, three of the mask, pose; time, data, max mem
+    trained, tested = 11, 4  # lr, epoch, loss, three of the mask, pose, grad_norm; time, data, max mem
     assert (one.count, one.unit) == (8 * 11 * trained + 8 * tested, "value")
 
 
@@ -252,3 +252,30 @@ def test_what_was_overcome_does_not_hide_what_was_not(log: Any) -> None:
     (finding,) = run_check("LOG014", log.write()).findings
     assert (finding.severity, finding.event) == (Severity.ERROR, again)
     assert finding.message.endswith("in all 1 metric is not finite")
+
+
+def test_a_gradient_that_overflows_under_a_loss_scaler_is_normal(log: Any) -> None:
+    log.epoch(0)
+    first = len(log.lines) + 2
+    log.epoch(1, metrics={"grad_norm": float("inf"), "loss_scale": 32768.0})
+    log.epoch(2, metrics={"grad_norm": 1.5, "loss_scale": 16384.0})
+    result = run_check("LOG014", log.write())
+    (finding,) = result.findings
+    assert (result.status, finding.severity, finding.event) == (Status.PASSED, Severity.NOTE, first)
+
+
+def test_a_score_of_no_samples_is_aside_and_a_loss_is_not(log: Any) -> None:
+    log.epoch(0)
+    log.test(1, 3.0, metrics={"AP_rider": NAN})
+    assert run_check("LOG014", log.write()).status is Status.PASSED
+    log.test(2, NAN, metrics={"AP_rider": NAN, "grad_norm": NAN})
+    assert run_check("LOG014", log.write()).status is Status.FAILED
+
+
+def test_one_epoch_that_is_not_finite_was_survived(log: Any) -> None:
+    log.epoch(0)
+    log.epoch(1, metrics={"depth_avg": NAN})
+    log.epoch(2)
+    result = run_check("LOG014", log.write())
+    assert (result.status, result.findings[0].severity) == (Status.PASSED, Severity.NOTE)
+    assert result.findings[0].message.endswith("the training went on with finite values")

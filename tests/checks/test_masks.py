@@ -124,7 +124,7 @@ def test_the_floor_of_a_mask_is_the_settings(healthy: Path, tmp_path: Path) -> N
     assert_edge(0.05, status_at, good="above")
 
 
-NO_FILES: dict[str, frozenset[str]] = {"files": frozenset(), "depth_files": frozenset()}
+NO_FILES: dict[str, Any] = {"files": frozenset(), "depth_files": frozenset()}
 SAMPLE = Sample(key=(0,), requested=None, views=(), failure=None)
 VAL = Part(expression="Cylinders(split='val')", class_name="Cylinders", size=None)
 DRAWN: dict[Callable[..., Any], Any] = {
@@ -158,7 +158,7 @@ def test_a_mask_that_is_what_cropped_images_give_is_said_to_be(tmp_path: Path) -
 
 
 def test_a_crop_explains_a_mask_that_is_as_near_as_this(healthy: Path, tmp_path: Path) -> None:
-    cropped = coverages(make_target(repo=healthy, splits=("val",), num_samples=1), "val")[0].cropped
+    cropped = coverages(make_target(repo=healthy, splits=("val",), num_samples=1), "val")[0].cropped or 0.0
 
     def status_at(off: float) -> Status:
         (finding,) = with_mask(healthy, tmp_path, cropped + off, "MSK002", PART).findings

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from opv2v_doctor import Place, Severity
+from opv2v_doctor.facts.launch.schedule import curves
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox.faults.fault import replace_text, set_value
 from opv2v_doctor.target import make_target
@@ -161,3 +162,47 @@ def test_another_kind_of_schedule_is_left_to_its_own_slope(broken: Broken) -> No
     replace_text(repo / TOOLS, 'schedule != "linear_warmup_half_cycle_cosine_decay"', "not schedule")
     set_value(repo / PARAMS.with_name("default.yaml"), "schedule_type", "steps")
     assert run_check("SCH003", make_target(repo=repo)).status is Status.SKIPPED
+
+
+ADJUSTED = """            train_tools.adjust_learning_rate(
+                optimizer, epoch_f, params, param_groups_idx_to_name_map, params.submodule_configs
+            )
+"""
+MADE = """    scheduler = None
+    if params.epochs > 1:
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=params.epochs * HORIZON)
+"""
+
+
+@pytest.mark.parametrize(
+    ("stepped", "horizon", "problem"),
+    [
+        ("if scheduler is not None:\n            scheduler.step()", "1", ""),
+        (
+            "if isinstance(scheduler, torch.optim.lr_scheduler.StepLR):\n            scheduler.step()",
+            "1",
+            "idle",
+        ),
+        ("pass", "len(train_loader)", "idle"),
+    ],
+)
+def test_a_scheduler_of_torch_is_stepped_as_the_loop_does(
+    stepped: str, horizon: str, problem: str, broken: Broken
+) -> None:
+    repo = broken()
+    replace_text(repo / LOOP, ADJUSTED, "            pass\n")
+    replace_text(repo / LOOP, "    print(optimizer)\n", MADE.replace("HORIZON", horizon))
+    replace_text(
+        repo / LOOP,
+        "            param_groups_idx_to_name_map=index_to_name,\n        )\n",
+        f"            param_groups_idx_to_name_map=index_to_name,\n        )\n        {stepped}\n",
+    )
+    target = make_target(repo=repo)
+    result = run_check("SCH002", target)
+    assert (result.status, result.reason) == (Status.FAILED if problem else Status.PASSED, None)
+    if problem:
+        assert_found_at(result, repo / LOOP, "scheduler = torch.optim")
+    else:
+        (rates,) = [curve.rates for curve in curves(target).values()]
+        assert sorted(set(rates), reverse=True) == pytest.approx([0.01, 0.0075, 0.0025])
+    assert run_check("SCH003", target).status is Status.SKIPPED

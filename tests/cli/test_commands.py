@@ -218,7 +218,7 @@ def test_init_writes_settings_that_the_doctor_reads(broken: Broken) -> None:
     text = (repo / "opv2v-doctor.toml").read_text()
     assert "[launch.5]" in text
     assert "[launch.4]" in text
-    assert '"machine=demo", "loss=opv2v_pose_loss"' in text
+    assert '"machine=demo", "model=mapanything", "loss=opv2v_pose_loss"' in text
     assert doctor("check", "CFG001", "--repo", repo).returncode == 0
     again = doctor("init", repo)
     assert again.returncode == 2

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from opv2v_doctor.facts.past.logs import read_logs
+
+from ..forked import doctors
 
 MISSION = Path(__file__).parents[2] / "examples" / "mission" / "train.log"
 LINE = "Epoch: [0]  [{:2d}/40]  eta: 0:00:01  lr: 0.000013  loss: {}.0000 (1.0000)\n"
@@ -22,8 +25,47 @@ def doctor(*words: object, text: bytes | None = None) -> subprocess.CompletedPro
     return subprocess.run(command, input=text, capture_output=True, check=False, timeout=120)
 
 
-def test_the_mission_s_log_is_judged(tmp_path: Path) -> None:
-    done = doctor(MISSION, "--format", "json")
+@dataclass(frozen=True)
+class Written:
+    """What the program said of the mission's log in each way, and where it wrote that."""
+
+    folder: Path
+    ends: dict[str, subprocess.CompletedProcess[str]]
+
+
+KNOWN = ("--ignore", "LOG001: known")
+WAYS: dict[str, tuple[object, ...]] = {
+    "json": (MISSION, "--format", "json"),
+    "csv": (MISSION, "--format", "csv"),
+    "parquet": (MISSION, "--format", "parquet", "--output", "log.parquet"),
+    "page": (MISSION, "--format", "html", "--output", "log.html"),
+    "quiet page": (
+        *(MISSION, "--format", "html", "--output", "quiet.html"),
+        *(*KNOWN, "--ignore", "LOG005: known"),
+    ),
+    "no reason": (MISSION, "--format", "html", "--output", "quiet.html", "--ignore", "LOG001"),
+    "folder": ("runs",),
+    "missing": ("missing.log",),
+    "no log": ("empty",),
+    "page without a place": (MISSION, "--format", "html"),
+    "standard input is not followed": ("-", "--follow"),
+    "no log to follow": ("empty", "--follow"),
+}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder = tmp_path_factory.mktemp("mission")
+    (folder / "empty").mkdir()
+    for run in ("one", "two"):
+        (folder / "runs" / run).mkdir(parents=True)
+        (folder / "runs" / run / "train.log").write_bytes(MISSION.read_bytes())
+    ends = doctors([("log", *words) for words in WAYS.values()], cwd=folder)
+    return Written(folder, dict(zip(WAYS, ends, strict=True)))
+
+
+def test_the_mission_s_log_is_judged(written: Written) -> None:
+    done = written.ends["json"]
     report = json.loads(done.stdout)
     assert done.returncode == 1
     failed = {result["code"] for result in report["results"] if result["status"] == "failed"}
@@ -38,50 +80,47 @@ def test_standard_input_is_a_log() -> None:
     assert b"train.log" not in done.stdout
 
 
-def test_a_folder_of_runs_is_read(tmp_path: Path) -> None:
-    for run in ("one", "two"):
-        (tmp_path / run).mkdir()
-        (tmp_path / run / "train.log").write_bytes(MISSION.read_bytes())
-    done = doctor(tmp_path)
-    assert done.stdout.count(b"NameError") >= 2
+def test_a_folder_of_runs_is_read(written: Written) -> None:
+    assert written.ends["folder"].stdout.count("NameError") >= 2
 
 
-@pytest.mark.parametrize("words", [["missing.log"], ["."], [MISSION, "--format", "html"], ["-", "--follow"]])
-def test_what_cannot_be_read_is_a_usage_error(
-    words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = doctor(*words)
+@pytest.mark.parametrize("way", [*WAYS][-5:])
+def test_what_cannot_be_read_is_a_usage_error(way: str, written: Written) -> None:
+    done = written.ends[way]
     assert done.returncode == 2
-    assert done.stderr.startswith(b"opv2v-doctor: ")
+    assert done.stderr.startswith("opv2v-doctor: ")
 
 
-def test_csv_is_the_table() -> None:
+def test_csv_is_the_table(written: Written) -> None:
     import pandas as pd
 
-    done = doctor(MISSION, "--format", "csv")
-    table = pd.read_csv(io.BytesIO(done.stdout))
+    done = written.ends["csv"]
+    table = pd.read_csv(io.StringIO(done.stdout))
     whole = read_logs([MISSION]).table
     assert done.returncode == 0
     assert len(table) == len(whole)
     assert table["median"].tolist() == whole["median"].tolist()
 
 
-def test_parquet_is_the_table(tmp_path: Path) -> None:
+def test_parquet_is_the_table(written: Written) -> None:
     pytest.importorskip("pyarrow", reason="no pyarrow: make test")
     import pandas as pd
 
-    output = tmp_path / "log.parquet"
-    assert doctor(MISSION, "--format", "parquet", "--output", output).returncode == 0
-    table, whole = pd.read_parquet(output), read_logs([MISSION]).table
+    assert written.ends["parquet"].returncode == 0
+    table, whole = pd.read_parquet(written.folder / "log.parquet"), read_logs([MISSION]).table
     assert table["metric"].tolist() == whole["metric"].astype(str).tolist()
     assert table["step"].tolist() == whole["step"].tolist()
 
 
-def test_a_page_needs_no_network(tmp_path: Path) -> None:
-    output = tmp_path / "log.html"
-    assert doctor(MISSION, "--format", "html", "--output", output).returncode == 1
-    assert output.stat().st_size > 1_000_000
+def test_a_page_needs_no_network(written: Written) -> None:
+    assert written.ends["page"].returncode == 1
+    assert (written.folder / "log.html").stat().st_size > 1_000_000
+
+
+def test_a_page_leaves_out_what_is_ignored(written: Written) -> None:
+    assert written.ends["quiet page"].returncode == 0
+    assert "LOG001</td>" not in (written.folder / "quiet.html").read_text()
+    assert written.ends["no reason"].returncode == 2
 
 
 class Following:
@@ -135,14 +174,6 @@ def test_a_log_is_followed_until_it_is_quiet_and_judged_at_the_end(tmp_path: Pat
     assert said.count("ERROR LOG005") == 1
     assert "ERROR LOG001" not in said  # a later launch overcame it
     assert "First to fix: LOG005" in said
-
-
-def test_a_page_leaves_out_what_is_ignored(tmp_path: Path) -> None:
-    output = tmp_path / "log.html"
-    ignores = [word for code in ("LOG001", "LOG005") for word in ("--ignore", f"{code}: known")]
-    assert doctor(MISSION, "--format", "html", "--output", output, *ignores).returncode == 0
-    assert "LOG001</td>" not in output.read_text()
-    assert doctor(MISSION, "--format", "html", "--output", output, "--ignore", "LOG001").returncode == 2
 
 
 @pytest.mark.parametrize("how", ["truncated", "replaced"])
@@ -231,3 +262,48 @@ def test_what_is_written_without_a_line_end_is_not_quiet(tmp_path: Path) -> None
         assert following.process.wait(60) == 0
     finally:
         following.process.kill()
+
+
+def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    following = Following(path, tmp_path / "said", "--until-idle", "3")
+    try:
+        assert following.saw("train.log: not there yet, waiting for it")
+        path.write_text(LINE.format(0, 7))
+        assert following.saw("step 0/40")
+        assert following.process.wait(60) == 0
+    finally:
+        following.process.kill()
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix", "begins"),
+    [
+        ("markdown", ".md", "#"),
+        ("sarif", ".sarif", "{"),
+        ("junit", ".xml", "<?xml"),
+        ("json", ".json", "{"),
+        ("csv", ".csv", "segment,phase"),
+    ],
+)
+def test_reports_have_the_forms_of_all_others(tmp_path: Path, form: str, suffix: str, begins: str) -> None:
+    path = tmp_path / f"report{suffix}"
+    assert doctor(MISSION, "--output", path).returncode in (0, 1)
+    assert path.read_text().startswith(begins)
+    assert doctor(MISSION, "--format", form).stdout.decode().startswith(begins)
+
+
+def test_several_runs_are_one_table(tmp_path: Path) -> None:
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "train.log").write_bytes(MISSION.read_bytes())
+    captured = tmp_path / "two" / "output" / "launch.log"  # what the doctor itself kept is no training
+    captured.parent.mkdir()
+    captured.write_bytes(MISSION.read_bytes())
+    (tmp_path / "two" / "run.json").write_text("{}")
+    head, one, two, after, *_ = doctor(tmp_path).stdout.decode().splitlines()
+    assert head.split() == ["run", "epochs", "end", "best", "first", "problem"]
+    assert one.startswith("one ")
+    assert two.startswith("two ")
+    assert "LOG005 steps per epoch dropped" in two
+    assert after.startswith("opv2v-doctor")

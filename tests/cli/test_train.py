@@ -19,6 +19,8 @@ from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.record import RunStatus, read_run
 from opv2v_doctor.sandbox import copy_repository
 
+from ..forked import doctors
+
 Broken = Callable[..., Path]
 QUICK = 'select = ["CFG001", "CFG002"]\n'  # the whole gate is tested where it matters
 INFER = """
@@ -174,28 +176,27 @@ def test_the_gate_refuses_and_force_records_the_reason(repo: Path, run: Path) ->
     assert (record.stamp.gate.forced, record.stamp.gate.exit_code) == ("a test", 3)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["hydra.run.dir=experiments/one"], "holds a run already"),
-        (["hydra.run.dir=experiments/opv2v_cyl_coop"], "runs adopt"),
-        (["--require-clean"], "--require-clean: 1 files"),
-        (["--resume", "RUN", "--gpus", "4"], "--gpus 2, or --force"),
-        (["--resume", "RUN", "dataset=opv2v_cyl_coop_ft_5gpu"], "25 steps an epoch"),
-        (["--resume", "RUN", "train_params.resume=False"], "begin anew"),
-        (["--resume", "RUN", "--fresh"], "give one of them"),
-        (["--resume", "absent"], "holds no stamped run"),
-        (["--nnodes", "2"], "need a place to meet"),
-    ],
-)
-def test_what_cannot_be_is_refused_with_the_cure(
-    repo: Path, run: Path, words: list[str], message: str
-) -> None:
+REFUSED = {
+    "holds a run already": ("hydra.run.dir=experiments/one",),
+    "runs adopt": ("hydra.run.dir=experiments/opv2v_cyl_coop",),
+    "--require-clean: 1 files": ("--require-clean",),
+    "--gpus 2, or --force": ("--resume", "RUN", "--gpus", "4"),
+    "25 steps an epoch": ("--resume", "RUN", "dataset=opv2v_cyl_coop_ft_5gpu"),
+    "begin anew": ("--resume", "RUN", "train_params.resume=False"),
+    "give one of them": ("--resume", "RUN", "--fresh"),
+    "holds no stamped run": ("--resume", "absent"),
+    "need a place to meet": ("--nnodes", "2"),
+}
+
+
+def test_what_cannot_be_is_refused_with_the_cure(repo: Path, run: Path) -> None:
     before = sorted(repo.rglob("*"))
-    refused = doctor("train", "--repo", repo, *[str(run) if word == "RUN" else word for word in words])
-    assert refused.returncode == 2, refused.stderr
-    assert message in refused.stderr
-    assert "Traceback" not in refused.stderr
+    given = [[str(run) if word == "RUN" else word for word in words] for words in REFUSED.values()]
+    ends = doctors([("train", "--repo", repo, *words) for words in given])
+    for message, refused in zip(REFUSED, ends, strict=True):
+        assert refused.returncode == 2, (message, refused.stderr)
+        assert message in refused.stderr
+        assert "Traceback" not in refused.stderr, message
     assert sorted(repo.rglob("*")) == before
 
 
@@ -275,58 +276,59 @@ def test_a_killed_launcher_leaves_a_run_that_goes_on(repo: Path, run: Path) -> N
     assert [launch.state for launch in read_run(place).launches][1:] == [RunStatus.FINISHED]
 
 
-def test_what_was_imported_and_not_stamped_is_told(repo: Path, run: Path) -> None:
-    """Somebody saves files after the last look and before the import: here the script itself does."""
+@pytest.fixture(scope="module")
+def interrupted(repo: Path, run: Path) -> tuple[int, str]:
+    """A training that is interrupted in its first epoch: its exit code, and what was said.
+
+    Somebody saves files after the last look and before the import: here the script itself does.
+    """
     late, new = repo / "mapanything/late.py", repo / "mapanything/later.py"
     late.write_text("a = 1\n")
     script = (repo / "scripts/train.py").read_text()
     saved = "import pathlib\n" + "".join(
         f"pathlib.Path({str(path)!r}).write_text('a = 2\\n')\n" for path in (late, new)
     )
+    words = ["train", "--repo", repo, "hydra.run.dir=experiments/interrupted"]
+    said = []
     with (
         changed(repo / "scripts/train.py", script, script.replace("import", f"{saved}import", 1)),
         changed(repo / "mapanything/__init__.py", 'out."""', 'out."""\nfrom mapanything import late, later'),
     ):
-        done = doctor("train", "--repo", repo, "train_params.epochs=1", "hydra.run.dir=experiments/late")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "opv2v_doctor", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if "Epoch: [0]" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        said.append(process.communicate(timeout=60)[0])
     late.unlink()
     new.unlink()
-    assert done.returncode == 0, done.stderr
-    assert "it ran something else than was stamped: mapanything/late.py, mapanything/later.py" in done.stderr
-    assert read_run(repo / "experiments/late").last.departures == (
-        "mapanything/late.py",
-        "mapanything/later.py",
-    )
-    verified = doctor("runs", "verify", repo / "experiments/late")
+    return process.returncode, "".join(said)
+
+
+def test_an_interrupted_training_leaves_no_process(repo: Path, interrupted: tuple[int, str]) -> None:
+    record = read_run(repo / "experiments/interrupted")
+    assert (interrupted[0], record.state) == (130, RunStatus.INTERRUPTED)
+    assert not processes.of_launch(record.last.token)
+
+
+def test_what_was_imported_and_not_stamped_is_told(
+    repo: Path, run: Path, interrupted: tuple[int, str]
+) -> None:
+    names = ("mapanything/late.py", "mapanything/later.py")
+    assert f"it ran something else than was stamped: {', '.join(names)}" in interrupted[1]
+    assert read_run(repo / "experiments/interrupted").last.departures == names
+    verified = doctor("runs", "verify", repo / "experiments/interrupted")
     assert verified.returncode == 1
     assert "BAD launch 1 ran something else: mapanything/late.py" in verified.stdout
     assert read_run(run).last.departures == ()
-
-
-def test_an_interrupted_training_leaves_no_process(repo: Path, run: Path) -> None:
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "opv2v_doctor",
-            "train",
-            "--repo",
-            repo,
-            "hydra.run.dir=experiments/interrupted",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Epoch: [0]" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    record = read_run(repo / "experiments/interrupted")
-    assert (process.returncode, record.state) == (130, RunStatus.INTERRUPTED)
-    assert not processes.of_launch(record.last.token)
 
 
 def wait_for(what: Callable[[], object], limit: float = 120.0) -> None:

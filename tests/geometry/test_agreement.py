@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from opv2v_doctor.geometry.agreement import Tally, against_agent, against_lidar
-from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.likeness import best_match, grey, seam
 from opv2v_doctor.geometry.lookups import depth_at
 
@@ -48,6 +48,36 @@ def test_lidar_points_lie_on_a_sound_panorama() -> None:
     scan = against_lidar(hall(np.zeros(3), PANORAMA.rays()) * 1.1, PANORAMA, points)
     assert np.median(scan.errors) == pytest.approx(np.log(1.1), abs=0.002)
     assert scan.azimuths.min() < -170 < 170 < scan.azimuths.max()
+
+
+def test_a_camera_sees_the_lidar_points_that_no_nearer_one_hides() -> None:
+    camera = Pinhole(np.array([[60.0, 0, 40], [0, 60, 30], [0, 0, 1]]), 80, 60)
+    mount = np.eye(4)
+    mount[:3, 3] = [2.0, 0, 0]  # to the right of the LiDAR
+    wall = np.stack(np.meshgrid(np.arange(-8, 8, 0.25), np.arange(-4, 4, 0.25)), -1).reshape(-1, 2)
+    far = np.column_stack([wall, np.full(len(wall), 20.0)])
+    near = np.column_stack([wall / 8, np.full(len(wall), 5.0)])  # a board, two metres wide
+    columns = camera.pixels()[..., 0]
+    board = (columns > 40 + 60 * -3 / 5) & (columns < 40 + 60 * -1 / 5)
+    depth = np.where(board, 5.0, 20.0)
+    depth[:, columns[0] < 40 + 60 * -3 / 5] = 20.0
+    depth[(np.abs(camera.pixels()[..., 1] - 30) > 60 * 0.5 / 5) & board] = 20.0
+    seen = against_lidar(depth, camera, np.concatenate([far, near]), mount)
+    assert np.quantile(np.abs(seen.errors), 0.98) < 1e-6
+    unhidden = [against_lidar(depth, camera, part, mount) for part in (far, near)]
+    assert len(seen.errors) < sum(len(each.errors) for each in unhidden)  # the board hides a part of the wall
+    assert (unhidden[0].errors < -1).sum() > 20
+    assert np.median(against_lidar(depth * 1.1, camera, near, mount).errors) == pytest.approx(np.log(1.1))
+
+
+def test_views_of_single_cameras_confirm_each_other() -> None:
+    camera = Pinhole(np.array([[60.0, 0, 40], [0, 60, 30], [0, 0, 1]]), 80, 60)
+    rays = camera.rays()
+    ranges = hall(np.zeros(3), rays), hall(np.array([0, 0, 3.0]), rays)
+    one, other = (each * rays[..., 2] for each in ranges)
+    points = camera.back_project(camera.pixels(), one).reshape(-1, 3)
+    assert against_agent(points, np.eye(4), other, shifted(3.0), camera).agreement > 0.99
+    assert against_agent(points, np.eye(4), ranges[1], shifted(3.0), camera).agreement < 0.5
 
 
 def test_agents_in_one_hall_confirm_each_other() -> None:

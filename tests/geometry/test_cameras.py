@@ -43,7 +43,7 @@ def test_a_pinhole_finds_the_pixel_of_what_it_saw(camera: Pinhole, places: Array
 @given(PINHOLES)
 def test_intrinsics_may_count_from_the_first_pixels_centre(camera: Pinhole) -> None:
     whole = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), -1)
-    for rays, pixels in ((camera.rays(), whole + 0.5), (camera.rays(from_centre=True), whole)):
+    for rays, pixels in ((camera.rays(), whole + 0.5), (camera.from_corner().rays(), whole)):
         np.testing.assert_allclose(camera.project(rays)[0], pixels, atol=1e-6)
 
 

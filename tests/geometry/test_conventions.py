@@ -22,7 +22,7 @@ def simplest(cords: NDArray[np.float64], poses: NDArray[np.float64]) -> Conventi
     first = np.broadcast_to(cords[0], cords.shape)
     errors = [(pose_errors(poses, c.relative_pose(cords, first))[1].mean(), c) for c in alternatives()]
     fitting = [convention for error, convention in errors if error < 1e-6]
-    return min(fitting, key=lambda convention: convention.cost)
+    return min(fitting, key=lambda convention: convention.cost(RIGHT))
 
 
 def test_the_right_convention_is_that_of_the_reference() -> None:
@@ -49,6 +49,8 @@ def test_conventions_are_tried_once_and_never_the_right_one() -> None:
         Convention(names=("roll", "pitch", "yaw")),
         Convention(axes="mirrored"),
         Convention(axes="unconverted"),
+        Convention(axes="upside down"),
+        Convention(axes="opengl"),
         Convention(relation="first to agent"),
         Convention(relation="agent to world"),
         Convention(order="xyz", signs=(1, 1, 1), relation="first to agent"),

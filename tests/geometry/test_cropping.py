@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from opv2v_doctor.geometry.cameras import Array, Pinhole
-from opv2v_doctor.geometry.cropping import Shot, crop_landing
+from opv2v_doctor.geometry.cropping import CROPS, Shot, crop_camera, crop_landing, cropped
 
 FOCAL = 120.0
+OPV2V = Pinhole(np.array([[335.64, 0, 400], [0, 335.64, 300], [0, 0, 1]]), 800, 600)
 
 
 def texture() -> Array:
@@ -53,3 +54,24 @@ def test_a_scale_that_is_not_multiplied_is_measured() -> None:
         taken(texture()), taken(resized(texture(), 1.1), 1.0, (-10, -7.5)), np.random.default_rng(0)
     )
     assert found.placing.zoom == pytest.approx(1.1, abs=0.02)
+
+
+@pytest.mark.parametrize("how", CROPS)
+def test_the_camera_of_a_crop_sees_what_it_shows(how: str) -> None:
+    width, height = 120, 60
+    after = cropped(OPV2V, how, width, height)
+    pixels = after.project(OPV2V.back_project(np.array([[400.0, 300.0]]), np.ones(1)))[0]
+    assert np.allclose(pixels, [[width / 2, height / 2]])  # the middle stays the middle
+    scales = {"covered": (0.15, 0.15), "stretched": (0.15, 0.1), "cut": (1.0, 1.0)}[how]
+    assert np.allclose(np.diag(after.intrinsics)[:2] / np.diag(OPV2V.intrinsics)[:2], scales, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("zoom", "corner"), [(1.0, (0, 20)), (1.06, (3, 7)), (1.3, (20, 5))])
+def test_a_crop_is_found_where_its_content_lies(zoom: float, corner: tuple[int, int]) -> None:
+    scale, (column, row), whole = 0.8 * zoom, corner, texture()
+    part = resized(whole, scale)[row : row + 80, column : column + 160]
+    claimed, expected = taken(part), taken(part, scale, corner).pinhole
+    found = crop_camera(taken(whole), claimed)
+    assert found is not None
+    assert np.abs(found.intrinsics - expected.intrinsics).max() < 1.0
+    assert crop_camera(taken(whole), claimed._replace(grey=part[::-1, ::-1].copy())) is None

@@ -1,5 +1,6 @@
 """The guards of the family log, each on logs that are written line by line."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -84,6 +85,12 @@ def trains(
     return write
 
 
+def grows(log: LogText) -> None:
+    log.healthy()
+    for number, line in enumerate(log.lines):
+        log.lines[number] = line.replace("max mem: 20514", f"max mem: {20514 + 50 * number}")
+
+
 GOOD = written(LogText.healthy)
 NOTHING = written(launches)
 GUARDS = {
@@ -96,7 +103,7 @@ GUARDS = {
         good=GOOD,
         empty=NOTHING,
     ),
-    "LOG004": Guard(bad=written(epochs(0)), good=GOOD, empty=NOTHING),
+    "LOG004": Guard(bad=written(epochs(0)), good=GOOD, empty=written(lambda log: log.test(1, 3.0))),
     "LOG005": Guard(bad=written(one_epoch_on), good=GOOD, empty=NOTHING),
     "LOG006": Guard(bad=written(epochs(0, 1, 1)), good=GOOD, empty=written(epochs(0))),
     "LOG007": Guard(bad=written(two_at_once), good=GOOD, empty=NOTHING),
@@ -112,9 +119,7 @@ GUARDS = {
         empty=NOTHING,
     ),
     "LOG011": Guard(bad=NOTHING, good=GOOD, empty=written(launches, {"model": {"pretrained": None}})),
-    "LOG012": Guard(
-        bad=written(epochs(*range(6), data=0.8)), good=GOOD, empty=written(epochs(*range(80), steps=1))
-    ),
+    "LOG012": Guard(bad=written(epochs(*range(6), data=0.8)), good=GOOD, empty=NOTHING),
     "LOG013": Guard(
         bad=written(epochs(0, rates=lambda epoch: 1e-3)), good=GOOD, empty=written(epochs(0), config(lr=None))
     ),
@@ -140,6 +145,21 @@ GUARDS = {
         good=GOOD,
         empty=written(LogText.healthy, None),
     ),
+    "LOG020": Guard(bad=written(epochs(*range(2), rates=lambda epoch: 0.0)), good=GOOD, empty=NOTHING),
+    "LOG021": Guard(
+        bad=written(trains(lambda epoch: 9.0 * 3**epoch, lambda epoch: 9)), good=GOOD, empty=NOTHING
+    ),
+    "LOG022": Guard(
+        bad=written(trains(lambda epoch: 9 - epoch, lambda epoch: 9, grad_norm=math.inf)),
+        good=GOOD,
+        empty=written(epochs(0)),
+    ),
+    "LOG023": Guard(
+        bad=written(lambda log: [log.launch(), *(log.epoch(each, time=1 + each) for each in range(8))]),
+        good=GOOD,
+        empty=NOTHING,
+    ),
+    "LOG024": Guard(bad=written(grows), good=GOOD, empty=NOTHING),
 }
 
 test_log = guarded(GUARDS)

@@ -1,4 +1,4 @@
-"""`python watched.py SCRIPT` is to the script as `python SCRIPT`; and ranks that differ do not train."""
+"""A script under the watch finds all as without it; and ranks that differ do not train."""
 
 import ast
 import json
@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 INSIDE = Path(__file__).parents[2] / "opv2v_doctor/inside"
-WATCHED = INSIDE / "watched.py"
+ENTERING = INSIDE / "entering"
 SHOW = """
 import json, os, sys, inspect
 def function(): pass
 def annotated(x: int): pass
-found = dict(argv=sys.argv, path=sys.path, file=__file__, name=__name__, spec=__spec__, cached=__cached__,
+found = dict(argv=sys.argv, path=sys.path, file=__file__, name=__name__, cached=__cached__,
+    spec=getattr(__spec__, "name", None),
     main=sys.modules["__main__"].__dict__ is globals(), code=function.__code__.co_filename,
     source=inspect.getsource(function), annotated=type(annotated.__annotations__["x"]).__name__,
     builtins=type(__builtins__).__name__)
@@ -52,6 +53,12 @@ def script(tmp_path: Path) -> Path:
     return place / "show.py"
 
 
+def under_watch(script: Path | None, **settings: object) -> dict[str, str]:
+    """The environment in which the script is watched, or none of these is (no path)."""
+    wanted = {"script": os.path.realpath(script) if script else "", "module": None, **settings}
+    return {"PYTHONPATH": str(ENTERING), "OPV2V_DOCTOR_WATCH": json.dumps(wanted)}
+
+
 def said(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *map(str, words)]
     return subprocess.run(
@@ -59,26 +66,61 @@ def said(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.parametrize("settings", ["", '{"run": "run"}', "no json"])
 @pytest.mark.parametrize("safe", ["", "1"])
-def test_a_script_finds_all_as_without_the_watch(script: Path, settings: str, safe: str) -> None:
-    env = {"PYTHONSAFEPATH": safe, "OPV2V_DOCTOR_WATCH": settings, "CODE": "3"}
-    for word in (f"{script.parent.name}/show.py", script):
-        plain = said(word, "a=b", "c d", cwd=script.parents[1], **env)
-        watched = said(WATCHED, word, "a=b", "c d", cwd=script.parents[1], **env)
-        assert watched.returncode == plain.returncode == 3
+@pytest.mark.parametrize("site", ["", "import sys; sys.argv.append('a site')"])
+def test_a_script_finds_all_as_without_the_watch(script: Path, safe: str, site: str, tmp_path: Path) -> None:
+    env = {"PYTHONSAFEPATH": safe, "CODE": "3"}
+    paths = []
+    if site:
+        (tmp_path / "sites").mkdir()
+        (tmp_path / "sites/sitecustomize.py").write_text(f"import os; os.environ['CODE'] = '3'; {site}\n")
+        paths = [str(tmp_path / "sites")]
+    plainly = {**env, "PYTHONPATH": os.pathsep.join(paths)}
+    place = script.parents[1]
+    for word, run in ((f"{script.parent.name}/show.py", "one"), (script, "two")):
+        plain = said(word, "a=b", "c d", cwd=place, **plainly)
+        own = under_watch(script, run=str(place / run))
+        own["PYTHONPATH"] = os.pathsep.join([own["PYTHONPATH"], *paths])
+        watched = said("-u", "-X", "dev", "-Wignore", word, "a=b", "c d", cwd=place, **env, **own)
+        assert (watched.returncode, watched.stderr) == (plain.returncode, "") == (3, "")
         assert json.loads(watched.stdout) == json.loads(plain.stdout)
-    assert ("not watched" in watched.stderr) == (settings == "no json")
+        assert (place / run / "events.jsonl").is_file()
+
+
+def test_a_module_is_watched_by_its_name(script: Path, tmp_path: Path) -> None:
+    own = under_watch(None, module="show", run=str(tmp_path / "run"))
+    plain, watched = (said("-m", "show", cwd=script.parent, **env) for env in ({}, own))
+    assert json.loads(watched.stdout) == json.loads(plain.stdout)
+    assert (tmp_path / "run/events.jsonl").is_file()
+
+
+def test_no_other_process_is_watched(script: Path, tmp_path: Path) -> None:
+    """Neither torchrun itself, nor what the training starts."""
+    own = under_watch(script, run=str(tmp_path / "run"))
+    other = tmp_path / "other.py"
+    other.write_text(script.read_text())
+    for words in ([other], ["-m", "platform"], ["-c", "pass", script], ["-mplatform"]):
+        assert said(*words, cwd=tmp_path, **own).returncode == 0
+    assert not (tmp_path / "run").exists()
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, {str(script)!r}], check=True)\n"
+    script.with_name("outer.py").write_text(child)
+    own = under_watch(script.with_name("outer.py"), run=str(tmp_path / "run"))
+    said(script.with_name("outer.py"), cwd=tmp_path, **own)
+    assert (tmp_path / "run/events.jsonl").read_text().count('"begin"') == 1
+
+
+def test_a_watch_that_cannot_begin_leaves_the_training_alone(script: Path, tmp_path: Path) -> None:
+    env = {"PYTHONPATH": str(ENTERING), "OPV2V_DOCTOR_WATCH": "no json", "CODE": "3"}
+    done = said(script, cwd=tmp_path, **env)
+    assert done.returncode == 3
+    assert "not watched" in done.stderr
 
 
 def test_a_training_ends_when_nobody_is_left_to_end_it(script: Path, tmp_path: Path) -> None:
     """Launcher, supervisor and torchrun killed together leave ranks behind: each sees to itself."""
     script.write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
-    settings = json.dumps({"run": str(tmp_path / "run"), "ends_with_parent": True})
-    shell = (
-        f"import subprocess; subprocess.Popen([{sys.executable!r}, {str(WATCHED)!r}, {str(script)!r}]).wait()"
-    )
-    env = {**os.environ, "OPV2V_DOCTOR_WATCH": settings}
+    shell = f"import subprocess; subprocess.Popen([{sys.executable!r}, {str(script)!r}]).wait()"
+    env = {**os.environ, **under_watch(script, run=str(tmp_path / "run"), ends_with_parent=True)}
     with subprocess.Popen(
         [sys.executable, "-c", shell], env=env, stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -95,12 +137,14 @@ def test_a_training_ends_when_nobody_is_left_to_end_it(script: Path, tmp_path: P
 def test_a_link_to_a_script_is_followed_as_python_does(script: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.py"
     link.symlink_to(script)
-    plain, watched = said(link, cwd=tmp_path), said(WATCHED, link, cwd=tmp_path)
+    own = under_watch(script, run=str(tmp_path / "run"))
+    plain, watched = said(link, cwd=tmp_path), said(link, cwd=tmp_path, **own)
     assert json.loads(watched.stdout) == json.loads(plain.stdout)
+    assert (tmp_path / "run/events.jsonl").is_file()
 
 
 def test_begin_and_end_are_told(script: Path, tmp_path: Path) -> None:
-    said(WATCHED, script, "x=1", cwd=tmp_path, OPV2V_DOCTOR_WATCH=json.dumps({"run": str(tmp_path / "run")}))
+    said(script, "x=1", cwd=tmp_path, **under_watch(script, run=str(tmp_path / "run")))
     lines = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
     assert (lines[0]["event"], lines[-1]["event"]) == ("begin", "end")
     assert lines[0]["arguments"] == ["x=1"]
@@ -109,7 +153,7 @@ def test_begin_and_end_are_told(script: Path, tmp_path: Path) -> None:
 
 
 def test_the_watch_parses_as_python_3_8() -> None:
-    for path in [WATCHED, *(INSIDE / "watch").glob("*.py")]:
+    for path in [*ENTERING.glob("*.py"), *(INSIDE / "watch").glob("*.py")]:
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
@@ -117,14 +161,14 @@ def ranks(miniature: Path, run: Path, *words: str) -> tuple[list[int], list[dict
     """Train in two processes; exit codes, events, and what was said."""
     script = run.parent / "train.py"
     script.write_text(RANK)
-    settings = {"run": str(run), "every": 1}
     env = {
-        "PYTHONPATH": str(miniature), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()), "OPV2V_DOCTOR_WATCH": json.dumps(settings), "OMP_NUM_THREADS": "1",
+        **under_watch(script, run=str(run), every=1), "PYTHONPATH": f"{ENTERING}:{miniature}",
+        "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
+        "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     processes = [
         subprocess.Popen(
-            [sys.executable, WATCHED, script, run, *words],
+            [sys.executable, script, run, *words],
             env={**os.environ, **env, "RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,

@@ -16,10 +16,12 @@ import pytest
 
 from opv2v_doctor import Command, Place, counted, error, examined
 from opv2v_doctor.check import Crashed
-from opv2v_doctor.plugins import package_plugin
+from opv2v_doctor.plugins import package_plugin, read_plugins
 from opv2v_doctor.plugins.crossing import decode, encode
 from opv2v_doctor.plugins.plugin_process import PluginProcess
 from opv2v_doctor.smoke import CHECKS as SMOKE_CHECKS
+
+from ..forked import doctors
 
 pytestmark = pytest.mark.slow
 CANARY = "canary"
@@ -41,7 +43,7 @@ def mine_is_fine_again(target):
     yield note("seen again", numbers=[1, 2])
     yield examined(1, "thing")
 """
-AT_IMPORT, IN_CHECK = 4, 10  # the lines of the gaps
+AT_IMPORT = 4  # the line of the gap
 Doctor = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -100,17 +102,17 @@ def told(result: dict[str, Any]) -> str:
     return " ".join(text["text"] for text in (result["reason"], result["hint"]) if text)
 
 
-def test_a_plugin_that_nobody_trusts_does_not_run_and_is_no_good_news(repository: Repository) -> None:
-    refused = repository.check("ENV001", "--format", "json")
+def test_a_plugin_that_nobody_trusts_does_not_run_and_is_no_good_news(small: Repository) -> None:
+    refused = small.check("ENV001", "--format", "json")
     assert refused.returncode == 3
     status, reason = results(refused)["PLG001"]
     assert status == "blocked"
-    assert f"opv2v-doctor trust --repo {repository.path}" in reason
-    assert str(repository.plugin) in reason
+    assert f"opv2v-doctor trust --repo {small.path}" in reason
+    assert str(small.plugin) in reason
     assert "--plugins" in reason
-    named = repository.check("MIN001")
+    named = small.check("MIN001")
     assert (named.returncode, "opv2v-doctor trust" in named.stderr) == (2, True)
-    assert not repository.canary.exists()
+    assert not small.canary.exists()
 
 
 def test_the_user_decides_in_one_word(repository: Repository) -> None:
@@ -125,25 +127,25 @@ def test_the_user_decides_in_one_word(repository: Repository) -> None:
     assert not repository.canary.exists()
 
 
-def test_trust_is_in_what_was_read_and_ends_with_a_change(repository: Repository) -> None:
-    assert repository.doctor("trust", "--repo", repository.path).returncode == 0
-    assert not repository.canary.exists()
-    assert repository.check("MIN").returncode == 0
-    repository.write(at_import="changed = True")
-    assert repository.check("ENV001").returncode == 3
-    repository.write()
-    assert repository.check("MIN").returncode == 0
-    settings = repository.path / "opv2v-doctor.toml"
-    (repository.path / "other.py").write_text("")
+def test_trust_is_in_what_was_read_and_ends_with_a_change(small: Repository) -> None:
+    assert small.doctor("trust", "--repo", small.path).returncode == 0
+    assert not small.canary.exists()
+    assert small.check("MIN").returncode == 0
+    small.write(at_import="changed = True")
+    assert small.check("ENV001").returncode == 3
+    small.write()
+    assert small.check("MIN").returncode == 0
+    settings = small.path / "opv2v-doctor.toml"
+    (small.path / "other.py").write_text("")
     settings.write_text(settings.read_text().replace("my_checks.py", "my_checks.py', 'other.py", 1))
     settings.write_text(
         settings.read_text().replace("\"tools/my_checks.py', 'other.py\"", '"tools/my_checks.py", "other.py"')
     )
-    assert repository.check("ENV001").returncode == 3
-    assert repository.doctor("trust", "--repo", repository.path).returncode == 0
-    assert repository.check("ENV001").returncode == 0
-    assert repository.doctor("trust", "--repo", repository.path, "--revoke").returncode == 0
-    assert repository.check("ENV001").returncode == 3
+    assert small.check("ENV001").returncode == 3
+    assert small.doctor("trust", "--repo", small.path).returncode == 0
+    assert small.check("ENV001").returncode == 0
+    assert small.doctor("trust", "--repo", small.path, "--revoke").returncode == 0
+    assert small.check("ENV001").returncode == 3
 
 
 def test_a_settings_file_elsewhere_earns_no_more_trust(small: Repository, tmp_path: Path) -> None:
@@ -175,16 +177,16 @@ def test_what_is_trusted_runs_and_no_bytecode_beside_it(small: Repository) -> No
     assert small.canary.read_text() == "ran"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [("list",), ("explain", "PLG001"), ("explain", "MIN001"), ("--help",), ("check", "--help"), ("trust",)],
-)
-def test_what_only_tells_runs_no_plugin(words: tuple[str, ...], small: Repository) -> None:
-    repo = () if "--help" in words else ("--repo", small.path)
-    told = small.doctor(*words, *repo)
-    assert told.returncode == (2 if "MIN001" in words else 0)
-    if words[0] in ("list", "explain"):
-        assert f"not loaded here, as plugins run in an examination only: {small.plugin}" in told.stderr
+def test_what_only_tells_runs_no_plugin(small: Repository) -> None:
+    of_it = ("--repo", small.path)
+    telling = [("list", *of_it), ("explain", "PLG001", *of_it), ("explain", "MIN001", *of_it)]
+    others = [("--help",), ("check", "--help"), ("trust", *of_it)]
+    for words, told in zip(
+        [*telling, *others], doctors([*telling, *others], env=small.environment()), strict=True
+    ):
+        assert told.returncode == (2 if "MIN001" in words else 0), words
+        if words in telling:
+            assert f"not loaded here, as plugins run in an examination only: {small.plugin}" in told.stderr
     assert not small.canary.exists()
 
 
@@ -225,22 +227,42 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("where", ["at_import", "in_check"])
-def test_whatever_a_plugin_does_to_its_process_it_has_crashed(
-    where: str, end: str, small: Repository
-) -> None:
-    small.write(**{where: end})
-    selected = "ENV001" if where == "at_import" else "MIN"
-    ended = small.check(selected, "--plugins", "--format", "json")
+AN_END = """
+@check("MIN{number:03}", tier="static")
+def mine_ends_{number}(target):
+    '''Mine ends.'''
+    {end}
+    yield examined(1, "thing")
+"""
+
+
+def test_whatever_a_plugin_does_to_its_process_it_has_crashed(small: Repository) -> None:
+    """Each end in a check of its own: the next one has a process of its own."""
+    numbered = dict(enumerate(ENDS, 3))
+    ends = [AN_END.format(number=number, end=end) for number, end in numbered.items()]
+    small.plugin.write_text(small.plugin.read_text() + "".join(ends))
+    lines = small.plugin.read_text().splitlines()
+    ended = small.check("MIN", "--plugins", "--format", "json")
     assert ended.returncode == 3
     found = results(ended)
-    status, reason = found["PLG001" if where == "at_import" else "MIN001"]
-    line = AT_IMPORT if where == "at_import" else IN_CHECK
-    assert (status, ENDS[end] in reason) == ("crashed", True), reason
-    assert f"{small.plugin}:{line}" in reason or end == RAVING  # and wrote over the line
-    if where == "in_check":  # the next check has a process of its own
-        assert found["MIN002"][0] == "passed"
+    for number, end in numbered.items():
+        status, reason = found[f"MIN{number:03}"]
+        assert (status, ENDS[end] in reason) == ("crashed", True), (end, reason)
+        line = lines.index(f"    {end}") + 1
+        assert f"{small.plugin}:{line}" in reason or end == RAVING, end  # and wrote over the line
+    assert (found["MIN001"][0], found["MIN002"][0]) == ("passed", "passed")
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_whatever_a_plugin_does_at_its_import_it_has_crashed(end: str, small: Repository) -> None:
+    """How that is told and counted is tested with one that has no end, below."""
+    small.write(at_import=end)
+    (plugin,) = read_plugins([str(small.plugin)])
+    with pytest.raises(Crashed) as crash:
+        PluginProcess(plugin, 60).checks()
+    assert ENDS[end] in str(crash.value)
+    assert f"{small.plugin}:{AT_IMPORT}" in str(crash.value) or end == RAVING
+    PluginProcess.close_all()
 
 
 ENDLESS = {

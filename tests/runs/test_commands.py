@@ -35,8 +35,14 @@ def test_several_gpus_start_by_torchrun_with_one_directory_for_all(target: Targe
 def test_one_gpu_starts_alone(target: Target) -> None:
     words = command(replace(target, gpus=1), RUN, OUTPUT)
     assert words[0] == sys.executable
-    assert words[1].endswith("inside/watched.py")
-    assert words[2:] == [str(target.script), "dataset=b", "hydra.run.dir=/runs/one"]
+    assert words[1:] == [str(target.script), "dataset=b", "hydra.run.dir=/runs/one"]
+
+
+def test_a_module_and_a_config_are_started_by_name(target: Target) -> None:
+    launch = LaunchSettings(script="tools/train.py", module=True, config_name="other", config_path="../conf")
+    words = command(replace(target, settings=Settings(launch=launch)), RUN, OUTPUT)
+    options = ["--config-name=other", "--config-path=../conf"]
+    assert words[-6:] == ["-m", "tools.train", *options, "dataset=b", "hydra.run.dir=/runs/one"]
 
 
 def test_nodes_share_the_gpus_and_meet(target: Target) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -157,22 +157,26 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "force"), [*((name, "") for name in CHANGES), ("configs/train.yaml", "a test")]
-)
-def test_what_changes_during_the_gate_is_judged_again_and_stamped(repo: Path, name: str, force: str) -> None:
-    gate = Gate(put(repo / name, CHANGES[name]), code=1 if force else 0)
-    code, said = train(request(repo, force=force), gate)
+def test_what_changes_during_the_gate_is_judged_again_and_stamped(repo: Path) -> None:
+    asked = request(repo)
+    before = snapshot(asked.target)
+    edits = [put(repo / name, text) for name, text in CHANGES.items()]
+    gate = Gate(lambda: [edit() for edit in edits])
+    code, said = train(asked, gate)
     assert (code, gate.ran) == (0, 2), said
-    assert f"{name} changed while the gate ran: the gate runs again" in said
+    assert before.changes(asked.target) == tuple(sorted(CHANGES))  # each is seen, and no other
+    first = ", ".join(sorted(CHANGES)[:5])
+    assert f"{first}, ... changed while the gate ran: the gate runs again" in said
     run = repo / RUN
     stamp, sources = read_run(run).stamp, read_sources((run / "sources.txt").read_bytes())
     assert json.loads((run / "report.json").read_text()) == {"gate": 2}
-    assert f"epochs: {said_in(run)['epochs']}\n" in (run / "config.yaml").read_text()
-    patch = (run / "diff.patch").read_text()
-    assert f"b/{name}" in patch or name in (run / "untracked.txt").read_text()
-    assert name in (*stamp.dirty, *stamp.untracked)
-    assert name in sources
+    assert (said_in(run)["epochs"], said_in(run)["toy"]) == (77, 2 * 4)  # of scripts/toy.py
+    assert "epochs: 77\n" in (run / "config.yaml").read_text()
+    told = (run / "diff.patch").read_text() + (run / "untracked.txt").read_text()
+    for name in CHANGES:
+        assert f"b/{name}" in told or f"  {name}\n" in told, name
+        assert name in (*stamp.dirty, *stamp.untracked), name
+        assert name in sources, name
     digests = subprocess.run(
         ["sha256sum", "--check", "--quiet", run / "sources.txt"], cwd=repo, capture_output=True, text=True
     )
@@ -181,10 +185,12 @@ def test_what_changes_during_the_gate_is_judged_again_and_stamped(repo: Path, na
 
 
 def test_a_commit_during_the_gate_is_what_is_stamped(repo: Path) -> None:
+    """The gate does not pass, either time: what is forced is judged again as well."""
     (repo / "README.md").write_text("Two.\n")
-    gate = Gate(lambda: git(repo, "commit", "-q", "-a", "-m", "two"))
-    code, said = train(request(repo), gate)
+    gate = Gate(lambda: git(repo, "commit", "-q", "-a", "-m", "two"), code=1)
+    code, said = train(request(repo, force="a test"), gate)
     assert (code, gate.ran) == (0, 2), said
+    assert "the commit changed while the gate ran: the gate runs again" in said
     stamp = read_run(repo / RUN).stamp
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repo, capture_output=True, text=True).stdout
     assert (stamp.commit, stamp.dirty) == (head.strip(), ())
@@ -242,16 +248,17 @@ def test_what_trainings_write_is_no_change(repo: Path) -> None:
     assert read_run(repo / RUN).last.departures == ()
 
 
-@pytest.mark.parametrize("name", ["toy/__init__.py", "experiments/one/checkpoint-last.pth"])
-def test_a_resume_is_refused_where_something_changes(repo: Path, name: str) -> None:
+def test_a_resume_is_refused_where_something_changes(repo: Path) -> None:
     assert train(request(repo), Gate(lambda: None))[0] == 0
     before = (repo / RUN / "run.json").read_bytes()
-    gate = Gate(put(repo / name, "VALUE = 5\n"))
-    asked = TrainingRequest(target=make_target(repo=repo, python=sys.executable), resume=repo / RUN)
-    code, said = train(asked, gate)
-    assert (code, gate.ran) == (3, 1), said
-    assert f"not started: {name} changed while the gate ran" in said
-    assert (repo / RUN / "run.json").read_bytes() == before
+    for name in ("toy/__init__.py", "experiments/one/checkpoint-last.pth"):
+        gate = Gate(put(repo / name, "VALUE = 5\n"))
+        asked = TrainingRequest(target=make_target(repo=repo, python=sys.executable), resume=repo / RUN)
+        code, said = train(asked, gate)
+        assert (code, gate.ran) == (3, 1), said
+        assert f"not started: {name} changed while the gate ran" in said
+        assert (repo / RUN / "run.json").read_bytes() == before
+        git(repo, "checkout", "-q", ".")
 
 
 def test_a_config_that_changes_before_it_is_composed_is_told(repo: Path) -> None:
@@ -292,21 +299,22 @@ def test_a_node_of_other_files_does_not_join(repo: Path) -> None:
     assert read_run(repo / RUN).last.status is RunStatus.RUNNING
 
 
-@pytest.mark.parametrize(("name", "expected"), [("toy/__init__.py", "8"), ("checkpoint.pth", "1")])
-def test_an_inference_is_judged_again_too(repo: Path, checkpoint: Path, name: str, expected: str) -> None:
-    place = checkpoint if name == checkpoint.name else repo / name
-    gate = Gate(put(place, "VALUE = 8\n"))
-    if place is checkpoint:
-        gate.happens = lambda: save(place, epoch=2)
+def test_an_inference_is_judged_again_too(repo: Path, checkpoint: Path) -> None:
+    """Once for the code, and once more for the checkpoint."""
+    changes: Iterator[Callable[[], object]] = iter(
+        [put(repo / "toy/__init__.py", "VALUE = 8\n"), lambda: save(checkpoint, epoch=2)]
+    )
+    gate = Gate(lambda: next(changes)(), times=2)
     asked = InferenceRequest(target=make_target(repo=repo, python=sys.executable), checkpoint=checkpoint)
     code, said = train(asked, gate)
-    assert (code, gate.ran) == (0, 2), said
-    assert f"{place.name} changed while the gate ran" in said
+    assert (code, gate.ran) == (0, 3), said
+    assert "toy/__init__.py changed while the gate ran" in said
+    assert "checkpoint.pth changed while the gate ran" in said
     (output,) = (checkpoint.parent / "eval_runs").iterdir()
     run: Run = read_run(output)
-    assert (output / "said").read_text() == expected
+    assert (output / "said").read_text() == "8"
     assert run.stamp.checkpoint is not None
-    assert run.stamp.checkpoint["epoch"] == (2 if place is checkpoint else 1)
+    assert run.stamp.checkpoint["epoch"] == 2
 
 
 @pytest.fixture

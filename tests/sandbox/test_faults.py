@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -40,17 +41,42 @@ def test_faults_are_named_told_and_numbered() -> None:
     assert len({fault.summary for fault in FAULTS.values()}) == len(FAULTS)
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_changes_something_and_leaves_git_clean(name: str, healthy: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
+@pytest.fixture(scope="module")
+def one_copy(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A copy that one fault after the other is put into, and what it is put back to."""
+    copy, kept = (tmp_path_factory.mktemp(name) / "copy" for name in ("faulty", "kept"))
     copy_repository(healthy, copy)
-    earlier = contents(copy)
+    shutil.copytree(copy, kept, symlinks=True)
+    return copy, kept
+
+
+def put_back(copy: Path, kept: Path, healthy: dict[str, str]) -> None:
+    """What a fault changed becomes what it was, the git repository too."""
+    broken = contents(copy)
+    for name in {*broken, *healthy}:
+        if broken.get(name) != healthy.get(name):
+            (copy / name).unlink(missing_ok=True)
+            if name in healthy:
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(kept / name, copy / name)
+    shutil.rmtree(copy / ".git")
+    shutil.copytree(kept / ".git", copy / ".git")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_changes_something_and_leaves_git_clean(name: str, one_copy: tuple[Path, Path]) -> None:
+    copy, kept = one_copy
+    healthy = contents(kept)
     put(name, copy)
-    if name != "no_commit":
-        assert contents(copy) != earlier
-        assert git(copy, "status", "--porcelain") == ""
-    else:
-        assert git(copy, "rev-list", "--all") == ""
+    try:
+        if name != "no_commit":
+            assert contents(copy) != healthy
+            assert git(copy, "status", "--porcelain") == ""
+        else:
+            assert git(copy, "rev-list", "--all") == ""
+    finally:
+        put_back(copy, kept, healthy)
+    assert contents(copy) == healthy
 
 
 def test_a_fault_that_finds_no_place_is_refused(broken: Callable[..., Path]) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
+from shlex import quote
 from typing import Any
 
 from opv2v_doctor.audit.fingerprint import inventory_fingerprint
+from opv2v_doctor.audit.frame_files import no_key
 from opv2v_doctor.audit.inventory import Inventory
 from opv2v_doctor.audit.verdicts.verdict import of_each_shelf, verdict
 from opv2v_doctor.check import Blocked, Findings, Skip, error, examined, note, warning
-from opv2v_doctor.text import Text
+from opv2v_doctor.layout import DIGITS, dataset_root
+from opv2v_doctor.text import Command, Text
 
+MOST_NAMES = 12  # that a sentence holds
 PLACE = "split, scenario, agent, camera, kind"
 
 
@@ -29,10 +34,16 @@ def dataset_can_be_read(inventory: Inventory) -> Findings:
     frames = inventory.number("SELECT count(*) FROM files WHERE kind = 'frame'")
     root = inventory.dataset.root
     if not files:
+        folder = inventory.dataset.storage.folder
+        near = dataset_root(folder) if folder else None
         raise Blocked(
-            "no SPLIT/SCENARIO/AGENT/FRAME.yaml in {root}",
-            hint="give the folder that holds train, validate, test",
+            "no SPLIT/SCENARIO/AGENT/FRAME.yaml in {root}; found there: {names}"
+            if inventory.unknown
+            else "no SPLIT/SCENARIO/AGENT/FRAME.yaml in {root}",
+            hint="{command}" if near else "give the folder that holds train, validate, test",
             root=root,
+            names=_unknown(inventory),
+            command=Command(f"opv2v-doctor audit {quote(str(near))}") if near else "",
         )
     if not read:
         raise Blocked("none of the {files} files in {root} can be read", files=files, root=root)
@@ -52,6 +63,27 @@ def dataset_can_be_read(inventory: Inventory) -> Findings:
         frames=frames,
         fingerprint=inventory_fingerprint(inventory),
     )
+    if inventory.unknown:
+        yield note(
+            "left alone, being nothing of a frame that is read: {names}",
+            hint="where one of them is: name its files in [files] of opv2v-doctor.toml",
+            at=inventory.path("", "frame"),
+            names=_unknown(inventory),
+        )
+    if extra := sorted(name for name in inventory.unknown if name.endswith(".yaml")):
+        yield note(
+            "{names} is no frame: a loader that lists *.yaml has to skip it",
+            at=inventory.path("", "frame"),
+            names=extra,
+        )
+
+
+def _unknown(inventory: Inventory) -> list[Text]:
+    """What was seen and is not read, the most frequent first."""
+    return [
+        Text("{count} {name}", count=count, name=name)
+        for name, count in inventory.unknown.most_common(MOST_NAMES)
+    ]
 
 
 @verdict("AUD002")
@@ -65,12 +97,27 @@ def files_are_whole(inventory: Inventory) -> Findings:
     ## How to fix
     Copy or unpack the files again. A finding names the first file of an agent's; `--format json` lists all.
     """
-    yield examined(inventory.number("SELECT count(*) FROM files"), "file")
-    rows = inventory.rows(
-        f"SELECT {PLACE}, problem, frame, path FROM files WHERE problem IS NOT NULL "
-        "ORDER BY split, scenario, agent, camera, kind, problem, frame"
-    )
-    yield from of_each_shelf(inventory, rows, error, "copy these files from the original again")
+    read = "problem IS NOT NULL OR kind != 'depth' OR width IS NOT NULL"
+    yield examined(inventory.number(f"SELECT count(*) FROM files WHERE {read}"), "file")
+    for like, hint in (
+        ("NOT LIKE", "copy these files from the original again"),
+        ("LIKE", "name it in [keys] of opv2v-doctor.toml if it is there under another name"),
+    ):
+        rows = inventory.rows(
+            f"SELECT {PLACE}, problem, frame, path FROM files WHERE problem {like} ? "
+            "ORDER BY split, scenario, agent, camera, kind, problem, frame",
+            f"{no_key(inventory.dataset.layout.lidar_pose)}%",
+        )
+        yield from of_each_shelf(inventory, rows, error, hint)
+    if unread := inventory.number(
+        "SELECT count(*) FROM files WHERE kind = 'depth' AND problem IS NULL AND width IS NULL"
+    ):
+        yield note(
+            "{unread:depth map|depth maps} in EXR not looked into: OpenEXR is not installed here",
+            hint="install it beside the doctor: pip install 'opv2v-doctor[exr]'",
+            at=inventory.path("", "depth"),
+            unread=unread,
+        )
 
 
 @verdict("AUD003")
@@ -216,17 +263,17 @@ def _no_images(inventory: Inventory) -> Findings:
     """Splits whose frame files describe cameras, and that have no image of any."""
     rows = inventory.rows(
         """
-        SELECT split, count(*), sum(json_array_length(rig)) FROM files f
+        SELECT split, count(*), sum(json_array_length(rig)) AS images FROM files f
         WHERE kind = 'frame' AND rig IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM files i WHERE i.split = f.split AND i.kind = 'image')
-        GROUP BY split ORDER BY split
+        GROUP BY split HAVING images > 0 ORDER BY split
         """
     )
     for split, frames, images in rows:
         yield error(
             "{frames:frame|frames} with 0 of {images} images",
             at=inventory.path(split, "image"),
-            hint="copy the images (FRAME_cameraN.png) beside their frame files",
+            hint="copy the images (FRAME_cameraN.png or .jpg) beside their frame files",
             frames=frames,
             images=images,
         )
@@ -235,12 +282,14 @@ def _no_images(inventory: Inventory) -> Findings:
 def _missing(inventory: Inventory, kind: str) -> Iterator[tuple[Any, ...]]:
     """Frames without a file of a camera that others of the scenario have; of depth, others of the split."""
     scope = "split, scenario" if kind == "image" else "split"
-    suffix = ".png" if kind == "image" else "_depth.npy"
-    return inventory.rows(
+    rows = inventory.rows(
         f"""
         SELECT f.split, f.scenario, f.agent, c.camera, '{kind}', '', f.frame,
-            f.split || '/' || f.scenario || '/' || f.agent || '/' || f.frame || '_' || c.camera || '{suffix}'
-        FROM files f JOIN (SELECT DISTINCT {scope}, camera FROM files WHERE kind = '{kind}') c USING ({scope})
+            f.split || '/' || f.scenario || '/' || f.agent || '/' || f.frame, c.path
+        FROM files f JOIN (
+            SELECT {scope}, camera, min(path) AS path FROM files WHERE kind = '{kind}'
+            GROUP BY {scope}, camera
+        ) c USING ({scope})
         LEFT JOIN files h ON h.split = f.split AND h.scenario = f.scenario AND h.agent = f.agent
             AND h.frame = f.frame AND h.kind = '{kind}' AND h.camera = c.camera
         WHERE f.kind = 'frame' AND h.path IS NULL AND ('{kind}' = 'image' OR EXISTS (
@@ -249,20 +298,25 @@ def _missing(inventory: Inventory, kind: str) -> Iterator[tuple[Any, ...]]:
         ORDER BY f.split, f.scenario, f.agent, c.camera, f.frame
         """
     )
+    for *row, place, sibling in rows:
+        yield (*row, place + PurePosixPath(sibling).name.lstrip(DIGITS))
 
 
 def _without(inventory: Inventory, kind: str) -> Iterator[tuple[Any, ...]]:
     """Frames without their one file of a kind, where the dataset has any."""
-    return inventory.rows(
-        f"""
-        SELECT f.split, f.scenario, f.agent, '', '{kind}', '', f.frame,
-            f.split || '/' || f.scenario || '/' || f.agent || '/' || f.frame || '.pcd'
-        FROM files f LEFT JOIN files h ON h.split = f.split AND h.scenario = f.scenario
-            AND h.agent = f.agent AND h.frame = f.frame AND h.kind = '{kind}'
-        WHERE f.kind = 'frame' AND h.path IS NULL AND EXISTS (SELECT 1 FROM files WHERE kind = '{kind}')
-        ORDER BY f.split, f.scenario, f.agent, f.frame
-        """
-    )
+    siblings = inventory.rows("SELECT path FROM files WHERE kind = ? LIMIT 1", kind)
+    for (sibling,) in list(siblings):
+        yield from inventory.rows(
+            f"""
+            SELECT f.split, f.scenario, f.agent, '', '{kind}', '', f.frame,
+                f.split || '/' || f.scenario || '/' || f.agent || '/' || f.frame || ?
+            FROM files f LEFT JOIN files h ON h.split = f.split AND h.scenario = f.scenario
+                AND h.agent = f.agent AND h.frame = f.frame AND h.kind = '{kind}'
+            WHERE f.kind = 'frame' AND h.path IS NULL
+            ORDER BY f.split, f.scenario, f.agent, f.frame
+            """,
+            PurePosixPath(sibling).suffix,
+        )
 
 
 def _orphans(inventory: Inventory) -> Iterator[tuple[Any, ...]]:

@@ -32,8 +32,11 @@ def scenarios_have_all_cameras(inventory: Inventory) -> Findings:
         name
         for (name,) in inventory.rows("SELECT DISTINCT camera FROM files WHERE kind = 'image' ORDER BY 1")
     ]
+    if not every:
+        return
     rows = inventory.rows(
-        "SELECT DISTINCT split, scenario, camera FROM files WHERE kind = 'image' ORDER BY 1, 2, 3"
+        "SELECT DISTINCT split, scenario, CASE kind WHEN 'image' THEN camera ELSE '' END FROM files "
+        "WHERE kind IN ('frame', 'image') ORDER BY 1, 2, 3"
     )
     for (split, scenario), group in groupby(rows, key=lambda row: row[:2]):
         yield examined(1, "scenario")
@@ -94,11 +97,12 @@ def _clocks(inventory: Inventory) -> Iterator[tuple[tuple[str, str, str], list[i
 
 @verdict("AUD009")
 def agents_share_their_clock(inventory: Inventory) -> Findings:
-    """The agents of a scenario have the same frames.
+    """The agents of a scenario have the same frames, from when each comes until it goes.
 
     ## Why it matters
     Cooperative samples join the agents' frames by number: where one lacks a frame, the sample has fewer
-    agents, or the loader substitutes another.
+    agents, or the loader substitutes another. An agent may come later than the others, or go sooner: that is
+    a note.
 
     ## How to fix
     Unpack the agents' frames again.
@@ -111,17 +115,31 @@ def agents_share_their_clock(inventory: Inventory) -> Findings:
         every = set().union(*frames.values())
         yield examined(len(frames) if len(frames) > 1 else 0, "agent", scenario=f"{split}/{scenario}")
         for agent, own in frames.items():
-            lacking = sorted(every - own)
-            if lacking:
-                yield warning(
-                    "agent {agent} lacks {missing} of the {all} frames of the scenario",
+            within = sorted(frame for frame in every - own if min(own) < frame < max(own))
+            yield from _lacking(inventory, (split, scenario, agent), within, len(every))
+            if len(own) + len(within) < len(every):
+                yield note(
+                    "agent {agent} is there from frame {first} to {last} of {start} to {end}",
                     at=agent_folder(inventory, split, scenario, agent),
-                    hint="unpack this agent's frames again, or expect samples with fewer agents",
                     agent=agent,
-                    missing=spoken(lacking),
-                    all=len(every),
-                    frames=lacking,
+                    first=min(own),
+                    last=max(own),
+                    start=min(every),
+                    end=max(every),
                 )
+
+
+def _lacking(inventory: Inventory, place: tuple[str, str, str], lacking: list[str], every: int) -> Findings:
+    if lacking:
+        yield warning(
+            "agent {agent} lacks {missing} of the {all} frames of the scenario, between frames that it has",
+            at=agent_folder(inventory, *place),
+            hint="unpack this agent's frames again, or expect samples with fewer agents",
+            agent=place[2],
+            missing=spoken(lacking),
+            all=every,
+            frames=lacking,
+        )
 
 
 @verdict("AUD010")

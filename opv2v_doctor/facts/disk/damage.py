@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from zlib import crc32
 
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.disk.frames import Disk, Frame, disks, frame_file
+from opv2v_doctor.facts.disk.frames import Disk, Frame, disks, document
 from opv2v_doctor.foreign_files import open_file
+from opv2v_doctor.layout import Layout
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_END = b"IEND\xaeB`\x82"
+MOST_KEYS = 12  # that a sentence names
+HEADER = 1 << 18  # bytes in which a JPEG says its size, whatever a camera wrote before
 MOST_OPENED = 2000  # files of a split, which takes two seconds: all of the full OPV2V would take minutes
 
 
@@ -55,12 +56,13 @@ def damage(target: Target, split: str) -> Damage:
         if not frame.agent.has(path)
     ]
     gone, opened = {entry.path for entry in found}, 0
-    for _, files in _spread(frames):
-        there = [path for path in files if path not in gone]
+    unread = () if find_spec("OpenEXR") else (".exr",)
+    for frame, files in _spread(frames):
+        there = [path for path in files if path not in gone and path.suffix not in unread]
         if opened and opened + len(there) > MOST_OPENED:
             break
         opened += len(there)
-        found += filter(None, map(_damage, there))
+        found += filter(None, (_damage(frame, path) for path in there))
     expected = sum(len(files) for _, files in frames)
     named = tuple(sorted(found, key=lambda entry: entry.path))
     return Damage(files=named, expected=expected, present=expected - len(gone), opened=opened)
@@ -86,56 +88,70 @@ def _files_of(where: Disk, frame: Frame) -> list[Path]:
     ]
 
 
-def _damage(path: Path) -> Damaged | None:
+def _damage(frame: Frame, path: Path) -> Damaged | None:
     """What is wrong with a file of a frame, None where nothing is."""
-    if path.suffix == ".yaml":
-        return yaml_damage(path)
-    problem = npy_damage(path) if path.suffix == ".npy" else png_damage(path)
+    if path == frame.yaml:
+        return yaml_damage(path, frame.agent.layout)
+    problem = {".npy": npy_damage, ".npz": depth_damage, ".exr": depth_damage}.get(path.suffix, image_damage)(
+        path
+    )
     return Damaged(path=path, problem=problem) if problem else None
 
 
-def yaml_damage(path: Path) -> Damaged | None:
+def yaml_damage(path: Path, layout: Layout) -> Damaged | None:
     """Why a frame file cannot be used, with its line."""
     try:
-        content = frame_file(path)
+        content = document(path)
     except Blocked as blocked:
         problem = blocked.reason.values["problem"]
         assert isinstance(problem, Text)
         lines = re.findall(r"line (\d+)", str(problem))
         return Damaged(path=path, problem=problem, line=int(lines[-1]) if lines else None)
-    return None if "lidar_pose" in content else Damaged(path=path, problem=Text("no lidar_pose"), line=1)
+    if layout.lidar_pose in content:
+        return None
+    keys = [str(key) for key in content][:MOST_KEYS]
+    return Damaged(path=path, problem=Text("no {key} among {keys}", key=layout.lidar_pose, keys=keys), line=1)
 
 
 def _unreadable(problem: OSError) -> Text:
     return Text("cannot be read: {problem}", problem=problem.strerror or str(problem))
 
 
-def png_damage(path: Path) -> Text | None:
-    """Why a PNG cannot be read to its end."""
+def image_damage(path: Path) -> Text | None:
+    """Why a PNG or JPEG cannot be read to its end."""
     try:
         with open_file(path) as file:
-            begins = file.read(8) == PNG_SIGNATURE
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 8))
-            ends = file.read() == PNG_END
+            head, size = file.read(8), file.seek(0, 2)
+            file.seek(max(0, size - rasters.TAIL))
+            return None if rasters.is_whole(head, file.read()) else Text("truncated: it has no end")
     except OSError as problem:
         return _unreadable(problem)
-    if not begins:
-        return Text("not a PNG")
-    return None if ends else Text("truncated: it has no end")
+    except ValueError as problem:
+        return Text("not an image: {problem}", problem=str(problem))
+
+
+def depth_damage(path: Path) -> Text | None:
+    """Why depth that is compressed cannot be read: it is read for that."""
+    try:
+        rasters.depth_of(path)
+    except OSError as problem:
+        return _unreadable(problem)
+    except rasters.NotReadError:
+        return None
+    except ValueError as problem:
+        return Text("not depth: {problem}", problem=str(problem))
+    return None
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height from a PNG's header. Raises Blocked where it is none."""
+    """Width and height from the header of a PNG or JPEG. Raises Blocked where it is none."""
     try:
         with open_file(path) as file:
-            header = file.read(24)
+            return rasters.image_size(file.read(HEADER))
     except OSError as problem:
         raise Blocked("{path}: {problem}", path=path, problem=str(problem.strerror)) from None
-    if header[:8] != PNG_SIGNATURE or len(header) < 24:
-        raise Blocked("{path}: not a PNG", path=path)
-    width, height = struct.unpack(">II", header[16:24])
-    return width, height
+    except ValueError as problem:
+        raise Blocked("{path}: {problem}", path=path, problem=str(problem)) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +170,7 @@ def raw_depth(path: Path) -> RawDepth | None:
     import numpy as np
 
     try:
-        values = rasters.array_of(path).astype(np.float32, copy=False)
+        values = rasters.depth_of(path, 1.0).astype(np.float32, copy=False)
     except (OSError, ValueError):
         return None
     known = values[np.isfinite(values)]

@@ -15,11 +15,15 @@ from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
 from opv2v_doctor.facts.interpreter.views import Identity
 from opv2v_doctor.facts.launch.datasets import Part
+from opv2v_doctor.facts.launch.origins import words_of_files
 from opv2v_doctor.facts.launch.splits import examined_splits, parts
 from opv2v_doctor.foreign_files import bytes_of, from_yaml
+from opv2v_doctor.layout import Layout, unknown_name
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
+
+CAMERA = re.compile(r"(?<![a-z])cam(?:era)?[-_ ]?([0-3])(?!\d)", re.IGNORECASE)
 
 __all__ = [
     "Agent",
@@ -28,10 +32,12 @@ __all__ = [
     "Scenario",
     "disk",
     "disks",
+    "document",
     "each_disk",
     "frame_file",
     "frame_of",
     "is_opv2v",
+    "unknown_name",
 ]
 
 
@@ -88,6 +94,11 @@ class Disk:
         names = {frame.agent.scenario for frame in self.frames}
         return tuple(scenario for scenario in self.selection if scenario.name in names)
 
+    @property
+    def layout(self) -> Layout:
+        """How its files are named."""
+        return next((agent.layout for agent in self.agents.values()), Layout())
+
     @cached_property
     def by_name(self) -> Mapping[str, Scenario]:
         """Name -> scenario."""
@@ -101,19 +112,28 @@ class Disk:
     def frame_of(self, view: Identity) -> Frame | None:
         """The frame that a view shows, by the names on disk that it says; None where they name none.
 
-        Agents and frames are looked for word by word, since instances are free text: "000069/camera0_650".
+        Label and instance are free text, "000069/camera0_650" or the path of an image: agents and frames are
+        looked for word by word, in the instance first.
         """
-        label, words = (view.label or "").split("/"), _words(view.instance)
-        scenario = next((self.by_name[part] for part in label if part in self.by_name), None)
-        if scenario is None:
+        texts = view.instance or "", view.label or ""
+        said = [name for name in self.by_name if any(_says(text, name) for text in texts)]
+        if not said:
             return None
-        names = [view.agent_id] if view.agent_id else [*words, *reversed(label)]
+        scenario = self.by_name[max(said, key=len)]
+        instance, label = (_words(text.replace(scenario.name, "/")) for text in texts)
+        names = [view.agent_id] if view.agent_id else [*instance, *reversed(label)]
         agent = next((agent for name in names for agent in scenario.agents if agent.name == name), None)
+        words = {*instance, *label}
         return next((frame for frame in agent.frames if frame.name in words), None) if agent else None
 
     def camera_of(self, view: Identity) -> str | None:
         """The camera that a view of one camera names; None where it names none, as a panorama does."""
-        return next((word for word in _words(view.instance) if word in ALL_CAMERAS), None)
+        if found := next(filter(None, map(self.layout.camera, _words(view.instance or ""))), None):
+            return found
+        for text in (view.instance or "", view.label or ""):
+            if said := CAMERA.search(text):
+                return f"camera{said[1]}"
+        return None
 
 
 def each_disk(target: Target) -> Iterator[tuple[str, Disk]]:
@@ -149,11 +169,13 @@ def _disk(target: Target, part: Part) -> Disk:
         raise Skip(
             "{name} is given no ROOT, depth_root and split: not a dataset of OPV2V", name=part.class_name
         )
+    folder, depth_folder = target.cwd / root / part.split, target.cwd / depth_root / part.split
+    code = words_of_files(target, part, target.settings.layout.suffixes)
     return Disk(
         part=part,
-        folder=target.repo / root / part.split,
-        depth_folder=target.repo / depth_root / part.split,
-        scenarios=scenarios(target, target.repo / root / part.split, target.repo / depth_root / part.split),
+        folder=folder,
+        depth_folder=depth_folder,
+        scenarios=scenarios(target, folder, depth_folder, code),
     )
 
 
@@ -162,8 +184,13 @@ def is_opv2v(target: Target, split: str) -> bool:
     return bool(disks(target, split))
 
 
-def _words(instance: str | None) -> list[str]:
-    return re.split(r"[/_.]", instance or "")
+def _says(text: str, name: str) -> bool:
+    """Whether a text holds a name that is no part of a longer word."""
+    return name in text and bool(re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", text))
+
+
+def _words(text: str) -> list[str]:
+    return re.split(r"[/\\_.:,\s]", text)
 
 
 def frame_of(target: Target, split: str, view: Identity) -> Frame | None:
@@ -172,12 +199,17 @@ def frame_of(target: Target, split: str, view: Identity) -> Frame | None:
     return next((frame for frame in found if frame), None)
 
 
-@of_file()
-def frame_file(path: Path) -> Mapping[str, Any]:
-    """What a frame file says, by the C safe loader: no tag in it builds an object.
+def frame_file(frame: Frame) -> Mapping[str, Any]:
+    """What a frame's file says, under OPV2V's own words; no tag in it builds an object.
 
     Raises Blocked where it cannot be read.
     """
+    return frame.agent.layout.canonical(document(frame.yaml))
+
+
+@of_file()
+def document(path: Path) -> Mapping[str, Any]:
+    """What a frame file says in its own words. Raises Blocked where it cannot be read."""
     try:
         content = from_yaml(bytes_of(path))
     except OSError as problem:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from opv2v_doctor.layout import DIGITS, FileKind, Layout, unknown_name
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
@@ -31,10 +32,14 @@ class Frame:
         return tuple(camera for camera in ALL_CAMERAS if self.agent.has(self.image(camera)))
 
     def image(self, camera: str) -> Path:
-        return self.agent.folder / f"{self.name}_{camera}.png"
+        return self.agent.folder / self.agent.layout.file(FileKind.IMAGE, self.name, camera)
 
     def depth(self, camera: str) -> Path:
-        return self.agent.depth_folder / f"{self.name}_{camera}_depth.npy"
+        return self.agent.depth_folder / self.agent.layout.file(FileKind.DEPTH, self.name, camera)
+
+    @property
+    def cloud(self) -> Path:
+        return self.agent.folder / self.agent.layout.file(FileKind.CLOUD, self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,7 @@ class Agent:
     depth_folder: Path
     files: frozenset[str]
     depth_files: frozenset[str]
+    layout: Layout = field(default_factory=Layout)  # of its split
 
     @cached_property
     def frames(self) -> tuple[Frame, ...]:
@@ -54,18 +60,25 @@ class Agent:
         stems = sorted(name[:-5] for name in self.files if name.endswith(".yaml") and name[:-5].isdigit())
         return tuple(Frame(agent=self, name=stem) for stem in stems)
 
+    @cached_property
+    def endings(self) -> frozenset[str]:
+        """What follows the frame in the names of its files."""
+        return frozenset(name.lstrip(DIGITS) for name in self.files if name[:1].isdigit())
+
     @property
     def has_any(self) -> bool:
         """Whether it has any file of a frame: an editor's folder of copies, or one of notes, is no agent."""
-        return any(re.fullmatch(r"\d+(\.yaml|_camera\d\.png)", name) for name in self.files)
+        return any(map(self.layout.known, self.endings))
 
-    def has_camera(self, camera: str) -> bool:
-        """Whether any frame has an image of the camera."""
-        return any(name.endswith(f"_{camera}.png") for name in self.files)
+    @cached_property
+    def cameras(self) -> frozenset[str]:
+        """The cameras of which it has any image."""
+        known = filter(None, map(self.layout.known, self.endings))
+        return frozenset(camera for kind, camera in known if kind is FileKind.IMAGE)
 
     def has(self, path: Path) -> bool:
         """Whether a file of one of its two folders is there."""
-        return path.name in (self.depth_files if path.name.endswith(".npy") else self.files)
+        return path.name in (self.depth_files if path.parent == self.depth_folder else self.files)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +106,29 @@ class Scenario:
     @cached_property
     def cameras(self) -> frozenset[str]:
         """The cameras of which it has any image."""
-        names = (name for agent in self.agents for name in agent.files if name.endswith(".png"))
-        return frozenset(name.rpartition("_")[2][:-4] for name in names)
+        return frozenset().union(*(agent.cameras for agent in self.agents))
+
+    @cached_property
+    def unknown(self) -> Counter[str]:
+        """Names of the agents' files that are nothing that is read, with FRAME for its number."""
+        return Counter(
+            unknown_name(name)
+            for agent in self.agents
+            for name in agent.files
+            if not agent.layout.known(name.lstrip(DIGITS))
+        )
 
 
 @fact
-def scenarios(_target: Target, folder: Path, depth_folder: Path) -> tuple[Scenario, ...]:
-    """All scenarios of a split that have an agent; none where the folder is not there."""
+def scenarios(
+    target: Target, folder: Path, depth_folder: Path, code: frozenset[str] = frozenset()
+) -> tuple[Scenario, ...]:
+    """All scenarios of a split that have an agent; none where the folder is not there.
+
+    Their files are named as the settings say; of several names for one file the split has the one that words
+    of its loader's `code` name, else the one that most of its files have.
+    """
+    layout = target.settings.layout
     found = [
         Scenario(
             name=name,
@@ -107,15 +136,22 @@ def scenarios(_target: Target, folder: Path, depth_folder: Path) -> tuple[Scenar
             agents=tuple(
                 agent
                 for each in _folders(folder / name)
-                if (agent := _agent(name, folder / name / each, depth_folder / name / each)).has_any
+                if (agent := _agent(name, folder / name / each, depth_folder / name / each, layout)).has_any
             ),
         )
         for name in _folders(folder)
     ]
-    return tuple(scenario for scenario in found if scenario.agents)
+    agents = [agent for scenario in found for agent in scenario.agents]
+    names = (name for agent in agents for name in (*agent.files, *agent.depth_files))
+    settled = layout.settled(Counter(name.lstrip(DIGITS) for name in names), code)
+    return tuple(
+        replace(scenario, agents=tuple(replace(agent, layout=settled) for agent in scenario.agents))
+        for scenario in found
+        if scenario.agents
+    )
 
 
-def _agent(scenario: str, folder: Path, depth_folder: Path) -> Agent:
+def _agent(scenario: str, folder: Path, depth_folder: Path, layout: Layout) -> Agent:
     return Agent(
         scenario=scenario,
         name=folder.name,
@@ -123,6 +159,7 @@ def _agent(scenario: str, folder: Path, depth_folder: Path) -> Agent:
         depth_folder=depth_folder,
         files=_files(folder),
         depth_files=_files(depth_folder),
+        layout=layout,
     )
 
 

@@ -1,4 +1,4 @@
-"""Contents: where random points of the cameras' images lie in the panoramas that the dataset made of them."""
+"""Contents: where random points of the cameras' images lie in the views that the dataset made of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.check import Skip
-from opv2v_doctor.facts.geometry.depth_maps import depth_maps
-from opv2v_doctor.facts.geometry.images import brightness, image_matches, pictures, shown_part
+from opv2v_doctor.facts.geometry.depth_maps import depth_maps, pictures
+from opv2v_doctor.facts.geometry.images import brightness, image_matches, shown_part
 from opv2v_doctor.facts.geometry.lidar import Meaning, meaning
-from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments
+from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, PinholeView, TracedView, moments
 from opv2v_doctor.facts.samples.rigs import rig
 from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.geometry.cropping import Shot, camera_shot, crop_windows
 from opv2v_doctor.geometry.likeness import grey
 from opv2v_doctor.geometry.placings import CameraImage, Windows, likeness
 from opv2v_doctor.geometry.probing import (
@@ -51,21 +52,22 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contents:
-    """What one view's panorama shows of each of its cameras, by name."""
+    """What one view shows of each of its cameras, by name."""
 
-    view: PanoramaView
+    view: TracedView
     seen: Mapping[str, CameraImage]
     windows: Mapping[str, Windows]
     landings: Mapping[str, Landing]  # where the content of random points of each camera lies
     seams: tuple[tuple[str, str, float], ...]  # neighbours, and the azimuth at which they meet, degrees
-    near: bool  # whether depth says where near things lie: without it they seem misplaced
-    resolution: float  # degrees of a pixel of the panorama, as probed
+    near: bool  # whether it is known where near things lie: without depth they seem misplaced in a panorama
+    resolution: float  # degrees of a pixel of the view, as probed
 
     @cached_property
     def instead(self) -> Mapping[str, tuple[str, float]]:
         """Which camera's image stands in the place of which other's, and how alike it is there."""
         found = {}
-        for name, own in self.seen.items():
+        for name in self.windows:
+            own = self.seen[name]
             here = likeness(self.windows[name], own)
             others = {
                 other: likeness(self.windows[name], _in_place_of(own, self.seen[other]))
@@ -87,12 +89,38 @@ def contents(target: Target, split: str) -> tuple[Contents, ...]:
     """Of the views whose images are compared. Raises Skip where the views have no image."""
     found = moments(target, split)
     files = meaning(target, split)
-    return tuple(_contents(found, match.view, files) for match in image_matches(target, split))
+    return tuple(
+        _camera_contents(found, match.view)
+        if isinstance(match.view, PinholeView)
+        else _contents(found, match.view, files)
+        for match in image_matches(target, split)
+    )
 
 
-def _contents(found: Moments, view: PanoramaView, files: Meaning) -> Contents:
+def _camera_contents(found: Moments, view: PinholeView) -> Contents:
+    """Those of the image of a single camera: all of it lies where its intrinsics say, be it near or far."""
+    image, name = view.array("img"), view.name
+    assert image is not None
     cameras = rig(found.where, view.frame)
-    small = small_cylinder(found.cylinder)
+    images = pictures(view.frame, tuple(cameras))
+    seen = {each: camera_shot(camera.pinhole, grey(images[each])) for each, camera in cameras.items()}
+    after = Shot(brightness(image), view.camera)
+    chosen = crop_windows(seen[name], after, np.random.default_rng(SEED))
+    return Contents(
+        view=view,
+        seen=seen,
+        windows={name: chosen},
+        landings={name: landing(chosen, seen[name])},
+        seams=(),
+        near=True,
+        resolution=float(np.rad2deg(1 / view.camera.intrinsics[0, 0])),
+    )
+
+
+def _contents(found: Moments, view: TracedView, files: Meaning) -> Contents:
+    assert isinstance(view, PanoramaView)
+    cameras = view.rig(found.where)
+    small = small_cylinder(view.cylinder)
     covered = {name: coverage(small, [camera]) for name, camera in cameras.items()}
     maps = depth_maps(view.frame, cameras)
     depths = {
@@ -101,7 +129,7 @@ def _contents(found: Moments, view: PanoramaView, files: Meaning) -> Contents:
     }
     near = any(depth is not None for depth in depths.values())
     picture = _picture(view, small, list(cameras.values()), list(depths.values()))
-    seen = _camera_images(found, view, cameras, depths, covered)
+    seen = _camera_images(view, cameras, depths, covered)
     chosen, here = _probes(picture, seen)
     if near and min(here) < SURE:  # perhaps the dataset did not respect the cameras' offsets
         flat = _probes(replace(picture, ranges=np.zeros_like(picture.ranges)), seen)
@@ -152,7 +180,6 @@ def _thin(camera: MountedCamera, depth: NDArray[Any] | None) -> tuple[MountedCam
 
 
 def _camera_images(
-    found: Moments,
     view: PanoramaView,
     cameras: Mapping[str, MountedCamera],
     depths: Mapping[str, NDArray[Any] | None],
@@ -161,7 +188,7 @@ def _camera_images(
     """Each camera's image, and where the panorama shows it alone."""
     image = view.array("img")
     assert image is not None
-    whole = shown_part(view, brightness(image), coverage(found.cylinder, cameras.values()))
+    whole = shown_part(view, brightness(image), coverage(view.cylinder, cameras.values()))
     height, width = next(iter(covered.values())).shape
     visible = small_picture(whole.astype(np.float64), width, height) > WHOLE
     alone = visible & (np.sum([*covered.values()], axis=0) == 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,15 @@ from numpy.typing import NDArray
 
 from opv2v_doctor import rasters
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.disk.frames import Frame, disk
 from opv2v_doctor.facts.geometry.depth_maps import depth_map, without_depth
-from opv2v_doctor.facts.samples.moments import moments, pinhole_views
-from opv2v_doctor.facts.samples.rigs import camera_names
+from opv2v_doctor.facts.samples.moments import moments
 from opv2v_doctor.geometry.ranges import known_depth
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 from opv2v_doctor.threshold import Threshold
 
-FAR_PLANE = 1000.0  # metres: CARLA's camera says so of the sky
+FAR_PLANE = rasters.FAR_PLANE
 ENCODINGS = (Text("millimetres"), Text("centimetres"), Text("1/256 m"), Text("24 bits of 1000 m"))
 SAME = Threshold(0.02, "of the depth", "a PNG of 16 bits in centimetres rounds 0.5 m by so much")
 PICTURE = Threshold(0.5, "of the depth's logarithm", "a PNG that differs so much is no encoding of the depth")
@@ -47,23 +44,21 @@ class DepthFile:
 @fact
 def depth_files(target: Target, split: str) -> tuple[DepthFile, ...]:
     """All depth maps of the views' cameras. Raises Skip where there are none."""
-    where, pinholes = disk(target, split), chain.from_iterable(pinhole_views(target, split))
-    shown: list[tuple[Frame, tuple[str, ...]]] = [(view.frame, (view.name,)) for view in pinholes] or [
-        (view.frame, camera_names(where, view.frame)) for view in moments(target, split).views
-    ]
+    found = moments(target, split)
     seen: dict[Path, DepthFile] = {}
-    for frame, names in shown:
-        for path in map(frame.depth, names):
-            if frame.agent.has(path) and path not in seen:
-                seen[path] = depth_file_at(path)
+    for view in found.views:
+        agent = view.frame.agent
+        for path in map(view.frame.depth, view.rig(found.where)):
+            if agent.has(path) and path not in seen:
+                seen[path] = depth_file_at(path, agent.layout.depth_scale)
     if not seen:
-        raise without_depth(where, split, shown[0][0])
+        raise without_depth(found.where, split, found.views[0].frame)
     return tuple(seen.values())
 
 
-def depth_file_at(path: Path) -> DepthFile:
+def depth_file_at(path: Path, scale: float | None = None) -> DepthFile:
     """One depth map, and the PNG beside it."""
-    depth = depth_map(path)
+    depth = depth_map(path, scale)
     finite = np.isfinite(depth)
     known = depth[finite & (depth > 0)]
     largest = float(known.max()) if known.size else 0.0
@@ -84,7 +79,7 @@ def depth_file_at(path: Path) -> DepthFile:
 def _png_beside(path: Path, depth: NDArray[Any]) -> tuple[Path | None, Text | None, float | None]:
     """The PNG beside it, how that is encoded, and how far the two disagree."""
     image = path.with_suffix(".png")
-    if not image.is_file():
+    if image == path or not image.is_file():
         return None, None, None
     known = known_depth(depth)
     found = {}
@@ -115,5 +110,4 @@ def _decodings(path: Path) -> Iterator[tuple[Text, NDArray[Any]]]:
         for encoding, scale in zip(ENCODINGS, (1e-3, 1e-2, 1 / 256), strict=False):
             yield encoding, picture * scale
     elif picture.ndim == 3 and picture.shape[2] >= 3 and picture.dtype == np.uint8:
-        blue, green, red = np.moveaxis(picture[..., :3].astype(np.float64), -1, 0)
-        yield ENCODINGS[3], (red + 256 * green + 65536 * blue) / (256**3 - 1) * FAR_PLANE
+        yield ENCODINGS[3], rasters.carla_depth(picture)

@@ -1,4 +1,4 @@
-"""Rigs and depth maps of a frame, in the ways that a dataset may take them, right and wrong."""
+"""Rigs, images and depth maps of a frame, in the ways that a dataset may take them, right and wrong."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from opv2v_doctor.geometry.conventions import Convention
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.geometry.readings import DepthMaps
 from opv2v_doctor.geometry.rigs import MountedCamera
+from opv2v_doctor.geometry.stitching import Image
 from opv2v_doctor.state import of_file
 
 INVERSE = "inverse extrinsics"
@@ -32,7 +33,7 @@ KNOWN_WRONG: Mapping[str, Convention] = {
 def rigs(where: Disk, frame: Frame, named: Mapping[str, Convention]) -> dict[str, list[MountedCamera]]:
     """The frame's cameras where they are, and where wrong conventions would put them."""
     own = rig(where, frame)
-    right, content = list(own.values()), frame_file(frame.yaml)
+    right, content = list(own.values()), frame_file(frame)
     found = {"right": right}
     found[INVERSE] = [MountedCamera(c.pinhole, invert(c.camera_to_lidar)) for c in right]
     cords = np.array([content[name]["cords"] for name in own], dtype=np.float64)
@@ -44,15 +45,22 @@ def rigs(where: Disk, frame: Frame, named: Mapping[str, Convention]) -> dict[str
 
 def depth_maps(frame: Frame, cameras: Iterable[str]) -> DepthMaps:
     """The depth maps of these cameras, None for each that is not there."""
-    paths = [frame.depth(name) for name in cameras]
-    return [depth_map(path) if frame.agent.has(path) else None for path in paths]
+    return [depth_of(frame, name) for name in cameras]
+
+
+def depth_of(frame: Frame, camera: str) -> NDArray[Any] | None:
+    """The depth map of a camera, None where the frame has none. Raises Blocked where it cannot be read."""
+    path = frame.depth(camera)
+    return depth_map(path, frame.agent.layout.depth_scale) if frame.agent.has(path) else None
 
 
 @of_file(most=48)
-def depth_map(path: Path) -> NDArray[Any]:
-    """A depth map (h, w). Raises Blocked where it is none."""
+def depth_map(path: Path, scale: float | None = None) -> NDArray[Any]:
+    """A depth map (h, w); `scale` is metres of a step of whole numbers. Raises Blocked where it is none."""
     try:
-        depth = rasters.array_of(path)
+        depth = rasters.depth_of(path, scale)
+    except rasters.NotReadError as problem:
+        raise Blocked("{file}: {problem}", hint=problem.hint, file=path, problem=str(problem)) from None
     except (OSError, ValueError) as problem:
         said = " ".join(str(problem).split())
         raise Blocked("{file}: {problem}", file=path, problem=said) from None
@@ -66,6 +74,22 @@ def depth_map(path: Path) -> NDArray[Any]:
             type=str(depth.dtype),
         )
     return np.asarray(flat)
+
+
+def pictures(frame: Frame, cameras: tuple[str, ...]) -> dict[str, Image]:
+    """The frame's images (h, w, 3). Raises Blocked where one cannot be read."""
+    return {name: picture_at(frame.image(name)) for name in cameras}
+
+
+@of_file(most=32)
+def picture_at(path: Path) -> Image:
+    """An image (h, w, 3). Raises Blocked where it cannot be read."""
+    try:
+        return rasters.image_of(path)
+    except (OSError, ValueError) as problem:
+        raise Blocked(
+            "{file}: cannot be read as an image: {problem}", file=path, problem=str(problem)
+        ) from None
 
 
 def without_depth(where: Disk, split: str, frame: Frame) -> Skip:

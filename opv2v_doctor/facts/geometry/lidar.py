@@ -1,4 +1,4 @@
-"""LiDAR: the dataset's panoramas, and the depth files, against the points of the same frames."""
+"""LiDAR: the depth of the dataset's views, and the depth files, against the points of the same frames."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.disk.frames import Frame
+from opv2v_doctor.facts.disk.frames import Disk, Frame
 from opv2v_doctor.facts.disk.lidar_files import cloud
 from opv2v_doctor.facts.geometry.depth_maps import depth_maps
-from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments
-from opv2v_doctor.facts.samples.rigs import rig
+from opv2v_doctor.facts.samples.moments import Moments, PinholeView, TracedView, moments
 from opv2v_doctor.geometry.agreement import NEAREST, PointErrors, against_lidar
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.lookups import depth_at
@@ -58,7 +57,7 @@ class LidarErrors:
 
 
 def summary(scans: list[PointErrors]) -> LidarErrors | None:
-    """The errors of some panoramas together; None where fewer than LEAST_POINTS points have a range."""
+    """The errors of some views together; None where fewer than LEAST_POINTS points have a range."""
     errors = np.abs(np.expm1(np.concatenate([scan.errors for scan in scans]))) if scans else np.empty(0)
     if errors.size < LEAST_POINTS:
         return None
@@ -100,7 +99,10 @@ def lidar_errors(target: Target, split: str) -> LidarErrors:
     pairs = [(view, points) for view in found.views if (points := cloud(view.frame)) is not None]
     if not pairs:
         raise without_clouds(split, found.views[0].frame)
-    scans = [against_lidar(view.ranges, found.cylinder, points) for view, points in pairs]
+    scans = [
+        against_lidar(view.depth, view.camera, points, lidar_mount(found.where, view))
+        for view, points in pairs
+    ]
     errors = summary(scans)
     if errors is None:
         raise Blocked(
@@ -115,12 +117,19 @@ def lidar_errors(target: Target, split: str) -> LidarErrors:
     return errors
 
 
+def lidar_mount(where: Disk, view: TracedView) -> Array | None:
+    """From a view's single camera to the LiDAR of its agent (4, 4); None of a panorama, which is there."""
+    if isinstance(view, PinholeView):
+        return view.rig(where)[view.name].camera_to_lidar
+    return None
+
+
 def without_clouds(split: str, frame: Frame) -> Skip:
     """That the frames have no LiDAR files to compare with."""
     return Skip(
         "the frames of {split} have no LiDAR files: {file} is missing",
         split=split,
-        file=frame.agent.folder / f"{frame.name}.pcd",
+        file=frame.cloud,
     )
 
 
@@ -183,7 +192,7 @@ def meaning_of(z: Array, ranges: Array) -> Meaning:
 
 def _files_against_lidar(found: Moments) -> tuple[Array, Array]:
     """log(file / z) and log(file / range) of all LiDAR points (N,) that a camera sees."""
-    pairs = [pair for view in found.views[:VIEWS] for pair in _file_errors(found, view)]
+    pairs = [pair for view in some_views(found) for pair in _file_errors(found, view)]
     empty = np.empty(0)
     return (
         np.concatenate([z for z, _ in pairs]) if pairs else empty,
@@ -191,13 +200,19 @@ def _files_against_lidar(found: Moments) -> tuple[Array, Array]:
     )
 
 
+def some_views(found: Moments, most: int = VIEWS) -> tuple[TracedView, ...]:
+    """Some views spread over those of a split: of single cameras four times as many, as they show less."""
+    views, count = found.views, most * (4 if isinstance(found.views[0], PinholeView) else 1)
+    return views[:: max(1, len(views) // count)][:count]
+
+
 def _some(points: Array | None) -> Array | None:
     return None if points is None else points[:: max(1, len(points) // POINTS)]
 
 
-def _file_errors(found: Moments, view: PanoramaView) -> Iterator[tuple[Array, Array]]:
+def _file_errors(found: Moments, view: TracedView) -> Iterator[tuple[Array, Array]]:
     points = _some(cloud(view.frame))
-    cameras = rig(found.where, view.frame)
+    cameras = view.rig(found.where)
     depths = depth_maps(view.frame, cameras)
     for camera, depth in zip(cameras.values(), depths, strict=True):
         if depth is None or points is None:

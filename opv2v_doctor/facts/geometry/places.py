@@ -5,9 +5,17 @@ from __future__ import annotations
 import ast
 import re
 
+from opv2v_doctor.facts.geometry.camera_axes import AXES_WORDS
+from opv2v_doctor.facts.geometry.relative_poses import PoseErrors
 from opv2v_doctor.facts.launch.datasets import Part
-from opv2v_doctor.facts.launch.origins import class_place, crop_place, first_place, given_place
-from opv2v_doctor.facts.source.syntax import definition, modules, nodes
+from opv2v_doctor.facts.launch.origins import (
+    called_code,
+    class_place,
+    crop_place,
+    first_place,
+    given_place,
+)
+from opv2v_doctor.facts.source.syntax import nodes
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -20,6 +28,8 @@ STITCHES = ("bilinear", "remap", "grid_sample", "map_coordinates")
 
 def reading_place(target: Target, part: Part, step: str) -> Place | None:
     """Where the dataset does a step of reading depth maps: a field of `Reading`."""
+    if step == "depth" and "panorama_resolution" not in part.keywords:
+        return given_place(target, part, "depthmap")
     if step == "depth":
         return first_place(target, part, _applies_depth, words=STITCHES)
     if step == "offsets":
@@ -40,8 +50,13 @@ def convention_place(target: Target, part: Part) -> Place | None:
     return called or _returned_rotation(target, part)
 
 
-def axes_place(target: Target, part: Part) -> Place | None:
-    """Where the axes of CARLA are said to become those of OpenCV."""
+def axes_place(target: Target, part: Part, found: PoseErrors) -> Place | None:
+    """Where wrong axes are made: where those of CARLA are said to become those of OpenCV.
+
+    Where the pose of a camera is made, if its axes are another program's.
+    """
+    if found.of_cameras and found.convention and found.convention.axes in AXES_WORDS:
+        return pose_place(target, part)
     return first_place(target, part, _is_axes, beyond=True) or convention_place(target, part)
 
 
@@ -111,9 +126,8 @@ def _loads_depth(node: ast.AST) -> bool:
 
 def _returned_rotation(target: Target, part: Part) -> Place | None:
     """What a function named for rotations returns, where that is a product of matrices."""
-    place = definition(target, part.class_name)
-    for path in modules(target, place.path) if place else ():
-        for node in nodes(path):
+    for path, code in called_code(target, part.class_name):
+        for node in ast.walk(code):
             if isinstance(node, ast.FunctionDef) and ROTATES.search(node.name):
                 for inner in ast.walk(node):
                     if isinstance(inner, ast.Return) and isinstance(inner.value, ast.BinOp):

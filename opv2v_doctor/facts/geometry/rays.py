@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.geometry.camera_axes import from_opencv
+from opv2v_doctor.facts.geometry.relative_poses import declared_axes
 from opv2v_doctor.facts.samples.moments import (
     PanoramaView,
     PinholeView,
     TracedView,
-    is_written,
     moments,
-    pinhole_views,
     sides,
 )
 from opv2v_doctor.geometry.cameras import Array, Camera, Cylinder, Pinhole
@@ -42,7 +41,7 @@ class Rays:
 
 @dataclass(frozen=True, kw_only=True)
 class Intrinsics:
-    """How far the intrinsics that a split's views give are from the panorama's."""
+    """How far the intrinsics that a split's panoramas give are from theirs."""
 
     views: int  # that give some
     off: float  # the largest relative difference of the focal lengths and middle
@@ -51,11 +50,8 @@ class Intrinsics:
 @fact
 def rays(target: Target, split: str) -> Rays:
     """Of all handed-over views. Raises Skip where they have no ray_directions_cam."""
-    pinholes = chain.from_iterable(pinhole_views(target, split))
-    views: list[TracedView] = [view for view in pinholes if is_written(view)] or [
-        *moments(target, split).views
-    ]
-    given = [(view, view.array("ray_directions_cam")) for view in views]
+    turn = from_opencv(declared_axes(target, split))
+    given = [(view, view.array("ray_directions_cam")) for view in moments(target, split).views]
     kept = [(view, np.asarray(array, np.float64)) for view, array in given if array is not None]
     if not kept:
         raise Skip("the views of {split} have no ray_directions_cam", split=split)
@@ -67,12 +63,13 @@ def rays(target: Target, split: str) -> Rays:
                 given=sides(array.shape),
                 expected=sides((*view.shape, 3)),
             )
+    kept = [(view, array @ turn) for view, array in kept]  # in OpenCV's axes
     camera, directions, off = max(
         ((camera, array, _least_off(array, camera)) for camera, array in _different(kept)),
         key=lambda found: found[2].max(),
     )
     explanation, after = _explanation(directions, camera, float(np.median(off)))
-    apart = [error for view, array in kept if (error := _points_off(view, array)) is not None]
+    apart = [error for view, array in kept if (error := _points_off(view, array, turn)) is not None]
     return Rays(
         views=len(kept),
         length=max(_lengths_off(array) for _, array in _different(kept)),
@@ -86,9 +83,9 @@ def rays(target: Target, split: str) -> Rays:
 
 @fact
 def intrinsics(target: Target, split: str) -> Intrinsics | None:
-    """Of all handed-over views; None where they have no camera_intrinsics."""
-    found = moments(target, split)
-    off = [error for view in found.views if (error := _intrinsics_off(view, found.cylinder)) is not None]
+    """Of all handed-over panoramas; None where they have no camera_intrinsics, or are none."""
+    views = [view for view in moments(target, split).views if isinstance(view, PanoramaView)]
+    off = [error for view in views if (error := _intrinsics_off(view)) is not None]
     return Intrinsics(views=len(off), off=max(off)) if off else None
 
 
@@ -129,7 +126,7 @@ def _least_off(directions: Array, camera: Camera) -> Array:
     off = _pixels_off(directions, camera.rays(), camera)
     if isinstance(camera, Cylinder):
         return off
-    return min(off, _pixels_off(directions, camera.rays(from_centre=True), camera), key=np.max)
+    return min(off, _pixels_off(directions, camera.from_corner().rays(), camera), key=np.max)
 
 
 def _explanation(directions: Array, camera: Camera, before: float) -> tuple[Text | None, float]:
@@ -165,7 +162,7 @@ def _mistakes(directions: Array, camera: Camera) -> list[tuple[Text, Array]]:
     ]
 
 
-def _points_off(view: TracedView, directions: Array) -> float | None:
+def _points_off(view: TracedView, directions: Array, turn: Array) -> float | None:
     points = view.array("pts3d")
     if points is None:
         return None
@@ -173,7 +170,7 @@ def _points_off(view: TracedView, directions: Array) -> float | None:
     ranges = view.depth[some, some].astype(np.float64)
     if isinstance(view, PinholeView):  # whose depth is z
         ranges = ranges / directions[some, some, 2]
-    expected = (ranges[..., None] * directions[some, some]) @ view.pose[:3, :3].T + view.pose[:3, 3]
+    expected = ranges[..., None] * directions[some, some] @ turn.T @ view.pose[:3, :3].T + view.pose[:3, 3]
     known = ranges > 0
     if points.shape != expected.shape or not known.any():
         return None
@@ -181,8 +178,9 @@ def _points_off(view: TracedView, directions: Array) -> float | None:
     return float(np.nan_to_num(apart, nan=np.inf).max())
 
 
-def _intrinsics_off(view: PanoramaView, cylinder: Cylinder) -> float | None:
+def _intrinsics_off(view: PanoramaView) -> float | None:
     """Relative to the panorama's pixels per radian and middle, in the shape of a pinhole's matrix."""
+    cylinder = view.cylinder
     matrix = view.array("camera_intrinsics")
     if matrix is None or matrix.shape != (3, 3):
         return None

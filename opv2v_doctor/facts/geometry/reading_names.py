@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from opv2v_doctor.facts.geometry.camera_axes import AXES_WORDS
 from opv2v_doctor.facts.geometry.depth_maps import AGENTS_OWN, INVERSE
 from opv2v_doctor.geometry.conventions import RIGHT, Convention
 from opv2v_doctor.geometry.explanations import Explanation
+from opv2v_doctor.geometry.readings import LENGTHENED
 from opv2v_doctor.text import Text, quoted, sentence
 
 FILES = {"z": Text("distance to the image plane"), "range": Text("range along the ray")}
@@ -27,6 +29,9 @@ STEPS = {  # what the repair of a step is called
     "poses": Text("pose convention"),
 }
 AXES = {
+    "opencv": Text("its axes are OpenCV's (x right, y down, z forward)"),
+    "opengl": Text("its axes are OpenGL's (x right, y up, z back)"),
+    "upside down": Text("its y points up where z points forward: what is above lies below"),
     "unconverted": Text("its axes are still CARLA's"),
     "half converted": Text("only one of its two frames is in OpenCV axes"),
     "mirrored": Text(
@@ -39,11 +44,22 @@ RELATIONS = {
     "agent to world": Text("agent to world"),
     "world to agent": Text("world to agent"),
 }
+DEPTHS = {
+    LENGTHENED: Text("depthmap holds the range along the ray, where z is expected of a single camera"),
+}
+CROPPED = {
+    "covered": Text("images are resized and cropped to their middle, camera_intrinsics do not follow that"),
+    "stretched": Text("images are resized, camera_intrinsics do not follow that"),
+    "as the image shows": Text("camera_intrinsics do not follow what is done to the images"),
+    "cut": Text("images are cropped to their middle, camera_intrinsics do not follow that"),
+}
 SOURCES = {
     "another agent": Text("another agent"),
     "another frame": Text("another frame"),
     "the frame before": Text("the frame before"),
     "the frame after": Text("the frame after"),
+    "another camera": Text("another camera"),
+    "the LiDAR": Text("the LiDAR of the agent"),
 }
 RIGS = {
     INVERSE: Text("inverse extrinsics"),
@@ -57,7 +73,7 @@ def step_words(known: Explanation, step: str) -> Text:
     wrong, right = getattr(known.reading, step), getattr(known.right, step)
     match step:
         case "depth":
-            return Text(
+            return DEPTHS.get(wrong) or Text(
                 "depth is read as {wrong} where the files hold {right}",
                 wrong=FILES[wrong],
                 right=FILES[right],
@@ -74,7 +90,9 @@ def step_words(known: Explanation, step: str) -> Text:
                 degrees=abs(wrong),
             )
         case "crop":
-            return Text("images are cropped to {size}, their intrinsics are not", size=wrong.split()[0])
+            return CROPPED.get(wrong) or Text(
+                "images are cropped to {size}, their intrinsics are not", size=wrong.split()[0]
+            )
         case "source":
             return Text("depth is that of {source}", source=source_words(wrong))
         case "rig":
@@ -99,8 +117,8 @@ def rig_words(name: str) -> Text:
     return RIGS.get(name) or quoted(name)
 
 
-def convention_words(convention: Convention) -> Text:
-    """In what a convention differs from OPV2V's."""
+def convention_words(convention: Convention, right: Convention = RIGHT) -> Text:
+    """In what a convention differs from the right one: OPV2V's, in the axes that are declared."""
     parts = []
     if convention.rotation != RIGHT.rotation:
         parts.append(
@@ -120,8 +138,10 @@ def convention_words(convention: Convention) -> Text:
         )
     if not convention.degrees:
         parts.append(Text("degrees are taken for radians"))
-    if convention.axes != RIGHT.axes:
+    if convention.axes != right.axes:
         parts.append(AXES[convention.axes])
+        if right.axes != RIGHT.axes:
+            parts.append(Text("declared are {axes}", axes=AXES_WORDS[right.axes]))
     if convention.relation != RIGHT.relation:
         parts.append(
             Text(

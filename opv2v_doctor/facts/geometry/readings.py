@@ -16,24 +16,44 @@ from opv2v_doctor.facts.geometry.depth_maps import (
     KNOWN_WRONG,
     depth_maps,
     neighbours,
+    picture_at,
     rigs,
     without_depth,
 )
-from opv2v_doctor.facts.geometry.lidar import meaning
+from opv2v_doctor.facts.geometry.lidar import meaning, some_views
+from opv2v_doctor.facts.geometry.reading_names import step_words
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
 from opv2v_doctor.facts.launch.splits import examined_splits
-from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, moments
-from opv2v_doctor.facts.samples.rigs import camera_names, rig
-from opv2v_doctor.geometry.cameras import Array
+from opv2v_doctor.facts.samples.moments import Moments, PinholeView, TracedView, moments
+from opv2v_doctor.facts.samples.rigs import camera_names
+from opv2v_doctor.geometry.cameras import Array, Pinhole
 from opv2v_doctor.geometry.conventions import Convention
+from opv2v_doctor.geometry.cropping import CROPS, Shot, crop_camera, cropped
 from opv2v_doctor.geometry.explanations import Explanation, explanation
-from opv2v_doctor.geometry.readings import DepthMaps, Pixels, Reading, error_of, residuals, some_pixels
+from opv2v_doctor.geometry.likeness import grey
+from opv2v_doctor.geometry.readings import (
+    LENGTHENED,
+    DepthMaps,
+    Pixels,
+    Reading,
+    error_of,
+    residuals,
+    some_pixels,
+)
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
-from opv2v_doctor.text import Command
+from opv2v_doctor.text import Command, Text
+from opv2v_doctor.threshold import Threshold
 
-VIEWS = 4  # of different agents and moments: what is wrong with all shows in them
+UNEXPLAINED = Threshold(
+    0.075,
+    "of the range (mean, clipped at 0.1)",
+    "noise and interpolation of sound views do not reach it",
+    healthy=0.013,
+    faulty=0.1,
+)
+OTHERS, SEEN = "another camera", "as the image shows"
 MANY, FEW = 1500, 300  # pixels of a view
 SCALES = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001)
 COARSE = 6.0  # degrees
@@ -43,7 +63,7 @@ COARSE = 6.0  # degrees
 class Comparison:
     """One view ready to be compared: some of its pixels, its rigs and its depth maps, right and wrong."""
 
-    view: PanoramaView
+    view: TracedView
     many: Pixels
     few: Pixels
     where: Disk
@@ -56,10 +76,31 @@ class Comparison:
         return rigs(self.where, self.view.frame, self.wrong)
 
     @cached_property
+    def right(self) -> list[MountedCamera]:
+        """Its cameras where they are."""
+        return list(self.view.rig(self.where).values())
+
+    @property
+    def depths(self) -> tuple[str, ...]:
+        """What the files' numbers may be taken for."""
+        return "z", "range"
+
+    @property
+    def offsets(self) -> tuple[str, ...]:
+        """What may be done with the cameras' offsets from where the view is."""
+        return "ignored", "added"
+
+    @property
+    def crops(self) -> tuple[str, ...]:
+        """What the images may have been cropped to without their intrinsics."""
+        height, width = self.view.shape
+        return f"{width}x{height}", f"{width}x{height} cut"
+
+    @cached_property
     def sources(self) -> dict[str, dict[str, DepthMaps]]:
         """Own, another frame, another agent -> name -> its depth maps."""
         found = {"own": {"own": self.own}}
-        cameras = camera_names(self.where, self.view.frame)
+        cameras = tuple(self.view.rig(self.where))
         for name, frame in neighbours(self.where, self.view.frame).items():
             kind = "another agent" if name.startswith("agent") else "another frame"
             found.setdefault(kind, {})[name] = depth_maps(frame, cameras)
@@ -72,30 +113,82 @@ class Comparison:
         sources = (self.own,) if own else self.sources[reading.source].values()
         return min((residuals(reading, pixels, cameras, maps) for maps in sources), key=error_of)
 
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CameraComparison(Comparison):
+    """The same of the image of a single camera, which is where its own depth map was measured."""
+
+    view: PinholeView
+
     @cached_property
     def right(self) -> list[MountedCamera]:
-        """Its cameras where they are."""
-        return list(rig(self.where, self.view.frame).values())
+        (camera,) = self.view.rig(self.where).values()
+        return [MountedCamera(camera.pinhole, np.eye(4))]
 
-    def nearest(self, reading: Reading) -> str:
-        """Which agent or frame its depth comes from, by a reading that says another one's."""
-        named = self.sources[reading.source]
-        return min(
-            named,
-            key=lambda name: error_of(residuals(reading, self.many, self.rigs[reading.rig], named[name])),
-        )
+    @cached_property
+    def rigs(self) -> dict[str, list[MountedCamera]]:
+        return {"right": self.right}
+
+    @cached_property
+    def _cropped(self) -> dict[str, Pinhole]:
+        return {}
+
+    def cropped(self, crop: str) -> Pinhole:
+        """Its camera, had its image been cropped so: looked for once."""
+        if crop not in self._cropped:
+            self._cropped[crop] = shown_camera(self.where, self.view, crop)
+        return self._cropped[crop]
+
+    @property
+    def depths(self) -> tuple[str, ...]:
+        return "z", "range", LENGTHENED
+
+    @property
+    def offsets(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def crops(self) -> tuple[str, ...]:
+        return CROPS
+
+    @cached_property
+    def sources(self) -> dict[str, dict[str, DepthMaps]]:
+        """Those of its camera; and of the agent's others, beside its own, as two may be exchanged."""
+        frame, found = self.view.frame, super().sources
+        names = [name for name in camera_names(self.where, frame) if name != self.view.name]
+        return {**found, OTHERS: {"own": self.own, **{name: depth_maps(frame, [name]) for name in names}}}
+
+    def misses(self, reading: Reading, pixels: Pixels) -> Array:
+        if reading.crop == Reading.crop:
+            return super().misses(reading, pixels)
+        count = MANY if pixels is self.many else FEW
+        seen = some_pixels(self.cropped(reading.crop), self.view.depth, count)
+        return super().misses(replace(reading, crop=Reading.crop), seen)
+
+
+def shown_camera(where: Disk, view: PinholeView, crop: str) -> Pinhole:
+    """The camera of a view whose image was cropped so: its own, where it is not known where that lies."""
+    file = view.rig(where)[view.name].pinhole
+    if crop != SEEN:
+        height, width = view.shape
+        return cropped(file, crop, width, height)
+    image = view.array("img")
+    if image is None or grey(image).shape != view.shape:
+        return view.camera
+    before = Shot(grey(picture_at(view.frame.image(view.name))), file)
+    return crop_camera(before, Shot(np.nan_to_num(grey(image)), view.camera)) or view.camera
 
 
 @fact
 def reading(target: Target, split: str) -> Explanation:
-    """How the dataset made its panoramas of the depth files. Raises Skip where there are no depth files."""
+    """How the dataset made its views' depth of the depth files. Raises Skip where there are none."""
     views, right = comparisons(target, split), right_reading(target, split)
     return explanation(
         right,
-        lambda: list(_single(target, split, views, right)),
+        lambda: list(_single(views, right)),
         lambda reading: _error(views, reading, many=True),
         lambda reading: _error(views[:2], reading, many=False),
-        lambda: _turns(views, right),
+        lambda: _seen(right) if isinstance(views[0], CameraComparison) else _turns(views, right),
         _in_first_split(target, split),
     )
 
@@ -110,6 +203,27 @@ def _in_first_split(target: Target, split: str) -> tuple[Reading, ...]:
     except (Blocked, Skip):
         return ()
     return (known.reading,) if known.steps else ()
+
+
+def camera_misfit(target: Target, split: str) -> Text | None:
+    """What the intrinsics of one view are and should be, where those of single cameras follow no crop."""
+    known = reading(target, split)
+    cameras = [each for each in comparisons(target, split) if isinstance(each, CameraComparison)]
+    if not cameras or "crop" not in known.steps:
+        return None
+    matrices = cameras[0].view.camera.intrinsics, cameras[0].cropped(known.reading.crop).intrinsics
+    given, expected = (matrix[[0, 1, 0, 1], [0, 1, 2, 2]] for matrix in matrices)
+    exchanged = np.allclose(given[[2, 3, 0, 1]], expected, rtol=0.02)
+    return Text(
+        "camera_intrinsics have focal lengths and middle exchanged: fx, fy, cx, cy of {camera} are {given}, "
+        "expected {expected}"
+        if exchanged
+        else "{crop}: fx, fy, cx, cy of {camera} are {given}, expected {expected}",
+        crop=step_words(known, "crop"),
+        camera=cameras[0].view.name,
+        given=" ".join(f"{value:.1f}" for value in given),
+        expected=" ".join(f"{value:.1f}" for value in expected),
+    )
 
 
 def reading_steps(target: Target, split: str) -> dict[str, str]:
@@ -134,14 +248,14 @@ def comparisons(target: Target, split: str) -> tuple[Comparison, ...]:
     Raises Skip where their frames have no depth files, Blocked where the views have no depth.
     """
     found = moments(target, split)
-    views = found.views[:: max(1, len(found.views) // VIEWS)][:VIEWS]
-    ready = [_comparison(found, view, wrong_conventions(target, split)) for view in views]
+    views = some_views(found)
+    ready = [_comparison(target, found, view) for view in views]
     filed = tuple(each for each in ready if any(depth is not None for depth in each.own))
     if not filed:
         raise without_depth(found.where, split, views[0].frame)
     if not any(each.many.ranges.size for each in filed):
         raise Blocked(
-            "no pixel of the drawn panoramas of {split} has a depth above 0",
+            "no pixel of the drawn views of {split} has a depth above 0",
             hint="see what the depth files hold: {command}",
             command=Command("opv2v-doctor check DAT009"),
             split=split,
@@ -159,15 +273,22 @@ def wrong_conventions(target: Target, split: str) -> dict[str, Convention]:
     }
 
 
-def _comparison(found: Moments, view: PanoramaView, named: dict[str, Convention]) -> Comparison:
-    return Comparison(
-        view=view,
-        many=some_pixels(found.cylinder, view.ranges, MANY),
-        few=some_pixels(found.cylinder, view.ranges, FEW),
-        where=found.where,
-        own=depth_maps(view.frame, camera_names(found.where, view.frame)),
-        wrong=named,
-    )
+def _comparison(target: Target, found: Moments, view: TracedView) -> Comparison:
+    own = depth_maps(view.frame, view.rig(found.where))
+    if isinstance(view, PinholeView):
+        right = right_reading(target, found.split)
+        cameras = view.camera, view.camera.from_corner()
+        both = [_of_camera(view, camera, found.where, own) for camera in cameras]
+        return min(both, key=lambda each: error_of(each.misses(right, each.many)))
+    many, few = (some_pixels(view.camera, view.depth, count) for count in (MANY, FEW))
+    wrong = wrong_conventions(target, found.split)
+    return Comparison(view=view, many=many, few=few, where=found.where, own=own, wrong=wrong)
+
+
+def _of_camera(view: PinholeView, camera: Pinhole, where: Disk, own: DepthMaps) -> CameraComparison:
+    """With its intrinsics, which may count pixels from the image's corner or the first one's centre."""
+    many, few = (some_pixels(camera, view.depth, count) for count in (MANY, FEW))
+    return CameraComparison(view=view, many=many, few=few, where=where, own=own, wrong={})
 
 
 def _error(views: Sequence[Comparison], reading: Reading, *, many: bool) -> float:
@@ -180,17 +301,22 @@ def _error(views: Sequence[Comparison], reading: Reading, *, many: bool) -> floa
     return float(np.mean(errors))
 
 
-def _single(target: Target, split: str, views: Sequence[Comparison], right: Reading) -> Iterator[Reading]:
+def _single(views: Sequence[Comparison], right: Reading) -> Iterator[Reading]:
     """The right reading with one thing changed."""
-    width, height = moments(target, split).cylinder.width, moments(target, split).cylinder.height
-    yield replace(right, depth="range" if right.depth == "z" else "z")
-    yield from (replace(right, offsets=offsets) for offsets in ("ignored", "added"))
+    first = views[0]
+    yield from (replace(right, depth=depth) for depth in first.depths if depth != right.depth)
+    yield from (replace(right, offsets=offsets) for offsets in first.offsets)
     yield from (replace(right, scale=right.scale * scale) for scale in SCALES)
     yield from (replace(right, mirrored=True), replace(right, flipped=True))
-    yield from (replace(right, crop=crop) for crop in (f"{width}x{height}", f"{width}x{height} cut"))
-    yield from (replace(right, rig=name) for name in views[0].rigs if name != "right")
+    yield from (replace(right, crop=crop) for crop in first.crops)
+    yield from (replace(right, rig=name) for name in first.rigs if name != "right")
     sources = dict.fromkeys(name for view in views for name in view.sources if name != "own")
     yield from (replace(right, source=name) for name in sources)
+
+
+def _seen(right: Reading) -> list[Reading]:
+    """The right reading, but of intrinsics that do not follow what the image shows."""
+    return [replace(right, crop=SEEN)]
 
 
 def _turns(views: Sequence[Comparison], right: Reading) -> list[Reading]:

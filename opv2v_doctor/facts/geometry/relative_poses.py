@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, product
 from math import isfinite
 from typing import NamedTuple
 
@@ -12,13 +12,15 @@ import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Disk, Frame, disk
+from opv2v_doctor.facts.disk.scenarios import ALL_CAMERAS
+from opv2v_doctor.facts.geometry.camera_axes import DECLARED, from_opencv, rays_axes
 from opv2v_doctor.facts.geometry.depth_maps import neighbours
 from opv2v_doctor.facts.samples.moments import (
     Mount,
-    PanoramaView,
     PinholeView,
-    panorama_views,
+    TracedView,
     pinhole_views,
+    traced_views,
     without_frames,
 )
 from opv2v_doctor.geometry.cameras import Array
@@ -50,9 +52,11 @@ class PoseErrors:
     convention: Convention | None  # that yields the poses; None where none does, or the right one
     ambiguous: bool  # another convention of the same simplicity yields them too
     after: float  # mean metres at 50 m against what the convention yields
-    other: str | None = None  # the frame or agent whose poses they are
+    other: str | None = None  # the frame, agent or camera whose poses they are
+    right: Convention = RIGHT  # what they were compared with: OPV2V's, in the axes that are declared
     of_cameras: bool = False  # to one another, of single cameras; else of panoramas to their first agent
     origin: Text | None = None  # what the poses of single cameras lead to, where that is clear
+    only: tuple[str, ...] = ()  # the cameras that are off, where all poses of the others are right
 
 
 class Leg(NamedTuple):
@@ -73,7 +77,8 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
     shows a frame.
     """
     where, pinholes = disk(target, split), pinhole_views(target, split)
-    legs = camera_legs(pinholes) if any(pinholes) else panorama_legs(panorama_views(target, split))
+    right = replace(RIGHT, axes=declared_axes(target, split))
+    legs = camera_legs(pinholes, right) if any(pinholes) else panorama_legs(traced_views(target, split))
     if not legs and any(pinholes):
         raise Skip("each drawn sample of {split} shows one camera: no pose to compare with", split=split)
     if not legs:
@@ -82,18 +87,18 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
     if not np.isfinite(poses).all():
         raise Blocked("a camera_pose of {split} is not finite: DAT006 says which", split=split)
     own, first = _cords([leg.own for leg in legs]), _cords([leg.first for leg in legs])
-    right = RIGHT.relative_pose(own, first)
-    degrees, metres = pose_errors(poses, right)
+    expected = right.relative_pose(own, first)
+    degrees, metres = pose_errors(poses, expected)
     convention, after, ambiguous, other = None, float(metres.mean()), False, None
     if after > SAME:
         inverses = np.stack([leg.inverse for leg in legs]) if any(pinholes) else None
-        convention, after, ambiguous = convention_of(poses, own, first, inverses)
+        convention, after, ambiguous = convention_of(poses, own, first, inverses, right)
         if convention is None:
-            other, after = _of_another(where, legs, poses, first, after)
+            other, after = _of_another(where, legs, poses, right, after)
     return PoseErrors(
         views=len(legs),
-        moved=_metres(right, np.eye(4)),
-        turned=_metres(right, invert(right)),
+        moved=_metres(expected, np.eye(4)),
+        turned=_metres(expected, invert(expected)),
         degrees=float(degrees.max()),
         metres=float(metres.max()),
         mean_metres=float(metres.mean()),
@@ -103,9 +108,37 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
         after=after,
         ambiguous=ambiguous,
         other=other,
+        right=right,
         of_cameras=any(pinholes),
-        origin=origin_of(pinholes),
+        origin=origin_of(pinholes, right.axes),
+        only=_only(legs, metres),
     )
+
+
+@fact
+def declared_axes(target: Target, split: str) -> str:
+    """The axes of a split's single cameras, a name of ``conventions.AXES``.
+
+    They are those of the settings; else those of the rays that the views give, where their poses are nearer
+    to right in them than in OpenCV's; else OpenCV's.
+    """
+    if target.settings.poses.axes:
+        return DECLARED[target.settings.poses.axes]
+    pinholes = pinhole_views(target, split)
+    told = rays_axes(chain.from_iterable(pinholes)) or RIGHT.axes
+    legs = camera_legs(pinholes)
+    if told == RIGHT.axes or not legs:
+        return told
+    own, first = _cords([leg.own for leg in legs]), _cords([leg.first for leg in legs])
+    poses, other = np.stack([leg.pose for leg in legs]), replace(RIGHT, axes=told)
+    return min((RIGHT, other), key=lambda each: _mean_error(poses, each, own, first)).axes
+
+
+def _only(legs: Sequence[Leg], metres: Array) -> tuple[str, ...]:
+    """The cameras whose poses are off, where there are others, and all poses of those are right."""
+    wrong = {leg.own.camera for leg, error in zip(legs, metres, strict=True) if error > EXACT}
+    right = {leg.own.camera for leg, error in zip(legs, metres, strict=True) if error <= EXACT}
+    return tuple(sorted(name for name in wrong if name)) if right and not wrong & right else ()
 
 
 def _metres(poses: Array, others: Array) -> tuple[float, ...]:
@@ -113,7 +146,7 @@ def _metres(poses: Array, others: Array) -> tuple[float, ...]:
     return tuple(pose_errors(poses, others)[1].tolist())
 
 
-def panorama_legs(samples: Iterable[tuple[PanoramaView, ...]]) -> list[Leg]:
+def panorama_legs(samples: Iterable[tuple[TracedView, ...]]) -> list[Leg]:
     """Each panorama to that of its first agent, as its pose says."""
     return [
         Leg(view.pose, invert(view.pose), Mount(view.frame), Mount(view.origin))
@@ -122,19 +155,34 @@ def panorama_legs(samples: Iterable[tuple[PanoramaView, ...]]) -> list[Leg]:
     ]
 
 
-def camera_legs(samples: Iterable[tuple[PinholeView, ...]]) -> list[Leg]:
-    """Each camera after the first of its sample, to that one: what they all lead to falls out."""
+def camera_legs(samples: Iterable[tuple[PinholeView, ...]], right: Convention = RIGHT) -> list[Leg]:
+    """Each camera of a sample to the one that most others agree with: what they all lead to falls out."""
     found = []
     for views in samples:
         posed = [(np.array(view.view.pose), view.mount) for view in views if view.view.pose]
-        for pose, mount in posed[1:]:
-            to, first = posed[0]
+        if len(posed) < 2:
+            continue
+        place = _best_first(posed, right)
+        to, first = posed[place]
+        for pose, mount in posed[:place] + posed[place + 1 :]:
             found.append(Leg(invert(to) @ pose, to @ invert(pose), mount, first))
     return found
 
 
-def origin_of(samples: Iterable[tuple[PinholeView, ...]]) -> Text | None:
-    """What the poses of single cameras lead to, where that is one of the usual things."""
+def _best_first(posed: Sequence[tuple[Array, Mount]], right: Convention) -> int:
+    """The place of the camera that the most others lie right against; the first one of several."""
+    poses = np.stack([pose for pose, _ in posed])
+    cords = _cords([mount for _, mount in posed])
+    if not np.isfinite(poses).all():
+        return 0
+    count = len(posed)
+    own, first = (np.broadcast_to(cords[axis], (count, count, 6)) for axis in (np.s_[None], np.s_[:, None]))
+    errors = pose_errors(invert(poses)[:, None] @ poses[None], right.relative_pose(own, first))[1]
+    return int((errors < EXACT).sum(1).argmax())
+
+
+def origin_of(samples: Iterable[tuple[PinholeView, ...]], axes: str = RIGHT.axes) -> Text | None:
+    """What the poses of single cameras of these axes lead to, where that is one of the usual things."""
     views = [(view, each[0]) for each in samples for view in each if view.view.pose]
     if not views:
         return None
@@ -147,8 +195,15 @@ def origin_of(samples: Iterable[tuple[PinholeView, ...]]) -> Text | None:
             own, _cords([Mount(view.origin) for view, _ in views])
         ),
     }
-    poses = np.stack([np.array(view.view.pose) for view, _ in views])
-    errors = {name: float(pose_errors(poses, each)[1].max()) for name, each in expected.items()}
+    turn = np.eye(4)
+    turn[:3, :3] = from_opencv(axes)
+    poses = np.stack([np.array(view.view.pose) for view, _ in views]) @ turn
+    ways = (
+        [poses] if axes == RIGHT.axes else [poses, turn.T @ poses]
+    )  # what it leads to may have the same axes
+    errors = {
+        name: min(float(pose_errors(way, each)[1].max()) for way in ways) for name, each in expected.items()
+    }
     return next((name for name, error in errors.items() if error < EXACT), None)
 
 
@@ -167,24 +222,24 @@ def _are_six(numbers: object) -> bool:
 
 
 def convention_of(
-    poses: Array, own: Array, first: Array, inverses: Array | None = None
+    poses: Array, own: Array, first: Array, inverses: Array | None = None, right: Convention = RIGHT
 ) -> tuple[Convention | None, float, bool]:
     """The simplest convention that yields the poses, its error, and whether it is not the only one.
 
     With ``inverses``, the same had each view's pose been given the other way, the poses are relative ones
     already: they may have other rotations or axes, or be inverse ("first to agent").
     """
-    right = _mean_error(poses, RIGHT, own, first)
-    wrong = [c for c in alternatives() if inverses is None or c.relation == RIGHT.relation]
+    before = _mean_error(poses, right, own, first)
+    wrong = [c for c in alternatives(right) if inverses is None or c.relation == right.relation]
     errors = [(_mean_error(poses, c, own, first), c) for c in wrong]
     if inverses is not None:
-        turned = [(_mean_error(inverses, c, own, first), c) for c in (RIGHT, *wrong)]
+        turned = [(_mean_error(inverses, c, own, first), c) for c in (right, *wrong)]
         errors += [(error, replace(c, relation="first to agent")) for error, c in turned]
     least = min(error for error, _ in errors)
-    if least > max(SAME, min(EXACT, right / 10)):
-        return None, right, False
+    if least > max(SAME, min(EXACT, before / 10)):
+        return None, before, False
     fitting = sorted(
-        ((c.cost, error, c) for error, c in errors if error <= 2 * least + SAME), key=lambda e: e[:2]
+        ((c.cost(right), error, c) for error, c in errors if error <= 2 * least + SAME), key=lambda e: e[:2]
     )
     cost, error, best = fitting[0]
     return best, error, sum(other[0] == cost for other in fitting) > 1
@@ -195,26 +250,38 @@ def _mean_error(poses: Array, convention: Convention, own: Array, first: Array) 
 
 
 def _of_another(
-    where: Disk, legs: Sequence[Leg], poses: Array, first: Array, error: float
+    where: Disk, legs: Sequence[Leg], poses: Array, right: Convention, error: float
 ) -> tuple[str | None, float]:
-    """Whether the poses are those of the frame before or after, or of other agents."""
-    found: dict[str, list[float]] = {}
-    for index, leg in enumerate(legs):
-        for name, other in neighbours(where, leg.own.frame).items():
-            mount = leg.own._replace(frame=other)
-            if not _are_six(mount.numbers):
-                continue
-            expected = RIGHT.relative_pose(_cords([mount])[0], first[index])
-            kind = "another agent" if name.startswith("agent") else name
-            wrong = float(pose_errors(poses[index], expected)[1])
-            found.setdefault(kind, [np.inf] * len(legs))[index] = min(
-                wrong, found.get(kind, [np.inf] * len(legs))[index]
-            )
-    if not found:
-        return None, error
-    moved = pose_errors(poses, np.eye(4))[1] > SAME  # the first agent's own pose tells nothing
-    means = {kind: float(np.mean(np.array(values)[moved])) for kind, values in found.items() if moved.any()}
-    best = min(means, key=lambda kind: means[kind], default=None)
-    if best is None or means[best] > EXACT:
-        return None, error
-    return best, means[best]
+    """Whether the poses that are off are those of the frame before or after, another agent or camera."""
+    means: dict[str, list[float]] = {}
+    wrong = 0
+    for leg, pose in zip(legs, poses, strict=True):
+        if _apart(pose, right, leg.own, leg.first) < SAME:
+            continue
+        wrong += 1
+        firsts = _mistaken(where, leg.first) if leg.first.camera else {}
+        for kind, mounts in _mistaken(where, leg.own).items():
+            ends = product((leg.own, *mounts), (leg.first, *firsts.get(kind, ())))
+            means.setdefault(kind, []).append(min(_apart(pose, right, *each) for each in ends))
+    known = {kind: float(np.mean(errors)) for kind, errors in means.items() if len(errors) == wrong}
+    best = min(known, key=lambda kind: known[kind], default=None)
+    return (best, known[best]) if best is not None and known[best] < EXACT else (None, error)
+
+
+def _apart(pose: Array, right: Convention, own: Mount, first: Mount) -> float:
+    return float(pose_errors(pose, right.relative_pose(_cords([own])[0], _cords([first])[0]))[1])
+
+
+def _mistaken(where: Disk, mount: Mount) -> dict[str, list[Mount]]:
+    """What a mount may have been mistaken for: kind -> mounts whose numbers the files give."""
+    found: dict[str, list[Mount]] = {}
+    for name, other in neighbours(where, mount.frame).items():
+        kind = "another agent" if name.startswith("agent") else name
+        found.setdefault(kind, []).append(mount._replace(frame=other))
+    if mount.camera:
+        found["the LiDAR"] = [mount._replace(camera=None)]
+        found["another camera"] = [
+            mount._replace(camera=name) for name in ALL_CAMERAS if name != mount.camera
+        ]
+    kept = {kind: [each for each in mounts if _are_six(each.numbers)] for kind, mounts in found.items()}
+    return {kind: mounts for kind, mounts in kept.items() if mounts}

@@ -12,7 +12,7 @@ from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.interpreter.questions import Rule
 from opv2v_doctor.facts.launch.loaders import loader_module
 from opv2v_doctor.facts.launch.splits import expression_of
-from opv2v_doctor.facts.samples.moments import PanoramaView
+from opv2v_doctor.facts.samples.moments import TracedView
 from opv2v_doctor.facts.samples.panoramas import channels_last
 from opv2v_doctor.geometry.colours import Colours, colours
 from opv2v_doctor.state import fact
@@ -27,7 +27,7 @@ ALIKE = Threshold(0.5, "of the variance", "images that show less of their files 
 class ShownColours:
     """One view's colours."""
 
-    view: PanoramaView
+    view: TracedView
     found: Colours
 
 

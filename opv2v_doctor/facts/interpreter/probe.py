@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.interpreter.process import InterpreterProcess, Unanswered
+from opv2v_doctor.facts.interpreter.process import InterpreterProcess, Start, Unanswered
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -165,23 +166,33 @@ def _exception_in(problem: _Problem, repo: Path) -> Raised:
     return Raised(problem.type, problem.message, frames, repo)
 
 
-_Launch = tuple[Path, Path, Path, tuple[tuple[str, str], ...], float | None]
+VIEWS = "OPV2V_DOCTOR_VIEWS"  # {key of a view: the name that the repository gives it}
 
 
-def _launch(target: Target) -> _Launch:
+def _start(target: Target) -> Start:
     """What of a target tells one interpreter from another."""
-    env = tuple(sorted(target.launch_env.items()))
-    return (target.repo, target.python, target.script, env, target.settings.memory)
+    env = dict(target.launch_env)
+    if views := target.settings.names.views:
+        env[VIEWS] = json.dumps(dict(views))
+    return Start(
+        repo=target.repo,
+        cwd=target.cwd,
+        python=target.python,
+        script=target.script,
+        imports=target.import_folder,
+        env=tuple(sorted(env.items())),
+        memory=target.settings.memory,
+    )
 
 
 def _probe(target: Target, second: bool) -> InterpreterProcess:
     """One interpreter of a launch for a state: it has imported what the files said then."""
-    launch = _launch(target)
+    start = _start(target)
 
     def begin() -> InterpreterProcess:
-        probe = InterpreterProcess(*launch)
+        probe = InterpreterProcess(start)
         atexit.register(probe.close)
         target.state.at_end(probe.close)
         return probe
 
-    return target.state.remember((InterpreterProcess, launch, second), begin)
+    return target.state.remember((InterpreterProcess, start, second), begin)

@@ -58,25 +58,27 @@ class _Loss:
         return share if share >= min(timeout, LEAST) else 0.0
 
 
-_Launch = tuple[Path, Path, Path, tuple[tuple[str, str], ...], float | None]
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What tells one interpreter process from another."""
+
+    repo: Path
+    cwd: Path
+    python: Path
+    script: Path
+    imports: Path  # its `sys.path[0]`
+    env: tuple[tuple[str, str], ...]
+    memory: float | None  # GiB of each of its processes; None: the machine's share
 
 
 class InterpreterProcess:
     """One interpreter process, kept open over many questions, started anew after it died."""
 
     _open: ClassVar[list[InterpreterProcess]] = []
-    _losses: ClassVar[dict[_Launch, _Loss]] = {}
+    _losses: ClassVar[dict[Start, _Loss]] = {}
 
-    def __init__(
-        self,
-        repo: Path,
-        python: Path,
-        script: Path,
-        env: tuple[tuple[str, str], ...],
-        memory: float | None = None,
-    ) -> None:
-        """Each of its processes may have `memory` GiB (None: the machine's share)."""
-        self._repo, self._python, self._script, self._env, self._memory = repo, python, script, env, memory
+    def __init__(self, start: Start) -> None:
+        self._start = start
         self._channel: Channel | None = None
         self._sent = 0
         self._asked: dict[int, dict[str, object]] = {}  # requests without an answer, in the order of these
@@ -91,8 +93,7 @@ class InterpreterProcess:
 
     @property
     def _loss(self) -> _Loss:
-        launch = (self._repo, self._python, self._script, self._env, self._memory)
-        return self._losses.setdefault(launch, _Loss())
+        return self._losses.setdefault(self._start, _Loss())
 
     def send(self, request: dict[str, object]) -> int:
         """Send a request; what is returned is its number. What got no answer before is not asked again."""
@@ -130,18 +131,20 @@ class InterpreterProcess:
                 space=space >> 20,
                 hint="give it more: `ulimit -v unlimited`",
             )
+        begun = self._start
         try:
             self._channel = Channel(
-                [self._python, "-B", INSIDE],
-                self._script,
-                cwd=self._repo,
-                env={**os.environ, **dict(self._env), "PYTHONDONTWRITEBYTECODE": "1"},
-                memory=int((self._memory or 0) * GIB),
+                [begun.python, "-B", INSIDE],
+                begun.script,
+                begun.imports,
+                cwd=begun.cwd,
+                env={**os.environ, **dict(begun.env), "PYTHONDONTWRITEBYTECODE": "1"},
+                memory=int((begun.memory or 0) * GIB),
             )
         except OSError as problem:
             raise Unanswered(
                 "training interpreter {python} does not start: {problem}",
-                python=self._python,
+                python=begun.python,
                 problem=problem.strerror,
             ) from None
         self._open.append(self)
@@ -215,7 +218,7 @@ class InterpreterProcess:
             how = Text("closed its answers") if code is None else Text("exited with code {code}", code=code)
             return Text(
                 "training interpreter {python} {how} while asked {question!r}{words}",
-                python=self._python,
+                python=self._start.python,
                 how=Text("was killed by {signal}", signal=number) if number else how,
                 question=question,
                 words=self._last_words(),
@@ -234,9 +237,11 @@ class InterpreterProcess:
         dump = DUMP.search(said)
         frames = FRAME.findall(said, dump.start()) if dump else []
         places = [(Path(ESCAPED.sub(_sign, name)), line) for name, line in frames]  # the innermost first
-        own = [(path, line) for path, line in places if path.is_relative_to(self._repo)]
+        own = [(path, line) for path, line in places if path.is_relative_to(self._start.repo)]
         at = (
-            Text(", at {place}", place=f"{own[0][0].relative_to(self._repo)}:{own[0][1]}") if own else NOTHING
+            Text(", at {place}", place=f"{own[0][0].relative_to(self._start.repo)}:{own[0][1]}")
+            if own
+            else NOTHING
         )
         lines = (said[: dump.start()] if dump else said).split("\n")
         kept = [line.strip()[:LONGEST_LINE] for line in lines if line.strip()][-LAST_LINES:]
@@ -252,7 +257,7 @@ class InterpreterProcess:
                 "no answer to {question!r} for want of memory: each process of the training interpreter may "
                 "have {bound:.1f} GiB (`memory` in the settings)",
                 question=question,
-                bound=self._memory or memory_share() / GIB,
+                bound=self._start.memory or memory_share() / GIB,
             )
         if WANT.search(said):
             return Text(

@@ -86,7 +86,9 @@ class Resolved:
 
 
 @question("imports", each="pythonpaths")
-def resolved(*, names: list[str], edits: str, pythonpaths: list[str | None]) -> tuple[Resolved, ...]:
+def resolved(
+    *, names: list[str], edits: str, folder: str, pythonpaths: list[str | None]
+) -> tuple[Resolved, ...]:
     """What names resolve to under each PYTHONPATH; None: the launch's own."""
     raise NotImplementedError
 
@@ -110,42 +112,54 @@ def compose(*, config_dir: str, config_name: str, overrides: list[str]) -> Compo
     raise NotImplementedError
 
 
+class Lines(TypedDict):
+    """Lines of a module that build loaders: the name of the config in them, and the home of each builder."""
+
+    source: str
+    module: str
+    parameter: str
+    builders: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuilderCall:
+    """A call of a builder: the dataset, and what else it is given."""
+
+    builder: str
+    dataset: str
+    words: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """The datasets that replayed lines kept by key, and the batch size that they asked for."""
+    """The datasets that replayed lines kept by key, and all calls of builders in their order."""
 
     kept: Mapping[str, str]
-    batch: int | None
+    calls: tuple[BuilderCall, ...]
 
 
 @question("config")
-def replay(
-    *,
-    config_dir: str,
-    config_name: str,
-    overrides: list[str],
-    source: str,
-    module_name: str,
-    parameter: str,
-    builders: list[str],
-) -> Replayed:
+def replay(*, config_dir: str, config_name: str, overrides: list[str], lines: Lines) -> Replayed:
     """Run lines of a module, with builders that only note what they are asked for."""
     raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSet:
-    """The train set of a config: its dataset expression and the images that a GPU takes."""
+    """What a config says of its training, as far as it tells, and what its loader is called with."""
 
-    expression: str
-    images: int
+    expression: str | None  # the train set's
+    words: Mapping[str, Any]  # of the loader's call, beside the train set
+    views: int | None  # of a sample
+    epochs: float | None
+    warmup: float | None  # epochs
+    loss: str | None  # the loss config that is chosen
+    problem: str  # Hydra's words; empty where it composes
 
 
 @question("commands", each="launches")
-def train_sets(
-    *, config_dir: str, config_name: str, launches: list[list[str]]
-) -> tuple[TrainSet | None, ...]:
-    """The train set of each list of overrides, None where it does not compose."""
+def train_sets(*, config_dir: str, launches: list[list[str]], lines: Lines) -> tuple[TrainSet, ...]:
+    """The train set of each launch: a list of the config's name and its overrides."""
     raise NotImplementedError
 
 
@@ -177,7 +191,7 @@ def curves(
     config_dir: str,
     config_name: str,
     overrides: list[str],
-    module_name: str,
+    schedule: str,
     steps: int,
     samples: int,
     accumulated: int,
@@ -186,6 +200,43 @@ def curves(
     world_size: int,
 ) -> Curves:
     """The learning rate of each group, by the repository's own function."""
+    raise NotImplementedError
+
+
+class SchedulerStep(TypedDict):
+    """A call that steps a scheduler: by which name, after each "step" or "epoch", and if what holds."""
+
+    name: str
+    each: str
+    conditions: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled(Curves):
+    """The rates by a scheduler of torch: its class, none where the config makes none, and what steps it."""
+
+    made: str
+    stepped: tuple[str, ...]  # "step", "epoch"
+
+
+@question("torch_schedule")
+def scheduled(
+    *,
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
+    lines: Lines,
+    variable: str,
+    optimizer: str,
+    sized: list[str],
+    calls: list[SchedulerStep],
+    rates: list[float],
+    epochs: int,
+    steps: int,
+    samples: int,
+    accumulated: int,
+) -> Scheduled:
+    """The learning rate of each group, as the launch's scheduler of torch sets it."""
     raise NotImplementedError
 
 
@@ -227,11 +278,14 @@ class Loaders:
 @question("loaders")
 def loaders(
     *,
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
     module_name: str,
-    train: str,
-    images: int,
-    evals: dict[str, str],
-    eval_batch: int,
+    train: Lines,
+    expression: str,
+    evals: Lines | None,
+    seeding: Lines | None,
     world_size: int,
     measured: list[int],
 ) -> Loaders:
@@ -459,6 +513,7 @@ def predict(
     models: str,
     expression: str,
     datasets: str,
+    test_loader: str,
     index: int,
     given: Given,
     folder: str,

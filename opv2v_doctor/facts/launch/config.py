@@ -10,7 +10,7 @@ from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
-from opv2v_doctor.facts.source.syntax import HydraMain, hydra_main, module_name
+from opv2v_doctor.facts.source.syntax import HydraMain, hydra_main
 from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
@@ -57,7 +57,12 @@ def entry_point(target: Target) -> HydraMain:
     """The script's Hydra entry point. Raises Blocked where it has none."""
     found = hydra_main(target)
     if found is None:
-        raise Blocked("no @hydra.main in the script: its config cannot be composed", at=target.script)
+        raise Blocked(
+            "no @hydra.main in the script: its config cannot be composed",
+            hint="name the script that has it in [launch] script; what works without one: "
+            "opv2v-doctor audit DIR, preview --data DIR, log FILE, checkpoint FILE",
+            at=target.script,
+        )
     return found
 
 
@@ -85,20 +90,15 @@ def composing(target: Target) -> Callable[[], questions.Composed]:
     )
 
 
-def replay(
-    target: Target, source: str, path: Path, *, parameter: str, builders: list[str]
-) -> questions.Replayed:
-    """Lines of the training code at `path`, run by the training interpreter, but building no loader."""
+def replay(target: Target, lines: questions.Lines) -> questions.Replayed:
+    """Lines of the training code, run by the training interpreter, but building no loader."""
     main = entry_point(target)
     return questions.replay(
         target,
         config_dir=str(main.config_dir),
         config_name=main.config_name,
         overrides=list(target.launch_overrides),
-        source=source,
-        module_name=module_name(target, path),
-        parameter=parameter,
-        builders=builders,
+        lines=lines,
     )
 
 

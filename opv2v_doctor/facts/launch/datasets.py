@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +60,7 @@ def data_roots(target: Target) -> tuple[Path, ...]:
     words = train_parts(target)[0].keywords
     if not words.get("ROOT"):
         return ()
-    return tuple(target.repo / words[name] for name in ("ROOT", "depth_root") if words.get(name))
+    return tuple(target.cwd / words[name] for name in ("ROOT", "depth_root") if words.get(name))
 
 
 def parts_of(expression: str) -> tuple[Part, ...]:
@@ -104,6 +106,34 @@ def _part(node: ast.expr) -> Part:
     return Part(
         expression=expression, class_name=ast.unparse(node.func), size=size, repeat=repeat, keywords=keywords
     )
+
+
+ROOT = re.compile(r"(images?_|data_?|dataset_?)?(root|dir)(_dir)?", re.IGNORECASE)  # but not of metadata
+SCENARIOS = re.compile(r"(include_)?scen(e|ario)s?(_(id|name)s?)?", re.IGNORECASE)
+
+
+def read_the_same(one: Part, other: Part) -> bool:
+    """Whether two datasets read something in common, as far as their expressions tell.
+
+    It is so in the same split below one root (of one class, where no root is given), unless each is told its
+    scenarios and none is in both. Where neither says a split, they are the same if all that they say is.
+    """
+    first, second = one.keywords, other.keywords
+    if one.split is None and other.split is None:
+        calls = [part.class_name + part.expression.partition(part.class_name)[2] for part in (one, other)]
+        return mean_the_same(*calls)
+    roots = [
+        {os.path.normpath(str(value)) for name, value in given.items() if ROOT.fullmatch(name)}
+        for given in (first, second)
+    ]
+    shared = roots[0] & roots[1] if all(roots) else one.class_name == other.class_name
+    told = [
+        set(value)
+        for given in (first, second)
+        for name, value in given.items()
+        if SCENARIOS.fullmatch(name) and isinstance(value, list | tuple)
+    ]
+    return bool(shared) and one.split == other.split and not (len(told) == 2 and told[0].isdisjoint(told[1]))
 
 
 def mean_the_same(one: str, other: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePath
@@ -14,8 +15,11 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.interpreter.questions import TrainSet
 from opv2v_doctor.facts.launch.config import config, entry_point
+from opv2v_doctor.facts.launch.evaluation import TRAIN, building, images_of
+from opv2v_doctor.facts.launch.launch_commands import LaunchCommand, launch_command
 from opv2v_doctor.facts.launch.loaders import Length, length_of
-from opv2v_doctor.facts.source.syntax import hydra_main
+from opv2v_doctor.facts.launch.shell import UNKNOWN, Shell, Started
+from opv2v_doctor.facts.source.syntax import hydra_main, syntax
 from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -48,54 +52,58 @@ def variants(target: Target) -> Mapping[str, Length | None]:
     chosen, folder = chosen_dataset(target), entry_point(target).config_dir / "dataset"
     names = [path.stem for path in sorted(folder.glob("*.yaml")) if family(path.stem) == family(chosen)]
     others = [word for word in target.launch_overrides if not word.lstrip("+").startswith("dataset=")]
-    found = train_sets(target, tuple((*others, f"dataset={name}") for name in names))
+    name = entry_point(target).config_name
+    found = train_sets(target, tuple((name, *others, f"dataset={chosen}") for chosen in names))
     return {name: length_in(entry, target.gpus) for name, entry in zip(names, found, strict=True)}
 
 
-def length_in(found: TrainSet | None, gpus: int) -> Length | None:
+def length_in(found: TrainSet, gpus: int) -> Length | None:
     """The length of a train set's epoch; None where it did not compose or only the data can tell."""
     try:
-        return length_of(found.expression, found.images, gpus) if found else None
+        images = images_of(found.words) if found.expression else None
+        return length_of(found.expression, images[1], gpus) if found.expression and images else None
     except Blocked:
         return None
 
 
 @fact
-def train_sets(target: Target, launches: tuple[tuple[str, ...], ...]) -> tuple[TrainSet | None, ...]:
-    """The train set of each list of overrides, None where it does not compose."""
+def train_sets(target: Target, launches: tuple[tuple[str, ...], ...]) -> tuple[TrainSet, ...]:
+    """The train set of each launch: the name of a config, then overrides."""
     if not launches:
         return ()
     found = dict(zip(dict.fromkeys(launches), composing_sets(target, launches)(), strict=True))
-    return tuple(found[overrides] for overrides in launches)
+    return tuple(found[launch] for launch in launches)
 
 
 @fact
 def composing_sets(
     target: Target, launches: tuple[tuple[str, ...], ...]
-) -> Callable[[], tuple[TrainSet | None, ...]]:
+) -> Callable[[], tuple[TrainSet, ...]]:
     """The question of `train_sets`, under way."""
-    main = entry_point(target)
     return questions.train_sets.ahead(
         target,
-        config_dir=str(main.config_dir),
-        config_name=main.config_name,
-        launches=[list(overrides) for overrides in dict.fromkeys(launches)],
+        config_dir=str(entry_point(target).config_dir),
+        launches=[list(launch) for launch in dict.fromkeys(launches)],
+        lines=building(target, TRAIN).lines,
     )
 
 
-DOCUMENTS = (".md", ".sh")
+DOCUMENTS = (".md", ".sh", ".bash", ".slurm", ".sbatch", ".job", ".mk")
+MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
 BIGGEST = 1 << 20  # bytes
-OVERRIDE = re.compile(r"(\+{0,2}|~)[A-Za-z_][\w./@-]*=|~[A-Za-z_]")
-OTHER_CONFIG = re.compile(r"--config-(name|path|dir)\b|-c[nd]\b|-cp\b|--multirun\b|-m\b")
 # what cannot change how many samples there are, or how many views they have
 NEUTRAL = re.compile(
     r"[+~]*(hydra\.|loss\b|model\.|distributed\b|dataset\.(num_workers|principal_point_centered)=)"
 )
 HYDRAS = re.compile(  # the options that Hydra takes, with their values
-    r"--(help|hydra-help|version|cfg|resolve|package|run|shell-completion|info|experimental-rerun)(=.*)?"
-    r"|-(h|c|p|r|sc|i)"
+    r"--(help|hydra-help|version|cfg|resolve|package|run|multirun|shell-completion|info|experimental-rerun)(=.*)?"
+    r"|-(h|c|p|r|m|sc|i)"
 )
-_launcher = re.compile(r"(?<![\w/.-])(torchrun|torch\.distributed\.(run|launch))(?=\s)")
+NO_TRAINING = re.compile(r"(--help|--hydra-help|--version|--cfg|--info|-h|-c|-i)(=.*)?")
+_COMMAND_LINE = re.compile(
+    r"\s*(\w+=\S+ +)*(torchrun|accelerate launch|deepspeed|srun|python[\d.]*) +[\w./-]*[./-]"
+)
+_MAY_LAUNCH = re.compile(r"torchrun|accelerate|deepspeed|python|\.py\b|\.sh\b|sbatch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +114,7 @@ class DocumentedCommand:
     overrides: tuple[str, ...]
     place: Place
     refused: Text | None = None  # why it cannot start, as far as its words show that
+    launch: LaunchCommand | None = None  # all its words
 
     @property
     def dataset(self) -> str:
@@ -120,15 +129,84 @@ class DocumentedCommand:
 
     @property
     def training(self) -> tuple[str, ...]:
-        """What commands for one training share: the dataset config but for its number of GPUs."""
+        """What commands for one training share: the config, the dataset config but for its number of GPUs."""
         own = [text for text in self.overrides if text.lstrip("+").startswith("dataset.train_dataset=")]
-        return (family(self.dataset), *own)
+        return (*filter(None, [self.config_name]), family(self.dataset), *own)
+
+    @property
+    def config_name(self) -> str:
+        """The config that it chooses by `--config-name`, empty where it takes the script's."""
+        return self.launch.config.get("config-name", "") if self.launch else ""
+
+    @property
+    def loss(self) -> str:
+        """The loss config that it chooses, empty where it takes the default."""
+        chosen = [text.partition("=")[2] for text in self.overrides if re.match(r"\+?loss=", text)]
+        return chosen[-1] if chosen else ""
+
+    @property
+    def directory(self) -> str:
+        """The run directory that it chooses, empty where it takes the config's, or only a run could tell."""
+        chosen = [
+            text.partition("=")[2] for text in self.overrides if text.lstrip("+").startswith("hydra.run.dir=")
+        ]
+        return chosen[-1].strip("'\"") if chosen else ""
+
+    @property
+    def setting(self) -> frozenset[str]:
+        """What it sets, but for where it writes, on which machine and on how many GPUs."""
+        words = (text for text in self.overrides if not re.match(r"[+~]*(hydra\.|machine=|dataset=)", text))
+        return frozenset((*self.training, *words))
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether a launcher starts it, and not one plain process: that is how a training is tried out."""
+        return self.launch is None or self.launch.launcher != "python"
 
 
 @fact
 def commands(target: Target) -> tuple[DocumentedCommand, ...]:
     """Every documented launch of the training script, in the order of the files."""
-    return tuple(command for path in documents(target.repo) for command in _commands_in(target, path))
+    script = PurePath(os.path.normpath(target.settings.launch.script)).parts
+    found = []
+    for launch in launches(target.repo, target.script.stem):
+        elsewhere = launch.config.get("config-dir") or launch.config.get("config-path")
+        starts = launch.script.parts[-len(script) :] == script
+        if starts and not elsewhere and not any(map(NO_TRAINING.fullmatch, launch.arguments)):
+            found.append(_command(target, launch))
+    return tuple(found)
+
+
+@fact
+def idle_modules(target: Target) -> tuple[LaunchCommand, ...]:
+    """Documented `python -m` of a module of the repository, with overrides, that only defines things."""
+    found = []
+    for launch in launches(target.repo, "python"):
+        path = target.repo / launch.script
+        if launch.module and launch.overrides and path.is_file() and path.is_relative_to(target.repo):
+            starts = any(
+                isinstance(node, ast.If | ast.For | ast.While | ast.Expr) and not _is_text(node)
+                for node in syntax(path).body
+            )
+            found += [] if starts else [launch]
+    return tuple(found)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def launches(repo: Path, name: str = "") -> Iterator[LaunchCommand]:
+    """Every Python program that the repository's documents start, in the order of the files.
+
+    Documents that hold neither the name nor call a script are left out.
+    """
+    for path in documents(repo):
+        text = text_of(path, "replace")
+        if name in text or re.search(r"\.(sh|bash|slurm|sbatch)\b", text):
+            for started in _started(repo, path, text):
+                if launch := launch_command(started):
+                    yield launch
 
 
 def documents(repo: Path) -> Iterator[Path]:
@@ -138,55 +216,85 @@ def documents(repo: Path) -> Iterator[Path]:
         inner[:] = [] if foreign else sorted(name for name in inner if not name.startswith("."))
         for name in [] if foreign else sorted(files):
             path = Path(folder, name)
-            if name.endswith(DOCUMENTS) and path.is_file() and path.stat().st_size <= BIGGEST:
+            is_document = name.endswith(DOCUMENTS) or name in MAKEFILES
+            if is_document and path.is_file() and path.stat().st_size <= BIGGEST:
                 yield path
 
 
-def _commands_in(target: Target, path: Path) -> Iterator[DocumentedCommand]:
-    lines = text_of(path, "replace").splitlines()
-    for start, line in enumerate(lines):
-        for found in [] if line.lstrip().startswith("#") else _launcher.finditer(line):
-            block = _lines_of_command(
-                [line[found.start() :], *lines[start + 1 :]], "`" in line[: found.start()]
-            )
-            number = next((n for n, text in enumerate(block) if "nproc" in text), 0)
-            place = Place(path=path, line=start + number + 1, text=block[number].strip())
-            if command := _command(target, block, _variables(lines[:start]), place):
-                yield command
+def _started(repo: Path, path: Path, text: str) -> Iterator[Started]:
+    """The programs that a document starts, each of its pieces of code in a shell of its own."""
+    if path.suffix == ".md":
+        pieces = _code_in(text)
+    elif path.suffix == ".mk" or path.name in MAKEFILES:
+        pieces = _recipes(text)
+    else:
+        pieces = iter([(1, text)])
+    for line, piece in pieces:
+        if _MAY_LAUNCH.search(piece):
+            shell = Shell(repo, root=repo, path=path)
+            shell.run(piece, line)
+            yield from shell.started
 
 
-def _lines_of_command(lines: Sequence[str], in_prose: bool) -> list[str]:
-    """The lines of one command; code between backticks ends with them."""
-    if in_prose:
-        return [lines[0].partition("`")[0]]
-    more = list(takewhile(lambda line: line.rstrip().endswith("\\"), lines))
-    return [line.rstrip().removesuffix("\\") for line in [*more, *lines[len(more) : len(more) + 1]]]
+def _code_in(text: str) -> Iterator[tuple[int, str]]:
+    """The code of a Markdown document, fenced or not, each piece with the number of its first line."""
+    from markdown_it import MarkdownIt
+
+    lines = text.splitlines()
+    for token in MarkdownIt("commonmark").parse(text):
+        first, end = token.map or (0, 0)
+        if token.type in ("fence", "code_block"):
+            yield first + 1 + (token.type == "fence"), re.sub(r"(?m)^[$] ", "", token.content)
+        for at in range(first, end) if token.type == "inline" else ():
+            if _COMMAND_LINE.match(lines[at]):
+                following = takewhile(lambda line: line.endswith("\\"), lines[at:end])
+                yield at + 1, "\n".join(lines[at : at + 1 + len(list(following))])
+        for child in token.children or ():
+            if child.type == "code_inline" and " " in child.content:  # one word is a name
+                at = next((n for n in range(first, end) if child.content in lines[n]), first)
+                yield at + 1, child.content
 
 
-def _command(
-    target: Target, block: Sequence[str], known: Mapping[str, str], place: Place
-) -> DocumentedCommand | None:
-    """The command of a block; None where it is no launch of the training script with its own config."""
-    words = _words(" ".join(block))
-    script = PurePath(target.settings.launch.script).parts
-    at = next((n for n, word in enumerate(words) if PurePath(word).parts[-len(script) :] == script), None)
-    if at is None or any(OTHER_CONFIG.match(word) for word in words[at:]):
-        return None
-    given = [word for word in words[at + 1 :] if OVERRIDE.match(word) and not re.search(r"[$`]", word)]
+def _recipes(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a Makefile's recipes as a shell gets them; what only make could tell stays a command's."""
+    values = dict(re.findall(r"(?m)^(?:export\s+)?(\w+)\s*[:?]?=[ \t]*([^\n#]*)", text))
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        return values[name].strip() if name in values else f"$(make {name})"
+
+    lines, at = text.splitlines(), 0
+    while at < len(lines):
+        first = at
+        while lines[at].endswith("\\") and at + 1 < len(lines):
+            at += 1
+        at += 1
+        if lines[first].startswith("\t"):
+            recipe = "\n".join(line.removeprefix("\t") for line in lines[first:at]).lstrip("@-+")
+            for _ in range(4):  # a value may name others
+                recipe = re.sub(r"(?<!\$)\$(?:\((\w+)\)|\{(\w+)\})", value, recipe)
+            yield first + 1, recipe.replace("$$", "$")
+
+
+def _command(target: Target, launch: LaunchCommand) -> DocumentedCommand:
+    started = launch.started
+    written = next((line for line in started.text.splitlines() if "nproc" in line), started.text)
     return DocumentedCommand(
-        gpus=_world_size(words[:at], known),
-        overrides=tuple(word.replace("\0", "$") for word in given),
-        place=place,
-        refused=_refusal(target, words[:at], words[at + 1 :]),
+        gpus=launch.gpus,
+        overrides=launch.overrides,
+        place=Place(path=started.path or target.repo, line=started.line, text=written.rstrip("\\").strip()),
+        refused=_refusal(target, launch),
+        launch=launch,
     )
 
 
-def _refusal(target: Target, launcher: Sequence[str], arguments: Sequence[str]) -> Text | None:
+def _refusal(target: Target, launch: LaunchCommand) -> Text | None:
     """Why Hydra would refuse the script's arguments, None where nothing is known against them."""
     own = hydra_main(target) is not None and not _reads_arguments(target)
-    option = next((word for word in arguments if word.startswith("-") and not HYDRAS.fullmatch(word)), None)
-    adds_rank = launcher[:1] == ["torch.distributed.launch"]
-    if own and adds_rank and not any(re.match(r"--use[-_]env\b", word) for word in launcher):
+    options = (word for word in launch.arguments if word.startswith("-") and UNKNOWN not in word)
+    option = next((word for word in options if not HYDRAS.fullmatch(word)), None)
+    adds_rank = launch.launcher == "torch.distributed.launch"
+    if own and adds_rank and not any(re.match(r"--use[-_]env\b", word) for word in launch.options):
         return Text(
             "torch.distributed.launch without --use-env gives the script --local-rank, which Hydra refuses"
         )
@@ -199,64 +307,24 @@ def _reads_arguments(target: Target) -> bool:
     return bool(re.search(r"\bsys\.argv\b|\bargparse\b", text_of(target.script, "replace")))
 
 
-def _words(text: str) -> list[str]:
-    """The words of a shell command up to a pipe or the like; none where its quotes do not match.
-
-    A dollar that the shell leaves alone, being quoted or escaped, comes back as a NUL.
-    """
-    marked = re.sub(r"'[^']*'|\\\$", lambda m: "\0" if m[0] == r"\$" else m[0].replace("$", "\0"), text)
-    lexer = shlex.shlex(marked, posix=True, punctuation_chars=";&|<>")
-    lexer.whitespace_split = True
-    try:
-        return list(takewhile(lambda word: not set(word) <= set(";&|<>"), lexer))
-    except ValueError:
-        return []
-
-
-def _world_size(words: Sequence[str], known: Mapping[str, str]) -> int | None:
-    """GPUs of all nodes; None where one of the numbers is not written down."""
-    joined = " ".join(words).replace("=", " ")
-    processes = re.search(r"--nproc[_-]per[_-]node\s+(\S+)", joined)
-    nodes = re.search(r"--nnodes\s+(\S+)", joined)
-    counts = [_number(found[1], known) for found in (processes, nodes) if found]
-    return None if None in counts or not processes else int(counts[0] or 0) * int((counts[1:] or [1])[0] or 0)
-
-
-def _number(word: str, known: Mapping[str, str], depth: int = 4) -> int | None:
-    """A word as a number: written out, a variable that the file sets once, or the default of a parameter."""
-    found = re.fullmatch(r"\$\{?(\w+)\}?|\$\{(\w+):[-=](.+)\}", word)
-    if found is None or not depth:
-        return int(word) if word.isdecimal() else None
-    name, default = found[1] or found[2], found[3]
-    value = known.get(name, default)
-    return None if value is None else _number(value, known, depth - 1)
-
-
-def _variables(lines: Sequence[str]) -> dict[str, str]:
-    """The variables that a script sets to one value only, with their unquoted text."""
-    found = [re.match(r"""\s*(?:export\s+)?(\w+)=(["']?)([^\s"']*)\2\s*(?:#.*)?$""", line) for line in lines]
-    texts: dict[str, set[str]] = {}
-    for match in filter(None, found):
-        texts.setdefault(match[1], set()).add(match[3])
-    return {name: values.copy().pop() for name, values in texts.items() if len(values) == 1}
-
-
 @fact
 def commands_without_length(target: Target) -> tuple[tuple[DocumentedCommand, Text], ...]:
     """The other commands, with the reason why the length of their epochs is not known."""
     known = {command.place for command, _ in documented_lengths(target)}
+    composed = {command.place: found for command, found in documented_sets(target)}
     others = [command for command in commands(target) if command.place not in known]
-    composed = dict(zip(_launchable(target), train_sets(target, _launches(target)), strict=True))
-    return tuple((command, _unknown(command, composed.get(command))) for command in others)
+    return tuple((command, _unknown(command, composed.get(command.place))) for command in others)
 
 
 def _unknown(command: DocumentedCommand, found: TrainSet | None) -> Text:
     """Why the length of a command's epoch is not known."""
     if command.refused:
         return command.refused
+    if not command.is_parallel:
+        return Text("it starts one process alone, as for a trial")
     if not command.gpus:
         return Text("the number of GPUs is not written down")
-    if found is None:
+    if found is None or not found.expression:
         return Text("the config does not compose, or lacks a value")
     return Text("only the data gives the length of the epoch")
 
@@ -264,28 +332,35 @@ def _unknown(command: DocumentedCommand, found: TrainSet | None) -> Text:
 @fact
 def documented_lengths(target: Target) -> tuple[tuple[DocumentedCommand, Length], ...]:
     """The commands whose world size is known and whose config composes, with the length of their epochs."""
-    composed = train_sets(target, _launches(target))
-    pairs = [
-        (command, length_in(found, command.gpus or 1))
-        for command, found in zip(_launchable(target), composed, strict=True)
-    ]
+    pairs = [(command, length_in(found, command.gpus or 1)) for command, found in documented_sets(target)]
     return tuple((command, length) for command, length in pairs if length)
+
+
+@fact
+def documented_sets(target: Target) -> tuple[tuple[DocumentedCommand, TrainSet], ...]:
+    """The commands that can be launched as they stand, with what their configs say of the training."""
+    chosen = _launchable(target)
+    composed = train_sets(target, tuple(_composed(target, command) for command in chosen))
+    return tuple(zip(chosen, composed, strict=True))
 
 
 def begin(target: Target) -> None:
     """Let the documented commands' configs be composed while others are judged."""
-    if launches := _launches(target):
-        composing_sets(target, launches)
+    with contextlib.suppress(Blocked):  # whoever needs it will be told
+        if chosen := _launchable(target):
+            composing_sets(target, tuple(_composed(target, command) for command in chosen))
 
 
 def _launchable(target: Target) -> tuple[DocumentedCommand, ...]:
     """The commands that can be launched as they stand."""
-    return tuple(command for command in commands(target) if command.gpus and not command.refused)
+    return tuple(
+        command
+        for command in commands(target)
+        if command.gpus and command.is_parallel and not command.refused
+    )
 
 
-def _launches(target: Target) -> tuple[tuple[str, ...], ...]:
-    return tuple(_relevant(command.overrides) for command in _launchable(target))
-
-
-def _relevant(overrides: Sequence[str]) -> tuple[str, ...]:
-    return tuple(override for override in overrides if not NEUTRAL.match(override))
+def _composed(target: Target, command: DocumentedCommand) -> tuple[str, ...]:
+    """The config of a command and its overrides, but for those that cannot change what is asked."""
+    name = command.config_name or entry_point(target).config_name
+    return (name, *(override for override in command.overrides if not NEUTRAL.match(override)))

@@ -13,23 +13,28 @@ from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.interpreter.probe import innermost
 from opv2v_doctor.facts.interpreter.questions import Rank
-from opv2v_doctor.facts.launch.config import config, place
-from opv2v_doctor.facts.launch.datasets import LEAST_VIEWS, number_of, parts_of
-from opv2v_doctor.facts.launch.evaluation import evaluation
+from opv2v_doctor.facts.launch.config import config, entry_point, place
+from opv2v_doctor.facts.launch.datasets import (
+    LEAST_VIEWS,
+    asked_eval_parts,
+    dataset_classes,
+    number_of,
+    parts_of,
+)
+from opv2v_doctor.facts.launch.evaluation import TEST, TRAIN, building, images_of, seeding, train_call
+from opv2v_doctor.facts.source.names import expression_module, unparsed
 from opv2v_doctor.facts.source.syntax import (
+    bound_names,
     definition,
-    find,
     module_name,
     modules,
     nodes,
     parsed_expression,
-    syntax_error,
 )
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
-BUILDER = "get_train_data_loader"
 MOST_RANKS = 16  # that are measured: the first and the last of a bigger world tell as much
 TABLE = range(1, 17)
 _size = re.compile(r"\b\d[\d_]{0,17}(?=\s*@)")
@@ -114,13 +119,19 @@ def computed_length(target: Target, gpus: int) -> Length | None:
 
 
 def _train_set(target: Target) -> tuple[str, int]:
-    """The dataset expression of the training, and the images that a GPU takes."""
-    expression = config(target).get("dataset.train_dataset")
-    images = config(target).number("train_params.max_num_of_imgs_per_gpu")
-    if not expression or not images:
-        key = "train_params.max_num_of_imgs_per_gpu" if expression else "dataset.train_dataset"
+    """The dataset expression of the training, and the images that a GPU takes, by the call of its loader."""
+    expression, call = config(target).get("dataset.train_dataset"), train_call(target)
+    if not expression:
+        key = "dataset.train_dataset"
         raise Blocked("{key} is not set", at=place(target, key), hint="set {key} in the config", key=key)
-    return str(expression), int(images)
+    if (images := images_of(call.words)) is None:
+        raise Blocked(
+            "the call that builds the training loader gives it no number of images: {given}",
+            at=call.place,
+            hint="the data tier measures its length",
+            given=[f"{name}={value}" for name, value in call.words.items()],
+        )
+    return str(expression), images[1]
 
 
 def real_length(target: Target) -> Length:
@@ -170,23 +181,25 @@ class LoadersBuilt:
         return sum(rank.samples for rank in self.ranks)
 
 
+@fact
 def loader_module(target: Target) -> str:
-    """The module whose functions build the loaders, and among whose names the expressions are evaluated."""
-    return module_name(target, loader_function(target).path)
+    """The module among whose names the dataset expressions are evaluated.
 
-
-def loader_function(target: Target) -> Place:
-    """Where the repository defines what builds the training loader."""
-    if found := definition(target, BUILDER):
-        return found
-    for path in modules(target):
-        if syntax_error(path):  # to us: whether it is one is the training interpreter's say
-            return Place(path=path, line=1)
+    Raises Blocked where nothing tells: no function of the launch builds a loader, no module has the classes.
+    """
+    if module := expression_module(target) or unparsed(target):
+        return module
+    classes = set(dataset_classes(target))
+    for path in modules(target) if classes else ():
+        if classes <= bound_names(path):
+            return module_name(target, path)
     raise Blocked(
-        "no module that this script imports defines {name}",
+        "no module that {script} imports builds a loader, or has {classes}",
         at=target.script,
-        hint="call the function that builds the training loader {name}",
-        name=BUILDER,
+        hint='name the module that evaluates dataset.train_dataset in {toml}: [names] datasets = "MODULE"',
+        script=target.settings.launch.script,
+        classes=sorted(classes),
+        toml="opv2v-doctor.toml",
     )
 
 
@@ -194,25 +207,22 @@ def loader_function(target: Target) -> Place:
 def loaders(target: Target) -> LoadersBuilt:
     """Build the loaders in the training interpreter and go through their indices: no sample is read.
 
-    Raises Blocked where the launch does not build its training loader by the function that is asked.
+    Raises Blocked where the launch does not build its training loader by a function that is known.
     """
-    if definition(target, BUILDER) and not find(target, _uses_builder, BUILDER):
-        raise Blocked(
-            "no module of this launch calls {name}: the loader that it trains with is not known",
-            at=loader_function(target),
-            hint="build the training loader by {name}",
-            name=BUILDER,
-        )
+    built, main = building(target, TRAIN), entry_point(target)
     every = range(target.gpus)
     measured = [*every[: MOST_RANKS // 2], *every[MOST_RANKS // 2 :][-MOST_RANKS // 2 :]]
-    evals, batch, untold = _eval_sets(target)
+    evals, untold = _eval_lines(target)
     answer = questions.loaders(
         target,
+        config_dir=str(main.config_dir),
+        config_name=main.config_name,
+        overrides=list(target.launch_overrides),
         module_name=loader_module(target),
-        train=str(config(target).get("dataset.train_dataset")).strip(),
-        images=config(target).get("train_params.max_num_of_imgs_per_gpu"),
+        train=built.lines,
+        expression=str(config(target).get("dataset.train_dataset")).strip(),
         evals=evals,
-        eval_batch=batch,
+        seeding=seeding(target),
         world_size=target.gpus,
         measured=measured,
     )
@@ -220,7 +230,7 @@ def loaders(target: Target) -> LoadersBuilt:
         ranks=answer.ranks,
         mixed=answer.mixed,
         distinct=answer.distinct,
-        sampler=answer.sampler or loader_function(target),
+        sampler=answer.sampler or built.call,
         evals=tuple(
             EvalLength(
                 key=loader.key,
@@ -234,19 +244,12 @@ def loaders(target: Target) -> LoadersBuilt:
     )
 
 
-def _uses_builder(node: ast.AST) -> bool:
-    """Whether a node calls the builder of the training loader, or passes it on."""
-    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-    return name == BUILDER
-
-
-def _eval_sets(target: Target) -> tuple[dict[str, str], int, Blocked | None]:
-    """The evaluation sets and their batch size, else why they are not known: the ranks are, without."""
+def _eval_lines(target: Target) -> tuple[questions.Lines | None, Blocked | None]:
+    """The lines that build the evaluation loaders, else why they are not known: the ranks are, without."""
     try:
-        found = evaluation(target)
+        return building(target, TEST).lines if asked_eval_parts(target) else None, None
     except Blocked as problem:
-        return {}, 1, problem
-    return dict(found.kept), found.batch or 1, None
+        return None, problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +270,8 @@ class Exports:
 @fact
 def exports(target: Target, names: tuple[str, ...]) -> Exports:
     """Which of the names the datasets module has, in the training interpreter."""
-    module, home = loader_module(target), loader_function(target).path
+    module = loader_module(target)
+    home = next((path for path in modules(target) if module_name(target, path) == module), None)
     answer = questions.exported(target, module_name=module, names=list(names))
-    return Exports(module=module, home=home, file=answer.file or Path(module), names=answer.names)
+    file = answer.file or Path(module)
+    return Exports(module=module, home=home or file, file=file, names=answer.names)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.launch.datasets import Part
 from opv2v_doctor.facts.source.syntax import definition, modules, nodes, syntax
 from opv2v_doctor.foreign_files import text_of
-from opv2v_doctor.state import fact
+from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -32,7 +34,8 @@ def _anywhere(target: Target, name: str) -> Place | None:
 
 def given_place(target: Target, part: Part, key: str) -> Place | None:
     """Where the dataset gives a view this key: in a call's keyword, or a dictionary's; else its class."""
-    found = first_place(target, part, lambda node: _gives(node, key), certain=True)
+    name = dict(target.settings.names.views).get(key, key)
+    found = first_place(target, part, lambda node: _gives(node, name), certain=True)
     return found or class_place(target, part.class_name)
 
 
@@ -55,37 +58,116 @@ def first_place(
     beyond: bool = False,
     words: tuple[str, ...] = (),
 ) -> Place | None:
-    """The first such node in the dataset's class, its file, or what that imports, nearest first.
+    """The first such node in the dataset's class, and in what that calls in the end, nearest first.
 
-    What is imported counts as far as it lies in the file's own package or, `beyond` it, in the repository.
+    What it calls counts as far as it lies in the folder of its file or, `beyond` it, in the repository.
     Only files with one of the words are searched, where some are given. A place that was looked for by a
     rule that can be `certain` is so in the dataset's own class; all others are near.
     """
-    for path, tree in _trees(target, part, beyond=beyond):
+    code = called_code(target, part.class_name)
+    for path, tree in code:
+        if not beyond and not path.is_relative_to(code[0][0].parent):
+            continue
         if words and not any(word in text_of(path, "replace") for word in words):
             continue
         found = [node for node in ast.walk(tree) if wanted(node)]
         if found:
             node = min(found, key=_line)
-            near = not (certain and isinstance(tree, ast.ClassDef))
+            near = not (certain and tree is code[0][1])
             return Place(path=path, line=_line(node), text=ast.unparse(node), near=near)
     return None
+
+
+def listing_place(target: Target, part: Part) -> Place | None:
+    """Where the dataset lists its frame files: a call that is told `*.yaml`, or asks how a name ends."""
+    return first_place(target, part, _lists, certain=True)
+
+
+def _lists(node: ast.AST) -> bool:
+    name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+    said = node.args[:1] if isinstance(node, ast.Call) else []
+    words = [str(each.value) for each in said if isinstance(each, ast.Constant)]
+    return name in ("glob", "rglob", "iglob", "endswith", "fnmatch") and any("yaml" in word for word in words)
+
+
+def words_of_files(target: Target, part: Part, suffixes: tuple[str, ...]) -> frozenset[str]:
+    """What stands in the dataset's code and ends in one of these suffixes, as `_depth.npy` does.
+
+    In its class where there is any; else in the nearest file that has some. None where the code is not found.
+    """
+    with contextlib.suppress(Blocked):
+        for _, tree in called_code(target, part.class_name):
+            said = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+            if found := frozenset(word for word in said if isinstance(word, str) and word.endswith(suffixes)):
+                return found
+    return frozenset()
 
 
 def _line(node: ast.AST) -> int:
     return getattr(node, "lineno", 1)
 
 
-def _trees(target: Target, part: Part, *, beyond: bool) -> Iterator[tuple[Path, ast.AST]]:
-    place = definition(target, part.class_name)
+@fact
+def called_code(target: Target, class_name: str) -> tuple[tuple[Path, ast.AST], ...]:
+    """The class of a dataset, and what its code names in the end, nearest first; nothing where it has none.
+
+    A function of a module, a constant, a method of a class: what shares a file with them, or is only
+    imported beside them, is none of the dataset's.
+    """
+    place = definition(target, class_name)
     if place is None:
-        return
-    for node in nodes(place.path):
-        if isinstance(node, ast.ClassDef) and node.name == part.class_name:
-            yield place.path, node
-    for path in modules(target, place.path):
-        if beyond or path.is_relative_to(place.path.parent):
-            yield path, syntax(path)
+        return ()
+    homes = modules(target, place.path)
+    of_name: dict[str, list[tuple[Path, ast.AST]]] = {}
+    for path in homes:
+        for name, node in _defined(syntax(path)):
+            of_name.setdefault(name, []).append((path, node))
+    own = [(path, node) for path, node in of_name.get(class_name, []) if path == place.path]
+    found, named = own[:1], {class_name}
+    methods: dict[str, list[tuple[Path, ast.AST]]] = {}  # of classes that were reached
+    for path, node in found:  # grows while it is read: breadth first
+        for name in _names(path, node) - named:
+            named.add(name)
+            for home, code in of_name.get(name, []):
+                found += [(home, code)] if not isinstance(code, ast.ClassDef) else []
+                for method, inner in _defined(code) if isinstance(code, ast.ClassDef) else ():
+                    always = method in named or method.startswith("__")
+                    (found if always else methods.setdefault(method, [])).append((home, inner))
+                for base in getattr(code, "bases", ()):
+                    found.append((home, base))
+            found += methods.pop(name, [])
+    return tuple(found)
+
+
+def _defined(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """The names that a module or a class gives to functions, classes and values, with what gives them."""
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.FunctionDef | ast.ClassDef):
+            yield inner.name, inner
+        elif isinstance(inner, ast.Assign | ast.AnnAssign):
+            for target in inner.targets if isinstance(inner, ast.Assign) else [inner.target]:
+                yield from ((part.id, inner) for part in ast.walk(target) if isinstance(part, ast.Name))
+        elif isinstance(inner, ast.If | ast.Try | ast.With):
+            yield from _defined(inner)
+
+
+def _names(path: Path, node: ast.AST) -> set[str]:
+    """The names and attributes that code speaks of, by the names that they have where they are defined."""
+    said = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    said |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+    return {_aliases(path).get(name, name) for name in said}
+
+
+@of_file()
+def _aliases(path: Path) -> Mapping[str, str]:
+    """The names under which a file imports something, where they are others."""
+    return {
+        alias.asname: alias.name.rpartition(".")[2]
+        for node in nodes(path)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if alias.asname
+    }
 
 
 def _gives(node: ast.AST, key: str) -> bool:

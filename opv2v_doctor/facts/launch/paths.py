@@ -68,7 +68,7 @@ def configured_paths(target: Target) -> tuple[ConfiguredPath, ...]:
 def _read_paths(target: Target) -> list[Path]:
     """The folders that the dataset expressions name."""
     found = [
-        target.repo / value
+        target.cwd / value
         for part in (*train_parts(target), *asked_eval_parts(target))
         for word, value in part.keywords.items()
         if word.lower() in ROOTS and isinstance(value, str)
@@ -103,7 +103,7 @@ def _path_in_config(
         keys=tuple(key for key, _ in places),
         at=places[0][1] if places else place(target, "dataset.train_dataset"),
         read=read,
-        used=read or any(key.startswith(USED) for key in keys) or path == target.repo / run_directory(target),
+        used=read or any(key.startswith(USED) for key in keys) or path == target.cwd / run_directory(target),
         checkout=checkout,
     )
 

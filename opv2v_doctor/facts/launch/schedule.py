@@ -9,9 +9,10 @@ from typing import Any
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.launch.config import config, entry_point, place
-from opv2v_doctor.facts.launch.loaders import computed_length, wanted_size
-from opv2v_doctor.facts.source.syntax import definition, module_name
-from opv2v_doctor.facts.source.training_loop import SCHEDULE, epoch_progress
+from opv2v_doctor.facts.launch.loaders import Length, computed_length, wanted_size
+from opv2v_doctor.facts.launch.torch_schedule import torch_scheduler
+from opv2v_doctor.facts.source.names import the
+from opv2v_doctor.facts.source.training_loop import epoch_progress
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
@@ -19,6 +20,7 @@ from opv2v_doctor.text import Place
 UNKNOWN_STEPS = (
     1000  # an epoch, where only the data can tell: the curve is one of the epoch, hardly of its steps
 )
+BY_TORCH = "a scheduler of torch"
 DEFAULT, GROUPS = "default", "train_params.submodule_configs"
 LONGEST_SHOWN = 200  # characters of a value
 
@@ -65,10 +67,11 @@ def plans(target: Target) -> tuple[GroupSchedule, ...]:
     Raises Blocked where one of the numbers is not given.
     """
     given = _values(target, "train_params", config(target).get("train_params"))
+    own = {"schedule_type": BY_TORCH, "min_lr": 0.0, "warmup_epochs": 0.0} if torch_scheduler(target) else {}
     groups = {DEFAULT: {}, **_values(target, GROUPS, given.get("submodule_configs"))}
     return tuple(
-        _plan(group, {**given, **_values(target, f"{GROUPS}.{group}", own)}, given)
-        for group, own in groups.items()
+        _plan(group, {**given, **_values(target, f"{GROUPS}.{group}", words), **own}, given)
+        for group, words in groups.items()
     )
 
 
@@ -107,22 +110,29 @@ def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> Gro
 @fact
 def steps_per_epoch(target: Target) -> int | None:
     """The steps of this launch's epoch, None where only the data can tell."""
-    length = computed_length(target, target.gpus)
+    length = _length(target)
     return max(1, length.steps) if length else None
 
 
-@fact
+def _length(target: Target) -> Length | None:
+    """The length of this launch's epoch; None where only the data, or a call that is not known, can tell."""
+    try:
+        return computed_length(target, target.gpus)
+    except Blocked:
+        return None
+
+
 def schedule_place(target: Target) -> Place:
-    """The repository's function. Raises Blocked where it has none."""
-    found = definition(target, SCHEDULE)
-    if found is None:
-        raise Blocked(
-            "no module that {script} imports defines {name}: its learning rate cannot be computed",
-            at=target.script,
-            script=target.settings.launch.script,
-            name=SCHEDULE,
-        )
-    return found
+    """The repository's function, or what makes its scheduler. Raises Blocked where it has neither."""
+    scheduler = torch_scheduler(target)
+    return scheduler.place if scheduler else the(target, "schedule").place
+
+
+def idle_scheduler(target: Target) -> str:
+    """The class of a scheduler that this launch makes and never steps; empty where there is none."""
+    answer = _answer(target, _usual_steps(target))
+    idle = isinstance(answer, questions.Scheduled) and answer.made and not answer.stepped
+    return answer.made if idle and isinstance(answer, questions.Scheduled) else ""
 
 
 @fact
@@ -153,7 +163,7 @@ def _accumulation(target: Target) -> int:
 
 def _samples(target: Target, steps: int) -> int:
     """The length of the dataset that gives so many steps."""
-    length = computed_length(target, target.gpus)
+    length = _length(target)
     if length and length.steps == steps:
         return length.samples
     return wanted_size(steps, target.gpus, length.batch if length else 1)
@@ -162,12 +172,29 @@ def _samples(target: Target, steps: int) -> int:
 @fact
 def _answer(target: Target, steps: int) -> questions.Curves:
     main, progress = entry_point(target), epoch_progress(target)
+    if scheduler := torch_scheduler(target):
+        return questions.scheduled(
+            target,
+            config_dir=str(main.config_dir),
+            config_name=main.config_name,
+            overrides=list(target.launch_overrides),
+            lines=scheduler.lines,
+            variable=scheduler.variable,
+            optimizer=scheduler.optimizer,
+            sized=list(scheduler.sized),
+            calls=list(scheduler.calls),
+            rates=[plan.lr for plan in plans(target)],
+            epochs=int(plans(target)[0].epochs),
+            steps=steps,
+            samples=_samples(target, steps),
+            accumulated=_accumulation(target),
+        )
     return questions.curves(
         target,
         config_dir=str(main.config_dir),
         config_name=main.config_name,
         overrides=list(target.launch_overrides),
-        module_name=module_name(target, schedule_place(target).path),
+        schedule=the(target, "schedule").reference,
         steps=steps,
         samples=_samples(target, steps),
         accumulated=_accumulation(target),

@@ -65,7 +65,7 @@ def room(target: Target) -> Room | None:
     sized = _sized_by(target)
     if sized is None:
         return None
-    wanted = target.repo / run_directory(target)
+    wanted = target.cwd / run_directory(target)
     folder = next(place for place in (wanted, *wanted.parents) if _is(Path.is_dir, place))
     path, factor = sized
     return Room(
@@ -87,7 +87,7 @@ def _sized_by(target: Target) -> tuple[Path, int] | None:
     ours = [path for path in checkpoints(target) if _has_size(path) and path.name != "checkpoint-final.pth"]
     if ours:
         return max(ours, key=lambda path: path.stat().st_mtime), 1
-    paths = [target.repo / word for word in _words(config(target).get("model", {}))]
+    paths = [target.cwd / word for word in _words(config(target).get("model", {}))]
     weights = [path for path in paths if path.suffix in (".pth", ".pt", ".safetensors") and _has_size(path)]
     return (max(weights, key=lambda path: path.stat().st_size), STATES_PER_WEIGHT) if weights else None
 

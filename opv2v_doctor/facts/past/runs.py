@@ -42,9 +42,9 @@ def last_run(target: Target) -> Path | None:
         return target.run
     folder = run_directory(target)
     if "<now:" not in folder:
-        place = target.repo / folder
+        place = target.cwd / folder
         return place if _has(place, CHECKPOINTS, LEFTOVERS, LOG) else None
-    anchor = Path(Path(folder).anchor) if Path(folder).is_absolute() else target.repo
+    anchor = Path(Path(folder).anchor) if Path(folder).is_absolute() else target.cwd
     found = anchor.glob(_siblings(folder.removeprefix(str(anchor))))
     runs = [place for place in found if _has(place, CHECKPOINTS)]
     return max(runs, key=lambda place: (_time_of_change(place), str(place)), default=None)
@@ -69,7 +69,7 @@ def saved_checkpoints(target: Target) -> tuple[Path, ...]:
     """The checkpoints of the last run. Raises Skip where there is none yet."""
     found = checkpoints(target)
     if not found:
-        place = last_run(target) or target.repo / run_directory(target)
+        place = last_run(target) or target.cwd / run_directory(target)
         raise Skip("no checkpoint yet in {place}", place=place)
     return found
 

@@ -8,17 +8,16 @@ from pathlib import Path
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.interpreter.probe import has_second
 from opv2v_doctor.facts.launch.loaders import loader_module
-from opv2v_doctor.facts.launch.splits import expression_of
+from opv2v_doctor.facts.launch.splits import expression_of, inferred_split
 from opv2v_doctor.facts.predictions import questions
 from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Parity, Scripted
 from opv2v_doctor.facts.predictions.opening import begin_resolving, config_today, opening, stamped_today
 from opv2v_doctor.facts.samples.draws import arrays_folder
-from opv2v_doctor.facts.source.syntax import definition, module_name
+from opv2v_doctor.facts.source.names import the
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
-SPLIT, INDEX = "val", 0
-LOSS, INIT = "loss_of_one_batch_multi_view", "init_model"
+INDEX = 0  # of the sample
 
 
 def begin(target: Target) -> None:
@@ -139,7 +138,7 @@ def _arguments(target: Target) -> list[str]:
         "run": str(found.checkpoint.parent),
         "config": str(stamped_today(target) or ""),
         "output": str(folder),
-        "split": SPLIT,
+        "split": inferred_split(target),
         "index": str(INDEX),
         "repo": str(target.repo),
     }
@@ -161,20 +160,10 @@ def _case(target: Target) -> questions.Case:
     return {
         "config": config_today(target),
         "checkpoint": str(found.checkpoint),
-        "models": _module_of(target, INIT),
-        "losses": _module_of(target, LOSS),
+        "models": the(target, "model").reference,
+        "losses": the(target, "loss").reference,
         "datasets": loader_module(target),
-        "expression": expression_of(target, SPLIT),
+        "test_loader": the(target, "test_loader").reference,
+        "expression": expression_of(target, inferred_split(target)),
         "index": INDEX,
     }
-
-
-def _module_of(target: Target, function: str) -> str:
-    place = definition(target, function)
-    if place is None:
-        raise Blocked(
-            "the training code defines no {function}(): the model cannot be opened as training does",
-            at=target.script,
-            function=function,
-        )
-    return module_name(target, place.path)

@@ -21,13 +21,13 @@ from opv2v_doctor.facts.launch.loaders import loader_module
 from opv2v_doctor.facts.launch.splits import expression_of
 from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable, read_checkpoint
 from opv2v_doctor.facts.samples.draws import arrays_folder
+from opv2v_doctor.facts.source.names import the
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
 PREDICTION, TRUTH, INPUT = "prediction", "truth", "input"
 SKY = 900.0  # metres: CARLA's cameras give the sky 1000
-MODELS = "mapanything.models"
 Array = NDArray[np.float32]
 Pose = NDArray[np.float64]
 
@@ -147,9 +147,10 @@ def predictions(target: Target, inquiry: PredictionRequest) -> Predictions:
         target,
         config=dict(training_config(target, inquiry.checkpoint)),
         checkpoint=str(inquiry.checkpoint),
-        models=MODELS,
+        models=the(target, "model").reference,
         expression=expression,
         datasets=loader_module(target),
+        test_loader=the(target, "test_loader").reference,
         index=inquiry.index,
         given={
             "poses": inquiry.poses,

@@ -10,13 +10,14 @@ from opv2v_doctor.facts.predictions.comparisons import Parity, Scripted
 
 
 class Case(TypedDict):
-    """A checkpoint with the config that opens it, a sample, and the modules that hold what opens them."""
+    """A checkpoint with the config that opens it, a sample, and what opens them, each as MODULE:NAME."""
 
     config: Mapping[str, Any] | str  # values, or the path of a file
     checkpoint: str
     models: str
     losses: str
     datasets: str
+    test_loader: str
     expression: str
     index: int
 

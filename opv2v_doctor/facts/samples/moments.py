@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +17,12 @@ from opv2v_doctor.facts.disk.frames import Disk, Frame, disk, frame_file
 from opv2v_doctor.facts.interpreter.views import PANORAMA, Arrays, Sample, View
 from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.samples.draws import arrays_folder, samples
-from opv2v_doctor.facts.samples.rigs import panorama_camera
+from opv2v_doctor.facts.samples.rigs import panorama_camera, rig
 from opv2v_doctor.geometry.cameras import Camera, Cylinder, Pinhole
+from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 
 
 class Mount(NamedTuple):
@@ -36,7 +39,7 @@ class Mount(NamedTuple):
     @property
     def numbers(self) -> object:
         """What the file says there."""
-        content = frame_file(self.frame.yaml)
+        content = frame_file(self.frame)
         if self.camera is None:
             return content.get("lidar_pose")
         camera = content.get(self.camera)
@@ -60,6 +63,20 @@ class TracedView(Arrays):
     def shape(self) -> tuple[int, int]:
         """Rows and columns that it should have."""
         return self.camera.height, self.camera.width
+
+    @property
+    def horizontal_degrees(self) -> float:
+        """How wide it is."""
+        raise NotImplementedError
+
+    @property
+    def shown(self) -> Text:
+        """The agent or the camera that it shows, in words."""
+        return Text("{agent}", agent=self.frame.agent.name)
+
+    def rig(self, where: Disk) -> dict[str, MountedCamera]:
+        """The cameras that it was made of, by name, as the frame describes them and their files."""
+        return rig(where, self.frame)
 
     @cached_property
     def depth(self) -> NDArray[np.float32]:
@@ -104,9 +121,8 @@ class PanoramaView(TracedView):
         return self.cylinder
 
     @property
-    def ranges(self) -> NDArray[np.float32]:
-        """Its depth (H, W), which is the range along the ray."""
-        return self.depth
+    def horizontal_degrees(self) -> float:
+        return math.degrees(self.cylinder.horizontal_fov)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,9 +135,28 @@ class PinholeView(TracedView):
     name: str  # of the camera, as it is called on disk
 
     @property
+    def horizontal_degrees(self) -> float:
+        return 2 * math.degrees(math.atan(self.camera.width / 2 / self.camera.intrinsics[0, 0]))
+
+    @property
     def mount(self) -> Mount:
         """The camera on disk."""
         return Mount(self.frame, self.name)
+
+    @property
+    def shown(self) -> Text:
+        return Text("{camera} of {agent}", camera=self.name, agent=self.frame.agent.name)
+
+    def rig(self, where: Disk) -> dict[str, MountedCamera]:
+        cameras = rig(where, self.frame)
+        if self.name not in cameras:
+            raise Blocked(
+                "{file}: {camera} has no entry here or no image",
+                hint="set camera_ids to cameras that have both",
+                file=self.frame.yaml,
+                camera=self.name,
+            )
+        return {self.name: cameras[self.name]}
 
     @cached_property
     def camera(self) -> Pinhole:
@@ -140,9 +175,9 @@ class PinholeView(TracedView):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moment:
-    """The views of one drawn sample: agents at the same time."""
+    """The views of one drawn sample: agents, or cameras of agents, at the same time."""
 
-    views: tuple[PanoramaView, ...]
+    views: tuple[TracedView, ...]
 
     @property
     def first(self) -> Frame:
@@ -161,16 +196,15 @@ class Moments:
 
     split: str
     where: Disk
-    cylinder: Cylinder
     all: tuple[Moment, ...]
 
     @property
-    def views(self) -> tuple[PanoramaView, ...]:
+    def views(self) -> tuple[TracedView, ...]:
         return tuple(view for moment in self.all for view in moment.views)
 
     @property
     def largest(self) -> Moment:
-        """That of most agents."""
+        """That of most views."""
         return max(self.all, key=lambda moment: len(moment.views))
 
 
@@ -178,9 +212,9 @@ class Moments:
 def moments(target: Target, split: str) -> Moments:
     """The handed-over samples of a split.
 
-    Raises Skip where their views are no panoramas, Blocked where none can be traced to frames on disk.
+    Raises Skip where their views are of no known kind, Blocked where none can be traced to frames on disk.
     """
-    views = panorama_views(target, split)
+    views = traced_views(target, split)
     found = tuple(Moment(views=each) for each in views if any(map(is_written, each)))
     if not found:
         raise Blocked(
@@ -188,13 +222,32 @@ def moments(target: Target, split: str) -> Moments:
             split=split,
             folder=arrays_folder(target) / split,
         )
-    return Moments(split=split, where=disk(target, split), cylinder=found[0].views[0].cylinder, all=found)
+    return Moments(split=split, where=disk(target, split), all=found)
 
 
 def is_written(view: TracedView) -> bool:
     """Whether its arrays were handed over."""
     path = Path(view.prefix)
     return any(path.parent.glob(f"{path.name}_*.npy"))
+
+
+def traced_views(target: Target, split: str) -> tuple[tuple[TracedView, ...], ...]:
+    """The views of each drawn sample that show a frame on disk: images of single cameras, or panoramas.
+
+    Raises Skip where they are neither, Blocked where none can be traced to a frame.
+    """
+    where = disk(target, split)
+    if not any(is_pinhole(where, view) for sample in samples(target, split).samples for view in sample.views):
+        return panorama_views(target, split)
+    found = pinhole_views(target, split)
+    if not any(found):
+        raise Blocked(
+            "no view of {split} names a scenario, an agent, a frame and a camera that are on disk",
+            at=given_place(target, where.part, "instance"),
+            hint='give each view label "scenario/agent" and instance "frame/camera0_agent"',
+            split=split,
+        )
+    return found
 
 
 def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...], ...]:
@@ -224,6 +277,7 @@ def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...]
     return tuple(found)
 
 
+@fact
 def pinhole_views(target: Target, split: str) -> tuple[tuple[PinholeView, ...], ...]:
     """The images of single cameras of each drawn sample that name a frame and a camera on disk."""
     where, folder = disk(target, split), arrays_folder(target) / split
@@ -258,12 +312,6 @@ def _require_panoramas(where: Disk, split: str, sample: Sample) -> None:
                 "the views of {split} have camera_model {model}: no panoramas around a LiDAR",
                 split=split,
                 model=repr(view.camera_model),
-            )
-        if is_pinhole(where, view):
-            raise Skip(
-                "the views of {split} show single cameras ({instance}): no panoramas around a LiDAR",
-                split=split,
-                instance=view.identity.instance,
             )
     shown = Counter(where.frame_of(view.identity) for view in sample.views if view.camera_model is None)
     frame, count = max(shown.items(), key=lambda pair: pair[1] if pair[0] else 0, default=(None, 0))

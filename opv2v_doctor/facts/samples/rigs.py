@@ -18,7 +18,7 @@ MARGIN = 1e-3  # how far ahead of a camera lies what it sees: along a direction 
 
 def camera_names(where: Disk, frame: Frame) -> tuple[str, ...]:
     """The cameras that the dataset is told to use and that the frame has."""
-    content = frame_file(frame.yaml)
+    content = frame_file(frame)
     return tuple(name for name in where.cameras if name in content and frame.agent.has(frame.image(name)))
 
 
@@ -36,7 +36,7 @@ def rig(where: Disk, frame: Frame) -> dict[str, MountedCamera]:
             cameras=where.cameras,
         )
     try:
-        return rig_of(frame_file(frame.yaml), {name: image_size(frame.image(name)) for name in names})
+        return rig_of(frame_file(frame), {name: image_size(frame.image(name)) for name in names})
     except ValueError as problem:
         raise Blocked("{file}: {problem}", file=frame.yaml, problem=str(problem)) from None
 

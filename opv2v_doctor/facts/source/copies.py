@@ -136,6 +136,7 @@ def resolutions(target: Target) -> tuple[Resolution, ...]:
         target,
         names=list(first_party(target)),
         edits=path_edits(target),
+        folder=str(target.import_folder),
         pythonpaths=[None, *situations.values()],
     )
     for answer in answers:

@@ -55,7 +55,7 @@ def _imported_names(found: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:
 
 def _homes(target: Target, name: str, reached: tuple[Path, ...]) -> tuple[Path, ...]:
     """Where the repository holds the module: where the launch reaches a file of it."""
-    places = [root / word for root in (target.repo, target.script.parent) for word in (name, f"{name}.py")]
+    places = [root / word for root in (target.repo, target.import_folder) for word in (name, f"{name}.py")]
     return tuple(place for place in places if any(path.is_relative_to(place) for path in reached))
 
 

@@ -51,30 +51,33 @@ def _tree(text: str | bytes, filename: str, mode: str) -> ast.AST:
 def modules(target: Target, first: Path | None = None) -> tuple[Path, ...]:
     """The script or another file, and the repository's modules that it imports in the end, nearest first.
 
-    Only those of the script take part in a launch: a copy of the same code elsewhere does not.
+    Only those of the script take part in a launch: a copy of the same code elsewhere does not. Of another
+    file only what it names counts, not the packages around that, which import all that lies beside it.
     """
     found = [first or target.script]
     for path in found:  # grows while it is read: breadth first
-        found += [module for module in dict.fromkeys(_imports_of(target, path)) if module not in found]
+        files = (list(_files(target, parts)) for parts in _imports_of(target, path))
+        named = [module for each in files for module in (each if first is None else each[-1:])]
+        found += [module for module in dict.fromkeys(named) if module not in found]
     return tuple(found)
 
 
-def _imports_of(target: Target, path: Path) -> Iterator[Path]:
-    """The repository's files that a file's import statements name, anywhere in it."""
+def _imports_of(target: Target, path: Path) -> Iterator[list[str]]:
+    """The dotted names of a file's import statements, anywhere in it."""
     for node in nodes(path):
         if isinstance(node, ast.Import):
             for name in node.names:
-                yield from _files(target, name.name.split("."))
+                yield name.name.split(".")
         elif isinstance(node, ast.ImportFrom):
             base = path.parents[node.level - 1].relative_to(target.repo).parts if node.level else ()
             inner = [*base, *(node.module.split(".") if node.module else [])]
             for name in node.names:
-                yield from _files(target, [*inner, name.name])
+                yield [*inner, name.name]
 
 
 def _files(target: Target, parts: list[str]) -> Iterator[Path]:
     """The module of a dotted name and the packages above it, as far as they are files of the repository."""
-    for root in (target.repo, target.script.parent):
+    for root in (target.repo, target.import_folder):
         for depth in range(1, len(parts) + 1):
             place = root.joinpath(*parts[:depth])
             for file in (place / "__init__.py", place.with_suffix(".py")):
@@ -136,11 +139,12 @@ def definition(target: Target, name: str) -> Place | None:
 @fact
 def binds(target: Target, name: str) -> bool:
     """Whether a module of the launch defines, imports or assigns the name."""
-    return any(name in _bound_names(path) for path in modules(target))
+    return any(name in bound_names(path) for path in modules(target))
 
 
 @of_file()
-def _bound_names(path: Path) -> frozenset[str]:
+def bound_names(path: Path) -> frozenset[str]:
+    """The names that a file defines, imports or assigns, anywhere in it."""
     names: set[str] = set()
     for node in nodes(path):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -154,7 +158,7 @@ def _bound_names(path: Path) -> frozenset[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class HydraMain:
-    """What the training script's `@hydra.main` says: where its configs are and which one is the primary."""
+    """What the launch or the script's `@hydra.main` says: where the configs are, which one is the primary."""
 
     config_dir: Path
     config_name: str
@@ -169,8 +173,8 @@ def hydra_main(target: Target) -> HydraMain | None:
             words: dict[str | None, ast.expr] = {word.arg: word.value for word in node.keywords}
             words |= dict(zip(("config_path", "config_name"), node.args, strict=False))
             given = {name: value.value for name, value in words.items() if isinstance(value, ast.Constant)}
-            folder = target.script.parent / str(given.get("config_path") or ".")
-            return HydraMain(
-                config_dir=folder.resolve(), config_name=str(given.get("config_name")), line=node.lineno
-            )
+            launch = target.settings.launch
+            folder = target.script.parent / str(launch.config_path or given.get("config_path") or ".")
+            name = str(launch.config_name or given.get("config_name")).removesuffix(".yaml")
+            return HydraMain(config_dir=folder.resolve(), config_name=name, line=node.lineno)
     return None

@@ -6,12 +6,11 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from opv2v_doctor.facts.source.names import name_of
 from opv2v_doctor.facts.source.syntax import module_name, modules, nodes, parsed_expression
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
-
-SCHEDULE = "adjust_learning_rate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +27,11 @@ class EpochExpression:
 @fact
 def epoch_progress(target: Target) -> EpochExpression | None:
     """The expression that the schedule is called with, None where it is not a plain one in a counted loop."""
+    schedule = name_of(target, "schedule")
     for path in modules(target):
         functions = [node for node in nodes(path) if isinstance(node, ast.FunctionDef)]
         for function in functions:
-            for call in _calls(function):
+            for call in _calls(function, schedule):
                 asked, counter = _second_argument(call), _counter(function, call)
                 if asked is not None and counter:
                     return _progress(
@@ -55,9 +55,9 @@ def _progress(target: Target, place: Place, asked: ast.expr, counter: str) -> Ep
     )
 
 
-def _calls(function: ast.FunctionDef) -> Iterator[ast.Call]:
+def _calls(function: ast.FunctionDef, name: str) -> Iterator[ast.Call]:
     for node in ast.walk(function):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == SCHEDULE:
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name:
             yield node
 
 

@@ -19,7 +19,7 @@ class CriterionAverages:
     def __init__(self, settings: dict[str, Any], lines: Lines, progress: Counters, guard: Guard) -> None:
         self.limit = settings.get("limit")
         self.lines, self.progress, self.guard = lines, progress, guard
-        self.masks, self.scalars = MaskSums(), Scalars(settings["run"])
+        self.masks, self.scalars = MaskSums(settings.get("views") or {}), Scalars(settings["run"])
         self.listened: list[Any] = []
 
     def begin(self, criterion: Any) -> None:

@@ -25,12 +25,10 @@ class KnownLoaders:
         self.known: list[Known] = []
 
     def made(self, kind: str) -> Callable[[Call, Any], None]:
-        """A hook for the function that makes loaders of this kind."""
-        return lambda call, loader: self.remember(kind, loader, call.get("dataset"))
-
-    def built(self, call: Call, loader: Any) -> None:
-        """A loader of a repository that makes them without the usual functions."""
-        self.remember("test" if call.get("test") else "train", loader, call.get("dataset"))
+        """A hook for the function that makes loaders of this kind, or of both, as its `test` says."""
+        return lambda call, loader: self.remember(
+            "test" if call.get("test") else kind, loader, call.get("dataset")
+        )
 
     def remember(self, kind: str, loader: Any, dataset: Any) -> None:
         if any(entry["loader"] is loader for entry in self.known):

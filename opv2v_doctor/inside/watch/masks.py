@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Mapping
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,7 +13,8 @@ LOGITS, MASK, VALID = "non_ambiguous_mask_logits", "non_ambiguous_mask", "valid_
 class MaskSums:
     """Sums that stay on the device until the epoch ends; a few operations a step, and no waiting."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names  # a key of views -> the name that the training gives it
         self.forget()
 
     def forget(self) -> None:
@@ -27,7 +28,7 @@ class MaskSums:
 
         self.batches += 1
         with torch.no_grad():
-            found = means(views, predictions)
+            found = means(views, predictions, self.names)
             if found:
                 names = tuple(found)  # all batches have the same, as a rule
                 values = torch.stack([value.to(found[names[0]].device) for value in found.values()])
@@ -45,15 +46,15 @@ class MaskSums:
         return {name: total / counts[name] for name, total in totals.items()}
 
 
-def means(views: Any, predictions: Any) -> dict[str, Tensor]:
+def means(views: Any, predictions: Any, names: Mapping[str, str]) -> dict[str, Tensor]:
     """The mean over the views of one batch, of each quantity that it has."""
     logits, predicted = collect(predictions, LOGITS), collect(predictions, MASK)
     if predicted is None and logits is not None:
         predicted = logits > 0
     found = {
         "pred_mask_mean": None if logits is None else logits.sigmoid(),
-        "gt_mask_mean": collect(views, MASK),
-        "valid_mask_ratio_target": collect(views, VALID),
+        "gt_mask_mean": collect(views, names.get(MASK, MASK)),
+        "valid_mask_ratio_target": collect(views, names.get(VALID, VALID)),
         "valid_mask_ratio_prediction": predicted,
     }
     return {name: mean(tensor) for name, tensor in found.items() if tensor is not None}

@@ -14,6 +14,19 @@ from .session import Session
 
 LOOP, TOOLS = "mapanything.train.training", "mapanything.utils.train_tools"
 LOADERS, INFERENCE = "mapanything.datasets", "mapanything.utils.inference"
+USUAL = {  # a part of a training -> module and name, where the launch is not known to have others
+    "train_loader": (LOADERS, "get_train_data_loader"),
+    "test_loader": (LOADERS, "get_test_data_loader"),
+    "train": (LOOP, "train"),
+    "train_epoch": (LOOP, "train_one_epoch"),
+    "test_epoch": (LOOP, "test_one_epoch"),
+    "schedule": (TOOLS, "adjust_learning_rate"),
+    "save": (TOOLS, "save_on_master"),
+    "save_model": (TOOLS, "save_model"),
+    "load_model": (TOOLS, "load_model"),
+    "metric_logger": (TOOLS, "MetricLogger.log_every"),
+    "loss": (INFERENCE, "loss_of_one_batch_multi_view"),
+}
 
 
 Make = Callable[[Callable[..., Any]], Callable[..., Any]]  # a watched function of the original
@@ -26,45 +39,40 @@ class Points:
         self.lines = Lines(os.path.join(settings["run"], "events.jsonl"))
         self.guard = Guard(self.lines)
         self.session = Session(settings, self.lines, self.guard, self.tell_missing)
-        self.modules = self.table()
+        self.modules = self.table(settings.get("names") or {})
         self.missing = {(module, name) for module, points in self.modules.items() for name in points}
 
     def begin(self) -> None:
         """The process has begun."""
         self.session.begin()
 
-    def table(self) -> dict[str, dict[str, Make]]:
+    def table(self, named: dict[str, list[str]]) -> dict[str, dict[str, Make]]:
         """{module: {name: what makes a watched one of the original}}."""
+        table: dict[str, dict[str, Make]] = {}
+        for part, make in self.parts().items():
+            module, name = named.get(part, USUAL[part])
+            table.setdefault(module, {}).setdefault(name, make)
+        return table
+
+    def parts(self) -> dict[str, Make]:
+        """{part of a training: what makes a watched one of what plays it}."""
         session = self.session
         return {
-            LOADERS: {
-                "get_train_data_loader": self.wrap(after=session.loaders.made("train")),
-                "get_test_data_loader": self.wrap(after=session.loaders.made("test")),
-            },
-            LOOP: {
-                "train": self.wrap(failed=session.training_failed, after=session.training_ended),
-                "train_one_epoch": self.wrap(session.before_epoch, session.after_epoch),
-                "test_one_epoch": self.wrap(session.evaluation.before_test, session.evaluation.after_test),
-                "build_dataset": self.wrap(after=session.loaders.built),
-            },
-            TOOLS: {
-                "adjust_learning_rate": self.wrap(
-                    session.schedule.before_adjusting, session.steps.after_adjusting
-                ),
-                "save_on_master": self.wrap(
-                    session.checkpoints.before_save,
-                    session.checkpoints.after_save,
-                    session.checkpoints.failed_save,
-                ),
-                "save_model": self.wrap(session.before_saving, session.after_saving),
-                "load_model": self.wrap_load,
-                "MetricLogger.log_every": self.wrap_log_every,
-            },
-            INFERENCE: {
-                "loss_of_one_batch_multi_view": self.wrap(
-                    session.steps.before_loss, session.steps.after_loss
-                ),
-            },
+            "train_loader": self.wrap(after=session.loaders.made("train")),
+            "test_loader": self.wrap(after=session.loaders.made("test")),
+            "train": self.wrap(failed=session.training_failed, after=session.training_ended),
+            "train_epoch": self.wrap(session.before_epoch, session.after_epoch),
+            "test_epoch": self.wrap(session.evaluation.before_test, session.evaluation.after_test),
+            "schedule": self.wrap(session.schedule.before_adjusting, session.steps.after_adjusting),
+            "save": self.wrap(
+                session.checkpoints.before_save,
+                session.checkpoints.after_save,
+                session.checkpoints.failed_save,
+            ),
+            "save_model": self.wrap(session.before_saving, session.after_saving),
+            "load_model": self.wrap_load,
+            "metric_logger": self.wrap_log_every,
+            "loss": self.wrap(session.steps.before_loss, session.steps.after_loss),
         }
 
     def by_module(self) -> dict[str, Callable[[ModuleType], None]]:

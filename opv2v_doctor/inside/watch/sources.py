@@ -8,11 +8,9 @@ import sys
 import sysconfig
 from typing import Collection
 
-TRAINED = "mapanything"
 
-
-def first_party() -> dict[str, list[str]]:
-    """{module: [file, hash]} of what is not installed, and of `mapanything` wherever it lies."""
+def first_party(packages: Collection[str]) -> dict[str, list[str]]:
+    """{module: [file, hash]} of what is not installed, and of the training's packages wherever they lie."""
     installed = {os.path.realpath(path) for path in sysconfig.get_paths().values()}
     own = __name__.partition(".")[0]
     found = {}
@@ -21,7 +19,7 @@ def first_party() -> dict[str, list[str]]:
         ours = name.partition(".")[0] == own or name == "__mp_main__"
         if ours or not isinstance(file, str) or not file.endswith(".py"):
             continue
-        if name.partition(".")[0] == TRAINED or not lies_in(os.path.realpath(file), installed):
+        if name.partition(".")[0] in packages or not lies_in(os.path.realpath(file), installed):
             found[name] = [os.path.abspath(file), short_hash(file)]
     return found
 

@@ -33,7 +33,8 @@ class Start:
     def record(self, loaders: dict[str, int], config: Any) -> None:
         """The facts, as an event; and a stop where the ranks disagree on them."""
         weights = self.parameters.fingerprints()
-        modules, keys = first_party(), flat(config)
+        packages = self.settings.get("packages") or ("mapanything",)
+        modules, keys = first_party(packages), flat(config)
         facts: dict[str, Any] = {
             "world_size": ranks.world_size(),
             "loaders": loaders,

@@ -14,14 +14,28 @@ from opv2v_doctor.sandbox.faults import (
     frames,
     geometry,
     inference,
+    launches,
     loaders,
+    single_cameras,
     training,
 )
 from opv2v_doctor.sandbox.faults.fault import FAULTS as _FAULTS
 from opv2v_doctor.sandbox.faults.fault import Fault
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(_FAULTS)
-FAMILIES = (environment, config, frames, dataset, geometry, loaders, checkpoints, training, inference)
+FAMILIES = (
+    environment,
+    config,
+    frames,
+    dataset,
+    geometry,
+    single_cameras,
+    loaders,
+    launches,
+    checkpoints,
+    training,
+    inference,
+)
 
 __all__ = ["FAMILIES", "FAULTS", "Fault", "put"]
 

@@ -13,15 +13,19 @@ FAULTS: dict[str, "Fault"] = {}
 
 @dataclass(frozen=True)
 class Fault:
-    """A named fault: what is wrong in one line, the code of the check that must find it, how to put it in."""
+    """A named fault: what is wrong in one line, the code of the check that must find it, how to put it in.
+
+    It shows in the launch with these overrides: in the default one, where there are none.
+    """
 
     name: str
     summary: str
     code: str
     edit: Edit = field(repr=False, compare=False)
+    overrides: tuple[str, ...] = ()
 
 
-def fault(code: str) -> Callable[[Edit], Edit]:
+def fault(code: str, *overrides: str) -> Callable[[Edit], Edit]:
     """Register a function that breaks a repository; its name and first line become the fault's."""
 
     def register(edit: Edit) -> Edit:
@@ -29,7 +33,7 @@ def fault(code: str) -> Callable[[Edit], Edit]:
         if name in FAULTS:
             raise ValueError(f"two faults are called {name}")
         summary = (edit.__doc__ or "").split("\n")[0].strip()
-        FAULTS[name] = Fault(name, summary, code, edit)
+        FAULTS[name] = Fault(name, summary, code, edit, overrides)
         return edit
 
     return register

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from opv2v_doctor import Blocked, Target
-from opv2v_doctor.facts.disk.damage import image_size, npy_damage, png_damage, raw_depth, yaml_damage
+from opv2v_doctor.facts.disk.damage import image_damage, image_size, npy_damage, raw_depth, yaml_damage
 from opv2v_doctor.facts.disk.frames import Disk
 from opv2v_doctor.facts.disk.scenarios import scenarios
 from opv2v_doctor.facts.launch.datasets import parts_of
+from opv2v_doctor.layout import Layout
 from opv2v_doctor.sandbox import write_scene
 
 
@@ -67,15 +68,15 @@ def copied(source: Path, pattern: str, folder: Path, size: int | None = None) ->
 
 
 def test_whole_files_are_whole(agent: Path) -> None:
-    assert png_damage(next(agent.glob("*_camera0.png"))) is None
+    assert image_damage(next(agent.glob("*_camera0.png"))) is None
     assert npy_damage(next(agent.glob("*_depth.npy"))) is None
-    assert yaml_damage(next(agent.glob("*.yaml"))) is None
+    assert yaml_damage(next(agent.glob("*.yaml")), Layout()) is None
     assert image_size(next(agent.glob("*_camera0.png"))) == (40, 30)
 
 
 @pytest.mark.parametrize("size", [0, 5, 20, 200])
 def test_a_truncated_image_is_damaged(agent: Path, tmp_path: Path, size: int) -> None:
-    assert png_damage(copied(agent, "*_camera0.png", tmp_path, size))
+    assert image_damage(copied(agent, "*_camera0.png", tmp_path, size))
 
 
 @pytest.mark.parametrize("size", [0, 5, 20, 200])
@@ -93,7 +94,7 @@ def test_an_array_of_objects_is_damaged_and_not_opened(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_damaged(tmp_path: Path) -> None:
-    assert png_damage(tmp_path / "none.png")
+    assert image_damage(tmp_path / "none.png")
     assert npy_damage(tmp_path / "none.npy")
     with pytest.raises(Blocked):
         image_size(tmp_path / "none.png")
@@ -102,7 +103,7 @@ def test_a_missing_file_is_damaged(tmp_path: Path) -> None:
 def test_a_yaml_that_would_run_code_is_damaged_and_runs_nothing(tmp_path: Path) -> None:
     path, witness = tmp_path / "000069.yaml", tmp_path / "witness"
     path.write_text(f"lidar_pose:\n- 1\nspeed: !!python/object/apply:pathlib.Path.touch [{witness}]\n")
-    found = yaml_damage(path)
+    found = yaml_damage(path, Layout())
     assert found is not None
     assert found.line == 3
     assert not witness.exists()
@@ -112,7 +113,7 @@ def test_a_yaml_that_would_run_code_is_damaged_and_runs_nothing(tmp_path: Path) 
 def test_a_yaml_without_a_pose_is_damaged(tmp_path: Path, text: str) -> None:
     path = tmp_path / "000069.yaml"
     path.write_text(text)
-    assert yaml_damage(path)
+    assert yaml_damage(path, Layout())
 
 
 def test_raw_depth_counts_what_a_loader_would_mend(tmp_path: Path) -> None:

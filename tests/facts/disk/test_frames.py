@@ -35,9 +35,14 @@ def where(tmp_path: Path) -> Disk:
         (f"{SCENARIO}/641", "000071/camera2_650", None, "650 000071 camera2"),
         (f"{SCENARIO}/-1", "000069/camera3", None, "-1 000069 camera3"),
         (f"/data/train/{SCENARIO}/650", "000069_camera1.png", None, "650 000069 camera1"),
+        (None, f"/data/train/{SCENARIO}/650/000069_camera1.png", None, "650 000069 camera1"),
+        (f"/data/train/{SCENARIO}/-1/000071_camera0.png", "7", None, "-1 000071 camera0"),
+        (f"{SCENARIO}/650/camera2", "000069", None, "650 000069 camera2"),
+        (f"opv2v {SCENARIO} 641", "Cam_3 000071", None, "641 000071 camera3"),
         (f"{SCENARIO}/641", "000069/641", "700", None),  # what it says of its agent counts
         (f"{SCENARIO}/641", "000070", None, None),
         ("elsewhere/641", "000069", None, None),
+        (f"{SCENARIO}7/641", "000069", None, None),
         (None, None, None, None),
     ],
 )

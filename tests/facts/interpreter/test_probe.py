@@ -174,7 +174,7 @@ def test_what_hangs_costs_its_share_once(repo: Path, interpreter: Interpreter) -
 def test_what_hangs_takes_no_answer_from_others(repo: Path) -> None:
     (repo / "noisy.py").write_text("import time\nlength = 12\ndef wait():\n    time.sleep(1000)\n")
     hangs, behind = ahead(repo, "wait()", timeout=6), ahead(repo, "length", timeout=6)
-    assert behind().batch == 12
+    assert value_of(behind) == 12
     begun = time.monotonic()
     with pytest.raises(Unanswered, match="no answer to 'replay' within the time limit"):
         hangs()
@@ -282,7 +282,7 @@ def test_what_was_asked_ahead_may_be_fetched_in_any_order(repo: Path) -> None:
     (repo / "noisy.py").write_text("one, two = 1, 2")
     first, second = ahead(repo, "one"), ahead(repo, "two")
     assert evaluate(repo, "one + two") == 3
-    assert (second().batch, first().batch) == (2, 1)
+    assert (value_of(second), value_of(first)) == (2, 1)
 
 
 def test_a_question_that_was_lost_with_its_interpreter_is_asked_again(repo: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_question_that_was_lost_with_its_interpreter_is_asked_again(repo: Path
     deadly, harmless = ahead(repo, "die()"), ahead(repo, "alive")
     with pytest.raises(Unanswered, match="exited with code 5"):
         deadly()
-    assert harmless().batch == 77
+    assert value_of(harmless) == 77
 
 
 def test_the_second_interpreter_is_another_process(repo: Path) -> None:
@@ -299,7 +299,7 @@ def test_the_second_interpreter_is_another_process(repo: Path) -> None:
     assert not has_second(target)
     start_second(target)
     assert has_second(target)
-    assert ahead(repo, "pid", second=True)().batch not in (evaluate(repo, "pid"), os.getpid())
+    assert value_of(ahead(repo, "pid", second=True)) not in (evaluate(repo, "pid"), os.getpid())
 
 
 def test_when_all_are_closed_none_is_left_and_the_next_question_is_answered(repo: Path) -> None:
@@ -312,7 +312,11 @@ def test_when_all_are_closed_none_is_left_and_the_next_question_is_answered(repo
 
 def evaluate(repo: Path, expression: str) -> object:
     """An expression in a module of the repository, through the question that evaluates training code."""
-    return ahead(repo, expression)().batch
+    return value_of(ahead(repo, expression))
+
+
+def value_of(asked: Callable[[], questions.Replayed]) -> object:
+    return asked().calls[0].words["batch_size"]
 
 
 def ahead(
@@ -328,8 +332,10 @@ def ahead(
         config_dir=str(configs),
         config_name="train",
         overrides=[],
-        source=f"build_dataset('a dataset', batch_size={expression})",
-        module_name="noisy",
-        parameter="args",
-        builders=["build_dataset"],
+        lines={
+            "source": f"build_dataset(dataset='a dataset', batch_size={expression})",
+            "module": "noisy",
+            "parameter": "args",
+            "builders": {"build_dataset": "noisy"},
+        },
     )

@@ -45,7 +45,7 @@ def test_a_command_over_several_lines_is_one(repo: Path) -> None:
         ("NUM_GPUS=$1", "${NUM_GPUS}", None),
         ("", "${NUM_GPUS}", None),
         ("", "gpu", None),
-        ("  NUM_GPUS=4\n  NUM_GPUS=8", "$NUM_GPUS", None),
+        ("  NUM_GPUS=4\n  NUM_GPUS=8", "$NUM_GPUS", 8),
         ("NUM_GPUS=$(nvidia-smi -L | wc -l)", "$NUM_GPUS", None),
         ("A=$B\nB=$A", "$A", None),
     ],
@@ -92,7 +92,8 @@ def test_code_in_prose_ends_with_its_backtick(repo: Path) -> None:
     [
         "torchrun --nproc_per_node 4 scripts/evaluate.py dataset=d",
         "# torchrun --nproc_per_node 4 scripts/train.py dataset=d",
-        "torchrun --nproc_per_node 4 scripts/train.py --config-name other",
+        "torchrun --nproc_per_node 4 scripts/train.py --config-path other",
+        "torchrun --nproc_per_node 4 scripts/train.py --cfg job",
         "torchrun --nproc_per_node 4 scripts/train.py 'unbalanced",
         "see my_torchrun --nproc_per_node 4 scripts/train.py",
     ],
@@ -122,7 +123,7 @@ def test_the_length_of_each_documented_epoch_is_known(healthy: Path) -> None:
         ("python -m torch.distributed.launch --use_env", "dataset=d", "", ""),
         ("python -m torch.distributed.run", "dataset=d", "", ""),
         ("torchrun", "--epochs 10 dataset=d", "", "--epochs"),
-        ("torchrun", "--cfg=job --resolve dataset=d", "", ""),
+        ("torchrun", "--multirun dataset=d,e", "", ""),
         ("python -m torch.distributed.launch", "dataset=d", "import sys\nsys.argv = sys.argv[:1]\n", ""),
     ],
 )
@@ -141,3 +142,32 @@ def test_a_script_that_is_not_hydras_may_take_a_local_rank(repo: Path) -> None:
     line = "python -m torch.distributed.launch --nproc_per_node=4 scripts/train.py dataset=d\n"
     (command,) = found(repo, train_sh=line)
     assert command.refused is None
+
+
+def test_a_command_in_a_paragraph_of_its_own_needs_no_fence(repo: Path) -> None:
+    text = "Train:\n\nA=1 torchrun --nproc_per_node 2 \\\n    scripts/train.py dataset=d\n\n"
+    text += "python is needed. Then wait.\n"
+    (command,) = found(repo, readme_md=text)
+    assert (command.gpus, command.overrides, command.place.line) == (2, ("dataset=d",), 3)
+
+
+MAKEFILE = """
+GPUS ?= 4
+WORDS = --nproc_per_node $(GPUS)
+train: data
+\t@export A=$$HOME; cd scripts && \\
+\t\ttorchrun $(WORDS) train.py dataset=$(DATASET) loss=l
+"""
+
+
+def test_the_recipes_of_a_makefile_are_read(repo: Path) -> None:
+    (repo / "Makefile").write_text(MAKEFILE)
+    (command,) = found(repo)
+    assert (command.gpus, command.overrides, command.place.line) == (4, ("loss=l",), 6)
+
+
+def test_a_script_that_is_called_with_arguments_is_a_launch_where_it_is_called(repo: Path) -> None:
+    (repo / "run.sh").write_text("torchrun --nproc_per_node ${1:-2} scripts/train.py dataset=${2:-d}\n")
+    called = found(repo, readme_md="```\nbash run.sh 8 other\n```\nor `bash run.sh 8`, not `run.sh`\n")
+    shown = [(command.place.path.name, command.gpus, command.dataset) for command in called]
+    assert shown == [("readme.md", 8, "other"), ("readme.md", 8, "d"), ("run.sh", 2, "d")]

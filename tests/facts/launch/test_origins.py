@@ -23,7 +23,7 @@ FILES = {
             "def helper(view): view['img'] = crop(view['img'])",
             "class Cameras(Base):",
             "    def view(self, image):",
-            "        return {'img': center_crop(image)}",
+            "        return {'img': center_crop(image), 'seen_from': pose(image.cords)}",
         ]
     ),
 }
@@ -64,3 +64,22 @@ def test_a_rotation_that_the_dataset_never_calls_is_not_blamed(tmp_path: Path, p
     assert (found.path.name, found.line) == ("poses.py", 2)
     without = {**FILES, "pack/poses.py": "def pose(cords):\n    return cords\n"}
     assert convention_place(target_in(tmp_path / "other", without), part) is None
+
+
+def test_only_what_the_dataset_calls_is_searched_of_what_its_files_import(tmp_path: Path, part: Part) -> None:
+    base = "from pack.viewer import cone as drawn, shown\n\nclass Base:\n    def pose(self): shown()\n"
+    viewer = "def shown(): pass\n\ndef cone(angles):\n    return Rotation.from_euler('xyz', angles)\n"
+    sibling = "class Other:\n    def view(self):\n        return Rotation.from_euler('zyx', 1)\n"
+    files = {
+        **FILES,
+        "pack/poses.py": "def pose(cords):\n    return cords\n",
+        "pack/viewer.py": viewer,
+        "pack/sets/__init__.py": "from pack.sets.other import Other\n",
+        "pack/sets/other.py": sibling,
+        "pack/sets/base.py": base,
+    }
+    assert convention_place(target_in(tmp_path / "idle", files), part) is None
+    files["pack/sets/base.py"] = base + "    def __getitem__(self, index): drawn(index)\n"
+    found = convention_place(target_in(tmp_path / "called", files), part)
+    assert found is not None
+    assert (found.path.name, found.line, found.near) == ("viewer.py", 4, True)

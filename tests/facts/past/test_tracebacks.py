@@ -61,8 +61,9 @@ Traceback (most recent call last):
   File "/b.py", line 2, in g
 RuntimeError: no sample
 """
-    names = [traceback.name for traceback in tracebacks(text)]
-    assert names == ["KeyError", "DistBackendError", "RuntimeError"]
+    found = tracebacks(text)
+    assert [traceback.name for traceback in found] == ["RuntimeError", "DistBackendError", "KeyError"]
+    assert (found[0].chain, found[2].led_to) == (("KeyError",), "handling")
 
 
 def test_source_lines_are_no_exceptions() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from opv2v_doctor import Blocked, Findings, Skip, Text
+from opv2v_doctor import Findings, Skip
 from opv2v_doctor.check import NoAnswer
 from opv2v_doctor.facts.past.logs.blocks import STDIN, chunks
+from opv2v_doctor.facts.past.logs.encodings import PACKED
 from opv2v_doctor.facts.past.logs.event_files import is_event_file, scalar_records
 from opv2v_doctor.facts.past.logs.log_files import Log, LogTable
 from opv2v_doctor.facts.past.logs.log_readers import SOURCES, LogReader
@@ -17,7 +19,11 @@ from opv2v_doctor.facts.past.runs import last_run
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 
-PATTERNS = ("*.log", "log.txt", "*_log.txt", "events.out.tfevents.*")
+NAMES = ("*.log", "log.txt", "*_log.txt")
+PATTERNS = (*NAMES, "events.out.tfevents.*", *(f"{name}{end}" for name in NAMES for end in PACKED))
+OUTPUTS = ("*.out", "*.err")  # of schedulers and nohup: read where a folder has no other log
+TRACKED = ("output.log", "wandb-summary.json")  # of Weights & Biases: likewise
+CAPTURED, RECORD = "output", "run.json"  # what the doctor itself kept of a launch, beside its record
 TRACKERS = ("wandb", "mlruns")  # whose own logs, below a run, are not the training's
 KEPT_LINES = 20_000  # of metrics, for checks and curves; every epoch is summed up exactly before
 
@@ -58,28 +64,42 @@ def logs_in(place: Path) -> tuple[Path, ...]:
     """The logs of a file, a run directory, or a folder of run directories."""
     if place.is_file() or place == STDIN:
         return (place,)
-    found = {path for pattern in PATTERNS for path in place.rglob(pattern) if path.is_file()}
-    return tuple(sorted(path for path in found if not _is_hidden(path, place)))
+    ours = _below(place, PATTERNS)
+    folders = {path.parent for path in ours}
+    found = ours | {path for path in _below(place, OUTPUTS) if path.parent not in folders}
+    visible = [path for path in found if not _is_hidden(path, place)]
+    return tuple(sorted(visible or _below(place, TRACKED) or _below(place, ("*.log",))))
+
+
+def _below(place: Path, patterns: Iterable[str]) -> set[Path]:
+    return {path for pattern in patterns for path in place.rglob(pattern) if path.is_file()}
 
 
 def _is_hidden(path: Path, place: Path) -> bool:
     parts = path.relative_to(place).parts
-    return any(part.startswith(".") or part in TRACKERS for part in parts[:-1]) or parts[-1].startswith(".")
+    if any(part.startswith(".") or part in TRACKERS for part in parts[:-1]) or parts[-1].startswith("."):
+        return True
+    folders = [place.joinpath(*parts[:depth]) for depth, part in enumerate(parts) if part == CAPTURED]
+    return any((folder / RECORD).is_file() for folder in folders)
 
 
 def judged_logs(target: Target) -> tuple[Log, ...]:
     """The logs to judge: of a folder its text, else its JSON lines, else its events: they say the same.
 
-    Raises Blocked where files were named and none of them is a log, Skip where there is none yet.
+    Raises Skip where there is none yet, and where nothing in them is known: LOG003 tells of that.
     """
     by_folder: dict[Path, list[Log]] = {}
     for log in log_table(target).logs:
         by_folder.setdefault(log.path.parent, []).append(log)
     if not any(_tells(log) for logs in by_folder.values() for log in logs):
-        paths = [log.path for logs in by_folder.values() for log in logs]
-        reason = Text("no launch, epoch, metric or exception in {paths}", paths=paths)
-        raise Blocked(reason, hint="name a log that a training printed") if target.logs else Skip(reason)
+        raise Skip("nothing that a training says: see LOG003")
     return tuple(log for logs in by_folder.values() for log in _fullest(logs))
+
+
+def unknown_logs(target: Target) -> tuple[Log, ...]:
+    """The logs, where none of them says anything that is known here."""
+    logs = log_table(target).logs
+    return () if any(map(_tells, logs)) else logs
 
 
 def _tells(log: Log) -> bool:
@@ -124,7 +144,14 @@ def launches_with_steps(log: Log) -> int:
     """How many launches of a log made a step. Raises Skip where none did: it shows nothing of a training."""
     if not log.trained:
         raise Skip("no step of a training in {log}", log=log.path)
-    return len(log.trained)
+    shown = {bisect_right(log.launches, segment.first_line) for segment in log.trained}
+    return len(shown) if log.launches else len(log.trained)
+
+
+def alone(log: Log) -> None:
+    """Raises Skip where two trainings are at work at once: their epochs say nothing about each other."""
+    if log.overlap:
+        raise Skip("two trainings write into {log}: see LOG007", log=log.path)
 
 
 def config_of(log: Log) -> RunConfig:

@@ -14,6 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor.facts.past.logs.encodings import as_utf8, pieces, unpacked, without_colours
 from opv2v_doctor.foreign_files import open_file
 
 BLOCK = 1 << 20  # bytes: the arrays of one block stay in the cache of the processor
@@ -77,6 +78,7 @@ def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
         end = chunk.rfind(b"\n") + 1
         if not end:
             rest += chunk
+            rest = rest[max(0, rest.rfind(b"\r", 0, -1)) :]  # a progress bar: what a terminal shows of it
             if len(rest) > LONGEST_LINE:  # keep the head, which says what it is
                 rest, cut = rest[:LONGEST_LINE].strip(b"\0")[:LONGEST_LINE], cut + (not cut)
             continue
@@ -103,6 +105,7 @@ def _block(text: bytes, line: int, cut: int, terminated: bool = True) -> Block:
     last = nulls > 0 and text.rstrip(b"\n").endswith(b"\0")
     if nulls:
         text = text.replace(b"\0", b"")
+    text = without_colours(text)
     if b"\r" in text and b"\r\n" in text:
         text = text.replace(b"\r\n", b"\n")
     return Block(
@@ -113,15 +116,10 @@ def _block(text: bytes, line: int, cut: int, terminated: bool = True) -> Block:
 def chunks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
     """A file, or standard input, piece by piece."""
     if path == STDIN:
-        yield from _pieces(sys.stdin.buffer, size)
+        yield from as_utf8(pieces(sys.stdin.buffer, size))
         return
-    with open_file(path) as file:
-        yield from _pieces(file, size)
-
-
-def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
-    while chunk := file.read(size):
-        yield chunk
+    with open_file(path) as file, unpacked(file, path) as content:
+        yield from as_utf8(pieces(content, size))
 
 
 def growing(path: Path, idle: Callable[[], None] = lambda: None) -> Iterator[bytes]:
@@ -131,9 +129,13 @@ def growing(path: Path, idle: Callable[[], None] = lambda: None) -> Iterator[byt
     that was renamed or removed is read on as long as nothing takes its place: who writes it goes on, too.
     """
     with _open(path, idle) as file:
-        while chunk := _next(file, path, idle):
-            yield chunk
-        yield from _pieces(file, BLOCK)  # what was written before the other one was there
+        yield from as_utf8(_growing(file, path, idle))
+
+
+def _growing(file: IO[bytes], path: Path, idle: Callable[[], None]) -> Iterator[bytes]:
+    while chunk := _next(file, path, idle):
+        yield chunk
+    yield from pieces(file, BLOCK)  # what was written before the other one was there
 
 
 def _open(path: Path, idle: Callable[[], None]) -> IO[bytes]:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor.facts.past.logs.metric_names import is_gradient_norm
 from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 
 Row = NDArray[np.float64]
@@ -75,7 +76,12 @@ class EpochPart:
 
     @property
     def is_finite(self) -> bool:
-        return not any(metrics.broken_line.any() for metrics in self.metrics.values())
+        """Whether all is finite but the norms of gradients: a step whose gradient is not is left out."""
+        return not any(
+            line and not is_gradient_norm(name)
+            for metrics in self.metrics.values()
+            for name, line in zip(metrics.names, metrics.broken_line.tolist(), strict=True)
+        )
 
     @property
     def values(self) -> int:

@@ -10,7 +10,9 @@ MOST_OF_A_KIND = 500
 LONGEST = 4000  # bytes of a line that are looked at
 
 _prefix = re.compile(
-    rb"(?:\[\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{1,6}\]\[[^\]]{1,80}\]\[[A-Z]{1,10}\] - )?"
+    rb"(?:\[?(?:(?:rank|default) ?)?(\d{1,5})\]?: {0,2}(?=\S|$))?"  # torchrun, and srun -l
+    rb"(?:\[\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{1,6}\]\[[^\]]{1,80}\]\[[A-Z]{1,10}\] - "
+    rb"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):[\w.]{1,60}:)?"
     rb"(?:\[\d\d:\d\d:\d\d(?:\.\d{1,6})?\] ?)?"
     rb"(?:\[?(?:(?:rank|default) ?)?(\d{1,5})\]?: ?)?"
 )
@@ -32,19 +34,43 @@ _kinds = {
     "error": r"Error in (?P<error_>\w+\.__getitem__ for \w+=.*)$",
     "retry": r"Retrying with \w+=(?P<retry_>\S+)",
     "out_of_memory": r".*?(?:CUDA out of memory|OutOfMemoryError|Cannot allocate memory|std::bad_alloc|"
-    r"oom-kill|Out of memory: Killed|DefaultCPUAllocator: can't allocate|CUBLAS_STATUS_ALLOC_FAILED)",
+    r"oom[-_]kill|[Oo]ut of memory: Kill|CUDA error: out of memory|cgroup out-of-memory|"
+    r"killed by signal: Killed|DefaultCPUAllocator: can't allocate|CUBLAS_STATUS_ALLOC_FAILED)",
     "nccl_timeout": r".*?(?:Watchdog caught collective operation timeout|"
     r"NCCL operations have failed or timed out|"
     r"NCCL.{0,80}(?:timeout|timed out)|(?:timeout|timed out).{0,80}NCCL|Timed out waiting for clients)",
-    "disk_full": r".*?(?:No space left on device|Disk quota exceeded|ENOSPC)",
-    "killed": r".*?(?:\bSIGKILL\b|\bSIGTERM\b|exitcode\s*:?\s*-9\b|[Ss]ignal 9\b|^Killed$|DUE TO TIME LIMIT|"
-    r"DUE TO PREEMPTION|slurmstepd: error: .{0,80}CANCELLED|oom_kill|Bus error|Segmentation fault)",
+    "disk_full": r".*?(?:No space left on device|Disk quota exceeded|ENOSPC|PytorchStreamWriter failed|"
+    r"inline_container\.cc.{0,40}unexpected pos|not enough (?:disk )?space)",
+    "gpu_lost": r".*?(?:uncorrectable (?:NVLink |ECC )?(?:ECC )?error|NVRM: Xid|fallen off the bus|"
+    r"GPU is lost|NVLink error)",
+    "cuda_error": r".*?(?:CUDA error: |CUDA_ERROR_[A-Z]|CUBLAS_STATUS_(?:EXECUTION|INTERNAL)|"
+    r"CUDNN_STATUS_(?:EXECUTION|INTERNAL)|device-side assert triggered|illegal memory access)",
+    "time_limit": r".*?(?:DUE TO TIME LIMIT|job killed: walltime|TERM_RUNLIMIT|(?:time|walltime) limit "
+    r"(?:was )?(?:exceeded|reached))",
+    "preempted": r".*?(?:DUE TO PREEMPTION|[Jj]ob (?:was )?preempted|DUE TO NODE FAILURE)",
+    "usage": r"(?:[\w./-]+(?:\.py)?: error: (?P<usage_>(?:unrecognized|argument|the "
+    "following|ambiguous|invalid|"
+    r"expected).*)|Could not (?:override|find|append) '(?P<override_>.*)|Key '(?P<key_>.*)' is not in struct|"
+    r"Error parsing override '(?P<parsed_>.*)|Cannot find primary config (?P<primary_>.*)|"
+    r"(?P<group_>In '.*': Could not find '.*))",
+    "launcher": r".*?(?:closing signal SIG|srun: (?:error: .{0,80}task|Terminating|Force "
+    "Terminated|launch/slurm)|"
+    r"slurmstepd: error: \*\*\* STEP )",
+    "root": r"\s*Root Cause \(first observed failure\)",
+    "root_rank": r"\s*rank\s*: (?P<root_rank_>\d{1,6}) \(local_rank",
+    "root_code": r"\s*exitcode\s*: (?P<root_code_>-?\d{1,4}) \(pid",
+    "killed": r".*?(?:\bSIGKILL\b|\bSIGTERM\b|\bSIG(?:SEGV|BUS|ABRT)\b|exitcode\s*:?\s*-(?!15\b)\d{1,2}\b|"
+    r"[Ss]ignal 9\b|^Killed$|slurmstepd: error: .{0,80}CANCELLED|Bus error|Segmentation fault)",
+    "aborted": r"\s*what\(\):\s+(?P<aborted_>.*)|Fatal Python error: (?P<fatal_>.*)",
 }
+_bar = re.compile(r"^.*?\d+%\|.*?(?:it/s|s/it|\?it/s)[^\]]*\]\s*")
 _any = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _kinds.items()))
 _worth = re.compile(
     rb"istributed|_dir: |job dir|length|riterion|raining|Resume|Loading |Keys|keys match|Testing on|"
     rb"Saving model|stopping|Data Iteration|Error|Retrying|emory|bad_alloc|oom|imed out|timeout|space left|"
-    rb"quota|ENOSPC|SIG|exitcode|ignal|Killed|DUE TO|CANCELLED|fault|ALLOC"
+    rb"quota|ENOSPC|SIG|exitcode|ignal|Killed|DUE TO|CANCELLED|fault|ALLOC|rror|ould not|what\(\)|"
+    rb"limit|LIMIT|rank  |Root C|"
+    rb"srun: |inate|PREE|preempted|CUDA|space|Key '|Writer|unexpected pos|fallen|lost"
 )
 
 
@@ -62,7 +88,7 @@ def without_prefix(line: bytes) -> tuple[str, str]:
     """A line without the prefixes of loggers, and the rank that wrote it, if it says so."""
     prefix = _prefix.match(line)
     end = prefix.end() if prefix else 0
-    rank = prefix[1].decode() if prefix and prefix[1] else ""
+    rank = (prefix[1] or prefix[2] or b"").decode() if prefix else ""
     return line[end : end + LONGEST].decode("utf-8", "replace").rstrip(), rank
 
 
@@ -79,8 +105,12 @@ class Incidents:
         if match is None or match.lastgroup is None:
             return None
         kind = next(kind for kind in _kinds if match[kind] is not None)
-        value = match.groupdict().get(f"{kind}_") or ""
-        incident = Incident(kind=kind, line=number, text=text[:300], value=value[:LONGEST].strip())
+        said = match.groupdict()
+        value = said.get(f"{kind}_") or next(
+            (one for name, one in said.items() if name[-1] == "_" and one), ""
+        )
+        shown = _bar.sub("", text)  # the launcher's words stand behind a progress bar that ended no line
+        incident = Incident(kind=kind, line=number, text=shown[:300], value=value[:LONGEST].strip())
         self.counts[kind] += 1
         if self.counts[kind] <= MOST_OF_A_KIND:
             self.found.append(incident)

@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +38,7 @@ COLUMNS = (
     "line",
 )
 PHASES = ("train", "test")
+FEWEST_TURNS = 3  # of two trainings that write in turns: a launch may go on from the last but one by itself
 
 
 def frame_of(logs: Sequence[tuple[str, Sequence[Piece]]]) -> pd.DataFrame:
@@ -127,6 +129,8 @@ class Log:
     tracebacks: tuple[Traceback, ...]
     unparsed: tuple[tuple[int, str], ...]  # the first lines that look like metrics and do not parse
     unparsed_count: int
+    sample: tuple[tuple[int, str], ...]  # the first lines that say nothing known
+    unread: tuple[str, int, int] | None  # another trainer's metrics: its name, the first line, how many
     cut: tuple[int, str] | None  # a last line of metrics that lacks its end
     nulls: tuple[int, int, bool] | None  # line and number of NUL bytes, and whether they end the log
     config: Mapping[str, Any]  # printed by the training
@@ -152,8 +156,25 @@ class Log:
         return sorted({*self.launches, *(segment.place for segment in self.segments)})
 
     def launch_of(self, line: int) -> int:
-        """The launch that wrote a line, counted from 1; 0 before the first."""
-        return bisect_right(self.starts, line)
+        """The launch that wrote a line, counted from 1; 0 before the first.
+
+        A log without a line of a launch has none before the first: what precedes its metrics is theirs.
+        """
+        return max(bisect_right(self.starts, line), 0 if self.launches else 1)
+
+    @cached_property
+    def overlap(self) -> tuple[Segment, Segment] | None:
+        """A launch that goes on after the next one has begun, and that one: two trainings write at once."""
+        for one, other in pairwise(self.segments):
+            if other.first_line < one.last_line:
+                return one, other
+        thrice = list(zip(self.trained, self.trained[1:], self.trained[2:], strict=False))
+        turns = [
+            (one, other)
+            for one, other, after in thrice
+            if not after.launch_line and one.goes_on(*after.first, after.steps)
+        ]
+        return turns[0] if len(turns) >= FEWEST_TURNS else None
 
     @property
     def trained(self) -> tuple[Segment, ...]:

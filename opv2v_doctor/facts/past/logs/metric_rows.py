@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,17 +16,17 @@ ESTIMATE = rb"(?:-?\d{1,9} days?, )?\d{1,9}:\d\d:\d\d"  # of the time that is le
 LONGEST_HEAD = 400  # bytes before the first metric: prefixes of loggers, the step, the estimate
 
 _head = re.compile(
-    rb"(?:(?:\b(?P<word>[A-Za-z]{1,12}) )?Epoch: ?\[(?P<epoch>\d{1,9})(?:/\d{1,9})?\]"
-    rb"|\b(?P<bare>Test|Eval|Val|Valid|Validation):)"
+    rb"(?:(?:\b(?P<word>[A-Za-z]{1,12}) )?[Ee]poch: ?\[(?P<epoch>\d{1,9})(?:/\d{1,9})?\]"
+    rb"|\b(?P<bare>Test|Testing|Eval|Evaluation|Val|Valid|Validation|Infer|Inference):)"
     rb"(?P<gap>  ?|\t| ?\t)\[ {0,11}(?P<step>\d{1,9})/(?P<steps>\d{1,9})\]"
     rb"(?P<delimiter>  |\t)eta: " + ESTIMATE + rb"(?=  |\t)"
 )
 _field = re.compile(
-    rb"(?P<name>[^\s:](?:[^:\t]{0,200}?[^\s:])?): {1,4}(?P<value>%b)(?: \((?P<average>%b)\))?"
-    % (NUMBER, NUMBER)
+    rb"(?P<name>[^\s:](?:[^:\t]{0,200}?[^\s:])?): {1,4}(?P<value>%b)"
+    rb"(?: \((?:(?P<average>%b)|(?:max|min): %b|%b -- %b)\))?" % ((NUMBER,) * 5)
 )
 _resembling = re.compile(rb"(?:Epoch: ?\[\d{1,9}(?:/\d{1,9})?\]\s{0,3}\[|\beta: +-?\d)")
-EVALUATIONS = {b"test", b"testing", b"eval", b"evaluation", b"val", b"valid", b"validation"}
+EVALUATIONS = {*b"test testing eval evaluation val valid validation infer inference".split()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +50,9 @@ def metric_line(line: bytes) -> MetricLine | None:
     head = head_of(line)
     if head is None:
         return None
-    rest = line[head.end() :].rstrip().lstrip(b" \t")
-    found = [_field.fullmatch(field.strip()) for field in rest.split(head["delimiter"]) if field.strip()]
-    if not found or None in found:
+    fields = _fields(line[head.end() :], head["delimiter"])
+    if not fields:
         return None
-    fields = [field for field in found if field is not None]
     word = (head["word"] or head["bare"] or b"").lower()
     averages = [field["average"] for field in fields]
     return MetricLine(
@@ -65,6 +64,35 @@ def metric_line(line: bytes) -> MetricLine | None:
         medians=tuple(float(field["value"]) for field in fields),
         averages=tuple(None if average is None else float(average) for average in averages),
     )
+
+
+def _fields(text: bytes, delimiter: bytes = b"  ") -> list[re.Match[bytes]]:
+    """The metrics of a text; none where any part of it does not parse."""
+    rest = text.rstrip().lstrip(b" \t")
+    found = [_field.fullmatch(field.strip()) for field in rest.split(delimiter) if field.strip()]
+    return [] if None in found else [field for field in found if field is not None]
+
+
+def averages_of(text: bytes) -> dict[str, float]:
+    """The averages of a text of metrics, of those without one their value; nothing for any other text."""
+    return {
+        field["name"].decode("utf-8", "backslashreplace"): float(field["average"] or field["value"])
+        for field in _fields(text)
+    }
+
+
+def rows_of_averages(found: Mapping[str, float], phase: str, epoch: int, number: int) -> MetricRows:
+    """The averages of an epoch as a run of one line without a step."""
+    line = MetricLine(
+        phase=phase,
+        epoch=max(epoch, 0),
+        step=-1,
+        steps=0,
+        names=tuple(found),
+        medians=tuple(found.values()),
+        averages=tuple(found.values()),
+    )
+    return run_of(line, number)
 
 
 def head_of(line: bytes) -> re.Match[bytes] | None:

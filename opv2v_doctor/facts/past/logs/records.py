@@ -63,7 +63,7 @@ def _read_block(block: Block, layouts: list[Layout], stamps: list[bytes], found:
     for index in np.flatnonzero(is_open).tolist():
         if not is_open[index]:
             continue
-        text = block.text(index)
+        text = as_shown(block.text(index))
         if len(text) < LONGEST_STAMP and _stamp.fullmatch(text):
             if learned < MOST_LAYOUTS:
                 learned += 1
@@ -83,6 +83,11 @@ def _read_block(block: Block, layouts: list[Layout], stamps: list[bytes], found:
         if is_open[index]:  # read it the slow way: its numbers are too long for the fast one
             is_open[index] = False
             found.runs.append(run_of(line, block.line + index))
+
+
+def as_shown(line: bytes) -> bytes:
+    """A line as a terminal shows it: what a carriage return takes back is gone, such as a progress bar."""
+    return line.rstrip(b"\r").rpartition(b"\r")[2] if b"\r" in line else line
 
 
 def _alike(block: Block, example: bytes, lines: Positions) -> Positions:

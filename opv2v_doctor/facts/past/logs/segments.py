@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -78,7 +78,14 @@ class Segments:
         """The pieces of the runs of one block in the order of their lines, with their segments."""
         for stretch in _in_order(runs):
             for piece in self._pieces(stretch):
-                yield self._place(piece), piece
+                number = self._place(piece)
+                yield number, self._after_training(piece)
+
+    def _after_training(self, piece: MetricRows) -> MetricRows:
+        """An evaluation that names no epoch is that of the epoch which was trained last."""
+        if piece.phase == "train" or piece.epoch[0] != NO_EPOCH:
+            return piece
+        return replace(piece, epoch=np.full_like(piece.epoch, self.found[self._current].last[0]))
 
     def _pieces(self, run: MetricRows) -> Iterator[MetricRows]:
         """A run cut where it does not simply go on, and at launches."""

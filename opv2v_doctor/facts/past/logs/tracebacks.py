@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 MOST, MOST_FRAMES, MOST_DETAILS = 100, 80, 20
 LONGEST = 300  # characters that are shown of an exception's beginning, and as many of its end
@@ -26,6 +27,7 @@ _missing = re.compile(
     r"has no attribute '(\w+)'"
 )
 _chained = re.compile(r"(During handling of|The above exception was)")
+_installed = re.compile(r"(?:site|dist)-packages/|/lib/python\d|^<|^\[")
 _detail = re.compile(r"\s+\S|nccl\w+: |Last error:")  # what goes on with an exception's message
 
 
@@ -48,7 +50,10 @@ class Traceback:
     message: str
     frames: tuple[TracebackEntry, ...]
     rank: str = ""
-    follows: bool = False  # it was raised while another one was handled
+    led_to: str = (
+        ""  # another one: "handling" where it was raised while this one was handled, "cause" from this
+    )
+    chain: tuple[str, ...] = ()  # the exceptions that led to it, the first one first
     details: tuple[str, ...] = ()  # the lines of its message after the first
 
     @property
@@ -90,15 +95,30 @@ class Traceback:
 
     @property
     def is_consequence(self) -> bool:
-        """Whether it only says that something else failed: another process, or the exception before it."""
-        return self.follows or CONSEQUENCES.search(f"{self.kind}: {self.message}") is not None
+        """Whether it is not what ended the process: it led to another, or says that another rank failed."""
+        return bool(self.led_to) or CONSEQUENCES.search(f"{self.kind}: {self.message}") is not None
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether it was Ctrl-C, wherever that arrived."""
+        if self.name == "SignalException":
+            return self.message.rstrip().endswith((" 2", "SIGINT"))
+        return "KeyboardInterrupt" in (self.name, *self.chain)
+
+    @property
+    def own_frame(self) -> TracebackEntry | None:
+        """The last call in the training's own code, else the last one."""
+        own = [frame for frame in self.frames if not _installed.search(frame.path)]
+        root = PurePosixPath(own[0].path).parent.parent if own else PurePosixPath("/")
+        near = [frame for frame in own if len(root.parts) > 2 and root in PurePosixPath(frame.path).parents]
+        return next(reversed(near or own or list(self.frames)), None)
 
 
 @dataclass
 class _Open:
     line: int
     rank: str
-    follows: bool
+    chain: tuple[str, ...]
     frames: list[TracebackEntry] = field(default_factory=list)
 
 
@@ -108,7 +128,8 @@ class Tracebacks:
     def __init__(self) -> None:
         self._open: list[_Open] = []
         self._found: list[Traceback] = []
-        self._chained: set[str] = set()
+        self._chained: dict[str, tuple[str, ...]] = {}  # rank -> what led to its next exception
+        self._last: dict[str, int] = {}  # rank -> its last exception
         self._ended: dict[str, int] = {}  # rank -> its last exception, whose message may go on
         self.count = 0
 
@@ -122,8 +143,7 @@ class Tracebacks:
             return None
         self._ended.pop(rank, None)
         if _head.search(text):
-            self._open.append(_Open(number, rank, rank in self._chained))
-            self._chained.discard(rank)
+            self._open.append(_Open(number, rank, self._chained.pop(rank, ())))
             del self._open[:-MOST]
         elif self._open and (frame := _frame.match(text)):
             self._add(
@@ -132,8 +152,11 @@ class Tracebacks:
             )
         elif self._open and (exception := _exception.match(text)):
             return self._close(number, exception["kind"], exception["message"] or "", rank)
-        elif _chained.match(text):
-            self._chained.add(rank)
+        elif (chained := _chained.match(text)) and rank in self._last:
+            before = self._found[self._last[rank]]
+            led_to = "handling" if chained[1].startswith("During") else "cause"
+            self._found[self._last[rank]] = replace(before, led_to=led_to)
+            self._chained[rank] = (*before.chain, before.name)
         return None
 
     def _goes_on(self, text: str, rank: str) -> bool:
@@ -167,11 +190,11 @@ class Tracebacks:
             message=message[:1000],
             frames=tuple(done.frames),
             rank=done.rank,
-            follows=done.follows,
+            chain=done.chain,
         )
         self.count += 1
         if len(self._found) < MOST:
-            self._ended[rank] = len(self._found)
+            self._ended[rank] = self._last[rank] = len(self._found)
             self._found.append(found)
         return found
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from mapanything.datasets.opv2v import OPV2VCoopDataset, OPV2VDataset  # noqa: F401
 from mapanything.datasets.opv2v_cyl import OPV2VCoopCylindricalDataset  # noqa: F401
 from mapanything.utils.train_tools import get_rank, get_world_size
 

@@ -1,4 +1,4 @@
-"""Rotations as matrices and as quaternions (x, y, z, w)."""
+"""Rotations as matrices and as quaternions (x, y, z, w); the rays of pinhole cameras."""
 
 import numpy as np
 import torch
@@ -32,3 +32,10 @@ def quaternion_to_matrix(quaternions):
         2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y),
     ]  # fmt: skip
     return torch.stack(rows, dim=-1).reshape(*quaternions.shape[:-1], 3, 3)
+
+
+def pinhole_rays(intrinsics, shape):
+    """Unit directions (H, W, 3) through the pixel centres of an image, x right, y down, z forward."""
+    columns, rows = np.meshgrid(np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5)
+    plane = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ np.linalg.inv(intrinsics).T
+    return plane / np.linalg.norm(plane, axis=-1, keepdims=True)

@@ -91,7 +91,8 @@ class BaseDataset(EasyDataset):
         depth = view["depthmap"].astype(np.float32)
         if not (np.isfinite(depth).all() and np.isfinite(pose).all()):
             raise ValueError(f"depth or pose of {view['label']}/{view['instance']} is not finite")
-        points = depth[..., None] * rays
+        along_ray = depth if view["camera_model"] == "cyl" else depth / np.abs(rays[..., 2])  # of z-depth
+        points = along_ray[..., None] * rays
         height, width = depth.shape
         return {
             **view,
@@ -100,7 +101,7 @@ class BaseDataset(EasyDataset):
             "data_norm_type": self.data_norm_type,
             "true_shape": np.array([height, width], dtype=np.int32),
             "depthmap": depth[..., None],
-            "depth_along_ray": depth[..., None],
+            "depth_along_ray": along_ray[..., None],
             "valid_mask": depth > 0,
             "ray_directions_cam": rays,
             "pts3d_cam": points,

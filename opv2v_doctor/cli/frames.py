@@ -1,0 +1,94 @@
+"""A frame of a dataset without a training: what `preview --data` shows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from opv2v_doctor.cli.preview import place_of
+from opv2v_doctor.facts.disk.frames import Disk
+from opv2v_doctor.facts.disk.scenarios import Frame, scenarios
+from opv2v_doctor.facts.launch.datasets import Part
+from opv2v_doctor.figures.frame_page import shown_agent, write_frame
+from opv2v_doctor.figures.panorama_files import verify_preview
+from opv2v_doctor.layout import dataset_root
+from opv2v_doctor.neutral import printable
+from opv2v_doctor.target import Target, find_settings
+from opv2v_doctor.user_error import UsageError, unknown
+
+Moment = tuple[Frame, ...]
+
+
+def show_frames(
+    data: Path, words: Mapping[str, Any], *, index: int | None, random: int, seed: int, output: Path | None
+) -> int:
+    """Write the chosen frames' pages, and tell; the exit code. Raises UsageError for what is not there."""
+    if random and index is not None:
+        raise UsageError("--index and --random: choose one")
+    disks = _disks(data, words["settings"], words["split"] or ())
+    moments = [(where, moment) for where in disks for one in where.scenarios for moment in one.moments]
+    if random:
+        most = min(random, len(moments))
+        drawn = np.random.default_rng(seed).choice(len(moments), most, replace=False)
+        chosen = [int(number) for number in drawn]
+    else:
+        chosen = [index or 0]
+    if max(chosen) >= len(moments):
+        raise UsageError(f"--index {index}: there are {len(moments)} frames, counted from 0")
+    codes = []
+    for number in chosen:
+        where, moment = moments[number]
+        title = f"{_title(where, moment)}, {number} of {len(moments)}"
+        place = place_of(data.resolve(), output, _title(where, moment, "_"), len(chosen) > 1)
+        codes.append(_show(where, moment, title, place))
+    return max(codes)
+
+
+def _title(where: Disk, moment: Moment, between: str = "/") -> str:
+    return between.join([where.folder.name, moment[0].agent.scenario, moment[0].name])
+
+
+def _disks(data: Path, settings_file: Path | None, wanted: Sequence[str]) -> list[Disk]:
+    """The splits of a dataset that hold frames; those that were asked for."""
+    if not data.is_dir():
+        raise UsageError(f"--data {data}: no such folder")
+    target = Target(
+        repo=data.resolve(), python=Path(sys.executable), settings=find_settings(None, settings_file)
+    )
+    folders = sorted(path for path in target.repo.iterdir() if path.is_dir())
+    found = [
+        Disk(
+            part=Part(expression="", class_name="", size=None),
+            folder=folder,
+            depth_folder=folder,
+            scenarios=scenarios(target, folder, folder),
+        )
+        for folder in folders
+    ]
+    disks = [where for where in found if any(one.moments for one in where.scenarios)]
+    if not disks:
+        root = dataset_root(data)
+        told = f": give {root}" if root else ": give the folder that holds train, validate, test"
+        raise UsageError(f"--data {data}: no SPLIT/SCENARIO/AGENT/FRAME.yaml in it{told}")
+    for name in wanted:
+        if name not in {where.folder.name for where in disks}:
+            raise unknown("split", name, [where.folder.name for where in disks])
+    return [where for where in disks if not wanted or where.folder.name in wanted]
+
+
+def _show(where: Disk, moment: Moment, title: str, folder: Path) -> int:
+    verify_preview(folder)
+    agents = [shown_agent(where, frame) for frame in moment]
+    try:
+        path = write_frame(folder, title, agents)
+    except OSError as problem:
+        raise UsageError(f"--output {folder}: cannot be written: {problem.strerror}") from None
+    lines = [f"{title}: {len(agents)} agents"]
+    lines += [f"  agent {agent.name}: {'; '.join(agent.told)}" for agent in agents]
+    lines.append(f"  {path} ({path.stat().st_size / 1e6:.1f} MB; the pictures beside it)")
+    sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
+    return 0 if any(agent.pictures for agent in agents) else 3

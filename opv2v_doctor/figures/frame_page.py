@@ -1,0 +1,134 @@
+"""Frame page: one moment of a dataset as its files show it: panoramas, cameras and LiDAR of each agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor import __version__, rasters
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.disk.frames import Disk, Frame
+from opv2v_doctor.facts.disk.lidar_files import cloud
+from opv2v_doctor.facts.samples.rigs import rig, rig_coverage
+from opv2v_doctor.figures import pictures
+from opv2v_doctor.figures.panorama_files import safe, write_files
+from opv2v_doctor.geometry.cameras import Camera, Cylinder
+from opv2v_doctor.geometry.rigs import MountedCamera
+from opv2v_doctor.geometry.stitching import Stitcher
+from opv2v_doctor.neutral import printable
+
+CYLINDER = Cylinder(1008, 252)  # as the trainings on OPV2V's panoramas have it
+WIDTH = 400  # pixels of a camera in the mosaic
+NEAR, FAR = 2.0, 100.0  # metres: the colours of LiDAR points span these, evenly for each factor
+QUALITY = 88  # of the page's JPEGs; the files beside it are exact
+
+Picture = NDArray[np.uint8]
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownAgent:
+    """One agent of the moment: its pictures by name, red first, and what is told of it."""
+
+    name: str
+    pictures: Mapping[str, Picture]
+    told: tuple[str, ...]
+
+
+def shown_agent(where: Disk, frame: Frame) -> ShownAgent:
+    """The pictures of an agent, as far as its files give them; what they do not give is told."""
+    told: list[str] = []
+    points, mounted, images = np.zeros((0, 3)), dict[str, MountedCamera](), dict[str, Picture]()
+    try:
+        found = cloud(frame)
+        told.append(f"{len(found)} LiDAR points shown" if found is not None else "no point cloud")
+        points = points if found is None else found
+    except Blocked as problem:
+        told.append(f"no point cloud: {problem}")
+    try:
+        mounted = rig(where, frame)
+        images = {name: rasters.image_of(frame.image(name))[..., ::-1] for name in mounted}
+    except Blocked as problem:
+        told.append(f"no camera: {problem}")
+    except (OSError, ValueError) as problem:
+        told.append(f"no camera: an image cannot be read: {problem}")
+        mounted = {}
+    made: dict[str, Picture] = {}
+    if mounted:
+        made["panorama"] = Stitcher(mounted, CYLINDER).panorama(images).rgb
+        told.append(f"{len(mounted)} cameras see {rig_coverage(CYLINDER, mounted):.3f} of the panorama")
+    if mounted or len(points):
+        black = np.zeros((CYLINDER.height, CYLINDER.width, 3), np.uint8)
+        made["lidar"] = with_points(made.get("panorama", black), CYLINDER, points)
+    if mounted:
+        made["cameras"] = mosaic(mounted, images, points)
+    return ShownAgent(name=frame.agent.name, pictures=made, told=tuple(told))
+
+
+def mosaic(mounted: Mapping[str, MountedCamera], images: Mapping[str, Picture], points: Points) -> Picture:
+    """The cameras' images side by side, WIDTH each, with the points (N, 3) of the LiDAR that they see."""
+    import cv2
+
+    tiles = []
+    for name, (pinhole, pose) in mounted.items():
+        seen = (points - pose[:3, 3]) @ pose[:3, :3]  # row vectors: R^T (p - t)
+        whole = with_points(images[name], pinhole, seen, size=max(1, pinhole.width // 200))
+        height = max(1, round(WIDTH * pinhole.height / pinhole.width))
+        tile = cv2.resize(whole, (WIDTH, height), interpolation=cv2.INTER_AREA)
+        cv2.putText(tile, name, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+        tiles.append(np.asarray(tile, np.uint8))
+    highest = max(len(tile) for tile in tiles)
+    return np.hstack([np.pad(tile, ((0, highest - len(tile)), (0, 0), (0, 0))) for tile in tiles])
+
+
+def with_points(picture: Picture, camera: Camera, points: Points, size: int = 1) -> Picture:
+    """The picture with points (N, 3) of the camera's frame as squares of `size`, the nearest on top."""
+    shown = picture.copy()
+    pixels, depth = camera.project(points)
+    with np.errstate(invalid="ignore"):
+        seen = (depth > 0) & camera.inside(pixels)
+    order = np.argsort(-depth[seen])
+    columns, rows = np.floor(pixels[seen][order]).astype(int).T
+    place = np.log(np.clip(depth[seen][order], NEAR, FAR) / NEAR) / np.log(FAR / NEAR)
+    colours = pictures.colours()[np.rint(255 * (1 - place)).astype(int)]
+    for down in range(size):
+        for right in range(size):
+            at = np.minimum(rows + down, len(shown) - 1), np.minimum(columns + right, shown.shape[1] - 1)
+            shown[at] = colours
+    return shown
+
+
+def write_frame(folder: Path, title: str, agents: Sequence[ShownAgent]) -> Path:
+    """Write the page and the agents' pictures into the folder; the path of the page.
+
+    Raises UsageError where the folder holds a file of somebody else by one of our names.
+    """
+    files = {
+        f"view{place}_agent{safe(agent.name)}_{name}.png": pictures.png(picture)
+        for place, agent in enumerate(agents)
+        for name, picture in agent.pictures.items()
+    }
+    told = [{"agent": agent.name, "told": list(agent.told)} for agent in agents]
+    document = {"frame": title, "views": told}
+    return write_files(folder, "\n".join(_page(title, agents)).encode(), files, document)
+
+
+def _page(title: str, agents: Sequence[ShownAgent]) -> Iterator[str]:
+    name = escape(printable(title))
+    yield f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+    yield f'<meta name="generator" content="opv2v-doctor {__version__}">'
+    yield "<style>body{font:14px system-ui}img{max-width:100%;display:block;margin:.3rem 0}</style>"
+    yield f"</head><body><h1>{name}</h1><p>Stitched by opv2v-doctor from the files alone: cameras as if all "
+    yield "were at the LiDAR, so that what is near is shifted. LiDAR points are coloured by range, from "
+    yield f"{NEAR:g} m (yellow) to {FAR:g} m (violet); what is behind something nearer shows through.</p>"
+    for agent in agents:
+        yield f"<h2>agent {escape(printable(agent.name))}</h2>"
+        yield f"<p>{escape(printable('; '.join(agent.told)))}</p>"
+        for kind, picture in agent.pictures.items():
+            yield f'<img alt="{kind}" src="{pictures.uri(pictures.jpeg(picture, QUALITY))}">'
+    yield "</body></html>"
