@@ -129,7 +129,16 @@ def every_value_is_given(target: Target) -> Findings:
         yield note(
             "{n:value|values} that this training does not read are ???: {keys}", n=len(names), keys=names[:5]
         )
-    yield examined(sum(key.startswith(READ_BY_TRAINING) for key, _ in leaves(composed.values)), "value")
+    read = sum(key.startswith(READ_BY_TRAINING) for key, _ in leaves(composed.values))
+    if not read:
+        raise Blocked(
+            "the config has none of what MapAnything's training reads ({keys}): it says {own}",
+            at=Place(target.script, entry_point(target).line),
+            hint="what such a training writes can be examined: opv2v-doctor log FILE, checkpoint FILE",
+            keys=[key.rstrip(".") for key in READ_BY_TRAINING],
+            own=[key for key in composed.values if key != "hydra"][:SHOWN],
+        )
+    yield examined(read, "value")
 
 
 def _way_to_give(target: Target) -> Text:

@@ -72,6 +72,12 @@ def test_a_value_that_nothing_reads_may_stay_open(healthy: Path) -> None:
     assert checked("CFG002", healthy, "+machine.unused=???").status is Status.PASSED
 
 
+def test_a_config_of_another_form_is_no_training_that_can_be_examined(healthy: Path) -> None:
+    removed = [f"~{group}" for group in ("dataset", "loss", "train_params", "model")]
+    result = checked("CFG002", healthy, *removed, "+train_dataset='40 @ OPV2V()'")
+    assert (result.status, "train_dataset" in str(result.reason)) == (Status.BLOCKED, True)
+
+
 def test_a_script_that_is_no_python_is_named_with_its_line(broken: Broken) -> None:
     repo = broken()
     script = repo / "scripts/train.py"
