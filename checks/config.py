@@ -135,7 +135,7 @@ def every_value_is_given(target: Target) -> Findings:
             "the config has none of what MapAnything's training reads ({keys}): it says {own}",
             at=Place(target.script, entry_point(target).line),
             hint="what such a training writes can be examined: opv2v-doctor log FILE, checkpoint FILE",
-            keys=[key.rstrip(".") for key in READ_BY_TRAINING],
+            keys=[f"{key}*" if key.endswith(".") else key for key in READ_BY_TRAINING],
             own=[key for key in composed.values if key != "hydra"][:SHOWN],
         )
     yield examined(read, "value")
@@ -413,10 +413,9 @@ def eval_sets_are_not_trained_on(target: Target) -> Findings:
     yield examined(len(asked), "evaluation set")
     for part in asked:
         if any(read_the_same(part, other) for other in trained):
-            wrong, own = (
-                ("test", "val=validate") if part.split in FOLDERS["train"] else ("train", "train=train")
-            )
-            key = f"dataset.opv2v.split_names.{own.partition('=')[0]}"
+            is_test_wrong = part.split is None or part.split in FOLDERS["train"]
+            wrong, own = ("test", "val=validate") if is_test_wrong else ("train", "train=train")
+            key, _, name = f"dataset.opv2v.split_names.{own}".partition("=")
             yield error(
                 "the evaluation set {name} reads the split {split!r}, which is trained on"
                 if part.split
@@ -424,6 +423,7 @@ def eval_sets_are_not_trained_on(target: Target) -> Findings:
                 at=place(target, f"dataset.{wrong}_dataset"),
                 hint="give dataset.{wrong}_dataset a split of its own: {override}"
                 if config(target).has(key)
+                and config(target).get(key) != name  # else that is not where it is said
                 else "give dataset.{wrong}_dataset a split of its own",
                 name=part.class_name,
                 split=part.split,

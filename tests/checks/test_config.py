@@ -270,6 +270,13 @@ def test_an_eval_set_that_is_trained_on_is_an_error(healthy: Path) -> None:
     path = healthy / "configs/dataset/opv2v_cyl_coop_ft.yaml"
     assert result.status is Status.FAILED
     assert (worst(result).path, worst(result).line) == (path, line_of(path, "test_dataset"))
+    assert "dataset.opv2v.split_names.val=validate" in str(worst(result).hint)
+
+
+def test_a_hint_names_no_override_that_is_so_already(healthy: Path) -> None:
+    trained = "dataset.test_dataset='+ 4 @ ${dataset.opv2v.train.dataset_str}'"
+    hint = worst(checked("CFG007", healthy, trained)).hint
+    assert str(hint) == "give dataset.test_dataset a split of its own"
 
 
 def test_the_train_split_of_another_data_set_may_be_evaluated(healthy: Path, tmp_path: Path) -> None:
