@@ -49,8 +49,8 @@ from opv2v_doctor.facts.past.checkpoints.counters import (
     implied_steps_per_epoch,
 )
 from opv2v_doctor.facts.past.checkpoints.presence import presence
+from opv2v_doctor.facts.past.checkpoints.resuming import resuming_load
 from opv2v_doctor.facts.past.checkpoints.unreadable import (
-    LEGACY,
     CheckpointNotExamined,
     copying,
     few,
@@ -85,9 +85,11 @@ def checkpoints_can_be_read(target: Target) -> Findings:
 
     ## How to fix
     Restore the file from a copy, or resume from an intact one. Never load a file that names a function of the
-    system: find out who wrote it.
+    system: find out who wrote it. Since torch 2.6, `torch.load` takes weights only, and refuses a file that
+    holds more: give that of the resume `weights_only=False`, for files that you trust.
     """
     paths = saved_checkpoints(target)
+    read: list[Checkpoint] = []
     for path in paths:
         try:
             checkpoint = read_checkpoint(path)
@@ -96,7 +98,7 @@ def checkpoints_can_be_read(target: Target) -> Findings:
             yield warning(
                 "{name} was not examined: {reason}",
                 at=path,
-                hint=LEGACY,
+                hint=reason.hint,
                 name=path.name,
                 reason=reason.reason,
             )
@@ -109,14 +111,35 @@ def checkpoints_can_be_read(target: Target) -> Findings:
                 reason=reason.reason,
             )
         else:
+            read.append(checkpoint)
             yield examined(1, "checkpoint")
             yield examined(found.tensors, "tensor")
             yield from _contents(target, checkpoint, found.absent or checkpoint.problems)
+    yield from _refusal(target, read)
     yield note(
         "{n:checkpoint|checkpoints} in {folder}: {names}",
         n=len(paths),
         folder=paths[0].parent,
         names=few([path.name for path in paths], NAMED),
+    )
+
+
+def _refusal(target: Target, read: Sequence[Checkpoint]) -> Findings:
+    """What the resume's own `torch.load` would not take."""
+    refused = [checkpoint for checkpoint in read if checkpoint.refused]
+    call = resuming_load(target) if refused else None
+    if call is None:
+        return
+    newest = max(refused, key=lambda c: (c.path.name == LAST, *c.progress))
+    yield error(
+        "a resume stops here: {load} takes weights only, and {name} holds {names}",
+        at=call,
+        hint="give it weights_only=False, for files that you trust, or call torch.serialization."
+        "add_safe_globals with these before it",
+        load=call.text,
+        name=newest.path.name,
+        names=few(newest.refused),
+        refused=list(newest.refused),
     )
 
 

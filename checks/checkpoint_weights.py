@@ -52,7 +52,8 @@ def weights_are_finite(target: Target) -> Findings:
     """
     newest = _newest(resumable(target))
     scans = _scans(newest)
-    read, elements = sum(scan.read for scan in scans), sum(scan.elements for scan in scans)
+    read = sum(scan.read for scan in scans)
+    elements = sum(scan.elements for scan in scans if not scan.unread)
     yield examined(read, "value")
     yield examined(sum(scan.read > 0 for scan in scans), "tensor")
     yield from not_finite(newest.path, scans)
@@ -117,6 +118,7 @@ def weights_moved_between_epochs(target: Target) -> Findings:
     compared = [each for each in difference.movements if each.floating and not each.problem]
     yield examined(sum(min(each.elements, MOST_VALUES) for each in compared), "value")
     yield examined(len(compared), "tensor")
+    yield from not_read(newest.path, difference.movements, warning)
     if compared:
         yield from _still_tensors(before, newest, compared)
 

@@ -27,6 +27,7 @@ from opv2v_doctor.facts.launch.datasets import asked_eval_parts, parts_of, read_
 from opv2v_doctor.facts.launch.evaluation import evaluation
 from opv2v_doctor.facts.launch.leaves import leaves
 from opv2v_doctor.facts.launch.splits import FOLDERS
+from opv2v_doctor.facts.past.checkpoints.archives import NoTable
 from opv2v_doctor.facts.past.checkpoints.models import open_weights
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointNotExamined, CheckpointUnreadable, remedy
 from opv2v_doctor.facts.past.runs import last_run
@@ -296,14 +297,25 @@ def weights_are_there(target: Target) -> Findings:
     weights = {path: key for path, key in _weights(target).items() if "://" not in path}
     if not weights:
         raise Skip("the config names no local weights")
+    unread: list[Blocked] = []
     for value, key in weights.items():
         path = target.repo / value
         try:
             with open_weights(path) as found:
+                if not found.tensors:
+                    raise CheckpointNotExamined(NoTable("it holds no table of tensors"))
                 yield examined(1, "weights file")
                 yield note("{weights} holds {n:tensor|tensors}", weights=value, n=len(found.tensors))
         except CheckpointNotExamined as reason:
-            yield note("{weights} was not examined: {reason}", at=path, weights=value, reason=reason.reason)
+            unread += [
+                Blocked(
+                    "{weights} was not examined: {reason}",
+                    at=path,
+                    hint=reason.hint,
+                    weights=value,
+                    reason=reason.reason,
+                )
+            ]
         except CheckpointUnreadable as reason:
             yield error(
                 "{key} names {weights}: {reason}",
@@ -313,6 +325,8 @@ def weights_are_there(target: Target) -> Findings:
                 weights=value,
                 reason=reason.reason,
             )
+    if unread:
+        raise unread[0]
 
 
 def _weights(target: Target) -> dict[str, str]:

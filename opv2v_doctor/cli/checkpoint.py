@@ -50,7 +50,7 @@ DiffForm = Literal["text", "json"]  # for people, or for programs
 Paths = Annotated[list[Path], typer.Argument(help="Checkpoints, or folders of them.", show_default=False)]
 Deep = Annotated[
     bool,
-    typer.Option("--deep", help="Read the weights: NaN, infinity, all zero, norm of each sub-module."),
+    typer.Option("--deep", help="Read all values and checksums: NaN, infinity, all zero, norm of each part."),
 ]
 Model = Annotated[
     Path | None,
@@ -109,6 +109,7 @@ def _show(found: list[Exhibit], findings: list[Finding], form: Form, code: int, 
         row["config"] = {key: list(pair) for key, pair in tables.config_changes(exhibit, against).items()}
         row["launch"] = {key: list(pair) for key, pair in tables.changes_since_launch(exhibit).items()}
         row["modules"] = [tables.module_record(scan) for scan in by_module(exhibit.scans)]
+        row["states"] = [tables.module_record(scan) for scan in by_module(exhibit.states)]
     yield _json({"schema": SCHEMA, "files": rows, **_as_json(findings, seen), "exit_code": code})
 
 
@@ -124,20 +125,21 @@ def diff(one: One, other: Other, format: DiffFormat = "text", strict: options.St
     if len(found) != 2:
         raise UsageError("diff compares two checkpoints: name two files")
     for exhibit in found:
-        judge(exhibit, deep=False, model=None)
+        judge(exhibit, deep=False, model=None, checksums=True)
     before, after = found
     refused = any(exhibit.refused for exhibit in found)
-    movement = None if refused else difference.weights_difference(before, after)
-    if movement:
-        after.add(*difference.findings_between(before, after, movement))
+    both = None if refused else difference.movements_between(before, after)
+    movement, states = both or (None, None)
+    if movement and states:
+        after.add(*difference.findings_between(before, after, movement, states))
     findings = [finding for exhibit in found for finding in exhibit.findings]
     seen = [one for exhibit in found for one in exhibit.examined]
     code = code_of(found, findings, strict=strict)
     if format == "json":
-        document = {"schema": SCHEMA, **difference.record(before, after, movement)}
+        document = {"schema": SCHEMA, **difference.record(before, after, movement, states)}
         _write([_json({**document, **_as_json(findings, seen), "exit_code": code})])
     else:
-        _write([*difference.lines(before, after, movement), *_ending(findings, seen)])
+        _write([*difference.lines(before, after, movement, states), *_ending(findings, seen)])
     raise typer.Exit(code)
 
 

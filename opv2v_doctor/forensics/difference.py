@@ -9,8 +9,14 @@ from typing import Any
 from opv2v_doctor.check import Findings, error, examined, note, warning
 from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable
 from opv2v_doctor.facts.past.checkpoints.arguments import changes
-from opv2v_doctor.facts.past.checkpoints.models import open_weights
-from opv2v_doctor.facts.past.checkpoints.movement import ModelMovement, Movement, by_module, movement
+from opv2v_doctor.facts.past.checkpoints.models import open_states, open_weights
+from opv2v_doctor.facts.past.checkpoints.movement import (
+    WRAPPERS,
+    ModelMovement,
+    Movement,
+    by_module,
+    movement,
+)
 from opv2v_doctor.facts.past.checkpoints.unreadable import few, not_read
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.forensics.tables import Changes, align, config_changes, short_value
@@ -18,11 +24,16 @@ from opv2v_doctor.forensics.tables import Changes, align, config_changes, short_
 COUNTERS = ("epoch", "steps", "global_step", "best_so_far", "loss_scale", "world_size", "trained")
 
 
-def weights_difference(before: Exhibit, after: Exhibit) -> ModelMovement | None:
-    """How far the weights moved; None, and a finding of the later one, where they cannot be read."""
+def movements_between(before: Exhibit, after: Exhibit) -> tuple[ModelMovement, ModelMovement] | None:
+    """How far the weights moved, and what is beside them: moments, averages.
+
+    None, and a finding of the later one, where they cannot be read.
+    """
     try:
         with open_weights(before.path) as old, open_weights(after.path) as new:
-            return movement(old, new)
+            weights = movement(old, new)
+        with open_states(before.path) as old, open_states(after.path) as new:
+            return weights, movement(old, new)
     except CheckpointUnreadable as problem:
         said = "the weights cannot be compared: {problem}"
         hint = "compare intact checkpoints"
@@ -42,8 +53,58 @@ def counter_changes(before: Exhibit, after: Exhibit) -> Changes:
     return changes(old, new)
 
 
-def findings_between(before: Exhibit, after: Exhibit, found: ModelMovement) -> Findings:
+def findings_between(
+    before: Exhibit, after: Exhibit, found: ModelMovement, states: ModelMovement
+) -> Findings:
     """What did not move though it should have, and what is only in one."""
+    yield from _of_weights(before, after, found)
+    for one in (found, states):
+        worst = [each.name for each in one.movements if not math.isfinite(each.furthest)]
+        if worst:
+            yield error(
+                "NaN or infinite in {n:tensor|tensors}: {names}",
+                at=after.path,
+                hint="resume from a checkpoint whose weights are finite",
+                n=len(worst),
+                names=few(worst),
+            )
+        yield from not_read(after.path, one.movements)
+    yield from _of_states(before, after, states)
+
+
+def _of_states(before: Exhibit, after: Exhibit, found: ModelMovement) -> Findings:
+    """Averages that are no longer made, and what differs beside the model."""
+    compared = [each for each in found.movements if not each.unread]
+    if compared:
+        yield examined(sum(each.elements for each in compared), "compared value")
+    modules = by_module(tuple(compared))
+    still = [each.name for each in modules if each.before and each.floating and not each.moved]
+    if still and _has_later_steps(before, after):
+        yield warning(
+            "did not move with the steps: {names}",
+            at=after.path,
+            hint="look whether each step updates it",
+            names=few(still),
+        )
+    if moved := sum(each.moved for each in modules):
+        yield note(
+            "beside the model, {moved} of {n:tensor|tensors} differ, in {names}",
+            at=after.path,
+            moved=moved,
+            n=len(compared),
+            names=few([each.name for each in modules if each.moved]),
+        )
+    for names, where in ((found.only_before, before.path), (found.only_after, after.path)):
+        if names:
+            yield note(
+                "{n:tensor beside the model is|tensors beside the model are} only here: {names}",
+                at=where,
+                n=len(names),
+                names=few(names),
+            )
+
+
+def _of_weights(before: Exhibit, after: Exhibit, found: ModelMovement) -> Findings:
     path = after.path
     compared = [each for each in found.movements if each.floating and not each.problem]
     yield examined(sum(each.elements for each in compared), "compared value")
@@ -58,7 +119,15 @@ def findings_between(before: Exhibit, after: Exhibit, found: ModelMovement) -> F
                 still=still,
             )
         else:
-            yield note("the same weights: none of {n:tensor|tensors} differs", at=path, n=len(compared))
+            unread = sum(each.unread for each in found.movements)
+            yield note(
+                "none of {n:tensor|tensors} differs; {unread} were not read"
+                if unread
+                else "the same weights: none of {n:tensor|tensors} differs",
+                at=path,
+                n=len(compared),
+                unread=unread,
+            )
     elif still:
         yield note(
             "{n} of {tensors} tensors did not move at all: {names} (frozen, or without gradients)",
@@ -68,16 +137,14 @@ def findings_between(before: Exhibit, after: Exhibit, found: ModelMovement) -> F
             names=few(still),
             still=still,
         )
-    worst = [each.name for each in found.movements if not math.isfinite(each.furthest)]
-    if worst:
-        yield error(
-            "NaN or infinite in {n:tensor|tensors}: {names}",
+    if found.renamed:
+        yield note(
+            "{n:name was|names were} paired without {wrappers}: a wrapper of the model adds them, and "
+            "neither loads into the other's model",
             at=path,
-            hint="resume from a checkpoint whose weights are finite",
-            n=len(worst),
-            names=few(worst),
+            n=found.renamed,
+            wrappers=[f"{word}." for word in WRAPPERS[:2]],
         )
-    yield from not_read(path, found.movements)
     for names, where in ((found.only_before, before.path), (found.only_after, after.path)):
         if names:
             yield warning(
@@ -102,14 +169,17 @@ def _has_later_steps(before: Exhibit, after: Exhibit) -> bool:
     return bool(one and other and one.steps and other.steps > one.steps)
 
 
-def lines(before: Exhibit, after: Exhibit, found: ModelMovement | None) -> Iterator[str]:
+def lines(
+    before: Exhibit, after: Exhibit, found: ModelMovement | None, states: ModelMovement | None
+) -> Iterator[str]:
     """The difference, to be read."""
     yield from _sections("counters and optimizer", counter_changes(before, after))
     yield from _sections("config", config_changes(after, before))
     if found:
         yield ""
         head = ("sub-module", "tensors", "moved", "furthest", "relative norm")
-        yield from align([head, *map(_cells, by_module(found.movements))])
+        beside = by_module(states.movements) if states else ()
+        yield from align([head, *map(_cells, (*by_module(found.movements), *beside))])
 
 
 def _sections(title: str, found: Changes) -> Iterator[str]:
@@ -119,16 +189,21 @@ def _sections(title: str, found: Changes) -> Iterator[str]:
 
 
 def _cells(each: Movement) -> tuple[str, ...]:
-    counts = str(each.tensors), str(each.moved)
-    return (each.name, *counts, f"{each.furthest:.4g}", f"{each.relative:.4g}")
+    if each.unread == each.tensors:
+        return (each.name, str(each.tensors), "not read", "-", "-")
+    moved = f"{each.moved}, {each.unread} not read" if each.unread else str(each.moved)
+    return (each.name, str(each.tensors), moved, f"{each.furthest:.4g}", f"{each.relative:.4g}")
 
 
-def record(before: Exhibit, after: Exhibit, found: ModelMovement | None) -> dict[str, Any]:
+def record(
+    before: Exhibit, after: Exhibit, found: ModelMovement | None, states: ModelMovement | None
+) -> dict[str, Any]:
     """The difference, for programs."""
     tables = {"counters": counter_changes(before, after), "config": config_changes(after, before)}
     return {
         **{name: {key: list(values) for key, values in table.items()} for name, table in tables.items()},
         "modules": [_record(each) for each in by_module(found.movements)] if found else [],
+        "states": [_record(each) for each in by_module(states.movements)] if states else [],
         "still": [name for each in found.still for name in each.still] if found else [],
         "only_before": found.only_before if found else [],
         "only_after": found.only_after if found else [],
@@ -141,6 +216,7 @@ def _record(each: Movement) -> dict[str, Any]:
         "module": each.name,
         "tensors": each.tensors,
         "moved": each.moved,
+        "unread": each.unread,
         "furthest": _number(each.furthest),
         "relative": _number(each.relative),
     }

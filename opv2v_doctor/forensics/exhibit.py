@@ -37,6 +37,7 @@ class Exhibit:
     parameters: int = 0
     checkpoint: Checkpoint | None = None
     scans: tuple[Scan, ...] = ()  # of each tensor, where it was asked for
+    states: tuple[Scan, ...] = ()  # likewise, of what is there beside the model
     loading: Loading | None = None
     refused: CheckpointUnreadable | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -129,17 +130,13 @@ def _read_into(exhibit: Exhibit) -> None:
         _count(exhibit)
         return
     found = exhibit.checkpoint = read_checkpoint(exhibit.path)
-    exhibit.form = "checkpoint" if found.epoch is not None or found.has_optimizer else "weights"
+    whole = found.epoch is not None or found.has_optimizer
+    exhibit.form = found.part or ("checkpoint" if whole else "weights")
     exhibit.tensors, exhibit.parameters = found.tensors, found.elements
 
 
 def _read_shards(exhibit: Exhibit, parts: Sharded) -> None:
     exhibit.form, exhibit.size = f"sharded ({parts.form})", parts.size
-    if parts.is_distributed:
-        raise CheckpointNotExamined(
-            "{n:shard|shards} that torch.distributed.checkpoint wrote: only torch can put them together",
-            n=len(parts.shards),
-        )
     _count(exhibit)
 
 

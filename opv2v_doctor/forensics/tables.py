@@ -104,7 +104,7 @@ def lines(exhibits: Sequence[Exhibit], *, deep: bool) -> Iterator[str]:
     against = with_config(exhibits)
     yield from align([COLUMNS, *(_cells(exhibit, against) for exhibit in exhibits)])
     for exhibit in exhibits:
-        if deep and exhibit.scans:
+        if deep and (exhibit.scans or exhibit.states):
             yield from ("", f"weights of {ascii_excerpt(str(exhibit.path))}")
             yield from align(
                 [("sub-module", "tensors", "parameters", "norm", "NaN/Inf", "all zero"), *_modules(exhibit)]
@@ -139,12 +139,12 @@ def _cells(exhibit: Exhibit, against: Exhibit | None) -> tuple[str, ...]:
 
 
 def _modules(exhibit: Exhibit) -> Iterator[tuple[str, ...]]:
-    for scan in by_module(exhibit.scans):
+    for scan in (*by_module(exhibit.scans), *by_module(exhibit.states)):
         yield (
             scan.name,
             str(scan.tensors),
             str(scan.elements),
-            f"{scan.norm:.5g}",
+            f"{scan.norm:.5g}" if scan.unread < scan.tensors else "not read",
             str(scan.bad) if scan.bad else "-",
             "yes" if scan.is_zero else "-",
         )
@@ -202,5 +202,6 @@ def module_record(scan: Scan) -> dict[str, Any]:
         "parameters": scan.elements,
         "norm": scan.norm if math.isfinite(scan.norm) else None,
         "bad": scan.bad,
+        "unread": scan.unread,
         "all_zero": scan.is_zero,
     }

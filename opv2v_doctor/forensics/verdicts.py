@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,11 +9,10 @@ from opv2v_doctor.check import Examined, Finding, Findings, Severity, error, exa
 from opv2v_doctor.facts.past.checkpoints import Checkpoint, CheckpointUnreadable
 from opv2v_doctor.facts.past.checkpoints.counters import global_step_agrees, implied_steps_per_epoch
 from opv2v_doctor.facts.past.checkpoints.loading import Loading, loading
-from opv2v_doctor.facts.past.checkpoints.models import open_weights
+from opv2v_doctor.facts.past.checkpoints.models import damaged_members, open_states, open_weights
 from opv2v_doctor.facts.past.checkpoints.presence import presence
 from opv2v_doctor.facts.past.checkpoints.scans import by_module, scan
 from opv2v_doctor.facts.past.checkpoints.unreadable import (
-    LEGACY,
     CheckpointNotExamined,
     few,
     not_finite,
@@ -22,20 +20,26 @@ from opv2v_doctor.facts.past.checkpoints.unreadable import (
     remedy,
     stand_in,
 )
+from opv2v_doctor.facts.past.pickles.machine import ascii_excerpt
 from opv2v_doctor.forensics.exhibit import Exhibit
 from opv2v_doctor.result import examined_text
-from opv2v_doctor.text import Command, Text, sentence
+from opv2v_doctor.text import Text, sentence
 
 
-def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
+def judge(exhibit: Exhibit, *, deep: bool, model: Path | None, checksums: bool = False) -> None:
     """Put into the exhibit what is wrong with it; the weights are only read where that was asked for."""
     exhibit.add(*(_refusal(exhibit) if exhibit.refused else _contents(exhibit)))
-    if exhibit.refused or not exhibit.tensors:
+    if exhibit.refused:
         return
     try:
+        if deep or checksums:
+            exhibit.add(*_checksums(exhibit.path))
+        if deep:
+            with open_states(exhibit.path) as states:
+                exhibit.states = scan(states)
         with open_weights(exhibit.path) as weights:
             exhibit.scans = scan(weights) if deep else ()
-            if model is not None:
+            if model is not None and exhibit.tensors:
                 with open_weights(model) as wanted:
                     exhibit.loading = loading(wanted, weights)
     except CheckpointUnreadable as problem:
@@ -52,22 +56,28 @@ def judge(exhibit: Exhibit, *, deep: bool, model: Path | None) -> None:
         exhibit.add(*_load(exhibit.path, exhibit.loading))
 
 
+def _checksums(path: Path) -> Findings:
+    """Whether every byte is the one that was written."""
+    damaged = damaged_members(path)
+    if damaged:
+        yield error(
+            "the checksum of {n:member does|members do} not match: {names}",
+            at=path,
+            hint="restore it from a copy, or resume from an intact checkpoint",
+            n=len(damaged),
+            names=few([ascii_excerpt(name) for name in damaged]),
+        )
+
+
 def _refusal(exhibit: Exhibit) -> Findings:
     path, problem = exhibit.path, exhibit.refused
     assert problem is not None
     if isinstance(problem, CheckpointNotExamined):
-        hint = Text("{command}", command=_join_command(path)) if path.is_dir() else LEGACY
-        yield warning("not examined: {problem}", at=path, hint=hint, problem=problem.reason)
+        yield warning("not examined: {problem}", at=path, hint=problem.hint, problem=problem.reason)
     else:
         restore = Text("restore it from a copy, or use an intact one; do not load it")
         hint = remedy(path) if stand_in(path) else restore
         yield error("cannot be read: {problem}", at=path, hint=hint, problem=problem.reason)
-
-
-def _join_command(folder: Path) -> Command:
-    """What makes one file of a folder that torch.distributed.checkpoint wrote."""
-    words = ("python", "-m", "torch.distributed.checkpoint.format_utils", "dcp_to_torch")
-    return Command(shlex.join([*words, str(folder), f"{folder}.pth"]))
 
 
 def _contents(exhibit: Exhibit) -> Findings:
@@ -85,7 +95,7 @@ def _contents(exhibit: Exhibit) -> Findings:
             every=list(found.foreign),
         )
     yield from _presence(found)
-    if not found.tensors:
+    if not found.tensors and not found.part:
         yield warning("holds no model", at=path, hint="save the model's state_dict under `model`")
     if found.epoch is not None and not found.has_optimizer and exhibit.path.stem != "checkpoint-final":
         yield note("holds no state of the optimizer: a resume would start it anew", at=path)
@@ -121,10 +131,11 @@ def _presence(found: Checkpoint) -> Findings:
 def _values(exhibit: Exhibit) -> Findings:
     """What was seen of the weights."""
     path, scans = exhibit.path, exhibit.scans
-    if scans:
-        yield examined(sum(scan.read for scan in scans), "value")
-    yield from not_finite(path, scans)
-    yield from not_read(path, scans)
+    if scans or exhibit.states:
+        yield examined(sum(scan.read for scan in (*scans, *exhibit.states)), "value")
+    for found in (scans, exhibit.states):
+        yield from not_finite(path, found)
+        yield from not_read(path, found)
     empty = [scan.name for scan in by_module(scans) if scan.is_zero and scan.tensors > 1]
     if empty:
         yield warning(
@@ -167,7 +178,21 @@ def _load(path: Path, found: Loading) -> Findings:
 
 
 def among(exhibits: Sequence[Exhibit]) -> Iterator[Finding]:
-    """What the checkpoints of one folder say against one another."""
+    """What the checkpoints of one folder say against one another, and what torch.load says of all."""
+    more = [
+        (each.path, each.checkpoint.refused)
+        for each in exhibits
+        if each.checkpoint and each.checkpoint.refused
+    ]
+    if more:
+        yield note(
+            "torch.load refuses {n:file|files} since torch 2.6, for {names}: if you trust who wrote it, "
+            "give it weights_only=False, or call torch.serialization.add_safe_globals before",
+            at=more[0][0],
+            n=len(more),
+            names=few(list(dict.fromkeys(name for _, names in more for name in names))),
+            files=[str(path) for path, _ in more],
+        )
     folders: dict[Path, list[Exhibit]] = {}
     for exhibit in exhibits:
         if exhibit.checkpoint and exhibit.checkpoint.epoch is not None and exhibit.checkpoint.steps:

@@ -15,7 +15,8 @@ from opv2v_doctor.text import counting
 
 TELLING = {  # the first argument is a template
     *("Text", "note", "warning", "error", "Skip", "Blocked", "Unanswered", "say"),
-    *("ArchiveDamaged", "LegacyPickle", "PickleRefused", "CheckpointUnreadable", "CheckpointNotExamined"),
+    *("ArchiveDamaged", "NotExaminable", "TorchScript", "NoTable", "KindNotRead"),
+    *("PickleRefused", "CheckpointUnreadable"),
 }
 COUNTING = {"counted", "examined"}  # the second argument is a noun
 _in_page = re.compile(r"""say\((?:"([^"]+)"|'([^']+)')\)""")

@@ -1,6 +1,7 @@
 """The checkpoint family: each check is silent on the healthy run and speaks when one thing is broken."""
 
 import shlex
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from opv2v_doctor import Finding, Severity
 from opv2v_doctor.facts.launch.config import Config, config
 from opv2v_doctor.facts.launch.datasets import mean_the_same
+from opv2v_doctor.facts.machine.environment import InstalledPython, interpreter
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status, examined_text
 from opv2v_doctor.sandbox.archive import rewrite_pickle
@@ -348,3 +350,46 @@ def test_the_proposed_overrides_give_the_checkpoints_own_config(healthy: Path) -
 def test_a_config_that_does_not_compose_is_told_by_its_own_check_alone() -> None:
     needs = {check.code: check.requires for check in installed_checks() if check.code in CODES}
     assert needs == {**dict.fromkeys(CODES, ("CFG001",)), "CKP006": ("CFG002",)}
+
+
+CALL = 'torch.load(train_args.resume_ckpt, map_location="cpu", weights_only=False)'
+
+
+@pytest.mark.parametrize(
+    ("call", "torch", "words", "stops"),
+    [
+        (CALL, "2.6", "", False),
+        (CALL.replace(", weights_only=False", ""), "2.6.0+cu124", "", True),
+        (CALL.replace(", weights_only=False", ""), "2.5.1", "", False),
+        (CALL.replace("False", "True"), "2.5.1", "", True),
+        (CALL.replace("weights_only=False", "**words"), "2.6", "", False),
+        (CALL.replace("False", "True"), "2.6", "\ntorch.serialization.add_safe_globals([dict])\n", False),
+    ],
+)
+def test_a_checkpoint_that_the_resumes_own_load_refuses(
+    call: str, torch: str, words: str, stops: bool, healthy: Path, tmp_path: Path
+) -> None:
+    repo = tmp_path / "repo"
+    shutil.copytree(healthy, repo, ignore=shutil.ignore_patterns("data", ".git"))
+    file = repo / "mapanything" / "utils" / "train_tools.py"
+    text = file.read_text()
+    assert CALL in text
+    file.write_text(text.replace(CALL, call) + words)
+    python = InstalledPython(
+        version="3.12",
+        executable="python",
+        cuda=None,
+        versions={"torch": torch},
+        absent=(),
+        markers={},
+        path=(),
+    )
+    run = {"hydra": {"run": {"dir": str(healthy / RUN)}}}
+    given = {config: Config(values=run, missing=(), unresolved={}, files=()), interpreter: python}
+    result = run_check("CKP001", make_target(repo=repo), given)
+    found = [finding for finding in result.findings if finding.severity is Severity.ERROR]
+    assert len(found) == stops
+    for finding in found:
+        assert (finding.path, finding.line) == (file, text[: text.index(CALL)].count("\n") + 1)
+        assert "omegaconf.dictconfig.DictConfig" in finding.message
+        assert "weights_only=False" in str(finding.hint)

@@ -10,6 +10,7 @@ import torch
 
 from opv2v_doctor import Severity
 from opv2v_doctor.check import Examined
+from opv2v_doctor.facts.launch.config import Config, config
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox.faults.checkpoints import RUN, edit_checkpoint
@@ -126,3 +127,15 @@ def test_a_few_optimised_tensors_may_stand_still(healthy: Path, tmp_path: Path) 
         return run_check("CKP008", make_target(repo=healthy, run=folder)).status
 
     assert_edge(FEW, status, step=0.5)
+
+
+def test_weights_of_a_kind_that_is_not_read_pass_no_check(healthy: Path, tmp_path: Path) -> None:
+    for epoch in range(2):
+        model = {"head.w": torch.full((3,), 1.0 + epoch).to(torch.float8_e4m3fn)}
+        torch.save({"model": model, "epoch": epoch}, tmp_path / f"checkpoint-{epoch + 1}.pth")
+    run = {"hydra": {"run": {"dir": str(tmp_path)}}}
+    given = {config: Config(values=run, missing=(), unresolved={}, files=())}
+    for code in CODES:
+        result = run_check(code, make_target(repo=healthy), given)
+        assert result.status is Status.WARNED
+        assert "values of kind float8_e4m3fn are not read" in result.findings[0].message

@@ -1,12 +1,16 @@
 """The config family: on the healthy repository with one override changed, or with one file broken."""
 
+import io
 import os
+import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from opv2v_doctor import Finding, Severity
+from opv2v_doctor.facts.launch.config import Config, config
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
@@ -139,6 +143,41 @@ def test_weights_that_do_not_exist_are_named(healthy: Path) -> None:
     result = checked("CFG011", healthy, "model.model_config.pretrained_checkpoint_path=/absent.pth")
     assert result.status is Status.FAILED
     assert "/absent.pth" in worst(result).message
+
+
+def zipped(*names: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in names:
+            archive.writestr(f"a/{name}", pickle.dumps({}, 2))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "status"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\nsize 9\n",
+            "a Git LFS pointer",
+            Status.FAILED,
+        ),
+        (b"\n<!DOCTYPE html><html></html>", "an HTML page", Status.FAILED),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML page", Status.FAILED),
+        (zipped("data.pkl")[:60], "truncated", Status.FAILED),
+        (zipped("data.pkl"), "holds no table of tensors", Status.BLOCKED),
+        (zipped("data.pkl", "constants.pkl"), "a TorchScript archive", Status.BLOCKED),
+    ],
+)
+def test_what_lies_in_the_place_of_weights_is_named(
+    content: bytes, said: str, status: Status, healthy: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    values = {"model": {"pretrained_checkpoint_path": str(path)}}
+    given = {config: Config(values=values, missing=(), unresolved={}, files=())}
+    result = run_check("CFG011", make_target(repo=healthy), given)
+    told = worst(result).message if result.findings else str(result.reason)
+    assert (said in told, result.status) == (True, status), told
 
 
 def test_weights_from_a_hub_are_not_looked_for(healthy: Path) -> None:

@@ -10,6 +10,7 @@ import pickle
 import shutil
 import struct
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,10 @@ def report(*words: object) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(output)
     assert found["exit_code"] == code
     return found
+
+
+def wrong(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [finding for finding in found["findings"] if finding["severity"] != "note"]
 
 
 def write(path: Path, epoch: int = 1, scale: float = 1.0, **changes: Any) -> Path:
@@ -76,7 +81,10 @@ def test_the_table_tells_the_counters_of_each_file(tmp_path: Path) -> None:
     assert (files[0]["parameters"], files[0]["best_so_far"]) == (17, 2.5)
     assert files[0]["bytes"] == (tmp_path / "checkpoint-1.pth").stat().st_size
     code, text = command(tmp_path)
-    assert (code, len(text.splitlines())) == (0, 6)
+    (refused,) = [line for line in text.splitlines() if "note: " in line]
+    assert "torch.load refuses 3 files since torch 2.6, for argparse.Namespace" in refused
+    assert "weights_only=False" in refused
+    assert (code, len(text.splitlines())) == (0, 7)
     assert text.endswith("\n0 errors, 0 warnings; examined: 3 checkpoints, 21 tensors\n")
     rows = list(csv.DictReader(io.StringIO(command(tmp_path, "--format", "csv")[1])))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
@@ -99,7 +107,7 @@ def test_steps_per_epoch_that_differ_are_a_warning(tmp_path: Path) -> None:
 
     write(tmp_path / "a.pth", 0)
     write(tmp_path / "b.pth", 1, optimizer={"state": {0: {"step": torch.tensor(18.0)}}, "param_groups": []})
-    (finding,) = report(tmp_path)["findings"]
+    (finding,) = wrong(report(tmp_path))
     assert (finding["severity"], finding["values"]["implied"]) == ("warning", {"a.pth": 10, "b.pth": 9})
     assert command(tmp_path, "--strict")[0] == 1
 
@@ -111,7 +119,7 @@ def test_deep_finds_nan_and_what_is_all_zero(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pth", model=model)
     assert command(path)[0] == 0
     found = report(path, "--deep")
-    assert [finding["severity"] for finding in found["findings"]] == ["error", "warning"]
+    assert [finding["severity"] for finding in wrong(found)] == ["error", "warning"]
     assert found["findings"][0]["values"]["bad"] == {"a.w": 1}
     assert found["findings"][1]["values"]["modules"] == ["b"]
     (a, b) = found["files"][0]["modules"]
@@ -123,11 +131,11 @@ def test_what_a_model_would_not_get_is_said(tmp_path: Path) -> None:
 
     file = write(tmp_path / "a.pth")
     model = write(tmp_path / "model.pth", model={"encoder.w": torch.ones(4, 3), "new.w": torch.ones(12)})
-    (finding,) = report(file, "--model", model)["findings"]
+    (finding,) = wrong(report(file, "--model", model))
     assert finding["severity"] == "warning"
     assert finding["values"] | {"share": 0.5, "missing": ["new.w"]} == finding["values"]
     nothing = write(tmp_path / "other.pth", model={"module.encoder.w": torch.ones(4, 3)})
-    (finding,) = report(nothing, "--model", model)["findings"]
+    (finding,) = wrong(report(nothing, "--model", model))
     assert (finding["severity"], finding["values"]["share"]) == ("error", 0)
     assert finding["hint"]["text"] == "load it without the prefix 'module.'"
 
@@ -315,3 +323,158 @@ def test_what_fuzzing_left_is_read_or_refused(name: str, tmp_path: Path) -> None
     for words in (("--deep",), ("--model", path)):
         assert command(path, *words)[0] in (0, 1, 3)
     assert command("diff", path, path)[0] in (0, 1, 3)
+
+
+def of_kind(kind: str) -> Any:
+    import torch
+
+    with warnings.catch_warnings(action="ignore"):
+        quantised = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
+    return {
+        "float8_e4m3fn": torch.ones(3).to(torch.float8_e4m3fn),
+        "sparse": torch.eye(3).to_sparse(),
+        "quantised": quantised,
+        "meta": torch.ones(3, device="meta"),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "sparse", "quantised", "meta"])
+def test_a_tensor_of_a_kind_that_is_not_read_is_said_to_be_unread(kind: str, tmp_path: Path) -> None:
+    import torch
+
+    tensors = {"plain.a": torch.ones(3), "plain.b": torch.ones(3), "strange.a": of_kind(kind)}
+    paths = [tmp_path / f"{epoch}.pth" for epoch in range(2)]
+    for epoch, path in enumerate(paths):
+        torch.save({"model": tensors, "epoch": epoch}, path)
+    said = f"1 tensor was not read: strange.a: values of kind {kind} are not read"
+    shown = report("show", "--deep", paths[0])
+    assert [said] == [f["message"] for f in shown["findings"] if f["severity"] != "note"]
+    assert shown["exit_code"] == 0
+    assert {each["module"]: each["unread"] for each in shown["files"][0]["modules"]}["strange"] == 1
+    difference = report("diff", *paths)
+    messages = [finding["message"] for finding in difference["findings"]]
+    assert said in messages
+    assert "none of 2 tensors differs; 1 were not read" in messages
+    assert not any("the same weights" in message for message in messages)
+    assert any(
+        line.split()[:4] == ["strange", "1", "not", "read"]
+        for line in command("diff", *paths)[1].splitlines()
+    )
+
+
+PLACES: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "lightning": lambda model, state: {
+        "state_dict": model,
+        "optimizer_states": [state, copy.deepcopy(state)],
+        "global_step": 8,
+    },
+    "named": lambda model, state: {"model_state_dict": model, "optimizer_state_dict": state},
+    "several": lambda model, state: {"model": model, "optimizers": {"head": state, "rest": state}},
+    "deepspeed": lambda model, state: {"module": model, "optimizer": None, "global_steps": 4},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_optimizer_is_found_by_its_form(place: str, tmp_path: Path) -> None:
+    import torch
+
+    state = {
+        "state": {0: {"step": torch.tensor(4.0), "exp_avg": torch.zeros(3)}},
+        "param_groups": [{"lr": 0.5, "params": [0]}],
+    }
+    content = PLACES[place]({"a": torch.ones(3)}, state)
+    torch.save({**content, "epoch": 0}, tmp_path / "a.pth")
+    found = report("show", tmp_path)
+    messages = [finding["message"] for finding in found["findings"]]
+    if place == "deepspeed":
+        assert messages == ["holds no state of the optimizer: a resume would start it anew"]
+    else:
+        assert messages == []
+        assert found["files"][0]["optimizer_steps"] == 4
+        assert found["files"][0]["learning_rates"][0] == 0.5
+
+
+def test_the_folder_that_accelerate_writes_is_a_model_and_its_parts(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"a": torch.ones(3)}, tmp_path / "pytorch_model.bin")
+    torch.save({"state": {}, "param_groups": [{"lr": 0.5, "params": [0]}]}, tmp_path / "optimizer.bin")
+    torch.save({"last_epoch": 3, "_last_lr": [0.5]}, tmp_path / "scheduler.bin")
+    torch.save({"scale": 4.0, "growth_factor": 2.0}, tmp_path / "scaler.pt")
+    found = report("show", tmp_path)
+    assert sorted(row["form"] for row in found["files"]) == ["optimizer", "scaler", "scheduler", "weights"]
+    assert found["findings"] == []
+
+
+def test_a_program_and_deepspeeds_shards_are_said_to_be_unread(tmp_path: Path) -> None:
+    import torch
+
+    folder = tmp_path / "ds" / "global_step4"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
+        archive.writestr("script/data.pkl", pickle.dumps({}, 2))
+        archive.writestr("script/constants.pkl", pickle.dumps((), 2))
+    for rank in range(2):
+        torch.save({}, folder / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
+    for path, said, hint in (
+        (tmp_path / "script.pt", "TorchScript", "torch.jit.load"),
+        (folder, "2 shards that DeepSpeed wrote", f"{tmp_path}/ds/zero_to_fp32.py"),
+    ):
+        found = report("show", "--deep", path)
+        (finding,) = found["findings"]
+        assert (finding["severity"], found["exit_code"]) == ("warning", 3)
+        assert said in finding["message"]
+        assert hint in str(finding["hint"])
+
+
+def with_states(path: Path, epoch: int, model: dict[str, Any], exp_avg: Any) -> Path:
+    import torch
+
+    moments = {"step": torch.tensor(4.0 * (epoch + 1)), "exp_avg": exp_avg}
+    state, average = {"state": {0: moments}, "param_groups": []}, torch.ones(3)
+    return write(path, epoch, model=model, optimizer=state, args=None, ema={"head.w": average})
+
+
+def test_deep_and_diff_look_at_moments_averages_and_checksums(tmp_path: Path) -> None:
+    import torch
+
+    model = {"head.w": torch.ones(3)}
+    good = with_states(tmp_path / "a.pth", 0, model, exp_avg=torch.full((3,), 0.25))
+    assert wrong(report(good, "--deep")) == []
+    bad = with_states(tmp_path / "b.pth", 0, model, exp_avg=torch.tensor([0.25, float("nan"), 0.25]))
+    (finding,) = wrong(report(bad, "--deep"))
+    assert finding["values"]["bad"] == {"optimizer.exp_avg.0": 1}
+    (finding,) = wrong(report("diff", good, bad))
+    assert finding["message"] == "NaN or infinite in 1 tensor: optimizer.exp_avg.0"
+    stuck = with_states(tmp_path / "c.pth", 1, {"head.w": torch.zeros(3)}, exp_avg=torch.ones(3))
+    (finding,) = wrong(report("diff", good, stuck))
+    assert (finding["severity"], finding["message"]) == ("warning", "did not move with the steps: ema.head")
+    content = good.read_bytes()
+    at = content.index(struct.pack("<fff", 0.25, 0.25, 0.25))
+    flipped = tmp_path / "d.pth"
+    flipped.write_bytes(content[:at] + b"\1" + content[at + 1 :])
+    odd = tmp_path / "e.pth"  # it has a member whose name is no text: torch never asks for it
+    shutil.copy(good, odd)
+    with zipfile.ZipFile(odd, "a") as archive:
+        archive.writestr("odd/name", b"1")
+    odd.write_bytes(odd.read_bytes().replace(b"odd/name", b"odd/\xe4ame"))
+    assert wrong(report(odd, "--deep")) == []
+    for found in (report(flipped, "--deep"), report("diff", good, flipped)):
+        (finding,) = wrong(found)
+        assert finding["message"].startswith("the checksum of 1 member does not match: a/data/")
+        assert found["exit_code"] == 1
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_that_differ_by_a_wrappers_prefix_are_paired(prefix: str, tmp_path: Path) -> None:
+    import torch
+
+    one = write(tmp_path / "a.pth", 0, model={"head.w": torch.ones(3), "module.x": torch.ones(1)}, args=None)
+    wrapped = {f"{prefix}head.w": torch.zeros(3), f"{prefix}module.x": torch.zeros(1)}
+    found = report("diff", one, write(tmp_path / "b.pth", 1, model=wrapped, args=None))
+    assert wrong(found) == []
+    assert {each["moved"] for each in found["modules"]} == {1}
+    assert any("2 names were paired without module." in each["message"] for each in found["findings"])
+    other = {"tail.w": torch.zeros(3), f"{prefix}module.x": torch.zeros(1)}
+    found = report("diff", one, write(tmp_path / "c.pth", 1, model=other, args=None))
+    assert [each["values"]["names"] for each in wrong(found)] == [["head.w"], ["tail.w"]]

@@ -335,3 +335,28 @@ def test_stored_values_are_compared_with_todays() -> None:
 def test_a_config_that_refers_to_itself_for_ever_is_left_alone() -> None:
     endless = {"loss": {"a": "${loss.b}", "b": "x" + " ${loss.a}" * 1000}}
     assert argument_differences(endless, {"loss": {"a": 1, "b": 2}}, "loss") == []
+
+
+@pytest.mark.parametrize("kind", ["numpy", "tensor"])
+def test_counters_may_be_scalars_of_numpy_and_of_torch(kind: str, tmp_path: Path) -> None:
+    import numpy as np
+    import torch
+
+    scalar = np.int64 if kind == "numpy" else torch.tensor
+
+    def change(content: dict[str, Any]) -> None:
+        content.update(epoch=scalar(3), global_step=scalar(24))
+
+    found = read_checkpoint(saved(tmp_path / "a.pth", change))
+    assert (found.epoch, found.global_step) == (3, 24)
+
+
+def test_a_file_without_checksums_is_read(tmp_path: Path) -> None:
+    from torch.serialization import set_crc32_options
+
+    set_crc32_options(False)
+    try:
+        path = saved(tmp_path / "a.pth")
+    finally:
+        set_crc32_options(True)
+    assert read_checkpoint(path).epoch == 2

@@ -13,11 +13,11 @@ from typing import Any
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.past.checkpoints.archives import Archive, ArchiveDamaged, open_archive
 from opv2v_doctor.facts.past.checkpoints.arguments import plain
-from opv2v_doctor.facts.past.checkpoints.models import model_of
-from opv2v_doctor.facts.past.checkpoints.tensors import number, shape_of, tensor
+from opv2v_doctor.facts.past.checkpoints.models import model_of, optimizers_of
+from opv2v_doctor.facts.past.checkpoints.tensors import is_tensor, number, shape_of, tensor
 from opv2v_doctor.facts.past.checkpoints.unreadable import CheckpointUnreadable, reasons
 from opv2v_doctor.facts.past.pickles import Pickle, walk
-from opv2v_doctor.facts.past.pickles.harmless import is_harmless
+from opv2v_doctor.facts.past.pickles.harmless import is_accepted, is_harmless
 from opv2v_doctor.facts.past.pickles.machine import PickleRefused, RecordedCall, ascii_excerpt
 from opv2v_doctor.facts.past.runs import BEST, LAST, number_of, saved_checkpoints
 from opv2v_doctor.state import of_file
@@ -27,6 +27,10 @@ from opv2v_doctor.text import Text
 __all__ = ["Checkpoint", "CheckpointUnreadable", "read_checkpoint", "readable", "resumable", "strangers"]
 
 SAMPLED = 40  # parameters whose step is read: each is a piece of the disk of its own
+SCALERS = (  # Lightning's last
+    *("scaler", "grad_scaler", "loss_scaler", "amp_scaler", "scaler_state_dict"),
+    *("MixedPrecision", "MixedPrecisionPlugin", "native_amp_scaling_state"),
+)
 GLOBAL_STEPS = ("global_step", "global_steps", "num_updates", "iteration", "step")
 
 
@@ -44,9 +48,13 @@ class Checkpoint:
     learning_rates: tuple[float, ...]  # one a parameter group
     groups: tuple[Mapping[str, Any], ...]  # what the optimizer was told for each parameter group
     trained: int  # parameters that the optimizer was given
+    optimizers: int
     has_optimizer: bool
     has_scaler: bool
     loss_scale: float | None  # where the gradient scaler stands; each step that it skips halves it
+    refused: tuple[
+        str, ...
+    ]  # globals that torch.load refuses since torch 2.6, where weights_only is not false
     foreign: tuple[str, ...]  # globals that loading would import, and that no checkpoint needs
     problems: tuple[Text, ...]  # of what was read of its tensors
     root: Mapping[Any, Any] = field(repr=False)  # the walked pickle, for what is not always asked for
@@ -62,8 +70,8 @@ class Checkpoint:
         """The number of processes, wherever the training wrote it down."""
         args = self.args or {}
         tables = [table for table in (self.root, args, args.get("distributed")) if isinstance(table, Mapping)]
-        found = (_integer(table.get("world_size")) for table in tables)
-        return next((size for size in found if size is not None), None)
+        found = (table.get("world_size") for table in tables)
+        return next((size for size in found if type(size) is int), None)
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -73,7 +81,13 @@ class Checkpoint:
 
     @property
     def tensors(self) -> int:
-        return len(self.shapes)
+        return sum(map(is_tensor, model_of(self.root).values()))
+
+    @property
+    def part(self) -> str:
+        """What the file holds alone, as accelerate saves it; nothing for a checkpoint or a model."""
+        alone = {"optimizer": "param_groups", "scheduler": "last_epoch", "scaler": "growth_factor"}
+        return "" if self.tensors else next((name for name, key in alone.items() if key in self.root), "")
 
     @property
     def elements(self) -> int:
@@ -157,21 +171,26 @@ def _checkpoint(
 ) -> Checkpoint:
     """What the walked pickle says; every part may be absent, or be something else."""
     problems: list[Text] = []
-    optimizer, scaler = _table(root.get("optimizer")), _table(root.get("scaler"))
+    optimizers = optimizers_of(root)
+    groups = [_table(group) for optimizer in optimizers.values() for group in optimizer["param_groups"]]
+    alone = root if "growth_factor" in root else {}
+    scaler = next((_table(root[name]) for name in SCALERS if name in root), alone)
     return Checkpoint(
         path=path,
         size=size,
         written=written / 1e9,
-        epoch=_integer(root.get("epoch")),
+        epoch=_integer(root.get("epoch"), archive),
         best_so_far=number(root.get("best_so_far"), archive),
-        global_step=next((_integer(root[name]) for name in GLOBAL_STEPS if name in root), None),
-        optimizer_steps=_optimizer_steps(optimizer, archive, problems),
-        learning_rates=tuple(_learning_rates(optimizer, archive)),
-        groups=tuple(_groups(optimizer, archive)),
-        trained=sum(_length(group.get("params")) for group in _group_tables(optimizer)),
-        has_optimizer=bool(_table(optimizer.get("state"))),
-        has_scaler="scaler" in root,
+        global_step=next((_integer(root[name], archive) for name in GLOBAL_STEPS if name in root), None),
+        optimizer_steps=_optimizer_steps(optimizers, archive, problems),
+        learning_rates=tuple(_learning_rates(groups, archive)),
+        groups=tuple(_groups(groups, archive)),
+        trained=sum(_length(group.get("params")) for group in groups),
+        optimizers=len(optimizers),
+        has_optimizer=any(_table(optimizer.get("state")) for optimizer in optimizers.values()),
+        has_scaler=any(name in root for name in SCALERS),
         loss_scale=number(scaler.get("scale"), archive),
+        refused=tuple(ascii_excerpt(name) for name in pickle.names if not is_accepted(name)),
         foreign=tuple(ascii_excerpt(name) for name in pickle.names if not is_harmless(name)),
         problems=tuple(problems),
         root=root,
@@ -185,16 +204,18 @@ def _table(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _integer(value: Any, archive: Archive) -> int | None:
+    """A whole number, be it plain, numpy's or a tensor of one element."""
+    found = None if isinstance(value, bool | float) else number(value, archive)
+    return int(found) if found is not None and found == found // 1 else None
 
 
 def _optimizer_steps(
-    optimizer: dict[Any, Any], archive: Archive, problems: list[Text]
+    optimizers: Mapping[str, dict[Any, Any]], archive: Archive, problems: list[Text]
 ) -> tuple[int, int] | None:
     """The least and the most updates that a parameter got; of many parameters, only a sample is read."""
     steps: list[int] = []
-    states = list(_table(optimizer.get("state")).items())
+    states = [pair for each in optimizers.values() for pair in _table(each.get("state")).items()]
     for parameter, state in states[:: max(1, len(states) // SAMPLED)] + states[-1:]:
         try:
             step = number(_table(state).get("step"), archive)
@@ -212,23 +233,18 @@ def _optimizer_steps(
     return (min(steps), max(steps)) if steps else None
 
 
-def _learning_rates(optimizer: dict[Any, Any], archive: Archive) -> Iterator[float]:
-    for group in _group_tables(optimizer):
+def _learning_rates(groups: list[dict[Any, Any]], archive: Archive) -> Iterator[float]:
+    for group in groups:
         rate = number(group.get("lr"), archive)
         if rate is not None:
             yield rate
 
 
-def _groups(optimizer: dict[Any, Any], archive: Archive) -> Iterator[Mapping[str, Any]]:
+def _groups(groups: list[dict[Any, Any]], archive: Archive) -> Iterator[Mapping[str, Any]]:
     """Each group's values, without its parameters."""
-    for group in _group_tables(optimizer):
+    for group in groups:
         numbers = {key: number(value, archive) for key, value in group.items() if tensor(value)}
         yield plain({key: value for key, value in {**group, **numbers}.items() if key != "params"})
-
-
-def _group_tables(optimizer: dict[Any, Any]) -> list[dict[Any, Any]]:
-    groups = optimizer.get("param_groups")
-    return [_table(group) for group in groups] if isinstance(groups, list) else []
 
 
 def _length(value: Any) -> int:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from opv2v_doctor.facts.past.pickles.machine import Refused
 from opv2v_doctor.foreign_files import open_file
+from opv2v_doctor.text import Text
 
 LARGEST_DIRECTORY = 64 << 20  # bytes; 0.5 MB in a checkpoint of 0.85 GB
 LONGEST_COMMENT = 65535
@@ -28,8 +29,25 @@ class ArchiveDamaged(Refused):
     """Not an archive that can be read; the reason says why."""
 
 
-class LegacyPickle(ArchiveDamaged):
-    """A pickle from before torch 1.6: whole perhaps, but no archive."""
+class NotExaminable(ArchiveDamaged):
+    """Whole perhaps, but only running it could tell what it holds; `hint` says what makes it readable."""
+
+    hint = Text(
+        "if you trust who wrote it, load it with torch.load(PATH, weights_only=True) and save it again with "
+        "torch.save: then it can be read without running it"
+    )
+
+
+class TorchScript(NotExaminable):
+    """A program with its weights."""
+
+    hint = Text("to have its weights read: torch.save(torch.jit.load(PATH).state_dict(), OTHER_PATH)")
+
+
+class NoTable(NotExaminable):
+    """A whole module, or a model in a place of its own."""
+
+    hint = Text("to have its weights read: torch.save(MODEL.state_dict(), PATH)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +126,7 @@ def _no_archive(head: bytes) -> ArchiveDamaged:
     if head.startswith(LOCAL):
         return ArchiveDamaged("truncated: its directory, which is written last, is not there")
     if head[0] == 0x80 and head[1:2] <= b"\x05":
-        return LegacyPickle(
+        return NotExaminable(
             "a legacy pickle, from before torch 1.6: only running it could tell what it holds"
         )
     return ArchiveDamaged("not a file that torch.save wrote: no zip")
@@ -144,6 +162,8 @@ def read_exactly(file: BinaryIO, offset: int, length: int) -> bytes:
 
 LARGEST_MEMBER = 64 << 20  # bytes that are read at once; 0.4 MB in a checkpoint of 0.85 GB
 STORED, DEFLATED = 0, 8
+LEAST_BUDGET, TIMES_PACKED = 1 << 30, 20  # bytes that reading everything may take
+NO_CHECKSUM = 0  # what torch writes after set_crc32_options(False)
 PICKLE, PICKLE_ENDS = b"/data.pkl", (b"l", b"L")  # torch finds it in capitals, too
 PACKED_CHUNK = 1 << 20
 PADDED = 192  # bytes of a local header, its name and the padding that torch.save puts behind them
@@ -172,7 +192,7 @@ class Archive:
             raise ArchiveDamaged("{name} would take {n} bytes", name=name, n=member.size)
         packed = self._at(self._start(member, name), min(member.packed, limit))
         content = packed if member.method == STORED else _unpack(packed, member, name)
-        if len(content) != member.size or zlib.crc32(content) != member.crc:
+        if len(content) != member.size or member.crc not in (NO_CHECKSUM, zlib.crc32(content)):
             raise ArchiveDamaged("{name} is damaged: its checksum does not match", name=name)
         return content
 
@@ -213,6 +233,29 @@ class Archive:
             raise ArchiveDamaged(
                 "its members overlap: {packed} bytes in a file of {size}", packed=packed, size=self.size
             )
+
+    def damaged(self) -> list[str]:
+        """The members that do not match their checksum; every one is read. Raises ArchiveDamaged."""
+        self.verify()
+        members = {
+            name.decode("utf-8", "backslashreplace"): member_at(self.directory, at)
+            for name, at in self.entries.items()
+        }
+        if sum(member.size for member in members.values()) > max(LEAST_BUDGET, TIMES_PACKED * self.size):
+            raise ArchiveDamaged("its members unpack to far more than the file has")
+        return [name for name, member in members.items() if not self._matches(member, name)]
+
+    def _matches(self, member: Member, name: str) -> bool:
+        """Whether a member is as long as it is said to be, and has the checksum that was written, if any."""
+        chunks = self._packed_chunks(member, self._start(member, name))
+        found = seen = 0
+        for chunk in (
+            chunks if member.method == STORED else _inflate(chunks, name, member.method, PACKED_CHUNK)
+        ):
+            found, seen = zlib.crc32(chunk, found), seen + len(chunk)
+            if seen > member.size:
+                return False
+        return seen == member.size and member.crc in (NO_CHECKSUM, found)
 
     def _verify(self, member: Member, name: str, offset: int, length: int) -> None:
         if offset < 0 or offset + length > member.size:
@@ -277,6 +320,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
         if len(homes) != 1:
             raise ArchiveDamaged("a zip with {n} data.pkl: not written by torch.save", n=len(homes))
         archive = Archive(file, size, directory, entries, homes.pop())
+        if archive.has("constants.pkl"):
+            raise TorchScript("a TorchScript archive, a program: its weights are not read")
         yield replace(archive, big_endian=archive.has("byteorder") and archive.read("byteorder") == b"big")
 
 

@@ -49,10 +49,16 @@ def implied_steps_per_epoch(checkpoint: Checkpoint) -> float:
 
 
 def global_step_agrees(checkpoint: Checkpoint) -> bool:
-    """Whether a stored global step, if any, counts the optimizer's steps or the batches that they took."""
+    """Whether a stored global step, if any, counts the optimizer's steps or the batches that they took.
+
+    Of several optimizers it may count the steps of all together, as Lightning does.
+    """
     stored, skippable = checkpoint.global_step, _skippable(checkpoint)
     counted = (checkpoint.steps, checkpoint.steps * _batches_a_step(checkpoint))
-    return stored is None or any(0 <= stored - steps <= skippable for steps in counted)
+    if stored is None or not checkpoint.steps:
+        return True
+    more = checkpoint.steps * (checkpoint.optimizers - 1)
+    return any(0 <= stored - steps <= skippable + more for steps in counted)
 
 
 def _batches_a_step(checkpoint: Checkpoint) -> int:

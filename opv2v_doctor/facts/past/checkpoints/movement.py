@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,10 @@ from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
     from opv2v_doctor.facts.past.checkpoints.weights import Values
+
+
+# What DistributedDataParallel, torch.compile, FSDP and activation checkpointing put into names.
+WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Movement:
     before: float  # squares of the values before, summed
     floating: bool = True
     still: tuple[str, ...] = ()  # the tensors that did not move
-    problem: Text | None = None
+    problem: ArchiveDamaged | None = None  # why the first of those that were not read was not
+    unread: int = 0
 
     @property
     def relative(self) -> float:
@@ -48,6 +53,7 @@ class ModelMovement:
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
     reshaped: tuple[Text, ...]  # of the same name, and another shape
+    renamed: int  # tensors whose names differ by what wrappers add
 
     @property
     def still(self) -> tuple[Movement, ...]:
@@ -60,35 +66,48 @@ def movement(before: Weights, after: Weights, most: int | None = None) -> ModelM
     before.verify()
     after.verify()
     old, new = before.tensors, after.tensors
-    shared = [name for name in old if name in new]
-    alike = [name for name in shared if old[name].shape == new[name].shape]
+    shared = _pairing(old, new)
+    alike = [(name, other) for name, other in shared.items() if old[name].shape == new[other].shape]
+    taken = {*shared.values()}
     return ModelMovement(
-        movements=tuple(_movement(old[name], new[name], most) for name in alike),
-        only_before=tuple(ascii_excerpt(name) for name in old if name not in new),
-        only_after=tuple(ascii_excerpt(name) for name in new if name not in old),
+        movements=tuple(_movement(old[name], new[other], most) for name, other in alike),
+        only_before=tuple(ascii_excerpt(name) for name in old if name not in shared),
+        only_after=tuple(ascii_excerpt(name) for name in new if name not in taken),
         reshaped=tuple(
             Text(
                 "{name}: {before}, then {after}",
                 name=ascii_excerpt(name),
                 before=str(list(old[name].shape)),
-                after=str(list(new[name].shape)),
+                after=str(list(new[other].shape)),
             )
-            for name in shared
-            if old[name].shape != new[name].shape
+            for name, other in shared.items()
+            if old[name].shape != new[other].shape
         ),
+        renamed=sum(name != other for name, other in shared.items()),
     )
+
+
+def _pairing(old: Mapping[str, Weight], new: Mapping[str, Weight]) -> dict[str, str]:
+    """The names that are in both, the later one's of each; others paired without what wrappers add."""
+    left = {_bare(name): name for name in new if name not in old}
+    pairs = {name: name if name in new else left.pop(_bare(name), "") for name in old}
+    return {name: other for name, other in pairs.items() if other or name == other}
+
+
+def _bare(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
 def _movement(old: Weight, new: Weight, most: int | None) -> Movement:
     furthest, squares, before, moves = 0.0, 0.0, 0.0, False
-    problem: Text | None = None
+    problem: ArchiveDamaged | None = None
     try:
         for was, now in _pairs(old, new, most):
             far, sum_of_squares, sum_before, other = _apart(was, now)
             furthest = far if far > furthest or math.isnan(far) else furthest
             squares, before, moves = squares + sum_of_squares, before + sum_before, moves or other
     except ArchiveDamaged as reason:
-        problem = reason.reason
+        problem = reason
     name = ascii_excerpt(old.name)
     return Movement(
         name,
@@ -99,8 +118,9 @@ def _movement(old: Weight, new: Weight, most: int | None) -> Movement:
         squares,
         before,
         old.kind.is_floating,
-        () if moves else (name,),
+        () if moves or problem else (name,),
         problem,
+        int(problem is not None),
     )
 
 
@@ -157,4 +177,5 @@ def _together(module: str, group: list[Movement]) -> Movement:
         any(each.floating for each in group),
         tuple(name for each in group if each.floating for name in each.still),
         next((each.problem for each in group if each.problem), None),
+        sum(each.unread for each in group),
     )

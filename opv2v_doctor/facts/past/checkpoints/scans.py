@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged
 from opv2v_doctor.facts.past.checkpoints.weights import Weight, Weights, blocks
 from opv2v_doctor.facts.past.pickles.machine import ascii_excerpt
-from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
     from opv2v_doctor.facts.past.checkpoints.weights import Values
@@ -30,7 +29,8 @@ class Scan:
     nonzero: bool
     squares: float  # their sum, of the finite ones
     first_bad: str = ""
-    problem: Text | None = None  # why it was not read
+    problem: ArchiveDamaged | None = None  # why the first of those that were not read was not
+    unread: int = 0
 
     @property
     def norm(self) -> float:
@@ -52,7 +52,7 @@ def scan(weights: Weights, most: int | None = None) -> tuple[Scan, ...]:
 
 def _scan(weight: Weight, share: float) -> Scan:
     read, bad, nonzero, squares = 0, 0, False, 0.0
-    problem: Text | None = None
+    problem: ArchiveDamaged | None = None
     most = None if share == 1.0 else math.ceil(weight.elements * share)
     try:
         for values in blocks(weight, most):
@@ -60,10 +60,11 @@ def _scan(weight: Weight, share: float) -> Scan:
             read, bad, squares = read + values.size, bad + wrong, squares + sum_of_squares
             nonzero = nonzero or sum_of_squares > 0 or bool(values.any())
     except ArchiveDamaged as reason:
-        problem = reason.reason
+        problem = reason
     name = ascii_excerpt(weight.name)
     first = name if bad else ""
-    return Scan(name, 1, weight.elements, read, bad, nonzero, squares, first, problem)
+    unread = int(problem is not None)
+    return Scan(name, 1, weight.elements, read, bad, nonzero, squares, first, problem, unread)
 
 
 def _finite(values: Values) -> tuple[float, int]:
@@ -112,6 +113,7 @@ def _together(module: str, group: list[Scan]) -> Scan:
         sum(scan.squares for scan in group),
         next((scan.first_bad for scan in group if scan.bad), ""),
         next((scan.problem for scan in group if scan.problem), None),
+        sum(scan.unread for scan in group),
     )
 
 

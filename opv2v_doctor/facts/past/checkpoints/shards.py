@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged
+from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged, NotExaminable
 from opv2v_doctor.foreign_files import bytes_of, from_json
+from opv2v_doctor.text import Command, Text
 
 LARGEST_INDEX = 64 << 20  # bytes
 INDEXES = "*.index.json"
@@ -32,8 +34,8 @@ class Sharded:
 
     @property
     def is_distributed(self) -> bool:
-        """Whether only torch can put it together."""
-        return self.form == DISTRIBUTED
+        """Whether only what wrote it can put it together."""
+        return self.form in (DISTRIBUTED, DEEPSPEED)
 
     @property
     def refusal(self) -> ArchiveDamaged | None:
@@ -45,10 +47,25 @@ class Sharded:
             return ArchiveDamaged(
                 "{n:file is|files are} missing: {missing}", n=len(self.missing), missing=few
             )
-        return ArchiveDamaged("a folder of {form}", form=self.form) if self.is_distributed else None
+        return self._apart() if self.is_distributed else None
+
+    def _apart(self) -> NotExaminable:
+        folder = str(self.path)
+        joining = ["-m", "torch.distributed.checkpoint.format_utils", "dcp_to_torch", folder, f"{folder}.pth"]
+        if self.form == DEEPSPEED:  # it puts its script beside the folders of its checkpoints
+            top, tag = self.path.parent.parent, self.path.parent.name
+            joining = [str(top / "zero_to_fp32.py"), str(top), f"{top}-fp32", "--tag", tag]
+        found = NotExaminable(
+            "{n:shard|shards} that {form} wrote: only that can put them together",
+            n=len(self.shards),
+            form=self.form,
+        )
+        found.hint = Text("{command}", command=Command(shlex.join(["python", *joining])))
+        return found
 
 
-DISTRIBUTED = "torch.distributed.checkpoint"
+DISTRIBUTED, DEEPSPEED = "torch.distributed.checkpoint", "DeepSpeed"
+_deepspeed = re.compile(r"(bf16_)?zero_pp_rank_\d+_mp_rank_\d+_(model|optim)_states\.pt")
 
 
 def shards_of(path: Path) -> Sharded | None:
@@ -57,6 +74,9 @@ def shards_of(path: Path) -> Sharded | None:
         return _torch_distributed(path) or _by_index(path)
     if path.name.endswith(".index.json"):
         return _index(path)
+    if _deepspeed.fullmatch(path.name):
+        there = sorted(path.parent.glob("*zero_pp_rank_*_states.pt"))
+        return Sharded(path=path, form=DEEPSPEED, shards=tuple(there))
     found = _shard.fullmatch(path.name)
     return _by_number(path, found["stem"], int(found["count"])) if found else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,10 @@ from opv2v_doctor.facts.past.pickles.machine import Name, RecordedCall, Stored
 MOST_DIMENSIONS = 64
 LARGEST = 1 << 48  # elements
 _names = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1")
+_unread = re.compile(
+    r"torch\._tensor\._rebuild_from_type(_v2)?"
+    r"|torch\._utils\._rebuild_(?P<kind>meta|nested|qtensor|sparse(_cs[rc]|_bs[rc])?|wrapper_subclass)\w*"
+)
 SCALARS = dict(zip(_names, "dfeqihbB", strict=True))  # what struct calls each of NumPy's names
 
 
@@ -45,6 +50,21 @@ def tensor(value: Any) -> Tensor | None:
     key = where[2] if isinstance(where[2], str) else ""
     dtype = arguments[6] if value.name.endswith("_v3") and len(arguments) > 6 else where[1]
     return _tensor(key, dtype.dotted if isinstance(dtype, Name) else "", offset, shape, strides)
+
+
+def kind_unread(value: Any) -> str:
+    """What kind of tensor the call would rebuild of which no value is read here: "sparse", "meta"."""
+    name = value.name if isinstance(value, RecordedCall) and tensor(value) is None else ""
+    if name.startswith("torch._utils._rebuild_parameter") and isinstance(value.arguments, tuple):
+        return kind_unread(next(iter(value.arguments), None))
+    found = _unread.fullmatch(name)
+    kind = (found["kind"] or "tensor subclass") if found else ""
+    return {"qtensor": "quantised"}.get(kind, kind).replace("_", " ")
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether the call would rebuild a tensor of any kind."""
+    return tensor(value) is not None or bool(kind_unread(value))
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:

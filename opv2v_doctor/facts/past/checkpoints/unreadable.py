@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from opv2v_doctor.check import Finding, Findings, error
-from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged, LegacyPickle
+from opv2v_doctor.check import Finding, Findings, error, warning
+from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged, NotExaminable
 from opv2v_doctor.facts.past.checkpoints.movement import Movement
 from opv2v_doctor.facts.past.checkpoints.scans import Scan
+from opv2v_doctor.facts.past.checkpoints.weights import KindNotRead
 from opv2v_doctor.facts.past.pickles.machine import PickleRefused, Refused
 from opv2v_doctor.foreign_files import open_file
 from opv2v_doctor.text import Command, Text, Value
@@ -54,24 +55,26 @@ def not_read(
     path: Path, tensors: Sequence[Scan | Movement], weighed: Callable[..., Finding] = error
 ) -> Findings:
     """The tensors of a checkpoint that could not be read, as an error or `weighed` otherwise."""
-    unread = [each for each in tensors if each.problem]
-    if unread:
-        yield weighed(
-            "{n:tensor was|tensors were} not read: {first}: {problem}",
-            at=path,
-            hint="compare it with a copy; use an intact checkpoint",
-            n=len(unread),
-            first=unread[0].name,
-            problem=unread[0].problem,
-        )
+    unread = [(each.name, each.problem) for each in tensors if each.problem]
+    strange = [one for one in unread if isinstance(one[1], KindNotRead)]
+    damaged = [one for one in unread if one not in strange]
+    for found, by, hint in (
+        (damaged, weighed, "compare it with a copy; use an intact checkpoint"),
+        (strange, warning, "save them as plain tensors of float32 or bfloat16: then they are read"),
+    ):
+        if found:
+            yield by(
+                "{n:tensor was|tensors were} not read: {first}: {problem}",
+                at=path,
+                hint=hint,
+                n=len(found),
+                first=found[0][0],
+                problem=found[0][1].reason,
+            )
 
 
 LFS, HTML = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html")
-
-LEGACY = Text(  # what makes a file readable of which only running it could tell what it holds
-    "if you trust who wrote it, load it with torch.load(PATH, weights_only=True) and save it again with "
-    "torch.save: then it can be read without running it"
-)
+XML = b"<?xml"
 
 
 class CheckpointUnreadable(Refused):
@@ -80,6 +83,10 @@ class CheckpointUnreadable(Refused):
 
 class CheckpointNotExamined(CheckpointUnreadable):
     """Nothing is known to be wrong with it, but only running it could tell what it holds."""
+
+    def __init__(self, problem: NotExaminable) -> None:
+        super().__init__(problem.reason)
+        self.hint = problem.hint
 
 
 @contextmanager
@@ -91,8 +98,8 @@ def reasons(path: Path) -> Iterator[None]:
         raise CheckpointUnreadable("a link to nothing" if path.is_symlink() else "no such file") from None
     except OSError as problem:
         raise CheckpointUnreadable("cannot be read: {problem}", problem=problem.strerror) from None
-    except LegacyPickle as problem:
-        raise CheckpointNotExamined(problem.reason) from None
+    except NotExaminable as problem:
+        raise CheckpointNotExamined(problem) from None
     except (ArchiveDamaged, PickleRefused) as problem:
         raise CheckpointUnreadable(stand_in(path) or problem.reason) from None
 
@@ -102,7 +109,13 @@ def stand_in(path: Path) -> Text | None:
     head = _head(path)
     if head.startswith(LFS):
         return Text("a Git LFS pointer, not the file itself")
-    return Text("an HTML page, not the file itself") if head.startswith(HTML) else None
+    if head.startswith(HTML):
+        return Text("an HTML page, not the file itself")
+    return (
+        Text("an XML page, as a web server says an error, not the file itself")
+        if head.startswith(XML)
+        else None
+    )
 
 
 def _head(path: Path) -> bytes:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opv2v_doctor.facts.past.checkpoints.archives import ArchiveDamaged
+from opv2v_doctor.facts.past.checkpoints.archives import LEAST_BUDGET, TIMES_PACKED, ArchiveDamaged
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Values = NDArray[np.generic]
+
+
+class KindNotRead(ArchiveDamaged):
+    """Nothing is known to be wrong with the tensor, but its kind of values is not read here."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ _KINDS = (
     ("", "U64", NumberKind("uint64", 8, "u8")),
     ("", "F8_E4M3", NumberKind("float8_e4m3fn", 1)),
     ("", "F8_E5M2", NumberKind("float8_e5m2", 1)),
+    ("", "F8_E4M3FNUZ", NumberKind("float8_e4m3fnuz", 1)),
+    ("", "F8_E5M2FNUZ", NumberKind("float8_e5m2fnuz", 1)),
+    ("", "F8_E8M0", NumberKind("float8_e8m0fnu", 1)),
 )
 SAFETENSORS = {code: kind for _, code, kind in _KINDS}
 TORCH = {f"torch.{kind.name}": kind for _, _, kind in _KINDS} | {
@@ -56,7 +63,6 @@ TORCH = {f"torch.{kind.name}": kind for _, _, kind in _KINDS} | {
 
 BLOCK = 1 << 20  # elements
 LARGEST_SPAN = 256 << 20  # bytes of a tensor that must be in memory as a whole, since it has gaps
-LEAST_BUDGET, TIMES_PACKED = 1 << 30, 20  # bytes that reading all tensors may take
 
 Chunks = Callable[[int, int, int], Iterator[bytes]]  # first byte, bytes, bytes a chunk
 
@@ -147,7 +153,7 @@ def array(weight: Weight) -> Values:
 
 def _verify_kind(weight: Weight) -> None:
     if not weight.kind.numpy:
-        raise ArchiveDamaged("values of kind {kind} are not read", kind=weight.kind.name)
+        raise KindNotRead("values of kind {kind} are not read", kind=weight.kind.name)
 
 
 def _stretch(weight: Weight, elements: int) -> Iterator[Values]:
