@@ -130,7 +130,16 @@ def every_value_is_given(target: Target) -> Findings:
         yield note(
             "{n:value|values} that this training does not read are ???: {keys}", n=len(names), keys=names[:5]
         )
-    yield examined(sum(key.startswith(READ_BY_TRAINING) for key, _ in leaves(composed.values)), "value")
+    read = sum(key.startswith(READ_BY_TRAINING) for key, _ in leaves(composed.values))
+    if not read:
+        raise Blocked(
+            "the config has none of what MapAnything's training reads ({keys}): it says {own}",
+            at=Place(target.script, entry_point(target).line),
+            hint="what such a training writes can be examined: opv2v-doctor log FILE, checkpoint FILE",
+            keys=[f"{key}*" if key.endswith(".") else key for key in READ_BY_TRAINING],
+            own=[key for key in composed.values if key != "hydra"][:SHOWN],
+        )
+    yield examined(read, "value")
 
 
 def _way_to_give(target: Target) -> Text:
@@ -418,10 +427,9 @@ def eval_sets_are_not_trained_on(target: Target) -> Findings:
     yield examined(len(asked), "evaluation set")
     for part in asked:
         if any(read_the_same(part, other) for other in trained):
-            wrong, own = (
-                ("test", "val=validate") if part.split in FOLDERS["train"] else ("train", "train=train")
-            )
-            key = f"dataset.opv2v.split_names.{own.partition('=')[0]}"
+            is_test_wrong = part.split is None or part.split in FOLDERS["train"]
+            wrong, own = ("test", "val=validate") if is_test_wrong else ("train", "train=train")
+            key, _, name = f"dataset.opv2v.split_names.{own}".partition("=")
             yield error(
                 "the evaluation set {name} reads the split {split!r}, which is trained on"
                 if part.split
@@ -429,6 +437,7 @@ def eval_sets_are_not_trained_on(target: Target) -> Findings:
                 at=place(target, f"dataset.{wrong}_dataset"),
                 hint="give dataset.{wrong}_dataset a split of its own: {override}"
                 if config(target).has(key)
+                and config(target).get(key) != name  # else that is not where it is said
                 else "give dataset.{wrong}_dataset a split of its own",
                 name=part.class_name,
                 split=part.split,

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opv2v_doctor import git
+from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.launch.documented_commands import documents, family, gpus_in
 from opv2v_doctor.facts.launch.interpreters import named_in
 from opv2v_doctor.facts.launch.launch_commands import LaunchCommand, option_of
 from opv2v_doctor.facts.launch.shell import UNKNOWN
 from opv2v_doctor.facts.source.names import otherwise_named
+from opv2v_doctor.facts.source.syntax import hydra_main
 from opv2v_doctor.foreign_files import from_yaml, text_of
 from opv2v_doctor.recognition import refusal
 from opv2v_doctor.settings import LaunchSettings, Settings
@@ -176,7 +178,10 @@ def _candidate(repo: Path, launch: LaunchCommand) -> Candidate | None:
     where = f"{path.relative_to(repo) if path else repo}:{launch.started.line}"
     config = dict(launch.config)
     more = [f"hydra.searchpath=[file://{config.pop('config-dir')}]"] if "config-dir" in config else []
-    overrides = tuple(word for word in (*more, *launch.overrides) if word.isprintable())
+    # one place for all ranks, though only a run could tell its name: it is not what Hydra would choose
+    home = (word.replace(UNKNOWN, "RUN") for word in launch.arguments if word.startswith("hydra.run.dir="))
+    known = (word for word in launch.overrides if not word.startswith("hydra.run.dir="))
+    overrides = tuple(word for word in (*more, *known, *home) if word.isprintable())
     return Candidate(
         origin=where, script=tail, module=launch.module is not None, cwd=str(cwd), config=config,
         overrides=overrides, untold=launch.untold, gpus=launch.gpus, env=_env(launch.env, root),
@@ -221,8 +226,7 @@ def _lacks_config(repo: Path, script: Path, overrides: Sequence[str]) -> bool:
 
 def _names(repo: Path, script: Path) -> str:
     """The table of names, as far as they are not the usual ones."""
-    launch = LaunchSettings(script=str(script))
-    found = otherwise_named(Target(repo=repo, python=Path(sys.executable), settings=Settings(launch=launch)))
+    found = otherwise_named(_target(repo, script))
     lines = "\n".join(f'{part} = "{name}"' for part, name in found.items())
     return NAMES.format(names=lines) if found else ""
 
@@ -257,10 +261,12 @@ def _records(repo: Path) -> Iterator[Candidate]:
             job, home = said["job"], Path(said["runtime"]["cwd"])
             names = (f"{job['name']}.py", f"scripts/{job['name']}.py", f"tools/{job['name']}.py")
             script = next((Path(name) for name in names if (repo / name).is_file()), None)
-            if script is None or not overrides:
+            if script is None:
                 continue
             chosen = str(job["config_name"])
             is_default = f'"{chosen}"' in text_of(repo / script).replace("'", '"')
+            if is_default and not overrides:
+                continue
             cwd = "scripts" if home.name == "scripts" and (repo / "scripts").is_dir() else "."
             yield Candidate(
                 origin=str(place.relative_to(repo)), script=script, module=False, cwd=cwd,
@@ -328,7 +334,7 @@ def _form(chosen: Candidate | None) -> str:
             lines.append(f"{option.replace('-', '_')} = {_quoted(chosen.config[option])}")
     if chosen.untold:
         keys = ", ".join(key for key in dict.fromkeys(chosen.untold) if key.isprintable())
-        lines.append(f"# only a run could tell the value of {keys}: add it to the overrides")
+        lines.append(f"# only a run could tell the value of {keys}: write it into the overrides")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -463,8 +469,16 @@ def _script(repo: Path) -> Path:
 
 
 def _config_folder(repo: Path, script: Path) -> Path:
-    named = re.search(r"config_path\s*=\s*[\"']([^\"']+)", text_of(repo / script, "replace"))
-    return (repo / script.parent / (named[1] if named else "../configs")).resolve()
+    with contextlib.suppress(Blocked):  # the examination will ask for it
+        if main := hydra_main(_target(repo, script)):
+            return main.config_dir
+    return (repo / script.parent / "../configs").resolve()
+
+
+def _target(repo: Path, script: Path) -> Target:
+    """The launch of a script, of which nothing else is known."""
+    settings = Settings(launch=LaunchSettings(script=str(script)))
+    return Target(repo=repo, python=Path(sys.executable), settings=settings)
 
 
 def _configs(repo: Path, script: Path, group: str) -> list[Path]:

@@ -271,6 +271,18 @@ def test_what_was_run_goes_before_what_is_only_shown(repo: Path) -> None:
     assert (found["launch"]["overrides"], found["gpus"]) == (["dataset=opv2v"], 4)
 
 
+def test_a_run_that_chose_nothing_but_a_config(repo: Path) -> None:
+    write(repo / "outputs/1/2/.hydra/overrides.yaml", "[]\n")
+    hydra = f"hydra:\n  job: {{name: train, config_name: other}}\n  runtime: {{cwd: {repo}}}\n"
+    write(repo / "outputs/1/2/.hydra/hydra.yaml", hydra)
+    assert drafted(repo)["launch"]["config_name"] == "other"
+
+
+def test_a_run_directory_that_only_a_run_could_tell_is_one_for_all_ranks(repo: Path) -> None:
+    shown = "D=out/a_$(date +%s)\ntorchrun --nproc_per_node 2 scripts/train.py loss=pose hydra.run.dir=$D\n"
+    assert drafted(repo, a_sh=shown)["launch"]["overrides"] == ["loss=pose", "hydra.run.dir=out/a_RUN"]
+
+
 def test_the_inference_that_a_document_shows(repo: Path) -> None:
     text = "```bash\npython scripts/infer.py --ckpt a.pth --split=val --config c.yaml -o out --mode {full}"
     write(repo / "scripts/infer.py", "")

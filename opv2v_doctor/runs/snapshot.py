@@ -60,11 +60,9 @@ class Snapshot:
 def snapshot(target: Target, files: Iterable[Path] = ()) -> Snapshot:
     """What decides what a launch of the target runs, and these files, as it is now."""
     alone = replace(target, state=State())  # what it is told by shall not outlast it
-    main = hydra_main(alone)
-    places = [*_packages(alone), *([main.config_dir] if main else [])]
     empty = Snapshot(
         files=tuple(dict.fromkeys([target.settings_path, *modules(alone), *files])),
-        trees=tuple(dict.fromkeys(places)),
+        trees=tuple(dict.fromkeys(_trees(alone))),
         entries=tuple(dict.fromkeys(_entries(alone))),
         commit=None,
         dirty={},
@@ -74,10 +72,12 @@ def snapshot(target: Target, files: Iterable[Path] = ()) -> Snapshot:
     return _take(empty, alone)
 
 
-def _packages(target: Target) -> Iterator[Path]:
-    """Where the repository's own modules come from in a launch."""
+def _trees(target: Target) -> Iterator[Path]:
+    """Where the repository's own modules come from in a launch, and its configs."""
     yield from (home for module in first_party_modules(target) for home in module.homes)
     try:
+        if main := hydra_main(target):
+            yield main.config_dir
         found = resolutions(target)
     except Blocked:  # the gate tells why
         return

@@ -76,6 +76,12 @@ def test_a_value_that_nothing_reads_may_stay_open(healthy: Path) -> None:
     assert checked("CFG002", healthy, "+machine.unused=???").status is Status.PASSED
 
 
+def test_a_config_of_another_form_is_no_training_that_can_be_examined(healthy: Path) -> None:
+    removed = [f"~{group}" for group in ("dataset", "loss", "train_params", "model")]
+    result = checked("CFG002", healthy, *removed, "+train_dataset='40 @ OPV2V()'")
+    assert (result.status, "train_dataset" in str(result.reason)) == (Status.BLOCKED, True)
+
+
 def test_a_script_that_is_no_python_is_named_with_its_line(broken: Broken) -> None:
     repo = broken()
     script = repo / "scripts/train.py"
@@ -303,6 +309,13 @@ def test_an_eval_set_that_is_trained_on_is_an_error(healthy: Path) -> None:
     path = healthy / "configs/dataset/opv2v_cyl_coop_ft.yaml"
     assert result.status is Status.FAILED
     assert (worst(result).path, worst(result).line) == (path, line_of(path, "test_dataset"))
+    assert "dataset.opv2v.split_names.val=validate" in str(worst(result).hint)
+
+
+def test_a_hint_names_no_override_that_is_so_already(healthy: Path) -> None:
+    trained = "dataset.test_dataset='+ 4 @ ${dataset.opv2v.train.dataset_str}'"
+    hint = worst(checked("CFG007", healthy, trained)).hint
+    assert str(hint) == "give dataset.test_dataset a split of its own"
 
 
 def test_the_train_split_of_another_data_set_may_be_evaluated(healthy: Path, tmp_path: Path) -> None:

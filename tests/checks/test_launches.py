@@ -78,7 +78,8 @@ def test_launches_that_cannot_start(text: str, expected: str, repo: Path) -> Non
 
 def test_a_config_that_does_not_compose_and_a_module_that_starts_nothing(repo: Path) -> None:
     (repo / "package").mkdir()
-    (repo / "package/loop.py").write_text('"""A loop."""\nimport os\n\n\ndef train(): ...\n')
+    setting = "if hasattr(os, 'x'):\n    os.x = True\n"
+    (repo / "package/loop.py").write_text(f'"""A loop."""\nimport os\n{setting}\n\ndef train(): ...\n')
     (repo / "package/main.py").write_text("def train(): ...\n\n\nif __name__ == '__main__':\n    train()\n")
     text = LINE.format(gpus=2, more="gone=1") + LINE.format(gpus=2, more="gone=1 $MORE")
     text += "python -m package.loop a=b\npython -m package.main a=b\npython -m package.loop\n"

@@ -184,16 +184,20 @@ def idle_modules(target: Target) -> tuple[LaunchCommand, ...]:
     for launch in launches(target.repo, "python"):
         path = target.repo / launch.script
         if launch.module and launch.overrides and path.is_file() and path.is_relative_to(target.repo):
-            starts = any(
-                isinstance(node, ast.If | ast.For | ast.While | ast.Expr) and not _is_text(node)
-                for node in syntax(path).body
-            )
+            starts = any(map(_runs, syntax(path).body))
             found += [] if starts else [launch]
     return tuple(found)
 
 
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+def _runs(node: ast.AST) -> bool:
+    """Whether a statement of a module may start something: it calls, or asks whether it is the program."""
+    if isinstance(node, ast.Expr):
+        return not isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
+        return True
+    inner = (part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt | ast.excepthandler))
+    is_block = not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    return isinstance(node, ast.For | ast.While | ast.Raise) or (is_block and any(map(_runs, inner)))
 
 
 def launches(repo: Path, name: str = "") -> Iterator[LaunchCommand]:

@@ -102,6 +102,7 @@ def _plan(group: str, words: Mapping[str, Any], given: Mapping[str, Any]) -> Gro
     except (KeyError, TypeError, ValueError) as problem:
         raise Blocked(
             "the learning rate of {group!r} needs a number that train_params does not give: {problem}",
+            hint="where it has another name, add it to the launch's overrides: +train_params.lr=NUMBER",
             group=group,
             problem=str(problem),
         ) from None

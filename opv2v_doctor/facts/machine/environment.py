@@ -126,16 +126,16 @@ class Declared:
 def declarations(target: Target) -> tuple[Declared, ...]:
     """What pyproject.toml and requirements.txt declare and what applies to the training interpreter.
 
-    Requirements given by an address are left out: what they install is not known by name and version.
+    One that is written twice counts once. Requirements given by an address are left out: what they install is
+    not known by name and version.
     """
-    found = [
-        (requirement, path, line)
-        for path, line, words in _declarations(target.repo)
-        if (requirement := _requirement(words)) is not None and _applies(requirement, target)
-    ]
-    asked = sorted({name for requirement, _, _ in found for name in _stand_ins(requirement.name)})
+    found: dict[str, tuple[Requirement, Path, int]] = {}
+    for path, line, words in _declarations(target.repo):
+        if (requirement := _requirement(words)) is not None and _applies(requirement, target):
+            found.setdefault(str(requirement), (requirement, path, line))
+    asked = sorted({name for requirement, _, _ in found.values() for name in _stand_ins(requirement.name)})
     versions = questions.versions(target, packages=asked) if asked else {}
-    return tuple(_declaration(requirement, path, line, versions) for requirement, path, line in found)
+    return tuple(_declaration(*one, versions) for one in found.values())
 
 
 def _declaration(

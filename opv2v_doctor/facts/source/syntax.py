@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from opv2v_doctor.check import Blocked
 from opv2v_doctor.foreign_files import bytes_of, text_of
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
@@ -167,14 +168,45 @@ class HydraMain:
 
 @fact
 def hydra_main(target: Target) -> HydraMain | None:
-    """The script's Hydra entry point, None where it has none."""
+    """The script's Hydra entry point, None where it has none. Raises Blocked where it computes its folder."""
     for node in nodes(target.script):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("hydra.main"):
             words: dict[str | None, ast.expr] = {word.arg: word.value for word in node.keywords}
             words |= dict(zip(("config_path", "config_name"), node.args, strict=False))
             given = {name: value.value for name, value in words.items() if isinstance(value, ast.Constant)}
-            launch = target.settings.launch
-            folder = target.script.parent / str(launch.config_path or given.get("config_path") or ".")
+            launch, path = target.settings.launch, given.get("config_path", words.get("config_path"))
+            said = launch.config_path or (_path(path, target.script) if isinstance(path, ast.expr) else path)
             name = str(launch.config_name or given.get("config_name")).removesuffix(".yaml")
+            folder = target.script.parent / str(said or ".")
             return HydraMain(config_dir=folder.resolve(), config_name=name, line=node.lineno)
     return None
+
+
+def _path(node: ast.expr, script: Path) -> str:
+    """A path that a script makes of its own place and words, by `os.path` or pathlib. Else raises Blocked."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Name(id="__file__"):
+            return str(script)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Div() as joined, right=right):
+            return _path(left, script) + "/" * isinstance(joined, ast.Div) + _path(right, script)
+        case ast.Call(func=ast.Attribute(attr="join"), args=parts):
+            return "/".join(_path(part, script) for part in parts)
+        case (
+            ast.Call(func=ast.Attribute(attr="dirname"), args=[inner])
+            | ast.Attribute(value=inner, attr="parent")
+        ):
+            return str(Path(_path(inner, script)).parent)
+        case (
+            ast.Call(func=ast.Attribute(value=inner, attr="resolve" | "absolute"), args=[])
+            | ast.Call(func=ast.Name(id="str" | "Path" | "abspath"), args=[inner])
+            | ast.Call(func=ast.Attribute(attr="Path" | "abspath" | "realpath" | "normpath"), args=[inner])
+        ):
+            return _path(inner, script)
+    raise Blocked(
+        "the folder of the configs is computed: {source}",
+        at=Place(script, node.lineno),
+        hint='write it into opv2v-doctor.toml: [launch] config_path = "DIR"',
+        source=ast.unparse(node),
+    )

@@ -36,6 +36,7 @@ def test_nothing_is_declared(repo: Path) -> None:
         ("-r other.txt\n--index-url x\n-e git+ssh://x#egg=y\ngit+https://x\n./here\nx @ https://y\n", []),
         ("a[b]==1; python_version < '3'\nc[d]; python_version >= '3'\n", [("c", 2)]),
         ("a #egg\n# b\nnot a requirement\n", [("a", 1)]),
+        ("gradio\nb\ngradio\nb>=1\n", [("gradio", 1), ("b", 2), ("b", 4)]),
     ],
 )
 def test_requirements_are_read_as_pip_reads_them(

@@ -6,10 +6,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from opv2v_doctor.facts.source.syntax import parsed_expression, parsed_module
+from opv2v_doctor.check import Blocked
+from opv2v_doctor.facts.source.syntax import hydra_main, parsed_expression, parsed_module
+from opv2v_doctor.target import make_target
 
 
 class Waste:
@@ -59,3 +62,32 @@ def test_python_does_not_warn_of_what_is_not_ours() -> None:
         warnings.simplefilter("always")
         assert isinstance(parsed_expression(r' "\d" '), ast.Constant)
     assert not shown
+
+
+def config_folder(repo: Path, path: str) -> Path:
+    """The folder that the `config_path` of a script means, from the repository."""
+    (repo / "scripts").mkdir()
+    text = f"import hydra\n@hydra.main(config_path={path}, config_name='a.yaml')\ndef run(cfg): ...\n"
+    (repo / "scripts/train.py").write_text(text)
+    found = hydra_main(make_target(repo=repo))
+    assert found is not None
+    return found.config_dir.relative_to(repo)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "'../config'",
+        "str(os.path.dirname(os.path.abspath(__file__))) + '/../config'",
+        "os.path.join(os.path.dirname(__file__), '..', 'config')",
+        "str(Path(__file__).resolve().parent.parent / 'config')",
+    ],
+)
+def test_a_folder_of_configs_from_the_place_of_the_script(path: str, tmp_path: Path) -> None:
+    assert config_folder(tmp_path, path) == Path("config")
+
+
+def test_a_folder_of_configs_that_only_a_run_could_tell_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(Blocked) as blocked:
+        config_folder(tmp_path, "os.environ['CONFIGS']")
+    assert "[launch] config_path" in str(blocked.value.hint)
