@@ -41,6 +41,8 @@ class Supervisor:
     def run(self, command: list[str]) -> int:
         """The command's exit code, as a shell would give it."""
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        # whom the command has stopped would not see that we are dead
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
         os.set_blocking(self.waker, False)
         signal.set_wakeup_fd(self.waker, warn_on_full_buffer=False)
         for number in (*ENDS, signal.SIGCHLD, signal.SIGUSR2):

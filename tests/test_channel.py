@@ -81,9 +81,11 @@ def test_who_detaches_is_gone_afterwards(start: Start, ended: str) -> None:
     assert gone(pid)
 
 
-def test_who_detaches_is_gone_when_we_are_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stops", ["", "os.kill(os.getppid(), signal.SIGSTOP)\n"], ids=["runs", "stopped"])
+def test_who_detaches_is_gone_when_we_are_killed(stops: str, tmp_path: Path) -> None:
+    """Also where it has stopped its supervisor before."""
     script = tmp_path / "script.py"
-    script.write_text(HEAD + DETACHED + SLEEP)
+    script.write_text(HEAD + stops + DETACHED + SLEEP)
     us = (
         "import os, signal, sys, time; from opv2v_doctor.channel import Channel; "
         f"channel = Channel([sys.executable, {str(script)!r}]); "
