@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from benchmarks import Ratio, compared
 from opv2v_doctor.geometry.cameras import Cylinder
-from opv2v_doctor.geometry.rigs import CAMERA_NAMES, MountedCamera, rig_of
+from opv2v_doctor.geometry.rigs import MountedCamera, rig_of
 from opv2v_doctor.geometry.stitching import Stitcher
+from opv2v_doctor.layout import CAMERAS
 from opv2v_doctor.sandbox.scene import write_scene
 
 PANORAMA = Cylinder(1008, 252)
@@ -72,7 +73,7 @@ def _frame(folder: Path) -> tuple[dict[str, MountedCamera], dict[str, Path]]:
 
     write_scene(folder, folder, image_size=(800, 600), scenarios={"train": (1,)}, frames=1)
     place = next(folder.glob("train/*/*/*.yaml"))
-    rig = rig_of(yaml.load(place.read_bytes(), yaml.CSafeLoader), dict.fromkeys(CAMERA_NAMES, (800, 600)))
+    rig = rig_of(yaml.load(place.read_bytes(), yaml.CSafeLoader), dict.fromkeys(CAMERAS, (800, 600)))
     paths = {name: place.with_name(f"{place.stem}_{name}.png") for name in rig}
     random = np.random.default_rng(0)
     for path in paths.values():

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 DIGITS = "0123456789"
 FRAME = "[0-9]*.yaml"
 SPLITS = ("train", "validate", "test")  # by which a folder of a dataset is known
+NAMEABLE = tuple(f"camera{number}" for number in range(10))  # more than any rig has
+CAMERAS = NAMEABLE[:4]  # of OPV2V's rig
 
 
 class FileKind(StrEnum):
@@ -46,7 +48,7 @@ class Layout:
     )
     cloud: tuple[str, ...] = tuple(f"{{frame}}.{end}" for end in ("pcd", "bin", "npy"))
     depth_scale: float | None = None  # metres that a step of depth in whole numbers is
-    cameras: tuple[str, ...] = ("camera0", "camera1", "camera2", "camera3")
+    cameras: tuple[str, ...] = CAMERAS
     lidar_pose: str = "lidar_pose"
     cords: str = "cords"
     intrinsic: str = "intrinsic"
@@ -79,7 +81,7 @@ class Layout:
         chosen: dict[str, Any] = {}
         for kind in (FileKind.IMAGE, FileKind.DEPTH, FileKind.CLOUD):
             patterns: tuple[str, ...] = getattr(self, kind)
-            counts = {p: sum(endings.get(self._ending(p, own), 0) for own in OURS) for p in patterns}
+            counts = {p: sum(endings.get(self._ending(p, own), 0) for own in NAMEABLE) for p in patterns}
             told = [p for p in patterns if counts[p] and any(_reads(word, kind, p) for word in code)]
             chosen[kind.value] = (max(told or patterns, key=counts.__getitem__),)
         return replace(self, **chosen)
@@ -88,25 +90,23 @@ class Layout:
         """What a frame file says, under OPV2V's own words."""
         if not _renamed(self):
             return dict(document)
-        top = {self.lidar_pose: "lidar_pose", **dict(zip(self.cameras, OURS, strict=False))}
+        top = {self.lidar_pose: "lidar_pose", **dict(zip(self.cameras, NAMEABLE, strict=False))}
         inner = {self.cords: "cords", self.intrinsic: "intrinsic"}
         found = _with_words(document, top)
-        for camera in OURS:
+        for camera in NAMEABLE:
             if isinstance(entry := found.get(camera), Mapping):
                 found[camera] = _with_words(entry, inner)
         return found
 
     def camera(self, word: str) -> str | None:
         """Our name of the camera that a word names."""
-        return (dict(zip(OURS, OURS, strict=True)) | dict(zip(self.cameras, OURS, strict=False))).get(word)
+        told = dict(zip(self.cameras, NAMEABLE, strict=False))
+        return told.get(word, word if word in NAMEABLE else None)
 
     def _ending(self, pattern: str, camera: str) -> str:
-        place = OURS.index(camera) if camera in OURS else -1
+        place = NAMEABLE.index(camera) if camera in NAMEABLE else -1
         theirs = self.cameras[place] if 0 <= place < len(self.cameras) else camera
         return pattern.removeprefix("{frame}").replace("{camera}", theirs).replace("{number}", camera[6:])
-
-
-OURS = tuple(f"camera{number}" for number in range(10))  # more than any rig has
 
 
 def _reads(word: str, kind: FileKind, pattern: str) -> bool:
@@ -137,7 +137,7 @@ def _endings(layout: Layout) -> Mapping[str, tuple[FileKind, str]]:
     for kind in (FileKind.CLOUD, FileKind.DEPTH, FileKind.IMAGE):
         for pattern in reversed(getattr(layout, kind)):
             of_camera = "{camera}" in pattern or "{number}" in pattern
-            for camera in reversed(OURS) if of_camera else ("",):
+            for camera in reversed(NAMEABLE) if of_camera else ("",):
                 found[layout._ending(pattern, camera)] = (kind, camera)
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 from opv2v_doctor.audit.file_record import FileReading
 from opv2v_doctor.geometry.lookup_tables import numbers_of
 from opv2v_doctor.geometry.rigs import rig_of
-from opv2v_doctor.layout import OURS, Layout
+from opv2v_doctor.layout import NAMEABLE, Layout
 
 MOST_NODES = 200_000  # of a document with its aliases written out; a real one has about 1 000
 DEEPEST = 100  # levels; a real one has 5
@@ -22,7 +22,7 @@ def read_frame_file(content: bytes, layout: Layout) -> FileReading:
     """The LiDAR's pose, the rig in numbers, and a digest of all poses. Raises ValueError."""
     document, twice = _document(content, (layout.lidar_pose, *layout.cameras))
     frame = layout.canonical(document)
-    cameras = numbers_of(rig_of(frame, dict.fromkeys(OURS[: len(layout.cameras)], (1, 1))))
+    cameras = numbers_of(rig_of(frame, dict.fromkeys(NAMEABLE[: len(layout.cameras)], (1, 1))))
     pose = [float(number) for number in frame["lidar_pose"]]
     names = sorted(camera.name for camera in cameras)
     poses = [pose, *([float(number) for number in frame[name]["cords"]] for name in names)]

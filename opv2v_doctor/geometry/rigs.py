@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.poses import Matrix, pose_matrix, relative, to_opencv
 
-CAMERA_NAMES = ("camera0", "camera1", "camera2", "camera3")
-
 
 class MountedCamera(NamedTuple):
     """A camera, and its pose in the LiDAR frame: (4, 4), OpenCV axes, metres."""

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from opv2v_doctor.geometry.cameras import Cylinder
 from opv2v_doctor.geometry.poses import UE_TO_OPENCV
 from opv2v_doctor.geometry.ranges import known_depth, panorama_ranges
-from opv2v_doctor.geometry.rigs import CAMERA_NAMES, MountedCamera, rig_of
+from opv2v_doctor.geometry.rigs import MountedCamera, rig_of
 from opv2v_doctor.geometry.stitching import Stitcher
+from opv2v_doctor.layout import CAMERAS
 from opv2v_doctor.sandbox.scene import write_scene
 
 from .rooms import ball, hall, pillar, rig, views
@@ -128,9 +129,7 @@ def test_more_cameras_than_the_buffer_counts_are_refused() -> None:
 def test_a_scenes_stitched_ranges_are_those_of_its_lidar(tmp_path: Path, seed: int) -> None:
     write_scene(tmp_path, tmp_path, seed=seed, image_size=(400, 300), scenarios={"train": (2,)}, frames=1)
     for place in sorted(tmp_path.glob("train/*/*/*.yaml")):
-        cameras = rig_of(
-            yaml.load(place.read_bytes(), yaml.CSafeLoader), dict.fromkeys(CAMERA_NAMES, (400, 300))
-        )
+        cameras = rig_of(yaml.load(place.read_bytes(), yaml.CSafeLoader), dict.fromkeys(CAMERAS, (400, 300)))
         depths = {name: np.load(place.with_name(f"{place.stem}_{name}_depth.npy")) for name in cameras}
         found = Stitcher(cameras, PANORAMA).ranges(depths)
         points = np.loadtxt(place.with_suffix(".pcd"), skiprows=11, usecols=(0, 1, 2)) @ UE_TO_OPENCV.T

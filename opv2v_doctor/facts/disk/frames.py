@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.disk.scenarios import ALL_CAMERAS, Agent, Frame, Scenario, scenarios
+from opv2v_doctor.facts.disk.scenarios import Agent, Frame, Scenario, scenarios
 from opv2v_doctor.facts.interpreter.views import Identity
 from opv2v_doctor.facts.launch.datasets import Part
 from opv2v_doctor.facts.launch.origins import words_of_files
 from opv2v_doctor.facts.launch.splits import examined_splits, parts
 from opv2v_doctor.foreign_files import bytes_of, from_yaml
-from opv2v_doctor.layout import Layout, unknown_name
+from opv2v_doctor.layout import CAMERAS, Layout, unknown_name
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -54,7 +54,7 @@ class Disk:
     def cameras(self) -> tuple[str, ...]:
         """The cameras that the dataset is told to use."""
         ids = self.part.keywords.get("camera_ids")
-        return tuple(f"camera{number}" for number in ids) if isinstance(ids, list | tuple) else ALL_CAMERAS
+        return tuple(f"camera{number}" for number in ids) if isinstance(ids, list | tuple) else CAMERAS
 
     @property
     def least_agents(self) -> int:

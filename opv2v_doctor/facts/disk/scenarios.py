@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from opv2v_doctor.layout import DIGITS, FileKind, Layout, unknown_name
+from opv2v_doctor.layout import CAMERAS, DIGITS, FileKind, Layout, unknown_name
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
-
-ALL_CAMERAS = ("camera0", "camera1", "camera2", "camera3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +27,7 @@ class Frame:
     @property
     def cameras(self) -> tuple[str, ...]:
         """The cameras of which it has an image."""
-        return tuple(camera for camera in ALL_CAMERAS if self.agent.has(self.image(camera)))
+        return tuple(camera for camera in CAMERAS if self.agent.has(self.image(camera)))
 
     def image(self, camera: str) -> Path:
         return self.agent.folder / self.agent.layout.file(FileKind.IMAGE, self.name, camera)

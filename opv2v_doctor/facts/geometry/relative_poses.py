@@ -12,7 +12,6 @@ import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.disk.frames import Disk, Frame, disk
-from opv2v_doctor.facts.disk.scenarios import ALL_CAMERAS
 from opv2v_doctor.facts.geometry.camera_axes import DECLARED, from_opencv, rays_axes
 from opv2v_doctor.facts.geometry.depth_maps import neighbours
 from opv2v_doctor.facts.samples.moments import (
@@ -26,6 +25,7 @@ from opv2v_doctor.facts.samples.moments import (
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import RIGHT, Convention, alternatives, pose_errors
 from opv2v_doctor.geometry.poses import invert
+from opv2v_doctor.layout import CAMERAS
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -280,8 +280,6 @@ def _mistaken(where: Disk, mount: Mount) -> dict[str, list[Mount]]:
         found.setdefault(kind, []).append(mount._replace(frame=other))
     if mount.camera:
         found["the LiDAR"] = [mount._replace(camera=None)]
-        found["another camera"] = [
-            mount._replace(camera=name) for name in ALL_CAMERAS if name != mount.camera
-        ]
+        found["another camera"] = [mount._replace(camera=name) for name in CAMERAS if name != mount.camera]
     kept = {kind: [each for each in mounts if _are_six(each.numbers)] for kind, mounts in found.items()}
     return {kind: mounts for kind, mounts in kept.items() if mounts}

@@ -13,7 +13,7 @@ from typing import Any
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.launch.config import config, replay
-from opv2v_doctor.facts.source.names import builders, calls_in, mentions, parameters_of, the
+from opv2v_doctor.facts.source.names import builders, calls_in, mentions, names_read, parameters_of, the
 from opv2v_doctor.facts.source.syntax import module_name, modules, nodes, parsed_module
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -270,11 +270,6 @@ def assignments(
             needed.append(part)
             names |= names_read(part) - {*known}
     return needed[::-1]
-
-
-def names_read(node: ast.AST) -> set[str]:
-    """The variables that code reads."""
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def _assigns(statement: ast.AST, names: set[str]) -> bool:

@@ -132,8 +132,7 @@ def schedule_place(target: Target) -> Place:
 def idle_scheduler(target: Target) -> str:
     """The class of a scheduler that this launch makes and never steps; empty where there is none."""
     answer = _answer(target, _usual_steps(target))
-    idle = isinstance(answer, questions.Scheduled) and answer.made and not answer.stepped
-    return answer.made if idle and isinstance(answer, questions.Scheduled) else ""
+    return answer.made if isinstance(answer, questions.Scheduled) and not answer.stepped else ""
 
 
 @fact

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opv2v_doctor.facts.interpreter import questions
-from opv2v_doctor.facts.launch.evaluation import assignments, functions_of, names_read
+from opv2v_doctor.facts.launch.evaluation import assignments, functions_of
+from opv2v_doctor.facts.source.names import names_read
 from opv2v_doctor.facts.source.syntax import module_name, modules
 from opv2v_doctor.facts.source.training_loop import epoch_progress
 from opv2v_doctor.state import fact

@@ -124,7 +124,7 @@ def _evaluates(path: Path, name: str) -> bool:
     return any(
         isinstance(call, ast.Call)
         and ast.unparse(call.func) == "eval"
-        and _reads(call) & {*parameters_of(node)}
+        and names_read(call) & {*parameters_of(node)}
         for node in nodes(path)
         if isinstance(node, ast.FunctionDef) and node.name == name
         for call in ast.walk(node)
@@ -209,8 +209,9 @@ def is_called(target: Target, name: str) -> bool:
     return bool(find(target, lambda node: _says(node) == name, name))
 
 
-def _reads(node: ast.AST) -> set[str]:
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+def names_read(node: ast.AST) -> set[str]:
+    """The variables that code reads."""
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def _says(node: ast.AST) -> str:
@@ -305,7 +306,7 @@ def iterating_method(node: ast.ClassDef) -> str | None:
         if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("__"):
             own = parameters_of(inner)
             loops = [part for part in ast.walk(inner) if isinstance(part, ast.For)]
-            over = {name for loop in loops for name in _reads(loop.iter)}
+            over = {name for loop in loops for name in names_read(loop.iter)}
             if len(own) > 1 and own[1] in over and any(isinstance(p, ast.Yield) for p in ast.walk(inner)):
                 return inner.name
     return None
