@@ -45,6 +45,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: -length[item.path])  # which keeps the order within a file
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Number bytes instead of spelling them: an archive names its second, and workers collect apart."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """A table of what was skipped: how many tests, why, and the command that brings it."""
     skipped = terminalreporter.stats.get("skipped", [])
