@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.check import Blocked, NoAnswer, Skip
 from opv2v_doctor.diagnosis import questions
 from opv2v_doctor.diagnosis.questions import Drawn, Evaluated, Evaluation, Opened, Overfitted, Paths
 from opv2v_doctor.fact_progress import advance
 from opv2v_doctor.facts.launch.config import config
 from opv2v_doctor.facts.launch.splits import FOLDERS, examined_splits
+from opv2v_doctor.facts.past.logs import judged_logs
+from opv2v_doctor.facts.past.logs.loss_curves import curve
 from opv2v_doctor.facts.past.runs import CHECKPOINTS, number_of
 from opv2v_doctor.facts.predictions.errors import Errors, errors
-from opv2v_doctor.facts.predictions.prediction import PredictedView, PredictionRequest, Predictions, predictions
+from opv2v_doctor.facts.predictions.prediction import (
+    TRUTH,
+    PredictedView,
+    PredictionRequest,
+    Predictions,
+    predictions,
+)
 from opv2v_doctor.facts.source.names import watched
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Result
@@ -118,12 +127,37 @@ def overfitted(target: Target) -> Overfitted:
     )
 
 
+def overfitted_or_none(target: Target) -> Overfitted | None:
+    """The same; None where that has no answer."""
+    with contextlib.suppress(NoAnswer):
+        return overfitted(target)
+    return None
+
+
+def drawn_or_none(target: Target) -> Drawn | None:
+    """What the loaders give; None where that has no answer."""
+    with contextlib.suppress(NoAnswer):
+        return drawn(target)
+    return None
+
+
+@fact
+def epoch_losses(target: Target) -> tuple[float, ...]:
+    """The training loss of each epoch of the run, as its log tells it; none without a log."""
+    try:
+        log = judged_logs(replace(target, run=asked(target).checkpoint.parent))[0]
+    except NoAnswer:
+        return ()
+    return tuple(point.average for point in curve(log, "train") if math.isfinite(point.average))
+
+
 @dataclass(frozen=True, kw_only=True)
 class JudgedSample:
     """One sample: what the criteria say of it, and how far it is from the truth."""
 
     evaluated: Evaluated
     errors: Errors | None
+    places: tuple[tuple[float, float, float], ...] = ()  # true ones, in the first agent's frame, metres
 
     @property
     def label(self) -> str:
@@ -216,7 +250,9 @@ def _judged(target: Target, sample: Evaluated) -> JudgedSample:
         weights=opened(target).account,
     )
     try:
-        return JudgedSample(evaluated=sample, errors=errors(found))
+        poses = [pose for pose in found.poses(TRUTH) if pose is not None]
+        places = tuple((float(p[0, 3]), float(p[1, 3]), float(p[2, 3])) for p in poses)
+        return JudgedSample(evaluated=sample, errors=errors(found), places=places)
     except Blocked:  # a model of another form: its losses are told all the same
         return JudgedSample(evaluated=sample, errors=None)
 
@@ -300,8 +336,6 @@ def with_given_poses(target: Target) -> Errors:
 def data_results(target: Target) -> tuple[Result, ...]:
     """What the checks of data and geometry say of the training split and of this one."""
     splits = ("train", asked(target).split)
-    from dataclasses import replace
-
     both = replace(target, splits=splits, splits_asked=True, num_samples=min(asked(target).count, 4))
     examined_splits(both)
     chosen = [

@@ -716,9 +716,14 @@ def _repairs(path: _Path) -> dict[str, list[dict[str, Any]]]:
         depth = {name: true[name] for name in names if name in one}
         found["depth"].append(dict(one, **depth, pts3d=_placed(true["pts3d_cam"], one)))
         found["scale"].append(dict(one, **{name: one[name] * scale for name in lengths if name in one}))
-        mask = {n: true[n] for n in ("non_ambiguous_mask", "non_ambiguous_mask_logits") if n in one}
-        found["mask"].append(dict(one, **mask))
+        found["mask"].append(in_form_of(one, _mask_of(view)))
     return found
+
+
+def _mask_of(view: dict[str, Any]) -> dict[str, Any]:
+    """The true mask as the model would answer it, be it certain of it."""
+    mask = view["non_ambiguous_mask"].bool()
+    return {"non_ambiguous_mask": mask, "non_ambiguous_mask_logits": mask.float() * 20 - 10}
 
 
 def _placed(points: Any, posed: dict[str, Any]) -> Any:
