@@ -28,9 +28,7 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(help="The checkpoint.  [default: the run's best, else its last]", show_default=False),
 ]
-Steps = Annotated[
-    int, typer.Option("--overfit-steps", min=0, help="Steps on one batch; 0 leaves that out.")
-]
+Steps = Annotated[int, typer.Option("--overfit-steps", min=0, help="Steps on one batch; 0 leaves that out.")]
 
 
 def diagnosed(
@@ -54,7 +52,8 @@ def diagnose(
     checkpoint: Checkpoint = None,
     overfit_steps: Steps = 30,
     all_checkpoints: Annotated[
-        bool, typer.Option("--all-checkpoints", help="Evaluate every checkpoint of the run on the same samples.")
+        bool,
+        typer.Option("--all-checkpoints", help="Evaluate every checkpoint of the run on the same samples."),
     ] = False,
     format: options.ReportFormat = None,
     output: options.Output = None,
@@ -63,8 +62,8 @@ def diagnose(
 ) -> None:
     """Say why the validation loss of a checkpoint is high.
 
-    The launch's own model, loaders, criteria and epochs are run on a few samples of training and of validation,
-    on the GPU where there is one; what contributes is told in order, and what to do first. Nothing is written.
+    The launch's own model, loaders, criteria and epochs are run on a few samples of training and validation,
+    on the GPU where there is one. What contributes is told in order, and what to do first.
     """
     target = replace(target, overrides=tuple(overrides or ()))
     options.verify_splits(target)

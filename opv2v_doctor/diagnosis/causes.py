@@ -8,28 +8,25 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import combinations
 from pathlib import PurePath
-from statistics import fmean, median, pstdev
+from statistics import fmean, median
 
 from opv2v_doctor.check import Severity
 from opv2v_doctor.diagnosis.measurements import BothSets
-from opv2v_doctor.diagnosis.questions import Drawn, Opened, Overfitted, Part, Paths, ViewNumbers
+from opv2v_doctor.diagnosis.questions import Disagreement, Drawn, Opened, Overfitted, Part, Paths, ViewNumbers
 from opv2v_doctor.facts.launch.splits import FOLDERS
 from opv2v_doctor.text import Place, Text, sentence
 from opv2v_doctor.threshold import Threshold
 
 YARDSTICK = Threshold(
-    0.1, "of the validation loss", "by less, two criteria tell the same story", healthy=0.008, faulty=0.4
+    0.05, "of the validation loss", "by less, two criteria tell the same story", healthy=0.008, faulty=0.087
 )
 UNLIKE_INPUT = Threshold(
     1e-3, "of its size", "what both paths give the model is the same tensor; less is its precision"
 )
-MODE = Threshold(
-    0.25, "of the loss", "what dropout and running averages of a healthy model change is less"
+MODE = Threshold(0.25, "of the loss", "what dropout and running averages of a healthy model change is less")
+BLACK = Threshold(
+    0.25, "deviations of a channel", "black is the same number in both sets, whatever they show", healthy=0.05
 )
-SPREAD = Threshold(
-    1.6, "times", "an image's deviation in a channel; a second normalisation changes it fourfold", healthy=1.1
-)
-SHIFT = Threshold(1.0, "deviations of a channel", "light and places shift the mean by less", healthy=0.2)
 JITTER = Threshold(0.01, "deviations of the image", "a validation image is the same in each epoch", healthy=0)
 APART = Threshold(0.95, "of all pairs", "of 8 and 8 samples of one kind so few overlap once in 3000 times")
 TWICE = Threshold(1.25, "times", "less, though beyond chance, changes no loss that one would look for")
@@ -37,14 +34,16 @@ FRAME = Threshold(0.01, "m", "the first view is the frame of all others: roundin
 HELD = Threshold(0.5, "of a file's weights", "a file that is loaded is held; a head may be left out")
 FITS = Threshold(0.999, "of the model's weights", "a checkpoint of the same model fills all of them")
 STILL = Threshold(
-    1e-3, "of the weights' norm", "what a training of a few hundred useful steps moves", healthy=0.1, faulty=1e-5
+    1e-3,
+    "of the weights' norm",
+    "what a training of a few hundred useful steps moves",
+    healthy=0.1,
+    faulty=1e-5,
 )
 CONSTANT = Threshold(
     0.95, "of the constant predictor's loss", "a model that looks at its images is better", healthy=0.89
 )
-FALLS = Threshold(
-    0.05, "of the loss in the last epoch", "a training that is done falls by less", faulty=0.2
-)
+FALLS = Threshold(0.05, "of the loss in the last epoch", "a training that is done falls by less", faulty=0.2)
 OVERFITS = Threshold(
     0.1, "of the loss of one batch", "thirty steps of a useful learning rate take away more", healthy=0.45
 )
@@ -79,7 +78,8 @@ class Cause:
 def ranked(causes: Sequence[Cause], left: float | None = None) -> list[Cause]:
     """The causes, largest contribution first; one without a measured effect may be all of what is left."""
     return sorted(
-        causes, key=lambda cause: (cause.certainty, -(cause.effect if cause.effect is not None else left or 0.0))
+        causes,
+        key=lambda cause: (cause.certainty, -(cause.effect if cause.effect is not None else left or 0.0)),
     )
 
 
@@ -138,7 +138,10 @@ def _flat(values: Mapping[str, object]) -> dict[str, str]:
     return found
 
 
-def criterion_causes(launch: Opened, both: BothSets | None) -> Iterator[Cause]:
+Places = Mapping[str, Place | None]  # of keys of the config
+
+
+def criterion_causes(launch: Opened, both: BothSets | None, places: Places) -> Iterator[Cause]:
     """How much of the validation loss is its criterion alone."""
     unlike = unlike_parts(launch.train_criterion, launch.test_criterion)
     if not unlike or both is None:
@@ -157,7 +160,7 @@ def criterion_causes(launch: Opened, both: BothSets | None) -> Iterator[Cause]:
             unlike=sentence(unlike[:4]),
         ),
         hint=Text("compare terms, not sums; or give loss.test_criterion the weights of loss.train_criterion"),
-        at=launch.test_criterion[0].place if launch.test_criterion else None,
+        at=places.get("loss.test_criterion") or launch.test_criterion[0].place,
         effect=max(test - by_train, 0.0),
     )
 
@@ -165,9 +168,11 @@ def criterion_causes(launch: Opened, both: BothSets | None) -> Iterator[Cause]:
 # --- the same kind of data
 
 
-def data_causes(launch: Opened, data: Drawn, both: BothSets | None, split: str) -> Iterator[Cause]:
-    """What validation's samples are unlike training's in, beyond chance."""
-    yield from _other_normalisation(data, both)
+def data_causes(
+    launch: Opened, data: Drawn, both: BothSets | None, split: str, places: Places
+) -> Iterator[Cause]:
+    """What of validation's samples is made otherwise than training's: images, trees, the poses' frame."""
+    yield from _other_normalisation(data, both, places.get(f"dataset.opv2v.{split}.data_norm_type"))
     if data.jitter is not None and data.jitter > JITTER:
         yield Cause(
             code="DGN004",
@@ -178,12 +183,15 @@ def data_causes(launch: Opened, data: Drawn, both: BothSets | None, split: str) 
                 jitter=data.jitter,
             ),
             hint=Text("dataset.opv2v.{split}.transform=imgnorm", split=split),
+            at=places.get(f"dataset.opv2v.{split}.transform"),
         )
-    yield from _other_roots(launch)
+    yield from _other_roots(launch, places.get(f"dataset.opv2v.{split}.dataset_str"))
     yield from _other_frame(data)
 
 
-def _other_normalisation(data: Drawn, both: BothSets | None) -> Iterator[Cause]:
+def _other_normalisation(data: Drawn, both: BothSets | None, at: Place | None) -> Iterator[Cause]:
+    if not is_normalised_otherwise(data):
+        return
     train, test = _views(data.train), _views(data.test)
     ours, theirs = ({view.norm_type for view in views} for views in (train, test))
     effect = None
@@ -191,25 +199,41 @@ def _other_normalisation(data: Drawn, both: BothSets | None) -> Iterator[Cause]:
         loss, matched = both.mean("test", "loss"), both.mean("test", "matched")
         effect = max(loss - matched, 0.0) if loss is not None and matched is not None else None
     (mean, deviation), (other, spread) = _channels(train), _channels(test)
-    ratio = max((max(a / b, b / a) for a, b in zip(deviation, spread, strict=False) if a and b), default=1.0)
-    shift = max((abs(a - b) / d for a, b, d in zip(mean, other, deviation, strict=False) if d), default=0.0)
-    if ratio <= SPREAD and shift <= SHIFT and (ours == theirs or not (ours and theirs)):
-        return
+    black, least = _least(train), _least(test)
     yield Cause(
         code="DGN004",
         certainty=Certainty.SEEN,
         said=Text(
             "validation's images are normalised otherwise: channel deviations {theirs} where training has "
-            "{ours}, means {means} and {others} ({kinds})",
+            "{ours}, means {means} and {others}, black {least} and {black}; {kinds}",
             theirs=[f"{one:.2f}" for one in spread],
             ours=[f"{one:.2f}" for one in deviation],
             means=[f"{one:.2f}" for one in other],
             others=[f"{one:.2f}" for one in mean],
-            kinds=Text("data_norm_type {theirs}, training's {ours}", theirs=_words(theirs), ours=_words(ours)),
+            least=[f"{one:.2f}" for one in least],
+            black=[f"{one:.2f}" for one in black],
+            kinds=Text(
+                "data_norm_type {theirs}, training's {ours}", theirs=_words(theirs), ours=_words(ours)
+            ),
         ),
         hint=Text("give validation's dataset the data_norm_type of training's: ${{model.data_norm_type}}"),
+        at=at,
         effect=effect,
     )
+
+
+def is_normalised_otherwise(data: Drawn) -> bool:
+    """Whether black is another number in validation, or its views say so."""
+    train, test = _views(data.train), _views(data.test)
+    if {view.norm_type for view in train} != {view.norm_type for view in test}:
+        return True
+    deviation, black, least = _channels(train)[1], _least(train), _least(test)
+    return any(abs(a - b) > BLACK * d for a, b, d in zip(black, least, deviation, strict=False))
+
+
+def _least(views: Sequence[ViewNumbers]) -> list[float]:
+    """The darkest value of each channel: black, where the views hold any."""
+    return [min(values) for values in zip(*(view.least for view in views), strict=False)]
 
 
 def _words(values: set[str | None]) -> list[str]:
@@ -228,7 +252,8 @@ def _channels(views: Sequence[ViewNumbers]) -> tuple[list[float], list[float]]:
     squares = [
         fmean(m * m + d * d for m, d in pairs)
         for pairs in (
-            [(view.mean[c], view.deviation[c]) for view in views if c < len(view.mean)] for c in range(len(means))
+            [(view.mean[c], view.deviation[c]) for view in views if c < len(view.mean)]
+            for c in range(len(means))
         )
     ]
     return means, [math.sqrt(max(s - m * m, 0.0)) for s, m in zip(squares, means, strict=True)]
@@ -245,7 +270,7 @@ def other_roots(launch: Opened) -> dict[str, tuple[str, str]]:
     }
 
 
-def _other_roots(launch: Opened) -> Iterator[Cause]:
+def _other_roots(launch: Opened, at: Place | None) -> Iterator[Cause]:
     roots = other_roots(launch)
     if roots:
         yield Cause(
@@ -256,6 +281,7 @@ def _other_roots(launch: Opened) -> Iterator[Cause]:
                 roots=[f"{name} {theirs}, training's {ours}" for name, (ours, theirs) in roots.items()],
             ),
             hint=Text("see that both trees were made alike, or give both datasets the same root"),
+            at=at,
         )
 
 
@@ -268,7 +294,8 @@ def _other_frame(data: Drawn) -> Iterator[Cause]:
         code="DGN004",
         certainty=Certainty.SEEN,
         said=Text(
-            "validation's poses are in another frame: its first view is {far:.3g} m from the origin, in training "
+            "validation's poses are in another frame: its first view is {far:.3g} m from the origin, "
+            "in training "
             "it is the origin",
             far=max(test),
         ),
@@ -300,12 +327,12 @@ def _of(views: Sequence[ViewNumbers], name: str) -> float | None:
 
 def _baseline(views: Sequence[ViewNumbers]) -> float | None:
     places = [view.position for view in views if view.position]
-    return median(map(lambda pair: math.dist(*pair), combinations(places, 2))) if len(places) > 1 else None
+    return median(math.dist(*pair) for pair in combinations(places, 2)) if len(places) > 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Likeness:
-    """One number of the samples of both sets: the means, and the share of pairs in which validation's is more."""
+    """One number of the samples of both sets: the means, and in how many pairs validation's is more."""
 
     name: str
     said: Text
@@ -338,7 +365,8 @@ def likenesses(data: Drawn) -> list[Likeness]:
 
 def scene_causes(data: Drawn, both: BothSets | None) -> Iterator[Cause]:
     """Validation shows other scenes than training does."""
-    apart = [one for one in likenesses(data) if one.is_apart and one.name != "views"]
+    kept = {"views", "light"} if is_normalised_otherwise(data) else {"views"}
+    apart = [one for one in likenesses(data) if one.is_apart and one.name not in kept]
     if apart and len(data.train) >= 4 and len(data.test) >= 4:
         yield Cause(
             code="DGN004",
@@ -347,7 +375,12 @@ def scene_causes(data: Drawn, both: BothSets | None) -> Iterator[Cause]:
                 "validation's scenes are unlike training's: {numbers}",
                 numbers=sentence(
                     [
-                        Text("{what} {test:.3g}, training's {train:.3g}", what=o.said, test=o.test, train=o.train)
+                        Text(
+                            "{what} {test:.3g}, training's {train:.3g}",
+                            what=o.said,
+                            test=o.test,
+                            train=o.train,
+                        )
                         for o in apart
                     ],
                     ", ",
@@ -372,10 +405,7 @@ def path_causes(found: Paths, launch: Opened) -> Iterator[Cause]:
                 yield cause
 
 
-def _of_batch(batch: object, launch: Opened) -> Iterator[tuple[str, Cause]]:
-    from opv2v_doctor.diagnosis.questions import Disagreement
-
-    assert isinstance(batch, Disagreement)
+def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]]:
     train, test = batch.train, batch.test
     both = test.loss is not None and batch.by_test_of_train is not None
     effect = max(test.loss - batch.by_test_of_train, 0.0) if both else None  # type: ignore[operator]
@@ -386,7 +416,8 @@ def _of_batch(batch: object, launch: Opened) -> Iterator[tuple[str, Cause]]:
                 code="DGN006",
                 certainty=Certainty.NOT_EVALUATED,
                 said=Text(
-                    "validation runs another model than the one that is trained: {n} of its weights are not the "
+                    "validation runs another model than the one that is trained: {n} of its weights "
+                    "are not the "
                     "trained ones",
                     n=test.weights_differ,
                 )
@@ -438,7 +469,8 @@ def _of_batch(batch: object, launch: Opened) -> Iterator[tuple[str, Cause]]:
                 code="DGN006",
                 certainty=Certainty.SEEN,
                 said=Text(
-                    "the model is given another {keys} of the same batch: {apart:.2g} of its size apart, changed "
+                    "the model is given another {keys} of the same batch: {apart:.2g} of its size "
+                    "apart, changed "
                     "on the path of {path}",
                     keys=list(inputs),
                     apart=inputs[key],
@@ -459,12 +491,15 @@ def _of_batch(batch: object, launch: Opened) -> Iterator[tuple[str, Cause]]:
                     code="DGN006",
                     certainty=Certainty.SEEN,
                     said=Text(
-                        "evaluation mode alone makes the same batch worse: {test:.4g}, in training mode {train:.4g} "
+                        "evaluation mode alone makes the same batch worse: {test:.4g}, in training "
+                        "mode {train:.4g} "
                         "by the same criterion",
                         test=test.loss,
                         train=batch.by_test_of_train,
                     ),
-                    hint=Text("look at running averages (BatchNorm) and at what the model does if not self.training"),
+                    hint=Text(
+                        "look at running averages (BatchNorm) and at what the model does if not self.training"
+                    ),
                     at=launch.test_place,
                     effect=effect,
                 ),
@@ -504,7 +539,8 @@ def start_causes(launch: Opened) -> Iterator[Cause]:
             code="DGN002",
             certainty=Certainty.NOT_LEARNED,
             said=Text(
-                "the launch reads {file}, and begins with {held} of its {n} weights; {named} have a name and a "
+                "the launch reads {file}, and begins with {held} of its {n} weights; {named} have a "
+                "name and a "
                 "shape that the model has",
                 file=last.file,
                 held=last.held,
@@ -524,7 +560,8 @@ def learning_causes(launch: Opened, steps: Overfitted | None) -> Iterator[Cause]
             code="DGN009",
             certainty=Certainty.NOT_LEARNED,
             said=Text(
-                "nothing was learned: the checkpoint is {most:.2g} of the weights' norm from what the launch begins "
+                "nothing was learned: the checkpoint is {most:.2g} of the weights' norm from what "
+                "the launch begins "
                 "with, at most",
                 most=max(part.relative for part in trained.values()),
             ),
@@ -575,7 +612,8 @@ def overfit_causes(steps: Overfitted) -> Iterator[Cause]:
         code="DGN010",
         certainty=Certainty.NOT_LEARNED,
         said=Text(
-            "one batch cannot be learned: after {n:step|steps} its loss is {last:.4g}, before {first:.4g} (learning "
+            "one batch cannot be learned: after {n:step|steps} its loss is {last:.4g}, before "
+            "{first:.4g} (learning "
             "rate up to {rate:.2g})",
             n=steps.steps,
             last=steps.losses[-1],
@@ -619,7 +657,8 @@ def left_causes(both: BothSets, data: Drawn | None, epochs: Sequence[float]) -> 
             )
             if data
             else Text(
-                "training was learned by heart: by the same criterion validation is {test:.4g}, training {train:.4g}",
+                "training was learned by heart: by the same criterion validation is {test:.4g}, "
+                "training {train:.4g}",
                 test=test,
                 train=base,
             ),
@@ -632,7 +671,8 @@ def left_causes(both: BothSets, data: Drawn | None, epochs: Sequence[float]) -> 
             code="DGN008",
             certainty=Certainty.LEFT,
             said=Text(
-                "the training is too short: its loss still fell by {share:.0%} in the last of {n:epoch|epochs}",
+                "the training is too short: its loss still fell by {share:.0%} in the last of "
+                "{n:epoch|epochs}",
                 share=(epochs[-2] - epochs[-1]) / abs(epochs[-2]),
                 n=len(epochs),
             ),
@@ -645,7 +685,8 @@ def left_causes(both: BothSets, data: Drawn | None, epochs: Sequence[float]) -> 
             code="DGN008",
             certainty=Certainty.LEFT,
             said=Text(
-                "nothing was learned that a constant does not know: validation is at {share:.0%} of the constant "
+                "nothing was learned that a constant does not know: validation is at {share:.0%} of "
+                "the constant "
                 "predictor, training at {other:.0%}",
                 share=test / constant,
                 other=train / constant,
@@ -665,12 +706,9 @@ def mean_with_views(both: BothSets) -> float | None:
 def _beyond_chance(both: BothSets) -> bool:
     """Whether almost every validation sample is worse than almost every training sample."""
     counts = {sample.count for sample in both.test}
-    ours = [s.evaluated.loss for s in both.train if s.count in counts] or [s.evaluated.loss for s in both.train]
+    ours = [s.evaluated.loss for s in both.train if s.count in counts] or [
+        s.evaluated.loss for s in both.train
+    ]
     theirs = [sample.evaluated.loss for sample in both.test]
     pairs = [b > a for a in ours for b in theirs]
     return bool(pairs) and fmean(pairs) > 0.8
-
-
-def spread(values: Sequence[float]) -> float:
-    """The deviation of a few numbers."""
-    return pstdev(values) if len(values) > 1 else 0.0

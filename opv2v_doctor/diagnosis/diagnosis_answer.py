@@ -14,6 +14,7 @@ from opv2v_doctor.diagnosis.diagnosis_paths import constant_shares
 from opv2v_doctor.diagnosis.measurements import (
     BothSets,
     asked,
+    config_places,
     data_results,
     drawn,
     drawn_or_none,
@@ -33,14 +34,14 @@ NAMED = 3  # causes that the paragraph names
 
 @fact
 def all_causes(target: Target) -> tuple[tuple[Cause, ...], int]:
-    """Every cause that the facts show, the largest contribution first, and how many questions had an answer."""
+    """Every cause that the facts show, the largest first, and how many questions had an answer."""
     both = both_or_none(target)
     split = asked(target).split
     asking: list[Callable[[], Iterator[Cause]]] = [
         lambda: of.fit_causes(opened(target), Place(asked(target).checkpoint)),
         lambda: of.start_causes(opened(target)),
-        lambda: of.criterion_causes(opened(target), both),
-        lambda: of.data_causes(opened(target), drawn(target), both, split),
+        lambda: of.criterion_causes(opened(target), both, config_places(target)),
+        lambda: of.data_causes(opened(target), drawn(target), both, split, config_places(target)),
         lambda: of.scene_causes(drawn(target), both),
         lambda: _data_faults(target, both),
         lambda: of.path_causes(paths(target), opened(target)),
@@ -76,9 +77,9 @@ def validation_is_explained(target: Target) -> Findings:
 
     ## Why it matters
     All that was measured, in one paragraph: the largest contributions in their order, and what to do first. A
-    fault that was seen (another criterion, path, normalisation or frame) comes before weights that did not learn,
-    these before scenes that are unlike training's, and last comes what is left: too short a training, or one that
-    was learned by heart. Within these, the larger share of the loss comes first.
+    fault that was seen (another criterion, path, normalisation or frame) comes before weights that did not
+    learn, these before scenes that are unlike training's, and last comes what is left: too short a training, or
+    one that was learned by heart. Within these, the larger share of the loss comes first.
 
     ## How to fix
     Do what is named first, and diagnose again: contributions hide one another.
@@ -93,13 +94,23 @@ def validation_is_explained(target: Target) -> Findings:
         return
     first = causes[0]
     listed = [
-        Text("{n}. {code}{share}: {said}", n=number, code=cause.code, share=_share(cause, both), said=cause.said)
+        Text(
+            "{n}. {code}{share}: {said}",
+            n=number,
+            code=cause.code,
+            share=_share(cause, both),
+            said=cause.said,
+        )
         for number, cause in enumerate(causes[:NAMED], 1)
     ]
     more = [Text("{n} more above", n=len(causes) - NAMED)] if len(causes) > NAMED else []
     yield Finding(
         severity=first.severity,
-        text=Text("{figures}Largest contributions: {listed}", figures=_figures(both), listed=sentence([*listed, *more])),
+        text=Text(
+            "{figures}Largest contributions: {listed}",
+            figures=_figures(both),
+            listed=sentence([*listed, *more]),
+        ),
         hint=first.hint,
         at=first.at,
     )
@@ -127,20 +138,25 @@ def _nothing(both: BothSets | None) -> Text:
     """That nothing was found, with what is left: figures, and the term that is least learned."""
     if both is None or not both.test:
         return Text(
-            "Nothing was found that makes validation high, as far as it could be measured without running the checkpoint."
+            "Nothing was found that makes validation high, as far as it could be measured without "
+            "running the checkpoint."
         )
     errors = mean_errors(both.test)
     constant = both.mean("test", "constant")
     said = [
         Text(
-            "{figures}Nothing was found that makes validation high: criterion, path and kind of data are those of "
+            "{figures}Nothing was found that makes validation high: criterion, path and kind of data "
+            "are those of "
             "training",
             figures=_figures(both),
         )
     ]
     if constant:
         said.append(
-            Text("it is {share:.0%} of a constant predictor", share=(both.mean("test", "loss") or 0.0) / constant)
+            Text(
+                "it is {share:.0%} of a constant predictor",
+                share=(both.mean("test", "loss") or 0.0) / constant,
+            )
         )
     if shares := constant_shares(both):
         name, share = next(iter(shares.items()))

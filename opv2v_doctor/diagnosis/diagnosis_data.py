@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from opv2v_doctor.check import Finding, Findings, Severity, Skip, check, examined, note
 from opv2v_doctor.diagnosis.causes import data_causes, likenesses, scene_causes
 from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none, told
-from opv2v_doctor.diagnosis.measurements import asked, data_results, drawn, opened
+from opv2v_doctor.diagnosis.measurements import asked, config_places, data_results, drawn, opened
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text, sentence
@@ -31,7 +31,7 @@ def training_and_validation_are_alike(target: Target) -> Findings:
     yield examined(len(data.train), "sample", split="train")
     yield examined(len(data.test), "sample", split=asked(target).split)
     both = both_or_none(target)
-    yield from told(data_causes(found, data, both, asked(target).split))
+    yield from told(data_causes(found, data, both, asked(target).split, config_places(target)))
     yield from told(scene_causes(data, both))
     yield note(
         "{numbers} (validation, training)",
@@ -68,11 +68,15 @@ def data_checks_find_no_fault_of_validation(target: Target) -> Findings:
     for result, finding in faults_of(results, split):
         yield Finding(
             severity=finding.severity,
-            text=Text("{code}, {split} alone: {said}", code=result.check.code, split=split, said=finding.text),
+            text=Text(
+                "{code}, {split} alone: {said}", code=result.check.code, split=split, said=finding.text
+            ),
             hint=finding.hint,
             at=finding.at,
         )
-    unanswered = [result.check.code for result in results if result.status in (Status.BLOCKED, Status.CRASHED)]
+    unanswered = [
+        result.check.code for result in results if result.status in (Status.BLOCKED, Status.CRASHED)
+    ]
     if unanswered:
         yield note("no answer of {codes}: see opv2v-doctor run-all", codes=unanswered)
 
@@ -83,7 +87,9 @@ def faults_of(results: tuple[Result, ...], split: str) -> list[tuple[Result, Fin
         (result, finding)
         for result in results
         for finding in result.findings
-        if finding.severity > Severity.NOTE and split in _subjects(finding) and "train" not in _subjects(finding)
+        if finding.severity > Severity.NOTE
+        and split in _subjects(finding)
+        and "train" not in _subjects(finding)
     ]
 
 

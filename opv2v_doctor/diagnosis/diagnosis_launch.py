@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, Skip, check, examined, note
+from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Skip, check, examined, note
 from opv2v_doctor.diagnosis.causes import Cause, criterion_causes, fit_causes, start_causes, unlike_parts
-from opv2v_doctor.diagnosis.measurements import BothSets, asked, both_sets, opened
+from opv2v_doctor.diagnosis.measurements import BothSets, asked, both_sets, config_places, opened
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, sentence
 
@@ -87,7 +87,7 @@ def both_criteria_measure_alike(target: Target) -> Findings:
         raise Skip("the launch never evaluates: there is one criterion", at=found.train_place)
     yield examined(len(found.train_criterion) + len(found.test_criterion), "part of a criterion")
     both = both_or_none(target)
-    causes = list(criterion_causes(found, both))
+    causes = list(criterion_causes(found, both, config_places(target)))
     yield from told(causes)
     unlike = unlike_parts(found.train_criterion, found.test_criterion)
     if unlike and not causes:
@@ -98,14 +98,10 @@ def both_criteria_measure_alike(target: Target) -> Findings:
                 unlike=sentence(unlike[:4]),
             )
         yield note(
-            "the criteria differ, and say much the same of the same predictions: {test:.4g}, training's {train:.4g}; "
+            "the criteria differ, and say much the same of the same predictions: {test:.4g}, "
+            "training's {train:.4g}; "
             "{unlike}",
             test=test,
             train=train,
             unlike=sentence(unlike[:4]),
         )
-
-
-def is_error(causes: Iterable[Cause]) -> bool:
-    """Whether any of them fails a check."""
-    return any(cause.severity > Severity.NOTE for cause in causes)

@@ -20,8 +20,8 @@ def every_part_was_trained(target: Target) -> Findings:
     """Every sub-module moved from the weights that the launch begins with.
 
     ## Why it matters
-    A learning rate that is too small, or that never leaves its warm-up, moves nothing. A head that no gradient
-    reaches stays as it was, while the others learn around it.
+    A learning rate that is too small, or that never leaves its warm-up, moves nothing. A head that no
+    gradient reaches stays as it was, while the others learn around it.
 
     ## How to fix
     Raise the learning rate; or look for `detach()`, `no_grad()` and `requires_grad` on the way to the part.
@@ -41,7 +41,8 @@ def one_batch_can_be_learned(target: Target) -> Findings:
 
     ## Why it matters
     A training that cannot even learn one batch does not train, whatever the data are. The batch then goes
-    through validation with the weights that learned it: what it costs there more than in training is the path's.
+    through validation with the weights that learned it: what it costs there more than in training is the
+    path's.
 
     ## How to fix
     The term that does not fall names the output; what it is computed of gets no gradient, or a clamped one.
@@ -52,7 +53,8 @@ def one_batch_can_be_learned(target: Target) -> Findings:
     fallen = batch_fall(steps)
     if fallen is not None:
         yield note(
-            "{n:step|steps} on one batch of {samples:sample|samples}: {first:.4g}, then {last:.4g} ({fallen:.0%} less)",
+            "{n:step|steps} on one batch of {samples:sample|samples}: {first:.4g}, then {last:.4g} "
+            "({fallen:.0%} less)",
             n=steps.steps,
             samples=steps.samples,
             first=steps.losses[0],
@@ -69,13 +71,15 @@ def one_batch_can_be_learned(target: Target) -> Findings:
         yield note("terms that did not fall: {terms}", terms=stuck)
     if steps.validated is not None and steps.train_after is not None:
         yield note(
-            "with the weights that learned it, the batch is {train:.4g} in training's step, {test:.4g} in validation",
+            "with the weights that learned it, the batch is {train:.4g} in training's step, "
+            "{test:.4g} in validation",
             train=steps.train_after,
             test=steps.validated,
         )
     if steps.halved:
         yield note(
-            "the batch of {whole} does not fit into memory ({problem}): {samples:sample|samples} of it were used",
+            "the batch of {whole} does not fit into memory ({problem}): {samples:sample|samples} of "
+            "it were used",
             whole=steps.whole,
             samples=steps.samples,
             problem=steps.problem,
@@ -98,7 +102,9 @@ def checkpoints_get_better(target: Target) -> Findings:
     yield examined(len(known), "checkpoint")
     for one in found:
         yield note(
-            "{name}: {problem}" if one.problem else "{name}: loss {loss}, poses {pose} m and {degrees} degrees, depth "
+            "{name}: {problem}"
+            if one.problem
+            else "{name}: loss {loss}, poses {pose} m and {degrees} degrees, depth "
             "{depth} m, mask mean {mask} (true {true})",
             name=one.path.name,
             problem=one.problem,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from opv2v_doctor.check import Blocked, Findings, Skip, check, examined, note
@@ -25,7 +25,9 @@ from opv2v_doctor.text import Text, sentence
 from opv2v_doctor.threshold import Threshold
 
 MOST_TERMS = 4
-LEAST_MASK = Threshold(0.05, "of all pixels", "below it a model hides its cloud, and poses are looked at first")
+LEAST_MASK = Threshold(
+    0.05, "of all pixels", "below it a model hides its cloud, and poses are looked at first"
+)
 FARTHEST = Threshold(10.0, "m", "poses that are off by more are compared with given ones")
 
 
@@ -51,7 +53,8 @@ def one_batch_is_the_same_on_both_paths(target: Target) -> Findings:
     for batch in found.batches:
         if batch.by_test_of_train is not None and batch.test.loss is not None:
             yield note(
-                "the batch of {part}: {test:.4g} on validation's path, {train:.4g} on training's by the same criterion",
+                "the batch of {part}: {test:.4g} on validation's path, {train:.4g} on training's by "
+                "the same criterion",
                 part=Text("training") if batch.part == "train" else Text("validation"),
                 test=batch.test.loss,
                 train=batch.by_test_of_train,
@@ -95,11 +98,11 @@ def checkpoint_is_as_good_on_validation(target: Target) -> Findings:
 def _losses(both: BothSets) -> Findings:
     test, train = both.mean("test", "loss") or 0.0, both.mean("train", "loss") or 0.0
     alike = mean_with_views(both)
-    said = [Text("validation {test:.4g}, training {train:.4g} by validation's criterion", test=test, train=train)]
+    said = [
+        Text("validation {test:.4g}, training {train:.4g} by validation's criterion", test=test, train=train)
+    ]
     if alike is not None and abs(alike - train) > 0.02 * abs(train):
-        said.append(
-            Text("training {alike:.4g} on samples of as many views as validation's", alike=alike)
-        )
+        said.append(Text("training {alike:.4g} on samples of as many views as validation's", alike=alike))
     yield note(sentence(said))
     terms = _term_gaps(both)
     if terms:
@@ -144,11 +147,11 @@ def _short(name: str) -> str:
 
 def _groups(both: BothSets) -> Findings:
     """The loss by what samples have in common, where that tells them apart."""
-    kinds = {
+    kinds: dict[str, Callable[[JudgedSample], str]] = {
         "views": lambda sample: str(sample.count),
         "scenario": lambda sample: sample.scenario,
-        "distance": lambda sample: _distance(sample),
-        "direction": lambda sample: _direction(sample),
+        "distance": _distance,
+        "direction": _direction,
     }
     for what, key in kinds.items():
         losses: dict[str, list[float]] = {}
@@ -236,9 +239,13 @@ def _errors(both: BothSets) -> Findings:
         ],
     )
     yield note(
-        "points of validation are off by {none} m; with true poses {pose}, with true depth {depth}, with the best "
+        "points of validation are off by {none} m; with true poses {pose}, with true depth {depth}, "
+        "with the best "
         "scale {scale}",
-        **{name: _figure(test[f"points_{name}"]) for name in ("none", "pose", "depth", "scale")},
+        none=_figure(test["points_none"]),
+        pose=_figure(test["points_pose"]),
+        depth=_figure(test["points_depth"]),
+        scale=_figure(test["points_scale"]),
     )
 
 
@@ -258,7 +265,8 @@ def _given_poses(target: Target, both: BothSets) -> Findings:
         yield note("the comparison with given poses was not made: {problem}", problem=problem.reason)
         return
     yield note(
-        "pred_mask_mean {mask}, pose_rmse {far} m: given the true poses, the first sample's points are off by "
+        "pred_mask_mean {mask}, pose_rmse {far} m: given the true poses, the first sample's points "
+        "are off by "
         "{points} m, its poses by {poses} m",
         mask=_figure(mask),
         far=_figure(far),
@@ -290,7 +298,8 @@ def checkpoint_is_better_than_no_training(target: Target) -> Findings:
         loss, constant, first = (both.mean(part, what) for what in ("loss", "constant", "initial"))
         if loss is not None and constant and first is not None:
             yield note(
-                "{said}: {loss:.4g}, the best constant {constant:.4g} ({share:.0%}), the first weights {first:.4g}",
+                "{said}: {loss:.4g}, the best constant {constant:.4g} ({share:.0%}), the first "
+                "weights {first:.4g}",
                 said=said,
                 loss=loss,
                 constant=constant,
@@ -313,5 +322,3 @@ def constant_shares(both: BothSets) -> dict[str, float]:
         if constant.get(name, 0.0) > 1e-3 and "mean" not in name
     }
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-

@@ -13,7 +13,7 @@ from opv2v_doctor.check import Blocked, NoAnswer, Skip
 from opv2v_doctor.diagnosis import questions
 from opv2v_doctor.diagnosis.questions import Drawn, Evaluated, Evaluation, Opened, Overfitted, Paths
 from opv2v_doctor.fact_progress import advance
-from opv2v_doctor.facts.launch.config import config
+from opv2v_doctor.facts.launch.config import config, place
 from opv2v_doctor.facts.launch.splits import FOLDERS, examined_splits
 from opv2v_doctor.facts.past.logs import judged_logs
 from opv2v_doctor.facts.past.logs.loss_curves import curve
@@ -34,6 +34,7 @@ from opv2v_doctor.runs.command_line import command
 from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 ASKED_FOR = ("train_epoch", "test_epoch", "save", "save_model", "model")  # parts that are attended to
 SHARE = 0.3  # of a question's time limit that samples or steps may take
@@ -77,6 +78,20 @@ def launch_words(target: Target) -> questions.LaunchWords:
         "arguments": words[3 if target.module else 2 :],
         "parts": {part: [*named[part]] for part in ASKED_FOR if part in named},
     }
+
+
+@fact
+def config_places(target: Target) -> Mapping[str, Place | None]:
+    """Where the config gives what often differs between training and validation; none where it does not."""
+    keys = ["loss.test_criterion"]
+    keys += [
+        f"dataset.opv2v.{asked(target).split}.{key}" for key in ("data_norm_type", "transform", "dataset_str")
+    ]
+    found: dict[str, Place | None] = {}
+    for key in keys:
+        with contextlib.suppress(NoAnswer):
+            found[key] = place(target, key)
+    return found
 
 
 def folders(target: Target) -> list[str]:
@@ -231,15 +246,15 @@ def _evaluated(target: Target, checkpoint: Path, *, whole: bool) -> Evaluation:
 def _judged(target: Target, sample: Evaluated) -> JudgedSample:
     views = tuple(
         PredictedView(
-            place=place,
-            agent=view.identity.agent or str(place),
+            place=number,
+            agent=view.identity.agent or str(number),
             label=view.identity.label or "",
             instance=view.identity.instance or "",
             frame=None,
             camera_model=view.camera_model,
-            prefix=f"{sample.prefix}/{place}",
+            prefix=f"{sample.prefix}/{number}",
         )
-        for place, view in enumerate(sample.views)
+        for number, view in enumerate(sample.views)
     )
     found = Predictions(
         inquiry=PredictionRequest(checkpoint=asked(target).checkpoint),
@@ -338,9 +353,7 @@ def data_results(target: Target) -> tuple[Result, ...]:
     splits = ("train", asked(target).split)
     both = replace(target, splits=splits, splits_asked=True, num_samples=min(asked(target).count, 4))
     examined_splits(both)
-    chosen = [
-        check for check in installed_checks() if check.family in DATA_FAMILIES and check.tier == "data"
-    ]
+    chosen = [check for check in installed_checks() if check.family in DATA_FAMILIES and check.tier == "data"]
     return tuple(run(chosen, both, ignored=_outside(chosen)))
 
 

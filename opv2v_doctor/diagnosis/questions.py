@@ -88,6 +88,7 @@ class ViewNumbers:
     norm_type: str | None
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    least: tuple[float, ...]  # black, as far as the image holds any
     position: tuple[float, ...] | None  # metres, in the frame that the dataset chose
     turned: float | None  # degrees from that frame
     depth: float | None  # median of the known, metres
@@ -199,7 +200,7 @@ def drawn(*, launch: LaunchWords, splits: list[str], count: int) -> Drawn:
     raise NotImplementedError
 
 
-@question("diagnosis")
+@question("diagnosed_losses")
 def evaluated(
     *,
     launch: LaunchWords,
@@ -214,13 +215,13 @@ def evaluated(
     raise NotImplementedError
 
 
-@question("diagnosis")
+@question("diagnosed_paths")
 def compared(*, launch: LaunchWords, checkpoint: str, splits: list[str]) -> Paths:
     """A batch of each set through training's step and through validation, with the checkpoint's weights."""
     raise NotImplementedError
 
 
-@question("diagnosis")
+@question("diagnosed_paths")
 def overfitted(
     *, launch: LaunchWords, splits: list[str], steps: int, epoch: int, seconds: float
 ) -> Overfitted:

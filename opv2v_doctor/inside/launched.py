@@ -1,4 +1,4 @@
-"""The launch itself, up to its first epoch: model, criteria, loaders and optimizer as the script makes them."""
+"""The launch itself, up to its first epoch: model, criteria, loaders, optimizer as the script makes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from .recording import defined_at, replacing
 from .scripted import Enough, Heard, Load, as_it_was, hearing
 
 MOST_EPOCHS = 200  # that are passed over until the launch evaluates
-PARTS = {"train": "train_epoch", "test": "test_epoch"}
 ROLES = {  # of the arguments of an epoch -> what they are usually called
     "model": ("model", "net"),
     "criterion": ("criterion", "loss_fn", "criteria"),
@@ -44,7 +43,7 @@ class Zeros(Dict[str, float]):
 
 
 class Epoch:
-    """One call of the function that trains or evaluates an epoch, which can be made again with other parts."""
+    """One call of the function that trains or evaluates an epoch; it can be made again with other parts."""
 
     def __init__(self, function: Callable[..., Any], given: inspect.BoundArguments) -> None:
         self.function, self.given = function, given
@@ -61,7 +60,7 @@ class Epoch:
             if type(value).__name__ == "SummaryWriter":
                 arguments[name] = None
         arguments.update({self.names[role]: value for role, value in parts.items() if role in self.names})
-        again = inspect.BoundArguments(self.given.signature, arguments)  # type: ignore[arg-type]
+        again = inspect.BoundArguments(self.given.signature, arguments)
         return self.function(*again.args, **again.kwargs)
 
 
@@ -112,48 +111,56 @@ def launched(words: LaunchWords) -> Launched:
 @functools.lru_cache(maxsize=1)
 def _launched(text: str) -> Launched:
     words: LaunchWords = json.loads(text)
-    trains: list[Epoch] = []
-    tests: list[Epoch] = []
-    read: list[tuple[str, Any]] = []
-
-    def train_epoch(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def passed_over(*rest: Any, **given: Any) -> Zeros:
-            trains.append(Epoch(function, inspect.signature(function).bind(*rest, **given)))
-            if tests or len(trains) > MOST_EPOCHS:
-                raise Enough
-            return Zeros()
-
-        return passed_over
-
-    def test_epoch(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def passed_over(*rest: Any, **given: Any) -> Zeros:
-            tests.append(Epoch(function, inspect.signature(function).bind(*rest, **given)))
-            return Zeros()
-
-        return passed_over
-
-    def nothing(function: Callable[..., Any]) -> Callable[..., Any]:
-        return functools.wraps(function)(lambda *_, **__: None)
-
-    makers = {"train_epoch": train_epoch, "test_epoch": test_epoch, "save": nothing, "save_model": nothing}
+    heard = _Heard()
+    loads: list[Load] = []
     with as_it_was(), _as_it_logs(), contextlib.ExitStack() as stack:
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        loads: list[Load] = []
         if "model" in words["parts"]:
-            heard = Heard(":".join(words["parts"]["model"]), object)
-            stack.enter_context(hearing(heard))
-            loads = heard.loads
-        stack.enter_context(_files(read))
+            models = Heard(":".join(words["parts"]["model"]), object)
+            stack.enter_context(hearing(models))
+            loads = models.loads
+        stack.enter_context(_files(heard.read))
         sys.path.insert(0, os.path.dirname(words["script"]))
-        for part, make in makers.items():
+        for part, make in heard.makers().items():
             if part in words["parts"]:
-                _replace(stack, *words["parts"][part], make)
+                module, name = words["parts"][part]
+                _replace(stack, module, name, make)
         _run(words)
-    if not trains:
+    if not heard.trains:
         raise RuntimeError("the script ends without an epoch of training")
-    return Launched(trains[0], tests, read, loads)
+    return Launched(heard.trains[0], heard.tests, heard.read, loads)
+
+
+class _Heard:
+    """What a launch hands to its epochs, none of which is made, and the files of weights that it reads."""
+
+    def __init__(self) -> None:
+        self.trains: list[Epoch] = []
+        self.tests: list[Epoch] = []
+        self.read: list[tuple[str, Any]] = []
+
+    def makers(self) -> dict[str, Callable[[Callable[..., Any]], Any]]:
+        """{part: what makes of its function one that is passed over}."""
+        return {
+            "train_epoch": lambda function: self._passed_over(function, self._trained),
+            "test_epoch": lambda function: self._passed_over(function, self.tests.append),
+            "save": lambda function: functools.wraps(function)(lambda *_, **__: None),
+            "save_model": lambda function: functools.wraps(function)(lambda *_, **__: None),
+        }
+
+    def _passed_over(self, function: Callable[..., Any], keep: Callable[[Epoch], None]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def noted(*rest: Any, **given: Any) -> Zeros:
+            keep(Epoch(function, inspect.signature(function).bind(*rest, **given)))
+            return Zeros()
+
+        return noted
+
+    def _trained(self, epoch: Epoch) -> None:
+        """Once an evaluation was made, all is known."""
+        self.trains.append(epoch)
+        if self.tests or len(self.trains) > MOST_EPOCHS:
+            raise Enough
 
 
 def _run(words: LaunchWords) -> None:
