@@ -3,7 +3,7 @@
 from opv2v_doctor.check import Check
 from opv2v_doctor.diagnosis import (
     diagnosis_answer,
-    diagnosis_data,
+    diagnosis_samples,
     diagnosis_launch,
     diagnosis_learning,
     diagnosis_paths,
@@ -13,8 +13,8 @@ CHECKS: tuple[Check, ...] = (
     diagnosis_launch.checkpoint_fits_the_launch,
     diagnosis_launch.launch_begins_with_the_weights_that_it_reads,
     diagnosis_launch.both_criteria_measure_alike,
-    diagnosis_data.training_and_validation_are_alike,
-    diagnosis_data.data_checks_find_no_fault_of_validation,
+    diagnosis_samples.training_and_validation_are_alike,
+    diagnosis_samples.data_checks_find_no_fault_of_validation,
     diagnosis_paths.one_batch_is_the_same_on_both_paths,
     diagnosis_paths.checkpoint_is_as_good_on_validation,
     diagnosis_paths.checkpoint_is_better_than_no_training,

@@ -259,7 +259,7 @@ def _channels(views: Sequence[ViewNumbers]) -> tuple[list[float], list[float]]:
     return means, [math.sqrt(max(s - m * m, 0.0)) for s, m in zip(squares, means, strict=True)]
 
 
-def other_roots(launch: Opened) -> dict[str, tuple[str, str]]:
+def other_roots(launch: Opened) -> dict[str, tuple[str, ...]]:
     """The paths that both datasets have, and that are another's tree: but for the name of the split."""
     names = {folder for folders in FOLDERS.values() for folder in folders}
     return {
@@ -514,7 +514,7 @@ def fit_causes(launch: Opened, checkpoint: Place) -> Iterator[Cause]:
     parts = launch.account.parts.values()
     elements, loaded = sum(part.elements for part in parts), sum(part.loaded for part in parts)
     share = loaded / max(elements, 1)
-    if share < FITS:
+    if elements and share < FITS:
         lacking = [name for name, part in launch.account.parts.items() if part.loaded < part.elements]
         yield Cause(
             code="DGN001",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, check, examined, note
 from opv2v_doctor.diagnosis import causes as of
 from opv2v_doctor.diagnosis.causes import Cause, Certainty, gap, ranked
-from opv2v_doctor.diagnosis.diagnosis_data import faults_of
+from opv2v_doctor.diagnosis.diagnosis_samples import faults_of
 from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none
 from opv2v_doctor.diagnosis.diagnosis_paths import constant_shares
 from opv2v_doctor.diagnosis.measurements import (
@@ -78,8 +78,8 @@ def validation_is_explained(target: Target) -> Findings:
     ## Why it matters
     All that was measured, in one paragraph: the largest contributions in their order, and what to do first. A
     fault that was seen (another criterion, path, normalisation or frame) comes before weights that did not
-    learn, these before scenes that are unlike training's, and last comes what is left: too short a training, or
-    one that was learned by heart. Within these, the larger share of the loss comes first.
+    learn, these before scenes that are unlike training's, and last comes what is left: too short a training,
+    or one that was learned by heart. Within these, the larger share of the loss comes first.
 
     ## How to fix
     Do what is named first, and diagnose again: contributions hide one another.

@@ -33,7 +33,7 @@ FARTHEST = Threshold(10.0, "m", "poses that are off by more are compared with gi
 
 @check("DGN006", tier="run", requires=["DGN001"])
 def one_batch_is_the_same_on_both_paths(target: Target) -> Findings:
-    """The very same batch means the same in training's step and in validation: mode, precision, input, weights.
+    """One batch is the same to training's step and to validation: mode, precision, input, weights.
 
     ## Why it matters
     One batch goes through the function that trains an epoch and through the one that evaluates one, with the
@@ -67,8 +67,8 @@ def checkpoint_is_as_good_on_validation(target: Target) -> Findings:
 
     ## Why it matters
     This is the gap that is left once criterion and path are the same. It is told by term, by number of views,
-    agent, scenario, distance and direction, with errors in metres and degrees beside the losses, and with what
-    true poses, true depth or the right scale would leave of it.
+    agent, scenario, distance and direction, with errors in metres and degrees beside the losses, and with
+    what true poses, true depth or the right scale would leave of it.
 
     ## How to fix
     The term and the samples that carry the gap say where to look. A gap that all samples carry, and that no
@@ -281,8 +281,8 @@ def checkpoint_is_better_than_no_training(target: Target) -> Findings:
 
     ## Why it matters
     What needs no training is the floor: mean depth, identity poses, mean scale and mean mask on the same
-    samples, and the launch's first weights. A term that stands at its constant learned nothing, however far the
-    sum fell.
+    samples, and the launch's first weights. A term that stands at its constant learned nothing, however far
+    the sum fell.
 
     ## How to fix
     Train longer where the loss still falls; else see that gradients reach what the term is computed of.

@@ -75,7 +75,7 @@ class Opened:
     read: tuple[ReadFile, ...]
     load_place: Place | None
     moved: Mapping[str, Moved]  # by sub-module, from the launch's first weights to the checkpoint's
-    attributes: Mapping[str, tuple[str, str]]  # of the datasets: name -> training's value, validation's
+    attributes: Mapping[str, tuple[str, ...]]  # of the datasets: name -> training's value, validation's
     fresh: bool  # whether validation is given another model, which a step of training does not change
 
 

@@ -232,10 +232,7 @@ def _overfit(
                 if optimizer is not None:
                     rates.append(max(group["lr"] for group in optimizer.param_groups))
 
-    with (
-        quietly(),
-        hearing_criterion(asked.train, asked.model, whole=False) as heard,
-    ):
+    with quietly(), hearing_criterion(asked.train, asked.model, whole=False) as heard:
         try:
             asked.train.run(loader=Counting(batches), epoch=epoch)
         except SystemExit:

@@ -10,6 +10,7 @@ from opv2v_doctor.sandbox.faults import (
     checkpoints,
     config,
     dataset,
+    diagnosis,
     environment,
     frames,
     geometry,
@@ -35,6 +36,7 @@ FAMILIES = (
     checkpoints,
     training,
     inference,
+    diagnosis,
 )
 
 __all__ = ["FAMILIES", "FAULTS", "Fault", "put"]
