@@ -91,7 +91,7 @@ def schema() -> None:
 
 
 def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
-    """The checks that are installed, of plugins, of `smoke`, `diagnose` and `audit`. No plugin file is run."""
+    """The checks installed, of plugins, of `smoke`, `diagnose` and `audit`. No plugin file is run."""
     from opv2v_doctor.audit.verdicts import VERDICTS
     from opv2v_doctor.diagnosis import CHECKS as DIAGNOSIS
     from opv2v_doctor.plugins import LOADING, loading_check

@@ -3,10 +3,10 @@
 from opv2v_doctor.check import Check
 from opv2v_doctor.diagnosis import (
     diagnosis_answer,
-    diagnosis_samples,
     diagnosis_launch,
     diagnosis_learning,
     diagnosis_paths,
+    diagnosis_samples,
 )
 
 CHECKS: tuple[Check, ...] = (

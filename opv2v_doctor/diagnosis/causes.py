@@ -147,7 +147,7 @@ def criterion_causes(launch: Opened, both: BothSets | None, places: Places) -> I
     if not unlike or both is None:
         return
     test, by_train = both.mean("test", "loss"), both.mean("test", "by_train")
-    if test is None or by_train is None or abs(test - by_train) <= YARDSTICK * abs(test):
+    if test is None or by_train is None or test - by_train <= YARDSTICK * abs(test):
         return
     yield Cause(
         code="DGN003",
@@ -161,7 +161,7 @@ def criterion_causes(launch: Opened, both: BothSets | None, places: Places) -> I
         ),
         hint=Text("compare terms, not sums; or give loss.test_criterion the weights of loss.train_criterion"),
         at=places.get("loss.test_criterion") or launch.test_criterion[0].place,
-        effect=max(test - by_train, 0.0),
+        effect=test - by_train,
     )
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, check, examined, note
 from opv2v_doctor.diagnosis import causes as of
 from opv2v_doctor.diagnosis.causes import Cause, Certainty, gap, ranked
-from opv2v_doctor.diagnosis.diagnosis_samples import faults_of
 from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none
 from opv2v_doctor.diagnosis.diagnosis_paths import constant_shares
+from opv2v_doctor.diagnosis.diagnosis_samples import faults_of
 from opv2v_doctor.diagnosis.measurements import (
     BothSets,
     asked,

@@ -72,7 +72,7 @@ def launch_begins_with_the_weights_that_it_reads(target: Target) -> Findings:
 
 @check("DGN003", tier="run")
 def both_criteria_measure_alike(target: Target) -> Findings:
-    """Training's and validation's criterion say much the same of the same predictions.
+    """Validation's criterion says no more of the same predictions than training's.
 
     ## Why it matters
     Where terms, weights, exclusions or norms differ, the two sums in the log are two yardsticks: a validation

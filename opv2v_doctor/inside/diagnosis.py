@@ -214,8 +214,12 @@ def moved(model: Any, before: dict[str, Any], after: dict[str, Any]) -> dict[str
         sums[1] += float(value.double().square().sum())
         if not apart:
             found[part]["still"].append(name)
-    for part, (apart, size) in squares.items():
-        found[part]["relative"] = math.sqrt(apart / size) if size else (1.0 if apart else 0.0)
+    usual = sum(size for _, size in squares.values()) / max(
+        1, sum(part["elements"] for part in found.values())
+    )
+    for part, (apart, size) in squares.items():  # what begins with zeros is measured by the others' weights
+        norm = size or usual * found[part]["elements"]
+        found[part]["relative"] = math.sqrt(apart / norm) if norm else 0.0
     return found
 
 

@@ -118,11 +118,18 @@ def copy_is_evaluated(directory: Path) -> None:
 @fault("DGN002")
 def pretrained_under_other_names(directory: Path) -> None:
     """The pretrained weights were saved with a wrapper's prefix, and are loaded with strict=False."""
+    import torch
+
     replace_text(
         directory / MODEL,
         "self.load_state_dict(weights, strict=not only_some)",
         'self.load_state_dict({f"module.{name}": w for name, w in weights.items()}, strict=False)',
     )
+    path = (
+        directory / "checkpoints/pretrained.pth"
+    )  # as they are here, the seed of the launch makes them, too
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    torch.save({"model": {name: 1.1 * weight for name, weight in saved["model"].items()}}, path)
 
 
 @fault("DGN009")
