@@ -489,8 +489,8 @@ def validation_falls_with_training(target: Target) -> Findings:
     A validation that stays where it was or gets worse again, while training falls, is the sign of learning by
     heart, of a validation set unlike the training's, or of a validation that measures something else. Where
     there are scores (accuracy, AP, PSNR), they decide, unless the loss ends above where it began: it may
-    rise a little while they get better. Where the two criteria differ (other terms are logged), their sums are
-    two yardsticks: only the terms that both have are compared.
+    rise a little while they get better. Where the two criteria differ (other terms are logged), their sums
+    are two yardsticks: only the terms that both have are compared.
 
     ## How to fix
     Look at the parts of the validation loss: one that stays high holds the sum up. Compare the preprocessing

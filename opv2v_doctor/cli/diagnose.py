@@ -14,7 +14,7 @@ from opv2v_doctor.cli import options
 from opv2v_doctor.cli.examination import head_of, write
 from opv2v_doctor.cli.reporting import head_in
 from opv2v_doctor.diagnosis import CHECKS
-from opv2v_doctor.diagnosis.measurements import DiagnosisRequest, asked
+from opv2v_doctor.diagnosis.measurements import DiagnosisRequest, asked, every_checkpoint
 from opv2v_doctor.facts.past.runs import last_run
 from opv2v_doctor.runner import run
 from opv2v_doctor.runs.earlier import chosen_checkpoint, reopened
@@ -27,6 +27,13 @@ SAMPLES = 8  # of each set, where nobody asks for another number
 Checkpoint = Annotated[
     Path | None,
     typer.Option(help="The checkpoint.  [default: the run's best, else its last]", show_default=False),
+]
+Curves = Annotated[
+    Path | None,
+    typer.Option(
+        help="A directory for the curves of --all-checkpoints: page, table, picture.  [default: none]",
+        show_default=False,
+    ),
 ]
 Steps = Annotated[int, typer.Option("--overfit-steps", min=0, help="Steps on one batch; 0 leaves that out.")]
 
@@ -55,6 +62,7 @@ def diagnose(
         bool,
         typer.Option("--all-checkpoints", help="Evaluate every checkpoint of the run on the same samples."),
     ] = False,
+    curves: Curves = None,
     format: options.ReportFormat = None,
     output: options.Output = None,
     strict: options.Strict = False,
@@ -69,6 +77,8 @@ def diagnose(
     options.verify_splits(target)
     if target.splits_asked and (len(target.splits) != 1 or target.splits == ("train",)):
         raise UsageError("--split: name one evaluation split, such as --split val")
+    if curves is not None and (not all_checkpoints or (curves.exists() and not curves.is_dir())):
+        raise UsageError(f"--curves {curves}: needs --all-checkpoints, and a directory")
     folder = target.run if target.run or checkpoint else _last_run(target)
     file = chosen_checkpoint(folder, checkpoint)
     request = DiagnosisRequest(
@@ -81,7 +91,20 @@ def diagnose(
     examined = replace(reopened(target, folder or file.parent), state=State({asked: request}))
     head = head_in(head_of(examined, strict or target.settings.strict), examined, lang)
     code = write(partial(run, CHECKS, examined), len(CHECKS), head, format=format, output=output)
+    if curves is not None:
+        _write(examined, curves)
     raise typer.Exit(code)
+
+
+def _write(target: Target, folder: Path) -> None:
+    from opv2v_doctor.diagnosis.checkpoint_curves import write_curves
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in write_curves(folder, every_checkpoint(target)):
+            typer.echo(f"wrote {path}", err=True)
+    except OSError as problem:
+        raise UsageError(f"--curves {folder}: cannot be written: {problem.strerror}") from None
 
 
 def _last_run(target: Target) -> Path | None:

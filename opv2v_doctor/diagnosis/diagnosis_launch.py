@@ -98,7 +98,7 @@ def both_criteria_measure_alike(target: Target) -> Findings:
                 unlike=sentence(unlike[:4]),
             )
         yield note(
-            "the criteria differ, and say much the same of the same predictions: {test:.4g}, "
+            "the criteria differ, and raise validation little: of the same predictions it says {test:.4g}, "
             "training's {train:.4g}; "
             "{unlike}",
             test=test,

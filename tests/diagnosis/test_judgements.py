@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from opv2v_doctor.diagnosis import causes
+from opv2v_doctor.diagnosis.checkpoint_curves import write_curves
 from opv2v_doctor.diagnosis.diagnosis_paths import FARTHEST, LEAST_MASK
 from opv2v_doctor.result import Status
 from opv2v_doctor.text import Place
@@ -254,6 +257,17 @@ def test_a_validation_that_turned_names_the_better_checkpoint(tmp_path: Path) ->
     result = judged("DGN011", tmp_path, every_checkpoint=checkpoints(10.0, 9.0, 10.5))
     assert result.findings[-1].path == Path("/run/checkpoint-2.pth")
     assert judged("DGN011", tmp_path, every_checkpoint=checkpoints(10.0, 9.0, 9.5)).status is Status.PASSED
+
+
+def test_curves_are_a_page_a_table_and_a_picture(tmp_path: Path) -> None:
+    found = (*checkpoints(10.0, None, 9.0), replace(checkpoints(1.0)[0], path=Path("/run/<b>.pth")))
+    html, table, picture = write_curves(tmp_path, found)
+    rows = table.read_text().splitlines()
+    assert rows[1].startswith("checkpoint-1.pth,10,1,1,2,0.85")
+    assert rows[2].startswith("checkpoint-2.pth,,1,")
+    assert "&lt;b&gt;.pth" in html.read_text() and "<b>" not in html.read_text()
+    image = cv2.imread(str(picture))
+    assert image is not None and image.shape == (750, 760, 3) and image.std() > 5
 
 
 def test_a_fault_that_was_seen_is_named_before_what_is_left(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class SharedTerms:
 
 
 def shared_terms(log: Log) -> SharedTerms | None:
-    """What two criteria that differ have in common; None where both phases log the same terms, or no terms."""
+    """What two criteria that differ share; None where both phases log the same terms, or no terms."""
     train, test = _terms(log, "train"), _terms(log, "test")
     names = tuple(name for name in train if name in test)
     only = [
