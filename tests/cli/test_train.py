@@ -221,7 +221,7 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(repo: Path, run: Path, tmp_pat
 def test_an_inference_is_stamped_with_its_checkpoint(repo: Path, run: Path) -> None:
     done = doctor("infer", "--repo", repo, "--run", run, "--index", 3, "--split", "test")
     assert done.returncode == 0, done.stderr
-    (output,) = (run / "eval_runs").iterdir()
+    (output,) = (run / "eval_runs").glob("*_test_idx3")
     record = read_run(output)
     assert (record.stamp.kind, record.state) == ("infer", RunStatus.FINISHED)
     assert record.stamp.checkpoint is not None
