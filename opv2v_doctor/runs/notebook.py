@@ -24,7 +24,7 @@ from opv2v_doctor.runs.course import Course, Epoch, course_of
 from opv2v_doctor.runs.inference import FOLDER
 from opv2v_doctor.runs.record import Launch, Run, RunStatus
 from opv2v_doctor.settings import Settings
-from opv2v_doctor.text import Text
+from opv2v_doctor.text import Text, quoted
 
 NAME = "record.md"
 LARGEST = 4 << 20  # bytes of one that a person may have written into
@@ -235,7 +235,7 @@ def _items_of_stamp(run: Run) -> Iterator[Item]:
     yield Item(
         claim=Text("The gate passed, unforced"),
         holds=all(gate is not None and not gate.exit_code and not gate.forced for gate in gates),
-        evidence=Text("{gates}", gates=[escape(str(gate)) if gate else "-" for gate in gates]),
+        evidence=quoted(", ".join(escape(str(gate)) if gate else "-" for gate in gates)),
     )
     departed = sorted({name for launch in launches for name in launch.departures})
     ended = all(launch.ended for launch in launches)
@@ -266,19 +266,19 @@ def _items_of_course(run: Run, course: Course, settings: Settings) -> Iterator[I
     yield Item(
         claim=Text("The training came to its own end"),
         holds=None if run.state is RunStatus.RUNNING else run.state is RunStatus.FINISHED,
-        evidence=Text("{state}", state=run.state.value),
+        evidence=quoted(run.state.value),
     )
     yield Item(
         claim=Text("It was evaluated"),
         holds=bool(course.splits),
-        evidence=Text("{splits}", splits=[escape(_short(split)) for split in course.splits] or "-"),
+        evidence=quoted(", ".join(escape(_short(split)) for split in course.splits) or "-"),
     )
     files = [str(save.get("file")) for save in course.saves]
     best = [name for name in files if "best" in name]
     yield Item(
         claim=Text("There is a best checkpoint"),
         holds=bool(best) if files else None,
-        evidence=Text("{file}", file=escape(best[-1]) if best else "-"),
+        evidence=quoted(escape(best[-1]) if best else "-"),
     )
     means = [
         (number, split, *pair)
