@@ -1,4 +1,4 @@
-"""Criterion: what the launch's criteria say of ground truth as a prediction, and of known disturbances of it."""
+"""Criterion: what the launch's criteria say of ground truth as a prediction, and of disturbances of it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ HEARD = ("train",)  # only the training's criterion has to pass gradients on
 
 
 def _heard(target: Target, kind: str) -> Judged:
-    """What a criterion says. Raises Skip where it is the training's again, Blocked where there is no truth."""
+    """What a criterion says. Raises Skip for the training's own again, Blocked where there is no truth."""
     if kind == "test" and criterion_lines(target, kind).key == criterion_lines(target, "train").key:
         raise Skip("the evaluation has the training's criterion")
     found = judged(target, kind)
@@ -79,7 +79,7 @@ def _heard(target: Target, kind: str) -> Judged:
     return found
 
 
-def _least(found: Judged, term: Term) -> float:
+def _least(term: Term) -> float:
     """The smallest change of a term that is one."""
     return max(1e-6, NOTHING * max(abs(term.wrong), abs(term.truth)))
 
@@ -139,7 +139,7 @@ def labels_of_a_view_agree(target: Target) -> Findings:
     if all(function.degrees > DEGREES for function in found.converters):
         for function in found.converters[:1]:
             yield error(
-                "{function}() makes rotations of the labels' quaternions that are off by {degrees:.2g} degrees: "
+                "{function}() makes rotations of the labels' quaternions that are {degrees:.2g} degrees off: "
                 "the labels are {order}, and it takes another order",
                 at=function.place,
                 hint="use one order of quaternions in labels, model and loss",
@@ -178,10 +178,10 @@ def the_truth_costs_least(target: Target) -> Findings:
     """No known disturbance of ground truth costs less than ground truth itself, in the loss and in each term.
 
     Labels are given to the criterion as predictions, in the frame of view 1, with confidence 1 and sure mask
-    logits; then with one entry wrong: lengths too long and too short, noise, poses turned, moved and inverted,
-    masks flipped. Where the truth does not cost least, other things that a term could take for the truth are
-    tried (another frame, the next view, inverse poses, another order of quaternions, normalised lengths): what
-    brings the term down to nothing is what it compares with.
+    logits; then with one entry wrong: lengths too long and too short, noise, poses turned, moved and
+    inverted, masks flipped. Where the truth does not cost least, other things that a term could take for the
+    truth are tried (another frame, the next view, inverse poses, another order of quaternions, normalised
+    lengths): what brings the term down to nothing is what it compares with.
 
     ## Why it matters
     Training goes where the loss is least. If that is not the truth, the model learns whatever is.
@@ -225,12 +225,12 @@ def _not_least(found: Judged, term: Term) -> Trial | str | None:
         return "floor"
     trials = [trial for trial in found.trials if not (term.kind == "mask" and trial.name in SURER)]
     least = min(trials, key=lambda trial: found.value(trial, term), default=None)
-    if least and found.value(least, term) < term.truth - _least(found, term):
+    if least and found.value(least, term) < term.truth - _least(term):
         return least
     own = [found.value(trial, term) for trial in found.own(term.entry) if trial.view is None]
     soft = [found.value(trial, term) for trial in found.trials if trial.name in SURER]
     floor = min([term.truth, *soft]) if term.kind == "mask" else term.truth
-    return "floor" if own and floor > max(_least(found, term), FLOOR * own[0]) else None
+    return "floor" if own and floor > max(_least(term), FLOOR * own[0]) else None
 
 
 def _explanation(found: Judged, term: Term) -> Trial | None:
@@ -253,8 +253,8 @@ def _costs(target: Target, kind: str, found: Judged, terms: list[Term], said: Tr
     at = parting(target, kind, term, "truth")
     if better:
         return error(
-            "{term} costs {truth:.3g} at the truth, and {least:.2g} for {better}: it compares {entry} with that "
-            "({views})",
+            "{term} costs {truth:.3g} at the truth, and {least:.2g} for {better}: it compares {entry} with "
+            "that ({views})",
             at=at,
             hint="compare {entry} with the label of the same view, sample, frame and convention",
             of=kind,
@@ -264,19 +264,19 @@ def _costs(target: Target, kind: str, found: Judged, terms: list[Term], said: Tr
         )
     if isinstance(said, Trial):
         return error(
-            "{term} costs {truth:.3g} at the truth and {less:.3g} where {entry} is wrong ({how} of {wrong}): its "
-            "minimum is not the truth ({views})",
+            "{term} costs {truth:.3g} at the truth and {less:.3g} where {wrong} is {how}: its minimum is not "
+            "the truth ({views})",
             at=at,
             hint="look at what is done to {entry} and not to its label, or the other way round",
             of=kind,
             less=found.value(said, term),
-            how=said.name,
+            how=_how(said),
             wrong=said.entry or "what is not valid",
             **values,
         )
     return error(
-        "{term} costs {truth:.3g} at the truth, and nothing tried brings it down: {entry} cannot reach what it "
-        "is compared with ({views})",
+        "{term} costs {truth:.3g} at the truth, and nothing tried brings it down: {entry} cannot reach what "
+        "it is compared with ({views})",
         at=at,
         hint="look at what is done to {entry} and not to its label, or the other way round",
         of=kind,
@@ -290,15 +290,15 @@ def _total_least(target: Target, kind: str, found: Judged) -> Findings:
     least = min(trials, key=lambda trial: trial.loss, default=None)
     if least and least.loss < found.loss - _least_loss(found):
         yield error(
-            "the loss is {truth:.4g} at the truth and {less:.4g} where {entry} is wrong ({how}), while no term of "
-            "it falls: it does not add what is logged",
+            "the loss is {truth:.4g} at the truth and {less:.4g} where {entry} is {how}, while none of its "
+            "terms falls: it does not add what is logged",
             at=parting(target, kind, None, "truth"),
             hint="look at the sign and the weights by which the loss is made of its terms",
             of=kind,
             truth=found.loss,
             less=least.loss,
             entry=least.entry or "what is not valid",
-            how=least.name,
+            how=_how(least),
         )
 
 
@@ -310,15 +310,15 @@ def every_term_sees_what_it_judges(target: Target) -> Findings:
     """Each term of the loss rises when what it judges gets worse, in each view, and the loss with it.
 
     A term that is logged as the loss of poses rises when a pose is turned, that of depth when depth gets
-    noise, that of the mask when a mask is flipped, that of the scale when everything is a tenth larger. What a
-    term judges is read from its name; one whose name does not say it is not judged.
+    noise, that of the mask when a mask is flipped, that of the scale when everything is a tenth larger. What
+    a term judges is read from its name; one whose name does not say it is not judged.
 
     ## Why it matters
     A term that does not see what it judges is logged, plotted and believed, and trains nothing.
 
     ## How to fix
-    Look at the line that is named: there the disturbance is lost. A weight of 0 is an answer where it is meant:
-    write it into the criterion's expression.
+    Look at the line that is named: there the disturbance is lost. A weight of 0 is an answer where it is
+    meant: write it into the criterion's expression.
     """
     yield from for_each(KINDS, lambda kind: _seen(target, kind))
 
@@ -330,8 +330,9 @@ def _seen(target: Target, kind: str) -> Findings:
         yield examined(len(terms), "term")
         weight = found.zero(name)
         if weight is not None:
-            yield _without_weight(target, kind, found, name, weight)
+            yield _without_weight(target, kind, name, weight)
             continue
+        terms = tuple(term for term in terms if not _not_least(found, term))  # CRT002 tells the others
         blind = [(term, trial) for term in terms for trial in _blind(found, term)]
         if blind:
             yield _sees_nothing(target, kind, blind)
@@ -339,7 +340,7 @@ def _seen(target: Target, kind: str) -> Findings:
             yield from _unheard(target, kind, found, terms)
 
 
-def _without_weight(target: Target, kind: str, found: Judged, name: str, weight: Weight) -> Finding:
+def _without_weight(target: Target, kind: str, name: str, weight: Weight) -> Finding:
     if weight.given:
         return note(
             "{what} is not part of the loss: the expression gives {weight} = 0",
@@ -363,7 +364,7 @@ def _blind(found: Judged, term: Term) -> Iterator[Trial]:
     """The disturbances that a term has to see and does not."""
     for trial in found.own(term.entry):
         concerns = trial.view is None or term.view is None or term.view == trial.view
-        if concerns and found.value(trial, term) - term.truth <= _least(found, term):
+        if concerns and found.value(trial, term) - term.truth <= _least(term):
             yield trial
 
 
@@ -391,8 +392,16 @@ def _sees_nothing(target: Target, kind: str, blind: list[tuple[Term, Trial]]) ->
     )
 
 
+HOW = {
+    "noise": Text("noisy"),
+    "other sign": Text("of the other sign"),
+    "invalid pixels": Text("another"),
+    "invalid labels": Text("another"),
+}
+
+
 def _how(trial: Trial) -> Text | str:
-    return Text("noisy") if trial.name == "noise" else trial.name
+    return HOW.get(trial.name, trial.name)
 
 
 def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) -> Findings:
@@ -403,8 +412,8 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
     for trial in found.own(term.entry):
         if trial.loss - found.loss <= _least_loss(found):
             yield error(
-                "the loss stays at {loss:.4g} when {entry} is {how} and {term} rises by {rise:.3g}: it is logged, "
-                "and no part of the loss ({views})",
+                "the loss stays at {loss:.4g} when {entry} is {how} and {term} rises by {rise:.3g}: it is "
+                "logged, and no part of the loss ({views})",
                 at=parting(target, kind, term, "blind", trial.view),
                 hint="add it to the loss",
                 of=kind,
@@ -431,16 +440,16 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
 def only_what_is_meant_counts(target: Target) -> Findings:
     """What is not valid moves no term; the sign of a quaternion does not either, nor do other views.
 
-    Predictions, and then labels, are changed where `valid_mask` is false. A quaternion and its negative are one
-    rotation. Rays, masks, depth and points of one camera are of one view only.
+    Predictions, and then labels, are changed where `valid_mask` is false. A quaternion and its negative are
+    one rotation. Rays, masks, depth and points of one camera are of one view only.
 
     ## Why it matters
     Where nothing was measured, the label is 0, and a model that is asked to predict it learns to. A loss that
     knows one sign of a quaternion punishes every second right answer.
 
     ## How to fix
-    Index or multiply by `valid_mask` before the mean, and divide by its sum. Take the smaller of the losses of
-    both signs.
+    Index or multiply by `valid_mask` before the mean, and divide by its sum. Take the smaller of the losses
+    of both signs.
     """
     yield from for_each(KINDS, lambda kind: _counted(target, kind))
 
@@ -464,17 +473,17 @@ def _counted(target: Target, kind: str) -> Findings:
 
 
 def _moves(found: Judged, term: Term, trial: Trial) -> bool:
-    return abs(found.value(trial, term) - term.truth) > _least(found, term)
+    return abs(found.value(trial, term) - term.truth) > _least(term)
 
 
 def _counts_invalid(target: Target, kind: str, found: Judged, moved: list[Term], trial: Trial) -> Finding:
     term = moved[0]
     return error(
-        "{term} rises by {rise:.3g} when predictions change where valid_mask is false: it counts what is not valid "
-        "({views})"
+        "{term} rises by {rise:.3g} when predictions change where valid_mask is false: it counts what is not "
+        "valid ({views})"
         if trial.name == "invalid pixels"
-        else "{term} rises by {rise:.3g} when labels change where valid_mask is false: it counts what is not valid "
-        "({views})",
+        else "{term} rises by {rise:.3g} when labels change where valid_mask is false: it counts what is not "
+        "valid ({views})",
         at=parting(target, kind, term, "counted"),
         hint="take the mean over valid_mask only",
         of=kind,
@@ -587,8 +596,8 @@ def every_weight_reaches_its_term(target: Target) -> Findings:
     much each time, and may change the logged values of that term only which its name says.
 
     ## Why it matters
-    An option that is misspelt, overwritten or passed to another term changes nothing, and a run that was meant
-    to weigh poses more is one more run of the old loss.
+    An option that is misspelt, overwritten or passed to another term changes nothing, and a run that was
+    meant to weigh poses more is one more run of the old loss.
 
     ## How to fix
     Look at the line that is named: there the option is read, or changes the wrong thing first.
@@ -680,11 +689,11 @@ def _reaches(target: Target, kind: str, found: Judged, option: Option) -> Findin
 
 @check("CRT007", tier="data", requires=["CRT002"])
 def confidence_is_rewarded_where_it_is_right(target: Target) -> Findings:
-    """More confidence lowers the training's loss where predictions are right, and raises it where they are wrong.
+    """Confidence lowers the training's loss where predictions are right, and raises it where they are wrong.
 
     ## Why it matters
-    The confidence's term has no minimum of its own: `conf * loss - alpha * log(conf)` teaches where to trust a
-    prediction by this balance only. With a sign the wrong way it grows, or shrinks, without bound.
+    The confidence's term has no minimum of its own: `conf * loss - alpha * log(conf)` teaches where to trust
+    a prediction by this balance only. With a sign the wrong way it grows, or shrinks, without bound.
 
     ## How to fix
     Look at the line where the confidence meets the loss of points.

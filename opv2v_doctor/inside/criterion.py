@@ -1,10 +1,9 @@
-"""Questions about the criteria: built by the training's own lines, and given ground truth, and worse, to judge."""
+"""Questions about the criteria: built by the training's lines, and given ground truth, and worse."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
-import copy
 import functools
 import importlib
 import inspect
@@ -45,6 +44,7 @@ SAMPLES = 2
 TRIES = 8  # samples that may fail, or hold no valid pixel
 TOTAL = "the loss"
 BUILTIN = (int, float)
+ODD = 0.02  # of what everything wrong costs: a truth that costs more wants an explanation
 CONVERTS = re.compile(r"^(quat\w*|qvec)_?(to_?|2)\w*(mat|rot)", re.IGNORECASE)
 
 
@@ -61,6 +61,7 @@ class Case(TypedDict):
     criterion: Lines
     variable: str
     key: str  # of the config, that holds its expression
+    tried: list[str]  # options that need not be tried, as CLASS.NAME
     repo: str
 
 
@@ -90,7 +91,7 @@ class Trial(TypedDict):
 
 
 class Option(TypedDict):
-    """A number of the expression: what becomes of terms and loss where it is twice and three times as large."""
+    """A number of the expression: terms and losses with it, and with one and two units more."""
 
     name: str
     owner: str
@@ -111,7 +112,7 @@ class Weight(TypedDict):
 
 
 class Converter(TypedDict):
-    """A function of the repository that makes a rotation of a quaternion: how far it is from the labels' pose."""
+    """A function of the repository that makes rotations of quaternions: how far off the labels' poses."""
 
     name: str
     degrees: float
@@ -264,16 +265,17 @@ class Bench:
         """The criterion by the training's lines, of another expression where one is given."""
         from omegaconf import OmegaConf
 
-        cfg = self.cfg
-        if expression is not None:
-            cfg = copy.deepcopy(cfg)
-            OmegaConf.set_readonly(cfg, False)
-            OmegaConf.update(cfg, self.case["key"], expression)
         lines = self.case["criterion"]
         names = dict(vars(importlib.import_module(lines["module"])))
-        names[lines["parameter"]] = cfg
-        exec(compile(lines["source"], "<string>", "exec", dont_inherit=True), names)
-        found = eval(self.case["variable"], names)
+        names[lines["parameter"]] = self.cfg
+        if expression is not None:
+            OmegaConf.update(self.cfg, self.case["key"], expression, force_add=True)
+        try:
+            exec(compile(lines["source"], "<string>", "exec", dont_inherit=True), names)
+        finally:
+            if expression is not None:
+                OmegaConf.update(self.cfg, self.case["key"], self.expression, force_add=True)
+        found = names[self.case["variable"]]
         return found.to("cpu") if hasattr(found, "to") else found
 
     def judge(
@@ -383,7 +385,8 @@ def _measured(bench: Bench) -> Judged:
     progress.advance("criterion", 2, 4)
     with torch.no_grad():
         trials = list(_trials(bench, names))
-        explained = list(_explained(bench, names))
+        odd = any(value > ODD * abs(traced.details.get(name, 0.0)) for name, value in truth.items())
+        explained = list(_explained(bench, names)) if odd else []
         progress.advance("criterion", 3, 4)
         options = list(_options(bench, names))
     return {
@@ -429,9 +432,9 @@ def _converters(bench: Bench) -> list[Converter]:
                     turn = made.transpose(-1, -2).double() @ view["camera_pose"].double()[:, :3, :3]
                     cosine = ((turn.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1)
                     most = max(most, float(torch.rad2deg(torch.arccos(cosine)).max()))
+                found.append({"name": name, "degrees": most, "place": defined_at(function)})
             except Exception:  # it takes something else
-                continue
-            found.append({"name": name, "degrees": most, "place": defined_at(function)})
+                most = 0.0
     return found
 
 
@@ -677,9 +680,9 @@ class Parting:
         past = self.past(self.wrong)
         side = sides(past, {self.entry})
         for node in past:
-            if side[id(node)][0] and not node.needs_gradient and any(n.needs_gradient for n in node.inputs):
-                if getattr(node.value, "dtype", None) is not None and node.value.is_floating_point():
-                    return self.at(node)
+            stops = not node.needs_gradient and any(n.needs_gradient for n in node.inputs)
+            if side[id(node)][0] and stops and node.tensor is not None and node.value.is_floating_point():
+                return self.at(node)
         return None
 
     def not_least(self, truth: Traced) -> CodePlace | None:
@@ -751,7 +754,7 @@ class Number(TypedDict):
 
 
 def numbers_in(expression: str) -> list[Number]:
-    """The numbers that an expression gives to options of its calls, and those that it multiplies calls with."""
+    """The numbers that an expression gives to options of its calls, or multiplies calls with."""
     found: list[Number] = []
     try:
         tree = ast.parse(expression.strip(), mode="eval")
@@ -760,24 +763,25 @@ def numbers_in(expression: str) -> list[Number]:
     starts = [0]
     for line in expression.strip().split("\n"):
         starts.append(starts[-1] + len(line.encode()) + 1)
-
-    def add(name: str, owner: str, node: Any) -> None:
+    for name, owner, node in _given(tree):
         if isinstance(node, ast.Constant) and type(node.value) in BUILTIN:
             start = starts[node.lineno - 1] + node.col_offset
             end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-            found.append(
-                {"name": name, "owner": owner, "value": float(node.value), "start": start, "end": end}
-            )
+            value = float(node.value)
+            found.append({"name": name, "owner": owner, "value": value, "start": start, "end": end})
+    return found
 
+
+def _given(tree: ast.AST) -> Iterator[tuple[str, str, ast.expr]]:
+    """What calls of an expression are given: the option's name, the class, the value; a factor is `*`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             for word in node.keywords:
-                add(word.arg or "", _name(node.func), word.value)
+                yield word.arg or "", _name(node.func), word.value
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             for one, other in ((node.left, node.right), (node.right, node.left)):
                 if isinstance(other, ast.Call):
-                    add("*", _name(other.func), one)
-    return found
+                    yield "*", _name(other.func), one
 
 
 def _name(node: Any) -> str:
@@ -791,12 +795,14 @@ def _with(expression: str, number: Number, value: float) -> str:
 
 
 def _options(bench: Bench, names: list[str]) -> Iterator[Option]:
-    """Each number of the expression, made one and two units larger: what the criterion says of the same wrong."""
+    """Each number of the expression, made one and two units larger: what is said of the same wrong."""
     real = [
         {k: (v & False if k == "is_synthetic" and hasattr(v, "dtype") else v) for k, v in view.items()}
         for view in bench.views
     ]
     for number in numbers_in(bench.expression):
+        if "%s.%s" % (number["owner"], number["name"]) in bench.case["tried"]:
+            continue
         unit = number["value"] or 1.0
         for views in (bench.views, real):
             rows: list[list[float | None]] = []
@@ -823,7 +829,7 @@ def _options(bench: Bench, names: list[str]) -> Iterator[Option]:
 
 
 def _class(bench: Bench, name: str) -> Any:
-    """A class that the expression names, among the names of the lines that evaluate it, or of the criterion."""
+    """A class that the expression names, from where it is evaluated, or from where the criterion is."""
     homes = [importlib.import_module(bench.case["criterion"]["module"])]
     homes += [importlib.import_module(type(bench.criterion).__module__)]
     return next((vars(home)[name] for home in homes if name in vars(home)), None)
@@ -845,7 +851,7 @@ def _option_place(bench: Bench, owner: str, option: str) -> CodePlace | None:
 
 
 def _weights(bench: Bench) -> list[Weight]:
-    """The weights that the classes of the expression take, whether they are given or left at their default."""
+    """The weights that the classes of the expression take, given or left at their default."""
     found: list[Weight] = []
     try:
         tree = ast.parse(bench.expression.strip(), mode="eval")

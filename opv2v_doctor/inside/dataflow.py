@@ -68,9 +68,8 @@ class Flow:
         results += [changed] if changed is not None else []
         lines = lines_of(sys._getframe(2), self.repo) if inputs else ()
         for result in results:
-            if (inputs and not any(self._made.get(id(result)) is node for node in inputs)) or (
-                inputs and _in_place(function)
-            ):
+            given = any(self._made.get(id(result)) is node for node in inputs)
+            if inputs and (not given or _in_place(function)):
                 self.add(getattr(function, "__name__", "?"), inputs, result, lines)
 
     def made(self, value: Any) -> Node | None:

@@ -88,16 +88,12 @@ def quaternions(rotations: Any, real_last: bool = True) -> Any:
 
     r = rotations
     trace = r.diagonal(dim1=1, dim2=2).sum(-1)
-    squares = torch.stack([1 + 2 * r[:, k, k] - trace for k in range(3)] + [1 + trace], -1)
-    rows = torch.stack(
-        [
-            torch.stack([squares[:, 0], r[:, 1, 0] + r[:, 0, 1], r[:, 0, 2] + r[:, 2, 0], r[:, 2, 1] - r[:, 1, 2]], -1),
-            torch.stack([r[:, 1, 0] + r[:, 0, 1], squares[:, 1], r[:, 2, 1] + r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0]], -1),
-            torch.stack([r[:, 0, 2] + r[:, 2, 0], r[:, 2, 1] + r[:, 1, 2], squares[:, 2], r[:, 1, 0] - r[:, 0, 1]], -1),
-            torch.stack([r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1], squares[:, 3]], -1),
-        ],
-        1,
-    )  # fmt: skip
+    x, y, z = (1 + 2 * r[:, k, k] - trace for k in range(3))
+    xy, xz, yz = (r[:, a, b] + r[:, b, a] for a, b in ((0, 1), (0, 2), (1, 2)))
+    wx, wy, wz = (r[:, a, b] - r[:, b, a] for a, b in ((2, 1), (0, 2), (1, 0)))
+    ways = ((x, xy, xz, wx), (xy, y, yz, wy), (xz, yz, z, wz), (wx, wy, wz, 1 + trace))
+    rows = torch.stack([torch.stack(way, -1) for way in ways], 1)
+    squares = torch.stack([x, y, z, 1 + trace], -1)
     found = rows[torch.arange(len(r)), squares.argmax(-1)]
     found = found / found.norm(dim=-1, keepdim=True)
     found = torch.where(found[:, 3:] < 0, -found, found)
@@ -118,7 +114,7 @@ def rotation(quaternion: Any) -> Any:
 
 
 def has_real_first(views: Views) -> bool:
-    """Whether the labels' quaternions are (w, x, y, z): so they are, and not (x, y, z, w), the poses' rotations."""
+    """Whether the labels' quaternions are the poses' rotations as (w, x, y, z), and not as (x, y, z, w)."""
     if any("camera_pose_quats" not in view for view in views):
         return False
     errors = [0.0, 0.0]
@@ -186,7 +182,7 @@ def changes(real_last: bool) -> list[tuple[str, str, Change, bool]]:
             ("times 1.1", entry, _times(1.1), False),
             ("times 0.9", entry, _times(0.9), False),
         ]
-    return found + [
+    found += [
         ("turned", "ray_directions", _turned_rays, True),
         ("opposite", "ray_directions", _times(-1.0), False),
         ("turned", "cam_quats", _turned(real_last), True),
@@ -200,6 +196,7 @@ def changes(real_last: bool) -> list[tuple[str, str, Change, bool]]:
         ("unsure", "non_ambiguous_mask_logits", _times(0.1), False),
         ("less sure", "non_ambiguous_mask_logits", _times(0.3), False),
     ]
+    return found
 
 
 def changed(predictions: Views, entry: str, change: Change, view: int | None = None) -> Views:
@@ -289,14 +286,12 @@ def explanations(views: Views, real_last: bool) -> dict[str, tuple[set[str], Vie
         one["pts3d"] = view["pts3d"].float()
         one["cam_trans"] = view["camera_pose"][:, :3, 3].float()
         one["cam_quats"] = quaternions(view["camera_pose"].double()[:, :3, :3], real_last).float()
-    others["the frame of the labels, not that of view 1"] = (world, given)
-    order = [3, 0, 1, 2] if real_last else [1, 2, 3, 0]
-    others["quaternions with another place of their real part"] = (
-        {"cam_quats"},
-        [dict(one, cam_quats=one["cam_quats"][:, order]) for one in truth],
-    )
+    others["the frame that the labels are in, not that of view 1"] = (world, given)
+    for name, order in (("(w, x, y, z)", [3, 0, 1, 2]), ("(y, z, w, x)", [1, 2, 3, 0])):
+        turned = [dict(one, cam_quats=one["cam_quats"][:, order]) for one in truth]
+        others["quaternions as " + (name if real_last else "another order")] = ({"cam_quats"}, turned)
     inverse = []
-    for one, view in zip(truth, views):
+    for one in truth:
         turn = rotation(one["cam_quats"] if real_last else one["cam_quats"][:, [1, 2, 3, 0]]).transpose(1, 2)
         back = -(turn @ one["cam_trans"][..., None])[..., 0]
         inverse.append(dict(one, cam_quats=quaternions(turn, real_last), cam_trans=back))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.launch.config import entry_point
+from opv2v_doctor.facts.launch.config import config, entry_point
 from opv2v_doctor.facts.launch.criteria import criterion_lines
 from opv2v_doctor.facts.launch.evaluation import TRAIN, building
 from opv2v_doctor.facts.launch.loaders import loader_module
@@ -13,6 +14,7 @@ from opv2v_doctor.facts.launch.splits import expression_of
 from opv2v_doctor.facts.predictions import questions
 from opv2v_doctor.facts.predictions.judgements import Judged, Term
 from opv2v_doctor.facts.source.names import the
+from opv2v_doctor.facts.source.syntax import parsed_expression
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
@@ -72,6 +74,7 @@ def parting(
 @fact
 def _case(target: Target, kind: str) -> questions.CriterionCase:
     main, found = entry_point(target), criterion_lines(target, kind)
+    others = _options(str(config(target).get(criterion_lines(target, "train").key))) if kind == "test" else ()
     return {
         "config_dir": str(main.config_dir),
         "config_name": main.config_name,
@@ -83,5 +86,18 @@ def _case(target: Target, kind: str) -> questions.CriterionCase:
         "criterion": found.lines,
         "variable": found.variable,
         "key": found.key,
+        "tried": sorted(others),
         "repo": str(target.repo),
+    }
+
+
+def _options(expression: str) -> set[str]:
+    """The options that an expression gives to its calls, as CLASS.NAME; a factor is `*`."""
+    try:
+        calls = [node for node in ast.walk(parsed_expression(expression)) if isinstance(node, ast.Call)]
+    except SyntaxError:
+        return set()
+    names = [(ast.unparse(call.func).rpartition(".")[2], call) for call in calls]
+    return {f"{name}.{word.arg}" for name, call in names for word in call.keywords} | {
+        f"{name}.*" for name, _ in names
     }

@@ -133,7 +133,7 @@ class Weight:
 
 @dataclass(frozen=True, kw_only=True)
 class Converter:
-    """A function of the repository that makes a rotation of a quaternion: how far it is from the labels' pose."""
+    """A function of the repository that makes rotations of quaternions: how far off the labels' poses."""
 
     name: str
     degrees: float
@@ -186,7 +186,7 @@ class Judged:
         return {term.name: place for place, term in enumerate(self.terms)}
 
     def own(self, entry: str) -> tuple[Trial, ...]:
-        """The disturbances of an entry that whatever judges it must see: in one view after the other, in all."""
+        """The disturbances of an entry that whatever judges it must see: in all views, and in each."""
         wanted = OWN.get(entry, NOISE)
         return tuple(trial for trial in self.trials if (trial.name, trial.entry) == (wanted, entry))
 

@@ -50,6 +50,7 @@ class CriterionCase(TypedDict):
     criterion: Lines
     variable: str
     key: str  # of the config, that holds its expression
+    tried: list[str]  # options that need not be tried, as CLASS.NAME
     repo: str
 
 
