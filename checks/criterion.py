@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from opv2v_doctor import (
     Blocked,
@@ -25,7 +26,7 @@ from opv2v_doctor.facts.launch.criteria import criterion_lines
 from opv2v_doctor.facts.launch.datasets import train_parts
 from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.predictions.comparisons import Fit
-from opv2v_doctor.facts.predictions.criteria import KINDS, judged, parting
+from opv2v_doctor.facts.predictions.criteria import KINDS, begin, judged, misplaced, parting
 from opv2v_doctor.facts.predictions.judgements import (
     SURER,
     Judged,
@@ -62,7 +63,6 @@ LINEAR = Threshold(
     1e-2, "relative", "a weight is a factor: twice as much adds as much again", healthy=1e-4, faulty=0.5
 )
 AVERAGE = Threshold(0.01, "relative", "an average is that of its views", healthy=1e-6, faulty=0.25)
-HEARD = ("train",)  # only the training's criterion has to pass gradients on
 
 
 def _heard(target: Target, kind: str) -> Judged:
@@ -104,7 +104,7 @@ def _by_kind(terms: list[Term]) -> dict[str, list[Term]]:
 # --- labels
 
 
-@check("CRT001", tier="data", requires=["DAT001"])
+@check("CRT001", tier="data", requires=["DAT001"], ahead=begin)
 def labels_of_a_view_agree(target: Target) -> Findings:
     """What a view says of its geometry in several ways is the same: points, depth, rays, pose, quaternion.
 
@@ -244,7 +244,7 @@ def _costs(target: Target, kind: str, found: Judged, terms: list[Term], said: Tr
     """An error: the truth does not cost these terms of a kind least."""
     term = max(terms, key=lambda one: one.truth)
     better = _explanation(found, term)
-    values = {
+    values: dict[str, Any] = {
         "term": term.short,
         "truth": term.truth,
         "views": _views([one.view for one in terms]),
@@ -613,21 +613,26 @@ def _options(target: Target, kind: str) -> Findings:
     if left_out:
         yield note("the criterion takes no other values of {options}", of=kind, options=left_out)
     for option in tried:
-        yield from _reaches(target, kind, found, option)
+        yield from _reaches(target, kind, found, option, tried)
 
 
-def _reaches(target: Target, kind: str, found: Judged, option: Option) -> Findings:
-    first, second, third = option.losses
-    steps = second - first, third - second
-    scale = max(1e-9, abs(first))
-    moved = [
+def _weighs(found: Judged, option: Option) -> list[Term]:
+    """The terms whose logged values an option changes."""
+    return [
         term
         for term, one, other in zip(found.terms, *option.values[:2], strict=True)
         if one is not None and other is not None and abs(other - one) > 1e-6 * max(1e-6, abs(one))
     ]
+
+
+def _reaches(target: Target, kind: str, found: Judged, option: Option, tried: list[Option]) -> Findings:
+    first, second, third = option.losses
+    steps = second - first, third - second
+    scale = max(1e-9, abs(first))
+    moved = _weighs(found, option)
     is_weight = option.name == "*" or "weight" in option.name
     what = Text("the factor of {owner}", owner=option.owner) if option.name == "*" else option.name
-    values = {"option": what, "value": option.value, "owner": option.owner}
+    values: dict[str, Any] = {"option": what, "value": option.value, "owner": option.owner}
     if math.isnan(second) or math.isnan(third):
         return
     if abs(steps[0]) <= 1e-7 * scale and abs(steps[1]) <= 1e-7 * scale:
@@ -640,6 +645,12 @@ def _reaches(target: Target, kind: str, found: Judged, option: Option) -> Findin
                 terms=[term.short for term in moved[:SHOWN]],
                 **values,
             )
+        elif is_weight and any(
+            term.kind and kind_of(option.name) == term.kind and kind_of(other.name) not in (None, term.kind)
+            for other in tried
+            for term in (_weighs(found, other) if "weight" in other.name else ())
+        ):
+            yield note("{option} = {value:g} reaches nothing: another weighs its term", of=kind, **values)
         elif is_weight:
             yield error(
                 "{option} = {value:g} reaches nothing: the loss is the same whatever it is",
@@ -658,7 +669,7 @@ def _reaches(target: Target, kind: str, found: Judged, option: Option) -> Findin
     if others:
         yield error(
             "{option} weighs {terms}, not the loss of {own}",
-            at=parting(target, kind, others[0], option.name, value=option.value),
+            at=misplaced(option) or parting(target, kind, others[0], option.name, value=option.value),
             hint="give each term its own weight",
             of=kind,
             terms=[term.short for term in others[:SHOWN]],

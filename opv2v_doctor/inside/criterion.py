@@ -208,7 +208,8 @@ def batch_of(loader: str, cfg_key: str, expression: str, datasets: str) -> Views
     begin(dataset, SEED)
     counts = view_counts(dataset)
     turn = counts.index(max(counts, key=lambda count: count or 0))
-    length, found = len(dataset), []
+    length = len(dataset)
+    found: list[Any] = []
     problem: Exception | None = None
     for number in range(min(TRIES, length)):
         key = key_of(dataset, number * length // min(TRIES, length), turn)
@@ -445,7 +446,8 @@ def _same(one: float, two: float) -> bool:
 def _owners(criterion: Any) -> list[str]:
     """The names of the criterion's classes, longest first: details begin with them."""
     found: set[str] = set()
-    waiting, seen = [criterion], []
+    waiting: list[Any] = [criterion]
+    seen: list[Any] = []
     while waiting:
         one = waiting.pop()
         if any(one is other for other in seen):
@@ -547,7 +549,7 @@ def _slopes(ends: list[Node], traced: Traced, reads: list[tuple[str, int]]) -> l
             continue
         most = 0.0
         for node in ends:
-            tensor = node.tensor
+            tensor: Any = node.tensor
             (slope,) = torch.autograd.grad(tensor.sum(), [leaf], allow_unused=True, retain_graph=True)
             most = max(most, 0.0 if slope is None else float(slope.abs().max()))
         found.append((entry, number, most))
@@ -767,7 +769,7 @@ def numbers_in(expression: str) -> list[Number]:
         if isinstance(node, ast.Constant) and type(node.value) in BUILTIN:
             start = starts[node.lineno - 1] + node.col_offset
             end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-            value = float(node.value)
+            value = float(str(node.value))
             found.append({"name": name, "owner": owner, "value": value, "start": start, "end": end})
     return found
 
@@ -885,7 +887,7 @@ def _default_place(made: Any, option: str) -> CodePlace | None:
     """The first line of a constructor that names an option: that of its default."""
     home = next((c for c in made.__mro__ if "__init__" in vars(c)), None)
     try:
-        lines, first = inspect.getsourcelines(home.__init__)  # type: ignore[union-attr]
+        lines, first = inspect.getsourcelines(vars(home)["__init__"])
         path = inspect.getsourcefile(home)  # type: ignore[arg-type]
     except (OSError, TypeError, AttributeError):
         return None

@@ -121,7 +121,7 @@ def recorded(leaves: dict[str, Any], repo: str) -> Iterator[Flow]:
         yield flow
         return
 
-    class Recorder(TorchFunctionMode):  # type: ignore[misc]
+    class Recorder(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             out = func(*args, **(kwargs or {}))
             changed = args[0] if getattr(func, "__name__", "") == "__setitem__" else None

@@ -281,12 +281,12 @@ def explanations(views: Views, real_last: bool) -> dict[str, tuple[set[str], Vie
     others["the frame of the last view"] = (world, truth_of(views, last, real_last))
     if last > 1:
         others["the frame of view 2"] = (world, truth_of(views, 1, real_last))
-    given = truth_of([dict(view, camera_pose=view["camera_pose"]) for view in views], 0, real_last)
-    for one, view in zip(given, views):
+    as_given = [dict(one) for one in truth]
+    for one, view in zip(as_given, views):
         one["pts3d"] = view["pts3d"].float()
         one["cam_trans"] = view["camera_pose"][:, :3, 3].float()
         one["cam_quats"] = quaternions(view["camera_pose"].double()[:, :3, :3], real_last).float()
-    others["the frame that the labels are in, not that of view 1"] = (world, given)
+    others["the frame that the labels are in, not that of view 1"] = (world, as_given)
     for name, order in (("(w, x, y, z)", [3, 0, 1, 2]), ("(y, z, w, x)", [1, 2, 3, 0])):
         turned = [dict(one, cam_quats=one["cam_quats"][:, order]) for one in truth]
         others["quaternions as " + (name if real_last else "another order")] = ({"cam_quats"}, turned)
@@ -302,7 +302,7 @@ def explanations(views: Views, real_last: bool) -> dict[str, tuple[set[str], Vie
     if len(truth[0]["conf"]) > 1:
         rolled = [{key: value.roll(1, 0) for key, value in one.items()} for one in truth]
         others["the labels of another sample"] = (set(truth[0]), rolled)
-    swaps = {
+    swaps: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
         "points in the frame of the camera": ("pts3d", lambda one: one["pts3d_cam"]),
         "points in the common frame": ("pts3d_cam", lambda one: one["pts3d"]),
         "depth along the z axis": ("depth_along_ray", lambda one: one["pts3d_cam"][..., 2:]),
@@ -323,12 +323,13 @@ def explanations(views: Views, real_last: bool) -> dict[str, tuple[set[str], Vie
         {"metric_scaling_factor"},
         [dict(one, metric_scaling_factor=torch.ones_like(one["metric_scaling_factor"])) for one in truth],
     )
-    for name, mask in (
-        ("the opposite mask", lambda view: ~view["non_ambiguous_mask"].bool()),
-        ("valid_mask instead of non_ambiguous_mask", lambda view: view["valid_mask"].bool()),
-    ):
+    targets: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "the opposite mask": lambda view: ~view["non_ambiguous_mask"].bool(),
+        "valid_mask instead of non_ambiguous_mask": lambda view: view["valid_mask"].bool(),
+    }
+    for name, given in targets.items():
         if "non_ambiguous_mask_logits" in truth[0]:
-            masks = [_mask(mask(view)) for view in views]
+            masks = [_mask(given(view)) for view in views]
             others[name] = ({"non_ambiguous_mask_logits"}, [dict(a, **b) for a, b in zip(truth, masks)])
     return others
 
