@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from opv2v_doctor import (
     Blocked,
     Finding,
     Findings,
+    Place,
     Skip,
     Target,
     Text,
@@ -28,6 +30,7 @@ from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.predictions.comparisons import Fit
 from opv2v_doctor.facts.predictions.criteria import KINDS, begin, judged, misplaced, parting
 from opv2v_doctor.facts.predictions.judgements import (
+    LENGTHS,
     SURER,
     Judged,
     Option,
@@ -138,10 +141,11 @@ def labels_of_a_view_agree(target: Target) -> Findings:
     yield examined(len(found.converters), "function")
     if all(function.degrees > DEGREES for function in found.converters):
         for function in found.converters[:1]:
+            labels = given_place(target, part, "camera_pose_quats") if found.real_first else None
             yield error(
-                "{function}() makes rotations of the labels' quaternions that are {degrees:.2g} degrees off: "
-                "the labels are {order}, and it takes another order",
-                at=function.place,
+                "camera_pose_quats of the labels are {order}, and {function}() takes another order: it makes "
+                "rotations of them that are {degrees:.2g} degrees off",
+                at=labels or function.place,
                 hint="use one order of quaternions in labels, model and loss",
                 function=function.name,
                 degrees=function.degrees,
@@ -201,22 +205,29 @@ def _least_at_truth(target: Target, kind: str) -> Findings:
         yield note(
             "not judged, since their names do not say what they judge: {terms}", of=kind, terms=unjudged
         )
-    wrong: list[str] = []
-    for name in found.kinds:
-        bent = [(term, said) for term in found.of(name) if (said := _not_least(found, term))]
-        if bent:
-            wrong.append(name)
-            yield _costs(target, kind, found, [term for term, _ in bent], bent[0][1])
+    wrong: dict[Place | None, list[tuple[Term, Trial | str]]] = {}
+    for term in found.judging:
+        if said := _not_least(found, term):
+            wrong.setdefault(_parting_of(target, kind, term), []).append((term, said))
+    for at, terms in wrong.items():
+        yield _costs(kind, found, terms, at)
     if not math.isfinite(found.loss):
         yield error(
             "the loss of ground truth is {loss}",
-            at=parting(target, kind, None, "truth"),
+            at=found.place,
             hint="look for the logarithm or the square root of what can be 0",
             of=kind,
-            loss=found.loss,
+            loss=str(found.loss),
         )
     elif not wrong:
-        yield from _total_least(target, kind, found)
+        yield from _total_least(kind, found)
+
+
+def _parting_of(target: Target, kind: str, term: Term) -> Place | None:
+    """Where the truth and a term's label part: where that is read, if it is not the one that is meant."""
+    if term.kind == "mask" and term.traced and "non_ambiguous_mask" not in term.labels:
+        return parting(target, kind, term, f"read {next(iter(term.labels), '')}")
+    return parting(target, kind, term, "truth")
 
 
 def _not_least(found: Judged, term: Term) -> Trial | str | None:
@@ -228,9 +239,7 @@ def _not_least(found: Judged, term: Term) -> Trial | str | None:
     if least and found.value(least, term) < term.truth - _least(term):
         return least
     own = [found.value(trial, term) for trial in found.own(term.entry) if trial.view is None]
-    soft = [found.value(trial, term) for trial in found.trials if trial.name in SURER]
-    floor = min([term.truth, *soft]) if term.kind == "mask" else term.truth
-    return "floor" if own and floor > max(_least(term), FLOOR * own[0]) else None
+    return "floor" if own and term.truth > max(_least(term), FLOOR * own[0]) else None
 
 
 def _explanation(found: Judged, term: Term) -> Trial | None:
@@ -240,17 +249,18 @@ def _explanation(found: Judged, term: Term) -> Trial | None:
     return best if best and abs(found.value(best, term)) < EXPLAINS * abs(term.truth) else None
 
 
-def _costs(target: Target, kind: str, found: Judged, terms: list[Term], said: Trial | str) -> Finding:
-    """An error: the truth does not cost these terms of a kind least."""
-    term = max(terms, key=lambda one: one.truth)
+def _costs(kind: str, found: Judged, wrong: list[tuple[Term, Trial | str]], at: Place | None) -> Finding:
+    """An error: the truth does not cost these terms least."""
+    term, said = max(wrong, key=lambda one: one[0].truth)
+    alike = [one for one, _ in wrong if one.kind == term.kind]
     better = _explanation(found, term)
     values: dict[str, Any] = {
         "term": term.short,
         "truth": term.truth,
-        "views": _views([one.view for one in terms]),
+        "views": _views([one.view for one in alike]),
         "entry": term.entry,
+        "terms": _short([one for one, _ in wrong]),
     }
-    at = parting(target, kind, term, "truth")
     if better:
         return error(
             "{term} costs {truth:.3g} at the truth, and {least:.2g} for {better}: it compares {entry} with "
@@ -265,7 +275,7 @@ def _costs(target: Target, kind: str, found: Judged, terms: list[Term], said: Tr
     if isinstance(said, Trial):
         return error(
             "{term} costs {truth:.3g} at the truth and {less:.3g} where {wrong} is {how}: its minimum is not "
-            "the truth ({views})",
+            "the truth ({views}; of all: {terms})",
             at=at,
             hint="look at what is done to {entry} and not to its label, or the other way round",
             of=kind,
@@ -276,7 +286,7 @@ def _costs(target: Target, kind: str, found: Judged, terms: list[Term], said: Tr
         )
     return error(
         "{term} costs {truth:.3g} at the truth, and nothing tried brings it down: {entry} cannot reach what "
-        "it is compared with ({views})",
+        "it is compared with ({views}; of all: {terms})",
         at=at,
         hint="look at what is done to {entry} and not to its label, or the other way round",
         of=kind,
@@ -284,7 +294,7 @@ def _costs(target: Target, kind: str, found: Judged, terms: list[Term], said: Tr
     )
 
 
-def _total_least(target: Target, kind: str, found: Judged) -> Findings:
+def _total_least(kind: str, found: Judged) -> Findings:
     """The loss itself, where each of its terms is fine."""
     trials = [trial for trial in found.trials if trial.name not in SURER]
     least = min(trials, key=lambda trial: trial.loss, default=None)
@@ -292,7 +302,7 @@ def _total_least(target: Target, kind: str, found: Judged) -> Findings:
         yield error(
             "the loss is {truth:.4g} at the truth and {less:.4g} where {entry} is {how}, while none of its "
             "terms falls: it does not add what is logged",
-            at=parting(target, kind, None, "truth"),
+            at=found.place,
             hint="look at the sign and the weights by which the loss is made of its terms",
             of=kind,
             truth=found.loss,
@@ -338,6 +348,7 @@ def _seen(target: Target, kind: str) -> Findings:
             yield _sees_nothing(target, kind, blind)
         else:
             yield from _unheard(target, kind, found, terms)
+    yield from _unlike_the_others(target, kind, found)
 
 
 def _without_weight(target: Target, kind: str, name: str, weight: Weight) -> Finding:
@@ -410,7 +421,8 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
         return
     term = terms[0]
     for trial in found.own(term.entry):
-        if trial.loss - found.loss <= _least_loss(found):
+        risen = any(found.value(trial, one) - one.truth > _least(one) for one in terms)
+        if risen and abs(trial.loss - found.loss) <= _least_loss(found):
             yield error(
                 "the loss stays at {loss:.4g} when {entry} is {how} and {term} rises by {rise:.3g}: it is "
                 "logged, and no part of the loss ({views})",
@@ -431,6 +443,29 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
             "{term} is logged, and no part of the loss: the loss is not computed from it",
             at=parting(target, kind, term, "truth"),
             hint="add it to the loss",
+            of=kind,
+            term=term.short,
+        )
+
+
+def _unlike_the_others(target: Target, kind: str, found: Judged) -> Findings:
+    """An error where the predicted scale moves most losses of lengths, and not one of them."""
+    trial = next(
+        (t for t in found.trials if (t.name, t.entry) == ("times 1.1", "metric_scaling_factor")), None
+    )
+    lengths = {name: found.of(name) for name in LENGTHS if found.of(name) and found.zero(name) is None}
+    still = [
+        name
+        for name, terms in lengths.items()
+        if trial and not any(_moves(found, term, trial) for term in terms)
+    ]
+    if 0 < len(still) < len(lengths) / 2:
+        term = lengths[still[0]][-1]
+        yield error(
+            "{term} does not move with metric_scaling_factor, as the other losses of lengths do: its label "
+            "is divided by the predicted scale too, or its prediction by none",
+            at=parting(target, kind, term, "scale"),
+            hint="divide predictions by the predicted scale, and labels by the true one",
             of=kind,
             term=term.short,
         )
@@ -459,38 +494,43 @@ LONELY = ("rays", "mask", "depth", "camera points")
 
 def _counted(target: Target, kind: str) -> Findings:
     found = _heard(target, kind)
+    counting: dict[tuple[Place | None, str], list[Term]] = {}
     for name in found.kinds:
         terms = found.of(name)
         yield examined(len(terms), "term")
         for what in ("invalid pixels", "invalid labels"):
             trial = found.trial(what)
             moved = [term for term in terms if trial and _moves(found, term, trial)]
-            if moved and trial:
-                yield _counts_invalid(target, kind, found, moved, trial)
+            if moved:
+                counting.setdefault((parting(target, kind, moved[0], what), what), []).extend(moved)
                 break
         yield from _one_sign(target, kind, found, terms)
         yield from _other_views(target, kind, found, terms)
+    for (place_of_it, what), moved in counting.items():
+        yield _counts_invalid(kind, found, moved, what, place_of_it)
 
 
 def _moves(found: Judged, term: Term, trial: Trial) -> bool:
     return abs(found.value(trial, term) - term.truth) > _least(term)
 
 
-def _counts_invalid(target: Target, kind: str, found: Judged, moved: list[Term], trial: Trial) -> Finding:
-    term = moved[0]
+def _counts_invalid(kind: str, found: Judged, moved: list[Term], what: str, at: Place | None) -> Finding:
+    trial = found.trial(what)
     return error(
-        "{term} rises by {rise:.3g} when predictions change where valid_mask is false: it counts what is not "
-        "valid ({views})"
-        if trial.name == "invalid pixels"
-        else "{term} rises by {rise:.3g} when labels change where valid_mask is false: it counts what is not "
-        "valid ({views})",
-        at=parting(target, kind, term, "counted"),
+        "{terms} rise by up to {rise:.3g} when {what} where valid_mask is false: what is not valid counts",
+        at=at,
         hint="take the mean over valid_mask only",
         of=kind,
-        term=term.short,
-        rise=found.value(trial, term) - term.truth,
-        views=_views([one.view for one in moved]),
+        terms=_short(moved),
+        rise=max(found.value(trial, one) - one.truth for one in moved) if trial else 0.0,
+        what=Text("predictions change") if what == "invalid pixels" else Text("labels change"),
     )
+
+
+def _short(terms: list[Term]) -> list[str]:
+    """Some names of terms, each without its view."""
+    names = [re.sub(r"_view_?\d+$", "", term.short) for term in terms]
+    return list(dict.fromkeys(names))[:SHOWN]
 
 
 def _one_sign(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) -> Findings:
@@ -573,16 +613,12 @@ def every_term_trains_what_it_judges(target: Target) -> Findings:
 
 def _is_detached(term: Term, heads: dict[tuple[str, int], float]) -> bool:
     """Whether a term has no gradient by the entry that it judges."""
-    slopes = [
-        slope
-        for entry, view, slope in term.slopes
-        if entry == term.entry and (term.view in (None, view) or entry == "metric_scaling_factor")
-    ]
-    if slopes and max(slopes) > 0:
-        return False
-    views = [view for entry, view in heads if entry == term.entry and term.view in (None, view)]
-    trained = any(heads[term.entry, view] > 0 for view in views)
-    return (term.traced and bool(term.slopes)) if trained else True
+    anywhere = term.view is None or term.entry == "metric_scaling_factor"
+    wanted = [at for at in heads if at[0] == term.entry and (anywhere or at[1] == term.view)]
+    if not any(heads[at] > 0 for at in wanted):
+        return True
+    own = [slope for entry, view, slope in term.slopes if (entry, view) in wanted]
+    return bool(own) and max(own) == 0  # of others that judge the same, one may have it
 
 
 # --- options
@@ -718,14 +754,14 @@ def confidence_is_rewarded_where_it_is_right(target: Target) -> Findings:
     if right >= 0:
         yield error(
             "the loss grows with the confidence of right predictions (slope {slope:.3g})",
-            at=parting(target, "train", at, "truth"),
+            at=parting(target, "train", at, "confidence"),
             hint="subtract alpha * log(conf)",
             slope=right,
         )
     if wrong <= 0:
         yield error(
             "the loss falls with the confidence of wrong predictions (slope {slope:.3g})",
-            at=parting(target, "train", at, "truth"),
+            at=parting(target, "train", at, "confidence"),
             hint="multiply the loss of each pixel by its confidence",
             slope=wrong,
         )
@@ -747,41 +783,49 @@ def logged_averages_are_those_of_their_views(target: Target) -> Findings:
 
 def _averages(target: Target, kind: str) -> Findings:
     found = _heard(target, kind)
-    by_name = {term.name: term for term in found.terms}
+    wrong: list[tuple[Term, float, float]] = []  # an average, what it is, and what its views say
     pairs = 0
+    by_name = {term.name: term for term in found.terms}
     for term in found.terms:
         stem = term.name.removesuffix("_avg")
-        views = [
-            one.wrong for one in found.terms if one.view is not None and one.name.startswith(f"{stem}_view")
-        ]
+        single = [one for one in found.terms if one.view is not None]
+        views = [one.wrong for one in single if one.name.startswith(f"{stem}_view")]
         if term.is_average and len(views) == found.views:
             pairs += 1
             mean = sum(views) / len(views)
             if abs(term.wrong - mean) > AVERAGE * max(abs(mean), 1e-6):
-                yield error(
-                    "{term} is {value:.4g}, and the mean of its views {mean:.4g}",
-                    at=parting(target, kind, term, "truth"),
-                    hint="divide the sum of the views by their number",
-                    of=kind,
-                    term=term.short,
-                    value=term.wrong,
-                    mean=mean,
-                )
+                wrong.append((term, term.wrong, mean))
         label = by_name.get(term.name.replace("pred_", "gt_"))
         if "pred_" in term.name and label is not None:
             pairs += 1
             if abs(term.truth - label.truth) > AVERAGE:
-                yield error(
-                    "{term} is {value:.4g} at the truth, and {label} {expected:.4g}",
-                    at=parting(target, kind, term, "truth"),
-                    hint="compute both in one way: the mean of probabilities and of the mask",
-                    of=kind,
-                    term=term.short,
-                    label=label.short,
-                    value=term.truth,
-                    expected=label.truth,
-                )
+                yield _unlike_label(target, kind, term, label)
     yield examined(pairs, "average")
+    if wrong:
+        term, value, mean = wrong[0]
+        yield error(
+            "{term} is {value:.4g}, and the mean of its views {mean:.4g} ({n:average is|averages are} wrong)",
+            at=parting(target, kind, term, "average"),
+            hint="divide the sum of the views by their number",
+            of=kind,
+            term=term.short,
+            value=value,
+            mean=mean,
+            n=len(wrong),
+        )
+
+
+def _unlike_label(target: Target, kind: str, term: Term, label: Term) -> Finding:
+    return error(
+        "{term} is {value:.4g} at the truth, and {label} {expected:.4g}",
+        at=parting(target, kind, term, "average"),
+        hint="compute both in one way: the mean of probabilities and of the mask",
+        of=kind,
+        term=term.short,
+        label=label.short,
+        value=term.truth,
+        expected=label.truth,
+    )
 
 
 @check("CRT009", tier="data", requires=["CRT002"])

@@ -6,11 +6,11 @@ import contextlib
 import os
 import sys
 from types import FrameType
-from typing import Any, Iterable, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple
 
 from .frames import CodePlace
 
-Line = Tuple[str, int]
+Line = Tuple[str, int, str]  # file, line, and the function that it is in
 REDUCED = 16  # numbers at most in what a reduction leaves of maps: one a sample
 
 
@@ -50,6 +50,7 @@ class Flow:
     def __init__(self, leaves: dict[str, Any], repo: str) -> None:
         self.nodes: list[Node] = []
         self.repo = repo
+        self.taken: list[tuple[str, tuple[Line, ...]]] = []  # entries of views, and who took them
         self._made: dict[int, Node] = {}
         self._kept: list[Any] = []  # a tensor that is gone would lend its id to another
         for name, tensor in leaves.items():
@@ -72,6 +73,10 @@ class Flow:
             if inputs and (not given or _in_place(function)):
                 self.add(getattr(function, "__name__", "?"), inputs, result, lines)
 
+    def take(self, key: str) -> None:
+        """Remember that an entry of a view was taken."""
+        self.taken.append((key, lines_of(sys._getframe(2), self.repo)))
+
     def made(self, value: Any) -> Node | None:
         """The operation that a tensor came out of last."""
         return self._made.get(id(value))
@@ -79,6 +84,21 @@ class Flow:
     def said(self, value: float) -> Node | None:
         """The last operation that gave this very number."""
         return next((n for n in reversed(self.nodes) if n.tensor is None and n.value == value), None)
+
+
+class Reading(Dict[str, Any]):
+    """A dictionary that tells of every entry that is taken from it."""
+
+    def __init__(self, entries: Mapping[str, Any], taken: Callable[[str], None]) -> None:
+        super(Reading, self).__init__(entries)
+        self.taken = taken
+
+    def __getitem__(self, key: str) -> Any:
+        self.taken(key)
+        return super(Reading, self).__getitem__(key)
+
+    def __copy__(self) -> Reading:
+        return Reading(self, self.taken)
 
 
 def tensors_in(value: Any) -> Iterator[Any]:
@@ -106,7 +126,7 @@ def lines_of(frame: FrameType | None, repo: str) -> tuple[Line, ...]:
     while frame is not None:
         path = frame.f_code.co_filename
         if path.startswith(repo + os.sep) and "site-packages" not in path:
-            found.append((path, frame.f_lineno))
+            found.append((path, frame.f_lineno, frame.f_code.co_name))
         frame = frame.f_back
     return tuple(reversed(found))
 
@@ -154,3 +174,13 @@ def own_place(node: Node, others: set[Line]) -> CodePlace | None:
     """The innermost line of an operation that others do not share; where they share all, the innermost."""
     own = [line for line in node.lines if line not in others] or list(node.lines)
     return {"path": own[-1][0], "line": own[-1][1]} if own else None
+
+
+def called_from(node: Node, other: Node) -> CodePlace | None:
+    """The line of an operation in the innermost function that another one happened in, too."""
+    found = None
+    for one, two in zip(node.lines, other.lines):
+        if (one[0], one[2]) != (two[0], two[2]):
+            break
+        found = one
+    return {"path": found[0], "line": found[1]} if found else None

@@ -42,6 +42,7 @@ OWN = {  # the disturbance of an entry that whatever judges it must see
     "non_ambiguous_mask_logits": "flipped",
 }
 NOISE = "noise"  # that of the others
+LENGTHS = ("points", "camera points", "depth", "translation")  # what one scale makes metric
 SURER = ("unsure", "less sure")  # what a mask is compared with that was made soft
 
 
@@ -88,9 +89,8 @@ class Term:
         if self.kind == "depth" and "depth_z" in self.short:
             named = named[::-1]
         read = {entry for entry, _ in self.reads}
-        if len(named) > 1 and self.traced:
-            return next((entry for entry in named if entry in read), "")
-        return named[0] if len(named) == 1 or self.kind == "depth" else ""
+        taken = next((entry for entry in named if entry in read), None)
+        return taken or (named[0] if named else "")
 
     @property
     def is_average(self) -> bool:
