@@ -99,7 +99,6 @@ CHECKS = (
     criterion.every_weight_reaches_its_term,
     criterion.confidence_is_rewarded_where_it_is_right,
     criterion.logged_averages_are_those_of_their_views,
-    criterion.evaluation_judges_what_training_does,
     log.every_name_was_found,
     log.no_exception_stopped_the_training,
     log_metrics.every_value_is_finite,  # the end of the log may refer to it

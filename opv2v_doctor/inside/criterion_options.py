@@ -142,7 +142,7 @@ def _option_place(bench: Bench, owner: str, option: str, names: list[str]) -> Co
 
 
 def _line_of(made: Any, method: str, pattern: str, which: int) -> CodePlace | None:
-    """A line of a class's method in which a pattern is found; its first line where none is."""
+    """A line of a class's method in which a pattern is found, None without one."""
     home = next((c for c in getattr(made, "__mro__", ()) if method in vars(c)), None)
     try:
         function = vars(home)[method]
@@ -150,8 +150,8 @@ def _line_of(made: Any, method: str, pattern: str, which: int) -> CodePlace | No
         path = inspect.getsourcefile(function)
     except (OSError, TypeError):
         return None
-    numbers = [first + n for n, line in enumerate(lines) if re.search(pattern, line)] or [first]
-    return {"path": path, "line": numbers[which]} if path else None
+    numbers = [first + n for n, line in enumerate(lines) if re.search(pattern, line)]
+    return {"path": path, "line": numbers[which]} if path and numbers else None
 
 
 def weights(bench: Bench) -> list[Weight]:

@@ -126,7 +126,8 @@ def lines_of(frame: FrameType | None, repo: str) -> tuple[Line, ...]:
     while frame is not None:
         path = frame.f_code.co_filename
         if path.startswith(repo + os.sep) and "site-packages" not in path:
-            found.append((path, frame.f_lineno, frame.f_code.co_name))
+            code = frame.f_code
+            found.append((path, frame.f_lineno, "%s %d" % (code.co_name, code.co_firstlineno)))
         frame = frame.f_back
     return tuple(reversed(found))
 

@@ -164,11 +164,15 @@ def _turned(real_last: bool, inverted: bool = False) -> Change:
     return turned
 
 
-def _moved_by(share: float) -> Change:
+AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0), "x against y": (0.7, -0.7, 0.0)}
+
+
+def _moved_by(share: float, direction: tuple[float, float, float] = (0.6, -0.48, 0.64)) -> Change:
     def moved(value: Any, prediction: dict[str, Any]) -> Any:
         import torch
 
-        return value + share * prediction["metric_scaling_factor"] * torch.tensor([0.6, -0.48, 0.64])
+        step = share * prediction["metric_scaling_factor"] * torch.tensor(direction)
+        return value + step.view(len(step), *[1] * (value.dim() - 2), 3)
 
     return moved
 
@@ -182,6 +186,9 @@ def changes(real_last: bool) -> list[tuple[str, str, Change, bool]]:
             ("times 1.1", entry, _times(1.1), False),
             ("times 0.9", entry, _times(0.9), False),
         ]
+    for name, direction in AXES.items():
+        for entry in ("pts3d", "pts3d_cam", "cam_trans"):
+            found.append(("moved along " + name, entry, _moved_by(NOISE, direction), False))
     found += [
         ("turned", "ray_directions", _turned_rays, True),
         ("opposite", "ray_directions", _times(-1.0), False),
@@ -277,7 +284,7 @@ def explanations(views: Views, real_last: bool) -> dict[str, tuple[set[str], Vie
     truth = truth_of(views, 0, real_last)
     last = len(views) - 1
     others: dict[str, tuple[set[str], Views]] = {}
-    world = {"pts3d", "cam_quats", "cam_trans"}
+    world = {"pts3d", "cam_quats", "cam_trans", "metric_scaling_factor"}
     others["the frame of the last view"] = (world, truth_of(views, last, real_last))
     if last > 1:
         others["the frame of view 2"] = (world, truth_of(views, 1, real_last))

@@ -111,7 +111,7 @@ class Parting:
             given = [follows[id(one)] for one in node.inputs]
             follows[id(node)] = any(given) or bool(leaf and leaf[0] == "prediction" and leaf[2] == entry)
             others = [one for one, own in zip(node.inputs, given) if not own and side[id(one)][0]]
-            if any(given) and (others or last):
+            if any(given) and not all(given) and (others or last):
                 found.append(node)
         return self.at(found[-1 if last else 0] if found else past[-1] if past else None)
 

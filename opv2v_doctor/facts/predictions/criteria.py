@@ -69,7 +69,7 @@ def parting(
     name of an option. Where nothing tells, it is the line of the criterion that gives the loss.
     """
     found = judged(target, kind)
-    alike = [one.name for one in found.terms if term is not None and one.kind == term.kind]
+    alike = [one.name for one in found.terms if term is None or one.kind in (term.kind, None)]
     try:
         place = questions.parted.ahead_in(
             target,

@@ -41,6 +41,7 @@ OWN = {  # the disturbance of an entry that whatever judges it must see
     "ray_directions": "turned",
     "non_ambiguous_mask_logits": "flipped",
 }
+PLACED = ("points", "camera points", "translation")  # what must see a shift along each axis
 NOISE = "noise"  # that of the others
 LENGTHS = ("points", "camera points", "depth", "translation")  # what one scale makes metric
 SURER = ("unsure", "less sure")  # what a mask is compared with that was made soft
@@ -185,10 +186,11 @@ class Judged:
     def _places(self) -> dict[str, int]:
         return {term.name: place for place, term in enumerate(self.terms)}
 
-    def own(self, entry: str) -> tuple[Trial, ...]:
-        """The disturbances of an entry that whatever judges it must see: in all views, and in each."""
-        wanted = OWN.get(entry, NOISE)
-        return tuple(trial for trial in self.trials if (trial.name, trial.entry) == (wanted, entry))
+    def own(self, term: Term) -> tuple[Trial, ...]:
+        """The disturbances that a term must see: of its entry, in all views, and in each."""
+        own, wanted = [t for t in self.trials if t.entry == term.entry], OWN.get(term.entry, NOISE)
+        placed = term.kind in PLACED
+        return tuple(t for t in own if t.name == wanted or (placed and t.name.startswith("moved along")))
 
     def trial(self, name: str) -> Trial | None:
         """The first trial of a name."""
