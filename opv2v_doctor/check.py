@@ -265,12 +265,12 @@ def check(
 
 
 # Splits that a check shall leave out, since what it requires failed of them: split -> the codes
-withheld: ContextVar[Mapping[str, Sequence[str]]] = ContextVar("withheld", default={})
+withheld: ContextVar[Mapping[str, Sequence[str]]] = ContextVar("withheld")
 
 
 def require_not_withheld(split: str) -> None:
     """Raises Blocked for a split of which something failed that the running check requires."""
-    if codes := withheld.get().get(split):
+    if codes := withheld.get({}).get(split):
         raise Blocked("{split} needs {codes}", split=split, codes=list(codes))
 
 

@@ -32,8 +32,8 @@ def run(
     `asked` are the codes that somebody asked for, the others being there because these require them.
     A check whose requirement did not pass is blocked; where it only does not apply (no checkpoint yet), the
     check does not either, and is skipped. One that failed of some splits only blocks those of a check that
-    goes through the splits: the others are examined. Any exception of a check is its own result, keeps what was found
-    until then, and the run goes on.
+    goes through the splits: the others are examined. Any exception of a check is its own result, keeps what
+    was found until then, and the run goes on.
     """
     statuses: dict[str, Status] = {}
     failures: dict[str, frozenset[str]] = {}  # code -> the splits that it failed of, where it says which
@@ -74,7 +74,7 @@ def _begin(check: Check, target: Target) -> None:
 
 
 def _failed_splits(result: Result, target: Target) -> frozenset[str]:
-    """The splits that all errors of a check are of; none where one is of anything else, or it was cut short."""
+    """The splits that all errors of a check are of; none where one is of anything else, or it ended early."""
     errors = [finding for finding in result.findings if finding.severity is Severity.ERROR]
     splits = frozenset(subject for finding in errors for subject in finding.subjects)
     whole = all(finding.subjects for finding in errors) and splits < set(target.splits) and not result.reason
