@@ -20,6 +20,7 @@ from opv2v_doctor import (
     note,
 )
 from opv2v_doctor.facts.geometry.camera_axes import AXES_WORDS
+from opv2v_doctor.facts.geometry.partings import camera_parting, pose_parting
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place
 from opv2v_doctor.facts.geometry.rays import Rays, rays
 from opv2v_doctor.facts.geometry.reading_names import convention_words, rig_words, source_words
@@ -154,7 +155,9 @@ def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig:
         hint="turn the cameras' axes into {axes}, or say poses.axes in opv2v-doctor.toml"
         if axes and found.of_cameras
         else "make the rotation {rotation} of right-handed matrices, then B R B^T and B t",
-        at=axes_place(target, drawn.part, found) if axes else convention_place(target, drawn.part),
+        at=axes_place(target, drawn.part, found)
+        if axes
+        else pose_parting(target, drawn.split, found.worst) or convention_place(target, drawn.part),
         of=drawn.split,
         off=off(found),
         why=why,
@@ -165,10 +168,11 @@ def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig:
 
 
 def _wrong_cameras(target: Target, drawn: Samples, rig: str) -> Finding:
+    drawn_frame = relative_poses(target, drawn.split).worst
     return error(
         "the cameras' poses are made by {rig}, the agents' poses are right",
         hint="make the cameras' poses as the agents': inv(T(lidar_pose)) @ T(cords)",
-        at=convention_place(target, drawn.part),
+        at=camera_parting(target, drawn.split, drawn_frame) or convention_place(target, drawn.part),
         of=drawn.split,
         rig=rig_words(rig),
     )
@@ -247,7 +251,7 @@ def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Findin
         hint="set camera_pose to T(cords of the camera), seen from one place for all views, in OpenCV axes"
         if found.of_cameras
         else "set camera_pose to inv(T(first agent's lidar_pose)) @ T(agent's lidar_pose), in OpenCV axes",
-        at=pose_place(target, drawn.part),
+        at=pose_parting(target, drawn.split, found.worst) or pose_place(target, drawn.part),
         of=drawn.split,
         off=off(found),
         why=why,

@@ -215,6 +215,12 @@ def _cords(mounts: Sequence[Mount]) -> Array:
     return np.array([mount.numbers for mount in mounts], dtype=np.float64)
 
 
+def mount_numbers(mount: Mount) -> list[float] | None:
+    """[x, y, z, roll, yaw, pitch] of a LiDAR or a camera; None where its file has none."""
+    numbers = mount.numbers
+    return [float(number) for number in numbers] if isinstance(numbers, list) and _are_six(numbers) else None
+
+
 def _are_six(numbers: object) -> bool:
     if not isinstance(numbers, list) or len(numbers) != 6:
         return False
