@@ -39,7 +39,7 @@ class Trail(TypedDict):
 
 
 def followed(expression: str, module_name: str, key: list[int], folder: str, root: str, large: bool) -> Trail:
-    """Draw one sample, and follow poses, vectors and large arrays in the variables of the repository's code."""
+    """Draw one sample, and follow poses, vectors and large arrays in the repository's variables."""
     dataset = dataset_of(expression, module_name)
     turn_retries_off(dataset)
     begin(dataset, SEED)
@@ -70,7 +70,7 @@ class _Follower:
             self._ours[path] = within and os.path.isfile(whole)
         return self._ours[path]
 
-    def enter(self, frame: types.FrameType, event: str, _argument: Any) -> Callable[..., Any] | None:
+    def enter(self, frame: types.FrameType, _event: str, _argument: Any) -> Callable[..., Any] | None:
         """What `sys.settrace` calls for each function."""
         if not self._is_ours(frame.f_code.co_filename) or len(self.sightings) > MOST:
             return None
@@ -137,7 +137,9 @@ class _Follower:
         return self._grids[mark]
 
 
-Barren = Dict[int, Tuple[int, Any]]  # what holds no array: its id, and size; kept, so that no other gets the id
+Barren = Dict[
+    int, Tuple[int, Any]
+]  # what holds no array: its id, and size; kept, so that no other gets the id
 
 
 def _arrays(named: dict[str, Any], barren: Barren, large: bool) -> Iterator[tuple[str, str, Any]]:

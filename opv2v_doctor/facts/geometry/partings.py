@@ -273,14 +273,12 @@ def _is_made(pose: Array, poses: Array) -> bool:
     return False
 
 
-def _is_right_elsewhere(
-    seen: Sighting, poses: Sequence[tuple[Sighting, Array]], everything: Array
-) -> bool:
+def _is_right_elsewhere(seen: Sighting, poses: Sequence[tuple[Sighting, Array]], everything: Array) -> bool:
     """Whether a function gives right poses to others: then it was given something wrong."""
     for each, pose in poses:
-        if (each.file, each.function, each.name) == (seen.file, seen.function, "return"):
-            if not np.allclose(pose[:3, :3], np.eye(3), atol=TURN) and _among(pose, everything):
-                return True
+        returned = (each.file, each.function, each.name) == (seen.file, seen.function, "return")
+        if returned and not np.allclose(pose[:3, :3], np.eye(3), atol=TURN) and _among(pose, everything):
+            return True
     return False
 
 
@@ -298,12 +296,10 @@ def _first_rotation(
     rotation = pose[:3, :3]
     if (np.abs(everything[:, :3, :3] - rotation).max((1, 2)) < TURN).any():
         return first
-    for each in sightings:
-        if each is first:
-            break
-        if each.shape == (3, 3) and not each.given:
-            if np.abs(np.array(each.numbers).reshape(3, 3) - rotation).max() < TURN:
-                return each
+    for each in sightings[: sightings.index(first)]:
+        made = np.array(each.numbers).reshape(3, 3) if each.shape == (3, 3) and not each.given else None
+        if made is not None and np.abs(made - rotation).max() < TURN:
+            return each
     return first
 
 

@@ -458,7 +458,7 @@ def seen(
 
 @dataclass(frozen=True, kw_only=True)
 class Sighting:
-    """A value that a line gave to a name, or returned: small ones whole, of large ones some rows and columns."""
+    """A value that a line gave to a name, or returned: a small one whole, of a large one some pixels."""
 
     file: Path
     line: int
@@ -483,7 +483,7 @@ class Trail:
 def followed(
     *, expression: str, module_name: str, key: list[int], folder: str, root: str, large: bool
 ) -> Trail:
-    """Poses, vectors and large arrays in the variables of the repository's code, while one sample is drawn."""
+    """Poses, vectors and large arrays in the repository's variables, while one sample is drawn."""
     raise NotImplementedError
 
 
