@@ -9,6 +9,7 @@ from opv2v_doctor.sandbox import history as git
 from opv2v_doctor.sandbox.faults import (
     checkpoints,
     config,
+    criteria,
     dataset,
     diagnosis,
     environment,
@@ -31,6 +32,7 @@ FAMILIES = (
     dataset,
     geometry,
     single_cameras,
+    criteria,
     loaders,
     launches,
     checkpoints,
