@@ -666,18 +666,21 @@ def left_causes(both: BothSets, data: Drawn | None, epochs: Sequence[float]) -> 
             effect=test - base,
             severity=Severity.WARNING,
         )
-    if len(epochs) >= 2 and epochs[-2] and (epochs[-2] - epochs[-1]) / abs(epochs[-2]) > FALLS:
+        return  # a longer training would learn more of it by heart
+    falling = last_fall(epochs)
+    if falling is not None and falling > FALLS:
         yield Cause(
             code="DGN008",
             certainty=Certainty.LEFT,
             said=Text(
-                "the training is too short: its loss still fell by {share:.0%} in the last of "
-                "{n:epoch|epochs}",
-                share=(epochs[-2] - epochs[-1]) / abs(epochs[-2]),
-                n=len(epochs),
+                "the training is too short: its loss still fell by {share:.0%} in the last {n:epoch|epochs} "
+                "of {all}",
+                share=falling,
+                n=max(1, len(epochs) // 5),
+                all=len(epochs),
             ),
             hint=Text("train longer: train_params.epochs={more}", more=4 * len(epochs)),
-            effect=epochs[-2] - epochs[-1],
+            effect=falling * abs(train),
             severity=Severity.WARNING,
         )
     elif constant is not None and test > CONSTANT * constant and train > CONSTANT * constant:
@@ -694,6 +697,13 @@ def left_causes(both: BothSets, data: Drawn | None, epochs: Sequence[float]) -> 
             hint=Text("train longer, or at a higher learning rate"),
             severity=Severity.WARNING,
         )
+
+
+def last_fall(epochs: Sequence[float]) -> float | None:
+    """By which share the training loss fell in the last fifth of its epochs; None of fewer than two."""
+    length = max(1, len(epochs) // 5)
+    before, last = epochs[-2 * length : -length], epochs[-length:]
+    return (fmean(before) - fmean(last)) / abs(fmean(before)) if before and fmean(before) else None
 
 
 def mean_with_views(both: BothSets) -> float | None:

@@ -7,16 +7,14 @@ import importlib
 import io
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.diagnosis.measurements import CheckpointErrors
-from opv2v_doctor.figures.curves import FIGURE
+from opv2v_doctor.figures.curves import FIGURE, document
 from opv2v_doctor.figures.pictures import png
 from opv2v_doctor.figures.plotly_page import plotly_tags
 from opv2v_doctor.neutral import printable
@@ -65,17 +63,17 @@ def _page(found: Sequence[CheckpointErrors]) -> str:
     figure.update_xaxes(type="category")
     figure.update_layout(height=1100, template="plotly_white", showlegend=False, margin={"t": 40, "r": 20})
     told = figure.to_json().replace("<", "\\u003c")  # no name of a file closes the script tag
-    template = Template(files("opv2v_doctor.figures").joinpath("curves.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title="Checkpoints on the same samples of validation",
-        summary=escape(", ".join(one.path.name for one in found)),
-        figure=f"{plotly_tags()}\n{FIGURE.format(told)}",
-        rows="\n".join(
-            f"<tr><td>{escape(one.path.name)}</td><td></td><td></td><td>{escape(one.problem)}</td><td></td></tr>"
-            for one in found
-            if one.problem
-        ),
+    return document(
+        "Checkpoints on the same samples of validation",
+        ", ".join(one.path.name for one in found),
+        f"{plotly_tags()}\n{FIGURE.format(told)}",
+        "\n".join(_row(one) for one in found if one.problem),
     )
+
+
+def _row(one: CheckpointErrors) -> str:
+    cells = ("DGN011", "", one.path.name, one.problem, "")
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _picture(found: Sequence[CheckpointErrors]) -> NDArray[np.uint8]:
