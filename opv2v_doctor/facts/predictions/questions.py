@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from opv2v_doctor.facts.interpreter.probe import question
+from opv2v_doctor.facts.interpreter.questions import Lines
 from opv2v_doctor.facts.predictions.comparisons import Parity, Scripted
+from opv2v_doctor.facts.predictions.judgements import Judged
+from opv2v_doctor.text import Place
 
 
 class Case(TypedDict):
@@ -31,4 +34,42 @@ def infer(*, case: Case) -> Parity:
 @question("scripted")
 def script(*, path: str, arguments: list[str], case: Case) -> Scripted:
     """What a script does up to its first inference, and how that compares with training's forward."""
+    raise NotImplementedError
+
+
+class CriterionCase(TypedDict):
+    """The launch's config, the lines that build its loader and one criterion, and what else they need."""
+
+    config_dir: str
+    config_name: str
+    overrides: list[str]
+    loader: Lines
+    expression: str
+    datasets: str
+    losses: str  # MODULE:NAME of what computes the loss of a batch
+    criterion: Lines
+    variable: str
+    key: str  # of the config, that holds its expression
+    tried: list[str]  # options that need not be tried, as CLASS.NAME
+    repo: str
+
+
+@question("criterion")
+def judged(*, case: CriterionCase) -> Judged:
+    """What a criterion says of ground truth and of known disturbances of it."""
+    raise NotImplementedError
+
+
+@question("criterion")
+def parted(
+    *,
+    case: CriterionCase,
+    term: str,
+    alike: list[str],
+    entry: str,
+    how: str,
+    view: int | None,
+    value: float,
+) -> Place | None:
+    """The line where a term of a criterion goes wrong: `how` says in which way."""
     raise NotImplementedError
