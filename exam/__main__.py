@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import count
@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from exam.report import read, report
 from exam.stages import STAGES
 from exam.trial import Healthy, Record, Warm, is_open, tried
+from opv2v_doctor.scratch import scratch
 
 
 def main() -> int:
@@ -23,8 +24,9 @@ def main() -> int:
         for line in report([each for path in chosen.files for each in read(path)], full=chosen.full):
             _say(line)
         return 0
-    with tempfile.TemporaryDirectory(prefix="exam-") as folder:
-        healthy = Healthy(Path(folder))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and end what was started
+    with scratch("exam") as folder:
+        healthy = Healthy(folder)
         healthy.prepare()
         if chosen.command == "healthy":
             from exam.healthy import alarmed
