@@ -188,11 +188,11 @@ def _bent(fit: Fit, real_first: bool) -> tuple[str, Text] | None:
 def the_truth_costs_least(target: Target) -> Findings:
     """No known disturbance of ground truth costs less than ground truth itself, in the loss and in each term.
 
-    Labels are given to the criterion as predictions, in the frame of view 1, with confidence 1 and sure mask
-    logits; then with one entry wrong: lengths too long and too short, noise, poses turned, moved and
-    inverted, masks flipped. Where the truth does not cost least, other things that a term could take for the
-    truth are tried (another frame, the next view, inverse poses, another order of quaternions, normalised
-    lengths): what brings the term down to nothing is what it compares with.
+    Labels are given to the criterion as predictions, in the frame of view 1, or in their own if that costs
+    less, with confidence 1 and sure mask logits; then with one entry wrong: lengths too long and too short,
+    noise, poses turned, moved and inverted, masks flipped. Where the truth does not cost least, other things
+    that a term could take for the truth are tried (another frame, the next view, inverse poses, another order
+    of quaternions, normalised lengths): what brings the term down to nothing is what it compares with.
 
     ## Why it matters
     Training goes where the loss is least. If that is not the truth, the model learns whatever is.
@@ -211,6 +211,10 @@ def _least_at_truth(target: Target, kind: str) -> Findings:
     if unjudged:
         yield note(
             "not judged, since their names do not say what they judge: {terms}", of=kind, terms=unjudged
+        )
+    if found.of_labels:
+        yield note(
+            "predictions are compared in the frame of the labels, which is not that of view 1", of=kind
         )
     wrong: dict[Place | None, list[tuple[Term, Trial | str]]] = {}
     for term in found.judging:

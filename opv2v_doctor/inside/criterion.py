@@ -71,6 +71,7 @@ class Judged(TypedDict):
     views: int
     composed: list[Fit | None]
     real_first: bool  # the labels' quaternions are (w, x, y, z)
+    of_labels: bool  # the criterion means the frame that the labels are in, which is not that of view 1
     converters: list[Converter]
     repeated: bool
     terms: list[Term]
@@ -103,6 +104,7 @@ def _nothing(bench: Bench) -> Judged:
         "views": 0,
         "composed": [],
         "real_first": False,
+        "of_labels": False,
         "converters": [],
         "repeated": True,
         "terms": [],
@@ -146,6 +148,7 @@ def measured(bench: Bench, tried: list[str]) -> Judged:
         "views": len(bench.views),
         "composed": composition_fits(bench.whole),
         "real_first": not bench.real_last,
+        "of_labels": bench.frame is None,
         "converters": _converters(bench),
         "repeated": again == (loss, truth)
         or all(_same(a, b) for a, b in zip(again[1].values(), truth.values())),
@@ -317,7 +320,7 @@ def _trials(bench: Bench, names: list[str]) -> Iterator[Trial]:
 
 
 def _explained(bench: Bench, names: list[str]) -> Iterator[Trial]:
-    for name, (entries, predictions) in explanations(bench.views, bench.real_last).items():
+    for name, (entries, predictions) in explanations(bench.views, bench.real_last, bench.frame).items():
         yield _trial(bench, names, (name, " ".join(sorted(entries)), None), predictions)
 
 
