@@ -178,33 +178,43 @@ def _moved_by(share: float, direction: tuple[float, float, float] = (0.6, -0.48,
     return moved
 
 
-def changes(real_last: bool) -> list[tuple[str, str, Change, bool]]:
-    """(name, entry, change, whether it is made in one view after the other, too)."""
-    found: list[tuple[str, str, Change, bool]] = []
+ALL, EACH, LAST, BOTH = "all views", "each view", "the last view", "all views, and each"
+
+
+def changes(real_last: bool) -> list[tuple[str, str, Change, str]]:
+    """(name, entry, change, in which views): poses in single ones: some losses know relative ones only."""
+    found: list[tuple[str, str, Change, str]] = []
     for entry in MAPS:
         found += [
-            ("noise", entry, _noisy, True),
-            ("times 1.1", entry, _times(1.1), False),
-            ("times 0.9", entry, _times(0.9), False),
+            ("noise", entry, _noisy, BOTH),
+            ("times 1.1", entry, _times(1.1), ALL),
+            ("times 0.9", entry, _times(0.9), ALL),
         ]
     for name, direction in AXES.items():
-        for entry in ("pts3d", "pts3d_cam", "cam_trans"):
-            found.append(("moved along " + name, entry, _moved_by(NOISE, direction), False))
+        for entry, views in (("pts3d", ALL), ("pts3d_cam", ALL), ("cam_trans", LAST)):
+            found.append(("moved along " + name, entry, _moved_by(NOISE, direction), views))
     found += [
-        ("turned", "ray_directions", _turned_rays, True),
-        ("opposite", "ray_directions", _times(-1.0), False),
-        ("turned", "cam_quats", _turned(real_last), True),
-        ("inverted", "cam_quats", _turned(real_last, inverted=True), False),
-        ("other sign", "cam_quats", _times(-1.0), True),
-        ("moved", "cam_trans", _moved_by(NOISE), True),
-        ("moved back", "cam_trans", _moved_by(-NOISE), False),
-        ("times 1.1", "metric_scaling_factor", _times(1.1), False),
-        ("times 0.9", "metric_scaling_factor", _times(0.9), False),
-        ("flipped", "non_ambiguous_mask_logits", _times(-1.0), True),
-        ("unsure", "non_ambiguous_mask_logits", _times(0.1), False),
-        ("less sure", "non_ambiguous_mask_logits", _times(0.3), False),
+        ("turned", "ray_directions", _turned_rays, BOTH),
+        ("opposite", "ray_directions", _times(-1.0), ALL),
+        ("turned", "cam_quats", _turned(real_last), EACH),
+        ("inverted", "cam_quats", _turned(real_last, inverted=True), ALL),
+        ("other sign", "cam_quats", _times(-1.0), BOTH),
+        ("moved", "cam_trans", _moved_by(NOISE), EACH),
+        ("moved back", "cam_trans", _moved_by(-NOISE), LAST),
+        ("times 1.1", "metric_scaling_factor", _times(1.1), ALL),
+        ("times 0.9", "metric_scaling_factor", _times(0.9), ALL),
+        ("flipped", "non_ambiguous_mask_logits", _times(-1.0), BOTH),
+        ("unsure", "non_ambiguous_mask_logits", _times(0.1), ALL),
+        ("less sure", "non_ambiguous_mask_logits", _times(0.3), ALL),
     ]
     return found
+
+
+def views_of(where: str, count: int) -> list[int | None]:
+    """The views, one after the other, in which a change is made; None: in all at once."""
+    every: list[int | None] = list(range(count))
+    meant: dict[str, list[int | None]] = {ALL: [None], EACH: every, LAST: every[-1:], BOTH: [None, *every]}
+    return meant[where]
 
 
 def changed(predictions: Views, entry: str, change: Change, view: int | None = None) -> Views:
