@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from opv2v_doctor.facts.interpreter.probe import question
 from opv2v_doctor.facts.predictions.comparisons import Parity, Scripted
+from opv2v_doctor.text import Place
 
 
 class Case(TypedDict):
@@ -28,7 +29,23 @@ def infer(*, case: Case) -> Parity:
     raise NotImplementedError
 
 
+class Setting(TypedDict):
+    """Where the script runs: a folder of ours, what it must not write to, and seconds from its first inference."""
+
+    folder: str
+    kept: list[str]
+    seconds: float
+
+
 @question("scripted")
-def script(*, path: str, arguments: list[str], case: Case) -> Scripted:
-    """What a script does up to its first inference, and how that compares with training's forward."""
+def script(*, path: str, arguments: list[str], case: Case, setting: Setting) -> Scripted:
+    """What a script did, how that compares with training's forward, and the files that it wrote."""
+    raise NotImplementedError
+
+
+@question("scripted", each="wrong")
+def parting(
+    *, path: str, arguments: list[str], case: Case, setting: Setting, wrong: list[list[str]]
+) -> tuple[Place | None, ...]:
+    """Of each wrong value, told as files of arrays in its forms: the line of the script that first has it."""
     raise NotImplementedError
