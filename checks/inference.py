@@ -134,7 +134,7 @@ class WeightSources:
 
     @property
     def place(self) -> Place | None:
-        """The line of the script that decides: the one that reads or looks for a file, else builds the model."""
+        """The line of the script that decides: that reads or looks for a file, else builds the model."""
         files = (self._reading, self.fullest, self.missed)
         read = [one.place for one in files if one and _is_in(one.place, self.script.path)]
         built = [place for _, place in self.script.configs if _is_in(place, self.script.path)]
@@ -149,7 +149,8 @@ def _same_of_another(sources: WeightSources, script: str, checkpoint: str) -> Fi
     """A warning: the weights are right by chance."""
     other = next(one for one in sources.there if _is_in(one.place, sources.script.path))
     return warning(
-        "{script} does not read {checkpoint}, which it is given, but {other}, which holds the same weights today",
+        "{script} does not read {checkpoint}, which it is given, but {other}, which holds the same weights "
+        "today",
         at=other.place,
         hint="load the checkpoint that the arguments name",
         script=script,
@@ -167,8 +168,8 @@ def _other_source(
         "{script} infers with {state!r} of {checkpoint}: {found} of {elements} parameters are that; training "
         "evaluates other weights"
         if source.path == sources.given
-        else "{script} does not read {checkpoint}, which it is given: it looks for {missed}, which is not there, "
-        "and infers with the weights of {source}"
+        else "{script} does not read {checkpoint}, which it is given: it looks for {missed}, which is not "
+        "there, and infers with the weights of {source}"
         if missed
         else "{script} does not read {checkpoint}, which it is given: its weights are those of {source}"
         if not sources.is_read
@@ -204,17 +205,15 @@ def _changed_model(target: Target, script: Scripted) -> tuple[Difference, ...]:
     return differences(config_differences(trained_values(target), used[0])) if used else ()
 
 
-def _others(
-    held: Load, load: Load | None, sources: WeightSources, script: str, checkpoint: str
-) -> Finding:
+def _others(held: Load, load: Load | None, sources: WeightSources, script: str, checkpoint: str) -> Finding:
     """An error: the model infers with weights that are of no file that was read."""
     missed = sources.missed
     return error(
         "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} parameters "
         "differ ({parts}); it looks for {missed}, which is not there"
         if missed
-        else "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} parameters "
-        "differ ({parts}); its last load_state_dict() is at {place}"
+        else "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} "
+        "parameters differ ({parts}); its last load_state_dict() is at {place}"
         if load and load.place
         else "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} "
         "parameters differ ({parts}); it called no load_state_dict()",

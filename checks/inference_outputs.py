@@ -22,9 +22,9 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.predictions.comparisons import Fit, InferenceDifference, Parity, Unlike
-from opv2v_doctor.facts.predictions.parity import inferences, parity
+from opv2v_doctor.facts.predictions.comparisons import Fit, InferenceDifference, RoundTrip, Unlike
 from opv2v_doctor.facts.predictions.likeness import Deviation
+from opv2v_doctor.facts.predictions.parity import inferences, parity, round_trip
 from opv2v_doctor.facts.predictions.summaries import PredictionSummary, summaries
 from opv2v_doctor.facts.predictions.wording import CLOSE, apart_told, name_of, output_told, part_of, tolerance
 from opv2v_doctor.facts.predictions.written import JudgedArtefact, Written, written
@@ -146,7 +146,7 @@ def _unlike(inference: InferenceDifference, each: Unlike) -> Finding:
     )
 
 
-@check("INF007", tier="run", requires=["CKP001", "DAT001"])
+@check("INF007", tier="run", requires=["DAT001"])
 def ground_truth_comes_back(target: Target) -> Findings:
     """Ground truth, sent through the computation of points and through `infer`, comes back as itself.
 
@@ -155,12 +155,12 @@ def ground_truth_comes_back(target: Target) -> Findings:
 
     ## Why it matters
     What bends ground truth bends every prediction. No checkpoint is needed to see it, and none can make up
-    for it.
+    for it: before there is one, a model with its first weights is asked.
 
     ## How to fix
     Look at the step that is named: order of quaternions, camera to world or back, scale, range or z-depth.
     """
-    found = parity(target)
+    found = round_trip(target)
     if not any((*found.composed, *found.returned)):
         raise Skip("the views have no depth, rays, pose and points to compare")
     yield examined(len(_apart(found.composed)), "view")
@@ -219,7 +219,7 @@ def _misfit(fit: Fit) -> Text:
     return Text("the points are {apart:.3f} m apart (RMS)", apart=fit.apart)
 
 
-def _not_itself(number: int, said: Text, numbers: Fit, found: Parity, *, infers: bool) -> Finding:
+def _not_itself(number: int, said: Text, numbers: Fit, found: RoundTrip, *, infers: bool) -> Finding:
     figures: dict[str, Any] = {key: value for key, value in vars(numbers).items() if isinstance(value, float)}
     return error(
         "view {view}, after infer(): {said}"
@@ -398,8 +398,9 @@ def script_writes_what_the_model_answered(target: Target) -> Findings:
     `[infer] outputs` says it of others, as `"cloud.ply" = "points"` or `"*.npz:range" = "depth * 1000"`.
 
     ## Why it matters
-    Pictures and metrics are made of the files. A factor that is applied in a helper, a mirrored map, points in
-    another frame or a number that does not fit its type make a good model look broken, and nothing else shows it.
+    Pictures and metrics are made of the files. A factor that is applied in a helper, a mirrored map, points
+    in another frame or a number that does not fit its type make a good model look broken, and nothing else
+    shows it.
 
     ## How to fix
     Change the line that is named. Where it is meant so, say it in `[infer] outputs`.
@@ -407,9 +408,8 @@ def script_writes_what_the_model_answered(target: Target) -> Findings:
     found = written(target)
     for each in found.judged:
         yield examined(each.values, "value", artefact=each.label)
-    for each in found.judged:
-        if each.deviation:
-            yield _deviating(each, each.deviation)
+    for alike in _alike(found.judged):
+        yield _deviating(*alike)
     for file in found.overwritten:
         yield error(
             "{file} is begun anew {times} times: what it held of the views before is lost",
@@ -454,18 +454,38 @@ def _not_ended(found: Written) -> Blocked:
             at=found.script,
             hint="let [infer] arguments make it infer one sample",
         )
-    return Blocked("the script fails after its inference: {why}", at=ending.place or found.script, why=ending.why)
+    return Blocked(
+        "the script fails after its inference: {why}", at=ending.place or found.script, why=ending.why
+    )
 
 
-def _deviating(each: JudgedArtefact, deviation: Deviation) -> Finding:
+def _alike(judged: Iterable[JudgedArtefact]) -> Iterator[list[JudgedArtefact]]:
+    """Arrays that differ, those together that do so in the same way and from the same line on."""
+    groups: dict[Any, list[JudgedArtefact]] = {}
+    for each in judged:
+        if each.deviation:
+            groups.setdefault((each.quantity, each.deviation.what, each.parted or each.place), []).append(
+                each
+            )
+    yield from groups.values()
+
+
+def _deviating(each: JudgedArtefact, *others: JudgedArtefact) -> Finding:
+    deviation = each.deviation
+    assert deviation is not None
     tell = warning if deviation.what in ("thinned", "fewer", "fewer views") else error
     name = each.names[each.view] if each.view is not None else None
     return tell(
-        "{label} ({name}): {said}" if name else "{label}: {said}",
+        "{label} ({name}) and {more:array|arrays} more: {said}"
+        if name and others
+        else "{label} ({name}): {said}"
+        if name
+        else "{label}: {said}",
         at=each.parted or each.place,
-        hint="write {quantity} as the model answers it; where this is meant: [infer] outputs",
+        hint="write {quantity} as the model answers it; where this is meant, say so in [infer] outputs",
         label=each.label,
         name=name,
+        more=len(others),
         said=_deviation_told(each, deviation),
         quantity=QUANTITIES[each.quantity],
         about=each.quantity,
@@ -487,7 +507,6 @@ QUANTITIES = {
     "mask": Text("the mask"),
 }
 DEVIATIONS = {
-    "overflow": "{lost} numbers of it do not fit {type}",
     "view": "it is that of another view, {other}",
     "mirrored": "it is mirrored, {how}",
     "axes": "its axes are {axes} of the model's",
@@ -498,7 +517,7 @@ DEVIATIONS = {
     "clipped": "it is clipped at {most:.4g}",
     "values": "it differs by {relative:.1%} (RMS, relative)",
     "pixels": "{differs:.1%} of the pixels differ (mean {given:.3f}, the model's {trained:.3f})",
-    "thinned": "it is only every {step}th pixel of the model's",
+    "thinned": "it is one pixel of {step} of the model's, each way",
     "turned": "its rows are columns: {given}, expected {trained}",
     "shape": "its shape is {given}, expected {trained}",
     "outside": "{points} points, of which some are outside of the mask; the mask keeps {wanted}",
@@ -520,7 +539,9 @@ def _deviation_told(each: JudgedArtefact, deviation: Deviation) -> Text:
         return Text("it keeps what the mask drops, and drops what it keeps")
     if deviation.what == "overflow":
         return Text(
-            "numbers of it do not fit {type}" if not numbers["lost"] else "{lost} numbers of it do not fit {type}",
+            "numbers of it do not fit {type}"
+            if not numbers["lost"]
+            else "{lost} numbers of it do not fit {type}",
             **numbers,
         )
     if deviation.what == "view":

@@ -115,9 +115,9 @@ class Infer(_Table):
             found = OUTPUT.fullmatch(words)
             if found is None or (found["axes"] and len(set(re.findall("[xyz]", found["axes"]))) < 3):
                 raise ValueError(
-                    f"{pattern!r} is {words!r}; known are points, sampled points, camera points, depth, z depth, "
-                    "pose, world to camera, scale, mask and other, with axes (points z,-x,-y) and a factor "
-                    "(depth * 1000)"
+                    f"{pattern!r} is {words!r}; known are points, sampled points, camera points, depth, "
+                    "z depth, pose, world to camera, scale, mask and other, with axes (points z,-x,-y) and a "
+                    "factor (depth * 1000)"
                 )
         return pairs
 

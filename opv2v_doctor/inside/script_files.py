@@ -1,4 +1,4 @@
-"""Files of the script: which weights it reads or looks for, what it writes and from which line; and where not."""
+"""Files of the script: which weights it reads or looks for, what it writes, and where it must not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHANGING = {  # events of the interpreter -> which of their arguments are change
     "os.remove": (0,), "os.rename": (0, 1), "os.mkdir": (0,), "os.rmdir": (0,), "os.truncate": (0,),
     "os.link": (1,), "os.symlink": (1,), "shutil.rmtree": (0,),
 }  # fmt: skip
-UNHEARD = {  # what opens files behind the interpreter's back -> which argument is the path, and whether it writes
+UNHEARD = {  # what opens files unheard by the interpreter -> number of the path, whether it writes
     ("torch", "save"): (1, True),
     ("cv2", "imwrite"): (0, True),
     ("open3d.io", "write_point_cloud"): (0, True),
@@ -36,7 +36,7 @@ class RefusedWrite(BaseException):
 
 
 class Writing(NamedTuple):
-    """Who wrote a file last, after how many inferences, and how often it was begun anew since the last of them."""
+    """Who wrote a file last, after how many inferences, and how often since the last of them."""
 
     place: CodePlace | None
     inferences: int
@@ -133,7 +133,9 @@ def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-_listening: list[Files] = []  # that of the script that runs; a hook of the interpreter is never taken off again
+_listening: list[
+    Files
+] = []  # that of the script that runs; a hook of the interpreter is never taken off again
 _busy = threading.local()
 _hooked: list[bool] = []
 

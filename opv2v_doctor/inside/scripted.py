@@ -1,4 +1,4 @@
-"""The repository's inference script, run as a user would, to its end, in a folder of ours; and listened to."""
+"""The repository's inference script, run as a user would, in a folder of ours, and listened to."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class Load(Account):
 
 
 class ReadFile(TypedDict):
-    """A file of weights that the script read, or looked for; `held` of the model's weights are one state's."""
+    """A file of weights that the script read, or looked for."""
 
     path: str
     place: CodePlace | None
     there: bool
     state: str  # the key in the file, of the state that most of the model's weights are
-    held: int
+    held: int  # numbers of the model that are in it
 
 
 class WrittenFile(TypedDict):
-    """A file that the script wrote, from which line, after how many inferences, and how often since the last."""
+    """A file that the script wrote: the line, the inferences before it, how often since the last one."""
 
     path: str
     place: CodePlace | None
@@ -62,7 +62,7 @@ class WrittenFile(TypedDict):
 
 
 class AnsweredView(TypedDict):
-    """One view: its names, and the files of arrays that hold what the model answered, and `infer` returned."""
+    """One view: its names, and files of the arrays that the model answered, and `infer` returned."""
 
     instance: str | None
     agent: str | None
@@ -93,7 +93,7 @@ class Scripted(TypedDict):
 
 
 class Setting(TypedDict):
-    """Where the script runs: a folder of ours, what it must not write to, and seconds from its first inference."""
+    """Where the script runs: our folder, what it must not write to, seconds from its first inference."""
 
     folder: str
     kept: list[str]
@@ -155,7 +155,7 @@ def _run(
     heard: Heard,
     files: Files,
     setting: Setting,
-    after_first: Callable[[], None] = lambda: None,
+    after_first: Callable[[Any], None] = lambda _: None,
 ) -> tuple[InferCall | None, Ending]:
     """The script's first inference, None where it makes none; and how it ended.
 
@@ -179,7 +179,7 @@ def _run(
             files.attend(stack)
             predictions = infer(self, *rest, **words)
             stack.enter_context(within(setting["seconds"]))
-            after_first()
+            after_first(predictions)
             return predictions
 
         os.chdir(os.path.join(setting["folder"], "cwd"))
@@ -237,9 +237,7 @@ def _written(files: Files) -> list[WrittenFile]:
     found: list[WrittenFile] = []
     for path in sorted(paths, key=lambda path: order.get(path, len(order))):
         one = files.written.get(path, Writing(None, files.inferences, 1))
-        found.append(
-            {"path": path, "place": one.place, "inferences": one.inferences, "times": one.times}
-        )
+        found.append({"path": path, "place": one.place, "inferences": one.inferences, "times": one.times})
     return found
 
 
@@ -249,7 +247,10 @@ def _views(asked: Subject, inference: InferCall, folder: str) -> list[AnsweredVi
     outputs = [output for call in inference.calls for output in call.outputs]
     views: list[AnsweredView] = []
     for number, view in enumerate(asked.batch):
-        parts = {"answered": outputs[number : number + 1], "returned": inference.predictions[number : number + 1]}
+        parts = {
+            "answered": outputs[number : number + 1],
+            "returned": inference.predictions[number : number + 1],
+        }
         files = {
             kind: _arrays(one[0] if one else {}, os.path.join(folder, "%s_%d" % (kind, number)))
             for kind, one in parts.items()
@@ -279,7 +280,7 @@ def _arrays(values: dict[str, Any], prefix: str) -> dict[str, str]:
 
     files = {}
     for key in KEPT:
-        value = values.get(key)
+        value: Any = values.get(key)
         if hasattr(value, "detach") and value.numel():
             whole = value.detach().cpu()
             whole = whole.float() if whole.is_floating_point() else whole

@@ -78,7 +78,9 @@ def states_of(path: str) -> dict[str, dict[str, Any]]:
 def _states(node: Any, key: str, level: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
     if not isinstance(node, dict):
         return
-    tensors = {name: value for name, value in node.items() if isinstance(name, str) and hasattr(value, "dtype")}
+    tensors = {
+        name: value for name, value in node.items() if isinstance(name, str) and hasattr(value, "dtype")
+    }
     if tensors:
         yield key, tensors
     for name, value in node.items():

@@ -31,7 +31,9 @@ WORDS = {  # in the name of an array -> what it is, in either reading where the 
     "extrinsics": ("pose", "world to camera"), "extrinsic": ("pose", "world to camera"),
     "metric_scaling_factor": ("scale",), "metric_scale": ("scale",),
 }  # fmt: skip
-NEUTRAL = re.compile(r"\d+|pred|predicted|prediction|predictions|view|agent|frame|sample|cam|camera|final|world|map|maps")
+NEUTRAL = re.compile(
+    r"\d+|pred|predicted|prediction|predictions|view|agent|frame|sample|cam|camera|final|world|map|maps"
+)
 CLOUDS = (".ply", ".pcd")
 MOST = 400  # arrays that are looked at
 KEYS = {  # what is written -> the model's or infer's key, in this order
@@ -61,7 +63,7 @@ class Artefact:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputKind:
-    """What an array shall be: a quantity, in axes of its own (numbers of columns, and signs), times a factor."""
+    """What an array shall be: a quantity, in axes of its own (columns and signs), times a factor."""
 
     quantity: str
     axes: tuple[tuple[int, int], ...] = ((0, 1), (1, 1), (2, 1))
@@ -92,9 +94,9 @@ def kinds_of(artefact: Artefact, infer: Infer) -> tuple[OutputKind, ...]:
     for pattern, words in infer.outputs:
         files, _, key = pattern.partition(":")
         names = (artefact.name, artefact.name.rpartition("/")[2])
-        if any(fnmatch.fnmatchcase(name, files) for name in names):
-            if fnmatch.fnmatchcase(artefact.key, key or "*"):
-                return (kind_of(words),)
+        is_file = any(fnmatch.fnmatchcase(name, files) for name in names)
+        if is_file and fnmatch.fnmatchcase(artefact.key, key or "*"):
+            return (kind_of(words),)
     named = _named(artefact.key or Path(artefact.name).stem)
     if not named and artefact.name.endswith(CLOUDS) and not artefact.key:
         named = ("points",)
@@ -134,7 +136,7 @@ def _below(path: Path, folder: Path) -> str:
 
 
 def _arrays(path: Path) -> Mapping[str, Array]:
-    """The arrays of a file by key. Raises ValueError for another format, OSError and ValueError as its reader."""
+    """The arrays of a file by key. Raises OSError, and ValueError for another format or a broken file."""
     suffix = path.suffix.lower()
     if suffix == ".json":
         return dict(_in_json(from_json(bytes_of(path)), ""))
@@ -166,7 +168,7 @@ def _in_json(node: Any, key: str) -> Iterator[tuple[str, Array]]:
 
 
 class TrueView:
-    """What the model answered for one view, as arrays without dimensions of one; and what `infer` kept of it."""
+    """What the model answered for one view, without dimensions of one; and what `infer` kept of it."""
 
     def __init__(self, view: AnsweredView) -> None:
         self.view = view
@@ -187,7 +189,7 @@ class TrueView:
         for key in ("mask", "non_ambiguous_mask"):
             file = self.view.returned.get(key) or self.view.answered.get(key)
             if file:
-                return np.squeeze(np.load(file)).astype(bool)
+                return np.asarray(np.squeeze(np.load(file)), bool)
         return None
 
     def truth(self, quantity: str) -> Array | None:

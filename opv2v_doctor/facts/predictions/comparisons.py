@@ -164,7 +164,16 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parity:
+class RoundTrip:
+    """What becomes of ground truth in the computation of points, and in `infer`."""
+
+    composed: tuple[Fit | None, ...]  # of each view: its depth, rays and pose against its points
+    returned: tuple[Fit | None, ...]  # of each view: ground truth after `infer`
+    returned_at: Place | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity(RoundTrip):
     """What the model does with one validation batch."""
 
     load: Load
@@ -173,10 +182,7 @@ class Parity:
     outputs: int  # that two evaluations both answered
     unrepeated: tuple[Unlike, ...]  # those that differ
     unseeded: bool  # and that other random numbers explain
-    composed: tuple[Fit | None, ...]  # of each view: its depth, rays and pose against its points
     inference: InferenceDifference | None  # by `infer`, None where the model has none
-    returned: tuple[Fit | None, ...]  # of each view: ground truth after `infer`
-    returned_at: Place | None
 
     @property
     def draws_inputs(self) -> bool:
@@ -197,7 +203,7 @@ class ReadFile:
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenFile:
-    """A file that a script wrote, from which line, after how many inferences, and how often since the last."""
+    """A file that a script wrote: the line, the inferences before it, how often since the last one."""
 
     path: Path
     place: Place | None
@@ -207,7 +213,7 @@ class WrittenFile:
 
 @dataclass(frozen=True, kw_only=True)
 class AnsweredView:
-    """One view of the script's inference: its names, and files of arrays by the keys of the model's outputs."""
+    """One view of the script's inference: its names, and files of arrays by the keys of the outputs."""
 
     instance: str | None
     agent: str | None

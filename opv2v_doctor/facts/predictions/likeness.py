@@ -97,12 +97,7 @@ class Likeness:
         lost = int((~np.isfinite(kept[1])).sum())
         if lost and np.isfinite(kept[0]).all():
             yield Deviation(what="overflow", numbers={"lost": lost, "type": str(raw.dtype)})
-        for other in OTHERS.get(kind.quantity, ()):
-            if self.is_same(array, other, number):
-                yield Deviation(what="other", numbers={"other": other})
-        for other_number in range(len(self.views)):
-            if other_number != number and self.is_same(array, kind.quantity, other_number):
-                yield Deviation(what="view", numbers={"other": other_number})
+        yield from self._elsewhere(array, kind.quantity, number)
         if within is not None:
             yield from self._mirrored(array, truth, within)
         if raw.dtype.kind in "iu" and self._wraps(np.squeeze(raw).astype(np.float64), truth, within, raw):
@@ -118,6 +113,15 @@ class Likeness:
             yield Deviation(what="clipped", numbers={"most": most})
         yield Deviation(what="values", numbers={"relative": min(apart(*kept), 1e9)})
 
+    def _elsewhere(self, array: Array, quantity: str, number: int) -> Iterator[Deviation]:
+        """Right, but another quantity, or another view's."""
+        for other in OTHERS.get(quantity, ()):
+            if self.is_same(array, other, number):
+                yield Deviation(what="other", numbers={"other": other})
+        for other_number in range(len(self.views)):
+            if other_number != number and self.is_same(array, quantity, other_number):
+                yield Deviation(what="view", numbers={"other": other_number})
+
     def _mirrored(self, array: Array, truth: Array, within: Array) -> Iterator[Deviation]:
         for what, axes in (("left to right", (1,)), ("upside down", (0,)), ("both ways", (0, 1))):
             if self._same(truth, np.flip(array, axes), within & np.flip(within, axes)):
@@ -130,9 +134,9 @@ class Likeness:
             whole = truth * factor
             fits = (whole < limit) & (whole > limit / 100)
             fits = fits & within if within is not None and within.shape == fits.shape else fits
-            if fits.sum() > 10 and (whole > limit + 1).any():
-                if float(np.abs(written[fits] - whole[fits]).max()) <= 1.0:
-                    return True
+            is_larger = fits.sum() > 10 and (whole > limit + 1).any()
+            if is_larger and float(np.abs(written[fits] - whole[fits]).max()) <= 1.0:
+                return True
         return False
 
     def _factor(self, truth: Array, array: Array, number: int) -> Iterator[Deviation]:
@@ -142,13 +146,18 @@ class Likeness:
             scale = self.views[number].truth("scale")
             metric = float(scale.mean()) if scale is not None else None
             yield Deviation(
-                what="factor", numbers={"factor": factor, "scale": metric}, make=lambda points: points * factor
+                what="factor",
+                numbers={"factor": factor, "scale": metric},
+                make=lambda points: points * factor,
             )
 
     def _axes(self, truth: Array, array: Array) -> Iterator[Deviation]:
         for order, signs in SIGNED_AXES:
             if self._same(truth[..., order] * np.array(signs), array):
-                names = [f"{'-' if sign < 0 else ''}{'xyz'[column]}" for column, sign in zip(order, signs, strict=True)]
+                names = [
+                    f"{'-' if sign < 0 else ''}{'xyz'[column]}"
+                    for column, sign in zip(order, signs, strict=True)
+                ]
                 yield Deviation(
                     what="axes",
                     numbers={"axes": ",".join(names)},
@@ -184,9 +193,9 @@ class Likeness:
                 yield Deviation(what="position", numbers={"factor": factor})
         for number, view in enumerate(self.views):
             pose = view.truth("pose")
-            if pose is not None and pose.shape == truth.shape == (4, 4):
-                if self._same(invert(pose) @ truth, array):
-                    yield Deviation(what="relative", numbers={"other": number})
+            is_whole = pose is not None and pose.shape == truth.shape == (4, 4)
+            if pose is not None and is_whole and self._same(invert(pose) @ truth, array):
+                yield Deviation(what="relative", numbers={"other": number})
 
     def _mask(self, array: Array, truth: Array, number: int) -> Deviation | None:
         if array.shape != truth.shape:
@@ -197,10 +206,17 @@ class Likeness:
             return None
         for other in range(len(self.views)):
             mask = self.views[other].truth("mask")
-            if other != number and mask is not None and mask.shape == here.shape and not ((mask > 0) != here).any():
+            if (
+                other != number
+                and mask is not None
+                and mask.shape == here.shape
+                and not ((mask > 0) != here).any()
+            ):
                 return Deviation(what="view", numbers={"other": other})
         if differs == 1.0:
-            return Deviation(what="inverted", numbers={"given": float(here.mean()), "trained": float(wanted.mean())})
+            return Deviation(
+                what="inverted", numbers={"given": float(here.mean()), "trained": float(wanted.mean())}
+            )
         for what, axes in (("left to right", (1,)), ("upside down", (0,))):
             if (np.flip(here, axes) == wanted).all():
                 return Deviation(what="mirrored", numbers={"how": what})
@@ -220,7 +236,9 @@ class Likeness:
             if thin.shape == array.shape and self._same(thin, array, within):
                 return Deviation(what="thinned", numbers={"step": step})
         if truth.ndim > 1 and array.shape == np.swapaxes(truth, 0, 1).shape:
-            return Deviation(what="turned", numbers={"given": list(array.shape), "trained": list(truth.shape)})
+            return Deviation(
+                what="turned", numbers={"given": list(array.shape), "trained": list(truth.shape)}
+            )
         return Deviation(what="shape", numbers={"given": list(array.shape), "trained": list(truth.shape)})
 
     # --- lists of points
@@ -244,9 +262,13 @@ class Likeness:
         if share > 1 - 0.01:
             return self._number(points, right, kind, maps, masks, numbers)
         if not np.isfinite(points).all():
-            return Deviation(what="overflow", numbers={"lost": int((~np.isfinite(points)).sum()), "type": str(raw.dtype)})
+            return Deviation(
+                what="overflow", numbers={"lost": int((~np.isfinite(points)).sum()), "type": str(raw.dtype)}
+            )
         if (points == 0).all(1).mean() > 0.2:
-            return Deviation(what="zeros", numbers={"zeros": int((points == 0).all(1).sum()), "points": len(points)})
+            return Deviation(
+                what="zeros", numbers={"zeros": int((points == 0).all(1).sum()), "points": len(points)}
+            )
         return self._transformed(points, right, everything, quantity, numbers)
 
     def _number(
@@ -261,14 +283,18 @@ class Likeness:
                 return Deviation(what="inverted", numbers={"given": len(points), "trained": len(right)})
             return _outside(len(points), len(right))
         if kind.quantity == "sampled points" or len(points) >= len(right):
-            return None if len(points) <= len(right) else Deviation(
-                what="twice", numbers={"points": len(points), "wanted": len(right)}
+            return (
+                None
+                if len(points) <= len(right)
+                else Deviation(what="twice", numbers={"points": len(points), "wanted": len(right)})
             )
         views = [
             number for number, truth, mask in zip(numbers, maps, masks, strict=True)
             if _share(truth[mask], points) > 1 - 0.01
         ]  # fmt: skip
-        if len(views) < len(numbers) and sum(int(masks[list(numbers).index(v)].sum()) for v in views) == len(points):
+        if len(views) < len(numbers) and sum(int(masks[list(numbers).index(v)].sum()) for v in views) == len(
+            points
+        ):
             return Deviation(what="fewer views", numbers={"there": len(views), "wanted": len(numbers)})
         return Deviation(what="fewer", numbers={"points": len(points), "wanted": len(right)})
 
@@ -276,11 +302,15 @@ class Likeness:
         self, points: Array, right: Array, everything: Array, quantity: str, numbers: Sequence[int]
     ) -> Deviation:
         if right.shape == points.shape:
-            for found in (self._factor(right, points, numbers[0]), self._axes(right, points), self._moved(right, points)):
+            for found in (
+                self._factor(right, points, numbers[0]),
+                self._axes(right, points),
+                self._moved(right, points),
+            ):
                 if (first := next(found, None)) is not None:
                     return first
         other = OTHERS[quantity][0]
-        elsewhere = [found for number in numbers if (found := self.views[number].truth(other)) is not None]
+        elsewhere = [one for number in numbers if (one := self.views[number].truth(other)) is not None]
         if elsewhere and _share(points, np.concatenate([one.reshape(-1, 3) for one in elsewhere])) > 1 - 0.01:
             return Deviation(what="other", numbers={"other": other})
         scale = self.views[numbers[0]].truth("scale")
@@ -291,7 +321,10 @@ class Likeness:
                 return Deviation(what="factor", numbers=numbers_of, make=lambda found, f=factor: found * f)  # type: ignore
         for order, signs in SIGNED_AXES:
             if _share(points, everything[:, order] * np.array(signs)) > 1 - 0.01:
-                names = [f"{'-' if sign < 0 else ''}{'xyz'[column]}" for column, sign in zip(order, signs, strict=True)]
+                names = [
+                    f"{'-' if sign < 0 else ''}{'xyz'[column]}"
+                    for column, sign in zip(order, signs, strict=True)
+                ]
                 return Deviation(
                     what="axes",
                     numbers={"axes": ",".join(names)},
@@ -322,5 +355,7 @@ def _share(points: Array, of: Array) -> float:
 
 def _cells(points: Array, size: float, shift: tuple[float, ...]) -> Array:
     """One number for the cell of each point."""
-    whole = np.floor(np.nan_to_num(points, nan=1e6, posinf=1e6, neginf=-1e6) / size + np.array(shift)).astype(np.int64)
+    whole = np.floor(np.nan_to_num(points, nan=1e6, posinf=1e6, neginf=-1e6) / size + np.array(shift)).astype(
+        np.int64
+    )
     return np.asarray((whole[:, 0] * 73_856_093) ^ (whole[:, 1] * 19_349_669) ^ (whole[:, 2] * 83_492_791))

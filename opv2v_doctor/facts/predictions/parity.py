@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.interpreter.probe import has_second
+from opv2v_doctor.facts.launch.config import config
 from opv2v_doctor.facts.launch.loaders import loader_module
 from opv2v_doctor.facts.launch.splits import expression_of, inferred_split
 from opv2v_doctor.facts.predictions import questions
-from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Parity, Scripted
+from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Parity, RoundTrip, Scripted
 from opv2v_doctor.facts.predictions.opening import begin_resolving, config_today, opening, stamped_today
 from opv2v_doctor.facts.samples.draws import arrays_folder
 from opv2v_doctor.facts.source.names import the
@@ -102,6 +104,20 @@ def _parity(target: Target) -> Parity | Blocked:
         return _comparing(target)()
     except Blocked as blocked:
         return blocked
+
+
+@fact
+def round_trip(target: Target) -> RoundTrip:
+    """What becomes of ground truth, by a model with the weights of the checkpoint, else with its first ones.
+
+    Raises Blocked where that cannot be measured.
+    """
+    try:
+        opening(target)
+    except (Skip, Blocked):  # none yet, or none that can be read: no weights are needed
+        values = {key: value for key, value in config(target).values.items() if key != "hydra"}
+        return questions.round_trip(target, case=_case(target, values))
+    return parity(target)
 
 
 def inferences(target: Target) -> Iterator[InferenceDifference]:
@@ -201,12 +217,14 @@ def _arguments(target: Target) -> list[str]:
         ) from None
 
 
-def _case(target: Target) -> questions.Case:
-    """What both questions are about. Raises Skip where there is no checkpoint, or no such split."""
-    found = opening(target)
+def _case(target: Target, untrained: Mapping[str, Any] | None = None) -> questions.Case:
+    """What the questions are about. Raises Skip where there is no checkpoint, or no such split.
+
+    A model that is `untrained` is opened with that config instead, and needs no checkpoint.
+    """
     return {
-        "config": config_today(target),
-        "checkpoint": str(found.checkpoint),
+        "config": config_today(target) if untrained is None else untrained,
+        "checkpoint": str(opening(target).checkpoint) if untrained is None else "",
         "models": the(target, "model").reference,
         "losses": the(target, "loss").reference,
         "datasets": loader_module(target),

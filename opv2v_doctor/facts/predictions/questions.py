@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from opv2v_doctor.facts.interpreter.probe import question
-from opv2v_doctor.facts.predictions.comparisons import Parity, Scripted
+from opv2v_doctor.facts.predictions.comparisons import Parity, RoundTrip, Scripted
 from opv2v_doctor.text import Place
 
 
@@ -14,7 +14,7 @@ class Case(TypedDict):
     """A checkpoint with the config that opens it, a sample, and what opens them, each as MODULE:NAME."""
 
     config: Mapping[str, Any] | str  # values, or the path of a file
-    checkpoint: str
+    checkpoint: str  # empty: the model as it is initialised
     models: str
     losses: str
     datasets: str
@@ -30,11 +30,17 @@ def infer(*, case: Case) -> Parity:
 
 
 class Setting(TypedDict):
-    """Where the script runs: a folder of ours, what it must not write to, and seconds from its first inference."""
+    """Where the script runs: our folder, what it must not write to, seconds from its first inference."""
 
     folder: str
     kept: list[str]
     seconds: float
+
+
+@question("parity")
+def round_trip(*, case: Case) -> RoundTrip:
+    """How ground truth comes back from the computation of points and from `infer`; any weights will do."""
+    raise NotImplementedError
 
 
 @question("scripted")

@@ -76,7 +76,9 @@ def written(target: Target) -> Written:
     unknown = [*unread, *_unknown(artefacts, [one for one, _ in known])]
     found = [each for each, _ in judged]
     return Written(
-        judged=tuple(_parted(target, judged, likeness)) if any(one.deviation for one in found) else tuple(found),
+        judged=tuple(_parted(target, judged, likeness))
+        if any(one.deviation for one in found)
+        else tuple(found),
         unknown=tuple(unknown),
         overwritten=tuple(_overwritten(known, len(views))),
         ending=script.ending,
@@ -87,7 +89,13 @@ def written(target: Target) -> Written:
 def _unknown(artefacts: Sequence[Artefact], known: Sequence[Artefact]) -> Iterator[tuple[str, Text]]:
     for one in artefacts:
         if one.file.inferences > 1:
-            yield one.label, Text("it was written after {n:inference|inferences}: of which is unknown", n=one.file.inferences)
+            yield (
+                one.label,
+                Text(
+                    "it was written after {n:inference|inferences}: of which is unknown",
+                    n=one.file.inferences,
+                ),
+            )
         elif one not in known:
             yield one.label, Text("[infer] outputs does not say what it is")
 
@@ -135,7 +143,12 @@ def _compared(one: Artefact, kind: OutputKind, likeness: Likeness, known: Known)
     number = named if named is not None else _by_order(one, known, len(views))
     if number is not None:
         deviation = likeness.of_view(array, kind, number)
-        if deviation and deviation.what == "view" and named is None and _is_permutation(one, kind, likeness, known):
+        if (
+            deviation
+            and deviation.what == "view"
+            and named is None
+            and _is_permutation(one, kind, likeness, known)
+        ):
             deviation = None
         return replace(result, view=number, deviation=deviation)
     each = [likeness.of_view(array, kind, number) for number in everyone]
@@ -149,9 +162,9 @@ def _of_list(
     """A list of points is that of the view in its name, else of all views, or of the one that it is of."""
     chosen = [named] if named is not None else everyone
     found = likeness.of_list(array, kind, chosen)
-    if named is None and found and found.what in ("fewer", "fewer views"):
-        if any(likeness.of_list(array, kind, [number]) is None for number in everyone):
-            return Deviation(what="fewer views", numbers={"there": 1, "wanted": len(everyone)})
+    is_less = named is None and found is not None and found.what in ("fewer", "fewer views")
+    if is_less and any(likeness.of_list(array, kind, [number]) is None for number in everyone):
+        return Deviation(what="fewer views", numbers={"there": 1, "wanted": len(everyone)})
     return found
 
 
@@ -169,7 +182,10 @@ def _by_order(one: Artefact, known: Known, views: int) -> int | None:
 def _is_permutation(one: Artefact, kind: OutputKind, likeness: Likeness, known: Known) -> bool:
     """Whether arrays that no name ties to a view are those of all views, in another order."""
     order = [
-        next((n for n in range(len(likeness.views)) if likeness.of_view(np.squeeze(a.array), kind, n) is None), None)
+        next(
+            (n for n in range(len(likeness.views)) if likeness.of_view(np.squeeze(a.array), kind, n) is None),
+            None,
+        )
         for a in _alike(one, known)
     ]
     return None not in order and len(set(order)) == len(likeness.views)
@@ -201,7 +217,7 @@ def _parted(
 
 
 def _forms(each: JudgedArtefact, one: Artefact, likeness: Likeness, prefix: Path) -> Iterator[Path]:
-    """The wrong value as it was written, and, of a list of points, as whole maps before points were chosen."""
+    """The wrong value as it was written, and of points as whole maps, before some were chosen."""
     arrays = [one.array]
     make = each.deviation.make if each.deviation else None
     if make is not None:
