@@ -21,7 +21,7 @@ BEST = "best"
 
 
 def resume_place(target: Target, word: str = "") -> Place | None:
-    """Where a checkpoint is loaded: the last statement of the function that names a word, else its last one."""
+    """Where a checkpoint is loaded: the last statement that names a word, else the last one of all."""
     found = named(target, "load_model")
     if found is None:
         return None
@@ -79,7 +79,7 @@ def newest_epoch_can_be_resumed(target: Target) -> Findings:
     elif loaded.trained is not None and loaded.trained < newest:
         yield error(
             "a resume reads {file} with {trained} epochs, though {newest_name} holds {newest}",
-            at=loop_place(target, loaded.frames) or resume_place(target),
+            at=_naming(target, loaded.file) or loop_place(target, loaded.frames) or resume_place(target),
             hint="resume from the newest checkpoint of the run directory",
             file=loaded.file,
             trained=loaded.trained,
@@ -94,14 +94,21 @@ def newest_epoch_can_be_resumed(target: Target) -> Findings:
         )
 
 
+def _naming(target: Target, file: str) -> Place | None:
+    """The one place in the code that names a file."""
+    name = file.rpartition("/")[2]
+    found = find(target, lambda node: isinstance(node, ast.Constant) and node.value == name, name)
+    return found[0] if len(found) == 1 else None
+
+
 def _not_resumed(target: Target, found: Rehearsal, trained: int) -> Finding:
     """What a resume looks for, and is not there: where that would be saved, else where it is looked for."""
     missed = next((change for change in found.resumed.changes if change.what == "lookup"), None)
     saved = found.written_by(missed.file) if missed else ()
     return error(
-        "a training that was ended after {trained} epochs begins anew: it looks for {file}, which is not there"
+        "a training that ended after {trained} epochs begins anew: it looks for {file}, which is not there"
         if missed
-        else "a training that was ended after {trained} epochs begins anew: its checkpoints are not resumed",
+        else "a training that ended after {trained} epochs begins anew: its checkpoints are not resumed",
         at=loop_place(target, saved or missed.frames) if missed else resume_place(target),
         hint="save under the name that a resume looks for, every train_params.save_freq epochs",
         trained=trained,
