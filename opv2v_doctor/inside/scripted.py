@@ -17,7 +17,7 @@ from .config import function_of
 from .frames import CodePlace
 from .model import Account, WeightPart, account_of, resolved_values
 from .parity import Case, Subject, subject_of, threads_for
-from .parting import Wanted, following
+from .following import Wanted, following
 from .recording import InferCall, inferences_of, is_theirs, place, replacing
 from .samples import SEED
 from .script_files import Files, RefusedWrite, Writing, files_in, hearing_files, stand_in

@@ -20,9 +20,10 @@ from opv2v_doctor.facts.geometry.depth_maps import (
     rigs,
     without_depth,
 )
-from opv2v_doctor.facts.geometry.lidar import meaning, some_views
+from opv2v_doctor.facts.geometry.lidar import some_views
 from opv2v_doctor.facts.geometry.reading_names import step_words
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
+from opv2v_doctor.facts.geometry.sensors import meaning
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.moments import Moments, PinholeView, TracedView, moments
 from opv2v_doctor.facts.samples.rigs import camera_names

@@ -9,6 +9,7 @@ from opv2v_doctor.sandbox import history as git
 from opv2v_doctor.sandbox.faults import (
     checkpoints,
     config,
+    criteria,
     dataset,
     environment,
     frames,
@@ -30,6 +31,7 @@ FAMILIES = (
     dataset,
     geometry,
     single_cameras,
+    criteria,
     loaders,
     launches,
     checkpoints,
