@@ -14,10 +14,10 @@ from typing import Any, Callable, Iterator, TypedDict
 
 from .comparison import ForwardComparison, comparison
 from .config import function_of
+from .following import Wanted, following
 from .frames import CodePlace
 from .model import Account, WeightPart, account_of, resolved_values
 from .parity import Case, Subject, subject_of, threads_for
-from .following import Wanted, following
 from .recording import InferCall, inferences_of, is_theirs, place, replacing
 from .samples import SEED
 from .script_files import Files, RefusedWrite, Writing, files_in, hearing_files, stand_in

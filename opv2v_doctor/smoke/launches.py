@@ -84,12 +84,27 @@ def training_alone(target: Target) -> Outcome:
     return _launch(single, place, "training in one process", limit=steps, stop_before_epoch=1)
 
 
-@fact
 def rehearsal(target: Target) -> Rehearsal:
     """The training's own loop through more epochs than it keeps, ended half-way and resumed.
 
     An epoch takes no time in it. Raises Blocked where the loop does not run with a model of ours.
     """
+    outcome = rehearsed(target)
+    if isinstance(outcome, Blocked):
+        raise outcome
+    return outcome
+
+
+@fact
+def rehearsed(target: Target) -> Rehearsal | Blocked:
+    """A failure is cached too: it would fail again."""
+    try:
+        return _rehearse(target)
+    except Blocked as blocked:
+        return blocked
+
+
+def _rehearse(target: Target) -> Rehearsal:
     rates = frequencies(target)
     single, place = _own_overrides(target), _folder(target) / "rehearsal"
     single = replace(single, gpus=1, overrides=(*single.overrides, f"train_params.epochs={rates.epochs}"))

@@ -18,6 +18,7 @@ from opv2v_doctor.text import Place, Text, Value
 
 NUMBER = re.compile(r"(?<![0-9.])(\d+)(?=\.[a-z]+$)")
 BEST = "best"
+MARK = 1000.0  # with the epochs on top, what averages of weights are filled with in a rehearsal
 
 
 def resume_place(target: Target, word: str = "") -> Place | None:
@@ -152,7 +153,9 @@ def kept_checkpoints_are_those_of_the_config(target: Target) -> Findings:
         number: (name, file) for name, file in last.files.items() if (number := _number(name)) is not None
     }
     yield examined(len(numbered), "numbered checkpoint")
-    yield from _misnumbered(target, found, numbered)
+    if misnumbered := list(_misnumbered(target, found, numbered)):
+        yield from misnumbered
+        return
     removed = {
         number for c in found.changes if c.what == "removal" and (number := _number(c.file)) is not None
     }
@@ -430,10 +433,15 @@ def _kept(whole: Moment, after: Moment) -> Iterator[tuple[Text, Value, Value]]:
     now = dict(after.schedulers)
     for name, count in whole.schedulers:
         yield Text("epochs of {name}", name=name), count, now.get(name, 0)
-    averages = [value for _, value in after.averages]
+    averages = [_epochs_of(value) for _, value in after.averages]
     for number, (name, value) in enumerate(whole.averages):
-        there = averages[number] if number < len(averages) else None
-        yield Text("the average of weights in {name}", name=name), value, there
+        there = averages[number] if number < len(averages) else 0
+        yield Text("epochs in the average of weights in {name}", name=name), _epochs_of(value), there
+
+
+def _epochs_of(average: float) -> int:
+    """The epochs that an average was given by the rehearsal; none where it was not."""
+    return max(0, round(average - MARK))
 
 
 @check("SMK036", tier="run", requires=["SMK030"])

@@ -11,7 +11,7 @@ from typing import Any
 from opv2v_doctor.result import Result
 from opv2v_doctor.runner import run
 from opv2v_doctor.smoke import CHECKS
-from opv2v_doctor.smoke.launches import frequencies, rehearsal, uninterrupted_training
+from opv2v_doctor.smoke.launches import frequencies, rehearsed, uninterrupted_training
 from opv2v_doctor.smoke.rehearsals import Frequencies, read_rehearsal
 from opv2v_doctor.smoke.traces import EVENTS
 from opv2v_doctor.state import State
@@ -121,7 +121,7 @@ def judged(code: str, folder: Path, lost: tuple[str, ...] = (), **changes: Any) 
     found = read_rehearsal(
         place, sum(len(line.encode()) for line in lines[:first]), rates, tuple(folder / name for name in lost)
     )
-    given = {rehearsal: found, frequencies: rates, uninterrupted_training: uninterrupted_training(target)}
+    given = {rehearsed: found, frequencies: rates, uninterrupted_training: uninterrupted_training(target)}
     (check,) = [check for check in CHECKS if check.code == code]
     ignored = dict.fromkeys(check.requires, "tested alone")
     (result,) = run([check], replace(target, state=State(given)), ignored=ignored)

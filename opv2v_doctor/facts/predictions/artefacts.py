@@ -34,6 +34,9 @@ WORDS = {  # in the name of an array -> what it is, in either reading where the 
 NEUTRAL = re.compile(
     r"\d+|pred|predicted|prediction|predictions|view|agent|frame|sample|cam|camera|final|world|map|maps"
 )
+OTHERS = re.compile(  # a word of what is no prediction, or no such thing
+    r"gt|true|truth|target|label|input|given|errors?|err|mean|valid|sparse|conf|loss|diff|lidar"
+)
 CLOUDS = (".ply", ".pcd")
 MOST = 400  # arrays that are looked at
 KEYS = {  # what is written -> the model's or infer's key, in this order
@@ -97,19 +100,22 @@ def kinds_of(artefact: Artefact, infer: Infer) -> tuple[OutputKind, ...]:
         is_file = any(fnmatch.fnmatchcase(name, files) for name in names)
         if is_file and fnmatch.fnmatchcase(artefact.key, key or "*"):
             return (kind_of(words),)
-    named = _named(artefact.key or Path(artefact.name).stem)
+    named = _named(artefact.key, Path(artefact.name).stem)
     if not named and artefact.name.endswith(CLOUDS) and not artefact.key:
         named = ("points",)
     return tuple(OutputKind(quantity=quantity) for quantity in named)
 
 
-def _named(name: str) -> tuple[str, ...]:
-    """What an array is by its name: all the words of it but neutral ones."""
-    words = name.rpartition(".")[2].lower()
-    if words in WORDS:
-        return WORDS[words]
-    rest = "_".join(word for word in re.split(r"[_\-. ]+", words) if not NEUTRAL.fullmatch(word))
-    return WORDS.get(rest, ())
+def _named(key: str, stem: str) -> tuple[str, ...]:
+    """What an array is by its key: all the words of it; by a file's name: the last, which follow the sample's."""
+    if (name := key.rpartition(".")[2].lower()) in WORDS:
+        return WORDS[name]
+    words = re.split(r"[_\-. ]+", (name if key else stem).lower())
+    rest = [word for word in words if not NEUTRAL.fullmatch(word)]
+    if any(OTHERS.fullmatch(word) for word in rest):
+        return ()
+    ends = range(1 if key or not rest else len(rest))
+    return next((WORDS[end] for at in ends if (end := "_".join(rest[at:])) in WORDS), ())
 
 
 def artefacts_of(script: Scripted, folder: Path) -> tuple[tuple[Artefact, ...], tuple[tuple[str, Text], ...]]:

@@ -66,23 +66,34 @@ def _deciding(function: ast.FunctionDef, asked: ast.expr, counter: str) -> ast.e
     Where none does, the one that the variable is given.
     """
     assigned = _assigned(function)
-    chain, depth = [asked], 0
-    while depth < len(chain) and depth < 8:  # each names those that it is made of
-        names = [node.id for node in ast.walk(chain[depth]) if isinstance(node, ast.Name)]
-        chain += [assigned[name][0] for name in names if len(assigned.get(name, ())) == 1]
-        depth += 1
-    for expression in chain:
-        sized = {
-            node.id
-            for call in ast.walk(expression)
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == "len"
-            for node in ast.walk(call)
-            if isinstance(node, ast.Name)
-        }
-        read = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
-        if read - sized - {"epoch", counter, "len"} - set(assigned):
+    chain: list[ast.expr] = [asked]
+    for expression in chain:  # it grows: each names those that it is made of
+        if _names_in(expression) - _progress_in(expression, assigned, counter):
             return expression
+        values = (assigned.get(name, []) for name in sorted(_names_in(expression)))
+        chain += [found[0] for found in values if len(found) == 1 and found[0] not in chain]
     return chain[1] if isinstance(asked, ast.Name) and len(chain) > 1 else asked
+
+
+def _progress_in(expression: ast.expr, assigned: dict[str, list[ast.expr]], counter: str) -> set[str]:
+    """Names of an expression that tell how far the training is: epoch, step, lengths, and their like."""
+    sized = {
+        name
+        for call in ast.walk(expression)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "len"
+        for name in _names_in(call)
+    }
+    plain = {"epoch", counter, *sized}
+    made = {
+        name
+        for name in _names_in(expression) - plain
+        if any({"epoch", counter} & _names_in(_inlined(value, assigned)) for value in assigned.get(name, []))
+    }
+    return plain | made
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _calls(function: ast.FunctionDef, name: str) -> Iterator[ast.Call]:
@@ -108,8 +119,10 @@ def _counter(function: ast.FunctionDef, call: ast.Call) -> str:
 
 def _inline(function: ast.FunctionDef, asked: ast.expr, depth: int = 4) -> ast.expr:
     """The expression with the function's own variables replaced by what is assigned to them, once each."""
-    assigned = _assigned(function)
+    return _inlined(asked, _assigned(function), depth)
 
+
+def _inlined(asked: ast.expr, assigned: dict[str, list[ast.expr]], depth: int = 4) -> ast.expr:
     class Inline(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:
             values = assigned.get(node.id, [])
