@@ -135,5 +135,6 @@ CHECKS = (
     inference_outputs.evaluation_repeats_itself,
     inference_outputs.inference_predicts_what_training_does,
     inference_outputs.ground_truth_comes_back,
+    inference_outputs.script_writes_what_the_model_answered,
     inference_outputs.predictions_are_within_bounds,
 )
