@@ -89,6 +89,7 @@ CHECKS = (
     geometry_depth.depth_lies_where_the_rays_point,
     geometry_depth.intrinsics_follow_every_crop,
     geometry_depth.each_panorama_shows_its_own_frame,
+    geometry_agents.every_part_of_the_views_follows_its_files,
     geometry_depth.depth_files_have_no_ceiling,
     geometry_images.images_lie_where_they_belong,
     geometry_images.random_points_land_on_their_content,
