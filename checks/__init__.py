@@ -44,6 +44,8 @@ CHECKS = (
     config.training_is_evaluated,
     config.resume_finds_its_checkpoint,
     config.all_ranks_share_the_run_directory,
+    config.every_override_is_read,
+    config.no_literal_shadows_the_config,
     dataset.dataset_class_is_exported,
     dataset.splits_have_scenarios,
     dataset.no_scenario_in_two_splits,

@@ -1,4 +1,4 @@
-"""Loader: what the launch's own loaders give in two epochs, against what the dataset gave and who is to get it."""
+"""Loader: what the launch's own loaders give in two epochs, against what the dataset gave."""
 
 import ast
 import math
@@ -30,7 +30,6 @@ from opv2v_doctor.facts.launch.origins import class_place, given_place, seed_pla
 from opv2v_doctor.facts.samples.batches import begin, eval_batches, shares, train_batches
 from opv2v_doctor.facts.source.names import builders
 from opv2v_doctor.facts.source.syntax import find, modules, nodes
-from opv2v_doctor.text import Value
 
 BY_CHANCE = Threshold(
     1e-6,
@@ -44,6 +43,7 @@ LEFT_OUT = Threshold(
     healthy=0.05,
     faulty=0.5,
 )
+SHOWN = 4  # keys in a sentence
 HARMLESS = {"channels moved", "structure"}  # what code behind the loader has to know of, or it stops
 SAID = {
     "mixed": Text("comes from another view or sample than the keys beside it"),
@@ -76,7 +76,9 @@ def batches_hold_what_the_dataset_gave(target: Target) -> Findings:
     a buffer that the next sample overwrites.
     """
     for drawn in _loaders(target):
-        yield examined(sum(len(batch.samples) for batch in drawn.batches), "sample", split=drawn.key)
+        yield examined(
+            sum(len(batch.samples) for batch in drawn.batches), "sample", split=drawn.key or "train"
+        )
         for change in drawn.changes:
             yield from _change(target, drawn, change)
         if overwritten := sorted({key for batch in drawn.batches for key in batch.overwritten}):
@@ -84,7 +86,7 @@ def batches_hold_what_the_dataset_gave(target: Target) -> Findings:
                 "{keys} of a sample change when the next one is drawn: samples share their arrays",
                 at=given_place(target, train_parts(target)[0], overwritten[0]),
                 hint="copy the array into the sample, or make a new one for each",
-                of=drawn.key,
+                of=drawn.key or "train",
                 keys=overwritten,
             )
         if not all(batch.arrived for batch in drawn.batches):
@@ -92,7 +94,7 @@ def batches_hold_what_the_dataset_gave(target: Target) -> Findings:
                 "a batch that arrives is not the one that the worker made",
                 at=_own(target, drawn.collate) or _building(target, drawn),
                 hint="let the collation make new tensors, and send no buffer that is used again",
-                of=drawn.key,
+                of=drawn.key or "train",
             )
 
 
@@ -106,36 +108,46 @@ def _change(target: Target, drawn: DrawnLoader, change: KeyChange) -> Findings:
     if made_numbers and change.made.startswith(("float", "bfloat")):
         yield note(
             "the collation makes numbers of {key}: {given}, then {made}",
-            of=drawn.key,
+            of=drawn.key or "train",
             key=change.key,
             given=change.given,
             made=change.made,
         )
         return
     mild = change.kind in ("rounded", "filled", "clipped", "dropped")
-    values: dict[str, Value] = {
-        "key": change.key or "a sample",
-        "what": SAID[change.kind],
-        "number": _number(change),
-        "given": change.given,
-        "made": change.made,
-        "reader": reader if change.kind == "dropped" else "",
-    }
     yield (warning if mild else error)(
         "{key} {what} in a batch, and {reader} asks for it"
         if change.kind == "dropped"
         else "{key} {what}{number} between the dataset and the batch: {given}, then {made}",
-        at=_own(target, drawn.collate) or _building(target, drawn),
+        at=_touching(_own(target, drawn.collate), change.key) or _building(target, drawn),
         hint="let the collation only stack what the samples hold",
-        of=drawn.key,
-        **values,
+        of=drawn.key or "train",
+        key=change.key or Text("a sample"),
+        what=SAID[change.kind],
+        number=_number(change),
+        given=change.given,
+        made=change.made,
+        reader=reader if change.kind == "dropped" else "",
     )
+
+
+def _touching(collate: Place | None, key: str) -> Place | None:
+    """The line of a function that sets the key, else the function's own."""
+    for node in nodes(collate.path) if collate else ():
+        if isinstance(node, ast.FunctionDef) and collate and node.lineno == collate.line:
+            for part in ast.walk(node):
+                match part:
+                    case ast.Subscript(slice=ast.Constant(value=named), ctx=ast.Store()) if named == key:
+                        return Place(path=collate.path, line=part.lineno)
+    return collate
 
 
 def _number(change: KeyChange) -> Text | str:
     if change.number is None or change.kind not in ("scaled", "shifted", "clipped"):
         return ""
-    return Text(" (by {number:.6g})" if change.kind != "clipped" else " (at {number:.6g})", number=change.number)
+    return Text(
+        " (by {number:.6g})" if change.kind != "clipped" else " (at {number:.6g})", number=change.number
+    )
 
 
 def _reader(target: Target, key: str, collate: Place | None) -> Place | None:
@@ -188,7 +200,7 @@ def _same_state(
 ) -> Finding:
     own = "." in one.generator and one.generator.partition(".")[0] not in ("numpy",)
     begun = epoch_start(target, "train_epoch")
-    seeded = begun.place if begun and drawn.workers == 0 else None
+    seeded = begun.seeds if begun and drawn.workers == 0 else None
     return error(
         "workers {workers} draw the same random numbers from {generator} in an epoch"
         if between_workers
@@ -210,8 +222,10 @@ def _attribute(target: Target, generator: str) -> Place | None:
     name = generator.rpartition(".")[2]
     found = find(
         target,
-        lambda node: isinstance(node, ast.Assign)
-        and any(isinstance(part, ast.Attribute) and part.attr == name for part in node.targets),
+        lambda node: (
+            isinstance(node, ast.Assign)
+            and any(isinstance(part, ast.Attribute) and part.attr == name for part in node.targets)
+        ),
         name,
     )
     return next(iter(found), None)
@@ -287,7 +301,9 @@ def evaluation_is_the_same_in_every_epoch(target: Target) -> Findings:
     """
     begun = epoch_start(target, "test_epoch")
     for drawn in _evaluations(target):
-        yield examined(sum(len(batch.samples) for batch in drawn.batches), "sample", split=drawn.key)
+        yield examined(
+            sum(len(batch.samples) for batch in drawn.batches), "sample", split=drawn.key or "train"
+        )
         if not drawn.changed:
             continue
         if drawn.settled:
@@ -296,9 +312,9 @@ def evaluation_is_the_same_in_every_epoch(target: Target) -> Findings:
                 "index {index} is another sample in the next epoch: {keys}; the set is told the epoch",
                 at=begun.place if begun and begun.tells else _building(target, drawn),
                 hint="tell the evaluation set the same epoch each time ({key})",
-                of=drawn.key,
+                of=drawn.key or "train",
                 index=drawn.batches[0].keys[0][0],
-                keys=drawn.changed,
+                keys=drawn.changed[:SHOWN],
                 key=key,
                 config=place(target, key),
             )
@@ -308,9 +324,9 @@ def evaluation_is_the_same_in_every_epoch(target: Target) -> Findings:
                 "index {index} is another sample each time it is drawn: {keys}",
                 at=seed_place(target, part) or _class(target),
                 hint="seed what the evaluation draws by the index",
-                of=drawn.key,
+                of=drawn.key or "train",
                 index=drawn.batches[0].keys[0][0],
-                keys=drawn.changed,
+                keys=drawn.changed[:SHOWN],
             )
     for share in shares(target).evals:
         if not share.epochs_alike:
@@ -365,9 +381,9 @@ def every_sample_is_evaluated_once(target: Target) -> Findings:
 
 def _missing(target: Target, share: Share) -> Finding:
     by_batches = share.missing - share.unsampled
-    at = (_keyword(target, TEST, "drop_last") if by_batches or share.missing < len(share.ranks) else None) or (
-        _statement(target, TEST, "Sampler", "DataLoader") or share.sampler
-    )
+    at = (
+        _keyword(target, TEST, "drop_last") if by_batches or share.missing < len(share.ranks) else None
+    ) or (_statement(target, TEST, "Sampler", "DataLoader") or share.sampler)
     severe = share.missing > LEFT_OUT * share.size
     return (error if severe else warning)(
         "{missing} of {size} samples are never evaluated: {reason}",
@@ -396,7 +412,7 @@ def every_training_sample_is_drawn(target: Target) -> Findings:
     Let the sampler shuffle all of `len(dataset)`, and `N @ D` choose anew among all of D in each epoch.
     """
     found = shares(target)
-    yield examined(found.drawn, "index", split="train")
+    yield examined(found.drawn, "draw", split="train")
     begun = epoch_start(target, "train_epoch")
     if _is_sure(found.never, found.size, found.drawn):
         yield _never(
@@ -482,7 +498,11 @@ def _evaluations(target: Target) -> list[DrawnLoader]:
 
 def _own(target: Target, found: Place | None) -> Place | None:
     """A place, if it is in the repository: torch's own code is not at fault."""
-    inside = found is not None and found.path.is_relative_to(target.repo) and "site-packages" not in found.path.parts
+    inside = (
+        found is not None
+        and found.path.is_relative_to(target.repo)
+        and "site-packages" not in found.path.parts
+    )
     return found if inside else None
 
 
@@ -501,12 +521,22 @@ def _statement(target: Target, key: str, *names: str) -> Place | None:
     return None
 
 
-def _keyword(target: Target, key: str, name: str) -> Place | None:
-    """Where the functions that build the loader give a keyword something else than False."""
+def _keyword(target: Target, key: str, name: str, of: str = "") -> Place | None:
+    """Where the functions that build the loader give a keyword of a call of such a name, if not False.
+
+    Where that is a parameter whose default is a literal, the line of the default.
+    """
     for path, function in _builders(target, key):
-        for word in ast.walk(function):
-            if isinstance(word, ast.keyword) and word.arg == name and ast.unparse(word.value) != "False":
-                return Place(path=path, line=word.value.lineno)
+        arguments = [*function.args.posonlyargs, *function.args.args]
+        defaults = dict(zip([a.arg for a in arguments][::-1], function.args.defaults[::-1], strict=False))
+        for call in ast.walk(function):
+            if not isinstance(call, ast.Call) or not ast.unparse(call.func).endswith(of):
+                continue
+            for word in call.keywords:
+                if word.arg == name and ast.unparse(word.value) != "False":
+                    default = defaults.get(word.value.id) if isinstance(word.value, ast.Name) else None
+                    said = default if isinstance(default, ast.Constant) and default.value else word.value
+                    return Place(path=path, line=said.lineno)
     return None
 
 
@@ -522,6 +552,10 @@ def _builders(target: Target, key: str) -> list[tuple[Path, ast.FunctionDef]]:
     }
     wanted = [name for name in functions if name in called]
     for name in wanted:  # grows while it is read
-        inner = {ast.unparse(c.func).rpartition(".")[2] for c in ast.walk(functions[name][1]) if isinstance(c, ast.Call)}
+        inner = {
+            ast.unparse(c.func).rpartition(".")[2]
+            for c in ast.walk(functions[name][1])
+            if isinstance(c, ast.Call)
+        }
         wanted += [other for other in functions if other in inner and other not in wanted]
     return [functions[name] for name in reversed(wanted)]

@@ -12,9 +12,8 @@ import tempfile
 from typing import Any, Callable, Iterator, Mapping, Sequence, TypedDict
 
 from . import progress
-from .collation import KeyChange, changes_of
-from .config import BuilderCall, Lines, Names, hydra_config, run_lines
-from .datasets import dataset_of
+from .collation import KeyChange, as_array, changes_of, distinct
+from .config import BuilderCall, EpochLines, Lines, begin_epoch, hydra_config, run_lines
 from .frames import CodePlace
 from .loaders import as_rank, batches_of, place_of, really_built, train_loader
 from .samples import Failure, failure_of, leaves, turn_retries_off, wrapped
@@ -25,17 +24,8 @@ FEWEST = 6  # samples whose order does not come twice by chance
 MOST_WORKERS = 2  # that are started, however many the launch has
 EVALUATED = (1, 2)  # epochs in which the evaluation sets are gone through
 SPREAD = 4096  # values of an array that stand for all of it
-MOST_EPOCHS, MOST_DRAWS = 16, 60_000  # epochs of indices that are gone through, until so many are drawn
-
-
-class EpochLines(TypedDict):
-    """What the training does at the start of an epoch, and the names of loaders and of the epoch in it."""
-
-    source: str
-    module: str
-    loaders: list[str]
-    epoch: str
-    configs: list[str]
+LEAST_EPOCHS, MOST_EPOCHS = 2, 64  # of indices that are gone through, until all were seen
+MOST_DRAWS = 60_000  # or so many were drawn
 
 
 class RandomUse(TypedDict):
@@ -62,7 +52,8 @@ class DrawnBatch(TypedDict):
 class DrawnLoader(TypedDict):
     """The first batches of a loader in two epochs.
 
-    `alike`: both have the same samples in the same order. `changed`: keys in which one index differs. `stale`: the second epoch has samples of the first. `settled`: one index is one sample within an epoch.
+    `alike`: both have the same samples in the same order. `changed`: keys in which one index differs.
+    `stale`: the second epoch has samples of the first. `settled`: one index is one sample within an epoch.
     `told`: where both epochs begin alike, whether set_epoch of all parts would change that.
     """
 
@@ -75,7 +66,6 @@ class DrawnLoader(TypedDict):
     collate: CodePlace | None
     worker_init: CodePlace | None
     sampler: CodePlace | None
-    dataset: CodePlace | None
     alike: bool | None
     changed: list[str]
     stale: bool
@@ -145,7 +135,6 @@ def drawn_of(
         "collate": code_place(getattr(loader, "collate_fn", None)),
         "worker_init": code_place(getattr(loader, "worker_init_fn", None)),
         "sampler": place_of(getattr(batches_of(loader), "sampler", None)) or place_of(batches_of(loader)),
-        "dataset": place_of(loader.dataset),
         "alike": None,
         "changed": [],
         "stale": False,
@@ -174,27 +163,18 @@ def drawn_of(
 
 
 def beginning(epochs: EpochLines | None, cfg: Any, drawn: DrawnLoader) -> Callable[[Any, int], None]:
-    """What begins an epoch: the training's own lines; set_epoch of all parts where they cannot be replayed."""
+    """What begins an epoch: the training's own lines, else set_epoch of all parts."""
 
     def begin(loader: Any, epoch: int) -> None:
         if epochs and not drawn["untold"]:
             try:
-                tell(epochs, cfg, loader, epoch)
+                begin_epoch(epochs, cfg, loader, epoch)
             except Exception as problem:
                 drawn["untold"] = "%s: %s" % (type(problem).__name__, problem)
         if not epochs or drawn["untold"]:
             set_epoch(loader, epoch)
 
     return begin
-
-
-def tell(lines: EpochLines, cfg: Any, loader: Any, epoch: int) -> None:
-    """Run the lines that begin an epoch."""
-    names = Names({name: cfg for name in lines["configs"]})
-    names.update({name: loader for name in lines["loaders"]})
-    names[lines["epoch"]] = epoch
-    names.module_name = lines["module"]
-    exec(compile(lines["source"], "<string>", "exec", dont_inherit=True), names)
 
 
 def set_epoch(loader: Any, epoch: int) -> None:
@@ -279,7 +259,7 @@ class Seen:
                     "arrived": arrived[number] == note["made"],
                 }
             )
-            drawn["changes"] += [change for change in note["changes"] if change not in drawn["changes"]]
+            drawn["changes"] = distinct([*drawn["changes"], *note["changes"]])
             drawn["random"] += [
                 {"generator": name, "worker": note["worker"], "epoch": epoch, "state": state}
                 for name, state in note["random"]
@@ -287,9 +267,10 @@ class Seen:
 
 
 class FirstOnes:
-    """A few batches of indices that a sampler yields, cut short, and the order of all; else it is the sampler.
+    """A few batches of indices that a sampler yields, cut short, and the order of all.
 
-    The largest of the first ones, so that what is mixed up in a batch can be; the same places in each epoch.
+    It is the largest of the first ones, in which samples can be mixed up, and the same places in each epoch;
+    all else is the sampler's own.
     """
 
     def __init__(self, inner: Any, count: int, seen: Seen) -> None:
@@ -399,16 +380,11 @@ def named_leaves(node: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def words_of(value: Any) -> bytes:
     """What tells one value from another: of an array its shape, and values spread over it."""
-    if hasattr(value, "detach"):
-        value = (
-            value.detach().cpu().float().numpy()
-            if str(value.dtype) == "torch.bfloat16"
-            else value.detach().cpu().numpy()
-        )
-    if not hasattr(value, "tobytes"):
+    if not hasattr(value, "shape"):
         return repr(value).encode() if isinstance(value, (str, int, float, bool, type(None))) else b""
-    flat = value.reshape(-1)
-    return repr((value.shape, str(value.dtype))).encode() + flat[:: max(1, flat.size // SPREAD)].tobytes()
+    array = as_array(value)
+    spread = array.reshape(-1)[:: max(1, array.size // SPREAD)]
+    return repr((array.shape, str(array.dtype))).encode() + bytes(spread.tobytes())
 
 
 def whole(parts: Mapping[str, str]) -> str:
@@ -416,7 +392,7 @@ def whole(parts: Mapping[str, str]) -> str:
 
 
 def generators(dataset: Any) -> dict[str, tuple[Any, str]]:
-    """The generators of random numbers that this process and the dataset hold, with digests of their states."""
+    """The generators that this process and the dataset hold, with digests of their states."""
     import numpy
     import torch
 
@@ -443,19 +419,17 @@ def generators(dataset: Any) -> dict[str, tuple[Any, str]]:
 
 
 def code_place(thing: Any) -> CodePlace | None:
-    """Where a function is written, be it wrapped, partly called, or an object's; None for none of Python."""
+    """Where a function is written, be it partly called, or an object's; None for none of Python."""
     while hasattr(thing, "func"):
         thing = thing.func
-    if thing is not None and not hasattr(thing, "__code__") and hasattr(type(thing), "__call__"):
-        thing = getattr(thing, "__func__", None) or getattr(
-            type(thing).__call__, "__func__", type(thing).__call__
-        )
+    if not hasattr(thing, "__code__"):
+        thing = vars(type(thing)).get("__call__")
     code = getattr(thing, "__code__", None)
     return {"path": code.co_filename, "line": code.co_firstlineno} if code else None
 
 
 def alike(seen: Seen, drawn: DrawnLoader) -> bool | None:
-    """Whether both epochs have the same samples in the same order; None for too few to tell it from chance."""
+    """Whether both epochs have the same samples in the same order; None for too few to tell from chance."""
     orders = seen.orders[:2]
     if len(orders) < 2 or sum(map(len, orders[0])) < FEWEST:
         return None
@@ -475,7 +449,7 @@ def changes_when_told(loader: Any, numbers: Sequence[int], drawn: DrawnLoader) -
 
 
 def is_stale(loader: Any, numbers: Sequence[int], drawn: DrawnLoader) -> bool:
-    """Whether a sample of the second epoch is that of the first, where a dataset that is told gives another."""
+    """Whether a sample of the second epoch is that of the first, though one that is told gives another."""
     later = [batch for batch in drawn["batches"] if batch["epoch"] == numbers[-1]]
     if not later or not later[0]["samples"]:
         return False
@@ -577,29 +551,29 @@ def shares(
 
 def train_shares(loaders: list[Any], epochs: EpochLines | None, cfg: Any) -> Shares:
     """The training indices, and the data behind them, that no rank draws in the first epochs."""
-    dataset = unwrapped(loaders[0].dataset)
-    size, seen, frames, drawn, traced, repeated, done = len(dataset), set(), set(), 0, 0, 0, 0  # type: ignore[var-annotated]
+    dataset = loaders[0].dataset
+    size, total = len(dataset), sum(len(leaf) for leaf in leaves(dataset))
+    seen: set[int] = set()
+    frames: set[Any] = set()
+    drawn = traced = repeated = done = 0
     problem = ""
-    while done < MOST_EPOCHS and drawn < MOST_DRAWS:
-        this: list[Any] = []
-        for rank, loader in enumerate(loaders):
-            with as_rank(rank, len(loaders)):
-                start(epochs, cfg, loader, done)
-                this += [index for batch in batches_of(loader) for index in as_list(batch)]
-        own = [first_of(index) for index in this]
+
+    def lacking() -> bool:
+        return len(seen) < size or (not problem and len(frames) < total)
+
+    while done < LEAST_EPOCHS or (lacking() and done < MOST_EPOCHS and drawn < MOST_DRAWS):
+        indices = given_in(epochs, cfg, loaders, done)
+        own = [first_of(index) for index in indices]
         repeated += len(own) - len(set(own))
         seen.update(own)
         drawn, done = drawn + len(own), done + 1
-        if not problem:
-            try:
-                with traced_leaves(dataset):
-                    found = [dataset[index] for index in this]
-                frames.update(found)
-                traced += len(found)
-            except Exception as trouble:
-                problem = "%s: %s" % (type(trouble).__name__, trouble)
+        try:
+            with traced_leaves(dataset):
+                frames.update(dataset[index] for index in indices if not problem)
+            traced += len(own)
+        except Exception as trouble:
+            problem = "%s: %s" % (type(trouble).__name__, trouble)
     never = sorted(set(range(size)) - seen)
-    total = sum(len(leaf) for leaf in leaves(dataset))
     return {
         "epochs": done,
         "drawn": drawn,
@@ -611,10 +585,20 @@ def train_shares(loaders: list[Any], epochs: EpochLines | None, cfg: Any) -> Sha
         "frames_drawn": traced,
         "repeated": repeated,
         "sampler": place_of(batches_of(loaders[0])),
-        "dataset": place_of(dataset),
+        "dataset": next((place_of(n) for n in wrapped(dataset) if hasattr(type(n), "set_epoch")), None),
         "evals": [],
         "problem": problem,
     }
+
+
+def given_in(epochs: EpochLines | None, cfg: Any, loaders: list[Any], epoch: int) -> list[Any]:
+    """The indices that all ranks are given in an epoch."""
+    given: list[Any] = []
+    for rank, loader in enumerate(loaders):
+        with as_rank(rank, len(loaders)):
+            start(epochs, cfg, loader, epoch)
+            given += [index for batch in batches_of(loader) for index in as_list(batch)]
+    return given
 
 
 def eval_share(key: str, loaders: list[Any], epochs: EpochLines | None, cfg: Any) -> Share:
@@ -639,7 +623,7 @@ def eval_share(key: str, loaders: list[Any], epochs: EpochLines | None, cfg: Any
         "missing": size - len(union),
         "unsampled": len(set(range(size)) - offered) if offered else size - len(union),
         "repeated": sum(map(len, ranks)) - len(union),
-        "whole_on_each": len(ranks) > 1 and all(len(set(own)) == len(union) for own in ranks),
+        "whole_on_each": len(ranks) > 1 and all(len(set(own)) == size for own in ranks),
         "epochs_alike": set().union(*map(set, by_epoch[1])) == union,
         "sampler": place_of(getattr(loaders[0].batch_sampler, "sampler", None) or loaders[0].sampler),
     }
@@ -649,15 +633,8 @@ def start(epochs: EpochLines | None, cfg: Any, loader: Any, epoch: int) -> None:
     """Begin an epoch as the training does, else by set_epoch of all parts."""
     if epochs:
         with contextlib.suppress(Exception):
-            return tell(epochs, cfg, loader, epoch)
+            return begin_epoch(epochs, cfg, loader, epoch)
     return set_epoch(loader, epoch)
-
-
-def unwrapped(dataset: Any) -> Any:
-    """The dataset of indices: without what only takes a whole batch of them."""
-    while not hasattr(dataset, "make_sampler") and hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    return dataset
 
 
 def as_list(batch: Any) -> list[Any]:

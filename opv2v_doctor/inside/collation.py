@@ -25,10 +25,11 @@ def changes_of(given: Sequence[Any], made: Any) -> list[KeyChange]:
     """Every key that does not hold in the batch what the samples hold, once for each kind of change."""
     found = list(_compare(list(given), made, ""))
     moved = _moved(given, made) if found else []
-    return _distinct(moved if moved is not None and (moved or _only_moved(found)) else found)
+    return distinct(moved if moved is not None and (moved or _only_moved(found)) else found)
 
 
-def _distinct(changes: Sequence[KeyChange]) -> list[KeyChange]:
+def distinct(changes: Sequence[KeyChange]) -> list[KeyChange]:
+    """The first change of each kind that every key has."""
     kept: list[KeyChange] = []
     for change in changes:
         if not any((one["key"], one["kind"]) == (change["key"], change["kind"]) for one in kept):
@@ -44,25 +45,28 @@ def _compare(given: list[Any], made: Any, key: str) -> Iterator[KeyChange]:
     """Nodes of all samples against the node of the batch that stands for them."""
     first = given[0]
     if isinstance(first, Mapping):
-        if not isinstance(made, Mapping):
-            yield _change(key, "structure", first, made)
-            return
-        for name in first:
-            if name not in made:
-                yield _change(str(name), "dropped", first[name], None)
-            elif all(name in one for one in given):
-                yield from _compare([one[name] for one in given], made[name], key or str(name))
+        yield from _mappings(given, made, key)
     elif isinstance(first, (list, tuple)) and not hasattr(made, "shape"):
         if not isinstance(made, (list, tuple)):
             yield _change(key, "structure", first, made)
         elif len(made) != len(first):
             yield _change(key, "structure" if key else "views", first, made)
-        else:
+        elif all(len(one) == len(first) for one in given):
             for place, part in enumerate(made):
-                if all(len(one) > place for one in given):
-                    yield from _compare([one[place] for one in given], part, key)
+                yield from _compare([one[place] for one in given], part, key)
     else:
         yield from _rows(given, made, key)
+
+
+def _mappings(given: list[Any], made: Any, key: str) -> Iterator[KeyChange]:
+    if not isinstance(made, Mapping):
+        yield _change(key, "structure", given[0], made)
+        return
+    for name in given[0]:
+        if name not in made:
+            yield _change(str(name), "dropped", given[0][name], None)
+        elif all(name in one for one in given):
+            yield from _compare([one[name] for one in given], made[name], key or str(name))
 
 
 def _rows(given: list[Any], made: Any, key: str) -> Iterator[KeyChange]:
@@ -130,7 +134,7 @@ def _moved(given: Sequence[Any], made: Any) -> list[KeyChange] | None:
     own = [
         key for key, found in sources.items() if any(place not in found[n] for n, place in enumerate(places))
     ]
-    return [_change(key, "mixed", views[0][0][key], made[0][key]) for key in own or apart]
+    return [_change(key, "mixed", views[0][0][key], made[0][key][0]) for key in own or apart]
 
 
 def _length_of(value: Any) -> int:
@@ -155,7 +159,7 @@ def _difference(given: Any, made: Any) -> tuple[str, float | None] | None:
         return None if given == made or not isinstance(given, str) else ("other", None)
     if not _is_value(given) or not _is_value(made):
         return None
-    one, other = _array(given), _array(made)
+    one, other = as_array(given), as_array(made)
     if one.shape != other.shape:
         return _difference_of_shapes(one, other)
     if _same(one, other):
@@ -163,7 +167,8 @@ def _difference(given: Any, made: Any) -> tuple[str, float | None] | None:
     return _difference_of_values(one, other)
 
 
-def _array(value: Any) -> Any:
+def as_array(value: Any) -> Any:
+    """A tensor or a number as an array; all that is no number as text."""
     import numpy
 
     if hasattr(value, "detach"):
@@ -219,7 +224,7 @@ def _difference_of_values(one: Any, other: Any) -> tuple[str, float | None]:
         return "other", None
     for axis in range(one.ndim):
         if one.shape[axis] > 1 and _same(numpy.flip(one, axis), other):
-            return "flipped", float(axis)
+            return "flipped", None
     for axes in itertools.permutations(range(one.ndim)) if 1 < one.ndim <= 4 else ():
         turned = numpy.transpose(one, axes)
         if turned.shape == other.shape and _same(turned, other):
@@ -228,25 +233,25 @@ def _difference_of_values(one: Any, other: Any) -> tuple[str, float | None]:
     first = one.reshape(-1)[::step].astype(float)
     second = other.reshape(-1)[::step].astype(float)
     known = numpy.isfinite(first) & numpy.isfinite(second)
-    if not known.any():
-        return "other", None
-    if _near(first[known], second[known], EXACT):
-        return "filled", float(second[~known][0]) if (~known).any() and numpy.isfinite(
-            second[~known][0]
-        ) else None
-    nonzero = known & (first != 0)
-    if nonzero.any():
-        factor = float(numpy.median(second[nonzero] / first[nonzero]))
-        scaled = numpy.allclose(second[known], first[known] * factor, rtol=SCALED, atol=1e-9)
-        if factor and abs(factor - 1) > SCALED and scaled:
-            return "scaled", factor
-    if _near(first[known], second[known], ALMOST):
+    return _arithmetic(first[known], second[known]) if known.any() else ("other", None)
+
+
+def _arithmetic(first: Any, second: Any) -> tuple[str, float | None]:
+    """What was done to finite numbers."""
+    import numpy
+
+    if _near(first, second, EXACT):
+        return "filled", None
+    factor = float(numpy.median(second[first != 0] / first[first != 0])) if first.any() else 0.0
+    if factor and abs(factor - 1) > SCALED and numpy.allclose(second, first * factor, rtol=SCALED, atol=1e-9):
+        return "scaled", factor
+    if _near(first, second, ALMOST):
         return "rounded", None
-    offset = float(numpy.median(second[known] - first[known]))
-    if numpy.allclose(second[known], first[known] + offset, rtol=SCALED, atol=SCALED * (abs(offset) or 1)):
+    offset = float(numpy.median(second - first))
+    if numpy.allclose(second, first + offset, rtol=SCALED, atol=SCALED * (abs(offset) or 1)):
         return "shifted", offset
-    for bound, clipped in ((second[known].max(), numpy.minimum), (second[known].min(), numpy.maximum)):
-        if numpy.allclose(clipped(first[known], bound), second[known], rtol=EXACT):
+    for bound, clipped in ((second.max(), numpy.minimum), (second.min(), numpy.maximum)):
+        if numpy.allclose(clipped(first, bound), second, rtol=EXACT):
             return "clipped", float(bound)
     return "other", None
 

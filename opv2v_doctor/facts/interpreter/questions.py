@@ -429,7 +429,6 @@ class DrawnLoader:
     collate: Place | None
     worker_init: Place | None
     sampler: Place | None
-    dataset: Place | None
     alike: bool | None  # both epochs have the same samples in the same order; None: too few to tell
     changed: tuple[str, ...]  # keys in which samples of one index differ between the epochs
     stale: bool  # the second epoch has samples of the first

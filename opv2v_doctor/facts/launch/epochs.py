@@ -1,4 +1,4 @@
-"""What the training does at the start of an epoch: its own lines that tell loaders the epoch, or seed anew."""
+"""What the training does at the start of an epoch: its lines that tell loaders the epoch, or seed anew."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class EpochStart:
     lines: questions.EpochLines
     place: Place  # the first call of set_epoch, else the loop over the batches
     tells: bool  # whether there is a call of set_epoch
+    seeds: Place | None  # the statement that seeds random numbers anew
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _arguments(function: ast.FunctionDef, call: ast.Call) -> dict[str, ast.expr]
 def _beginning(
     function: ast.FunctionDef, loop: ast.For, loader: str, until: ast.Call | None = None
 ) -> list[ast.stmt]:
-    """The statements before a loop over batches, or in a loop over epochs before a call, that begin an epoch."""
+    """What begins an epoch before a loop over batches, or in a loop over epochs before a call."""
     if until is None:
         before = [part for part in function.body if part.lineno < loop.lineno]
         around = [part for part in ast.walk(function) if isinstance(part, ast.For) and loop in ast.walk(part)]
@@ -173,6 +174,7 @@ def _start(
         if isinstance(call, ast.Call) and "set_epoch" in _called(call)
     ]
     where = calls[0] if calls else found.loop
+    seeds = [part for part in [*outer, *own] if not any(call in ast.walk(part) for call in calls)]
     return EpochStart(
         lines={
             "source": "\n".join(ast.unparse(ast.fix_missing_locations(part)) for part in source),
@@ -183,11 +185,12 @@ def _start(
         },
         place=Place(_home(target, found, calls[0] if calls else None), where.lineno),
         tells=bool(calls),
+        seeds=Place(_home(target, found, seeds[0]), seeds[0].lineno) if seeds else None,
     )
 
 
-def _home(target: Target, found: _Loop, call: ast.Call | None) -> Path:
-    """The file of a call: that of the loop, or of what calls its function."""
+def _home(target: Target, found: _Loop, call: ast.AST | None) -> Path:
+    """The file of a line: that of the loop, or of what calls its function."""
     if call is None or any(call is node for node in nodes(found.path)):
         return found.path
     return next(path for path in modules(target) if any(call is node for node in nodes(path)))
