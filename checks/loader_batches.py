@@ -75,10 +75,18 @@ def batches_hold_what_the_dataset_gave(target: Target) -> Findings:
     Compare the collate function with torch's `default_collate`; let the dataset give arrays of its own, not
     a buffer that the next sample overwrites.
     """
+    blocked: Blocked | None = None
     for drawn in _loaders(target):
-        yield examined(
-            sum(len(batch.samples) for batch in drawn.batches), "sample", split=drawn.key or "train"
-        )
+        if strange := [change for change in drawn.changes if change.kind == "structure" and not change.key]:
+            blocked = blocked or Blocked(
+                "a batch is no list of views: {made}, made of {given}",
+                at=_own(target, drawn.collate) or _building(target, drawn),
+                made=strange[0].made,
+                given=strange[0].given,
+            )
+        else:
+            count = sum(len(batch.samples) for batch in drawn.batches)
+            yield examined(count, "sample", split=drawn.key or "train")
         for change in drawn.changes:
             yield from _change(target, drawn, change)
         if overwritten := sorted({key for batch in drawn.batches for key in batch.overwritten}):
@@ -96,6 +104,8 @@ def batches_hold_what_the_dataset_gave(target: Target) -> Findings:
                 hint="let the collation make new tensors, and send no buffer that is used again",
                 of=drawn.key or "train",
             )
+    if blocked:
+        raise blocked
 
 
 def _change(target: Target, drawn: DrawnLoader, change: KeyChange) -> Findings:
@@ -266,7 +276,13 @@ def each_epoch_has_its_own_batches(target: Target) -> Findings:
         )
     elif drawn.alike or drawn.stale:
         yield _untold(drawn, begun, epochs)
-    if drawn.untold:
+    elif drawn.untold and begun and begun.tells and not begun.counts:
+        yield error(
+            "what is told here is the same in every epoch: it does not depend on the loop's counter",
+            at=begun.place,
+            hint="call set_epoch(epoch) of dataset, sampler and batch sampler with the loop's counter",
+        )
+    elif drawn.untold:
         yield note("the training's own lines cannot be replayed: {problem}", problem=drawn.untold)
 
 

@@ -19,7 +19,7 @@ from .loaders import as_rank, batches_of, place_of, really_built, train_loader
 from .samples import Failure, failure_of, leaves, turn_retries_off, wrapped
 
 ORDER = 64  # batches of an epoch whose indices are looked at: one is drawn, or one by each worker
-SAMPLES = 2  # of such a batch that are drawn, one in later epochs
+SAMPLES = 2  # of such a batch that are drawn; one in later epochs, and of further evaluation sets
 FEWEST = 6  # samples whose order does not come twice by chance
 MOST_WORKERS = 2  # that are started, however many the launch has
 EVALUATED = (1, 2)  # epochs in which the evaluation sets are gone through
@@ -100,7 +100,8 @@ def batches(
         else:
             loaders = eval_loaders(lines, cfg, module_name)
         return [
-            drawn_of(key, loader, epochs, numbers, cfg, bool(expression)) for key, loader in loaders.items()
+            drawn_of(key, loader, epochs, numbers, cfg, bool(expression), 1 if done else SAMPLES)
+            for done, (key, loader) in enumerate(loaders.items())
         ]
 
 
@@ -123,6 +124,7 @@ def drawn_of(
     numbers: Sequence[int],
     cfg: Any,
     training: bool,
+    samples: int = SAMPLES,
 ) -> DrawnLoader:
     """What a loader gives in two epochs, each begun as the training begins it."""
     drawn: DrawnLoader = {
@@ -146,7 +148,7 @@ def drawn_of(
     turn_retries_off(loader.dataset)
     begin = beginning(epochs, cfg, drawn)
     try:
-        with observed(loader) as seen:
+        with observed(loader, samples) as seen:
             for done, epoch in enumerate(numbers):
                 progress.advance("drawing batches", done, len(numbers))
                 begin(loader, epoch)
@@ -269,28 +271,23 @@ class Seen:
 class FirstOnes:
     """A few batches of indices that a sampler yields, cut short, and the order of all.
 
-    It is the largest of the first ones, in which samples can be mixed up, and the same places in each epoch;
-    all else is the sampler's own.
+    They begin with the largest of the first ones, in which samples can be mixed up; all else is the
+    sampler's own.
     """
 
-    def __init__(self, inner: Any, count: int, seen: Seen) -> None:
-        self.inner, self.count, self.seen = inner, count, seen
-        self.places: list[int] = []
+    def __init__(self, inner: Any, count: int, samples: int, seen: Seen) -> None:
+        self.inner, self.count, self.samples, self.seen = inner, count, samples, seen
 
     def __iter__(self) -> Iterator[Any]:
         order = [batch for _, batch in zip(range(ORDER), self.inner)]
         self.seen.orders.append([keys_of(batch) for batch in order])
-        first = not self.places
-        if first:
-            sizes = [len(keys) for keys in self.seen.orders[-1]]
-            largest = sizes.index(max(sizes)) if sizes else 0
-            self.places = list(range(largest, len(order)))[: self.count]
-        for place in self.places:
-            if place < len(order):
-                batch = order[place]
-                cut = batch[: SAMPLES if first else 1] if isinstance(batch, list) else batch
-                self.seen.asked.append((place, keys_of(cut)))
-                yield cut
+        sizes = [len(keys) for keys in self.seen.orders[-1]]
+        largest = min(sizes.index(max(sizes)), max(0, len(order) - self.count)) if sizes else 0
+        samples = self.samples if len(self.seen.orders) == 1 else 1
+        for place, batch in enumerate(order[largest : largest + self.count], largest):
+            cut = batch[:samples] if isinstance(batch, list) else batch
+            self.seen.asked.append((place, keys_of(cut)))
+            yield cut
 
     def __len__(self) -> int:
         return len(self.inner)
@@ -305,7 +302,7 @@ def keys_of(batch: Any) -> list[list[int]]:
 
 
 @contextlib.contextmanager
-def observed(loader: Any) -> Iterator[Seen]:
+def observed(loader: Any, samples: int) -> Iterator[Seen]:
     """Let a loader draw its first batches, with a few of its workers, and note what happens in them."""
     own, dataset, kind = dict(vars(loader)), loader.dataset, type(loader.dataset)
     inner, sampler = loader.collate_fn, batches_of(loader)
@@ -335,7 +332,7 @@ def observed(loader: Any) -> Iterator[Seen]:
         methods: dict[str, Any] = {"__getitem__": __getitem__, "__module__": kind.__module__}
         if hasattr(kind, "__getitems__"):
             methods["__getitems__"] = __getitems__
-        first = FirstOnes(sampler, max(1, workers), seen)
+        first = FirstOnes(sampler, max(1, workers), samples, seen)
         vars(loader).update(collate_fn=collate, num_workers=workers)
         vars(loader)["sampler" if loader.batch_sampler is None else "batch_sampler"] = first
         if workers and loader.prefetch_factor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Iterator, Mapping, Sequence, TypedDict
+from typing import Any, Dict, Iterator, Mapping, Sequence, Set, Tuple, TypedDict
 
 EXACT = 1e-6  # of a value: float64 that became float32
 ALMOST = 2e-2  # of a value: a float of 16 bits or 8
@@ -22,10 +22,18 @@ class KeyChange(TypedDict):
 
 
 def changes_of(given: Sequence[Any], made: Any) -> list[KeyChange]:
-    """Every key that does not hold in the batch what the samples hold, once for each kind of change."""
+    """Every key that does not hold in the batch what the samples hold, once for each kind of change.
+
+    Samples in another order, or views, are no change as long as all that belongs together moves together.
+    """
     found = list(_compare(list(given), made, ""))
-    moved = _moved(given, made) if found else []
-    return distinct(moved if moved is not None and (moved or _only_moved(found)) else found)
+    places = _sources(given, made) if found else {}
+    if places:
+        order, apart = _common(places)
+        moved = [[given[b][v] for b, v in row] for row in order]
+        found = [change for change in _compare(moved, made, "") if change["key"] not in apart]
+        found += [_change(key, "mixed", given[0][0][key], made[0][key][0]) for key in apart]
+    return distinct(found)
 
 
 def distinct(changes: Sequence[KeyChange]) -> list[KeyChange]:
@@ -35,10 +43,6 @@ def distinct(changes: Sequence[KeyChange]) -> list[KeyChange]:
         if not any((one["key"], one["kind"]) == (change["key"], change["kind"]) for one in kept):
             kept.append(change)
     return kept
-
-
-def _only_moved(changes: Sequence[KeyChange]) -> bool:
-    return all(change["kind"] in ("moved", "other") for change in changes)
 
 
 def _compare(given: list[Any], made: Any, key: str) -> Iterator[KeyChange]:
@@ -94,47 +98,52 @@ def _is_value(value: Any) -> bool:
     return hasattr(value, "shape") or isinstance(value, (str, int, float, bool))
 
 
-def _moved(given: Sequence[Any], made: Any) -> list[KeyChange] | None:
-    """The keys whose values came from another view or sample than those of most; None where that is not so.
+Places = Dict[Tuple[int, int], Set[Tuple[int, int]]]  # (sample, view) of a batch -> where its value stood
 
-    Samples in another order, or views, are no fault as long as all that belongs together moves together.
+
+def _sources(given: Sequence[Any], made: Any) -> dict[str, Places]:
+    """Of each key: the samples and views that hold what each place of the batch holds, where all have some.
+
+    Nothing where samples are no lists of views.
     """
-    views = [sample for sample in given if isinstance(sample, (list, tuple))]
-    if (
-        len(views) != len(given)
-        or not isinstance(made, (list, tuple))
-        or not views
-        or len(made) != len(views[0])
-    ):
-        return None
-    if not all(isinstance(view, Mapping) for view in [*made, *itertools.chain(*views)]):
-        return None
-    places = list(itertools.product(range(len(given)), range(len(made))))
-    sources: dict[str, list[set[tuple[int, int]]]] = {}
+    if not isinstance(made, (list, tuple)) or any(not isinstance(views, (list, tuple)) for views in given):
+        return {}
+    if any(len(views) != len(made) for views in given):
+        return {}
+    if not all(isinstance(view, Mapping) for view in [*made, *itertools.chain(*given)]):
+        return {}
+    every = list(itertools.product(range(len(given)), range(len(made))))
+    found: dict[str, Places] = {}
     for key in made[0]:
-        if not all(key in view and _is_value(view[key]) for view in itertools.chain(*views)):
-            continue
-        if any(key not in view or _length_of(view[key]) != len(given) for view in made):
-            continue
-        sources[key] = [
-            {(b, v) for b, v in places if _difference(views[b][v][key], made[view][key][sample]) is None}
-            for sample, view in places
-        ]
-    if not sources or not all(all(found) for found in sources.values()):
-        return None
-    shared = [set.intersection(*(found[n] for found in sources.values())) for n in range(len(places))]
-    if all(shared):
-        return []
-    telling = min(sources, key=lambda key: sum(map(len, sources[key])))
+        if all(_is_value(view.get(key)) for view in itertools.chain(*given)) and all(
+            _length_of(view.get(key)) == len(given) for view in made
+        ):
+            places = {
+                (b, v): {
+                    place
+                    for place in every
+                    if _difference(given[place[0]][place[1]][key], made[v][key][b]) is None
+                }
+                for b, v in every
+            }
+            if all(places.values()):
+                found[key] = places
+    return found
+
+
+def _common(sources: Mapping[str, Places]) -> tuple[list[list[tuple[int, int]]], list[str]]:
+    """Where most keys of each place of a batch stood, sample by sample, and the keys that stood elsewhere."""
+    every = list(next(iter(sources.values())))
+    orders = [{place: place for place in every}]
+    for places in sources.values():
+        orders.append({place: place if place in found else min(found) for place, found in places.items()})
     apart = [
-        key
-        for key, found in sources.items()
-        if any(not found[n] & sources[telling][n] for n in range(len(places)))
+        [key for key, places in sources.items() if any(order[n] not in places[n] for n in every)]
+        for order in orders
     ]
-    own = [
-        key for key, found in sources.items() if any(place not in found[n] for n, place in enumerate(places))
-    ]
-    return [_change(key, "mixed", views[0][0][key], made[0][key][0]) for key in own or apart]
+    best = min(range(len(orders)), key=lambda n: len(apart[n]))
+    samples = 1 + max(b for b, _ in every)
+    return [[orders[best][place] for place in every if place[0] == b] for b in range(samples)], apart[best]
 
 
 def _length_of(value: Any) -> int:

@@ -24,6 +24,7 @@ class EpochStart:
     lines: questions.EpochLines
     place: Place  # the first call of set_epoch, else the loop over the batches
     tells: bool  # whether there is a call of set_epoch
+    counts: bool  # whether what it is told depends on the loop's counter
     seeds: Place | None  # the statement that seeds random numbers anew
 
 
@@ -185,8 +186,19 @@ def _start(
         },
         place=Place(_home(target, found, calls[0] if calls else None), where.lineno),
         tells=bool(calls),
+        counts=_depends(source, epoch),
         seeds=Place(_home(target, found, seeds[0]), seeds[0].lineno) if seeds else None,
     )
+
+
+def _depends(source: Sequence[ast.stmt], name: str) -> bool:
+    """Whether lines read a name before they give it something else."""
+    for part in source:
+        if name in names_read(part):
+            return True
+        if any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(part)):
+            return False
+    return False
 
 
 def _home(target: Target, found: _Loop, call: ast.AST | None) -> Path:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
+FOR_MANY = ("dataset", "machine")  # groups whose configs also list what only other launches read
+ALIKE = 0.85  # of two names' letters: one of them may be misspelt
 REFERENCE = re.compile(r"\$\{(\.*[\w.\-/@\[\]]+)\}")  # ${a.b}, ${.b}, ${..b}; also within ${resolver:...}
 WHOLE = (
     "items",
@@ -85,10 +88,14 @@ def _own_keys(target: Target) -> Iterator[Intent]:
         path, inner = given[0]
         if len(given) > 1 or path.stem in (main.config_name, "default") or not _has_default(path):
             continue
-        beside = key.rpartition(".")[0]
-        others = [other for other in homes if other.rpartition(".")[0] == beside and other != key]
-        if not any(is_read(target, other) for other in others):
+        node, _, name = key.rpartition(".")
+        others = [other for other in homes if other.rpartition(".")[0] == node and other != key]
+        read = [other for other in others if is_read(target, other)]
+        if not read:
             continue  # nothing of that node is read: it belongs to another launch
+        names = [other.rpartition(".")[2] for other in read]
+        if node.partition(".")[0] in FOR_MANY and not get_close_matches(name, names, cutoff=ALIKE):
+            continue
         if not inner.startswith(("defaults", "hydra")) and config(target).has(key):
             yield Intent(key=key, override="", is_read=is_read(target, key), at=place(target, key))
 

@@ -27,16 +27,19 @@ def begin(target: Target) -> None:
     _sharing(target)
 
 
+@fact
 def train_batches(target: Target) -> questions.DrawnLoader:
     """The first batches of the training in two epochs. Raises Blocked where its loader is not known."""
     return _drawing(target, "train_epoch")()[0]
 
 
+@fact
 def eval_batches(target: Target) -> tuple[questions.DrawnLoader, ...]:
     """The first batches of each evaluation loader in two epochs; none where the config asks for none."""
     return _drawing(target, "test_epoch")() if asked_eval_parts(target) else ()
 
 
+@fact
 def shares(target: Target) -> questions.Shares:
     """Which rank is given which indices. Raises Blocked for more ranks than are gone through."""
     return _sharing(target)()
