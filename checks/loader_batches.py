@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -184,7 +185,7 @@ def workers_draw_their_own_random_numbers(target: Target) -> Findings:
     Seed what a worker draws from by its own number and the epoch: `torch.initial_seed()` in a worker is both.
     A generator that the dataset made when it was built is copied into each worker: make it anew there.
     """
-    drawn = _drawn(train_batches(target))
+    drawn = _drawn(target, train_batches(target))
     states = len({(use.generator, use.worker, use.epoch) for use in drawn.random})
     if not states:
         raise Skip(
@@ -253,7 +254,7 @@ def each_epoch_has_its_own_batches(target: Target) -> Findings:
     Call `set_epoch(epoch)` of dataset, sampler and batch sampler at each epoch's start, with the loop's own
     counter; leave `persistent_workers` off where the dataset has a `set_epoch`.
     """
-    drawn, begun = _drawn(train_batches(target)), epoch_start(target, "train_epoch")
+    drawn, begun = _drawn(target, train_batches(target)), epoch_start(target, "train_epoch")
     epochs = sorted({batch.epoch for batch in drawn.batches})
     if drawn.alike is None and not drawn.stale:
         raise Skip("an epoch has too few samples to tell its order from chance")
@@ -303,7 +304,7 @@ def _untold(drawn: DrawnLoader, begun: EpochStart | None, epochs: Sequence[int])
     )
 
 
-@check("LDR009", tier="data", requires=["DAT001", "ENV007"])
+@check("LDR009", tier="data", requires=["DAT001", "ENV007", "DAT007"])
 def evaluation_is_the_same_in_every_epoch(target: Target) -> Findings:
     """An evaluation measures the same samples in every epoch, as the training's own lines begin it.
 
@@ -477,13 +478,19 @@ def _never(what: Text, never: int, size: int, epochs: int, at: Place | None) -> 
 # --- where it is
 
 
-def _drawn(loader: DrawnLoader) -> DrawnLoader:
+def _drawn(target: Target, loader: DrawnLoader) -> DrawnLoader:
     """The loader. Raises Blocked where nothing could be drawn by it."""
     if loader.failure and not loader.batches:
+        lines = loader.failure.message.strip().splitlines() or [""]  # of a worker: its whole traceback
+        frames = re.findall(r'File "(.+?)", line (\d+)', loader.failure.message)
+        own = [
+            Place(Path(file), int(line)) for file, line in frames if Path(file).is_relative_to(target.repo)
+        ]
         raise Blocked(
             "no batch could be drawn: {kind}: {message}",
+            at=own[-1] if own else innermost(loader.failure.frames, target.repo),
             kind=loader.failure.kind,
-            message=loader.failure.message,
+            message=lines[-1],
         )
     if not loader.batches:
         raise Blocked("what the loader's processes do could not be seen")
@@ -492,21 +499,11 @@ def _drawn(loader: DrawnLoader) -> DrawnLoader:
 
 def _loaders(target: Target) -> list[DrawnLoader]:
     """All loaders. Raises Blocked where one gave nothing."""
-    every = [train_batches(target), *eval_batches(target)]
-    for loader in every:
-        if loader.failure and not loader.batches:
-            where = innermost(loader.failure.frames, target.repo)
-            raise Blocked(
-                "no batch could be drawn: {kind}: {message}",
-                at=where,
-                kind=loader.failure.kind,
-                message=loader.failure.message,
-            )
-    return [_drawn(loader) for loader in every]
+    return [_drawn(target, loader) for loader in (train_batches(target), *eval_batches(target))]
 
 
 def _evaluations(target: Target) -> list[DrawnLoader]:
-    found = [_drawn(loader) for loader in eval_batches(target)]
+    found = [_drawn(target, loader) for loader in eval_batches(target)]
     if not found:
         raise Skip("the config asks for no evaluation set")
     return found

@@ -298,7 +298,7 @@ class FirstOnes:
 
 def keys_of(batch: Any) -> list[list[int]]:
     """The indices of a batch: (sample, features) or a number alone."""
-    return [list(i) if isinstance(i, (tuple, list)) else [int(i)] for i in as_list(batch)]
+    return [[int(part) for part in (i if isinstance(i, (tuple, list)) else [i])] for i in as_list(batch)]
 
 
 @contextlib.contextmanager
@@ -326,7 +326,8 @@ def observed(loader: Any, samples: int) -> Iterator[Seen]:
 
         def collate(given: Any) -> Any:
             made = inner(given)
-            seen.collated(given, made)
+            with contextlib.suppress(Exception):  # what we do not understand is not seen
+                seen.collated(given, made)
             return made
 
         methods: dict[str, Any] = {"__getitem__": __getitem__, "__module__": kind.__module__}
