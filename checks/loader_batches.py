@@ -29,7 +29,7 @@ from opv2v_doctor.facts.launch.epochs import EpochStart, epoch_start
 from opv2v_doctor.facts.launch.evaluation import TEST, TRAIN, building
 from opv2v_doctor.facts.launch.origins import class_place, given_place, seed_place
 from opv2v_doctor.facts.samples.batches import begin, eval_batches, shares, train_batches
-from opv2v_doctor.facts.source.names import builders
+from opv2v_doctor.facts.source.names import builders, calls_in, named
 from opv2v_doctor.facts.source.syntax import find, modules, nodes
 
 BY_CHANCE = Threshold(
@@ -554,21 +554,20 @@ def _keyword(target: Target, key: str, name: str, of: str = "") -> Place | None:
 
 
 def _builders(target: Target, key: str) -> list[tuple[Path, ast.FunctionDef]]:
-    """The functions that the statement which builds the loader calls, innermost first."""
-    known, built = builders(target), building(target, key)
-    called = {name for name in known if name in built.lines["source"]}
+    """The function that builds the loader of the training, or of the evaluation, and those that it calls.
+
+    Where none is known by its name, those that the statement calls which builds it; innermost first.
+    """
+    known, part = builders(target), "train_loader" if key == TRAIN else "test_loader"
     functions = {
         node.name: (path, node)
         for path in modules(target)
         for node in nodes(path)
         if isinstance(node, ast.FunctionDef) and known.get(node.name) == path
     }
-    wanted = [name for name in functions if name in called]
-    for name in wanted:  # grows while it is read
-        inner = {
-            ast.unparse(c.func).rpartition(".")[2]
-            for c in ast.walk(functions[name][1])
-            if isinstance(c, ast.Call)
-        }
-        wanted += [other for other in functions if other in inner and other not in wanted]
-    return [functions[name] for name in reversed(wanted)]
+    own, source = named(target, part), building(target, key).lines["source"]
+    called = [own.name] if own and own.name in functions else [name for name in functions if name in source]
+    for name in called:  # grows while it is read
+        inner = {*calls_in(functions[name][1])}
+        called += [other for other in functions if other in inner and other not in called]
+    return [functions[name] for name in reversed(called)]
