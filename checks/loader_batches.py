@@ -59,6 +59,7 @@ SAID = {
     "filled": Text("has other values where it was not finite"),
     "rounded": Text("is rounded"),
     "dropped": Text("is gone"),
+    "altered": Text("is changed in the samples themselves"),
     "other": Text("has other values"),
 }
 
@@ -129,6 +130,8 @@ def _change(target: Target, drawn: DrawnLoader, change: KeyChange) -> Findings:
     yield (warning if mild else error)(
         "{key} {what} in a batch, and {reader} asks for it"
         if change.kind == "dropped"
+        else "{key} {what} by the collation"
+        if change.kind == "altered"
         else "{key} {what}{number} between the dataset and the batch: {given}, then {made}",
         at=_touching(_own(target, drawn.collate), change.key) or _building(target, drawn),
         hint="let the collation only stack what the samples hold",
@@ -277,6 +280,12 @@ def each_epoch_has_its_own_batches(target: Target) -> Findings:
         )
     elif drawn.alike or drawn.stale:
         yield _untold(drawn, begun, epochs)
+    elif drawn.unreached:
+        yield error(
+            "the epoch does not reach the data: its random numbers are those of the first epoch for ever",
+            at=_own(target, drawn.unreached),
+            hint="let set_epoch pass the epoch on to the dataset that is wrapped",
+        )
     elif drawn.untold and begun and begun.tells and not begun.counts:
         yield error(
             "what is told here is the same in every epoch: it does not depend on the loop's counter",

@@ -34,6 +34,7 @@ TRAIN = DrawnLoader(
     alike=False,
     changed=(),
     stale=False,
+    unreached=None,
     settled=True,
     told=None,
     untold="",

@@ -146,6 +146,7 @@ def test_a_generator_of_the_dataset_is_found_where_it_is_made(judge: Judge, repo
         ({"alike": True, "told": True}, (TRAINING, "train_tools.set_epoch(data_loader, epoch)")),
         ({"stale": True}, (TRAINING, "train_tools.set_epoch(data_loader, epoch)")),
         ({"alike": True, "told": False}, (DATASETS, "batch_sampler=batch_sampler")),
+        ({"unreached": True}, (DATASETS, "batch_sampler=batch_sampler")),
         ({"stale": True, "persistent": True, "workers": 2}, (DATASETS, "torch.utils.data.DataLoader(")),
     ],
 )
@@ -153,7 +154,8 @@ def test_the_cause_of_equal_epochs_is_named(
     train: Any, at: tuple[Path, str], judge: Judge, repo: Path
 ) -> None:
     sampler = Place(repo / DATASETS, line_of(repo, DATASETS, "batch_sampler=batch_sampler"))
-    (finding,) = hazards(judge("LDR008", train={"sampler": sampler, **train}))
+    places = {name: sampler for name in ("sampler", "unreached") if name == "sampler" or name in train}
+    (finding,) = hazards(judge("LDR008", train={**train, **places}))
     assert finding.at == Place(repo / at[0], line_of(repo, *at))
 
 

@@ -191,6 +191,41 @@ def test_a_value_that_was_not_finite_is_filled() -> None:
     assert [change["kind"] for change in changes_of([sample], made)] == ["filled"]
 
 
+def test_a_collation_that_writes_into_its_samples_is_told() -> None:
+    def centred(samples: Any) -> Any:
+        for views in samples:
+            for view in views:
+                view["camera_pose"][:3, 3] = 0
+        return default_collate(samples)
+
+    (change,) = drawn(collate_fn=centred)["changes"]
+    assert (change["key"], change["kind"]) == ("camera_pose", "altered")
+
+
+class Twice(Dataset[Any]):
+    """A dataset twice, which passes on the epoch or does not."""
+
+    def __init__(self, passes_on: bool) -> None:
+        self.dataset, self.passes_on = Scenes(), passes_on
+
+    def __len__(self) -> int:
+        return 2 * len(self.dataset)
+
+    def set_epoch(self, epoch: int) -> None:
+        if self.passes_on:
+            self.dataset.set_epoch(epoch)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[index // 2]
+
+
+def test_a_dataset_that_keeps_the_epoch_to_itself_is_found() -> None:
+    assert drawn(dataset=Twice(passes_on=True))["unreached"] is None
+    place = drawn(dataset=Twice(passes_on=False))["unreached"]
+    assert place
+    assert place["line"] == Twice.__init__.__code__.co_firstlineno - 3
+
+
 def test_a_buffer_that_the_next_sample_overwrites_is_seen() -> None:
     scenes = Scenes()
     scenes.buffer = [np.empty((HEIGHT, WIDTH, 1), "float32") for _ in range(2)]

@@ -75,6 +75,16 @@ def make_scheduler(decay):
 
 def write(folder, batch, seed=1):
     return folder
+
+class Meter:
+    def every(self, items, batch):
+        return items
+
+    def other(self, batch):
+        return batch
+
+def other(folder):
+    return folder
 '''
 
 
@@ -161,6 +171,16 @@ def test_a_literal_that_a_call_gives_instead_of_the_config_is_a_shadow(tmp_path:
 
 
 @pytest.mark.parametrize(
+    "line",
+    ["args.train_params.batch = 9", "params.batch = 9", "Meter().every(items, 9)", "write(3, batch=9)"],
+)
+def test_a_literal_may_be_assigned_or_given_to_a_method(line: str, tmp_path: Path) -> None:
+    text = TRAINING.replace("write(args.output_dir, batch=BATCH)", line)
+    (found,) = shadows(target_in(tmp_path, text=text)).shadows
+    assert (found.key, found.literal) == ("train_params.batch", 9)
+
+
+@pytest.mark.parametrize(
     "call",
     [
         "write(args.output_dir, 4)",  # what the config says
@@ -169,6 +189,8 @@ def test_a_literal_that_a_call_gives_instead_of_the_config_is_a_shadow(tmp_path:
         "write(args.output_dir, batch=True)",  # of another type: something else of that name
         "write(args.output_dir, 4, seed=3)",  # several keys are called so
         "print(batch=9)",  # not the repository's own
+        "other(9)",  # of which there are several
+        "self.batch = 9",  # an attribute of its own
     ],
 )
 def test_what_is_no_shadow(call: str, tmp_path: Path) -> None:
