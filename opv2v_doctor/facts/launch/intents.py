@@ -364,6 +364,8 @@ def shadows(target: Target) -> Shadows:
                 for parameter, literal in _literals(node, own.get(name), known):
                     key = keys.get(parameter)
                     configured = config(target).get(key) if key else None
+                    if isinstance(configured, str) and "_" not in parameter:
+                        continue  # `name`, `split`: a word that much is called by
                     if key and _is_other(configured, literal.value):
                         found.append(
                             Shadow(
