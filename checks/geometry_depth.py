@@ -26,7 +26,8 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.geometry.agents import AgentRepairs, Pair, agreement, repairs, right_agreement, total
 from opv2v_doctor.facts.geometry.depth_files import FAR_PLANE, DepthFile, depth_files
 from opv2v_doctor.facts.geometry.images import image_matches
-from opv2v_doctor.facts.geometry.lidar import LidarErrors, Meaning, lidar_errors, meaning
+from opv2v_doctor.facts.geometry.lidar import LidarErrors, lidar_errors
+from opv2v_doctor.facts.geometry.meanings import Meaning
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place, reading_place
 from opv2v_doctor.facts.geometry.rays import Intrinsics, intrinsics
 from opv2v_doctor.facts.geometry.reading_names import FILES, STEPS, reading_words, source_words, step_words
@@ -38,6 +39,7 @@ from opv2v_doctor.facts.geometry.readings import (
     reading_steps,
 )
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
+from opv2v_doctor.facts.geometry.sensors import meaning
 from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.facts.samples.moments import PanoramaView, moments
@@ -482,7 +484,7 @@ def _beside_the_lidar(target: Target, drawn: Samples, found: LidarErrors, allowe
     )
 
 
-@check("GEO008", tier="data", requires=["DAT001", "ENV007", "DAT006"])
+@check("GEO008", tier="data", requires=["DAT001", "ENV007", "DAT006"], by_split=True)
 def agents_agree_with_each_other(target: Target) -> Findings:
     """What one agent measured, another one that sees there confirms.
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.geometry.depth_maps import depth_maps, pictures
 from opv2v_doctor.facts.geometry.images import brightness, image_matches, shown_part
-from opv2v_doctor.facts.geometry.lidar import Meaning, meaning
+from opv2v_doctor.facts.geometry.meanings import Meaning
+from opv2v_doctor.facts.geometry.sensors import meaning
 from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, PinholeView, TracedView, moments
 from opv2v_doctor.facts.samples.rigs import rig
 from opv2v_doctor.geometry.cameras import Cylinder

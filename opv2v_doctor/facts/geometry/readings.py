@@ -20,9 +20,10 @@ from opv2v_doctor.facts.geometry.depth_maps import (
     rigs,
     without_depth,
 )
-from opv2v_doctor.facts.geometry.lidar import meaning, some_views
+from opv2v_doctor.facts.geometry.lidar import some_views
 from opv2v_doctor.facts.geometry.reading_names import step_words
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
+from opv2v_doctor.facts.geometry.sensors import meaning
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.moments import Moments, PinholeView, TracedView, moments
 from opv2v_doctor.facts.samples.rigs import camera_names
@@ -182,14 +183,25 @@ def shown_camera(where: Disk, view: PinholeView, crop: str) -> Pinhole:
 @fact
 def reading(target: Target, split: str) -> Explanation:
     """How the dataset made its views' depth of the depth files. Raises Skip where there are none."""
-    views, right = comparisons(target, split), right_reading(target, split)
+    return _explained(
+        comparisons(target, split), right_reading(target, split), _in_first_split(target, split)
+    )
+
+
+def reading_of(target: Target, split: str, view: TracedView) -> Explanation:
+    """How one view was read, which may be in another way than most."""
+    own = _comparison(target, moments(target, split), view)
+    return _explained((own,), right_reading(target, split))
+
+
+def _explained(views: Sequence[Comparison], right: Reading, seen: tuple[Reading, ...] = ()) -> Explanation:
     return explanation(
         right,
         lambda: list(_single(views, right)),
         lambda reading: _error(views, reading, many=True),
         lambda reading: _error(views[:2], reading, many=False),
         lambda: _seen(right) if isinstance(views[0], CameraComparison) else _turns(views, right),
-        _in_first_split(target, split),
+        seen,
     )
 
 

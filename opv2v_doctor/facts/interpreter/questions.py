@@ -594,6 +594,37 @@ def seen(
     raise NotImplementedError
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """A value that a line gave to a name, or returned: a small one whole, of a large one some pixels."""
+
+    file: Path
+    line: int
+    function: str
+    name: str
+    given: bool  # to the function, by its caller
+    callers: tuple[tuple[Path, int], ...]  # lines of the repository, nearest first
+    shape: tuple[int, ...]
+    numbers: tuple[float, ...]
+    grid: int | None  # FOLDER/NUMBER.npy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trail:
+    """One sample: its views, and the values on the way there."""
+
+    views: tuple[View, ...]
+    sightings: tuple[Sighting, ...]
+
+
+@question("tracing")
+def followed(
+    *, expression: str, module_name: str, key: list[int], folder: str, root: str, large: bool
+) -> Trail:
+    """Poses, vectors and large arrays in the repository's variables, while one sample is drawn."""
+    raise NotImplementedError
+
+
 # --- the model
 
 
