@@ -1,5 +1,6 @@
 """DAT011, DAT012 and GEO016 on real files: what each of them is told by, and what looks alike and is fine."""
 
+import importlib
 import re
 import shutil
 import sys
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 import yaml
 
-from opv2v_doctor import Severity
+from opv2v_doctor import Severity, Text
 from opv2v_doctor.facts.disk.frames import Disk, disk, disks
-from opv2v_doctor.facts.disk.scenarios import scenarios
+from opv2v_doctor.facts.disk.scenarios import Agent, Frame, scenarios
 from opv2v_doctor.facts.disk.statements import Motion, ways_expected
+from opv2v_doctor.facts.geometry.parts import PartError
 from opv2v_doctor.facts.geometry.sensors import Score, is_off
 from opv2v_doctor.facts.launch.datasets import parts_of
 from opv2v_doctor.facts.launch.splits import examined_splits
@@ -24,6 +26,23 @@ from opv2v_doctor.sandbox import write_scene
 from opv2v_doctor.target import Target
 from opv2v_doctor.testing import run_check
 
+from ..edges import assert_edge
+
+FRAMES: Any = importlib.import_module(
+    "opv2v_doctor.checks.dataset_frames"
+)  # an import hook serves it: no types
+AGENTS: Any = importlib.import_module("opv2v_doctor.checks.geometry_agents")
+FRAME = Frame(
+    agent=Agent(
+        scenario="s",
+        name="650",
+        folder=Path("s/650"),
+        depth_folder=Path("d/s/650"),
+        files=frozenset(),
+        depth_files=frozenset(),
+    ),
+    name="000069",
+)
 TEMPLATE = Path(__file__).parents[2] / "opv2v_doctor/sandbox/repository"
 (PART,) = parts_of("OPV2VCoopCylindricalDataset(split='train', min_agents=1)")
 Edit = Callable[[Any], object]
@@ -154,8 +173,7 @@ def test_an_agent_that_stands_sees_the_same_twice(scene: Path) -> None:
 
 
 def motion(moved: float, speed: float = 10.0, *, same: bool = False) -> Motion:
-    frame: Any = None
-    return Motion(before=frame, after=frame, moved=moved, seconds=0.1, speed=speed, same=same)
+    return Motion(before=FRAME, after=FRAME, moved=moved, seconds=0.1, speed=speed, same=same)
 
 
 def test_how_long_a_frame_is_is_measured() -> None:
@@ -230,3 +248,76 @@ def test_without_point_clouds_nothing_is_compared(scene: Path) -> None:
     for path in scene.glob("*/*/*.pcd"):
         path.unlink()
     assert examine("GEO016", scene).status is Status.SKIPPED
+
+
+def status(fault: object) -> Status:
+    return Status.FAILED if fault else Status.PASSED
+
+
+def test_motions() -> None:
+    assert_edge(0.1, lambda way: status(FRAMES.motion_fault(motion(0.0, same=True), way)))
+    assert_edge(7.0, lambda moved: status(FRAMES.motion_fault(motion(moved), 7.0)), step=0.01)
+    assert_edge(1.35, lambda moved: status(FRAMES.motion_fault(motion(moved), 1.0)))
+    assert_edge(0.65, lambda moved: status(FRAMES.motion_fault(motion(moved), 1.0)), good="above")
+    assert_edge(0.3, lambda moved: status(FRAMES.motion_fault(motion(moved), 0.1)))
+    assert FRAMES.motion_fault(motion(3.0), float("nan")) is None
+
+
+def part(**values: Any) -> PartError:
+    usual = {"kind": "distance", "name": Text("3 to 6 m"), "pixels": 99, "lost": 0.0, "median": 0.0}
+    rest = {"ratio": 1.0, "rest": 0.01, "view": None, "lost_elsewhere": 0.0, "far": 6.0}
+    return PartError(**{**usual, **rest, **values})
+
+
+def test_parts() -> None:
+    assert_edge(0.04, lambda median: status(AGENTS.is_off(part(median=median))))
+    assert_edge(0.9, lambda lost: status(AGENTS.is_lost(part(lost=lost))))
+    assert_edge(0.5, lambda lost: status(AGENTS.is_lost(part(lost=1.0, lost_elsewhere=lost))), good="above")
+    assert not AGENTS.is_lost(part(lost=1.0, far=60.0))
+    band, whole = part(kind="row", median=0.5), part(kind="agent", median=0.45)
+    assert AGENTS.worst_part([band, whole]) is whole
+    assert AGENTS.worst_part([band, part(kind="agent", median=0.3)]) is band
+
+
+def shift(metres: float, degrees: float = 0.0) -> Edit:
+    """An agent that is elsewhere as a whole, as its own file has it."""
+
+    def change(frame: Any) -> None:
+        for pose in (
+            frame["true_ego_pos"],
+            frame["lidar_pose"],
+            *(frame[f"camera{n}"]["cords"] for n in range(4)),
+        ):
+            pose[0] += metres
+        frame["true_ego_pos"][4] += degrees
+
+    return change
+
+
+def test_how_far_an_agent_may_be_from_where_others_see_it(scene: Path) -> None:
+    files = sorted(agent_of(scene).glob("*.yaml"))
+    before = {path: path.read_bytes() for path in files}
+
+    def found(metres: float) -> Status:
+        for path in files:
+            path.write_bytes(before[path])
+        edit(files, shift(metres))
+        return examine("DAT011", scene).status
+
+    assert_edge(0.2, found)
+
+
+def test_how_far_the_two_ways_to_say_a_cameras_place_may_be_apart(scene: Path) -> None:
+    (file, *_) = sorted(agent_of(scene).glob("*.yaml"))
+    content = file.read_bytes()
+
+    def found(metres: float) -> Status:
+        file.write_bytes(content)
+        edit([file], lambda frame: add(frame["camera1"]["extrinsic"][0], 3, metres))
+        return examine("DAT011", scene).status
+
+    assert_edge(0.05, found)
+
+
+def add(numbers: list[float], place: int, value: float) -> None:
+    numbers[place] += value
