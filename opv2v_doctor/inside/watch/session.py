@@ -45,7 +45,8 @@ class Session:
         self.steps = Steps(settings, lines, self.progress, parts, guard)
         self.evaluation = CriterionAverages(settings, lines, self.progress, guard)
         written = Lines(os.path.join(settings["run"], "checkpoints.jsonl"))
-        self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard)
+        traced = bool(settings.get("trace"))
+        self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard, traced)
         self.started = False
         self.last_epoch: int | None = None
         self.phase_before_saving = "start"
@@ -122,9 +123,10 @@ class Session:
             self.warn("epoch " + verb, "epoch {} follows epoch {}".format(epoch, self.last_epoch))
         self.last_epoch = epoch
 
-    def after_epoch(self, _: Call, __: Any) -> None:
+    def after_epoch(self, _: Call, result: Any) -> None:
         """What the epoch was like."""
         self.steps.end_epoch()
+        self.guard(self.evaluation.tell_results, "train", result)
         self.guard(self.evaluation.tell, "train")
         self.progress.enter("between")
 
