@@ -50,7 +50,7 @@ UNEXPLAINED = Text(
 FLAT = Threshold(0.05, "degrees of roll or pitch", "less moves no point at 50 m by METRES", healthy=0.2)
 
 
-@check("GEO003", tier="data", requires=["DAT001", "ENV007"], by_split=True)
+@check("GEO003", tier="data", requires=["DAT001", "ENV007"])
 def poses_follow_opv2vs_convention(target: Target) -> Findings:
     """Rotations are made of roll, yaw and pitch as the simulator makes them.
 
@@ -197,7 +197,7 @@ def _wrong_cameras(target: Target, drawn: Samples, rig: str) -> Finding:
     )
 
 
-@check("GEO004", tier="data", requires=["DAT001", "ENV007"], by_split=True)
+@check("GEO004", tier="data", requires=["DAT001", "ENV007"])
 def poses_lead_to_one_place(target: Target) -> Findings:
     """Each view's pose leads from its camera to the frame of reference that the views of a sample share.
 
