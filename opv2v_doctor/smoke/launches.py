@@ -104,8 +104,8 @@ def rehearsed(target: Target) -> Rehearsal | Blocked:
 
 def _rehearse(target: Target) -> Rehearsal:
     rates = frequencies(target)
-    single, place = _own_overrides(target), _folder(target) / "rehearsal"
-    single = replace(single, gpus=1, overrides=(*single.overrides, f"train_params.epochs={rates.epochs}"))
+    single, place = target.alone, _folder(target) / "rehearsal"
+    single = replace(single, overrides=(*single.overrides, f"train_params.epochs={rates.epochs}"))
     words: dict[str, Any] = {"trace": False, "limit": None, "rehearsal": True}
     first = _launch(single, place, "rehearsed training", **words, stop_before_epoch=rates.stop)
     _rehearsed(first)
