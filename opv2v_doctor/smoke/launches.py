@@ -77,9 +77,7 @@ def training_alone(target: Target) -> Outcome:
     if first.failure or first.run is None:
         return first
     accumulated = f"train_params.accum_iter={target.gpus * _accumulation(first.run.path)}"
-    single = replace(
-        _own_overrides(target), gpus=1, overrides=(*_own_overrides(target).overrides, accumulated)
-    )
+    single = replace(target.alone, overrides=(*target.alone.overrides, accumulated))
     place, steps = _folder(target) / "alone", STEPS * target.gpus
     return _launch(single, place, "training in one process", limit=steps, stop_before_epoch=1)
 
@@ -106,8 +104,8 @@ def rehearsed(target: Target) -> Rehearsal | Blocked:
 
 def _rehearse(target: Target) -> Rehearsal:
     rates = frequencies(target)
-    single, place = _own_overrides(target), _folder(target) / "rehearsal"
-    single = replace(single, gpus=1, overrides=(*single.overrides, f"train_params.epochs={rates.epochs}"))
+    place, epochs = _folder(target) / "rehearsal", f"train_params.epochs={rates.epochs}"
+    single = replace(target.alone, overrides=(*target.alone.overrides, epochs))
     words: dict[str, Any] = {"trace": False, "limit": None, "rehearsal": True}
     first = _launch(single, place, "rehearsed training", **words, stop_before_epoch=rates.stop)
     _rehearsed(first)
@@ -169,15 +167,6 @@ def _complete(trace: TrainingTrace, training: Text, ranks: int) -> TrainingTrace
         if not trace.of_rank(rank):
             raise Blocked("{training} ended without a step of rank {rank}", training=training, rank=rank)
     return trace
-
-
-def _own_overrides(target: Target) -> Target:
-    """The target with all its overrides its own: fewer ranks do not choose another dataset."""
-    variants = dict(target.settings.launch.variants)
-    chosen = variants[target.gpus].overrides if target.gpus in variants else ()
-    launch = target.settings.launch.model_copy(update={"variants": ()})
-    settings = target.settings.model_copy(update={"launch": launch})
-    return replace(target, settings=settings, overrides=(*chosen, *target.overrides))
 
 
 def _accumulation(run: Path) -> int:
