@@ -179,6 +179,7 @@ class Curves:
     epochs: tuple[float, ...]
     rates: tuple[tuple[float, ...], ...]
     problem: str
+    resumed: tuple[float, ...]  # an epoch, what is asked there, and what by a training that was resumed there
 
     def __post_init__(self) -> None:
         if any(len(rates) != len(self.epochs) for rates in self.rates):
