@@ -5,7 +5,7 @@ depth that the camera's file says there. No panorama has to be stitched to find 
 the image of a single camera, that camera is where the LiDAR of a panorama is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from opv2v_doctor.geometry.rigs import MountedCamera
 
 DepthMaps = Sequence[NDArray[Any] | None]  # (h, w) of each camera of a rig in a frame, None without one
 LENGTHENED = "z made range"  # where z is expected: the image of a single camera
+FARTHEST = 1e6  # metres
 LARGEST = 0.1  # an error counts up to here: a pixel at an edge shall not outweigh all others
 
 
@@ -28,6 +29,7 @@ class Reading:
     depth: str = "z"  # what the files' numbers are taken for: z, range along the ray; or z, and made range
     offsets: str = "kept"  # of the cameras from the LiDAR: kept, ignored, or added after the lookup
     scale: float = 1.0  # of the view to the files
+    function: str = "kept"  # what was done to depth, then scaled: a name of UNDONE
     mirrored: bool = False
     flipped: bool = False  # up is down
     turn: float = 0.0  # degrees that a panorama's contents are turned to the right
@@ -42,6 +44,16 @@ class Reading:
     def without(self, names: Sequence[str], right: "Reading") -> "Reading":
         """The reading with some of its fields put right."""
         return replace(self, **{name: getattr(right, name) for name in names})
+
+
+UNDONE: Mapping[str, Callable[[Array], Array]] = {  # what gives the depth back
+    "kept": lambda values: values,
+    "log1p": np.expm1,
+    "log": np.exp,
+    "square root": np.square,
+    "square": np.sqrt,
+    "inverse": lambda values: 1 / values,
+}
 
 
 class Pixels(NamedTuple):
@@ -61,7 +73,7 @@ def some_pixels(camera: Camera, depth: NDArray[Any], count: int) -> Pixels:
 
 def residuals(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], depths: DepthMaps) -> Array:
     """Logarithm of how far each pixel misses the file of the camera that fits best: (N,), NaN unknown."""
-    rays, ranges = real_rays(reading, pixels.rays), pixels.ranges / reading.scale
+    rays, ranges = real_rays(reading, pixels.rays), _metres(reading, pixels)
     best = np.full(len(ranges), np.nan)
     for camera, depth in zip(cameras, depths, strict=True):
         if depth is not None:
@@ -84,6 +96,25 @@ def real_rays(reading: Reading, rays: Array) -> Array:
     right, down, forward = np.moveaxis(turned, -1, 0)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([cos * right + sin * forward, down, cos * forward - sin * right], -1)
+
+
+def factor(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], depths: DepthMaps) -> float:
+    """By what the depth of a view, once undone, is larger than its files', in the median."""
+    rays, ranges = real_rays(reading, pixels.rays), _metres(reading, pixels)
+    missed = [
+        _misses(reading, rays, ranges, camera, depth)
+        for camera, depth in zip(cameras, depths, strict=True)
+        if depth is not None
+    ]
+    known = np.concatenate([each[np.isfinite(each)] for each in missed]) if missed else np.empty(0)
+    return float(np.exp(-np.median(known))) if known.size else 1.0
+
+
+def _metres(reading: Reading, pixels: Pixels) -> Array:
+    """The depth of pixels (N,), were it made in the reading's way."""
+    with np.errstate(over="ignore", divide="ignore"):
+        found = UNDONE[reading.function](pixels.ranges / reading.scale)
+    return np.clip(found, 0, FARTHEST)
 
 
 def _misses(
