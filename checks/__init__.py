@@ -91,6 +91,8 @@ CHECKS = (
     geometry_images.random_points_land_on_their_content,
     geometry_images.cameras_meet_at_their_seams,
     geometry_images.images_keep_their_colours,
+    geometry_images.each_camera_keeps_its_colours,
+    geometry_images.normalisation_is_that_of_its_name,
     geometry_depth.depth_agrees_with_the_lidar,
     geometry_depth.agents_agree_with_each_other,
     log.every_name_was_found,

@@ -29,7 +29,7 @@ class Reading:
     depth: str = "z"  # what the files' numbers are taken for: z, range along the ray; or z, and made range
     offsets: str = "kept"  # of the cameras from the LiDAR: kept, ignored, or added after the lookup
     scale: float = 1.0  # of the view to the files
-    function: str = "kept"  # what was done to depth, then scaled: a name of UNDONE
+    function: str = "kept"  # what was done to depth, then scaled: a name of FUNCTIONS
     mirrored: bool = False
     flipped: bool = False  # up is down
     turn: float = 0.0  # degrees that a panorama's contents are turned to the right
@@ -46,21 +46,27 @@ class Reading:
         return replace(self, **{name: getattr(right, name) for name in names})
 
 
-UNDONE: Mapping[str, Callable[[Array], Array]] = {  # what gives the depth back
-    "kept": lambda values: values,
-    "log1p": np.expm1,
-    "log": np.exp,
-    "square root": np.square,
-    "square": np.sqrt,
-    "inverse": lambda values: 1 / values,
+FUNCTIONS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {  # and what undoes it
+    "kept": (lambda values: values, lambda values: values),
+    "log1p": (np.log1p, np.expm1),
+    "log": (np.log, np.exp),
+    "square root": (np.sqrt, np.square),
+    "square": (np.square, np.sqrt),
+    "inverse": (lambda values: 1 / values, lambda values: 1 / values),
 }
 
 
 class Pixels(NamedTuple):
-    """Some pixels of a view: their directions and the ranges that the dataset gives them."""
+    """Some pixels of a view: their directions, the depth that it gives them, the range of a depth of 1."""
 
     rays: Array  # (N, 3)
-    ranges: Array  # (N,)
+    depths: Array  # (N,)
+    lengths: Array  # (N,)
+
+    @property
+    def ranges(self) -> Array:
+        """The range of each (N,)."""
+        return self.depths * self.lengths
 
 
 def some_pixels(camera: Camera, depth: NDArray[Any], count: int) -> Pixels:
@@ -68,7 +74,7 @@ def some_pixels(camera: Camera, depth: NDArray[Any], count: int) -> Pixels:
     known = np.flatnonzero((depth > 0) & np.isfinite(depth))
     chosen = known[:: max(1, -(-known.size // count))]  # an odd walk over the rows: all columns come
     rays, values = camera.rays().reshape(-1, 3)[chosen], depth.ravel()[chosen].astype(np.float64)
-    return Pixels(rays, values / rays[:, 2] if isinstance(camera, Pinhole) else values)
+    return Pixels(rays, values, 1 / rays[:, 2] if isinstance(camera, Pinhole) else np.ones(len(values)))
 
 
 def residuals(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], depths: DepthMaps) -> Array:
@@ -110,11 +116,18 @@ def factor(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], d
     return float(np.exp(-np.median(known))) if known.size else 1.0
 
 
+def depth_made(reading: Reading, depth: Array) -> Array:
+    """What a dataset of this reading makes of a right depth, 0 where it is not known."""
+    known = np.asarray(depth > 0)
+    values = np.where(known, depth, 1.0)
+    return np.where(known, np.maximum(FUNCTIONS[reading.function][0](values) * reading.scale, 0), 0)
+
+
 def _metres(reading: Reading, pixels: Pixels) -> Array:
-    """The depth of pixels (N,), were it made in the reading's way."""
+    """The range of pixels (N,), were their depth made in the reading's way."""
     with np.errstate(over="ignore", divide="ignore"):
-        found = UNDONE[reading.function](pixels.ranges / reading.scale)
-    return np.clip(found, 0, FARTHEST)
+        found = FUNCTIONS[reading.function][1](pixels.depths / reading.scale)
+    return np.clip(found, 0, FARTHEST) * pixels.lengths
 
 
 def _misses(

@@ -125,7 +125,7 @@ def invented_depth(target: Target, split: str) -> Invented | None:
     found = [
         (float(np.isnan(residuals(right, each.many, each.right, each.own)).mean()), each.view.frame)
         for each in comparisons(target, split)
-        if each.many.ranges.size
+        if each.many.depths.size
     ]
     most, worst = max(found, key=lambda each: each[0])
     return Invented(views=len(found), most=most, worst=worst)

@@ -256,7 +256,7 @@ def comparisons(target: Target, split: str) -> tuple[Comparison, ...]:
     filed = tuple(each for each in ready if any(depth is not None for depth in each.own))
     if not filed:
         raise without_depth(found.where, split, views[0].frame)
-    if not any(each.many.ranges.size for each in filed):
+    if not any(each.many.depths.size for each in filed):
         raise Blocked(
             "no pixel of the drawn views of {split} has a depth above 0",
             hint="see what the depth files hold: {command}",
