@@ -620,7 +620,7 @@ class Trail:
 
 @question("tracing")
 def followed(
-    *, expression: str, module_name: str, key: list[int], folder: str, root: str, large: bool
+    *, expression: str, module_name: str, key: list[int], folder: str, root: str, grid: int
 ) -> Trail:
     """Poses, vectors and large arrays in the repository's variables, while one sample is drawn."""
     raise NotImplementedError
