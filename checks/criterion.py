@@ -188,11 +188,11 @@ def _bent(fit: Fit, real_first: bool) -> tuple[str, Text] | None:
 def the_truth_costs_least(target: Target) -> Findings:
     """No known disturbance of ground truth costs less than ground truth itself, in the loss and in each term.
 
-    Labels are given to the criterion as predictions, in the frame of view 1, with confidence 1 and sure mask
-    logits; then with one entry wrong: lengths too long and too short, noise, poses turned, moved and
-    inverted, masks flipped. Where the truth does not cost least, other things that a term could take for the
-    truth are tried (another frame, the next view, inverse poses, another order of quaternions, normalised
-    lengths): what brings the term down to nothing is what it compares with.
+    Labels are given to the criterion as predictions, in the frame of view 1, or in their own if that costs
+    less, with confidence 1 and sure mask logits; then with one entry wrong: lengths too long and too short,
+    noise, poses turned, moved and inverted, masks flipped. Where the truth does not cost least, other things
+    that a term could take for the truth are tried (another frame, the next view, inverse poses, another order
+    of quaternions, normalised lengths): what brings the term down to nothing is what it compares with.
 
     ## Why it matters
     Training goes where the loss is least. If that is not the truth, the model learns whatever is.
@@ -211,6 +211,10 @@ def _least_at_truth(target: Target, kind: str) -> Findings:
     if unjudged:
         yield note(
             "not judged, since their names do not say what they judge: {terms}", of=kind, terms=unjudged
+        )
+    if found.of_labels:
+        yield note(
+            "predictions are compared in the frame of the labels, which is not that of view 1", of=kind
         )
     wrong: dict[Place | None, list[tuple[Term, Trial | str]]] = {}
     for term in found.judging:
@@ -245,8 +249,8 @@ def _not_least(found: Judged, term: Term) -> Trial | str | None:
     least = min(trials, key=lambda trial: found.value(trial, term), default=None)
     if least and found.value(least, term) < term.truth - max(_least(term), LESS * abs(term.wrong)):
         return least
-    own = [found.value(trial, term) for trial in found.own(term) if trial.view is None]
-    return "floor" if own and term.truth > max(_least(term), FLOOR * own[0]) else None
+    own = max((found.value(trial, term) for trial in found.own(term)), default=math.inf)
+    return "floor" if term.truth > max(_least(term), FLOOR * own) else None
 
 
 def _explanation(found: Judged, term: Term) -> Trial | None:
@@ -361,8 +365,18 @@ def _seen(target: Target, kind: str) -> Findings:
 
 
 def _left_out(target: Target, found: Judged) -> Findings:
-    """A note where the evaluation, by which the best checkpoint is chosen, does not judge what is trained."""
-    lacking = [name for name in _judges(judged(target, "train")) if name not in _judges(found)]
+    """What only one of the criteria judges: the best checkpoint is chosen by the evaluation's."""
+    trained, judges = _judges(judged(target, "train")), _judges(found)
+    lacking = [name for name in trained if name not in judges]
+    untrained = [name for name in judges if name not in trained]
+    if untrained:
+        yield warning(
+            "the evaluation judges {untrained}, which no term of the training's criterion does",
+            at=place(target, criterion_lines(target, "train").key),
+            hint="add the term to {key}, or take it out of the evaluation's",
+            key="loss.train_criterion",
+            untrained=untrained,
+        )
     if lacking:
         yield note(
             "the evaluation does not judge {lacking}, which the training does",
@@ -448,6 +462,19 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
     term = terms[0]
     for trial in found.own(term):
         risen = any(found.value(trial, one) - one.truth > _least(one) for one in terms)
+        left_out = trial.view is not None and all(one.view not in (None, trial.view) for one in terms)
+        if left_out and abs(trial.loss - found.loss) <= _least_loss(found):
+            yield error(
+                "the loss stays at {loss:.4g} when {entry} is {how} in view {view}: nothing is said of that",
+                at=found.place,
+                hint="give the criterion the predictions and labels of all views",
+                of=kind,
+                loss=found.loss,
+                entry=term.entry,
+                how=_how(trial),
+                view=(trial.view or 0) + 1,
+            )
+            return
         if risen and abs(trial.loss - found.loss) <= _least_loss(found):
             yield error(
                 "the loss stays at {loss:.4g} when {entry} is {how} and {term} rises by {rise:.3g}: it is "
@@ -785,11 +812,19 @@ def confidence_is_rewarded_where_it_is_right(target: Target) -> Findings:
     Look at the line where the confidence meets the loss of points.
     """
     found = _heard(target, "train")
-    if found.confidence is None:
+    at = next((term for term in found.terms if any(entry == "conf" for entry, _ in term.reads)), None)
+    if found.confidence is None and at is None:
         raise Skip("the training's criterion takes no confidence")
     yield examined(2, "slope")
+    if found.confidence is None:
+        yield error(
+            "{term} takes conf, and the loss has no gradient by it",
+            at=parting(target, "train", at, "confidence"),
+            hint="let the gradient through: no detach() or no_grad() on the way of conf",
+            term=at.short if at else "",
+        )
+        return
     right, wrong = found.confidence
-    at = next((term for term in found.terms if any(entry == "conf" for entry, _ in term.reads)), None)
     if right >= 0:
         yield error(
             "the loss grows with the confidence of right predictions (slope {slope:.3g})",

@@ -266,7 +266,11 @@ def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Findin
     elif found.convention:
         why = convention_words(found.convention)
     elif found.only:
-        why = Text("unexplained, those of the other cameras are right")
+        why = (
+            Text("unexplained, those of the other cameras are right")
+            if found.of_cameras
+            else Text("unexplained, those of the other agents are right")
+        )
     else:
         why = Text("unexplained, their rotations are right and their positions are not")
     return error(

@@ -19,6 +19,7 @@ from .disturbances import (
     invalid_changed,
     invalid_labels_changed,
     larger,
+    views_of,
 )
 from .frames import CodePlace
 from .parting import Parting
@@ -26,6 +27,7 @@ from .recording import defined_at
 from .truth import Fit, composition_fits
 
 ODD = 0.02  # of what everything wrong costs: a truth that costs more wants an explanation
+VIEW = re.compile(r"_view_?(\d+)$")
 CONVERTS = re.compile(r"^(quat\w*|qvec)_?(to_?|2)\w*(mat|rot)", re.IGNORECASE)
 
 
@@ -71,6 +73,7 @@ class Judged(TypedDict):
     views: int
     composed: list[Fit | None]
     real_first: bool  # the labels' quaternions are (w, x, y, z)
+    of_labels: bool  # the criterion means the frame that the labels are in, which is not that of view 1
     converters: list[Converter]
     repeated: bool
     terms: list[Term]
@@ -103,6 +106,7 @@ def _nothing(bench: Bench) -> Judged:
         "views": 0,
         "composed": [],
         "real_first": False,
+        "of_labels": False,
         "converters": [],
         "repeated": True,
         "terms": [],
@@ -129,9 +133,10 @@ def measured(bench: Bench, tried: list[str]) -> Judged:
         again = bench.judge(bench.truth)
     names = sorted(set(truth) | set(traced.details))
     progress.advance("criterion", 1, 4)
-    owners = _owners(bench.criterion)
+    owners, numbered = _owners(bench.criterion), [VIEW.search(name) for name in names]
+    first = min((int(one.group(1)) for one in numbered if one), default=1)  # some count from 0
     heads = _heads(traced)
-    terms = [_term(name, traced, truth, owners) for name in names]
+    terms = [_term(name, traced, truth, owners, first) for name in names]
     progress.advance("criterion", 2, 4)
     with torch.no_grad():
         trials = list(_trials(bench, names))
@@ -146,6 +151,7 @@ def measured(bench: Bench, tried: list[str]) -> Judged:
         "views": len(bench.views),
         "composed": composition_fits(bench.whole),
         "real_first": not bench.real_last,
+        "of_labels": bench.frame is None,
         "converters": _converters(bench),
         "repeated": again == (loss, truth)
         or all(_same(a, b) for a, b in zip(again[1].values(), truth.values())),
@@ -208,15 +214,15 @@ def _owners(criterion: Any) -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
-def _term(name: str, traced: Traced, truth: dict[str, float], owners: list[str]) -> Term:
+def _term(name: str, traced: Traced, truth: dict[str, float], owners: list[str], first: int) -> Term:
     """A logged number, and its part of the flow where everything is disturbed."""
     owner = next((o for o in owners if name.startswith(o + "_")), "")
     short = name[len(owner) + 1 :] if owner else name
-    view = re.search(r"_view_?(\d+)$", short)
+    view = VIEW.search(short)
     found: Term = {
         "name": name,
         "owner": owner,
-        "view": int(view.group(1)) - 1 if view else None,
+        "view": int(view.group(1)) - first if view else None,
         "truth": truth.get(name, 0.0),
         "wrong": traced.details.get(name, 0.0),
         "traced": name in traced.numbers,
@@ -301,12 +307,8 @@ def _trial(bench: Bench, names: list[str], said: tuple[str, str, int | None], *g
 
 
 def _trials(bench: Bench, names: list[str]) -> Iterator[Trial]:
-    for name, entry, change, by_view in changes(bench.real_last):
-        if entry not in bench.truth[0]:
-            continue
-        views: list[int | None] = [None]
-        views += list(range(len(bench.views))) if by_view else []
-        for view in views:
+    for name, entry, change, where in changes(bench.real_last):
+        for view in views_of(where, len(bench.views)) if entry in bench.truth[0] else ():
             yield _trial(bench, names, (name, entry, view), changed(bench.truth, entry, change, view))
     for name, factor in (("larger", 1.1), ("smaller", 0.9)):
         predictions = larger(bench.truth, factor)
@@ -317,7 +319,7 @@ def _trials(bench: Bench, names: list[str]) -> Iterator[Trial]:
 
 
 def _explained(bench: Bench, names: list[str]) -> Iterator[Trial]:
-    for name, (entries, predictions) in explanations(bench.views, bench.real_last).items():
+    for name, (entries, predictions) in explanations(bench.views, bench.real_last, bench.frame).items():
         yield _trial(bench, names, (name, " ".join(sorted(entries)), None), predictions)
 
 

@@ -37,15 +37,16 @@ def _thin(value: Any, shape: tuple[int, int], step: int) -> Any:
     return value[..., ::step, ::step].contiguous() if len(sizes) > 3 and sizes[-2:] == shape else value
 
 
-def truth_of(views: Views, frame: int = 0, real_last: bool = True) -> Views:
-    """What a perfect model predicts of views, in the frame of one of them.
+def truth_of(views: Views, frame: int | None = 0, real_last: bool = True) -> Views:
+    """What a perfect model predicts of views, in the frame of one of them; None: that of the labels.
 
     Quaternions have their real part last or first. The metric scale is the mean distance of all valid points
     of a sample from the origin.
     """
     import torch
 
-    to_frame = torch.linalg.inv(views[frame]["camera_pose"].double())
+    first = views[0 if frame is None else frame]["camera_pose"].double()
+    to_frame = torch.eye(4).double().expand_as(first) if frame is None else torch.linalg.inv(first)
     moved = [to_frame @ view["camera_pose"].double() for view in views]
     points = [_moved(view["pts3d"].double(), to_frame) for view in views]
     valid = torch.stack([view["valid_mask"].bool() for view in views])
@@ -177,33 +178,43 @@ def _moved_by(share: float, direction: tuple[float, float, float] = (0.6, -0.48,
     return moved
 
 
-def changes(real_last: bool) -> list[tuple[str, str, Change, bool]]:
-    """(name, entry, change, whether it is made in one view after the other, too)."""
-    found: list[tuple[str, str, Change, bool]] = []
+ALL, EACH, LAST, BOTH = "all views", "each view", "the last view", "all views, and each"
+
+
+def changes(real_last: bool) -> list[tuple[str, str, Change, str]]:
+    """(name, entry, change, in which views): poses in single ones: some losses know relative ones only."""
+    found: list[tuple[str, str, Change, str]] = []
     for entry in MAPS:
         found += [
-            ("noise", entry, _noisy, True),
-            ("times 1.1", entry, _times(1.1), False),
-            ("times 0.9", entry, _times(0.9), False),
+            ("noise", entry, _noisy, BOTH),
+            ("times 1.1", entry, _times(1.1), ALL),
+            ("times 0.9", entry, _times(0.9), ALL),
         ]
     for name, direction in AXES.items():
-        for entry in ("pts3d", "pts3d_cam", "cam_trans"):
-            found.append(("moved along " + name, entry, _moved_by(NOISE, direction), False))
+        for entry, views in (("pts3d", ALL), ("pts3d_cam", ALL), ("cam_trans", LAST)):
+            found.append(("moved along " + name, entry, _moved_by(NOISE, direction), views))
     found += [
-        ("turned", "ray_directions", _turned_rays, True),
-        ("opposite", "ray_directions", _times(-1.0), False),
-        ("turned", "cam_quats", _turned(real_last), True),
-        ("inverted", "cam_quats", _turned(real_last, inverted=True), False),
-        ("other sign", "cam_quats", _times(-1.0), True),
-        ("moved", "cam_trans", _moved_by(NOISE), True),
-        ("moved back", "cam_trans", _moved_by(-NOISE), False),
-        ("times 1.1", "metric_scaling_factor", _times(1.1), False),
-        ("times 0.9", "metric_scaling_factor", _times(0.9), False),
-        ("flipped", "non_ambiguous_mask_logits", _times(-1.0), True),
-        ("unsure", "non_ambiguous_mask_logits", _times(0.1), False),
-        ("less sure", "non_ambiguous_mask_logits", _times(0.3), False),
+        ("turned", "ray_directions", _turned_rays, BOTH),
+        ("opposite", "ray_directions", _times(-1.0), ALL),
+        ("turned", "cam_quats", _turned(real_last), EACH),
+        ("inverted", "cam_quats", _turned(real_last, inverted=True), ALL),
+        ("other sign", "cam_quats", _times(-1.0), BOTH),
+        ("moved", "cam_trans", _moved_by(NOISE), EACH),
+        ("moved back", "cam_trans", _moved_by(-NOISE), LAST),
+        ("times 1.1", "metric_scaling_factor", _times(1.1), ALL),
+        ("times 0.9", "metric_scaling_factor", _times(0.9), ALL),
+        ("flipped", "non_ambiguous_mask_logits", _times(-1.0), BOTH),
+        ("unsure", "non_ambiguous_mask_logits", _times(0.1), ALL),
+        ("less sure", "non_ambiguous_mask_logits", _times(0.3), ALL),
     ]
     return found
+
+
+def views_of(where: str, count: int) -> list[int | None]:
+    """The views, one after the other, in which a change is made; None: in all at once."""
+    every: list[int | None] = list(range(count))
+    meant: dict[str, list[int | None]] = {ALL: [None], EACH: every, LAST: every[-1:], BOTH: [None, *every]}
+    return meant[where]
 
 
 def changed(predictions: Views, entry: str, change: Change, view: int | None = None) -> Views:
@@ -277,23 +288,18 @@ def with_invalid(views: Views) -> Views:
     return found
 
 
-def explanations(views: Views, real_last: bool) -> dict[str, tuple[set[str], Views]]:
+def explanations(views: Views, real_last: bool, frame: int | None = 0) -> dict[str, tuple[set[str], Views]]:
     """What else a term could take for the truth: a name -> the entries that differ, and the predictions."""
     import torch
 
-    truth = truth_of(views, 0, real_last)
+    truth = truth_of(views, frame, real_last)
     last = len(views) - 1
     others: dict[str, tuple[set[str], Views]] = {}
     world = {"pts3d", "cam_quats", "cam_trans", "metric_scaling_factor"}
-    others["the frame of the last view"] = (world, truth_of(views, last, real_last))
-    if last > 1:
-        others["the frame of view 2"] = (world, truth_of(views, 1, real_last))
-    as_given = [dict(one) for one in truth]
-    for one, view in zip(as_given, views):
-        one["pts3d"] = view["pts3d"].float()
-        one["cam_trans"] = view["camera_pose"][:, :3, 3].float()
-        one["cam_quats"] = quaternions(view["camera_pose"].double()[:, :3, :3], real_last).float()
-    others["the frame that the labels are in, not that of view 1"] = (world, as_given)
+    frames = {"view 1": 0, "view 2": 1, "the last view": last, "the labels": None}
+    for name, meant in frames.items():
+        if meant != frame:
+            others["the frame of " + name] = (world, truth_of(views, meant, real_last))
     for name, order in (("(w, x, y, z)", [3, 0, 1, 2]), ("(y, z, w, x)", [1, 2, 3, 0])):
         turned = [dict(one, cam_quats=one["cam_quats"][:, order]) for one in truth]
         others["quaternions as " + (name if real_last else "another order")] = ({"cam_quats"}, turned)

@@ -184,7 +184,7 @@ def begin(dataset: Any, seed: int, epoch: int = 0) -> None:
         dataset.set_epoch(epoch)
 
 
-def _nodes(dataset: Any) -> list[Any]:
+def wrapped(dataset: Any) -> list[Any]:
     """The dataset and all that it wraps."""
     found = [dataset]
     for node in found:  # grows while it is read
@@ -194,12 +194,12 @@ def _nodes(dataset: Any) -> list[Any]:
 
 
 def leaves(dataset: Any) -> list[Any]:
-    return [n for n in _nodes(dataset) if not hasattr(n, "dataset") and not hasattr(n, "datasets")]
+    return [n for n in wrapped(dataset) if not hasattr(n, "dataset") and not hasattr(n, "datasets")]
 
 
 def turn_retries_off(dataset: Any) -> None:
     """Let a failure be seen where the training would take another sample."""
-    for node in _nodes(dataset):
+    for node in wrapped(dataset):
         if "max_num_retries" in vars(node):
             node.max_num_retries = 0
 

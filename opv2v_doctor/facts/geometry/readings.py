@@ -183,14 +183,25 @@ def shown_camera(where: Disk, view: PinholeView, crop: str) -> Pinhole:
 @fact
 def reading(target: Target, split: str) -> Explanation:
     """How the dataset made its views' depth of the depth files. Raises Skip where there are none."""
-    views, right = comparisons(target, split), right_reading(target, split)
+    return _explained(
+        comparisons(target, split), right_reading(target, split), _in_first_split(target, split)
+    )
+
+
+def reading_of(target: Target, split: str, view: TracedView) -> Explanation:
+    """How one view was read, which may be in another way than most."""
+    own = _comparison(target, moments(target, split), view)
+    return _explained((own,), right_reading(target, split))
+
+
+def _explained(views: Sequence[Comparison], right: Reading, seen: tuple[Reading, ...] = ()) -> Explanation:
     return explanation(
         right,
         lambda: list(_single(views, right)),
         lambda reading: _error(views, reading, many=True),
         lambda reading: _error(views[:2], reading, many=False),
         lambda: _seen(right) if isinstance(views[0], CameraComparison) else _turns(views, right),
-        _in_first_split(target, split),
+        seen,
     )
 
 

@@ -151,6 +151,7 @@ class Judged:
     views: int
     composed: tuple[Fit | None, ...]
     real_first: bool  # the labels' quaternions are (w, x, y, z)
+    of_labels: bool  # the criterion means the frame that the labels are in, which is not that of view 1
     converters: tuple[Converter, ...]
     repeated: bool
     terms: tuple[Term, ...]
