@@ -53,6 +53,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
 }
 # Where it is settles what a mutation is about: path::function.
 BY_PLACE: Sequence[tuple[str, str]] = (
+    ("criterion", r"losses\.py|details\.py|::_loss|configs/loss/"),
     ("inference", r"infer\.py|::validate_input|MapAnything\.(infer|_inputs|_finish)"),
     ("pretrained", r"MapAnything\._load$|::init_model"),
     ("model", r"models/"),
@@ -63,7 +64,6 @@ BY_PLACE: Sequence[tuple[str, str]] = (
     ("evaluation", r"::test_|get_test_data_loader|metric_logger"),
     ("sampling", r"easy_dataset|batched_sampler|randomness|::set_epoch|get_train_data_loader|DynamicBatch"
      r"|_find_scenes|_choose_agents"),
-    ("criterion", r"losses\.py|details\.py|::_loss|configs/loss/"),
     ("image", r"image\.py"),
     ("intrinsics", r"cropping\.py"),
     ("rays", r"::pinhole_rays|\._rays"),
@@ -131,17 +131,16 @@ def known(results: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _said(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    reason = str(result["reason"]["text"] if isinstance(result["reason"], Mapping) else result["reason"])
     entry = {"code": result["code"], "tier": result["tier"], "status": result["status"]}
     if result["status"] in ALARMS:
         loud = [each for each in result["findings"] if each["severity"] != "note"]
-        for each in loud or [
-            {"message": result["reason"], "path": result["path"], "line": result["line"], "hint": ""}
-        ]:
+        for each in loud or [{"message": reason, "path": result["path"], "line": result["line"], "hint": ""}]:
             yield {**entry, **{name: each[name] for name in ("message", "path", "line", "hint")}}
-    elif result["status"] == "blocked":
+    elif result["status"] == "blocked" and not reason.startswith("needs "):  # which says so itself
         yield {
             **entry,
-            "message": str(result["reason"]),
+            "message": reason,
             "path": result["path"],
             "line": result["line"],
             "hint": "",
