@@ -407,9 +407,11 @@ def every_sample_is_evaluated_once(target: Target) -> Findings:
 
 def _missing(target: Target, share: Share) -> Finding:
     by_batches = share.missing - share.unsampled
+    dropped = by_batches or share.missing < len(share.ranks)  # what does not fill one more index for each
+    keyword = _keyword(target, TEST, "drop_last", "DataLoader" if by_batches else "Sampler")
     at = (
-        _keyword(target, TEST, "drop_last") if by_batches or share.missing < len(share.ranks) else None
-    ) or (_statement(target, TEST, "Sampler", "DataLoader") or share.sampler)
+        keyword if keyword and dropped else _statement(target, TEST, "Sampler", "DataLoader") or share.sampler
+    )
     severe = share.missing > LEFT_OUT * share.size
     return (error if severe else warning)(
         "{missing} of {size} samples are never evaluated: {reason}",

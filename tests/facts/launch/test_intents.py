@@ -191,6 +191,7 @@ def test_a_literal_may_be_assigned_or_given_to_a_method(line: str, tmp_path: Pat
         "print(batch=9)",  # not the repository's own
         "other(9)",  # of which there are several
         "self.batch = 9",  # an attribute of its own
+        "params.amp = False",  # what a training finds out of itself
     ],
 )
 def test_what_is_no_shadow(call: str, tmp_path: Path) -> None:
