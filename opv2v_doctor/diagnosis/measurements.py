@@ -36,7 +36,7 @@ from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
-ASKED_FOR = ("train_epoch", "test_epoch", "save", "save_model", "model")  # parts that are attended to
+ASKED_FOR = ("train_epoch", "test_epoch", "save", "save_model")  # parts that are attended to
 SHARE = 0.3  # of a question's time limit that samples or steps may take
 DATA_FAMILIES = ("dataset", "geometry", "masks")
 
