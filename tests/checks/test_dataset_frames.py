@@ -117,6 +117,23 @@ def test_one_camera_is_told_from_its_extrinsic_by_the_rig_of_the_others(scene: P
     assert found == {Severity.ERROR, Severity.WARNING}
 
 
+def test_intrinsics_that_one_file_has_otherwise_are_a_warning(scene: Path) -> None:
+    (file, *_) = sorted(agent_of(scene).glob("*.yaml"))
+    content = file.read_bytes()
+
+    def found(share: float) -> Status:
+        file.write_bytes(content)
+        edit([file], lambda frame: scale(frame["camera2"]["intrinsic"], 1 + share))
+        return examine("DAT011", scene).status
+
+    assert_edge(0.005, found)
+    assert found(0.1) is Status.WARNED
+
+
+def scale(intrinsic: list[list[float]], factor: float) -> None:
+    intrinsic[0][0] *= factor
+
+
 def test_an_agent_that_is_wrong_throughout_is_found_by_what_the_others_say(scene: Path) -> None:
     frames = sorted(agent_of(scene).glob("*.yaml"))
     frames[1].write_bytes(frames[0].read_bytes())  # that of the moment before

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.disk.damage import opened_frames
 from opv2v_doctor.facts.disk.frames import Disk, Frame, disks, frame_file
-from opv2v_doctor.geometry.conventions import pose_errors
+from opv2v_doctor.geometry.conventions import DISTANCE, pose_errors
 from opv2v_doctor.geometry.poses import invert, pose_matrix, relative
 from opv2v_doctor.layout import NAMEABLE
 from opv2v_doctor.state import fact
@@ -41,6 +41,10 @@ TURNED = Threshold(
     1.0, "degrees", "an agent's heading as others know it; the same number in a real frame", healthy=0.0
 )
 MOST = 0.5  # of the frames that say something in the same way: it is the usual one then
+OTHERWISE = Threshold(
+    0.005, "of focal lengths and middle", "one camera of a simulator is every camera", healthy=0.0, faulty=0.1
+)
+FEW = 0.25  # of the frame files may be the ones that are wrong
 VOTERS = 200  # frames that are asked what is usual
 SECONDS_A_NUMBER = 0.05  # CARLA ticks at 20 Hz, frames are numbered by tick, and OPV2V keeps every second
 MOVED = Threshold(0.1, "m between two frames", "less is an agent that stands, and shakes", healthy=0.02)
@@ -70,7 +74,7 @@ class Doubt:
     def words(self) -> tuple[str, ...]:
         """The key in the file's own words, one a level."""
         layout, parts = self.frame.agent.layout, self.key.split(".")
-        told = {"lidar_pose": layout.lidar_pose, "cords": layout.cords}
+        told = {"lidar_pose": layout.lidar_pose, "cords": layout.cords, "intrinsic": layout.intrinsic}
         told |= dict(zip(NAMEABLE, layout.cameras, strict=False))
         return tuple(told.get(part, part) for part in parts)
 
@@ -107,6 +111,7 @@ class _Said:
     ego: Array  # (N, 4, 4)
     cameras: Array  # (N, C, 4, 4)
     extrinsics: Array  # (N, C, 4, 4), from the LiDAR to the camera
+    intrinsics: Array  # (N, C, 4): fx, fy, cx, cy
     names: tuple[str, ...]  # (C,)
     fixed: NDArray[np.bool_]  # (N,): roadside units, whose LiDAR is no car's
 
@@ -126,7 +131,7 @@ def statements(target: Target, split: str) -> Statements:
             continue
         own, compared, is_unlike = _own_doubts(said)
         others, about = _witnesses(said, {doubt.frame for doubt in own})
-        doubts += [*own, *others]
+        doubts += [*own, *others, *_other_intrinsics(said)]
         frames += len(said.frames)
         extrinsics, witnesses, unlike = extrinsics + compared, witnesses + about, unlike or is_unlike
     return Statements(
@@ -153,6 +158,9 @@ def _said(where: Disk, frames: Sequence[Frame]) -> _Said:
         extrinsics=_matrices([entry.get("extrinsic") for row in entries for entry in row]).reshape(
             len(read), len(names), 4, 4
         ),
+        intrinsics=np.array(
+            [_focal(entry.get("intrinsic")) for row in entries for entry in row], np.float64
+        ).reshape(len(read), len(names), 4),
         names=names,
         fixed=np.array(
             [bool(content.get("RSU")) or frame.agent.name.startswith("-") for frame, content in read]
@@ -181,18 +189,24 @@ def _poses(numbers: Sequence[object]) -> Array:
 def _matrices(given: Sequence[object]) -> Array:
     """Matrices (N, 4, 4), NaN where they are none."""
     empty = [[np.nan] * 4] * 4
-    whole = [
-        each
-        if isinstance(each, list) and len(each) == 4 and all(_are_numbers(row, 4) for row in each)
-        else empty
-        for each in given
-    ]
+    whole = [each if are_matrix(each) else empty for each in given]
     return np.array(whole, np.float64).reshape(-1, 4, 4)
+
+
+def _focal(given: Any) -> list[float]:
+    """fx, fy, cx and cy of intrinsics, NaN where they are none."""
+    whole = isinstance(given, list) and len(given) == 3 and all(_are_numbers(row, 3) for row in given)
+    return [given[0][0], given[1][1], given[0][2], given[1][2]] if whole else [np.nan] * 4
 
 
 def _are_known(poses: Array) -> NDArray[np.bool_]:
     """Which poses (..., 4, 4) are given."""
     return np.asarray(np.isfinite(poses).all((-2, -1)))
+
+
+def are_matrix(given: Any) -> TypeGuard[list[list[float]]]:
+    """Whether a frame file says a matrix (4, 4)."""
+    return isinstance(given, list) and len(given) == 4 and all(_are_numbers(row, 4) for row in given)
 
 
 def _are_numbers(given: Any, count: int) -> TypeGuard[list[float]]:
@@ -264,6 +278,22 @@ def _own_doubts(said: _Said) -> tuple[list[Doubt], int, bool]:
             if ego[row] > APART:
                 found.append(_doubt(frame, "true_ego_pos", [ego[row]], Text("lidar_pose")))
     return found, int(known.sum()), unlike
+
+
+def _other_intrinsics(said: _Said) -> Iterator[Doubt]:
+    """Cameras whose intrinsics are others than the same camera has in nearly all other frame files."""
+    for camera, name in enumerate(said.names):
+        given = said.intrinsics[:, camera]
+        usual = np.median(given, axis=0)  # NaN where one file has none
+        off = (np.abs(given - usual) > OTHERWISE * np.abs(usual)).any(1)
+        if np.isfinite(usual).all() and 0 < off.sum() <= FEW * len(off):
+            for row in np.flatnonzero(off).tolist():
+                against = Text(
+                    "those of the other frame files: fx is {usual:.2f} there", usual=usual[0].item()
+                )
+                focal = float(np.abs(given[row] - usual).max() / max(usual[0], 1.0) * DISTANCE)
+                key = f"{name}.intrinsic"
+                yield Doubt(frame=said.frames[row], key=key, against=against, metres=focal, guessed=True)
 
 
 def _of_another(mounts: Array, rig: Sequence[Array | None]) -> NDArray[np.int64]:

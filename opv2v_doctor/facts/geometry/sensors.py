@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.disk.frames import Disk, Frame, disk, frame_file
 from opv2v_doctor.facts.disk.lidar_files import cloud
+from opv2v_doctor.facts.disk.statements import are_matrix
 from opv2v_doctor.facts.geometry.depth_maps import depth_maps, neighbours
 from opv2v_doctor.facts.geometry.meanings import Meaning, meaning_of
 from opv2v_doctor.facts.samples.rigs import rig
@@ -26,6 +27,7 @@ from opv2v_doctor.geometry.agreement import WITHIN, seen_points
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.lookups import depth_at
 from opv2v_doctor.geometry.poses import invert, to_opencv
+from opv2v_doctor.geometry.ranges import known_depth
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
@@ -163,7 +165,7 @@ def _of_frame(where: Disk, frame: Frame) -> Iterator[Sensor]:
                 as_range=np.log(value[known] / ranges[known]),
                 depths=z[known],
                 places=pixels[known] / [camera.pinhole.width, camera.pinhole.height],
-                largest=float(np.nanmax(np.where(np.isfinite(depth), depth, np.nan), initial=0)),
+                largest=float(depth[known_depth(depth)].max(initial=0)),
             )
 
 
@@ -447,7 +449,10 @@ class _Scene:
                 self._with(mounts=mounts),
             )
         for whose, other in neighbours(self.where, self.frame).items():
-            maps = dict(zip(self.maps, depth_maps(other, self.maps), strict=True))
+            try:
+                maps = dict(zip(self.maps, depth_maps(other, self.maps), strict=True))
+            except Blocked:  # a file that cannot be read is another finding
+                continue
             if all(map_ is not None for map_ in maps.values()):
                 yield (
                     Text("the point cloud is at fault: it is that of {other}", other=_whose(whose, other)),
@@ -508,7 +513,10 @@ class _Scene:
             if other != name and map_ is not None and map_.shape == own.shape:
                 yield depth(Text("what {other} holds fits here", other=self.frame.depth(other).name), map_)
         for whose, frame in neighbours(self.where, self.frame).items():
-            (map_,) = depth_maps(frame, [name])
+            try:
+                (map_,) = depth_maps(frame, [name])
+            except Blocked:
+                continue
             if map_ is not None:
                 yield depth(Text("that of {other} fits here", other=_whose(whose, frame)), map_)
         yield depth(Text("left is right"), own[:, ::-1])
@@ -535,9 +543,9 @@ class _Scene:
         """Where the extrinsics put the cameras, where that is another place."""
         content, found = frame_file(self.frame), {}
         for name, camera in self.cameras.items():
-            given = np.asarray(content[name].get("extrinsic"), dtype=object)
-            if given.shape == (4, 4):
-                mount = to_opencv(invert(given.astype(np.float64)))
+            given = content[name].get("extrinsic")
+            if are_matrix(given):
+                mount = to_opencv(invert(given))
                 if not np.allclose(mount, camera.camera_to_lidar, atol=1e-3):
                     found[name] = mount
         return found
