@@ -90,8 +90,6 @@ def validation_is_explained(target: Target) -> Findings:
         raise Blocked("nothing could be measured: the first check above says why")
     if not causes and (both is None or not both.test):
         raise Blocked("nothing was found, as far as that can be said without running the checkpoint")
-            "nothing was found, as far as that can be said without running the checkpoint: see above"
-        )
     yield examined(answered, "question")
     if not causes and both is not None:
         yield note(_nothing(both))
