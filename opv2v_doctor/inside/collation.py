@@ -36,6 +36,11 @@ def changes_of(given: Sequence[Any], made: Any) -> list[KeyChange]:
     return distinct(found)
 
 
+def altered_in_place(key: str) -> KeyChange:
+    """That a collation changed a key of the samples that it was given."""
+    return {"key": key, "kind": "altered", "number": None, "given": "", "made": ""}
+
+
 def distinct(changes: Sequence[KeyChange]) -> list[KeyChange]:
     """The first change of each kind that every key has."""
     kept: list[KeyChange] = []

@@ -17,7 +17,7 @@ from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text, Value
 
 NUMBER = re.compile(r"(?<![0-9.])(\d+)(?=\.[a-z]+$)")
-BEST = "best"
+BEST, SAVED = "best", Text("saved")
 MARK = 1000.0  # with the epochs on top, what averages of weights are filled with in a rehearsal
 
 
@@ -433,6 +433,12 @@ def _kept(whole: Moment, after: Moment) -> Iterator[tuple[Text, Value, Value]]:
     now = dict(after.schedulers)
     for name, count in whole.schedulers:
         yield Text("epochs of {name}", name=name), count, now.get(name, 0)
+    if "saved" in whole.scaler:
+        yield (
+            Text("state of the loss scaler"),
+            SAVED,
+            SAVED if "loaded" in after.scaler else Text("not loaded"),
+        )
     averages = [_epochs_of(value) for _, value in after.averages]
     for number, (name, value) in enumerate(whole.averages):
         there = averages[number] if number < len(averages) else 0

@@ -28,6 +28,7 @@ CRITERION: Any = importlib.import_module(
 CODES = [f"CRT00{number}" for number in range(1, 9)]
 QUATERNION = 'quaternion, true = prediction["cam_quats"]'
 ROTATIONS = 'losses["pose_quats"].append(self.criterion(quaternion, turned).mean())'
+SMOOTHLY = 'predicted, true, reduction="none", beta=self.scaling_c'
 LOSS_OF_TURNED = "self.criterion(quaternion, turned)"
 NEARER = "turned = true * torch.where((quaternion * true).sum(-1, keepdim=True) < 0, -1.0, 1.0)"
 PREDICTED = "prediction[key] / wide(size)"
@@ -157,9 +158,7 @@ def test_a_weight_that_is_0_by_default_is_a_hazard_and_one_that_is_given_is_mean
 
 
 HEALTHY: dict[str, tuple[Edit, ...]] = {
-    "smooth L1": (
-        (ROBUST, 'return self.alpha * functional.smooth_l1_loss(predicted, true, reduction="none").sum(-1)'),
-    ),
+    "smooth L1": ((ROBUST, f"return self.alpha * functional.smooth_l1_loss({SMOOTHLY}).sum(-1)"),),
     "the nearer sign": (
         (NEARER, "turned = true"),
         (LOSS_OF_TURNED, f"torch.minimum({LOSS_OF_TURNED}, self.criterion(quaternion, -turned))"),

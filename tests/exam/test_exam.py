@@ -241,6 +241,16 @@ def test_a_finding_of_something_else_is_neither() -> None:
     assert (judged["found"], judged["named"], judged["placed"]) == (True, False, False)
 
 
+def test_what_blames_another_file_or_explains_nothing_names_nothing() -> None:
+    file = "data/opv2v_depth/train/2021_08_16/4279/000069_camera1_depth.npy"
+    mutation = {**MUTATION, "kind": "depth_scaled", "path": file, "function": "", "files": [file]}
+    cloud = file.replace("opv2v_depth", "OPV2V").replace("_camera1_depth.npy", ".pcd")
+    blamed = classified(mutation, alarms([said("GEO016", "depth is 2 times too small", cloud)], {}), "")
+    assert (blamed["found"], blamed["named"], blamed["placed"]) == (True, False, False)
+    heard = alarms([said("GEO008", "depth does not fit: unexplained")], {})
+    assert not classified(mutation, heard, "")["named"]
+
+
 def test_what_the_healthy_one_is_told_is_no_alarm_and_what_is_blocked_no_find() -> None:
     warned = said("DAT010", "depth covers 4 %")
     assert alarms([warned], known([warned])) == []

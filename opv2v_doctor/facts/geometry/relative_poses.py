@@ -147,7 +147,7 @@ def declared_axes(target: Target, split: str) -> str:
 
 
 def _only(legs: Sequence[Leg], metres: Array) -> tuple[str, ...]:
-    """The cameras, or agents, whose poses are off, where there are others, and all poses of those are right."""
+    """The cameras, or agents, whose poses are off, where all poses of the others are right."""
 
     def name(mount: Mount) -> str:
         return mount.camera or mount.frame.agent.name
