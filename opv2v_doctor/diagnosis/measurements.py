@@ -107,6 +107,13 @@ def opened(target: Target) -> Opened:
     )
 
 
+def evaluated_split(target: Target) -> str:
+    """The evaluation set that is looked at: the asked split, or what the launch has in its place."""
+    found = opened(target)
+    splits = found.sets[found.chosen].splits if found.chosen is not None else ()
+    return asked(target).split if not splits or {*splits} & {*folders(target)} else ", ".join(splits)
+
+
 @fact
 def drawn(target: Target) -> Drawn:
     """What the loaders give, in numbers."""
