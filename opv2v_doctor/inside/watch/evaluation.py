@@ -21,6 +21,7 @@ class CriterionAverages:
         self.lines, self.progress, self.guard = lines, progress, guard
         self.masks, self.scalars = MaskSums(settings.get("views") or {}), Scalars(settings["run"])
         self.listened: list[Any] = []
+        self.heard: list[str] = []  # content of the batches of an evaluation
 
     def begin(self, criterion: Any) -> None:
         """A new epoch or evaluation begins."""
@@ -50,8 +51,9 @@ class CriterionAverages:
     def before_test(self, call: Call) -> None:
         """An evaluation begins."""
         loader = call.get("data_loader")
+        self.heard.clear()
         if self.limit:
-            loader = Short(loader, 1)
+            loader = Short(loader, 1, self.heard)
             call.set("data_loader", loader)
         self.progress.enter("test", call.get("epoch"), len(loader))
         self.begin(call.get("criterion"))
