@@ -29,5 +29,4 @@ CHECKS: tuple[Check, ...] = (
     smoke_resume.resume_draws_the_same_samples,
     smoke_resume.resume_keeps_the_random_numbers,
     smoke_resume.resumed_run_ends_like_an_uninterrupted_one,
-    smoke_evaluation.the_best_checkpoint_follows_the_evaluation,
 )

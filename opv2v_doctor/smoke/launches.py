@@ -59,7 +59,6 @@ def uninterrupted_training(target: Target) -> Outcome:
         "training without a break",
         alike=True,
         trials=True,
-        steer="worse",
         largest=EPOCHS - 1,
     )
 
@@ -74,7 +73,7 @@ def resumed_training(target: Target) -> Outcome:
     killed = _launch(target, place, "training to be killed", hold=list(KILLED_AT), alike=True)
     if not killed.killed:
         return replace(killed, failure=killed.failure or Text("never came to its second epoch"))
-    return _launch(target, place, "resumed training", earlier=killed.run, steer="better")
+    return _launch(target, place, "resumed training", earlier=killed.run, alike=True)
 
 
 @fact

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from opv2v_doctor.check import Findings, Skip, check, error, examined, note, warning
 from opv2v_doctor.facts.source.names import named
-from opv2v_doctor.smoke.launches import resumed_trace, uninterrupted_trace
-from opv2v_doctor.smoke.traces import Evaluated, Modes, Read, Saved, Steered, TrainingTrace, Trial, placed
+from opv2v_doctor.smoke.launches import uninterrupted_trace
+from opv2v_doctor.smoke.traces import Evaluated, Modes, Trial, placed
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
 from opv2v_doctor.threshold import Threshold
@@ -265,64 +265,6 @@ def _losses(trial: Trial) -> Iterator[str]:
             and not _is_one_of(value, [other])
         ):
             yield key
-
-
-@check("SMK026", tier="run")
-def the_best_checkpoint_follows_the_evaluation(target: Target) -> Findings:
-    """The best checkpoint is written when the evaluation got better, and only then.
-
-    ## Why it matters
-    A best checkpoint that follows the training loss, the wrong key, or the largest loss, is kept for months
-    and is not the best one.
-
-    ## How to fix
-    Compare one key of the results on an evaluation set with the lowest so far.
-    """
-    whole, resumed = uninterrupted_trace(target), resumed_trace(target)
-    first, worse = _best_after(whole, "worse")
-    _, better = _best_after(resumed, "better")
-    if first is None:
-        raise Skip("no evaluation made a checkpoint whose name says that it is the best")
-    reads = [read for read in whole.every(Read, rank=0) if read.source == "evaluation"]
-    read = reads[-1] if reads else None
-    ours = [line for line in map(placed, first.callers) if line is not None]
-    at = placed(read.at) if read else ours[1] if len(ours) > 1 else None
-    values = Text("{key} of the evaluation", key=read.key) if read else Text("something else")
-    judged = [one for one in (worse, better) if one is not None]
-    if not judged:
-        raise Skip("no evaluation came after the first one: nothing could become better or worse")
-    yield examined(len(judged), "second evaluation")
-    if worse:
-        yield error(
-            "a new best checkpoint is written, though every result of the evaluation got worse: it is "
-            "decided by {what}",
-            hint="compare a loss on an evaluation set with the lowest so far",
-            at=at,
-            what=values if read else Text("something that is no result of the evaluation"),
-        )
-    if better is False:
-        yield error(
-            "no best checkpoint is written, though every result of the evaluation got better: it is "
-            "decided by {what}",
-            hint="compare a loss on an evaluation set with the lowest so far",
-            at=at,
-            what=values if read else Text("something that is no result of the evaluation"),
-        )
-    if not worse and better is not False and read:
-        yield note("decided by {key}, lower is better", key=read.key, at=at)
-
-
-def _best_after(trace: TrainingTrace, direction: str) -> tuple[Saved | None, bool | None]:
-    """The first best checkpoint; and whether one came after results were moved, None where they were not."""
-    first: Saved | None = None
-    after: bool | None = None
-    for _, event in trace.others:
-        if isinstance(event, Steered) and event.source == "evaluation" and event.rank == 0:
-            after = bool(after) if event.direction == direction else after
-        if isinstance(event, Saved) and "best" in event.file.rpartition("/")[2].lower():
-            first = first or event
-            after = True if after is not None else None
-    return first, after
 
 
 def _differences(one: Mapping[str, float], other: Mapping[str, float]) -> list[tuple[str, float, float]]:

@@ -177,36 +177,6 @@ class Trial:
     alone: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Read:
-    """An entry of the results of an evaluation, or of an epoch of training, that was read by its name."""
-
-    rank: int
-    source: str
-    key: str
-    at: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Steered:
-    """Results that were made worse, or better, before the training got them."""
-
-    rank: int
-    source: str
-    direction: str
-    epoch: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Saved:
-    """A checkpoint that was written, and the calls that led to it."""
-
-    rank: int
-    epoch: int | None
-    file: str
-    callers: Sequence[str]
-
-
 KINDS: dict[str, type[Any]] = {
     "backward": Backward,
     "update": Update,
@@ -218,9 +188,6 @@ KINDS: dict[str, type[Any]] = {
     "largest step": Step,
     "evaluated": Evaluated,
     "trials": Trial,
-    "read": Read,
-    "steered": Steered,
-    "saved": Saved,
 }  # of an event -> what is made of it
 Kind = TypeVar("Kind")
 

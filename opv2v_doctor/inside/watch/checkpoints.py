@@ -11,7 +11,6 @@ from . import ranks
 from .calls import Call
 from .guard import Guard
 from .lines import Lines
-from .places import callers
 from .progress import Counters
 from .warnings import Warnings
 
@@ -82,7 +81,6 @@ class Checkpoints:
         inside = path.startswith(os.path.abspath(self.run) + os.sep)
         entry = {"file": os.path.relpath(path, self.run) if inside else path, "epoch": epoch}
         self.lines.append(dict(entry, **self.counters(), **identity(path)))
-        self.warn.lines.event("saved", file=entry["file"], callers=callers(), **self.progress.place())
 
     # --- resuming ---
 

@@ -23,9 +23,9 @@ class CriterionAverages:
         self.listened: list[Any] = []
         self.heard: list[str] = []  # content of the batches of an evaluation
 
-    def begin(self, criterion: Any) -> None:
-        """A new epoch or evaluation begins."""
-        self.masks.forget()
+    def begin(self, criterion: Any, thinned: bool = False) -> None:
+        """A new epoch or evaluation begins; of a long epoch, some batches are enough."""
+        self.masks.forget(thinned)
         self.guard(self.listen, criterion)
 
     def listen(self, criterion: Any) -> None:

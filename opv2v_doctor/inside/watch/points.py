@@ -58,7 +58,7 @@ class Points:
             "train_loader": self.wrap(after=session.loaders.made("train")),
             "test_loader": self.wrap(after=session.loaders.made("test")),
             "train": self.wrap(failed=session.training_failed, after=session.training_ended),
-            "train_epoch": self.wrap_train,
+            "train_epoch": self.wrap(session.before_epoch, session.after_epoch),
             "test_epoch": self.wrap_test,
             "schedule": self.wrap(session.schedule.before_adjusting, session.steps.after_adjusting),
             "save": self.wrap(
@@ -91,11 +91,6 @@ class Points:
     def wrap_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
         session = self.session
         return around(original, self.guard, session.before_loss, session.loss_made(original))
-
-    def wrap_train(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        session = self.session
-        watched = around(original, self.guard, session.before_epoch, session.after_epoch)
-        return session.trials.around_train(watched) if session.settings.get("steer") else watched
 
     def wrap_test(self, original: Callable[..., Any]) -> Callable[..., Any]:
         session = self.session

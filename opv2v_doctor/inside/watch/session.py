@@ -104,7 +104,7 @@ class Session:
             call.set("data_loader", loader)
         self.progress.enter("train", epoch, len(loader))
         self.steps.begin_epoch(call.get("loss_scaler"))
-        self.evaluation.begin(call.get("criterion"))
+        self.evaluation.begin(call.get("criterion"), thinned=True)
 
     def steps_of(self, config: Any) -> int:
         """Steps of a short epoch: where several make an update, two updates and what is left over."""
@@ -158,7 +158,7 @@ class Session:
     def before_loss(self, call: Call) -> None:
         """A loss is about to be computed."""
         self.steps.before_loss(call)
-        if self.settings.get("alike") and self.progress.phase == "train" and self.progress.epoch == 0:
+        if self.settings.get("alike") and self.progress.phase == "train":
             self.alike.begin(batch_of(call))
 
     def loss_made(self, original: Callable[..., Any]) -> Callable[[Call, Any], None]:

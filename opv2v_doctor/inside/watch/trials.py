@@ -1,15 +1,13 @@
 """Trials: evaluations of known batches by the training's own function: one result follows from another.
 
 The same batch again must give the same, a list of batches the mean (or the median) of each alone, and a
-sample the same prediction whatever lies beside it. And what decides which checkpoint is the best is shown
-by results that were made worse, or better.
+sample the same prediction whatever lies beside it.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections import OrderedDict
 from typing import Any, Callable, Iterator, Tuple
 
@@ -23,9 +21,7 @@ from .places import caller
 from .progress import Counters
 from .samples import views_of
 
-AWAY = 3.0  # by how much a result is moved, in its own size
 Passed = Tuple[str, float, float, Tuple[int, ...], str]  # module, mean, deviation, shape, who called it
-HIGHER_IS_BETTER = ("acc", "psnr", "ssim", "iou", "auc", "inlier", "recall", "precision", "f1", "delta")
 
 
 class Trials:
@@ -34,7 +30,7 @@ class Trials:
     def __init__(
         self, settings: dict[str, Any], lines: Lines, progress: Counters, modes: Modes, guard: Guard
     ) -> None:
-        self.wanted, self.steer = settings.get("trials"), settings.get("steer")
+        self.wanted = settings.get("trials")
         self.lines, self.progress, self.modes, self.guard = lines, progress, modes, guard
         self.losses: list[float] = []
         self.loss_call: tuple[Callable[..., Any], Call] | None = None
@@ -42,7 +38,7 @@ class Trials:
         self.heard: list[Any] = []
 
     def around_test(self, original: Callable[..., Any], watched: Callable[..., Any]) -> Callable[..., Any]:
-        """The watched evaluation, with trials behind the first one of each set, and other results later."""
+        """The watched evaluation, with trials behind the first one of each set."""
         signature = inspect.signature(original)
 
         @functools.wraps(original)
@@ -66,35 +62,9 @@ class Trials:
             )
             if self.wanted and number == 1:
                 self.guard(self.all_trials, original, call, result, name)
-            if self.steer and number > 1:
-                return self.told(result, "evaluation", self.steer)
-            return self.told(result, "evaluation", None) if self.steer else result
+            return result
 
         return tested
-
-    def around_train(self, watched: Callable[..., Any]) -> Callable[..., Any]:
-        """The watched epoch; where evaluations are made worse, what training says of itself gets better."""
-
-        @functools.wraps(watched)
-        def trained(*args: Any, **kwargs: Any) -> Any:
-            result = watched(*args, **kwargs)
-            other = {"worse": "better", "better": "worse"}.get(self.steer or "")
-            return self.told(result, "training", other) if other else result
-
-        return trained
-
-    # --- what decides the best ---
-
-    def told(self, result: Any, source: str, direction: str | None) -> Any:
-        """Results that tell which of their entries is read, and are moved where a direction is given."""
-        moved = self.guard(moved_results, result, direction) if direction else result
-        if moved is not result:
-            self.lines.event("steered", source=source, direction=direction, **self.progress.place())
-        if type(moved) is dict:
-            return Results(moved, source, self.lines, self.guard)
-        return result if moved is None else moved
-
-    # --- trials ---
 
     def all_trials(self, original: Callable[..., Any], call: Call, result: Any, split: str) -> None:
         """On the batches that the training's loader gives now."""
@@ -216,29 +186,6 @@ class Listed:
         return getattr(self._loader, name)
 
 
-class Results(dict):  # type: ignore[type-arg]
-    """Results that tell who reads one of their entries by its name."""
-
-    def __init__(self, content: dict[str, Any], source: str, lines: Lines, guard: Guard) -> None:
-        dict.__init__(self, content)
-        self._source, self._lines, self._guard = source, lines, guard
-
-    def _tell(self, key: Any) -> None:
-        at = caller()
-        self._guard(self._lines.event, "read", source=self._source, key=str(key), at=at)
-
-    def __getitem__(self, key: Any) -> Any:
-        self._tell(key)
-        return dict.__getitem__(self, key)
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        self._tell(key)
-        return dict.get(self, key, default)
-
-    def __reduce__(self) -> Any:
-        return dict, (dict(self),)
-
-
 def hearing(name: str, passed: list[Passed]) -> Callable[..., None]:
     """A hook that keeps what a module makes of the first sample."""
 
@@ -317,20 +264,6 @@ def number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError, RuntimeError):
         return None
-
-
-def moved_results(result: Any, direction: str, name: str = "") -> Any:
-    """Results of the same form, every number of them worse or better."""
-    if isinstance(result, dict):
-        return {key: moved_results(value, direction, str(key)) for key, value in result.items()}
-    if isinstance(result, (list, tuple)):
-        return type(result)(moved_results(value, direction, name) for value in result)
-    value = number(result)
-    if value is None or not math.isfinite(value):
-        return result
-    higher = any(word in name.lower() for word in HIGHER_IS_BETTER)
-    sign = (1 if direction == "better" else -1) * (1 if higher else -1)
-    return type(result)(value + sign * (AWAY * abs(value) + 1)) if isinstance(result, float) else result
 
 
 def tensors_in(result: Any, prefix: str = "") -> dict[str, Any]:
