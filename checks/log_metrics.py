@@ -42,6 +42,7 @@ from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 from opv2v_doctor.facts.past.logs.residuals import RobustLoss, robust_loss
 from opv2v_doctor.facts.past.logs.run_configs import RunConfig, run_config
 from opv2v_doctor.facts.past.logs.stops import AFTERMATH
+from opv2v_doctor.facts.past.mask_bounds import FEWEST_UPDATES, bounds
 
 ROUNDING = 0.51e-6  # rates are printed with six decimals
 RATE = Threshold(
@@ -294,11 +295,9 @@ def _residual(log: Log, loss: RobustLoss, name: str, first: EpochPart, last: Epo
     )
 
 
-FEWEST_UPDATES = Threshold(500, "updates", "before these a mask need not have been learned")
 LEARNED = Threshold(0.5, "of the entropy", "far below what any constant prediction costs", healthy=0.013)
 AT_THE_MEAN = Threshold(0.95, "of the entropy", "a prediction of the mean costs all of it")
 COLLAPSED = Threshold(1.05, "of the entropy", "worse than a prediction of the mean")
-NEAR = Threshold(0.1, "of the panorama", "between the means of prediction and target", healthy=0.0004)
 
 
 @check("LOG017", tier="run")
@@ -429,14 +428,15 @@ def _coverage(target: Target, log: Log) -> Findings:
 
 
 def _coverage_finding(target: Target, log: Log, part: EpochPart, predicted: Span) -> Finding:
-    mean, masks = _ending(part, "gt_mask_mean"), target.settings.masks
-    if mean is None and "band" not in masks.model_fields_set:
+    mean = _ending(part, "gt_mask_mean")
+    expected = bounds(target.settings.masks, mean.last if mean else None)
+    if expected is None:
         raise Skip(
             "no mean of the target's masks in {log} (gt_mask_mean)",
             hint="set masks.band in opv2v-doctor.toml to where the mean should lie",
             log=log.path,
         )
-    low, high = (mean.last - NEAR, mean.last + NEAR) if mean else masks.band
+    low, high = expected
     said = Text(
         "the mean of the predicted masks is {predicted:.3g} ({phase}, epoch {epoch}), expected {low:.3g} to "
         "{high:.3g}",

@@ -89,10 +89,24 @@ class LaunchSettings(_Table):
 
 
 class Watch(_Table):
-    """How closely a training is watched, and on how many steps an epoch its schedule runs."""
+    """How closely a training is watched, on how many steps an epoch its schedule runs, and who is told."""
 
     every: StrictInt = Field(default=50, ge=1, le=MOST)
     steps_per_epoch: StrictInt | None = Field(default=None, ge=1, le=MOST)
+    notify: str | None = Field(default=None, min_length=1)  # of the shell: gets each alarm as a line of JSON
+    render: Literal["best"] | None = None  # which checkpoints are shown as point clouds while it trains
+
+
+class RunsSettings(_Table):
+    """Where new run directories go, and the language of their record.md. A text alone is the folder."""
+
+    folder: str | None = None  # default: beside hydra.run.dir
+    language: Literal["en", "zh"] = "en"
+
+
+def _folder(value: object) -> object:
+    """A text alone as the table that it stands for."""
+    return {"folder": value} if isinstance(value, str) else value
 
 
 class Infer(_Table):
@@ -222,7 +236,7 @@ class Settings(_Table):
     repo: str | None = None
     python: str | None = None
     run: str | None = None
-    runs: str | None = None  # where new run directories go; default: beside hydra.run.dir
+    runs: Annotated[RunsSettings, BeforeValidator(_folder)] = RunsSettings()
     gpus: StrictInt | None = Field(default=None, ge=1, le=MOST)
     splits: tuple[str, ...] = Field(default=("train", "val", "test"), min_length=1)
     steps_per_epoch: StrictInt | None = Field(default=None, ge=1, le=MOST)
@@ -280,12 +294,15 @@ def _holds_nul(content: object) -> bool:
 
 def _absolute(settings: Settings, folder: Path) -> Settings:
     """The settings with every path absolute; an interpreter without a slash stays a command."""
-    places = {name: getattr(settings, name) for name in ("repo", "run", "runs", "python")}
+    places = {name: getattr(settings, name) for name in ("repo", "run", "python")}
     update: dict[str, object] = {
         name: str(folder / Path(value).expanduser())
         for name, value in places.items()
         if value and (name != "python" or "/" in value)
     }
+    if settings.runs.folder:
+        place = str(folder / Path(settings.runs.folder).expanduser())
+        update["runs"] = settings.runs.model_copy(update={"folder": place})
     update["plugins"] = tuple(str(folder / plugin) for plugin in settings.plugins)
     return settings.model_copy(update=update)
 
@@ -317,6 +334,7 @@ def _known(table: list[str]) -> list[str]:
     models: dict[str, type[_Table]] = {
         "launch": LaunchSettings,
         "watch": Watch,
+        "runs": RunsSettings,
         "infer": Infer,
         "slurm": Slurm,
         "masks": MaskSettings,

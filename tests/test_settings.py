@@ -227,3 +227,15 @@ def test_how_the_script_is_started(
     assert found is not None
     assert (target.cwd, target.import_folder, target.module) == (repo / cwd, repo / imports, module)
     assert (found.config_dir, found.config_name) == ((repo / config[0]).resolve(), config[1])
+
+
+def test_runs_is_a_folder_or_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('runs = "here"\n')
+    assert read_settings(path).runs.folder == str(tmp_path / "here")
+    path.write_text('[runs]\nlanguage = "zh"\nfolder = "there"\n')
+    runs = read_settings(path).runs
+    assert (runs.folder, runs.language) == (str(tmp_path / "there"), "zh")
+    path.write_text('[runs]\nlanguge = "zh"\n')
+    with pytest.raises(SettingsError, match=r"settings.toml:2: unknown setting 'languge'.*language"):
+        read_settings(path)

@@ -1,4 +1,4 @@
-"""Commands about runs: list, show, diff, verify, adopt."""
+"""Commands about runs: list, show, record, diff, verify, adopt."""
 
 from __future__ import annotations
 
@@ -150,6 +150,24 @@ def _launch(launch: Launch) -> Iterator[str]:
         from opv2v_doctor.runs.failures import description
 
         yield from (f"    {line}" for line in description(launch.failure).splitlines())
+
+
+@app.command("record")
+def record(run: Directory, repo: options.Repo = None, settings: options.SettingsFile = None) -> None:
+    """Write the run's record.md anew; what a person wrote in it stays."""
+    from opv2v_doctor.atomic import NotWritten
+    from opv2v_doctor.runs.notebook import NAME, keep
+    from opv2v_doctor.runs.record import read_run
+    from opv2v_doctor.target import find_settings
+
+    found = read_run(run)
+    place = repo or Path(found.stamp.repo or ".")
+    try:
+        keep(found, find_settings(place, settings))
+    except NotWritten as problem:
+        typer.echo(f"opv2v-doctor: {problem}", err=True)
+        raise typer.Exit(3) from None
+    typer.echo(f"wrote {printable(str(found.path / NAME))}")
 
 
 @app.command("diff")

@@ -45,8 +45,8 @@ def places_of(target: Target, fresh: bool) -> list[Path]:
 
 def root_of(target: Target) -> Path:
     """Where new runs go: the setting, else the folder of the config's own run directory."""
-    if target.settings.runs:
-        return Path(target.settings.runs)
+    if target.settings.runs.folder:
+        return Path(target.settings.runs.folder)
     composed = composed_directory(target)
     return next(part for part in composed.parents if not is_timed(part))
 

@@ -8,11 +8,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opv2v_doctor.atomic import NotWritten
 from opv2v_doctor.facts.interpreter.process import InterpreterProcess
@@ -24,6 +25,9 @@ from opv2v_doctor.runs.record import RankFailure, Run, RunStatus, now
 from opv2v_doctor.runs.verification import departures_of
 from opv2v_doctor.runs.vitals import Vitals
 from opv2v_doctor.supervisor import supervisor_command
+
+if TYPE_CHECKING:
+    from opv2v_doctor.runs.companions import Companion
 
 WATCH = "OPV2V_DOCTOR_WATCH"
 ENTERING = Path(__file__).parents[1] / "inside" / "entering"
@@ -66,6 +70,33 @@ class Plan:
     patience: float = 15.0
     silence: float = 300.0
     end_stalled: bool = False
+    accompany: Callable[[Run, Callable[[str], None]], Sequence[Companion]] | None = None
+
+
+class Company:
+    """The companions of a launch. One that fails goes, with a word: the training goes on."""
+
+    def __init__(self, plan: Plan, run: Run, display: Display) -> None:
+        self._display = display
+        self._companions: list[Companion] = []
+        if plan.accompany is not None:
+            with self._said("what should go along with it"):
+                self._companions = list(plan.accompany(run, display.say))
+
+    def tell(self, what: Callable[[Companion], None]) -> None:
+        """Tell each of them."""
+        for companion in list(self._companions):
+            with self._said(type(companion).__name__, companion):
+                what(companion)
+
+    @contextlib.contextmanager
+    def _said(self, who: str, companion: Companion | None = None) -> Iterator[None]:
+        try:
+            yield
+        except Exception as problem:
+            self._display.say(f"{who} failed: {type(problem).__name__}: {problem}; the training goes on")
+            if companion is not None:
+                self._companions.remove(companion)
 
 
 def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> Run:
@@ -74,9 +105,10 @@ def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> 
     output = Output(output_folder(run.path, run.last.number, node), plan.ranks.start)
     output.folder.mkdir(parents=True, exist_ok=True)
     token = f"{run.last.token}/{node}" if node else run.last.token  # two nodes may be one machine
+    company = Company(plan, run, display)
     with _supervise(plan, token, output, lock) as process, _signals_passed_on(process) as received:
         vitals = _vitals(plan, run, token)
-        _follow(plan, process, output, vitals, display)
+        _follow(plan, process, output, vitals, display, company)
     processes.end_all(token)  # where the supervisor itself was killed, its orphans are still there
     state, failure, code = _outcome(process.returncode, received, output, vitals)
     if failure is not None:
@@ -89,6 +121,9 @@ def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> 
     ended = run.with_last(ended=now(), status=state, exit_code=code, failure=failure, departures=departures)
     if node == 0:  # the record is the first node's
         _write_end(ended, display)
+    for event in vitals.read():
+        company.tell(partial(_hand_on, event))
+    company.tell(lambda companion: companion.ended(ended))
     return ended
 
 
@@ -160,7 +195,12 @@ def _vitals(plan: Plan, run: Run, token: str) -> Vitals:
 
 
 def _follow(
-    plan: Plan, process: subprocess.Popen[bytes], output: Output, vitals: Vitals, display: Display
+    plan: Plan,
+    process: subprocess.Popen[bytes],
+    output: Output,
+    vitals: Vitals,
+    display: Display,
+    company: Company,
 ) -> None:
     """Show what is written until the supervisor, and with it every process of the launch, is gone."""
     while process.poll() is None:
@@ -168,13 +208,23 @@ def _follow(
             display.line(line)
         for event in vitals.read():
             display.event(event)
+            company.tell(partial(_hand_on, event))
         if words := vitals.stall():
             display.say(f"stalled: {words}")
+            company.tell(partial(_say_stall, words))
             if plan.end_stalled:
                 process.send_signal(signal.SIGINT)
         time.sleep(PAUSE)
     for line in output.new_lines(end=True):
         display.line(line)
+
+
+def _hand_on(event: Mapping[str, Any], companion: Companion) -> None:
+    companion.event(event)
+
+
+def _say_stall(words: str, companion: Companion) -> None:
+    companion.stalled(words)
 
 
 def _outcome(

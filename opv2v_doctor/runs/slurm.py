@@ -90,4 +90,4 @@ def submit(request: TrainingRequest) -> str:
 
 
 def _logs(target: Target) -> Path:
-    return Path(target.settings.runs or target.repo / "experiments") / LOGS
+    return Path(target.settings.runs.folder or target.repo / "experiments") / LOGS

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.facts.source.first_party import first_party
 from opv2v_doctor.facts.source.names import watched
 from opv2v_doctor.runs.command_line import RUN_DIRECTORY, command, directory_override, without_directory
+from opv2v_doctor.runs.companions import companions_of
 from opv2v_doctor.runs.destination import composed_directory, is_timed, places_of, root_of, with_dataset
 from opv2v_doctor.runs.directory import new_directories, number_of_launch, output_folder
 from opv2v_doctor.runs.earlier import secrets_of, with_given
@@ -129,6 +131,7 @@ class Training:
             patience=settings.launch.patience,
             silence=settings.launch.silence,
             end_stalled=settings.launch.end_stalled,
+            accompany=partial(companions_of, self.target) if nodes.is_first else None,
         )
 
 

@@ -55,7 +55,8 @@ def repo(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_repository(healthy, copy)
     settings = copy / "opv2v-doctor.toml"
     infer = f'\n[infer]\nscript = "scripts/infer.py"\narguments = {ARGUMENTS}\n'
-    settings.write_text(QUICK + settings.read_text().partition("\n[infer]")[0] + infer)
+    watch = '\n[watch]\nrender = "best"\nnotify = "cat >> experiments/one/told.jsonl"\n'
+    settings.write_text(QUICK + settings.read_text().partition("\n[infer]")[0] + infer + watch)
     (copy / "scripts/infer.py").write_text(INFER)
     git(copy, "add", ".")
     git(copy, "commit", "-m", "settings")
@@ -94,6 +95,14 @@ def test_a_training_is_stamped_watched_and_written_down(repo: Path, run: Path) -
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     assert {event["rank"] for event in events} == {0, 1}
     assert {e["config_hash"] for e in events if e["event"] == "start"} == {stamp.config_hash}
+
+
+def test_the_run_has_a_notebook_with_its_best_checkpoint_rendered(run: Path) -> None:
+    text = (run / "record.md").read_text()
+    assert "`len(loader_train)` is 10." in text and "- [x] The training came to its own end" in text
+    (page,) = run.glob("eval_runs/checkpoint-best_epoch0_val_0/*.html")
+    assert page.name.replace("_", "\\_") in text
+    assert json.loads((run / "told.jsonl").read_text())["event"] == "end"
 
 
 def test_the_run_is_listed_shown_verified_and_compared(repo: Path, run: Path) -> None:
@@ -212,7 +221,7 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(repo: Path, run: Path, tmp_pat
 def test_an_inference_is_stamped_with_its_checkpoint(repo: Path, run: Path) -> None:
     done = doctor("infer", "--repo", repo, "--run", run, "--index", 3, "--split", "test")
     assert done.returncode == 0, done.stderr
-    (output,) = (run / "eval_runs").iterdir()
+    (output,) = (run / "eval_runs").glob("*_test_idx3")
     record = read_run(output)
     assert (record.stamp.kind, record.state) == ("infer", RunStatus.FINISHED)
     assert record.stamp.checkpoint is not None

@@ -138,6 +138,7 @@ def train_one_epoch(model, criterion, data_loader, optimizer, device, epoch, los
 def test_one_epoch(model, criterion, data_loader, device, epoch, args, prefix="test"):
     for batch in train_tools.MetricLogger().log_every(data_loader):
         loss_of(batch, model, criterion, device, ret="loss")
+    return {"loss_avg": torch.tensor(0.5), "loss_med": 1, "name": "val", "curve": torch.ones(2)}
 """,
 }
 

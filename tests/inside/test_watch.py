@@ -143,6 +143,14 @@ def test_masks_are_averaged_over_the_epoch(watch: Start) -> None:
         assert masks["valid_mask_ratio_prediction"] == 0.0
 
 
+def test_what_an_evaluation_returns_is_told(watch: Start) -> None:
+    watched = watch()
+    watched.train(epochs=1)
+    (told,) = watched.events("averages")
+    assert (told["split"], told["epoch"]) == ("test_val", 1)
+    assert told["values"] == {"loss_avg": 0.5, "loss_med": 1.0}
+
+
 def test_masks_are_tensorboard_scalars(watch: Start) -> None:
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader  # type: ignore[import-untyped]
 

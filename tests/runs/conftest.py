@@ -39,9 +39,11 @@ class Stub:
         seconds: float = 0.01,
         fault: str = "none",
         resume: bool = False,
+        notify: str = "",
     ) -> subprocess.Popen[str]:
         """Start a launch; standard output is the launcher's."""
         words = [str(self.run), str(ranks), str(epochs), str(seconds), fault, *(["resume"] if resume else [])]
+        words += ["notify", notify] if notify else []
         return subprocess.Popen(
             [sys.executable, str(DOCTOR), *words],
             stdout=subprocess.PIPE,

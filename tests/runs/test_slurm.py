@@ -23,7 +23,7 @@ from opv2v_doctor.runs.record import RunStatus, read_run
 from opv2v_doctor.runs.request import TrainingRequest, read_request, request_text
 from opv2v_doctor.runs.slurm import FIRST, OnNode, for_first, on_node, resources
 from opv2v_doctor.sandbox import copy_repository
-from opv2v_doctor.settings import Settings, Slurm
+from opv2v_doctor.settings import RunsSettings, Settings, Slurm
 
 pytest.importorskip("submitit", reason="no submitit: make test")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel")
@@ -59,7 +59,8 @@ PartitionName=p Nodes=n1 Default=YES State=UP
 @pytest.fixture
 def request_(tmp_path: Path) -> TrainingRequest:
     settings = Settings(
-        runs=str(tmp_path), slurm=Slurm(partition="gpu", minutes=90, parameters=(("qos", "high"),))
+        runs=RunsSettings(folder=str(tmp_path)),
+        slurm=Slurm(partition="gpu", minutes=90, parameters=(("qos", "high"),)),
     )
     overrides = ("hydra.run.dir=experiments/a",)
     target = Target(

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,9 +199,8 @@ def summaries(target: Target) -> tuple[PredictionSummary, ...]:
     found = sorted(set(places), key=lambda path: (-path.stat().st_mtime, str(path)))
     kept = [
         summary
-        for path in found
-        for summary in _summary_in(path)
-        if path.stat().st_mtime >= known.get(summary.checkpoint, float("inf"))
+        for summary in summaries_in(found)
+        if summary.path.stat().st_mtime >= known.get(summary.checkpoint, float("inf"))
     ]
     if not kept:
         raise Skip(
@@ -217,15 +216,16 @@ def _here() -> Iterator[Path]:
     return Path.cwd().glob(f"pointcloud/*/{FILE}")
 
 
-def _summary_in(path: Path) -> Iterator[PredictionSummary]:
-    """The summary in a file; nothing where it is none, or broken: who wrote it was told."""
-    try:
-        content = from_json(text_of(path)) if path.stat().st_size < LARGEST else {}
-    except (OSError, ValueError):
-        return
-    total = content.get("total") if isinstance(content, dict) else None
-    if isinstance(total, dict) and isinstance(content.get("checkpoint"), str):
-        yield _summary(path, content, total)
+def summaries_in(paths: Iterable[Path]) -> Iterator[PredictionSummary]:
+    """The summaries in files; of one that is none, or broken, nothing: who wrote it was told."""
+    for path in paths:
+        try:
+            content = from_json(text_of(path)) if path.stat().st_size < LARGEST else {}
+        except (OSError, ValueError):
+            continue
+        total = content.get("total") if isinstance(content, dict) else None
+        if isinstance(total, dict) and isinstance(content.get("checkpoint"), str):
+            yield _summary(path, content, total)
 
 
 def _summary(path: Path, content: Mapping[str, Any], total: Mapping[str, Any]) -> PredictionSummary:

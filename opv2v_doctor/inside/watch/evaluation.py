@@ -1,9 +1,10 @@
-"""What the criterion sees, in training and in evaluation: the masks, as events and as TensorBoard scalars."""
+"""What training and evaluation came to: their averages, and the masks that the criterion saw."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from . import ranks
 from .calls import Call
 from .guard import Guard
 from .lines import Lines
@@ -58,7 +59,21 @@ class CriterionAverages:
         self.progress.enter("test", call.get("epoch"), len(loader))
         self.begin(call.get("criterion"))
 
-    def after_test(self, call: Call, _: Any) -> None:
+    def after_test(self, call: Call, result: Any) -> None:
         """An evaluation has ended."""
-        self.guard(self.tell, "test_{}".format(call.get("prefix", "")).rstrip("_"))
+        split = "test_{}".format(call.get("prefix", "")).rstrip("_")
+        self.guard(self.tell_results, split, result)
+        self.guard(self.tell, split)
         self.progress.enter("between")
+
+    def tell_results(self, split: str, result: Any) -> None:
+        """What the epoch function returns: the averages of its meters by name, which the first rank tells."""
+        if ranks.rank() == 0 and isinstance(result, dict):
+            values = {str(name): float(value) for name, value in result.items() if is_number(value)}
+            if values:
+                self.lines.event("averages", split=split, epoch=self.progress.epoch, values=values)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is one number, of Python, NumPy or torch."""
+    return isinstance(value, (int, float)) or getattr(value, "shape", None) == ()

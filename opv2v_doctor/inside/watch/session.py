@@ -198,9 +198,10 @@ class Session:
             self.warn("epoch " + verb, "epoch {} follows epoch {}".format(epoch, self.last_epoch))
         self.last_epoch = epoch
 
-    def after_epoch(self, _: Call, __: Any) -> None:
+    def after_epoch(self, _: Call, result: Any) -> None:
         """What the epoch was like."""
         self.steps.end_epoch()
+        self.guard(self.evaluation.tell_results, "train", result)
         self.guard(self.evaluation.tell, "train")
         self.progress.enter("between")
 

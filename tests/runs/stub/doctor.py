@@ -1,14 +1,17 @@
-"""Our launcher on the stub training, in a process to kill: RUN RANKS EPOCHS SECONDS FAULT [resume]."""
+"""Our launcher on the stub training, to kill: RUN RANKS EPOCHS SECONDS FAULT [resume | notify COMMAND]."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from opv2v_doctor.atomic import NotWritten
+from opv2v_doctor.runs.alarms import Notifier
 from opv2v_doctor.runs.directory import claim, number_of_launch, output_folder
 from opv2v_doctor.runs.launcher import Plan, launch
 from opv2v_doctor.runs.output import OutputLine
 from opv2v_doctor.runs.record import Stamp, read_run
 from opv2v_doctor.runs.stamp import write_stamp
+from opv2v_doctor.settings import MaskSettings
 from opv2v_doctor.user_error import UsageError
 
 STUB = Path(__file__).parent
@@ -32,8 +35,9 @@ class Terminal:
         sys.stdout.flush()
 
 
-def main(run: Path, ranks: int, epochs: str, seconds: str, fault: str, resume: bool) -> int:
+def main(run: Path, ranks: int, epochs: str, seconds: str, fault: str, *more: str) -> int:
     """Claim, stamp, launch."""
+    resume = more == ("resume",)
     earlier = read_run(run) if resume else None
     with claim([run], resume=resume) as place:
         output = output_folder(run, number_of_launch(earlier))
@@ -44,12 +48,15 @@ def main(run: Path, ranks: int, epochs: str, seconds: str, fault: str, resume: b
         stamp = Stamp(argv=tuple(command), world_size=ranks)
         made = write_stamp(place, stamp, {**files, "report.json": b"{}"}, earlier)
         plan = Plan(command=command, cwd=run, env={}, watch={}, ranks=range(ranks), patience=2.0, silence=1.0)
+        if more[:1] == ("notify",):
+            told = MaskSettings()
+            plan = replace(plan, accompany=lambda run, say: [Notifier(more[1], told, run, say)])
         return launch(plan, made, place.lock, Terminal()).last.exit_code or 0
 
 
 if __name__ == "__main__":
     try:
         words = sys.argv[1:]
-        sys.exit(main(Path(words[0]), int(words[1]), words[2], words[3], words[4], words[5:] == ["resume"]))
+        sys.exit(main(Path(words[0]), int(words[1]), *words[2:]))
     except (UsageError, NotWritten) as problem:
         sys.exit(f"refused: {problem}")
