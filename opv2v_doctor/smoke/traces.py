@@ -154,14 +154,13 @@ class Largest:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """An evaluation that the training made: what it returned, and what of the model it changed."""
+    """An evaluation that the training made, and what of the model it changed."""
 
     rank: int
     epoch: int | None
     split: str
     number: int  # of this set, from 1
     changed: Sequence[str] | None
-    results: Mapping[str, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +171,6 @@ class Trial:
     split: str
     first: Sequence[str]
     again: str | None
-    results: Mapping[str, float]
     sets: Mapping[str, Any] | None = None
     alone: Mapping[str, Any] | None = None
 

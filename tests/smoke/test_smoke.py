@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,8 @@ from opv2v_doctor.target import Target, make_target
 from opv2v_doctor.text import Place
 
 from ..edges import assert_edge
-from .recordings import Events, every, judged, lost, told
+from ..guards.test_smoke import scaled
+from .recordings import Events, every, judged, lost, of_kind, told
 
 
 def results(target: Target, *codes: str) -> dict[str, Result]:
@@ -109,7 +111,7 @@ def test_what_the_watch_says_is_quoted(tmp_path: Path) -> None:
 def test_a_learning_rate_may_differ_by_rounding(tmp_path: Path) -> None:
     def status(difference: float) -> Status:
         def change(events: Events) -> None:
-            for event in events:
+            for event in of_kind(events, "step"):
                 event["lr"] = {group: rate * (1 + difference) for group, rate in event["lr"].items()}
 
         return judged("SMK005", tmp_path / str(difference), alone=change).status
@@ -119,11 +121,7 @@ def test_a_learning_rate_may_differ_by_rounding(tmp_path: Path) -> None:
 
 def test_gradients_may_differ_by_the_order_of_a_sum(tmp_path: Path) -> None:
     def status(difference: float) -> Status:
-        def change(events: Events) -> None:
-            for event in events:
-                norms = event["gradients"] or {}
-                event["gradients"] = {name: norm * (1 + difference) for name, norm in norms.items()}
-
+        change = scaled(1 + difference, "update")
         return judged("SMK006", tmp_path / str(difference), alone=change).status
 
     assert_edge(ROUNDING, status)
@@ -132,11 +130,12 @@ def test_gradients_may_differ_by_the_order_of_a_sum(tmp_path: Path) -> None:
 def test_the_smallest_gradients_are_rounding(tmp_path: Path) -> None:
     def status(share: float) -> Status:
         def vanish(events: Events) -> None:
-            events[0]["gradients"]["mask_prior"] = 0.0
+            of_kind(events, "update")[0]["gradients"]["mask_prior"] = [0.0] * 5
 
         def remain(events: Events) -> None:
-            norms = events[1]["gradients"]
-            norms["mask_prior"] = share * max(norms.values())
+            rows = of_kind(events, "update")[0]["gradients"]
+            sizes = [math.sqrt(sum(value**2 for value in row[:-1]) / 4) for row in rows.values()]
+            rows["mask_prior"] = [share * max(sizes)] * 5
 
         folder = tmp_path / str(share)
         return judged("SMK006", folder, uninterrupted=vanish, alone=remain).status

@@ -115,7 +115,8 @@ class Session:
 
     def largest(self, loader: Any) -> Any:
         """The largest batch, as the last one of an epoch."""
-        found = self.guard(largest_batch, loader)
+        listed = getattr(loader, "batch_sampler", None) or getattr(loader, "sampler", None)
+        found = self.guard(largest_batch, loader) if listed is not None else None
         if found is None or found[0] is None:
             return None
         self.lines.event("largest", **found[1], **self.progress.place())
@@ -170,7 +171,7 @@ class Session:
                 return
             loss = loss_in(result)
             self.updates.after_loss(loss)
-            self.trials.loss_made(original, call, loss)
+            self.trials.loss_made(original, call)
             first = (self.progress.epoch, self.progress.step) == (0, 0) and self.progress.phase == "train"
             if self.settings.get("perturb") and first:
                 self.alike.begin(batch_of(call))

@@ -32,7 +32,6 @@ class Trials:
     ) -> None:
         self.wanted = settings.get("trials")
         self.lines, self.progress, self.modes, self.guard = lines, progress, modes, guard
-        self.losses: list[float] = []
         self.loss_call: tuple[Callable[..., Any], Call] | None = None
         self.known: dict[str, int] = {}  # evaluations of each set
         self.heard: list[Any] = []
@@ -57,16 +56,15 @@ class Trials:
                 split=name,
                 number=number,
                 changed=self.guard(changes, before, model_of(call)),
-                results=self.guard(numbers_in, result),
                 **self.progress.place(),
             )
             if self.wanted and number == 1:
-                self.guard(self.all_trials, original, call, result, name)
+                self.guard(self.all_trials, original, call, name)
             return result
 
         return tested
 
-    def all_trials(self, original: Callable[..., Any], call: Call, result: Any, split: str) -> None:
+    def all_trials(self, original: Callable[..., Any], call: Call, split: str) -> None:
         """On the batches that the training's loader gives now."""
         loader, phase, loss_call = call.get("data_loader"), self.progress.phase, self.loss_call
         self.progress.phase = "trial"
@@ -78,9 +76,7 @@ class Trials:
                 facts["sets"] = self.sets(original, call, loader, batches)
             if batches and loss_call is not None:
                 facts["alone"] = self.guard(self.alone, loss_call, batches[0], model_of(call))
-            self.lines.event(
-                "trials", split=split, results=numbers_in(result), **facts, **self.progress.place()
-            )
+            self.lines.event("trials", split=split, **facts, **self.progress.place())
         finally:
             self.progress.phase = phase
 
@@ -96,10 +92,8 @@ class Trials:
             lists.update({"1": [1], "0 0 1": [0, 0, 1], "1 0 0": [1, 0, 0]})
         found: dict[str, Any] = {"sizes": [size(batch) for batch in batches]}
         for name, numbers in lists.items():
-            self.losses = []
             given = Listed(loader, [copied(batches[number]) for number in numbers])
             found[name] = numbers_in(self.evaluate(original, call, given))
-            found["losses of " + name] = self.losses
         return found
 
     def evaluate(self, original: Callable[..., Any], call: Call, loader: Any) -> Any:
@@ -162,12 +156,10 @@ class Trials:
                 handle.remove()
         return heard
 
-    def loss_made(self, original: Callable[..., Any], call: Call, loss: Any) -> None:
-        """A loss of an evaluation: kept to compare, and its call to be repeated."""
+    def loss_made(self, original: Callable[..., Any], call: Call) -> None:
+        """A loss of an evaluation: its call can be repeated."""
         if self.progress.phase == "test":
             self.loss_call = original, call
-        if self.progress.phase in ("test", "trial") and loss is not None:
-            self.losses.append(float(loss))
 
 
 class Listed:
