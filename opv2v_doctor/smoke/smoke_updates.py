@@ -103,9 +103,12 @@ def updates_have_the_gradients_of_all_ranks_and_batches(target: Target) -> Findi
             at=placed(lost.at),
         )
         return
-    found = [one for one in made_updates(trace, target.gpus) if one.names]
+    found = made_updates(trace, target.gpus)
     yield examined(len(found), "update")
     for one in found:
+        if not (one.parts[one.update.rank] or one.left[one.update.rank]):
+            yield _misled(one, "")
+            return
         name, _ = one.explained()
         if name not in ("mean", "left", "each"):
             yield _misled(one, name)

@@ -55,7 +55,8 @@ class Session:
         self.evaluation = CriterionAverages(settings, lines, self.progress, guard)
         written = Lines(os.path.join(settings["run"], "checkpoints.jsonl"))
         self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard)
-        self.updates = Updates(lines, self.progress, self.parameters, guard)
+        loop = (settings.get("names") or {}).get("train_epoch", ["", "train_one_epoch"])[1]
+        self.updates = Updates(lines, self.progress, self.parameters, guard, loop)
         self.modes = Modes(lines, self.progress, guard)
         self.trials = Trials(settings, lines, self.progress, self.modes, guard)
         self.trials.heard = self.evaluation.heard

@@ -29,13 +29,16 @@ MOST_NAMED = 20
 class Updates:
     """Follows the gradients of the first epoch, in a short training that is compared."""
 
-    def __init__(self, lines: Lines, progress: Counters, parameters: Parameters, guard: Guard) -> None:
+    def __init__(
+        self, lines: Lines, progress: Counters, parameters: Parameters, guard: Guard, loop: str
+    ) -> None:
         self.lines, self.progress, self.parameters, self.guard = lines, progress, parameters, guard
         self.loss: Any = None
         self.scaler: Any = None
         self.clips: list[dict[str, Any]] = []
         self.order: list[str] = []
         self.busy = False
+        self.loop = loop  # the function that trains an epoch
         self.made_at: dict[int, str] = {}  # optimizers by their identity
 
     def attend(self, optimizer: Any) -> None:
@@ -107,7 +110,7 @@ class Updates:
         """The gradients of this rank alone, and how much of the batch's loss is in what is derived."""
         import torch
 
-        place, loss = caller(), self.loss
+        place, loss = caller(self.loop), self.loss
         self.order.append("backward {}".format(place))
         if not torch.is_tensor(root) or root.numel() != 1 or self.parameters.sharded():
             self.lines.event(
