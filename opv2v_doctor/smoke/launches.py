@@ -86,9 +86,11 @@ def training_alone(target: Target) -> Outcome:
     single = replace(
         _own_overrides(target), gpus=1, overrides=(*_own_overrides(target).overrides, accumulated)
     )
-    place, steps = _folder(target) / "alone", STEPS * target.gpus
+    place, steps = _folder(target) / "alone", _steps(first.trace) * target.gpus
     name = "training in one process"
-    return _launch(single, place, name, limit=steps, stop_before_epoch=1, alike=True, perturb=True)
+    return _launch(
+        single, place, name, limit=steps, exact=True, stop_before_epoch=1, alike=True, perturb=True
+    )
 
 
 def uninterrupted_trace(target: Target) -> TrainingTrace:
@@ -131,6 +133,11 @@ def _own_overrides(target: Target) -> Target:
     launch = target.settings.launch.model_copy(update={"variants": ()})
     settings = target.settings.model_copy(update={"launch": launch})
     return replace(target, settings=settings, overrides=(*chosen, *target.overrides))
+
+
+def _steps(trace: TrainingTrace) -> int:
+    """Steps of the first epoch."""
+    return sum(step.epoch == 0 for step in trace.of_rank(0)) or STEPS
 
 
 def _accumulation(run: Path) -> int:

@@ -24,6 +24,16 @@ def ranks_hold_the_same_weights(target: Target) -> Findings:
     ## How to fix
     Call the wrapped model, not `model_without_ddp` or `model.module`, wherever a loss is computed.
     """
+    outcome = uninterrupted_training(target)
+    if outcome.useless:
+        yield examined(1, "training")
+        yield error(
+            "the uninterrupted training {failure}",
+            hint="mend what it says: the launch would end like this",
+            at=outcome.at,
+            failure=outcome.failure or "",
+        )
+        return
     trace = uninterrupted_trace(target)
     for rank in range(1, target.gpus):
         steps = [step for step in trace.of_rank(0) if step.weights]

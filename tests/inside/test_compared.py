@@ -73,7 +73,8 @@ def test_modes_and_precision_are_told_once_an_epoch(watch: Start) -> None:
 def test_the_largest_batch_is_one_more_of_the_last_epoch(watch: Start) -> None:
     watched = watch(trace=True, limit=2, largest=0)
     dataset = [torch.ones(1)] * 9
-    batches = torch.utils.data.DataLoader(dataset, batch_sampler=[[0], [1, 2, 3], [4, 5]])  # type: ignore[arg-type]
+    drawn = [[0], [1, 2, 3], [4, 5]]
+    batches: Any = torch.utils.data.DataLoader(dataset, batch_sampler=drawn)  # type: ignore[arg-type]
     assert watched.points.session.largest(batches) is not None
     (told,) = watched.events("largest")
     assert (told["kinds"], told["numbers"]) == (3, 0)
@@ -155,7 +156,9 @@ def test_what_a_batch_draws_follows_from_its_samples() -> None:
 
 
 def test_a_batch_is_parted_and_disturbed() -> None:
-    batch = [{"img": torch.ones(2, 3), "label": ["a", "b"], "idx": [torch.tensor([5, 6])], "kind": "x"}]
+    batch: list[dict[str, Any]] = [
+        {"img": torch.ones(2, 3), "label": ["a", "b"], "idx": [torch.tensor([5, 6])], "kind": "x"}
+    ]
     assert part(batch, 1) == [
         {"img": pytest.approx(batch[0]["img"][1:]), "label": ["b"], "idx": [torch.tensor([6])], "kind": "x"}
     ]

@@ -58,23 +58,27 @@ def test_a_healthy_training_passes_and_leaves_nothing(healthy: Path) -> None:
     assert not living()
 
 
-def test_each_of_seven_faults_at_once_is_named_by_its_check(broken: Callable[..., Path]) -> None:
-    names = [name for name, fault in FAULTS.items() if fault.code in {check.code for check in CHECKS}]
+HIDDEN = {"SMK014", "SMK015", "SMK016"}  # by ranks that train on their own, and gradients that add up
+
+
+def test_each_of_eleven_faults_at_once_is_named_by_its_check(broken: Callable[..., Path]) -> None:
+    codes_of_smoke = {check.code for check in CHECKS} - HIDDEN
+    names = [name for name, fault in FAULTS.items() if fault.code in codes_of_smoke]
     codes = [FAULTS[name].code for name in names]
     found = results(make_target(repo=broken(*names), gpus=2), *codes)
-    assert len(names) == 7
+    assert len(names) == 11
     assert {code: result.status for code, result in found.items()} == dict.fromkeys(codes, Status.FAILED)
     assert all(any(finding.hint for finding in result.findings) for result in found.values())
 
 
-def test_a_training_that_fails_is_no_answer_with_its_exception(healthy: Path) -> None:
+def test_a_training_that_fails_is_a_fault_and_no_answer_for_what_follows(healthy: Path) -> None:
     target = make_target(repo=healthy, gpus=2, overrides=("model.model_str=nothing",))
     found = results(target)
-    assert {result.status for result in found.values()} == {Status.BLOCKED}
     raised = "ValueError: unknown model 'nothing'; known: mapanything"
-    assert str(found["SMK001"].reason) == f"the uninterrupted training ended with exit code 1: {raised}"
-    assert found["SMK001"].at is not None
-    assert found["SMK001"].at.path == healthy / "mapanything" / "models" / "__init__.py"
+    (finding,) = found["SMK001"].findings
+    assert finding.message == f"the uninterrupted training ended with exit code 1: {raised}"
+    assert finding.path == healthy / "mapanything" / "models" / "__init__.py"
+    assert {result.status for code, result in found.items() if code != "SMK001"} == {Status.BLOCKED}
     assert max(result.seconds for code, result in found.items() if code != "SMK001") < 1
 
 

@@ -108,11 +108,14 @@ class Session:
         self.evaluation.begin(call.get("criterion"), thinned=True)
 
     def steps_of(self, config: Any) -> int:
-        """Steps of a short epoch: where several make an update, two updates and what is left over."""
+        """Steps of a short epoch: where several make an update, two updates and what is left over.
+
+        A number that was computed from that of another training is taken as it is.
+        """
         params = getattr(config, "train_params", None)
         accumulated = int(getattr(params, "accum_iter", 1) or 1)
         limit = int(self.settings["limit"])
-        return limit if accumulated == 1 or limit % accumulated == 0 else 2 * accumulated + 1
+        return limit if accumulated == 1 or self.settings.get("exact") else 2 * accumulated + 1
 
     def largest(self, loader: Any) -> Any:
         """The largest batch, as the last one of an epoch."""
