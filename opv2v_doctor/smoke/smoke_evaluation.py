@@ -109,7 +109,8 @@ def evaluation_changes_nothing_and_repeats(target: Target) -> Findings:
     trace = uninterrupted_trace(target)
     made, trials = trace.every(Evaluated), trace.every(Trial)
     yield examined(len(made), "evaluation")
-    changed = next((one for one in made if one.changed), None)
+    # on other ranks, DistributedDataParallel puts the buffers of rank 0 in the place of their own
+    changed = next((one for one in made if one.changed and one.rank == 0), None)
     if changed is not None and changed.changed:
         yield error(
             "evaluating on {split} changes the model: {names}",
@@ -201,6 +202,8 @@ def averages_of_an_evaluation_are_averages(target: Target) -> Findings:
     if not keys:
         raise Skip("the evaluation returns no loss of two different batches")
     yield examined(len(keys), "average")
+    for trial in trials:
+        yield from _of_one_batch(trial, target)
     for trial, key in keys:
         sets = trial.sets or {}
         one, other, found, turned = (
@@ -241,6 +244,25 @@ def averages_of_an_evaluation_are_averages(target: Target) -> Findings:
         )
         return
     yield from _shares(trials, target)
+
+
+def _of_one_batch(trial: Trial, target: Target) -> Findings:
+    """Of one batch alone, every statistic of a meter is its one value."""
+    first = (trial.sets or {})["0"]
+    for key, value in first.items():
+        name, _, kind = key.rpartition("_")
+        other = first.get(f"{name}_med", first.get(f"{name}_median"))
+        if kind in ("avg", "mean") and other is not None and not _is_one_of(float(value), [float(other)]):
+            yield error(
+                "{split}: of a single batch, {key} is {value:.6g} and its median {other:.6g}",
+                hint="divide by as many as were summed",
+                at=_function(target, "metric_logger") or _function(target, "test_epoch"),
+                split=trial.split,
+                key=key,
+                value=float(value),
+                other=float(other),
+            )
+            return
 
 
 def _shares(trials: Sequence[Trial], target: Target) -> Findings:

@@ -419,7 +419,7 @@ def accumulated_batches_are_not_left_over(target: Target) -> Findings:
     yield warning(
         "{each} batches make an update, an epoch has {steps} steps: its last {n:batch|batches} {what}",
         hint="update at the last step of an epoch as well, or choose an accum_iter that divides {steps}",
-        at=placed(made_in_first[0].update.at),
+        at=_accumulation(target, start) or placed(made_in_first[0].update.at),
         each=each,
         steps=start.steps,
         n=left_over,
@@ -427,6 +427,11 @@ def accumulated_batches_are_not_left_over(target: Target) -> Findings:
         if carried
         else Text("are computed and then dropped"),
     )
+
+
+def _accumulation(target: Target, found: Held) -> Place | None:
+    key = next((key for key in found.config if key.endswith("accum_iter")), None)
+    return config_place(target, key) if key else None
 
 
 @check("SMK019", tier="run")

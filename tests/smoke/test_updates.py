@@ -288,6 +288,27 @@ def test_what_an_average_is_instead_is_named(found: float, turned: float, words:
     assert words in said(judged("SMK025", tmp_path, uninterrupted=changed("trials", change)))
 
 
+def test_the_average_of_one_batch_is_its_value(tmp_path: Path) -> None:
+    def change(event: dict[str, Any]) -> None:
+        for name in ("0", "0 again", "1", "0 0 1", "1 0 0"):
+            event["sets"][name]["loss_avg"] /= 2
+
+    words = [
+        finding.message
+        for finding in judged("SMK025", tmp_path, uninterrupted=changed("trials", change)).findings
+    ]
+    assert any("of a single batch, loss_avg is" in word for word in words)
+
+
+def test_buffers_that_another_rank_gets_from_the_first_are_no_change(tmp_path: Path) -> None:
+    def change(event: dict[str, Any]) -> None:
+        event["changed"] = ["bn.running_mean"] if event["rank"] == rank else []
+
+    for rank, status in ((1, Status.PASSED), (0, Status.FAILED)):
+        result = judged("SMK023", tmp_path / str(rank), uninterrupted=changed("evaluated", change))
+        assert result.status is status
+
+
 def test_modes_that_do_not_come_back_are_told(tmp_path: Path) -> None:
     def change(event: dict[str, Any]) -> None:
         if event["phase"] == "train" and event["epoch"] == 1:
