@@ -31,7 +31,7 @@ nightly: $(VENV)/tested
 lint: $(VENV)/tested node_modules/.bin/eslint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy opv2v_doctor checks tests benchmarks fuzz .ci/lowest.py
+	$(BIN)/mypy opv2v_doctor checks tests benchmarks exam fuzz .ci/lowest.py
 	node_modules/.bin/eslint --max-warnings 0 opv2v_doctor
 
 # The lower bounds of pyproject.toml are true. The newest versions are what $(VENV) itself is made of.

@@ -20,9 +20,10 @@ from opv2v_doctor import (
     note,
 )
 from opv2v_doctor.facts.geometry.camera_axes import AXES_WORDS
+from opv2v_doctor.facts.geometry.partings import camera_parting, pose_parting
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place
 from opv2v_doctor.facts.geometry.rays import Rays, rays
-from opv2v_doctor.facts.geometry.reading_names import convention_words, rig_words, source_words
+from opv2v_doctor.facts.geometry.reading_names import convention_words, mistake_words, other_words, rig_words
 from opv2v_doctor.facts.geometry.readings import reading_steps
 from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, relative_poses
 from opv2v_doctor.facts.launch.origins import given_place
@@ -42,10 +43,14 @@ PIXELS = Threshold(
 )
 LENGTH = Threshold(1e-3, "of the length 1", "rays in float16 round by half of it", healthy=4.5e-8)
 RELATIVE = Threshold(0.01, "of the range", "points in float16 round by a twentieth of it", healthy=8.3e-7)
+UNEXPLAINED = Text(
+    "unexplained, no convention, no other entry, frame, agent or camera, and no single change of right poses "
+    "gives them"
+)
 FLAT = Threshold(0.05, "degrees of roll or pitch", "less moves no point at 50 m by METRES", healthy=0.2)
 
 
-@check("GEO003", tier="data", requires=["DAT001", "ENV007", "DAT006"])
+@check("GEO003", tier="data", requires=["DAT001", "ENV007"])
 def poses_follow_opv2vs_convention(target: Target) -> Findings:
     """Rotations are made of roll, yaw and pitch as the simulator makes them.
 
@@ -100,6 +105,8 @@ def has_wrong_convention(found: PoseErrors) -> bool:
     if found.metres <= METRES:
         return False
     if found.convention is None:
+        if found.mistake:
+            return found.mistake.turns
         return found.degrees > DEGREES and found.other is None and not found.only
     return found.convention.relation == RIGHT.relation or _differs(found)
 
@@ -126,6 +133,17 @@ def is_flat(found: PoseErrors) -> bool:
     return found.tilt < FLAT
 
 
+def _explained(found: PoseErrors, why: Text) -> Text:
+    """Why, and what is left then."""
+    return Text(
+        "{why}; that explains {wrong} of {views:pose|poses}, all that are off, and leaves {after:.3f} m",
+        why=why,
+        wrong=found.wrong,
+        views=found.views,
+        after=found.after,
+    )
+
+
 def off(found: PoseErrors) -> Text:
     """How far the poses are from those of the frame files."""
     return Text(
@@ -143,8 +161,10 @@ def off(found: PoseErrors) -> Text:
 def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig: bool) -> Finding:
     convention = found.convention
     axes = convention and convention.axes != found.right.axes and convention.rotation == RIGHT.rotation
-    if convention is None:
-        why = Text("unexplained, no known convention gives these poses")
+    if found.mistake:
+        why = _explained(found, mistake_words(found.mistake))
+    elif convention is None:
+        why = UNEXPLAINED
     elif found.ambiguous:
         why = Text("{convention} (or the like)", convention=convention_words(convention, found.right))
     else:
@@ -153,8 +173,12 @@ def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig:
         "{off}: {why}; the cameras' poses are made in the same way" if rig else "{off}: {why}",
         hint="turn the cameras' axes into {axes}, or say poses.axes in opv2v-doctor.toml"
         if axes and found.of_cameras
+        else "leave rotations at this line as those of the frame files"
+        if found.mistake
         else "make the rotation {rotation} of right-handed matrices, then B R B^T and B t",
-        at=axes_place(target, drawn.part, found) if axes else convention_place(target, drawn.part),
+        at=axes_place(target, drawn.part, found)
+        if axes
+        else pose_parting(target, drawn.split, found.worst) or convention_place(target, drawn.part),
         of=drawn.split,
         off=off(found),
         why=why,
@@ -165,16 +189,17 @@ def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig:
 
 
 def _wrong_cameras(target: Target, drawn: Samples, rig: str) -> Finding:
+    drawn_frame = relative_poses(target, drawn.split).worst
     return error(
         "the cameras' poses are made by {rig}, the agents' poses are right",
         hint="make the cameras' poses as the agents': inv(T(lidar_pose)) @ T(cords)",
-        at=convention_place(target, drawn.part),
+        at=camera_parting(target, drawn.split, drawn_frame) or convention_place(target, drawn.part),
         of=drawn.split,
         rig=rig_words(rig),
     )
 
 
-@check("GEO004", tier="data", requires=["DAT001", "ENV007", "DAT006"])
+@check("GEO004", tier="data", requires=["DAT001", "ENV007"])
 def poses_lead_to_one_place(target: Target) -> Findings:
     """Each view's pose leads from its camera to the frame of reference that the views of a sample share.
 
@@ -197,7 +222,7 @@ def _relation(target: Target, drawn: Samples) -> Findings:
     found = relative_poses(target, drawn.split)
     if has_wrong_relation(found):
         yield _wrong_relation(target, drawn, found)
-    elif found.metres > METRES and found.convention is None:
+    elif found.metres > METRES and found.convention is None and found.mistake is None:
         raise Blocked(
             "the poses of {split} are off by up to {metres:.2f} m at 50 m and follow no known convention: "
             "their direction cannot be told",
@@ -227,19 +252,27 @@ def has_wrong_relation(found: PoseErrors) -> bool:
     if found.metres <= METRES:
         return False
     if found.convention is None:
+        if found.mistake:
+            return not found.mistake.turns
         return found.other is not None or bool(found.only) or found.degrees <= DEGREES
     return found.convention.relation != RIGHT.relation
 
 
 def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Finding:
     if found.other:
-        why = Text("they are those of {other}", other=source_words(found.other))
+        why = _explained(found, other_words(found.other, found.end))
+    elif found.mistake:
+        why = _explained(found, mistake_words(found.mistake))
     elif found.convention and found.of_cameras:
         why = Text("they lead to each camera, expected from it")
     elif found.convention:
         why = convention_words(found.convention)
     elif found.only:
-        why = Text("unexplained, those of the other cameras are right")
+        why = (
+            Text("unexplained, those of the other cameras are right")
+            if found.of_cameras
+            else Text("unexplained, those of the other agents are right")
+        )
     else:
         why = Text("unexplained, their rotations are right and their positions are not")
     return error(
@@ -247,7 +280,7 @@ def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Findin
         hint="set camera_pose to T(cords of the camera), seen from one place for all views, in OpenCV axes"
         if found.of_cameras
         else "set camera_pose to inv(T(first agent's lidar_pose)) @ T(agent's lidar_pose), in OpenCV axes",
-        at=pose_place(target, drawn.part),
+        at=pose_parting(target, drawn.split, found.worst) or pose_place(target, drawn.part),
         of=drawn.split,
         off=off(found),
         why=why,

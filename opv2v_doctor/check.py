@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
@@ -199,6 +200,7 @@ class Check:
     tier: Tier
     requires: tuple[str, ...] = ()
     ahead: Callable[[Target], object] | None = None
+    by_split: bool = False
 
     @property
     def name(self) -> str:
@@ -227,12 +229,19 @@ class Check:
 
 
 def check(
-    code: str, *, tier: str, requires: Sequence[str] = (), ahead: Callable[[Target], object] | None = None
+    code: str,
+    *,
+    tier: str,
+    requires: Sequence[str] = (),
+    ahead: Callable[[Target], object] | None = None,
+    by_split: bool = False,
 ) -> Callable[[Callable[[Target], Findings]], Check]:
     """Make a check of a generator function.
 
     `ahead` gets under way what takes the training interpreter long: it is called as soon as what the check
     requires has passed, however many others come before the check itself, in the order of the checklist.
+    `by_split` says that it goes through `each_split`: where what it requires failed of some splits, the check
+    examines the others.
 
     Raises ValueError at import for a code that is not FAM123 or a function without a docstring, since
     neither could be selected or explained.
@@ -243,9 +252,26 @@ def check(
     def decorate(function: Callable[[Target], Findings]) -> Check:
         if not function.__doc__:
             raise ValueError(f"check {code} ({function.__name__}) has no docstring to claim and explain")
-        return Check(code=code, function=function, tier=Tier(tier), requires=tuple(requires), ahead=ahead)
+        return Check(
+            code=code,
+            function=function,
+            tier=Tier(tier),
+            requires=tuple(requires),
+            ahead=ahead,
+            by_split=by_split,
+        )
 
     return decorate
+
+
+# Splits that a check shall leave out, since what it requires failed of them: split -> the codes
+withheld: ContextVar[Mapping[str, Sequence[str]]] = ContextVar("withheld")
+
+
+def require_not_withheld(split: str) -> None:
+    """Raises Blocked for a split of which something failed that the running check requires."""
+    if codes := withheld.get({}).get(split):
+        raise Blocked("{split} needs {codes}", split=split, codes=list(codes))
 
 
 class Crashed(Exception):

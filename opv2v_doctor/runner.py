@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from opv2v_doctor.causes import merge
-from opv2v_doctor.check import Check, Crashed, Examined, Finding, NoAnswer, Skip
+from opv2v_doctor.check import Check, Crashed, Examined, Finding, NoAnswer, Severity, Skip, withheld
 from opv2v_doctor.foreign_files import want_of
 from opv2v_doctor.result import Result, Status, examined_text, status_of
 from opv2v_doctor.target import Target
@@ -31,10 +31,12 @@ def run(
 
     `asked` are the codes that somebody asked for, the others being there because these require them.
     A check whose requirement did not pass is blocked; where it only does not apply (no checkpoint yet), the
-    check does not either, and is skipped. Any exception of a check is its own result, keeps what was found
-    until then, and the run goes on.
+    check does not either, and is skipped. One that failed of some splits only blocks those of a check that
+    goes through the splits: the others are examined. Any exception of a check is its own result, keeps what
+    was found until then, and the run goes on.
     """
     statuses: dict[str, Status] = {}
+    failures: dict[str, frozenset[str]] = {}  # code -> the splits that it failed of, where it says which
     reasons: dict[str, Text | None] = {}
     waived = ignored or {}  # who ignores a check vouches for it: what requires it may run
 
@@ -53,10 +55,13 @@ def run(
             result = Result(check=check, status=Status.SKIPPED, reason=Text("ignored: {why}", why=reason))
         elif idle := [code for code in unmet if statuses.get(code) is Status.SKIPPED]:
             result = Result(check=check, status=Status.SKIPPED, reason=reasons[idle[0]])
+        elif unmet and (without := _splits_without(check, unmet, failures)):
+            result = _examine(check, target, without)
         elif unmet:
             result = Result(check=check, status=Status.BLOCKED, reason=Text("needs {codes}", codes=unmet))
         else:
             result = _examine(check, target)
+        failures[check.code] = _failed_splits(result, target)
         statuses[check.code], reasons[check.code] = result.status, result.reason
         yield replace(result, asked=asked is None or check.code in asked)
 
@@ -68,8 +73,36 @@ def _begin(check: Check, target: Target) -> None:
         check.ahead(target)
 
 
-def _examine(check: Check, target: Target) -> Result:
-    """One check's result, whatever the check does."""
+def _failed_splits(result: Result, target: Target) -> frozenset[str]:
+    """The splits that all errors of a check are of; none where one is of anything else, or it ended early."""
+    errors = [finding for finding in result.findings if finding.severity is Severity.ERROR]
+    splits = frozenset(subject for finding in errors for subject in finding.subjects)
+    whole = all(finding.subjects for finding in errors) and splits < set(target.splits) and not result.reason
+    return splits if whole else frozenset()
+
+
+def _splits_without(
+    check: Check, unmet: Sequence[str], failures: Mapping[str, frozenset[str]]
+) -> dict[str, list[str]]:
+    """The splits that a check cannot examine, with the codes that failed of them; none where it is all."""
+    found: dict[str, list[str]] = {}
+    if check.by_split and all(failures.get(code) for code in unmet):
+        for code in unmet:
+            for split in sorted(failures[code]):
+                found.setdefault(split, []).append(code)
+    return found
+
+
+def _examine(check: Check, target: Target, without: Mapping[str, Sequence[str]] | None = None) -> Result:
+    """One check's result, whatever the check does; ``without`` the splits that something failed of."""
+    token = withheld.set(without or {})
+    try:
+        return _result(check, target)
+    finally:
+        withheld.reset(token)
+
+
+def _result(check: Check, target: Target) -> Result:
     findings: list[Finding] = []
     seen: list[Examined] = []
     start = time.perf_counter()

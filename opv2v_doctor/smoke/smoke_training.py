@@ -1,14 +1,17 @@
 """Smoke: what must hold in any short training of several ranks."""
 
 from collections.abc import Collection
+from itertools import combinations
 
 from opv2v_doctor.check import Blocked, Findings, Skip, check, error, examined, note, warning
+from opv2v_doctor.facts.source.names import named
 from opv2v_doctor.smoke.launches import uninterrupted_trace, uninterrupted_training
 from opv2v_doctor.smoke.traces import Largest, Step, TrainingTrace
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 from opv2v_doctor.threshold import Threshold
 
+IN_PROPORTION = Threshold(1e-3, "of a ratio of rates", "one formula in double precision", healthy=0.0)
 FULL = Threshold(0.95, "of the GPU's memory", "fragments and a longer evaluation need some", healthy=0.9)
 
 
@@ -92,11 +95,34 @@ def every_group_is_trained(target: Target) -> Findings:
     """
     trace = uninterrupted_trace(target)
     yield examined(len({group for step in trace.updates for group in step.lr}), "parameter group")
+    yield from _apart(trace, target)
     yield from _warnings(
         trace,
         {"gradients are zero", "parameters never change", "parameters left out", "gradients not finite"},
         Text("look for requires_grad, detach() and no_grad() on the way to the parameters that are named"),
     )
+
+
+def _apart(trace: TrainingTrace, target: Target) -> Findings:
+    """Groups of one sub-module whose learning rates do not stay in proportion: the schedule leaves one out."""
+    steps = [step for step in trace.of_rank(0) if step.lr]
+    for one, other in combinations(steps[0].lr if steps else (), 2):
+        name = one.partition("[")[0]
+        pairs = [(step.lr[one], step.lr[other]) for step in steps if other in step.lr and step.lr[one]]
+        if name == "group" or name != other.partition("[")[0] or len(pairs) < 2:
+            continue
+        ratios = [theirs / ours for ours, theirs in pairs]
+        if max(ratios) - min(ratios) > IN_PROPORTION * max(ratios):
+            schedule = named(target, "schedule")
+            yield error(
+                "the learning rates of {one} and {other} do not follow one schedule: {pairs}",
+                hint="set the rate of every group of the optimizer",
+                at=schedule.place if schedule else None,
+                one=one,
+                other=other,
+                pairs=[f"{ours:g} / {theirs:g}" for ours, theirs in pairs[:3]],
+            )
+            return
 
 
 @check("SMK004", tier="run")

@@ -20,6 +20,7 @@ NOT_EXPLAINED = Threshold(
     faulty=0.25,
 )
 TINY = 1e-12
+WIDTH = 5  # numbers that the watch tells of a gradient: its projections, and its norm
 SMALL = 1e-5  # of the largest gradient: below it, rounding is much
 
 
@@ -112,9 +113,8 @@ def unexplained(got: Rows, other: Rows) -> float:
 
 def rows(gradients: Sketches, names: Sequence[str]) -> Rows:
     """The projections of some gradients, without their norms; 0 where there is none."""
-    width = next((len(row) for row in gradients.values()), 1)
-    none = [0.0] * width
-    return np.array([gradients.get(name) or none for name in names], dtype=float).reshape(-1, width)[:, :-1]
+    none = [0.0] * WIDTH
+    return np.array([gradients.get(name) or none for name in names], dtype=float).reshape(-1, WIDTH)[:, :-1]
 
 
 def norms(gradients: Sketches) -> Mapping[str, float]:

@@ -14,7 +14,8 @@ from opv2v_doctor.facts.disk.scenarios import Agent, Frame
 from opv2v_doctor.facts.geometry.contents import Contents, is_exchanged
 from opv2v_doctor.facts.geometry.depth_files import DepthFile, depth_file_at
 from opv2v_doctor.facts.geometry.images import ImageMatch, explains, lies_right
-from opv2v_doctor.facts.geometry.lidar import LidarErrors, meaning_of, summary
+from opv2v_doctor.facts.geometry.lidar import LidarErrors, summary
+from opv2v_doctor.facts.geometry.meanings import meaning_of
 from opv2v_doctor.facts.geometry.rays import Intrinsics, Rays
 from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, convention_of
 from opv2v_doctor.facts.geometry.shown_colours import are_shown

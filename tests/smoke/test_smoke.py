@@ -58,11 +58,13 @@ def test_a_healthy_training_passes_and_leaves_nothing(healthy: Path) -> None:
     assert not living()
 
 
-HIDDEN = {"SMK014", "SMK015", "SMK016"}  # by ranks that train on their own, and gradients that add up
+# by ranks that train on their own, gradients that add up, and a resume that begins elsewhere
+HIDDEN = {"SMK010", "SMK014", "SMK015", "SMK016"}
+LAST = "SMK025"  # those that follow are of the rehearsal
 
 
 def test_each_of_eleven_faults_at_once_is_named_by_its_check(broken: Callable[..., Path]) -> None:
-    codes_of_smoke = {check.code for check in CHECKS} - HIDDEN
+    codes_of_smoke = {check.code for check in CHECKS if check.code <= LAST} - HIDDEN
     names = [name for name, fault in FAULTS.items() if fault.code in codes_of_smoke]
     codes = [FAULTS[name].code for name in names]
     found = results(make_target(repo=broken(*names), gpus=2), *codes)

@@ -12,7 +12,7 @@ import pytest
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.smoke.smoke_evaluation import LEAST_MOVED, MOVED, REPEATED
 from opv2v_doctor.smoke.smoke_processes import OF_ROUNDING, ROUNDING
-from opv2v_doctor.smoke.smoke_training import FULL
+from opv2v_doctor.smoke.smoke_training import FULL, IN_PROPORTION
 from opv2v_doctor.smoke.smoke_updates import CLIPPED, LEAST_PART, SAME_WEIGHT
 from opv2v_doctor.smoke.update_sums import NOT_EXPLAINED
 from opv2v_doctor.text import Place
@@ -307,6 +307,18 @@ def test_buffers_that_another_rank_gets_from_the_first_are_no_change(tmp_path: P
     for rank, status in ((1, Status.PASSED), (0, Status.FAILED)):
         result = judged("SMK023", tmp_path / str(rank), uninterrupted=changed("evaluated", change))
         assert result.status is status
+
+
+def test_groups_of_one_name_follow_one_schedule(tmp_path: Path) -> None:
+    def status(difference: float) -> Status:
+        def change(event: dict[str, Any]) -> None:
+            later = 1 + difference * (event["global_step"] == 5)
+            event["lr"] = {"default[0]": 0.1, "default[1]": 0.1 * later}
+
+        folder = tmp_path / str(difference)
+        return judged("SMK003", folder, uninterrupted=changed("step", change)).status
+
+    assert_edge(IN_PROPORTION, status, step=0.1)
 
 
 def test_modes_that_do_not_come_back_are_told(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class Damage:
     expected: int  # files that the frames should have; each was looked for
     present: int  # of them
     opened: int  # of those that are present: all, or a fixed number that is spread over the split
+    frames: tuple[Frame, ...]  # whose files were opened
 
 
 @fact
@@ -55,25 +56,42 @@ def damage(target: Target, split: str) -> Damage:
         for path in files
         if not frame.agent.has(path)
     ]
-    gone, opened = {entry.path for entry in found}, 0
+    gone, opened, looked_into = {entry.path for entry in found}, 0, []
     unread = () if find_spec("OpenEXR") else (".exr",)
     for frame, files in _spread(frames):
         there = [path for path in files if path not in gone and path.suffix not in unread]
         if opened and opened + len(there) > MOST_OPENED:
             break
         opened += len(there)
+        looked_into.append(frame)
         found += filter(None, (_damage(frame, path) for path in there))
     expected = sum(len(files) for _, files in frames)
     named = tuple(sorted(found, key=lambda entry: entry.path))
-    return Damage(files=named, expected=expected, present=expected - len(gone), opened=opened)
+    return Damage(
+        files=named,
+        expected=expected,
+        present=expected - len(gone),
+        opened=opened,
+        frames=tuple(looked_into),
+    )
+
+
+def opened_frames(target: Target, split: str, where: Disk) -> tuple[Frame, ...]:
+    """Those frames of one folder of a split whose files were opened, agent by agent."""
+    mine = {frame.yaml for frame in where.frames}
+    opened = [frame for frame in damage(target, split).frames if frame.yaml in mine]
+    return tuple(sorted(opened, key=lambda frame: frame.yaml))
 
 
 def _spread(frames: list[tuple[Frame, list[Path]]]) -> list[tuple[Frame, list[Path]]]:
-    """All frames, in an order of which every beginning is spread over the whole."""
+    """All frames, in an order of which every beginning is spread over the whole.
+
+    The agents of one moment come together, and with them the moment before or after: they are compared.
+    """
 
     def order(entry: tuple[Frame, list[Path]]) -> int:
         frame, _ = entry
-        return crc32(f"{frame.agent.scenario}/{frame.agent.name}/{frame.name}".encode())
+        return crc32(f"{frame.agent.scenario}/{int(frame.name) // 4}".encode())
 
     return sorted(frames, key=order)
 

@@ -6,6 +6,7 @@ from opv2v_doctor.facts.geometry.camera_axes import AXES_WORDS
 from opv2v_doctor.facts.geometry.depth_maps import AGENTS_OWN, INVERSE
 from opv2v_doctor.geometry.conventions import RIGHT, Convention
 from opv2v_doctor.geometry.explanations import Explanation
+from opv2v_doctor.geometry.mistakes import Mistake
 from opv2v_doctor.geometry.readings import LENGTHENED
 from opv2v_doctor.text import Text, quoted, sentence
 
@@ -19,6 +20,7 @@ OFFSETS = {
 STEPS = {  # what the repair of a step is called
     "depth": Text("the reading of depth"),
     "scale": Text("the unit of depth"),
+    "function": Text("the function of depth"),
     "offsets": Text("camera offsets"),
     "mirrored": Text("left and right"),
     "flipped": Text("up and down"),
@@ -61,11 +63,34 @@ SOURCES = {
     "another camera": Text("another camera"),
     "the LiDAR": Text("the LiDAR of the agent"),
 }
+MISTAKES = {
+    "transposed": "their rotations are transposed, their positions are right",
+    "quaternion": "the numbers of a quaternion are taken in another order: {what}",
+    "not turned": "their rotations are the identity, their positions are right",
+    "level": "roll and pitch are left out of them, positions are right",
+    "not moved": "their positions are 0, their rotations are right",
+    "no height": "their height is 0: the difference in height is left out",
+    "position of the inverse": "their positions are those of the inverse, their rotations are right",
+    "scaled": "their positions are {number:.4g} times the metres of the files, their rotations are right",
+    "axes of the position": "their positions are ({what}) of the right (x, y, z), their rotations are right",
+    "multiplied the other way": "they are T(agent) @ inv(T(first)), expected inv(T(first)) @ T(agent)",
+    "dropped": "they are made without {what}",
+    "radians": "{what} is taken for radians, the other angles are right",
+    "sign": "{what} has the wrong sign in the numbers that they are made of",
+    "exchanged": "{what} are exchanged in the numbers that they are made of",
+    "turned": "each is turned by {number:.2f} degrees in {what} axes",
+    "moved": "each is moved by ({x:.2f}, {y:.2f}, {z:.2f}) m in {what} axes",
+    "turned and moved": "each is turned by {number:.2f} degrees and moved by ({x:.2f}, {y:.2f}, {z:.2f}) m "
+    "in {what} axes",
+}
 RIGS = {
     INVERSE: Text("inverse extrinsics"),
     AGENTS_OWN: Text("the wrong convention of the agents' poses"),
     "mirrored axes": Text("mirrored axes"),
 }
+
+
+NEARLY = 0.01
 
 
 def step_words(known: Explanation, step: str) -> Text:
@@ -77,6 +102,15 @@ def step_words(known: Explanation, step: str) -> Text:
                 "depth is read as {wrong} where the files hold {right}",
                 wrong=FILES[wrong],
                 right=FILES[right],
+            )
+        case "function":
+            times = known.reading.scale / known.right.scale
+            return Text(
+                "depth is {times:.3g} times the {function} of its value in metres"
+                if abs(times - 1) > NEARLY
+                else "depth is the {function} of its value in metres",
+                function=wrong,
+                times=times,
             )
         case "scale":
             return Text("depth is {factor:g} times its value in metres", factor=wrong / right)
@@ -110,6 +144,31 @@ def reading_words(known: Explanation) -> Text:
 def source_words(name: str) -> Text:
     """Whose files or poses are taken for a view's own: "the frame before", "agent 650"."""
     return SOURCES.get(name) or Text("agent {name}", name=name.removeprefix("agent "))
+
+
+def other_words(other: str, end: str) -> Text:
+    """Whose poses they are, or whose they lead to."""
+    if other == "itself":
+        return Text(
+            "they lead to each view's own agent, expected the first one's LiDAR: all are the identity"
+        )
+    name = quoted(other.removeprefix("entry ")) if other.startswith("entry ") else source_words(other)
+    if end == "first":
+        return Text("they lead to {other}, expected the LiDAR of the first agent", other=name)
+    return Text("they are those of {other}", other=name)
+
+
+def mistake_words(mistake: Mistake) -> Text:
+    """What was done to right poses, or to the numbers that they are made of."""
+    template = MISTAKES[mistake.kind]
+    return Text(
+        template,
+        what=mistake.what,
+        number=mistake.numbers[0] if mistake.numbers else 0.0,
+        x=mistake.numbers[-3] if len(mistake.numbers) > 2 else 0.0,
+        y=mistake.numbers[-2] if len(mistake.numbers) > 2 else 0.0,
+        z=mistake.numbers[-1] if len(mistake.numbers) > 2 else 0.0,
+    )
 
 
 def rig_words(name: str) -> Text:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, product
+from itertools import chain, compress, product
 from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Skip
-from opv2v_doctor.facts.disk.frames import Disk, Frame, disk
+from opv2v_doctor.facts.disk.frames import Disk, Frame, disk, frame_file
 from opv2v_doctor.facts.geometry.camera_axes import DECLARED, from_opencv, rays_axes
 from opv2v_doctor.facts.geometry.depth_maps import neighbours
 from opv2v_doctor.facts.samples.moments import (
@@ -24,6 +24,7 @@ from opv2v_doctor.facts.samples.moments import (
 )
 from opv2v_doctor.geometry.cameras import Array
 from opv2v_doctor.geometry.conventions import RIGHT, Convention, alternatives, pose_errors
+from opv2v_doctor.geometry.mistakes import Mistake, explanation
 from opv2v_doctor.geometry.poses import invert
 from opv2v_doctor.layout import CAMERAS
 from opv2v_doctor.state import fact
@@ -34,6 +35,7 @@ from opv2v_doctor.threshold import Threshold
 EXACT = Threshold(
     0.02, "m at 50 m", "a convention that yields the poses does so to float32", healthy=1.4e-6, faulty=1.96
 )
+ENTRY = "entry "  # of the frame file, whose name follows
 SAME = 1e-4  # metres: two conventions that close are told apart by their simplicity only
 
 
@@ -52,11 +54,15 @@ class PoseErrors:
     convention: Convention | None  # that yields the poses; None where none does, or the right one
     ambiguous: bool  # another convention of the same simplicity yields them too
     after: float  # mean metres at 50 m against what the convention yields
-    other: str | None = None  # the frame, agent or camera whose poses they are
+    other: str | None = None  # the frame, agent, camera or entry of the file whose poses they are
+    end: str = "own"  # which end of the poses is that: own, first, or both
+    mistake: Mistake | None = None  # what was done to the right ones, where that is neither
+    wrong: int = 0  # poses that are off, all of which that explains
+    left: float = 0.0  # degrees that are left then, the largest
     right: Convention = RIGHT  # what they were compared with: OPV2V's, in the axes that are declared
     of_cameras: bool = False  # to one another, of single cameras; else of panoramas to their first agent
     origin: Text | None = None  # what the poses of single cameras lead to, where that is clear
-    only: tuple[str, ...] = ()  # the cameras that are off, where all poses of the others are right
+    only: tuple[str, ...] = ()  # the cameras or agents that are off, where all poses of the others are right
 
 
 class Leg(NamedTuple):
@@ -89,12 +95,15 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
     own, first = _cords([leg.own for leg in legs]), _cords([leg.first for leg in legs])
     expected = right.relative_pose(own, first)
     degrees, metres = pose_errors(poses, expected)
-    convention, after, ambiguous, other = None, float(metres.mean()), False, None
+    convention, after, ambiguous, other, end, mistake = None, float(metres.mean()), False, None, "own", None
     if after > SAME:
         inverses = np.stack([leg.inverse for leg in legs]) if any(pinholes) else None
         convention, after, ambiguous = convention_of(poses, own, first, inverses, right)
-        if convention is None:
-            other, after = _of_another(where, legs, poses, right, after)
+        off = metres > EXACT
+        if convention is None and off.any():
+            other, end, after = _of_another(where, list(compress(legs, off)), poses[off], right, after)
+        if convention is None and other is None and off.any():
+            mistake, after = explanation(poses[off], own[off], first[off], right, float(EXACT))
     return PoseErrors(
         views=len(legs),
         moved=_metres(expected, np.eye(4)),
@@ -108,6 +117,9 @@ def relative_poses(target: Target, split: str) -> PoseErrors:
         after=after,
         ambiguous=ambiguous,
         other=other,
+        end=end,
+        mistake=mistake,
+        wrong=int((metres > EXACT).sum()),
         right=right,
         of_cameras=any(pinholes),
         origin=origin_of(pinholes, right.axes),
@@ -135,10 +147,15 @@ def declared_axes(target: Target, split: str) -> str:
 
 
 def _only(legs: Sequence[Leg], metres: Array) -> tuple[str, ...]:
-    """The cameras whose poses are off, where there are others, and all poses of those are right."""
-    wrong = {leg.own.camera for leg, error in zip(legs, metres, strict=True) if error > EXACT}
-    right = {leg.own.camera for leg, error in zip(legs, metres, strict=True) if error <= EXACT}
-    return tuple(sorted(name for name in wrong if name)) if right and not wrong & right else ()
+    """The cameras, or agents, whose poses are off, where all poses of the others are right."""
+
+    def name(mount: Mount) -> str:
+        return mount.camera or mount.frame.agent.name
+
+    wrong = {name(leg.own) for leg, error in zip(legs, metres, strict=True) if error > EXACT}
+    right = {name(leg.own) for leg, error in zip(legs, metres, strict=True) if error <= EXACT}
+    moved = {name(leg.own) for leg in legs if leg.own != leg.first}
+    return tuple(sorted(wrong)) if right & moved and not wrong & right else ()
 
 
 def _metres(poses: Array, others: Array) -> tuple[float, ...]:
@@ -215,6 +232,12 @@ def _cords(mounts: Sequence[Mount]) -> Array:
     return np.array([mount.numbers for mount in mounts], dtype=np.float64)
 
 
+def mount_numbers(mount: Mount) -> list[float] | None:
+    """[x, y, z, roll, yaw, pitch] of a LiDAR or a camera; None where its file has none."""
+    numbers = mount.numbers
+    return [float(number) for number in numbers] if isinstance(numbers, list) and _are_six(numbers) else None
+
+
 def _are_six(numbers: object) -> bool:
     if not isinstance(numbers, list) or len(numbers) != 6:
         return False
@@ -251,21 +274,30 @@ def _mean_error(poses: Array, convention: Convention, own: Array, first: Array) 
 
 def _of_another(
     where: Disk, legs: Sequence[Leg], poses: Array, right: Convention, error: float
-) -> tuple[str | None, float]:
-    """Whether the poses that are off are those of the frame before or after, another agent or camera."""
-    means: dict[str, list[float]] = {}
-    wrong = 0
+) -> tuple[str | None, str, float]:
+    """Whether poses that are off are those of another frame, agent, camera or entry of the file.
+
+    Also which of their ends is, own, first or both, and the error that is left then.
+    """
+    means: dict[tuple[str, str], list[float]] = {}
     for leg, pose in zip(legs, poses, strict=True):
-        if _apart(pose, right, leg.own, leg.first) < SAME:
-            continue
-        wrong += 1
-        firsts = _mistaken(where, leg.first) if leg.first.camera else {}
-        for kind, mounts in _mistaken(where, leg.own).items():
-            ends = product((leg.own, *mounts), (leg.first, *firsts.get(kind, ())))
-            means.setdefault(kind, []).append(min(_apart(pose, right, *each) for each in ends))
-    known = {kind: float(np.mean(errors)) for kind, errors in means.items() if len(errors) == wrong}
-    best = min(known, key=lambda kind: known[kind], default=None)
-    return (best, known[best]) if best is not None and known[best] < EXACT else (None, error)
+        own, first = _mistaken(where, leg.own), _mistaken(where, leg.first)
+        first["itself"] = [leg.own]
+        for kind in dict.fromkeys([*own, *first]):
+            mine, others = own.get(kind, []), first.get(kind, [])
+            ends = {"own": product(mine, [leg.first]), "first": product([leg.own], others)}
+            if leg.first.camera:  # one of several that may be off themselves
+                ends = {"own": product([leg.own, *mine], [leg.first, *others])}
+            elif kind.startswith(ENTRY):
+                ends["both"] = product(mine, others)
+            for end, pairs in ends.items():
+                if errors := [_apart(pose, right, *pair) for pair in pairs]:
+                    means.setdefault((kind, end), []).append(min(errors))
+    known = {found: float(np.mean(errors)) for found, errors in means.items() if len(errors) == len(legs)}
+    best = min(
+        known, key=lambda found: (known[found] >= EXACT, found[0] != "itself", known[found]), default=None
+    )
+    return (*best, known[best]) if best is not None and known[best] < EXACT else (None, "own", error)
 
 
 def _apart(pose: Array, right: Convention, own: Mount, first: Mount) -> float:
@@ -276,10 +308,13 @@ def _mistaken(where: Disk, mount: Mount) -> dict[str, list[Mount]]:
     """What a mount may have been mistaken for: kind -> mounts whose numbers the files give."""
     found: dict[str, list[Mount]] = {}
     for name, other in neighbours(where, mount.frame).items():
-        kind = "another agent" if name.startswith("agent") else name
-        found.setdefault(kind, []).append(mount._replace(frame=other))
+        for kind in ("another agent",) if name.startswith("agent") else (name, "another frame"):
+            found.setdefault(kind, []).append(mount._replace(frame=other))
     if mount.camera:
         found["the LiDAR"] = [mount._replace(camera=None)]
         found["another camera"] = [mount._replace(camera=name) for name in CAMERAS if name != mount.camera]
+    else:
+        entries = [key for key, value in frame_file(mount.frame).items() if _are_six(value)]
+        found |= {ENTRY + key: [mount._replace(entry=key)] for key in entries if key != mount.entry}
     kept = {kind: [each for each in mounts if _are_six(each.numbers)] for kind, mounts in found.items()}
     return {kind: mounts for kind, mounts in kept.items() if mounts}

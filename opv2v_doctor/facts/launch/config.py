@@ -118,13 +118,13 @@ def place(target: Target, key: str) -> Place | None:
         return None
     for path, package in reversed(config(target).files):
         inner = key.removeprefix(f"{package}.") if package else key
-        if (not package or inner != key) and (line := _line(path, tuple(inner.split(".")))):
+        if (not package or inner != key) and (line := line_of(path, tuple(inner.split(".")))):
             return Place(path, line)
     return None
 
 
 @of_file()
-def _line(path: Path, parts: tuple[str, ...]) -> int | None:
+def line_of(path: Path, parts: tuple[str, ...]) -> int | None:
     """The line of a nested key in a yaml file, None where the file does not set it."""
     import yaml
 

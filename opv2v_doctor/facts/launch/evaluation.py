@@ -105,7 +105,7 @@ def building(target: Target, key: str) -> BuildingLines:
                 if not any(_builder(node, known) for node in ast.walk(statement)):
                     continue
                 told, call = _told_by_name(statement, known)
-                found = _lines(path, function, told)
+                found = replayable(path, function, told)
                 if any(mentions(part, key) for part in found[0]):
                     return _building(target, path, known, function, statement, call, *found)
     loader = the(target, "train_loader" if key == TRAIN else "test_loader")
@@ -156,7 +156,7 @@ def _told_by_name(statement: ast.stmt, known: Mapping[str, Path]) -> tuple[ast.s
     return ast.fix_missing_locations(told), calls[0]
 
 
-def _lines(path: Path, function: ast.FunctionDef, statement: ast.stmt) -> tuple[list[ast.stmt], str]:
+def replayable(path: Path, function: ast.FunctionDef, statement: ast.stmt) -> tuple[list[ast.stmt], str]:
     """The statement with all that it depends on, and the name of the config in them."""
     own = [*assignments(function, statement.lineno, names_read(statement)), _outside(statement)]
     parameter, given = _call_site(path, function, set().union(*map(names_read, own)))

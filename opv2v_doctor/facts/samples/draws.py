@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from opv2v_doctor.check import Blocked
+from opv2v_doctor.check import Blocked, require_not_withheld
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.interpreter.probe import has_second
 from opv2v_doctor.facts.interpreter.views import DrawFailure, Sample, View
@@ -56,6 +56,7 @@ def each_split(target: Target) -> Iterator[Samples]:
     problem: Blocked | None = None
     for split in examined_splits(target):
         try:
+            require_not_withheld(split)
             found = samples(target, split)
         except Blocked as blocked:
             problem = problem or blocked

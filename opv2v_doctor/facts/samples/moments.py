@@ -30,18 +30,19 @@ class Mount(NamedTuple):
 
     frame: Frame
     camera: str | None = None
+    entry: str = "lidar_pose"  # of the frame file, of an agent
 
     @property
     def key(self) -> str:
         """Where its frame file says where it is: [x, y, z, roll, yaw, pitch] in the world."""
-        return f"{self.camera}.cords" if self.camera else "lidar_pose"
+        return f"{self.camera}.cords" if self.camera else self.entry
 
     @property
     def numbers(self) -> object:
         """What the file says there."""
         content = frame_file(self.frame)
         if self.camera is None:
-            return content.get("lidar_pose")
+            return content.get(self.entry)
         camera = content.get(self.camera)
         return camera.get("cords") if isinstance(camera, dict) else None
 

@@ -54,7 +54,8 @@ class Session:
         self.steps = Steps(settings, lines, self.progress, parts, guard)
         self.evaluation = CriterionAverages(settings, lines, self.progress, guard)
         written = Lines(os.path.join(settings["run"], "checkpoints.jsonl"))
-        self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard)
+        traced = bool(settings.get("trace"))
+        self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard, traced)
         loop = (settings.get("names") or {}).get("train_epoch", ["", "train_one_epoch"])[1]
         self.updates = Updates(lines, self.progress, self.parameters, guard, loop)
         self.modes = Modes(lines, self.progress, guard)

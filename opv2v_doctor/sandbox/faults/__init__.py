@@ -9,7 +9,9 @@ from opv2v_doctor.sandbox import history as git
 from opv2v_doctor.sandbox.faults import (
     checkpoints,
     config,
+    criteria,
     dataset,
+    diagnosis,
     environment,
     frames,
     geometry,
@@ -30,11 +32,13 @@ FAMILIES = (
     dataset,
     geometry,
     single_cameras,
+    criteria,
     loaders,
     launches,
     checkpoints,
     training,
     inference,
+    diagnosis,
 )
 
 __all__ = ["FAMILIES", "FAULTS", "Fault", "put"]
