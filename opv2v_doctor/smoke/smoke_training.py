@@ -104,7 +104,7 @@ def every_group_is_trained(target: Target) -> Findings:
 
 
 def _apart(trace: TrainingTrace, target: Target) -> Findings:
-    """Groups of one sub-module whose learning rates do not stay in proportion: the schedule leaves one out."""
+    """Groups of one sub-module whose learning rates do not stay in proportion: a schedule leaves one out."""
     steps = [step for step in trace.of_rank(0) if step.lr]
     for one, other in combinations(steps[0].lr if steps else (), 2):
         name = one.partition("[")[0]
