@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from difflib import get_close_matches
 from pathlib import Path
 
 from opv2v_doctor import (
@@ -25,6 +26,7 @@ from opv2v_doctor.facts.interpreter.probe import Raised
 from opv2v_doctor.facts.launch.config import config, entry_point, place, run_directory
 from opv2v_doctor.facts.launch.datasets import asked_eval_parts, parts_of, read_the_same, train_parts
 from opv2v_doctor.facts.launch.evaluation import evaluation
+from opv2v_doctor.facts.launch.intents import intents, is_read, shadows
 from opv2v_doctor.facts.launch.leaves import leaves
 from opv2v_doctor.facts.launch.splits import FOLDERS
 from opv2v_doctor.facts.past.checkpoints.archives import NoTable
@@ -534,3 +536,69 @@ def all_ranks_share_the_run_directory(target: Target) -> Findings:
 
 def _is_named_for_the_time(target: Target) -> bool:
     return "<now:" in run_directory(target) and "%S" in run_directory(target)
+
+
+@check("CFG013", tier="static", requires=["CFG002"])
+def every_override_is_read(target: Target) -> Findings:
+    """What this launch sets is read: by the code that it imports, or by a value that is.
+
+    ## Why it matters
+    Hydra takes every key that exists, and with a plus in front every other one. An override of a key that
+    nothing reads, or a key of a config that has another name than the code asks for, changes nothing, and
+    the run is remembered as the one that had it.
+
+    ## How to fix
+    Set the key that the code reads; see in which place a value of the same meaning is asked for.
+    """
+    found = intents(target)
+    if not found:
+        raise Skip("this launch sets no single key: it only chooses configs that others have all keys of")
+    yield examined(len(found), "key")
+    for intent in found:
+        if not intent.is_read:
+            yield warning(
+                "{override}: no module of this launch, and no value that it reads, asks for {key}"
+                if intent.override
+                else "{key} is set, and no module of this launch, and no value that it reads, asks for it",
+                at=intent.at,
+                hint="set the key that is read instead: {alike}"
+                if _alike(target, intent.key)
+                else "leave it out, or let the code read it",
+                override=intent.override,
+                key=intent.key,
+                alike=_alike(target, intent.key),
+            )
+
+
+def _alike(target: Target, key: str) -> list[str]:
+    """The keys that are read and are called nearly so."""
+    keys = [name for name, _ in leaves({k: v for k, v in config(target).values.items() if k != "hydra"})]
+    last = key.rpartition(".")[2]
+    names = {name: name.rpartition(".")[2] for name in keys if name != key and is_read(target, name)}
+    near = get_close_matches(last, list(names.values()), n=2, cutoff=0.8)
+    return [name for name, own in names.items() if own in near][:2]
+
+
+@check("CFG014", tier="static", requires=["CFG002"])
+def no_literal_shadows_the_config(target: Target) -> Findings:
+    """No call of the training gives a number where the config has a key of that name with another value.
+
+    ## Why it matters
+    `max_num_of_imgs_per_gpu=4` in a call wins over the config: every run is stamped and remembered with a
+    value that it did not have.
+
+    ## How to fix
+    Pass the config's key in the call, or take the key out of the config.
+    """
+    found = shadows(target)
+    yield examined(found.calls, "call")
+    for shadow in found.shadows:
+        yield warning(
+            "{key} is {configured}; this line gives {parameter}={literal} all the same",
+            hint="let that line take {key}",
+            at=shadow.place,
+            key=shadow.key,
+            configured=shadow.configured,
+            parameter=shadow.parameter,
+            literal=shadow.literal,
+        )

@@ -50,7 +50,7 @@ UNEXPLAINED = Text(
 FLAT = Threshold(0.05, "degrees of roll or pitch", "less moves no point at 50 m by METRES", healthy=0.2)
 
 
-@check("GEO003", tier="data", requires=["DAT001", "ENV007"], by_split=True)
+@check("GEO003", tier="data", requires=["DAT001", "ENV007"])
 def poses_follow_opv2vs_convention(target: Target) -> Findings:
     """Rotations are made of roll, yaw and pitch as the simulator makes them.
 
@@ -136,7 +136,7 @@ def is_flat(found: PoseErrors) -> bool:
 def _explained(found: PoseErrors, why: Text) -> Text:
     """Why, and what is left then."""
     return Text(
-        "{why}; that explains {wrong} of {views:pose|poses}, all that are off, and leaves {after:.3f} m at 50 m",
+        "{why}; that explains {wrong} of {views:pose|poses}, all that are off, and leaves {after:.3f} m",
         why=why,
         wrong=found.wrong,
         views=found.views,
@@ -173,6 +173,8 @@ def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig:
         "{off}: {why}; the cameras' poses are made in the same way" if rig else "{off}: {why}",
         hint="turn the cameras' axes into {axes}, or say poses.axes in opv2v-doctor.toml"
         if axes and found.of_cameras
+        else "leave rotations at this line as those of the frame files"
+        if found.mistake
         else "make the rotation {rotation} of right-handed matrices, then B R B^T and B t",
         at=axes_place(target, drawn.part, found)
         if axes
@@ -197,7 +199,7 @@ def _wrong_cameras(target: Target, drawn: Samples, rig: str) -> Finding:
     )
 
 
-@check("GEO004", tier="data", requires=["DAT001", "ENV007"], by_split=True)
+@check("GEO004", tier="data", requires=["DAT001", "ENV007"])
 def poses_lead_to_one_place(target: Target) -> Findings:
     """Each view's pose leads from its camera to the frame of reference that the views of a sample share.
 
@@ -266,7 +268,11 @@ def _wrong_relation(target: Target, drawn: Samples, found: PoseErrors) -> Findin
     elif found.convention:
         why = convention_words(found.convention)
     elif found.only:
-        why = Text("unexplained, those of the other cameras are right")
+        why = (
+            Text("unexplained, those of the other cameras are right")
+            if found.of_cameras
+            else Text("unexplained, those of the other agents are right")
+        )
     else:
         why = Text("unexplained, their rotations are right and their positions are not")
     return error(

@@ -1,6 +1,7 @@
 """Inference: the model as the training left it: its weights, its config, its mode, and what it is given."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from opv2v_doctor import (
@@ -18,7 +19,13 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.launch.leaves import Difference
-from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Load, Scripted, Unlike
+from opv2v_doctor.facts.predictions.comparisons import (
+    InferenceDifference,
+    Load,
+    ReadFile,
+    Scripted,
+    Unlike,
+)
 from opv2v_doctor.facts.predictions.opening import (
     config_differences,
     differences,
@@ -70,7 +77,10 @@ def _held_weights(
     yield examined(held.elements if held else 0, "parameter", model=script.path.name)
     if held is None or not held.elements:
         return
-    if not held.incomplete:
+    sources = WeightSources(script, opening(target).checkpoint, inference.called_at)
+    if not held.incomplete and sources.goes_by_another:
+        yield _same_of_another(sources, script.path.name, checkpoint)
+    elif not held.incomplete:
         what = Text("{checkpoint} in the model of {script}", checkpoint=checkpoint, script=script.path.name)
         yield _load(held, what, load.place if load else inference.called_at)
     elif not any("{checkpoint}" in word for word in target.settings.infer.arguments):
@@ -80,10 +90,100 @@ def _held_weights(
             hint="add '{{checkpoint}}' to [infer] arguments",
             script=script.path.name,
         )
-    elif held.loaded and load and load.incomplete:
+    elif load and load.incomplete and (held.loaded or _is_in(load.place, script.path)):
         yield _load(load, _call(target, script, load), load.place)
+    elif sources.fullest and sources.fullest.held > held.loaded:
+        yield _other_source(sources, sources.fullest, held, script.path.name, checkpoint)
     else:
-        yield _others(held, load, inference, checkpoint)
+        yield _others(held, load, sources, script.path.name, checkpoint)
+
+
+class WeightSources:
+    """Which files the script's weights come from, beside the checkpoint that it was given."""
+
+    def __init__(self, script: Scripted, checkpoint: Path, called_at: Place | None) -> None:
+        self.given = checkpoint.resolve()
+        self.there = [one for one in script.read if one.there]
+        self.script, self._called_at = script, called_at
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the script reads the checkpoint that it was given."""
+        return self._reading is not None
+
+    @property
+    def _reading(self) -> ReadFile | None:
+        return next((one for one in self.there if one.path == self.given), None)
+
+    @property
+    def goes_by_another(self) -> bool:
+        """Whether it reads weights, but not that checkpoint, in a line of its own."""
+        return not self.is_read and any(_is_in(one.place, self.script.path) for one in self.there)
+
+    @property
+    def fullest(self) -> ReadFile | None:
+        """The file that most of the weights are from; None where none of them is in a file."""
+        best = max(self.there, key=lambda one: one.held, default=None)
+        return best if best and best.held else None
+
+    @property
+    def missed(self) -> ReadFile | None:
+        """A file of weights that the script's own lines look for instead, and that is not there."""
+        missed = [one for one in self.script.read if not one.there and _is_in(one.place, self.script.path)]
+        return missed[-1] if missed and not self.is_read else None
+
+    @property
+    def place(self) -> Place | None:
+        """The line of the script that decides: that reads or looks for a file, else builds the model."""
+        files = (self._reading, self.fullest, self.missed)
+        read = [one.place for one in files if one and _is_in(one.place, self.script.path)]
+        built = [place for _, place in self.script.configs if _is_in(place, self.script.path)]
+        return next(iter([*read, *built[-1:]]), self._called_at)
+
+
+def _is_in(place: Place | None, path: Path) -> bool:
+    return place is not None and place.path == path
+
+
+def _same_of_another(sources: WeightSources, script: str, checkpoint: str) -> Finding:
+    """A warning: the weights are right by chance."""
+    other = next(one for one in sources.there if _is_in(one.place, sources.script.path))
+    return warning(
+        "{script} does not read {checkpoint}, which it is given, but {other}, which holds the same weights "
+        "today",
+        at=other.place,
+        hint="load the checkpoint that the arguments name",
+        script=script,
+        checkpoint=checkpoint,
+        other=str(other.path),
+    )
+
+
+def _other_source(
+    sources: WeightSources, source: ReadFile, held: Load, script: str, checkpoint: str
+) -> Finding:
+    """An error: the weights are those of another file, or of another state in the same one."""
+    missed = sources.missed
+    return error(
+        "{script} infers with {state!r} of {checkpoint}: {found} of {elements} parameters are that; training "
+        "evaluates other weights"
+        if source.path == sources.given
+        else "{script} does not read {checkpoint}, which it is given: it looks for {missed}, which is not "
+        "there, and infers with the weights of {source}"
+        if missed
+        else "{script} does not read {checkpoint}, which it is given: its weights are those of {source}"
+        if not sources.is_read
+        else "{script} reads {checkpoint}, but infers with the weights of {source}",
+        at=sources.place,
+        hint="load the model's own weights of {checkpoint} before infer(), with strict=True",
+        script=script,
+        checkpoint=checkpoint,
+        source=str(source.path),
+        state=source.state,
+        missed=str(missed.path) if missed else None,
+        found=source.held,
+        elements=held.elements,
+    )
 
 
 def _call(target: Target, script: Scripted, load: Load) -> Text:
@@ -105,22 +205,27 @@ def _changed_model(target: Target, script: Scripted) -> tuple[Difference, ...]:
     return differences(config_differences(trained_values(target), used[0])) if used else ()
 
 
-def _others(held: Load, load: Load | None, inference: InferenceDifference, checkpoint: str) -> Finding:
-    """An error: the model infers with weights that are not the checkpoint's."""
+def _others(held: Load, load: Load | None, sources: WeightSources, script: str, checkpoint: str) -> Finding:
+    """An error: the model infers with weights that are of no file that was read."""
+    missed = sources.missed
     return error(
         "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} parameters "
-        "differ ({parts}); its last load_state_dict() is at {place}"
+        "differ ({parts}); it looks for {missed}, which is not there"
+        if missed
+        else "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} "
+        "parameters differ ({parts}); its last load_state_dict() is at {place}"
         if load and load.place
         else "{script} infers with other weights than those of {checkpoint}: {differing} of {elements} "
         "parameters differ ({parts}); it called no load_state_dict()",
-        at=inference.called_at,
+        at=missed.place if missed else (load.place if load and sources.is_read else None) or sources.place,
         hint="load {checkpoint} into the model before infer(), with strict=True",
-        script=inference.name,
+        script=script,
         differing=held.elements - held.loaded,
         elements=held.elements,
         checkpoint=checkpoint,
         parts=_lacking(held)[:SHOWN],
         place=load.place if load else None,
+        missed=str(missed.path) if missed else None,
     )
 
 

@@ -22,10 +22,12 @@ from opv2v_doctor import (
     sentence,
     warning,
 )
-from opv2v_doctor.facts.predictions.comparisons import Fit, InferenceDifference, Parity, Unlike
-from opv2v_doctor.facts.predictions.parity import inferences, parity
+from opv2v_doctor.facts.predictions.comparisons import Fit, InferenceDifference, RoundTrip, Unlike
+from opv2v_doctor.facts.predictions.likeness import Deviation
+from opv2v_doctor.facts.predictions.parity import inferences, parity, round_trip
 from opv2v_doctor.facts.predictions.summaries import PredictionSummary, summaries
 from opv2v_doctor.facts.predictions.wording import CLOSE, apart_told, name_of, output_told, part_of, tolerance
+from opv2v_doctor.facts.predictions.written import JudgedArtefact, Written, written
 
 METRES = Threshold(0.01, "m", "ground truth comes back within this: float32 at 100 m is 1e-5")
 DEGREES = Threshold(0.1, "degrees", "ground truth comes back within this")
@@ -144,7 +146,7 @@ def _unlike(inference: InferenceDifference, each: Unlike) -> Finding:
     )
 
 
-@check("INF007", tier="run", requires=["CKP001", "DAT001"])
+@check("INF007", tier="run", requires=["DAT001"])
 def ground_truth_comes_back(target: Target) -> Findings:
     """Ground truth, sent through the computation of points and through `infer`, comes back as itself.
 
@@ -153,12 +155,12 @@ def ground_truth_comes_back(target: Target) -> Findings:
 
     ## Why it matters
     What bends ground truth bends every prediction. No checkpoint is needed to see it, and none can make up
-    for it.
+    for it: before there is one, a model with its first weights is asked.
 
     ## How to fix
     Look at the step that is named: order of quaternions, camera to world or back, scale, range or z-depth.
     """
-    found = parity(target)
+    found = round_trip(target)
     if not any((*found.composed, *found.returned)):
         raise Skip("the views have no depth, rays, pose and points to compare")
     yield examined(len(_apart(found.composed)), "view")
@@ -217,7 +219,7 @@ def _misfit(fit: Fit) -> Text:
     return Text("the points are {apart:.3f} m apart (RMS)", apart=fit.apart)
 
 
-def _not_itself(number: int, said: Text, numbers: Fit, found: Parity, *, infers: bool) -> Finding:
+def _not_itself(number: int, said: Text, numbers: Fit, found: RoundTrip, *, infers: bool) -> Finding:
     figures: dict[str, Any] = {key: value for key, value in vars(numbers).items() if isinstance(value, float)}
     return error(
         "view {view}, after infer(): {said}"
@@ -384,4 +386,177 @@ def _sample_and_inputs(summary: PredictionSummary) -> Text:
         index=summary.index,
         poses=summary.poses,
         depth=summary.depth,
+    )
+
+
+@check("INF009", tier="run", requires=["CKP001", "DAT001"])
+def script_writes_what_the_model_answered(target: Target) -> Findings:
+    """What the inference script writes is what the model answered: its points, depth, poses, scale and masks.
+
+    The script of `[infer]` runs to its end, in a folder of its own, and the arrays of its files are compared
+    with the answers of the model in the same run. Names that the public scripts use say what an array is;
+    `[infer] outputs` says it of others, as `"cloud.ply" = "points"` or `"*.npz:range" = "depth * 1000"`.
+
+    ## Why it matters
+    Pictures and metrics are made of the files. A factor that is applied in a helper, a mirrored map, points
+    in another frame or a number that does not fit its type make a good model look broken, and nothing else
+    shows it.
+
+    ## How to fix
+    Change the line that is named. Where it is meant so, say it in `[infer] outputs`.
+    """
+    found = written(target)
+    for each in found.judged:
+        yield examined(each.values, "value", artefact=each.label)
+    for alike in _alike(found.judged):
+        yield _deviating(*alike)
+    for file in found.overwritten:
+        yield error(
+            "{file} is begun anew {times} times: what it held of the views before is lost",
+            at=file.place,
+            hint="write a file for each view: put the agent or the number of the view into its name",
+            file=file.label,
+            times=file.times,
+        )
+    if found.unknown:
+        yield note(
+            "not compared: {files}",
+            files=[Text("{name} ({why})", name=name, why=why) for name, why in found.unknown[:SHOWN]],
+            n=len(found.unknown),
+        )
+    if found.ending.how != "finished":
+        raise _not_ended(found)
+    if not any(each.values for each in found.judged):
+        raise Skip(
+            "nothing that the script wrote was compared",
+            hint="say what its files are in opv2v-doctor.toml, [infer] outputs: {{ 'cloud.ply' = 'points' }}",
+        )
+    if not any(each.deviation for each in found.judged) and not found.overwritten:
+        yield note(
+            "{n:array is|arrays are} what the model answered: {names}",
+            n=len(found.judged),
+            names=[each.label for each in found.judged[:SHOWN]],
+        )
+
+
+def _not_ended(found: Written) -> Blocked:
+    ending = found.ending
+    if ending.how == "refused":
+        return Blocked(
+            "the script was ended as it was about to write to {file}: what it writes there is not compared",
+            at=ending.place,
+            hint="let [infer] arguments send what it writes to {{output}}",
+            file=ending.why,
+        )
+    if ending.how == "late":
+        return Blocked(
+            "the script was ended, as it took too long after its first inference",
+            at=found.script,
+            hint="let [infer] arguments make it infer one sample",
+        )
+    return Blocked(
+        "the script fails after its inference: {why}", at=ending.place or found.script, why=ending.why
+    )
+
+
+def _alike(judged: Iterable[JudgedArtefact]) -> Iterator[list[JudgedArtefact]]:
+    """Arrays that differ, those together that do so in the same way and from the same line on."""
+    groups: dict[Any, list[JudgedArtefact]] = {}
+    for each in judged:
+        if each.deviation:
+            groups.setdefault((each.quantity, each.deviation.what, each.parted or each.place), []).append(
+                each
+            )
+    yield from groups.values()
+
+
+def _deviating(each: JudgedArtefact, *others: JudgedArtefact) -> Finding:
+    deviation = each.deviation
+    assert deviation is not None
+    tell = warning if deviation.what in MEANT else error
+    name = each.names[each.view] if each.view is not None else None
+    return tell(
+        "{label} ({name}) and {more:array|arrays} more: {said}"
+        if name and others
+        else "{label} ({name}): {said}"
+        if name
+        else "{label}: {said}",
+        at=each.parted or each.place,
+        hint="write {quantity} as the model answers it; where this is meant, say so in [infer] outputs",
+        label=each.label,
+        name=name,
+        more=len(others),
+        said=_deviation_told(each, deviation),
+        quantity=QUANTITIES[each.quantity],
+        about=each.quantity,
+        what=deviation.what,
+        numbers={key: value for key, value in deviation.numbers.items() if value is not None},
+        written_at=each.place,
+    )
+
+
+MEANT = ("thinned", "fewer", "fewer views", "clipped", "list")  # what scripts often do to files on purpose
+QUANTITIES = {
+    "points": Text("the points"),
+    "sampled points": Text("the points"),
+    "camera points": Text("the points around the camera"),
+    "depth": Text("the range along the rays"),
+    "z depth": Text("the z-depth"),
+    "pose": Text("the pose, camera to the first view's frame"),
+    "world to camera": Text("the pose, the first view's frame to camera"),
+    "scale": Text("the scale"),
+    "mask": Text("the mask"),
+}
+DEVIATIONS = {
+    "view": "it is that of another view, {other}",
+    "mirrored": "it is mirrored, {how}",
+    "axes": "its axes are {axes} of the model's",
+    "moved": "it is turned by {degrees:.2f} degrees, moved by {metres:.3f} m and {factor:.4g} times as large",
+    "transposed": "its rotation is transposed",
+    "position": "its position is {factor:.4g} times the model's",
+    "relative": "it is relative to view {other}",
+    "clipped": "it is clipped at {most:.4g}",
+    "values": "it differs by {relative:.1%} (RMS, relative)",
+    "pixels": "{differs:.1%} of the pixels differ (mean {given:.3f}, the model's {trained:.3f})",
+    "thinned": "it is one pixel of {step} of the model's, each way",
+    "turned": "its rows are columns: {given}, expected {trained}",
+    "shape": "its shape is {given}, expected {trained}",
+    "outside": "{points} points, of which some are outside of the mask; the mask keeps {wanted}",
+    "twice": "{points} points, expected {wanted}: some are there twice",
+    "fewer": "{points} points, expected {wanted}",
+    "fewer views": "it holds the points of {there} of {wanted} views",
+    "zeros": "{zeros} of {points} points are zero",
+    "list": "only {share:.1%} of its {points} points are the model's",
+}
+
+
+def _deviation_told(each: JudgedArtefact, deviation: Deviation) -> Text:
+    numbers = dict(deviation.numbers)
+    if deviation.what == "factor":
+        return _factor_written(numbers["factor"], numbers.get("scale"))
+    if deviation.what == "other":
+        return Text("it is {other}", other=QUANTITIES[numbers["other"]])
+    if deviation.what == "inverted":
+        return Text("it keeps what the mask drops, and drops what it keeps")
+    if deviation.what == "overflow":
+        return Text(
+            "numbers of it do not fit {type}"
+            if not numbers["lost"]
+            else "{lost} numbers of it do not fit {type}",
+            **numbers,
+        )
+    if deviation.what == "view":
+        numbers["other"] = each.names[numbers["other"]] or numbers["other"]
+    return Text(DEVIATIONS[deviation.what], **numbers)
+
+
+def _factor_written(factor: float, scale: float | None) -> Text:
+    near = [s for s in (scale, 1 / scale if scale else None) if s and abs(factor / s - 1) < SCALE]
+    return Text(
+        "it is {factor:.4g} times what the model answered: its metric scale, applied once more"
+        if near and near[0] == scale
+        else "it is {factor:.4g} times what the model answered: divided by its metric scale"
+        if near
+        else "it is {factor:.4g} times what the model answered",
+        factor=factor,
     )

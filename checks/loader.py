@@ -31,7 +31,6 @@ from opv2v_doctor.facts.launch.documented_commands import (
     family,
     variants,
 )
-from opv2v_doctor.facts.launch.evaluation import images_of, train_call
 from opv2v_doctor.facts.launch.loaders import (
     EvalLength,
     Length,
@@ -76,8 +75,6 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
     if length is None:
         raise Skip("an epoch is as long as its data: no `N @` in dataset.train_dataset", at=at)
     _know_views(target)
-    shadowed = list(_shadowed_config(target))
-    yield from shadowed
     if length.steps != wanted and (wanted or not length.steps):
         yield error(
             "{steps} steps per epoch on {gpus:GPU|GPUs}, expected {wanted} (steps_per_epoch)"
@@ -102,7 +99,7 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
         table=[Text("{gpus}: {steps}", gpus=gpus, steps=steps) for gpus, steps in table.items()],
         lengths={str(gpus): steps for gpus, steps in table.items()},
     )
-    if not wanted and not shadowed:
+    if not wanted:
         raise Skip(
             "no steps_per_epoch is set: there is nothing to compare with",
             hint="set steps_per_epoch = {steps} in {toml}, if that is wanted",
@@ -110,24 +107,6 @@ def steps_per_epoch_are_as_wanted(target: Target) -> Findings:
             toml=TOML,
         )
     yield examined(1, "launch")
-
-
-def _shadowed_config(target: Target) -> Findings:
-    """The call of the training loader gives another number of images than the config's key of that name."""
-    call = train_call(target)
-    name, images = images_of(call.words) or ("", 0)
-    key = f"train_params.{name}"
-    configured = config(target).get(key)
-    if isinstance(configured, int | float) and configured != images:
-        yield warning(
-            "{key} is {configured}; the call of the training loader gives {name}={images} all the same",
-            hint="pass {key} in that call",
-            at=call.place,
-            key=key,
-            configured=configured,
-            name=name,
-            images=images,
-        )
 
 
 def _know_views(target: Target) -> None:

@@ -30,7 +30,15 @@ from opv2v_doctor import (
 from opv2v_doctor.facts.past.logs import config_of, each_log, judged_logs, launches_with_steps, text_logs
 from opv2v_doctor.facts.past.logs.epoch_parts import EpochPart, Span
 from opv2v_doctor.facts.past.logs.log_files import Log
-from opv2v_doctor.facts.past.logs.loss_curves import Point, curve, fall, updates
+from opv2v_doctor.facts.past.logs.loss_curves import (
+    Point,
+    SharedTerms,
+    curve,
+    curve_of_terms,
+    fall,
+    shared_terms,
+    updates,
+)
 from opv2v_doctor.facts.past.logs.metric_names import (
     has_bounds,
     is_gradient_norm,
@@ -481,7 +489,8 @@ def validation_falls_with_training(target: Target) -> Findings:
     A validation that stays where it was or gets worse again, while training falls, is the sign of learning by
     heart, of a validation set unlike the training's, or of a validation that measures something else. Where
     there are scores (accuracy, AP, PSNR), they decide, unless the loss ends above where it began: it may
-    rise a little while they get better.
+    rise a little while they get better. Where the two criteria differ (other terms are logged), their sums
+    are two yardsticks: only the terms that both have are compared.
 
     ## How to fix
     Look at the parts of the validation loss: one that stays high holds the sum up. Compare the preprocessing
@@ -491,7 +500,11 @@ def validation_falls_with_training(target: Target) -> Findings:
 
 
 def _validation(log: Log) -> Findings:
-    train, test = curve(log, "train"), curve(log, "test")
+    shared = shared_terms(log)
+    train, test = (
+        curve_of_terms(log, phase, shared.names) if shared else curve(log, phase)
+        for phase in ("train", "test")
+    )
     names = dict.fromkeys(name for part in log.phase("test") for name in part.names if is_score(name))
     scores = {name: points for name in names if len(points := _finite_points(log, name)) >= FEWEST_TESTS}
     most = max([len(test), *map(len, scores.values())])
@@ -529,6 +542,7 @@ def _validation(log: Log) -> Findings:
             *shown,
             *([_course(Text("validation loss"), test)] if loss else []),
             _course(Text("training loss"), train),
+            *([_only_shared(shared)] if shared else []),
         ]
     )
     first = test or next(iter((turned or scores).values()))
@@ -542,6 +556,17 @@ def _validation(log: Log) -> Findings:
         )
     else:
         yield note(said, at=Place(log.path, first[-1].line), trained=trained, tested=tested)
+
+
+def _only_shared(shared: SharedTerms) -> Text:
+    """That two yardsticks were not compared."""
+    return Text(
+        "the criteria differ, so these are sums of the {n:term|terms} that both have, without {train} of "
+        "training and {test} of validation",
+        n=len(shared.names),
+        train=[name.rpartition("Loss_")[2] for name in shared.only_train][:3],
+        test=[name.rpartition("Loss_")[2] for name in shared.only_test][:3],
+    )
 
 
 def _finite_points(log: Log, name: str) -> tuple[Point, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import count
@@ -14,7 +14,8 @@ from queue import SimpleQueue
 
 from exam.report import read, report
 from exam.stages import STAGES
-from exam.trial import Healthy, Record, Warm, tried
+from exam.trial import Healthy, Record, Warm, is_open, tried
+from opv2v_doctor.scratch import scratch
 
 
 def main() -> int:
@@ -23,8 +24,9 @@ def main() -> int:
         for line in report([each for path in chosen.files for each in read(path)], full=chosen.full):
             _say(line)
         return 0
-    with tempfile.TemporaryDirectory(prefix="exam-") as folder:
-        healthy = Healthy(Path(folder))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and end what was started
+    with scratch("exam") as folder:
+        healthy = Healthy(folder)
         healthy.prepare()
         if chosen.command == "healthy":
             from exam.healthy import alarmed
@@ -62,7 +64,7 @@ def _stages(text: str) -> list[str]:
 def _generate(healthy: Healthy, chosen: argparse.Namespace) -> int:
     """Mutation after mutation until enough are kept; a line each, also of those that are not."""
     output = chosen.output or Path(f"exam-{chosen.seed}.jsonl")
-    records = [each for each in read(output) if each["seed"] == chosen.seed]
+    records = {each["number"]: each for each in read(output) if each["seed"] == chosen.seed}
     warms: SimpleQueue[Warm] = SimpleQueue()
     started = [Warm() for _ in range(chosen.workers)]
     for warm in started:
@@ -74,44 +76,50 @@ def _generate(healthy: Healthy, chosen: argparse.Namespace) -> int:
         warm = warms.get()
         try:
             place = healthy.folder / f"trial-{number}"
-            return tried(chosen.seed, number, healthy, warm, place, _stages(chosen.stages))
+            stages, earlier = _stages(chosen.stages), records.get(number)
+            goes_on = earlier if earlier and is_open(earlier, stages) else None
+            return tried(chosen.seed, number, healthy, warm, place, stages, goes_on)
         finally:
             warms.put(warm)
 
     try:
         with output.open("a", encoding="utf-8") as file:
-            for record in _worked(work, chosen, {each["number"] for each in records}, records):
+            for record in _worked(work, chosen, records):
                 file.write(json.dumps(record) + "\n")
                 file.flush()
                 _say(_line(record))
     finally:
         for warm in started:
             warm.end()
-    for line in report(records):
+    for line in report([*records.values()]):
         _say(line)
     return 0
 
 
 def _worked(
-    work: Callable[[int], Record], chosen: argparse.Namespace, done: set[int], records: list[Record]
+    work: Callable[[int], Record], chosen: argparse.Namespace, records: dict[int, Record]
 ) -> Iterator[Record]:
-    """The records of new numbers, as they come, until enough are kept."""
-    numbers = iter([chosen.only]) if chosen.only is not None else (n for n in count() if n not in done)
+    """First what was kept and is still open, then new numbers until enough are kept; as they come."""
+    still_open = [number for number, each in records.items() if is_open(each, _stages(chosen.stages))]
+    waiting = still_open if chosen.only is None else [chosen.only]
+    new = (number for number in count() if number not in records and chosen.only is None)
     running: set[Future[Record]] = set()
     with ThreadPoolExecutor(chosen.workers) as pool:
         while True:
-            kept = sum(each["effect"] == "kept" for each in records)
-            while len(running) < chosen.workers and kept + len(running) < chosen.number:
-                number = next(numbers, None)
-                if number is None:
-                    break
-                running.add(pool.submit(work, number))
+            while len(running) < chosen.workers and waiting:
+                running.add(pool.submit(work, waiting.pop(0)))
+            kept = sum(each["effect"] == "kept" for each in records.values())
+            while (
+                len(running) < chosen.workers and chosen.only is None and kept + len(running) < chosen.number
+            ):
+                running.add(pool.submit(work, next(new)))
             if not running:
                 return
             ended, running = wait(running, return_when=FIRST_COMPLETED)
             for future in ended:
-                records.append(future.result())
-                yield records[-1]
+                record = future.result()
+                records[record["number"]] = record
+                yield record
 
 
 def _line(record: Record) -> str:

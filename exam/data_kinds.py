@@ -133,7 +133,7 @@ def data_mutation(kind: str, repo: Path, random: Random) -> Mutation:
     stems = sorted(path.stem for path in (repo / IMAGES / agent).glob("*.yaml"))
     camera, stem = f"camera{random.randrange(4)}", random.choice(stems)
     seed = random.randrange(2**31)
-    scope = random.choice(SCOPES)
+    scope = random.choice(SCOPES[::2] if kind in FRAME_CHANGES or kind.startswith("yaml") else SCOPES)
     cameras = [f"camera{number}" for number in range(4)] if scope == "agent" else [camera]
     chosen = [stem] if scope == "file" else stems
     if kind in FRAME_CHANGES:

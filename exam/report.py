@@ -13,8 +13,9 @@ FAMILY = 3  # letters of a code
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of results; none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    """The lines of a file of results, the last of each mutation; none where there is no file."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return [*{(each.get("seed"), each.get("number"), each.get("name")): each for each in lines}.values()]
 
 
 def report(records: Sequence[Mapping[str, Any]], *, full: bool = False) -> Iterator[str]:

@@ -115,22 +115,45 @@ class Healthy:
         return self.said[launch.name, stage]
 
 
-def tried(seed: int, number: int, healthy: Healthy, warm: Warm, place: Path, stages: Sequence[str]) -> Record:
-    """Make, measure, examine and classify one mutation; `place` is empty before and after."""
+def tried(
+    seed: int,
+    number: int,
+    healthy: Healthy,
+    warm: Warm,
+    place: Path,
+    stages: Sequence[str],
+    earlier: Record | None = None,
+) -> Record:
+    """Make, measure, examine and classify one mutation; `place` is empty before and after.
+
+    `earlier` is what fewer stages said of the same mutation: it is gone on with.
+    """
     began = time.monotonic()
     launch, mutation = generated(seed, number, healthy.repo, healthy.lines)
     record = {"seed": seed, "number": number, "launch": launch.name, **described(mutation)}
     copy = place / "repository"
     try:
         copy_repository(healthy.repo, copy)
-        mutation.apply(copy)
+        try:
+            mutation.apply(copy)
+        except (ValueError, LookupError, OSError) as error:
+            return {**record, "effect": "impossible", "changes": repr(error), "seconds": 0}
         git.commit(copy, "Another change")
-        record |= _effect(copy, launch, healthy, warm, place, bool(mutation.files))
+        if earlier is None:
+            record |= _effect(copy, launch, healthy, warm, place, bool(mutation.files))
+        else:
+            record |= earlier
         if record["effect"] == "kept":
             record |= _examination(record, copy, launch, healthy, place, stages)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return {**record, "seconds": round(time.monotonic() - began, 1)}
+
+
+def is_open(record: Mapping[str, Any], stages: Sequence[str]) -> bool:
+    """Whether a mutation was kept and not found, and there are stages that did not see it."""
+    unseen = set(stages) - set(record.get("seconds_of", ()))
+    return record["effect"] == "kept" and record["verdict"] in ("missed", "blocked") and bool(unseen)
 
 
 def described(mutation: Mutation) -> Record:
@@ -162,11 +185,11 @@ def _examination(
     place: Path,
     stages: Sequence[str],
 ) -> Record:
-    """Stage after stage, to the first that finds it."""
+    """Stage after stage, to the first that finds it; those that saw it before are not asked again."""
     source = (copy / record["path"]).read_text() if record["path"].endswith(".py") else ""
-    seconds: dict[str, float] = {}
-    blocked: list[Record] = []
-    for stage in stages:
+    seconds: dict[str, float] = dict(record.get("seconds_of", {}))
+    blocked: list[Record] = list(record.get("said", ()))
+    for stage in [each for each in stages if each not in seconds]:
         silent = healthy.silent(launch, stage)
         began = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""Clouds of somebody else: LiDAR points of .pcd files in all three forms, and of .bin and .npy files."""
+"""Clouds of somebody else: points of .pcd files in all three forms, of .ply, and of .bin and .npy files."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ LONGEST_HEADER = 4096  # bytes
 NUMBERS = b"0123456789.+-eEnaifNIF \t\r\n"
 BIN = 4  # numbers of a point in a .bin file: x y z intensity, as KITTI writes them
 KINDS = {("F", 4): "<f4", ("F", 8): "<f8", ("U", 1): "u1", ("U", 2): "<u2", ("U", 4): "<u4", ("I", 4): "<i4"}
+
+PLY = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
+    "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4",
+    "float32": "f4", "double": "f8", "float64": "f8",
+}  # fmt: skip
 
 
 class Header:
@@ -113,7 +119,42 @@ def points(content: bytes, name: str) -> Array:
                 Text("points have shape (N, 3) or more; this is {shape}", shape=str(found.shape))
             )
         return found[:, :3].astype(np.float64)
-    return _of_pcd(Header(content))
+    return _of_ply(content) if name.endswith(".ply") else _of_pcd(Header(content))
+
+
+def _of_ply(content: bytes) -> Array:
+    """The vertices of a PLY file (http://paulbourke.net/dataformats/ply), which stand first in it."""
+    import numpy as np
+
+    head, mark, body = content[:LONGEST_HEADER].partition(b"end_header")
+    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
+    if not mark or not lines or lines[0] != ["ply"]:
+        raise ValueError(Text("no PLY file, or truncated in its header: no end_header line"))
+    body = content[len(head) + len(mark) :].partition(b"\n")[2]
+    elements = [words for words in lines if words[:1] == ["element"]]
+    first = lines.index(elements[0]) + 1 if elements else 0
+    after = lines.index(elements[1]) if len(elements) > 1 else len(lines)
+    fields = [words[1:3] for words in lines[first:after] if words[:1] == ["property"]]
+    names = [words[-1] for words in fields]
+    is_plain = bool(elements) and elements[0][1:2] == ["vertex"] and elements[0][2].isdigit()
+    if not is_plain or any(axis not in names for axis in "xyz") or any(f[0] not in PLY for f in fields):
+        raise ValueError(Text("its first element is not vertices with x y z of one number each"))
+    count, form = int(elements[0][2]), next((w[1] for w in lines if w[:1] == ["format"]), "")
+    if form == "ascii":
+        return _from_text(b"\n".join(body.split(b"\n")[:count]), names, count)
+    order = {"binary_little_endian": "<", "binary_big_endian": ">"}.get(form)
+    if order is None:
+        raise ValueError(Text("unknown format {form}", form=repr(form[:40])))
+    record = np.dtype([(name, order + PLY[kind]) for kind, name in fields])
+    if len(body) < count * record.itemsize:
+        raise ValueError(
+            Text(
+                "truncated: {found} bytes, {points:point|points} need {needed}",
+                found=len(body), points=count, needed=count * record.itemsize,
+            )
+        )  # fmt: skip
+    table = np.frombuffer(body, record, count)
+    return np.stack([table[axis].astype(np.float64) for axis in "xyz"], axis=-1)
 
 
 def _of_pcd(header: Header) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from importlib import import_module
 from io import BytesIO
 from math import prod
@@ -103,23 +104,37 @@ def carla_depth(picture: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(picture[..., 2::-1] @ np.array([1.0, 256.0, 65536.0]) * (FAR_PLANE / (256**3 - 1)))
 
 
+def arrays(content: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file by name. Raises ValueError as `array` does."""
+    return {name.removesuffix(".npy"): array(part) for name, part in _members(content, list).items()}
+
+
 def _zipped(content: bytes) -> NDArray[Any]:
     """The array `depth` of an .npz file, or the only one."""
+
+    def chosen(names: list[str]) -> list[str]:
+        if "depth.npy" not in names and len(names) != 1:
+            raise ValueError(f"none of its arrays is named depth: {', '.join(names)[:80]}")
+        return ["depth.npy"] if "depth.npy" in names else names
+
+    return array(next(iter(_members(content, chosen).values())))
+
+
+def _members(content: bytes, chosen: Callable[[list[str]], list[str]]) -> dict[str, bytes]:
+    """The chosen files in an .npz file, by name. Raises ValueError where it is none, or holds too much."""
     import zipfile
 
+    found: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(BytesIO(content)) as file:
-            names = file.namelist()
-            chosen = "depth.npy" if "depth.npy" in names else names[0] if len(names) == 1 else None
-            if chosen is None:
-                raise ValueError(f"none of its arrays is named depth: {', '.join(names)[:80]}")
-            with file.open(chosen) as part:
-                found = part.read(LARGEST + 1)
+            for name in chosen(file.namelist()):
+                with file.open(name) as part:
+                    found[name] = part.read(LARGEST + 1)
+                if sum(map(len, found.values())) > LARGEST:
+                    raise ValueError(f"an array of more than {LARGEST >> 20} MB")
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as problem:
         raise ValueError(f"not a whole .npz: {problem}") from None
-    if len(found) > LARGEST:
-        raise ValueError(f"an array of more than {LARGEST >> 20} MB")
-    return array(found)
+    return found
 
 
 def _exr(content: bytes) -> NDArray[Any]:

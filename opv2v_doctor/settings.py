@@ -109,11 +109,31 @@ def _folder(value: object) -> object:
     return {"folder": value} if isinstance(value, str) else value
 
 
+OUTPUT = re.compile(  # what an array that an inference writes is: a quantity, the order of its axes, a factor
+    r"(?P<kind>points|sampled points|camera points|depth|z depth|pose|world to camera|scale|mask|other)"
+    r"( (?P<axes>[+-]?[xyz],[+-]?[xyz],[+-]?[xyz]))?( \* (?P<factor>\d+(\.\d+)?(e-?\d+)?))?"
+)
+
+
 class Infer(_Table):
     """The repository's inference entry; its arguments may name {checkpoint}, {output}, {run} and the like."""
 
     script: str | None = None
     arguments: tuple[str, ...] = ()
+    outputs: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()  # FILES:KEY -> what it is
+
+    @field_validator("outputs")
+    @classmethod
+    def _outputs_are_known_kinds(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for pattern, words in pairs:
+            found = OUTPUT.fullmatch(words)
+            if found is None or (found["axes"] and len(set(re.findall("[xyz]", found["axes"]))) < 3):
+                raise ValueError(
+                    f"{pattern!r} is {words!r}; known are points, sampled points, camera points, depth, "
+                    "z depth, pose, world to camera, scale, mask and other, with axes (points z,-x,-y) and a "
+                    "factor (depth * 1000)"
+                )
+        return pairs
 
     def filled(self, places: Mapping[str, str], overrides: Sequence[str]) -> list[str]:
         """The arguments, each {name} replaced by what it names; {overrides} stands for several words.

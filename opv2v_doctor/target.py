@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from opv2v_doctor.recognition import is_foreign, refusal
@@ -69,6 +69,15 @@ class Target:
         variants = dict(self.settings.launch.variants)
         chosen = variants[self.gpus].overrides if self.gpus in variants else ()
         return (*self.settings.launch.overrides, *chosen, *self.overrides)
+
+    @property
+    def alone(self) -> Target:
+        """The same launch in one process: fewer ranks do not choose another dataset."""
+        variants = dict(self.settings.launch.variants)
+        chosen = variants[self.gpus].overrides if self.gpus in variants else ()
+        launch = self.settings.launch.model_copy(update={"variants": ()})
+        settings = self.settings.model_copy(update={"launch": launch})
+        return replace(self, gpus=1, settings=settings, overrides=(*chosen, *self.overrides))
 
     @property
     def launch_env(self) -> dict[str, str]:

@@ -54,10 +54,12 @@ def test_what_is_said_is_a_template_and_its_values(path: Path) -> None:
 def test_every_check_has_a_guard_of_its_family() -> None:
     """What makes it fire, keeps it silent, and leaves it nothing to examine: tests/guards runs them."""
     from opv2v_doctor.audit.verdicts import VERDICTS
+    from opv2v_doctor.diagnosis import CHECKS as DIAGNOSIS
     from opv2v_doctor.registry import installed_checks
     from opv2v_doctor.smoke import CHECKS
 
     guarded: list[str] = []
     for path in sorted((ROOT / "tests" / "guards").glob("test_*.py")):
         guarded += importlib.import_module(f".guards.{path.stem}", __package__).GUARDS
-    assert sorted(guarded) == sorted(check.code for check in (*installed_checks(), *CHECKS, *VERDICTS))
+    known = (*installed_checks(), *CHECKS, *DIAGNOSIS, *VERDICTS)
+    assert sorted(guarded) == sorted(check.code for check in known)

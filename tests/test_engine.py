@@ -25,6 +25,7 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.causes import merge
+from opv2v_doctor.check import require_not_withheld
 from opv2v_doctor.result import Result, Status, examined_text, exit_code, first_to_fix
 from opv2v_doctor.runner import run
 
@@ -295,6 +296,30 @@ def test_the_worst_finding_decides() -> None:
 def test_what_requires_a_failed_check_is_blocked_with_the_reason() -> None:
     blocked = {r.check.code: r.reason for r in run(ALL, TARGET)}["AAA004"]
     assert str(blocked) == "needs AAA003"
+
+
+def test_what_failed_of_one_split_blocks_that_split_alone() -> None:
+    @check("AAA020", tier="data")
+    def fails_of_val(target: Target) -> Findings:
+        """No split is wrong."""
+        yield error("wrong", hint="mend it", of="val")
+
+    @check("AAA021", tier="data", requires=["AAA020"], by_split=True)
+    def goes_on(target: Target) -> Findings:
+        """Every split is fine."""
+        for split in ("train", "val"):
+            require_not_withheld(split)
+            yield examined(1, "view", split=split)
+
+    @check("AAA022", tier="data", requires=["AAA020"])
+    def takes_all_at_once(target: Target) -> Findings:
+        """All splits together are fine."""
+        yield examined(1, "view")
+
+    _, one, other = run([fails_of_val, goes_on, takes_all_at_once], TARGET)
+    assert (one.status, str(one.reason)) == (Status.BLOCKED, "val needs AAA020")
+    assert [seen.where for seen in one.examined] == [{"split": "train"}]
+    assert (other.status, str(other.reason)) == (Status.BLOCKED, "needs AAA020")
 
 
 def test_what_requires_a_check_that_does_not_apply_does_not_apply_either() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from opv2v_doctor.diagnosis import CHECKS as DIAGNOSIS
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.result import Status
 from opv2v_doctor.sandbox import FAULTS
@@ -42,5 +43,5 @@ def test_each_check_has_a_fixture_that_makes_it_fire(code: str) -> None:
 
 
 def test_each_fault_is_one_that_some_check_names() -> None:
-    smoked = {check.code for check in SMOKE}
-    assert {fault.code for fault in FAULTS.values()} <= CODES | smoked
+    elsewhere = {check.code for check in (*SMOKE, *DIAGNOSIS)}
+    assert {fault.code for fault in FAULTS.values()} <= CODES | elsewhere

@@ -143,6 +143,7 @@ COMMANDS = {
     "init": "init '{repo}' --output '{file}'",
     "preview": "preview --repo '{repo}' --output '{file}'",
     "pointcloud": "pointcloud --repo '{repo}' --output '{file}'",
+    "diagnose": "diagnose --repo '{repo}' --output '{file}'",
 }
 
 

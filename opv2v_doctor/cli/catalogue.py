@@ -91,8 +91,9 @@ def schema() -> None:
 
 
 def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
-    """The installed checks, the one of plugins, those of `smoke` and `audit`. No plugin file is run."""
+    """The checks installed, of plugins, of `smoke`, `diagnose` and `audit`. No plugin file is run."""
     from opv2v_doctor.audit.verdicts import VERDICTS
+    from opv2v_doctor.diagnosis import CHECKS as DIAGNOSIS
     from opv2v_doctor.plugins import LOADING, loading_check
     from opv2v_doctor.registry import installed_checks
     from opv2v_doctor.smoke import CHECKS
@@ -105,7 +106,7 @@ def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
         names = ", ".join(plugins)
         typer.echo(f"opv2v-doctor: not loaded here, as plugins run in an examination only: {names}", err=True)
     installed = [check for check in installed_checks() if check.code != LOADING]
-    return [*installed, loading_check(), *CHECKS, *VERDICTS]
+    return [*installed, loading_check(), *CHECKS, *DIAGNOSIS, *VERDICTS]
 
 
 def _thresholds() -> Iterator[str]:
@@ -129,7 +130,7 @@ def _every_threshold() -> Iterator[tuple[str, Threshold]]:
     from opv2v_doctor.threshold import Threshold
 
     installed_checks()
-    for package in ("audit", "facts", "geometry", "smoke"):
+    for package in ("audit", "diagnosis", "facts", "geometry", "smoke"):
         folder = f"opv2v_doctor.{package}"
         for found in pkgutil.walk_packages(import_module(folder).__path__, f"{folder}."):
             import_module(found.name)

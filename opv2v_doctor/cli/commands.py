@@ -23,6 +23,7 @@ PLACES = {  # in the order of the help: command -> module, function in it
     "checkpoint": ("checkpoint", "checkpoint"),
     "preview": ("preview", "preview"),
     "pointcloud": ("pointcloud", "pointcloud"),
+    "diagnose": ("diagnose", "diagnose"),
     "serve": ("serve", "serve"),
     "list": ("catalogue", "list_checks"),
     "explain": ("catalogue", "explain"),

@@ -39,13 +39,18 @@ def page(logs: Sequence[Log], results: Sequence[Result]) -> str:
     drawn = _figure(shown, [finding for _, finding in findings]) if shown else "<p>No metrics to draw.</p>"
     title = f"Training log: {', '.join(log.path.name for log in shown[:3]) or 'no metrics'}"
     said = _number_of_findings([finding for _, finding in findings])
-    template = Template(files("opv2v_doctor.figures").joinpath("curves.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=escape(title),
-        summary=escape(f"{sum(log.lines for log in logs)} lines; findings: {said}"),
-        figure=drawn,
-        rows="\n".join(_row(result, finding) for result, finding in findings),
+    return document(
+        title,
+        f"{sum(log.lines for log in logs)} lines; findings: {said}",
+        drawn,
+        "\n".join(_row(result, finding) for result, finding in findings),
     )
+
+
+def document(title: str, summary: str, figure: str, rows: str) -> str:
+    """A page of curves; figure and rows of its table are HTML."""
+    template = Template(files("opv2v_doctor.figures").joinpath("curves.html").read_text(encoding="utf-8"))
+    return template.substitute(title=escape(title), summary=escape(summary), figure=figure, rows=rows)
 
 
 def _number_of_findings(findings: Sequence[Finding]) -> str:

@@ -121,6 +121,16 @@ class Lines(TypedDict):
     builders: dict[str, str]
 
 
+class EpochLines(TypedDict):
+    """What the training does at the start of an epoch, and the names of loaders and of the epoch in it."""
+
+    source: str
+    module: str
+    loaders: list[str]
+    epoch: str
+    configs: list[str]
+
+
 class BuilderCall(TypedDict):
     """A call of a builder: the dataset, and what else it is given."""
 
@@ -176,6 +186,15 @@ def run_lines(
     exec(compile(lines["source"], "<string>", "exec", dont_inherit=True), names)
     kept = next((found for found in map(_kept, names.values()) if found and _all_in(found, built)), {})
     return kept, calls
+
+
+def begin_epoch(lines: EpochLines, cfg: Any, loader: Any, epoch: int) -> None:
+    """Run the lines that begin an epoch of a loader."""
+    names = Names(dict.fromkeys(lines["configs"], cfg))
+    names.update(dict.fromkeys(lines["loaders"], loader))
+    names[lines["epoch"]] = epoch
+    names.module_name = lines["module"]
+    exec(compile(lines["source"], "<string>", "exec", dont_inherit=True), names)
 
 
 def call_with(calls: list[BuilderCall], expression: str) -> BuilderCall | None:

@@ -57,10 +57,12 @@ def resolved_values(config: Any) -> dict[str, Any]:
 def open_model(values: Any, checkpoint: str, init_model: str) -> tuple[Any, Account]:
     """The model that a config describes, in eval mode, with a checkpoint's weights; and the account of them.
 
-    It is opened once for the same config and file. What the file lacks stays as the config initialises it.
+    It is opened once for the same config and file. What the file lacks stays as the config initialises it,
+    and all of it without a file (an empty path).
     """
-    stat = os.stat(checkpoint)
-    asked = json.dumps(values, sort_keys=True), checkpoint, stat.st_mtime_ns, stat.st_size
+    stat = os.stat(checkpoint) if checkpoint else None
+    written = (stat.st_mtime_ns, stat.st_size) if stat else (0, 0)
+    asked = (json.dumps(values, sort_keys=True), checkpoint, *written)
     model, account = _open(*asked, init_model)
     model.eval()
     return model, account
@@ -69,7 +71,7 @@ def open_model(values: Any, checkpoint: str, init_model: str) -> tuple[Any, Acco
 @functools.lru_cache(maxsize=1)
 def _open(values: str, checkpoint: str, _written: int, _size: int, init_model: str) -> tuple[Any, Account]:
     model = initialise(config_of(json.loads(values)), init_model)
-    account = loaded_into(model, weights_of(checkpoint))
+    account = loaded_into(model, weights_of(checkpoint) if checkpoint else {})
     return model.to(device_of()).eval(), account
 
 

@@ -150,6 +150,25 @@ def infer(case: Case) -> Parity:
         return _measure(asked)
 
 
+class RoundTrip(TypedDict):
+    """What becomes of ground truth in the computation of points, and in `infer`."""
+
+    composed: list[Fit | None]
+    returned: list[Fit | None]
+    returned_at: CodePlace | None
+
+
+def round_trip(case: Case) -> RoundTrip:
+    """How ground truth comes back from the computation of points and from `infer`; any weights will do."""
+    asked = subject_of(case)
+    found: RoundTrip = {"composed": composition_fits(asked.batch), "returned": [], "returned_at": None}
+    if hasattr(asked.model, "infer"):
+        with threads_for(asked.model):
+            views = views_for_infer(asked.model, asked.batch, asked.trained)
+            found["returned"], found["returned_at"] = return_fits(asked, views, asked.trained)
+    return found
+
+
 def _measure(asked: Subject) -> Parity:
     progress.advance("parity", 1, 4)
     first, second = asked.trained, asked.evaluated(SEED + 1)

@@ -12,22 +12,23 @@ from typing import Any, Callable, Dict, Iterable, Iterator, Mapping
 from .frames import CodePlace
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+HOME = os.getcwd()  # of the launch: a script may run elsewhere
 
 
 def place() -> CodePlace | None:
     """File and line of the innermost frame of the repository or of the running script, None without one."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        if _is_theirs(frame.f_code.co_filename):
-            return {"path": os.path.abspath(frame.f_code.co_filename), "line": frame.f_lineno}
+        if is_theirs(frame.f_code.co_filename):
+            return {"path": os.path.join(HOME, frame.f_code.co_filename), "line": frame.f_lineno}
         frame = frame.f_back
     return None
 
 
-def _is_theirs(file: str) -> bool:
+def is_theirs(file: str) -> bool:
     """Whether it is the script, or a file in the launch's directory that nobody installed there."""
-    path = os.path.abspath(file)
-    inside = path.startswith(os.getcwd() + os.sep) and "site-packages" not in path and file[:1] != "<"
+    path = os.path.join(HOME, file)
+    inside = path.startswith(HOME + os.sep) and "site-packages" not in path and file[:1] != "<"
     return path == sys.argv[0] or (inside and not path.startswith(HERE + os.sep))
 
 
@@ -74,7 +75,7 @@ class ForwardCall:
 
     def answered(self, outputs: Iterable[Mapping[str, Any]]) -> list[Entries]:
         """Keep the outputs as they are, and hand on what remembers who changes them."""
-        self.outputs = [dict(output) for output in outputs]
+        self.outputs = [copied(output) for output in outputs]
         self.given = [Entries(output) for output in outputs]
         return self.given
 
@@ -88,6 +89,14 @@ class InferCall:
         self.defined_at = defined_at(model.infer)
         self.calls: list[ForwardCall] = []
         self.predictions: list[dict[str, Any]] = []
+
+
+def copied(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries as they are now: tensors may be changed in place later."""
+    return {
+        key: value.detach().clone() if hasattr(value, "detach") else value
+        for key, value in dict(entries).items()
+    }
 
 
 def defined_at(function: Callable[..., Any]) -> CodePlace:
@@ -141,7 +150,7 @@ def inferences_of(kind: type[Any]) -> Iterator[list[InferCall]]:
         found.append(inference)
         with calls_of(kind) as inference.calls:
             predictions = real(self, views, *rest, **words)
-        inference.predictions = list(predictions)
+        inference.predictions = [copied(prediction) for prediction in predictions]
         return predictions
 
     with replacing(kind, "infer", infer):

@@ -54,7 +54,7 @@ def _compose(view: dict[str, Any]) -> Fit | None:
     pose = view["camera_pose"][0].double()
     found = fit(points @ pose[:3, :3].T + pose[:3, 3], view["pts3d"][0][known].double())
     if "camera_pose_quats" in view:
-        parts = _pose(view["camera_pose_quats"][0].double(), view["camera_pose_trans"][0].double())
+        parts = pose_of(view["camera_pose_quats"][0].double(), view["camera_pose_trans"][0].double())
         found["pose"] = _between(pose, parts)
     return found
 
@@ -63,18 +63,23 @@ def return_fits(
     asked: Subject, views: list[dict[str, Any]], call: ForwardCall
 ) -> tuple[list[Fit | None], CodePlace]:
     """Of each view: what `infer` makes of ground truth that stands for the model's answer; and its place."""
-    truth = [_answer(view, output) for view, output in zip(asked.batch, call.outputs)]
+    truth = [answer(view, output) for view, output in zip(asked.batch, call.outputs)]
     inference = asked.inferred(views, lambda _: [dict(output) for output in truth])
     fits = [_return(*pair) for pair in zip(asked.batch, inference.predictions)]
     return fits, inference.defined_at
 
 
-def _answer(view: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
+def answer(view: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
     """Ground truth in the form of the model's outputs; what there is none of stays as it was."""
+    return in_form_of(output, truth_of(view))
+
+
+def truth_of(view: dict[str, Any]) -> dict[str, Any]:
+    """What a view says is true, under the names of the model's outputs."""
     import torch
 
     mask = view["non_ambiguous_mask"].bool() & view["valid_mask"].bool()
-    truth = {
+    return {
         "pts3d": view["pts3d"],
         "pts3d_cam": view["pts3d_cam"],
         "ray_directions": view["ray_directions_cam"],
@@ -86,10 +91,14 @@ def _answer(view: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
         "metric_scaling_factor": torch.ones(len(mask), 1),
         "conf": torch.ones(mask.shape),
     }
+
+
+def in_form_of(output: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The outputs with these values in their place, where the model answers so."""
     known = {
-        key: truth[key].to(value.device).reshape(value.shape).to(value.dtype)
+        key: values[key].to(value.device).reshape(value.shape).to(value.dtype)
         for key, value in output.items()
-        if key in truth
+        if key in values
     }
     return dict(output, **known)
 
@@ -149,7 +158,7 @@ def _between(one: Any, other: Any) -> Turn:
     }
 
 
-def _pose(quaternion: Any, translation: Any) -> Any:
+def pose_of(quaternion: Any, translation: Any) -> Any:
     """The pose (4, 4) of a unit quaternion (x, y, z, w) and a translation."""
     import torch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import zipfile
-from typing import IO, Any
+from typing import IO, Any, Iterator
 
 MODEL_KEYS = ("model", "state_dict")
 BUILT = {
@@ -66,6 +66,26 @@ def weights_of(path: str) -> dict[str, Any]:
     if not isinstance(saved, dict):
         raise ValueError("%s holds no weights by name" % path)
     return {name: value for name, value in saved.items() if hasattr(value, "dtype")}
+
+
+def states_of(path: str) -> dict[str, dict[str, Any]]:
+    """All that is named tensors in a file: the key that leads there, and the tensors by name."""
+    if path.endswith(".safetensors"):
+        return {"": weights_of(path)}
+    return dict(_states(_load(path), ""))
+
+
+def _states(node: Any, key: str, level: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not isinstance(node, dict):
+        return
+    tensors = {
+        name: value for name, value in node.items() if isinstance(name, str) and hasattr(value, "dtype")
+    }
+    if tensors:
+        yield key, tensors
+    for name, value in node.items():
+        if level < 2 and isinstance(name, str) and name != "optimizer":
+            yield from _states(value, "%s.%s" % (key, name) if key else name, level + 1)
 
 
 def _load(path: str) -> Any:

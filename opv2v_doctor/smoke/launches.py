@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.fact_progress import advance
-from opv2v_doctor.facts.source.names import watched
+from opv2v_doctor.facts.launch.config import config
+from opv2v_doctor.facts.source.names import name_of, watched
 from opv2v_doctor.foreign_files import from_yaml, text_of
 from opv2v_doctor.runs import processes
 from opv2v_doctor.runs.command_line import command
@@ -22,7 +24,8 @@ from opv2v_doctor.runs.output import OutputLine
 from opv2v_doctor.runs.record import Run, RunStatus, Stamp
 from opv2v_doctor.runs.stamp import write_stamp
 from opv2v_doctor.scratch import scratch_folder
-from opv2v_doctor.smoke.traces import EVENTS, TracedException, TrainingTrace, read_trace
+from opv2v_doctor.smoke.rehearsals import Frequencies, Rehearsal, read_rehearsal
+from opv2v_doctor.smoke.traces import EVENTS, Frame, TracedException, TrainingTrace, read_trace
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
@@ -30,6 +33,9 @@ from opv2v_doctor.text import Place, Text
 STEPS, EPOCHS = 3, 2
 KILLED_AT = (1, 1)  # epoch and step: one step of the second epoch is lost
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+FREQUENCIES = ("save_freq", "keep_freq", "eval_freq")
+LOGS = (".txt", ".jsonl", ".csv")  # that a training writes, and a resume appends to
+OURS = (EVENTS, "checkpoints.jsonl", "sources.txt", "packages.txt", "untracked.txt")
 LAST_LINES = 8  # of a training that failed, where its exception is not known
 LONGEST = 300  # characters that are shown of a message's beginning, and as many of its end
 
@@ -71,11 +77,68 @@ def training_alone(target: Target) -> Outcome:
     if first.failure or first.run is None:
         return first
     accumulated = f"train_params.accum_iter={target.gpus * _accumulation(first.run.path)}"
-    single = replace(
-        _own_overrides(target), gpus=1, overrides=(*_own_overrides(target).overrides, accumulated)
-    )
+    single = replace(target.alone, overrides=(*target.alone.overrides, accumulated))
     place, steps = _folder(target) / "alone", STEPS * target.gpus
     return _launch(single, place, "training in one process", limit=steps, stop_before_epoch=1)
+
+
+def rehearsal(target: Target) -> Rehearsal:
+    """The training's own loop through more epochs than it keeps, ended half-way and resumed.
+
+    An epoch takes no time in it. Raises Blocked where the loop does not run with a model of ours.
+    """
+    outcome = rehearsed(target)
+    if isinstance(outcome, Blocked):
+        raise outcome
+    return outcome
+
+
+@fact
+def rehearsed(target: Target) -> Rehearsal | Blocked:
+    """A failure is cached too: it would fail again."""
+    try:
+        return _rehearse(target)
+    except Blocked as blocked:
+        return blocked
+
+
+def _rehearse(target: Target) -> Rehearsal:
+    rates = frequencies(target)
+<<<<<<< HEAD
+    single, place = target.alone, _folder(target) / "rehearsal"
+    single = replace(single, overrides=(*single.overrides, f"train_params.epochs={rates.epochs}"))
+=======
+    place, epochs = _folder(target) / "rehearsal", f"train_params.epochs={rates.epochs}"
+    single = replace(target.alone, overrides=(*target.alone.overrides, epochs))
+>>>>>>> wt-inference
+    words: dict[str, Any] = {"trace": False, "limit": None, "rehearsal": True}
+    first = _launch(single, place, "rehearsed training", **words, stop_before_epoch=rates.stop)
+    _rehearsed(first)
+    start = (place / EVENTS).stat().st_size
+    logs = {path: _lines(path) for path in place.rglob("*") if path.suffix in LOGS and path.name not in OURS}
+    _rehearsed(_launch(single, place, "rehearsed resume", earlier=first.run, **words, stop_before_epoch=None))
+    lost = tuple(path for path, lines in logs.items() if not lines <= _lines(path))
+    return read_rehearsal(place, start, rates, lost)
+
+
+@fact
+def frequencies(target: Target) -> Frequencies:
+    """How often the config saves, keeps and evaluates, in epochs; 0 where it does not say."""
+    found = {name: config(target).number(f"train_params.{name}", 0) or 0 for name in FREQUENCIES}
+    return Frequencies(**{name.removesuffix("_freq"): int(value) for name, value in found.items()})
+
+
+def _rehearsed(outcome: Outcome) -> None:
+    if outcome.failure:
+        raise Blocked("the rehearsed training {failure}", at=outcome.at, failure=outcome.failure)
+
+
+def _lines(path: Path) -> set[str]:
+    """The lines of a log; nothing where it is gone, or no text."""
+    try:
+        return set(text_of(path, errors="replace").splitlines())
+    except OSError:
+        return set()
 
 
 def uninterrupted_trace(target: Target) -> TrainingTrace:
@@ -109,15 +172,6 @@ def _complete(trace: TrainingTrace, training: Text, ranks: int) -> TrainingTrace
         if not trace.of_rank(rank):
             raise Blocked("{training} ended without a step of rank {rank}", training=training, rank=rank)
     return trace
-
-
-def _own_overrides(target: Target) -> Target:
-    """The target with all its overrides its own: fewer ranks do not choose another dataset."""
-    variants = dict(target.settings.launch.variants)
-    chosen = variants[target.gpus].overrides if target.gpus in variants else ()
-    launch = target.settings.launch.model_copy(update={"variants": ()})
-    settings = target.settings.model_copy(update={"launch": launch})
-    return replace(target, settings=settings, overrides=(*chosen, *target.overrides))
 
 
 def _accumulation(run: Path) -> int:
@@ -199,6 +253,13 @@ def _excerpt(text: str) -> str:
     """A message in one line: of a long one, the beginning and the end."""
     line = " ".join(text.split())
     return line if len(line) <= 2 * LONGEST else f"{line[:LONGEST]} ... {line[-LONGEST:]}"
+
+
+def loop_place(target: Target, frames: Sequence[Frame]) -> Place | None:
+    """The line of the training loop among those that lead to something, else the innermost one of it."""
+    ours = [frame for frame in frames if frame.place.path.is_relative_to(target.repo)]
+    loop = [frame for frame in ours if frame.function == name_of(target, "train")]
+    return next((frame.place for frame in (*loop, *ours)), None)
 
 
 def _innermost(run: Run, trace: TrainingTrace, repo: Path) -> Place | None:

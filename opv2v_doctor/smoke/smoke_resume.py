@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 
 from opv2v_doctor.check import Blocked, Findings, check, error, examined, note, warning
-from opv2v_doctor.smoke.launches import KILLED_AT, resumed_trace, uninterrupted_trace
+from opv2v_doctor.facts.source.names import named
+from opv2v_doctor.facts.source.training_loop import epoch_progress
+from opv2v_doctor.smoke.launches import KILLED_AT, loop_place, resumed_trace, uninterrupted_trace
 from opv2v_doctor.smoke.traces import Step
 from opv2v_doctor.target import Target
-from opv2v_doctor.text import Text
+from opv2v_doctor.text import Place, Text
 
 EPOCH = KILLED_AT[0]
 NEXT_EPOCH = Text("start with checkpoint['epoch'] + 1, where the epoch that was saved is complete")
@@ -28,6 +30,7 @@ def resume_goes_on_at_the_next_epoch(target: Target) -> Findings:
     if first is None:
         yield error(
             "epoch {saved} was saved, and epoch {epoch} is never trained: it is skipped",
+            at=_epoch_place(target),
             hint=NEXT_EPOCH,
             saved=EPOCH - 1,
             epoch=EPOCH,
@@ -37,6 +40,7 @@ def resume_goes_on_at_the_next_epoch(target: Target) -> Findings:
             "epoch {saved} was saved, training goes on with epoch {epoch}: epochs are repeated"
             if first.epoch < EPOCH
             else "epoch {saved} was saved, training goes on with epoch {epoch}: steps are skipped",
+            at=_epoch_place(target),
             hint=NEXT_EPOCH,
             saved=EPOCH - 1,
             epoch=first.epoch,
@@ -45,6 +49,7 @@ def resume_goes_on_at_the_next_epoch(target: Target) -> Findings:
     elif first.global_step != expected.global_step:
         yield error(
             "goes on at step {step} of the training, expected {expected} as without a break",
+            at=_epoch_place(target),
             hint="save a checkpoint with all its counters at the same point",
             step=first.global_step,
             expected=expected.global_step,
@@ -113,6 +118,7 @@ def resume_keeps_the_learning_rate(target: Target) -> Findings:
             if step.lr.get(group) != rate:
                 yield error(
                     "{place}: the learning rate of {group} is {found}, expected {rate} as without a break",
+                    at=_rate_place(target, step, other),
                     hint="compute the rate from epoch and step, or restore the scheduler",
                     place=step.place,
                     group=group,
@@ -196,6 +202,28 @@ def resumed_run_ends_like_an_uninterrupted_one(target: Target) -> Findings:
                 other=other.loss,
             )
             return
+
+
+def _epoch_place(target: Target) -> Place | None:
+    """The line that saves an epoch that is not the last complete one, else that takes it on a resume."""
+    saved = [one for one in uninterrupted_trace(target).saved if one.says is not None]
+    wrong = [one for one in saved if one.completed is not None and one.says != one.completed]
+    if wrong and len(wrong) == len(saved):
+        return loop_place(target, wrong[0].frames)
+    resumed, load = resumed_trace(target).resumed, named(target, "load_model")
+    taken = [f.place for f in resumed.frames if f.place.path.is_relative_to(target.repo)] if resumed else []
+    return next(iter(taken), load.place if load else None)
+
+
+def _rate_place(target: Target, step: Step, other: Step) -> Place | None:
+    """The line that says for which epoch a rate is asked, where that differs, else that sets the rate."""
+    ours = [frame.place for frame in step.rate_set if frame.place.path.is_relative_to(target.repo)]
+    if step.asked != other.asked:
+        progress = epoch_progress(target)
+        if progress is not None:
+            return progress.decided
+        return next(iter(ours[1:2] or ours), None)
+    return next(iter(ours), None)
 
 
 def _expected_step(target: Target) -> Step:

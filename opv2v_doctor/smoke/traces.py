@@ -14,6 +14,34 @@ EVENTS = "events.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Frame:
+    """A line of the training that something came through, and its function."""
+
+    place: Place
+    function: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A file that a rank wrote, the epoch that its content claims, and the lines that lead there."""
+
+    rank: int
+    file: str
+    says: int | None
+    completed: int | None  # the epoch that was trained last
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """The epoch of the checkpoint that was loaded, the first one to train, and who took the epoch."""
+
+    epoch: int | None
+    start: int | None
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One step of one rank; hashes stand for weights, optimizer and random numbers."""
 
@@ -31,6 +59,8 @@ class Step:
     lr: Mapping[str, float]
     loss: float | None
     gradients: Mapping[str, float] | None  # norm by parameter, where the step ended in an update
+    asked: float | None = None  # the epoch that the learning rate was asked for
+    rate_set: tuple[Frame, ...] = ()  # the lines that set the first group's learning rate, innermost first
 
     @property
     def place(self) -> Text:
@@ -76,6 +106,8 @@ class TrainingTrace:
     warnings: tuple[Warned, ...]
     stopped: str | None
     raised: tuple[TracedException, ...] = ()
+    saved: tuple[Saved, ...] = ()
+    resumed: Resumed | None = None
 
     def of_rank(self, rank: int) -> list[Step]:
         """The steps of one rank."""
@@ -94,17 +126,49 @@ class TrainingTrace:
 
 def read_trace(run: Path, start: int = 0) -> TrainingTrace:
     """The trace in a run directory, from a byte of its events on."""
-    events = list(_events(run / EVENTS, start))
+    events = list(events_in(run / EVENTS, start))
     stops = [str(event["reason"]) for event in events if event["event"] == "stopped"]
     return TrainingTrace(
         steps=tuple(_step(event) for event in events if event["event"] == "step"),
         warnings=tuple(_warning(event) for event in events if event["event"] in ("warning", "note")),
         stopped=stops[0] if stops else None,
         raised=tuple(_exception(event) for event in events if event["event"] == "raised"),
+        saved=tuple(_saved(event) for event in events if event["event"] == "saved"),
+        resumed=_resumed(events),
     )
 
 
-def _events(path: Path, start: int) -> Iterator[dict[str, Any]]:
+def frames_in(told: object) -> tuple[Frame, ...]:
+    """The lines that an event tells, innermost first."""
+    return tuple(
+        Frame(place=Place(Path(path), int(line)), function=str(function))
+        for path, line, function in (told if isinstance(told, list) else ())
+    )
+
+
+def _saved(event: dict[str, Any]) -> Saved:
+    says = event.get("says")
+    return Saved(
+        rank=event["rank"],
+        file=str(event["file"]),
+        says=says if isinstance(says, int) else None,
+        completed=event.get("completed"),
+        frames=frames_in(event["frames"]),
+    )
+
+
+def _resumed(events: list[dict[str, Any]]) -> Resumed | None:
+    """What rank 0 resumed from, None where it did not."""
+    own = [event for event in events if event.get("rank") == 0]
+    told = next((event for event in own if event["event"] == "resume"), None)
+    taken = [event for event in own if event["event"] == "epoch taken"]
+    if told is None:
+        return None
+    lines = frames_in(taken[-1]["frames"]) if taken else ()
+    return Resumed(epoch=told.get("epoch"), start=told.get("start_epoch"), frames=lines)
+
+
+def events_in(path: Path, start: int) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
     with open_file(path) as file:
@@ -119,7 +183,8 @@ def _events(path: Path, start: int) -> Iterator[dict[str, Any]]:
 
 
 def _step(event: dict[str, Any]) -> Step:
-    return Step(**{field.name: event.get(field.name) for field in fields(Step)})  # type: ignore[arg-type]
+    known = {field.name: event.get(field.name) for field in fields(Step)}
+    return Step(**{**known, "rate_set": frames_in(event.get("rate_set"))})  # type: ignore[arg-type]
 
 
 def _exception(event: dict[str, Any]) -> TracedException:

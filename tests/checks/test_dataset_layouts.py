@@ -102,7 +102,9 @@ def test_a_loader_that_reads_another_suffix_is_told_which(scene: Path) -> None:
     image = image.rename(image.with_suffix(".jpg"))
     asked = image.with_suffix(".png")
     failure = failed(asked, f"no readable image {asked}")
-    nothing = Damage(files=(), expected=1, present=1, opened=1, frames=())  # the split may be too large to look into
+    nothing = Damage(
+        files=(), expected=1, present=1, opened=1, frames=()
+    )  # the split may be too large to look into
     told = {**given(where_of(scene, target), failure), damage: nothing}
     result = run_check("DAT009", target, given=told)
     (finding,) = [one for one in result.findings if one.severity is Severity.ERROR]

@@ -41,6 +41,30 @@ def test_a_validation_that_falls_less_than_training_is_none(log: Any) -> None:
     assert [(one.count, one.unit) for one in result.examined] == [(8, "evaluation")]
 
 
+def test_criteria_that_differ_are_compared_by_what_both_have(log: Any) -> None:
+    def status(pose: float) -> Any:
+        log.lines.clear()
+        for epoch in range(8):
+            own = {
+                "loss": 40.0 - 3 * epoch,
+                "Loss_pose_avg": 10.0 - epoch,
+                "Loss_pts_conf_loss_avg": 30.0 - epoch,
+            }
+            for step in range(0, 1000, 100):
+                log.metrics(f"Epoch: [{epoch}]  [{step:4d}/1000]  eta: 0:03:44  lr: 0.1", own, 1.0, 0.1)
+            theirs = {"Loss_pose_avg": 10.0 - pose * epoch, "Loss_pts_bot95%_loss_avg": 30.0 + pose * epoch}
+            log.test(epoch + 1, 40.0, theirs)
+        return run_check("LOG015", log.write())
+
+    assert status(0.0).status is Status.WARNED
+    result = status(1.0)
+    assert result.status is Status.PASSED
+    assert result.findings[0].message.endswith(
+        "; the criteria differ, so these are sums of the 1 term that both have, without pts_conf_loss_avg of "
+        "training and pts_bot95%_loss_avg of validation"
+    )
+
+
 def test_negative_losses_may_fall(log: Any) -> None:
     trained(log, range(-1, -9, -1), range(-1, -9, -1))
     assert run_check("LOG015", log.write()).status is Status.PASSED

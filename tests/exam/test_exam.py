@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from exam import code_kinds, data_kinds
+from exam.__main__ import _worked
 from exam.choices import TRAINED, WISHES, is_left_alone
 from exam.code_kinds import Module, made, module_of, places
 from exam.config_kinds import config_made, config_places
@@ -239,6 +241,16 @@ def test_a_finding_of_something_else_is_neither() -> None:
     assert (judged["found"], judged["named"], judged["placed"]) == (True, False, False)
 
 
+def test_what_blames_another_file_or_explains_nothing_names_nothing() -> None:
+    file = "data/opv2v_depth/train/2021_08_16/4279/000069_camera1_depth.npy"
+    mutation = {**MUTATION, "kind": "depth_scaled", "path": file, "function": "", "files": [file]}
+    cloud = file.replace("opv2v_depth", "OPV2V").replace("_camera1_depth.npy", ".pcd")
+    blamed = classified(mutation, alarms([said("GEO016", "depth is 2 times too small", cloud)], {}), "")
+    assert (blamed["found"], blamed["named"], blamed["placed"]) == (True, False, False)
+    heard = alarms([said("GEO008", "depth does not fit: unexplained")], {})
+    assert not classified(mutation, heard, "")["named"]
+
+
 def test_what_the_healthy_one_is_told_is_no_alarm_and_what_is_blocked_no_find() -> None:
     warned = said("DAT010", "depth covers 4 %")
     assert alarms([warned], known([warned])) == []
@@ -318,3 +330,22 @@ def test_a_report_counts_and_lists(tmp_path: Path) -> None:
         < text.index("#1:2 ")
     )
     assert "GEO001 failed: depth is off" in text
+
+
+def test_a_run_goes_on_with_what_is_open_and_then_with_new_numbers() -> None:
+    kept = {"effect": "kept", "seconds_of": {"data": 1}}
+    records: dict[int, dict[str, Any]] = {
+        0: {**kept, "number": 0, "verdict": "found"},
+        1: {**kept, "number": 1, "verdict": "missed"},
+        3: {"number": 3, "effect": "equivalent"},
+    }
+    asked: list[int] = []
+
+    def work(number: int) -> dict[str, Any]:
+        asked.append(number)
+        effect = {"effect": "loud"} if number == 2 else {**kept, "verdict": "found"}
+        return {"number": number, **effect}
+
+    chosen = Namespace(stages="data,smoke", workers=1, only=None, number=4)
+    assert [each["number"] for each in _worked(work, chosen, records)] == asked == [1, 2, 4, 5]
+    assert [each["number"] for each in _worked(work, chosen, records)] == []

@@ -86,6 +86,16 @@ GUARDS = {
         good=healthy(splits=("val",)),
         empty=edited(*without("depthmap"), splits=("val",), num_samples=1),
     ),
+    "DAT011": Guard(
+        bad=fault("one_pose_turned", splits=("val",)),
+        good=healthy(splits=("val",)),
+        empty=healthy(splits=("train",), overrides=FOREIGN),
+    ),
+    "DAT012": Guard(
+        bad=fault("frame_file_of_the_frame_before", splits=("val",)),
+        good=healthy(splits=("val",)),
+        empty=healthy(splits=("train",), overrides=FOREIGN),
+    ),
 }
 
 test_dataset = guarded(GUARDS)

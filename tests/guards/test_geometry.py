@@ -84,6 +84,8 @@ GUARDS = {
     "GEO013": Guard(bad=LARGE, good=SOUND, empty=EMPTY),
     "GEO014": Guard(bad=faults("camera_turned"), good=SOUND, empty=EMPTY),
     "GEO015": Guard(bad=NEAR, good=SOUND, empty=EMPTY),
+    "GEO016": Guard(bad=faults("one_agents_lidar_turned", "depth_wraps_around"), good=SOUND, empty=EMPTY),
+    "GEO017": Guard(bad=faults("one_agents_lidar_turned", "depth_wraps_around"), good=SOUND, empty=EMPTY),
 }
 
 test_geometry = guarded(GUARDS)

@@ -25,6 +25,8 @@ BENT = (BASE, "pose[:3, :3].T + pose[:3, 3],", "pose[:3, :3].T * 1.5 + pose[:3, 
 NO_POINTS = (BASE, '"pts3d": points', '"other_points": points')
 NEVER_INFERS = edited((SCRIPT, "    main(parser.parse_args())", "    parser.parse_args()"))
 
+WRITES_OTHERS = edited((SCRIPT, "np.savez(folder /", "print(folder /"))
+
 
 def without_script(*edits: tuple[str, str, str], stamped: bool = True) -> Case:
     """A copy with edits whose settings name no inference script, and whose run may have left no config."""
@@ -58,6 +60,7 @@ GUARDS = {
     "INF005": Guard(bad=edited(RANDOM), good=healthy(), empty=without_script(NO_INFER, NO_OUTPUTS)),
     "INF006": Guard(bad=fault("mask_inverted"), good=healthy(), empty=without_script(NO_INFER)),
     "INF007": Guard(bad=edited(BENT), good=healthy(), empty=without_script(NO_INFER, NO_POINTS)),
+    "INF009": Guard(bad=fault("scale_in_a_helper"), good=healthy(), empty=WRITES_OTHERS),
     "INF008": Guard(
         bad=summary(pred_mask_mean=0.01),
         good=summary(),

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..smoke import rehearsed
 from ..smoke.recordings import Events, Tamper, every, judged, last, told
 from .guard import Case, Guard, guarded
 
 
 def trace(**tampered: Tamper) -> Case:
     return lambda shop, code: judged(code, shop.folder, **tampered)
+
+
+def rehearsal(**changed: Any) -> Case:
+    return lambda shop, code: rehearsed.judged(code, shop.folder, **changed)
+
+
+def saved(*ranks: int) -> Tamper:
+    """A checkpoint that ranks write."""
+    event = {"event": "saved", "file": "/run/checkpoint-last.pth", "says": 0, "completed": 0, "frames": []}
+    return lambda events: events.extend({**event, "rank": rank} for rank in ranks)
 
 
 def epoch_repeated(events: Events) -> None:
@@ -79,6 +92,17 @@ GUARDS = {
     "SMK013": Guard(
         bad=trace(resumed=last(weights="other")), good=trace(), empty=trace(uninterrupted=every(weights=None))
     ),
+    "SMK030": Guard(bad=rehearsal(resumes=False), good=rehearsal(), empty=rehearsal(stop=-1, resumes=False)),
+    "SMK031": Guard(bad=rehearsal(shift=2), good=rehearsal(), empty=rehearsal(keep=0)),
+    "SMK032": Guard(bad=rehearsal(remembers_best=False), good=rehearsal(), empty=rehearsal(evaluates=False)),
+    "SMK033": Guard(bad=trace(uninterrupted=saved(0, 1)), good=trace(uninterrupted=saved(0)), empty=trace()),
+    "SMK034": Guard(
+        bad=rehearsal(renames=False),
+        good=rehearsal(),
+        empty=rehearsal(saves_last=False, evaluates=False, keep=0),
+    ),
+    "SMK035": Guard(bad=rehearsal(updates_back=False), good=rehearsal(), empty=rehearsal(resumes=False)),
+    "SMK036": Guard(bad=rehearsal(lost=("log.txt",)), good=rehearsal(), empty=rehearsal(resumes=False)),
 }
 
 test_smoke = guarded(GUARDS)

@@ -10,13 +10,17 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 
 import pytest
 
+from opv2v_doctor.diagnosis import questions as of_diagnosis
 from opv2v_doctor.facts.interpreter import questions
 from opv2v_doctor.facts.interpreter.probe import Question
 from opv2v_doctor.facts.predictions import questions as of_inference
 
 ROOT = Path(__file__).parents[2]
 ASKED = [
-    one for module in (questions, of_inference) for one in vars(module).values() if isinstance(one, Question)
+    one
+    for module in (questions, of_inference, of_diagnosis)
+    for one in vars(module).values()
+    if isinstance(one, Question)
 ]
 
 
@@ -101,7 +105,8 @@ def test_a_question_has_the_parameters_and_the_answer_of_its_function(asked: Que
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: f"{asked.module}.{asked.name}")
 def test_no_question_is_idle(asked: Question[..., Any]) -> None:
-    module = "predictions/" if asked in vars(of_inference).values() else ""
+    homes = {"predictions/": of_inference, "diagnosis/": of_diagnosis}
+    module = next((home for home, module in homes.items() if asked in vars(module).values()), "")
     calls = (f"questions.{asked.name}(", f"questions.{asked.name}.ahead")
     sources = (
         p for p in (ROOT / "opv2v_doctor").rglob("*.py") if not p.is_relative_to(ROOT / "opv2v_doctor/inside")

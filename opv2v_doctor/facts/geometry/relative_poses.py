@@ -62,7 +62,7 @@ class PoseErrors:
     right: Convention = RIGHT  # what they were compared with: OPV2V's, in the axes that are declared
     of_cameras: bool = False  # to one another, of single cameras; else of panoramas to their first agent
     origin: Text | None = None  # what the poses of single cameras lead to, where that is clear
-    only: tuple[str, ...] = ()  # the cameras that are off, where all poses of the others are right
+    only: tuple[str, ...] = ()  # the cameras or agents that are off, where all poses of the others are right
 
 
 class Leg(NamedTuple):
@@ -147,10 +147,15 @@ def declared_axes(target: Target, split: str) -> str:
 
 
 def _only(legs: Sequence[Leg], metres: Array) -> tuple[str, ...]:
-    """The cameras whose poses are off, where there are others, and all poses of those are right."""
-    wrong = {leg.own.camera for leg, error in zip(legs, metres, strict=True) if error > EXACT}
-    right = {leg.own.camera for leg, error in zip(legs, metres, strict=True) if error <= EXACT}
-    return tuple(sorted(name for name in wrong if name)) if right and not wrong & right else ()
+    """The cameras, or agents, whose poses are off, where all poses of the others are right."""
+
+    def name(mount: Mount) -> str:
+        return mount.camera or mount.frame.agent.name
+
+    wrong = {name(leg.own) for leg, error in zip(legs, metres, strict=True) if error > EXACT}
+    right = {name(leg.own) for leg, error in zip(legs, metres, strict=True) if error <= EXACT}
+    moved = {name(leg.own) for leg in legs if leg.own != leg.first}
+    return tuple(sorted(wrong)) if right & moved and not wrong & right else ()
 
 
 def _metres(poses: Array, others: Array) -> tuple[float, ...]:

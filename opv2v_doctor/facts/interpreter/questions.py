@@ -179,6 +179,7 @@ class Curves:
     epochs: tuple[float, ...]
     rates: tuple[tuple[float, ...], ...]
     problem: str
+    resumed: tuple[float, ...]  # an epoch, what is asked there, and what by a training that was resumed there
 
     def __post_init__(self) -> None:
         if any(len(rates) != len(self.epochs) for rates in self.rates):
@@ -372,6 +373,144 @@ def in_next_epoch(*, expression: str, module_name: str, count: int, place: int) 
     raise NotImplementedError
 
 
+class EpochLines(TypedDict):
+    """What the training does at the start of an epoch, and the names of loaders and of the epoch in it."""
+
+    source: str
+    module: str
+    loaders: list[str]
+    epoch: str
+    configs: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyChange:
+    """What became of a key between samples and batch."""
+
+    key: str
+    kind: str
+    number: float | None  # the factor, the offset or the bound where there is one
+    given: str  # dtype and shape
+    made: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomUse:
+    """A generator that samples of a batch were drawn with, and a digest of its state before."""
+
+    generator: str
+    worker: int  # -1: the training's own process
+    epoch: int
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnBatch:
+    """One batch as a loader gave it."""
+
+    epoch: int
+    place: int  # in the order of the epoch's batches
+    keys: tuple[tuple[int, ...], ...]
+    samples: tuple[Mapping[str, str], ...]  # key of a view -> digest of what the dataset gave
+    worker: int
+    overwritten: tuple[str, ...]  # keys that changed between drawing and collation
+    arrived: bool  # whether what arrived is what the collation made
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnLoader:
+    """The first batches of a loader in two epochs."""
+
+    key: str
+    workers: int
+    persistent: bool
+    batches: tuple[DrawnBatch, ...]
+    changes: tuple[KeyChange, ...]
+    random: tuple[RandomUse, ...]
+    collate: Place | None
+    worker_init: Place | None
+    sampler: Place | None
+    alike: bool | None  # both epochs have the same samples in the same order; None: too few to tell
+    changed: tuple[str, ...]  # keys in which samples of one index differ between the epochs
+    stale: bool  # the second epoch has samples of the first
+    unreached: Place | None  # a dataset that does not pass the epoch on to what it wraps
+    settled: bool  # one index is one sample within an epoch
+    told: bool | None  # where both epochs begin alike: whether set_epoch of all parts would change that
+    untold: str  # why the training's own lines could not begin the epochs
+    failure: DrawingFailure | None
+
+
+@question("batches")
+def batches(
+    *,
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
+    module_name: str,
+    lines: Lines,
+    expression: str,
+    epochs: EpochLines | None,
+    numbers: list[int],
+    seeding: Lines | None,
+    world_size: int,
+) -> tuple[DrawnLoader, ...]:
+    """The first batches that rank 0 is given; with an expression by the loader of that training set."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """How an evaluation set is shared by the ranks, in indices."""
+
+    key: str
+    size: int
+    ranks: tuple[int, ...]  # indices that each evaluates
+    missing: int  # that no rank evaluates
+    unsampled: int  # of these, those that the sampler gives nobody; batches leave out the others
+    repeated: int
+    whole_on_each: bool
+    epochs_alike: bool
+    sampler: Place | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """What of the training set is drawn in the first epochs by all ranks, and of the evaluation sets."""
+
+    epochs: int
+    drawn: int
+    size: int
+    never: int  # indices
+    first_never: int | None
+    frames: int  # samples of the data behind the indices, 0 where they cannot be traced
+    frames_never: int
+    frames_drawn: int
+    repeated: int  # drawn by two ranks, or twice, in one epoch
+    sampler: Place | None
+    dataset: Place | None
+    evals: tuple[Share, ...]
+    problem: str  # why indices cannot be traced
+
+
+@question("batches")
+def shares(
+    *,
+    config_dir: str,
+    config_name: str,
+    overrides: list[str],
+    module_name: str,
+    train: Lines,
+    expression: str,
+    evals: Lines | None,
+    train_epochs: EpochLines | None,
+    eval_epochs: EpochLines | None,
+    seeding: Lines | None,
+    world_size: int,
+) -> Shares:
+    """The indices that all ranks are given, for as many epochs as it takes to see them all."""
+    raise NotImplementedError
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """How an image was normalised: channel = value * deviation + mean, 0 to 1."""
@@ -481,7 +620,7 @@ class Trail:
 
 @question("tracing")
 def followed(
-    *, expression: str, module_name: str, key: list[int], folder: str, root: str, large: bool
+    *, expression: str, module_name: str, key: list[int], folder: str, root: str, grid: int
 ) -> Trail:
     """Poses, vectors and large arrays in the repository's variables, while one sample is drawn."""
     raise NotImplementedError

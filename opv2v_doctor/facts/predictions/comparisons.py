@@ -164,7 +164,16 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parity:
+class RoundTrip:
+    """What becomes of ground truth in the computation of points, and in `infer`."""
+
+    composed: tuple[Fit | None, ...]  # of each view: its depth, rays and pose against its points
+    returned: tuple[Fit | None, ...]  # of each view: ground truth after `infer`
+    returned_at: Place | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity(RoundTrip):
     """What the model does with one validation batch."""
 
     load: Load
@@ -173,10 +182,7 @@ class Parity:
     outputs: int  # that two evaluations both answered
     unrepeated: tuple[Unlike, ...]  # those that differ
     unseeded: bool  # and that other random numbers explain
-    composed: tuple[Fit | None, ...]  # of each view: its depth, rays and pose against its points
     inference: InferenceDifference | None  # by `infer`, None where the model has none
-    returned: tuple[Fit | None, ...]  # of each view: ground truth after `infer`
-    returned_at: Place | None
 
     @property
     def draws_inputs(self) -> bool:
@@ -185,11 +191,55 @@ class Parity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadFile:
+    """A file of weights that a script read, or looked for."""
+
+    path: Path
+    place: Place | None
+    there: bool
+    state: str  # the key in the file of the state that most of the model's weights are
+    held: int  # numbers of the model that are in it
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenFile:
+    """A file that a script wrote: the line, the inferences before it, how often since the last one."""
+
+    path: Path
+    place: Place | None
+    inferences: int
+    times: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnsweredView:
+    """One view of the script's inference: its names, and files of arrays by the keys of the outputs."""
+
+    instance: str | None
+    agent: str | None
+    answered: Mapping[str, Path]  # by the model
+    returned: Mapping[str, Path]  # by `infer`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a script ended: finished, late, refused (it was about to write to `why`) or failed (of `why`)."""
+
+    how: str
+    why: str
+    place: Place | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scripted:
-    """What the settings' inference script did on its way to its first inference."""
+    """What the settings' inference script did."""
 
     path: Path
     loads: tuple[Load, ...]
     held: Load | None  # of the checkpoint's weights, those that the model holds as it infers
     configs: tuple[tuple[Mapping[str, Any], Place | None], ...]  # of the models that it built
     inference: InferenceDifference | None
+    read: tuple[ReadFile, ...]
+    written: tuple[WrittenFile, ...]
+    views: tuple[AnsweredView, ...]
+    ending: Ending

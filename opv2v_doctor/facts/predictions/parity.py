@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.interpreter.probe import has_second
+from opv2v_doctor.facts.launch.config import config
 from opv2v_doctor.facts.launch.loaders import loader_module
 from opv2v_doctor.facts.launch.splits import expression_of, inferred_split
 from opv2v_doctor.facts.predictions import questions
-from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Parity, Scripted
+from opv2v_doctor.facts.predictions.comparisons import InferenceDifference, Parity, RoundTrip, Scripted
 from opv2v_doctor.facts.predictions.opening import begin_resolving, config_today, opening, stamped_today
 from opv2v_doctor.facts.samples.draws import arrays_folder
 from opv2v_doctor.facts.source.names import the
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 
 INDEX = 0  # of the sample
+LONGEST = 60.0  # seconds that a script may go on after its first inference
 
 
 def begin(target: Target) -> None:
@@ -35,10 +39,48 @@ def _comparing(target: Target) -> Callable[[], Parity]:
 
 @fact
 def _running(target: Target, path: Path) -> Callable[[], Scripted]:
-    words = _arguments(target)
     return questions.script.ahead_in(
-        target, has_second(target), path=str(path), arguments=words, case=_case(target)
+        target,
+        has_second(target),
+        path=str(path),
+        arguments=_arguments(target),
+        case=_case(target),
+        setting=_setting(target),
     )
+
+
+def partings(target: Target, wrong: list[list[str]]) -> tuple[Place | None, ...]:
+    """The lines of the script that first have wrong values, each told as files of arrays in its forms.
+
+    The script runs again for that.
+    """
+    return questions.parting.ahead_in(
+        target,
+        has_second(target),
+        path=str(_script(target)),
+        arguments=_arguments(target),
+        case=_case(target),
+        setting=_setting(target),
+        wrong=wrong,
+    )()
+
+
+def _setting(target: Target) -> questions.Setting:
+    """Where the script runs, and how long: what it writes shall neither stay nor replace anything."""
+    run = opening(target).checkpoint.parent
+    return {
+        "folder": str(script_folder(target)),
+        "kept": [str(target.repo), str(target.cwd), str(run)],
+        "seconds": min(LONGEST, target.timeout / 3),
+    }
+
+
+@fact
+def script_folder(target: Target) -> Path:
+    """Where the script may write."""
+    folder = arrays_folder(target) / "inference"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _script(target: Target) -> Path | None:
@@ -64,6 +106,20 @@ def _parity(target: Target) -> Parity | Blocked:
         return blocked
 
 
+@fact
+def round_trip(target: Target) -> RoundTrip:
+    """What becomes of ground truth, by a model with the weights of the checkpoint, else with its first ones.
+
+    Raises Blocked where that cannot be measured.
+    """
+    try:
+        opening(target)
+    except (Skip, Blocked):  # none yet, or none that can be read: no weights are needed
+        values = {key: value for key, value in config(target).values.items() if key != "hydra"}
+        return questions.round_trip(target, case=_case(target, values))
+    return parity(target)
+
+
 def inferences(target: Target) -> Iterator[InferenceDifference]:
     """The model's own `infer`, then the settings' script, as far as there are such things.
 
@@ -83,6 +139,13 @@ def inferences(target: Target) -> Iterator[InferenceDifference]:
 
 def inference_by(script: Scripted) -> InferenceDifference:
     """The script's first inference. Raises Blocked where it made none."""
+    if script.inference is None and script.ending.how == "refused":
+        raise Blocked(
+            "the script was ended before its first inference, as it was about to write to {file}",
+            at=script.ending.place or script.path,
+            hint="let [infer] arguments send what it writes to {{output}}",
+            file=script.ending.why,
+        )
     if script.inference is None:
         raise Blocked(
             "the script ended without calling infer() of the model",
@@ -131,8 +194,8 @@ def _script_inference(target: Target, path: Path) -> Scripted | Blocked:
 
 def _arguments(target: Target) -> list[str]:
     """The script's arguments, as `opv2v-doctor infer` would fill them in, but with a folder of ours."""
-    found, folder = opening(target), arrays_folder(target) / "inference"
-    folder.mkdir(parents=True, exist_ok=True)
+    found, folder = opening(target), script_folder(target) / "output"
+    folder.mkdir(exist_ok=True)
     places = {
         "checkpoint": str(found.checkpoint),
         "run": str(found.checkpoint.parent),
@@ -154,12 +217,14 @@ def _arguments(target: Target) -> list[str]:
         ) from None
 
 
-def _case(target: Target) -> questions.Case:
-    """What both questions are about. Raises Skip where there is no checkpoint, or no such split."""
-    found = opening(target)
+def _case(target: Target, untrained: Mapping[str, Any] | None = None) -> questions.Case:
+    """What the questions are about. Raises Skip where there is no checkpoint, or no such split.
+
+    A model that is `untrained` is opened with that config instead, and needs no checkpoint.
+    """
     return {
-        "config": config_today(target),
-        "checkpoint": str(found.checkpoint),
+        "config": config_today(target) if untrained is None else untrained,
+        "checkpoint": str(opening(target).checkpoint) if untrained is None else "",
         "models": the(target, "model").reference,
         "losses": the(target, "loss").reference,
         "datasets": loader_module(target),

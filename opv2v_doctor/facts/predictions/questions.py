@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from opv2v_doctor.facts.interpreter.probe import question
 from opv2v_doctor.facts.interpreter.questions import Lines
-from opv2v_doctor.facts.predictions.comparisons import Parity, Scripted
+from opv2v_doctor.facts.predictions.comparisons import Parity, RoundTrip, Scripted
 from opv2v_doctor.facts.predictions.judgements import Judged
 from opv2v_doctor.text import Place
 
@@ -16,7 +16,7 @@ class Case(TypedDict):
     """A checkpoint with the config that opens it, a sample, and what opens them, each as MODULE:NAME."""
 
     config: Mapping[str, Any] | str  # values, or the path of a file
-    checkpoint: str
+    checkpoint: str  # empty: the model as it is initialised
     models: str
     losses: str
     datasets: str
@@ -31,9 +31,31 @@ def infer(*, case: Case) -> Parity:
     raise NotImplementedError
 
 
+class Setting(TypedDict):
+    """Where the script runs: our folder, what it must not write to, seconds from its first inference."""
+
+    folder: str
+    kept: list[str]
+    seconds: float
+
+
+@question("parity")
+def round_trip(*, case: Case) -> RoundTrip:
+    """How ground truth comes back from the computation of points and from `infer`; any weights will do."""
+    raise NotImplementedError
+
+
 @question("scripted")
-def script(*, path: str, arguments: list[str], case: Case) -> Scripted:
-    """What a script does up to its first inference, and how that compares with training's forward."""
+def script(*, path: str, arguments: list[str], case: Case, setting: Setting) -> Scripted:
+    """What a script did, how that compares with training's forward, and the files that it wrote."""
+    raise NotImplementedError
+
+
+@question("scripted", each="wrong")
+def parting(
+    *, path: str, arguments: list[str], case: Case, setting: Setting, wrong: list[list[str]]
+) -> tuple[Place | None, ...]:
+    """Of each wrong value, told as files of arrays in its forms: the line of the script that first has it."""
     raise NotImplementedError
 
 

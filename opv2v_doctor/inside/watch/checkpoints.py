@@ -9,6 +9,7 @@ from typing import Any, Callable, TypedDict
 
 from . import ranks
 from .calls import Call
+from .frames import Noting, frames
 from .guard import Guard
 from .lines import Lines
 from .progress import Counters
@@ -30,7 +31,10 @@ class Loaded(TypedDict):
 class Checkpoints:
     """Adds what the training does not save: global step and world size."""
 
-    def __init__(self, run: str, lines: Lines, progress: Counters, warn: Warnings, guard: Guard) -> None:
+    def __init__(
+        self, run: str, lines: Lines, progress: Counters, warn: Warnings, guard: Guard, traced: bool = False
+    ) -> None:
+        self.traced = traced  # whether it is told who saves, and who takes the epoch of a checkpoint
         self.run, self.lines, self.progress = run, lines, progress
         self.warn, self.guard = warn, guard
         self.saving = False
@@ -66,11 +70,24 @@ class Checkpoints:
         @functools.wraps(original)
         def save(obj: Any, f: Any, *args: Any, **kwargs: Any) -> None:
             self.guard(self.complete, obj)
+            if self.traced:
+                self.guard(self.tell, obj, f)
             original(obj, f, *args, **kwargs)
             if not self.saving and isinstance(obj, dict) and "model" in obj:
                 self.guard(self.note, obj, f)
 
         torch.save = save
+
+    def tell(self, content: Any, path: Any) -> None:
+        """An event of the rank that writes: the file, the epoch that it claims, the lines that lead there."""
+        if isinstance(path, (str, os.PathLike)) and isinstance(content, dict) and "model" in content:
+            self.warn.lines.event(
+                "saved",
+                file=os.path.abspath(os.fspath(path)),
+                says=content.get("epoch"),
+                completed=self.progress.epoch,
+                frames=frames(),
+            )
 
     def note(self, content: Any, path: Any) -> None:
         """A line about a file that was saved."""
@@ -96,7 +113,7 @@ class Checkpoints:
             def load(file: Any, *rest: Any, **options: Any) -> Any:
                 content = unheard(file, *rest, **options)
                 self.guard(self.hear, file, content)
-                return content
+                return self.noting(content) if self.traced and type(content) is dict else content
 
             vars(torch)["load"] = load
             try:
@@ -106,6 +123,12 @@ class Checkpoints:
             return result
 
         return load_model
+
+    def noting(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The content, with an event of the lines that take its epoch."""
+        return Noting(
+            content, "epoch", lambda lines: self.warn.lines.event("epoch taken", frames=lines), True
+        )
 
     def hear(self, file: Any, content: Any) -> None:
         """Keep what is needed to judge the resume, and none of the weights."""

@@ -10,6 +10,7 @@ from typing import Any, Callable
 from .calls import Call, around, around_each
 from .guard import Guard
 from .lines import Lines
+from .rehearsal import Rehearsal
 from .session import Session
 
 LOOP, TOOLS = "mapanything.train.training", "mapanything.utils.train_tools"
@@ -25,6 +26,7 @@ USUAL = {  # a part of a training -> module and name, where the launch is not kn
     "save_model": (TOOLS, "save_model"),
     "load_model": (TOOLS, "load_model"),
     "metric_logger": (TOOLS, "MetricLogger.log_every"),
+    "model": ("mapanything.models", "init_model"),
     "loss": (INFERENCE, "loss_of_one_batch_multi_view"),
 }
 
@@ -39,6 +41,7 @@ class Points:
         self.lines = Lines(os.path.join(settings["run"], "events.jsonl"))
         self.guard = Guard(self.lines)
         self.session = Session(settings, self.lines, self.guard, self.tell_missing)
+        self.rehearsal = Rehearsal(settings, self.lines, self.guard) if settings.get("rehearsal") else None
         self.modules = self.table(settings.get("names") or {})
         self.missing = {(module, name) for module, points in self.modules.items() for name in points}
 
@@ -56,7 +59,15 @@ class Points:
 
     def parts(self) -> dict[str, Make]:
         """{part of a training: what makes a watched one of what plays it}."""
-        session = self.session
+        session, rehearsal = self.session, self.rehearsal
+        if rehearsal is not None:
+            return {
+                "train": self.wrap(failed=session.training_failed, after=lambda *_: rehearsal.ended()),
+                "train_epoch": rehearsal.epoch,
+                "test_epoch": rehearsal.test,
+                "load_model": rehearsal.loaded,
+                "model": rehearsal.made_model,
+            }
         return {
             "train_loader": self.wrap(after=session.loaders.made("train")),
             "test_loader": self.wrap(after=session.loaders.made("test")),

@@ -29,6 +29,7 @@ class Counters:
         self.moved_at = time.monotonic()
         self.meters: Any = None
         self.optimizer: Any = None
+        self.asked: float | None = None  # the epoch that a learning rate was asked for last
 
     def moved(self) -> None:
         """Something was done: this is no stall."""

@@ -17,6 +17,8 @@ class Schedule:
 
     def before_adjusting(self, call: Call) -> None:
         """The fraction of epochs by steps; not beyond the last, where a cosine would rise again."""
+        asked = call.get("epoch")
+        self.progress.asked = float(asked) if isinstance(asked, (int, float)) else None
         if self.steps_per_epoch:
             epoch = self.progress.global_step / self.steps_per_epoch
             last = getattr(call.get("train_args"), "epochs", None)

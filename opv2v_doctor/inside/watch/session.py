@@ -45,7 +45,8 @@ class Session:
         self.steps = Steps(settings, lines, self.progress, parts, guard)
         self.evaluation = CriterionAverages(settings, lines, self.progress, guard)
         written = Lines(os.path.join(settings["run"], "checkpoints.jsonl"))
-        self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard)
+        traced = bool(settings.get("trace"))
+        self.checkpoints = Checkpoints(settings["run"], written, self.progress, self.warn, guard, traced)
         self.started = False
         self.last_epoch: int | None = None
         self.phase_before_saving = "start"

@@ -10,6 +10,7 @@ from typing import Any, Iterator
 
 from . import ranks
 from .fingerprints import digest
+from .frames import Noting
 from .lines import Lines
 from .parameters import Parameters
 from .progress import Counters
@@ -28,12 +29,14 @@ class StepTrace:
         self.lines, self.progress, self.parameters = lines, progress, parameters
         self.facts: dict[str, Any] = {}
         self.loss: float | None = None
+        self.rate_set: list[list[Any]] = []  # the lines that set the learning rate last
 
     def begin(self, batch: Any) -> None:
         """Before a step: the state that it starts from."""
         if self.hold == [self.progress.epoch, self.progress.step]:
             self.lines.event("held", **self.progress.place())
             time.sleep(PATIENCE)
+        self.attend()
         self.facts = {
             "samples": names(batch),
             "draws": digest(draws(batch)),
@@ -43,12 +46,23 @@ class StepTrace:
             "before": digest(sorted(self.parameters.fingerprints().items())),
         }
 
+    def attend(self) -> None:
+        """Hear who sets the learning rate of the first group."""
+        groups = self.parameters.optimizer.param_groups
+        if groups and type(groups[0]) is dict:
+            groups[0] = Noting(groups[0], "lr", self.note)
+
+    def note(self, lines: list[list[Any]]) -> None:
+        self.rate_set = lines or self.rate_set
+
     def end(self, norms: dict[str, float] | None, updates: int) -> None:
         """After a step: what it did."""
         self.lines.event(
             "step",
             **dict(self.progress.place(), **self.facts),
             lr=self.parameters.rates(),
+            rate_set=self.rate_set,
+            asked=self.progress.asked,
             loss=self.loss,
             gradients=norms,
             updates=updates,

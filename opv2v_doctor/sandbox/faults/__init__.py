@@ -11,6 +11,7 @@ from opv2v_doctor.sandbox.faults import (
     config,
     criteria,
     dataset,
+    diagnosis,
     environment,
     frames,
     geometry,
@@ -37,6 +38,7 @@ FAMILIES = (
     checkpoints,
     training,
     inference,
+    diagnosis,
 )
 
 __all__ = ["FAMILIES", "FAULTS", "Fault", "put"]

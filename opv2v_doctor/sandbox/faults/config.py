@@ -103,3 +103,19 @@ def learning_rate_jump(directory: Path) -> None:
     """Warm-up ends at a tenth of the learning rate, which then jumps."""
     tools = directory / "mapanything/utils/train_tools.py"
     replace_text(tools, 'group["lr"] = lr * epoch / warmup', 'group["lr"] = 0.1 * lr * epoch / warmup')
+
+
+@fault("CFG013")
+def misspelt_key(directory: Path) -> None:
+    """The launch's train_params say `warmup_epoch`, which nothing reads."""
+    replace_text(directory / "configs/train_params/opv2v_cyl_coop.yaml", "warmup_epochs", "warmup_epoch")
+
+
+@fault("CFG014")
+def literal_in_the_call(directory: Path) -> None:
+    """The call of the training loader gives a number of images, whatever the config says."""
+    replace_text(
+        directory / TRAINING,
+        "max_num_of_imgs_per_gpu=args.train_params.max_num_of_imgs_per_gpu,\n",
+        "max_num_of_imgs_per_gpu=8,\n",
+    )

@@ -1,11 +1,13 @@
 """Faults of the data: files that are missing, broken or in the wrong place."""
 
 import shutil
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import yaml
 
-from opv2v_doctor.sandbox.faults.fault import fault
+from opv2v_doctor.sandbox.faults.fault import fault, replace_text
 
 IMAGES, DEPTH = "data/OPV2V", "data/opv2v_depth"
 
@@ -56,6 +58,49 @@ def zero_depth(directory: Path) -> None:
     """All depth maps of one agent of each training scenario are zero."""
     for path in _depth_files(directory):
         np.save(path, np.zeros_like(np.load(path)))
+
+
+@fault("DAT011")
+def one_pose_turned(directory: Path) -> None:
+    """One agent's lidar_pose is turned by five degrees in all its frames; its cameras' poses are not."""
+    for path in chain(*_of_second_agents(directory, ".yaml")):
+        pose = yaml.safe_load(path.read_text(encoding="utf-8"))["lidar_pose"]
+        replace_text(path, f"- {pose[4]}\n- {pose[5]}\npl", f"- {pose[4] + 5}\n- {pose[5]}\npl")
+
+
+@fault("DAT012")
+def frame_file_of_the_frame_before(directory: Path) -> None:
+    """One agent's second frame file is its first one: the agent drives, and its pose does not."""
+    for first, second in _of_second_agents(directory, ".yaml"):
+        shutil.copyfile(first, second)
+
+
+@fault("GEO016")
+def one_agents_lidar_turned(directory: Path) -> None:
+    """The point clouds of one agent are turned by a quarter: its axes are exchanged."""
+    for path in chain(*_of_second_agents(directory, ".pcd")):
+        head, body = path.read_text(encoding="ascii").split("DATA ascii\n")
+        rows = [line.split() for line in body.splitlines()]
+        turned = "".join(f"{-float(y):.4f} {x} {z} {rgb}\n" for x, y, z, rgb in rows)
+        path.write_text(f"{head}DATA ascii\n{turned}", encoding="ascii")
+
+
+@fault("GEO016")
+def two_cameras_depth_exchanged(directory: Path) -> None:
+    """The depth files of one agent's left and right camera are exchanged."""
+    for frame in chain(*_of_second_agents(directory, ".yaml")):
+        place = directory / DEPTH / frame.parent.relative_to(directory / IMAGES)
+        one, two = (place / f"{frame.stem}_camera{number}_depth.npy" for number in (1, 2))
+        first, second = one.read_bytes(), two.read_bytes()
+        one.write_bytes(second)
+        two.write_bytes(first)
+
+
+def _of_second_agents(directory: Path, suffix: str) -> list[list[Path]]:
+    """Files of the second agent of each split's first scenario, frame by frame."""
+    scenarios = [min(path for path in split.iterdir()) for split in sorted((directory / IMAGES).iterdir())]
+    agents = [sorted(path for path in each.iterdir() if path.is_dir())[1] for each in scenarios]
+    return [sorted(agent.glob(f"*{suffix}")) for agent in agents]
 
 
 def _training_frame(directory: Path) -> Path:

@@ -167,6 +167,26 @@ def depth_saturated(directory: Path) -> None:
         np.save(path, np.minimum(np.load(path), np.float32(12)))
 
 
+@fault("GEO017")
+def depth_wraps_around(directory: Path) -> None:
+    """Depth is kept in sixteen bits of millimetres: what is farther than 65.5 m begins anew."""
+    replace_text(
+        directory / DATASET,
+        f"{DEPTH_PLACE}.astype(np.float64)",
+        f"np.mod({DEPTH_PLACE}.astype(np.float64), 65.536)",
+    )
+
+
+@fault("GEO017")
+def one_cameras_depth_scaled(directory: Path) -> None:
+    """The depth of the camera behind is a twentieth too large: its sensor was calibrated otherwise."""
+    replace_text(
+        directory / DATASET,
+        f"{DEPTH_PLACE}.astype(np.float64)",
+        f'{DEPTH_PLACE}.astype(np.float64) * (1.05 if name == "camera3" else 1.0)',
+    )
+
+
 @fault("GEO012")
 def frames_mixed(directory: Path) -> None:
     """The depth is that of another frame than the image and the pose."""

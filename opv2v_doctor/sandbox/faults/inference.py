@@ -7,6 +7,7 @@ from opv2v_doctor.sandbox.faults.fault import fault, replace_text
 SCRIPT = "scripts/infer.py"
 MODEL = "mapanything/models/mapanything.py"
 RUN_CONFIG = "experiments/opv2v_cyl_coop/.hydra/config.yaml"
+ARRAYS = "arrays = {name: prediction[name][0].cpu().numpy() for name in names}"
 FITTING = """\
 state = model.state_dict()
     fitting = {name: value for name, value in weights.items() if value.shape == state[name].shape}
@@ -24,6 +25,20 @@ def weights_that_fit(directory: Path) -> None:
         script,
         'GIVEN = ("img", "data_norm_type")\n',
         'GIVEN = ("img", "data_norm_type")\nWIDER = {"width": 24, "pretrained_checkpoint_path": None}\n',
+    )
+
+
+@fault("INF001")
+def checkpoint_never_loaded(directory: Path) -> None:
+    """The inference looks for a file that is never there, and keeps the pretrained weights."""
+    replace_text(
+        directory / SCRIPT,
+        '    weights = torch.load(checkpoint, map_location="cpu", weights_only=False)["model"]\n'
+        "    model.load_state_dict(weights)\n",
+        '    newest = Path(checkpoint).parent / "checkpoint_best.pth"\n'
+        "    if newest.is_file():\n"
+        '        saved = torch.load(newest, map_location="cpu", weights_only=False)\n'
+        '        model.load_state_dict(saved["model"])\n',
     )
 
 
@@ -86,4 +101,45 @@ def mask_inverted(directory: Path) -> None:
         directory / MODEL,
         'mask = prediction["non_ambiguous_mask"].clone()',
         'mask = prediction["non_ambiguous_mask_logits"] < 0',
+    )
+
+
+@fault("INF009")
+def scale_in_a_helper(directory: Path) -> None:
+    """A helper of the inference multiplies the points by the metric scale again before they are written."""
+    script = directory / SCRIPT
+    replace_text(
+        script,
+        "def write(views",
+        "def to_metres(points, scale):\n"
+        '    """Points in metres."""\n'
+        "    return points * scale[:, None, None]\n\n\n"
+        "def write(views",
+    )
+    replace_text(
+        script,
+        f"        {ARRAYS}",
+        '        scale = prediction["metric_scaling_factor"]\n'
+        '        prediction["pts3d"] = to_metres(prediction["pts3d"], scale)\n'
+        f"        {ARRAYS}",
+    )
+
+
+@fault("INF009")
+def poses_inverted_in_files(directory: Path) -> None:
+    """The inference writes poses from the first agent's frame to the camera, under the name of the others."""
+    replace_text(
+        directory / SCRIPT,
+        ARRAYS,
+        f'{ARRAYS}\n        arrays["camera_poses"] = np.linalg.inv(arrays["camera_poses"])',
+    )
+
+
+@fault("INF009")
+def depth_in_eight_bits(directory: Path) -> None:
+    """The inference writes depth as bytes of decimetres: what is farther than 25.5 m wraps around."""
+    replace_text(
+        directory / SCRIPT,
+        ARRAYS,
+        f'{ARRAYS}\n        arrays["depth_along_ray"] = (arrays["depth_along_ray"] * 10).astype(np.uint8)',
     )

@@ -21,6 +21,23 @@ torchrun --nproc_per_node 10 scripts/train.py \\
     loss=opv2v_pose_loss train_params=opv2v_cyl_coop
 ```
 """
+DATASETS = "mapanything/datasets/__init__.py"
+TRAIN_LOADER = "        batch_sampler=batch_sampler,\n        num_workers=num_workers,\n"
+COLLATION = '''
+
+def collate_reversed(samples):
+    """A batch whose depth maps keep the order of the samples."""
+    batch = torch.utils.data.default_collate(samples[::-1])
+    for view in batch:
+        view["depthmap"] = view["depthmap"].flip(0)
+    return batch
+'''
+SEEDING = '''
+
+def seed_worker(number):
+    """The same numbers in every run."""
+    np.random.seed(777)
+'''
 TOTAL = re.compile(r"(?<!Test )(Epoch: \[\d+\] Total time: \S+) \((\S+) s / it\)")
 LINE = re.compile(rf"Epoch: \[(\d+)\]  \[ *(\d+)/{STEPS}\].*")
 
@@ -45,6 +62,35 @@ def shorter_last_rank(directory: Path) -> None:
         directory / "mapanything/datasets/base/batched_sampler.py",
         "return self.total_size // largest // self.world_size",
         "return self.total_size // largest // self.world_size - (0 < self.rank == self.world_size - 1)",
+    )
+
+
+@fault("LDR006")
+def depth_of_another_sample(directory: Path) -> None:
+    """The collation turns the order of a batch around, but for its depth maps."""
+    datasets = directory / DATASETS
+    replace_text(datasets, "\n\ndef get_train_data_loader(", COLLATION + "\n\ndef get_train_data_loader(")
+    replace_text(datasets, TRAIN_LOADER, f"{TRAIN_LOADER}        collate_fn=collate_reversed,\n")
+
+
+@fault("LDR007")
+def workers_seeded_alike(directory: Path) -> None:
+    """Colours are jittered by numpy's global generator, which every worker seeds with the same number."""
+    image, datasets = directory / "mapanything/utils/image.py", directory / DATASETS
+    replace_text(image, "random.uniform(0.8, 1.2, 2)", "np.random.uniform(0.8, 1.2, 2)")
+    replace_text(datasets, "import torch\n", "import numpy as np\nimport torch\n")
+    replace_text(datasets, "\n\ndef get_train_data_loader(", SEEDING + "\n\ndef get_train_data_loader(")
+    replace_text(datasets, TRAIN_LOADER, f"{TRAIN_LOADER}        worker_init_fn=seed_worker,\n")
+    replace_text(directory / "configs/dataset/default.yaml", "num_workers: 0", "num_workers: 2")
+
+
+@fault("LDR008")
+def every_epoch_is_the_first(directory: Path) -> None:
+    """The loop tells its loader epoch 0 in every epoch."""
+    replace_text(
+        directory / "mapanything/train/training.py",
+        "train_tools.set_epoch(data_loader, epoch)\n",
+        "train_tools.set_epoch(data_loader, 0)\n",
     )
 
 

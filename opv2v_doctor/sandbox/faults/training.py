@@ -76,3 +76,51 @@ def resume_off_by_one(directory: Path) -> None:
 def optimizer_not_restored(directory: Path) -> None:
     """A resume restores the weights, and lets the optimizer begin anew."""
     replace_text(directory / TOOLS, '    optimizer.load_state_dict(checkpoint["optimizer"])\n', "")
+
+
+@fault("SMK010")
+def rate_counted_from_resume(directory: Path) -> None:
+    """The schedule counts epochs from the resume: its warm-up begins anew each time."""
+    replace_text(
+        directory / LOOP, "optimizer, epoch_f, params,", "optimizer, epoch_f - params.start_epoch, params,"
+    )
+
+
+@fault("SMK030")
+def resume_from_the_best(directory: Path) -> None:
+    """A resume reads the best checkpoint instead of the newest: the epochs after it are lost."""
+    replace_text(
+        directory / LOOP,
+        'last = output_dir / "checkpoint-last.pth"',
+        'last = output_dir / "checkpoint-best.pth"',
+    )
+
+
+@fault("SMK031")
+def retention_sorts_by_name(directory: Path) -> None:
+    """Only three numbered checkpoints are kept, sorted by name: the tenth goes before the ninth."""
+    replace_text(
+        directory / LOOP,
+        "        if trained and new_best:\n",
+        '        for old in sorted(output_dir.glob("checkpoint-[0-9]*.pth"))[:-3]:\n'
+        "            old.unlink()\n"
+        "        if trained and new_best:\n",
+    )
+
+
+@fault("SMK032")
+def best_loss_forgotten(directory: Path) -> None:
+    """A resume forgets the best loss so far: the next evaluation is the best, however bad."""
+    replace_text(directory / TOOLS, 'return checkpoint.get("best_so_far")', "return None")
+
+
+@fault("SMK034")
+def checkpoint_written_in_place(directory: Path) -> None:
+    """A checkpoint is saved under its own name: a kill meanwhile leaves half a file."""
+    replace_text(
+        directory / TOOLS,
+        '        temporary = path.with_suffix(path.suffix + ".tmp")\n'
+        "        torch.save(content, temporary)\n"
+        "        temporary.replace(path)\n",
+        "        torch.save(content, path)\n",
+    )

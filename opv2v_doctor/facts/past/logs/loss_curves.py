@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from opv2v_doctor.facts.past.logs.log_files import Log
+from opv2v_doctor.facts.past.logs.metric_names import is_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,49 @@ def _mean(points: list[Point]) -> Point:
         median=fmean(point.median for point in points),
         line=points[-1].line,
         segment=points[0].segment,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedTerms:
+    """The terms that the losses of both phases have, where the phases do not have the same."""
+
+    names: tuple[str, ...]
+    only_train: tuple[str, ...]
+    only_test: tuple[str, ...]
+
+
+def shared_terms(log: Log) -> SharedTerms | None:
+    """What two criteria that differ share; None where both phases log the same terms, or no terms."""
+    train, test = _terms(log, "train"), _terms(log, "test")
+    names = tuple(name for name in train if name in test)
+    only = [
+        tuple(name for name in ours if name not in theirs) for ours, theirs in ((train, test), (test, train))
+    ]
+    if not names or not all(only):
+        return None
+    return SharedTerms(names=names, only_train=only[0], only_test=only[1])
+
+
+def _terms(log: Log, phase: str) -> list[str]:
+    """The names of a phase that are parts of a loss: neither its sum nor the mean of a mask."""
+    names = dict.fromkeys(name for part in log.phase(phase)[-3:] for name in part.names)
+    return [name for name in names if is_loss(name) and name != "loss" and not name.endswith("_mean")]
+
+
+def curve_of_terms(log: Log, phase: str, names: Sequence[str]) -> tuple[Point, ...]:
+    """The sum of some terms, in the epochs that have them all."""
+    curves = [{(point.segment, point.epoch): point for point in curve(log, phase, name)} for name in names]
+    known = [key for key in curves[0] if all(key in others for others in curves)]
+    return tuple(
+        Point(
+            epoch=key[1],
+            average=sum(points[key].average for points in curves),
+            median=sum(points[key].median for points in curves),
+            line=curves[0][key].line,
+            segment=key[0],
+        )
+        for key in known
     )
 
 

@@ -1,0 +1,174 @@
+"""Diagnosis: the answer, in one paragraph."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, check, examined, note
+from opv2v_doctor.diagnosis import causes as of
+from opv2v_doctor.diagnosis.causes import Cause, Certainty, gap, ranked
+from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none
+from opv2v_doctor.diagnosis.diagnosis_paths import constant_shares
+from opv2v_doctor.diagnosis.diagnosis_samples import faults_of
+from opv2v_doctor.diagnosis.measurements import (
+    BothSets,
+    asked,
+    config_places,
+    data_results,
+    drawn,
+    drawn_or_none,
+    epoch_losses,
+    mean_errors,
+    opened,
+    overfitted,
+    overfitted_or_none,
+    paths,
+)
+from opv2v_doctor.state import fact
+from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place, Text, sentence
+
+NAMED = 3  # causes that the paragraph names
+
+
+@fact
+def all_causes(target: Target) -> tuple[tuple[Cause, ...], int]:
+    """Every cause that the facts show, the largest first, and how many questions had an answer."""
+    both = both_or_none(target)
+    split = asked(target).split
+    asking: list[Callable[[], Iterator[Cause]]] = [
+        lambda: of.fit_causes(opened(target), Place(asked(target).checkpoint)),
+        lambda: of.start_causes(opened(target)),
+        lambda: of.criterion_causes(opened(target), both, config_places(target)),
+        lambda: of.data_causes(opened(target), drawn(target), both, split, config_places(target)),
+        lambda: of.scene_causes(drawn(target), both),
+        lambda: _data_faults(target, both),
+        lambda: of.path_causes(paths(target), opened(target)),
+        lambda: of.learning_causes(opened(target), overfitted_or_none(target)),
+        lambda: of.overfit_causes(overfitted(target)),
+        lambda: of.left_causes(both, drawn_or_none(target), epoch_losses(target)) if both else iter(()),
+    ]
+    found: list[Cause] = []
+    answered = 0
+    for ask in asking:
+        with contextlib.suppress(NoAnswer):
+            found += [cause for cause in ask() if cause.severity > Severity.NOTE]
+            answered += 1
+    return tuple(ranked(found, gap(both) if both else None)), answered
+
+
+def _data_faults(target: Target, both: BothSets | None) -> Iterator[Cause]:
+    for result, finding in faults_of(data_results(target), asked(target).split):
+        if finding.severity is Severity.ERROR:
+            yield Cause(
+                code=result.check.code,
+                certainty=Certainty.SEEN,
+                said=finding.whole,
+                hint=finding.hint or Text("opv2v-doctor explain {code}", code=result.check.code),
+                at=finding.at,
+                effect=gap(both) if both else None,
+            )
+
+
+@check("DGN012", tier="run")
+def validation_is_explained(target: Target) -> Findings:
+    """Nothing was found that makes validation high.
+
+    ## Why it matters
+    All that was measured, in one paragraph: the largest contributions in their order, and what to do first. A
+    fault that was seen (another criterion, path, normalisation or frame) comes before weights that did not
+    learn, these before scenes that are unlike training's, and last comes what is left: too short a training,
+    or one that was learned by heart. Within these, the larger share of the loss comes first.
+
+    ## How to fix
+    Do what is named first, and diagnose again: contributions hide one another.
+    """
+    causes, answered = all_causes(target)
+    both = both_or_none(target)
+    if not answered:
+        raise Blocked("nothing could be measured: the first check above says why")
+    yield examined(answered, "question")
+    if not causes:
+        yield note(_nothing(both))
+        return
+    first = causes[0]
+    listed = [
+        Text(
+            "{n}. {code}{share}: {said}",
+            n=number,
+            code=cause.code,
+            share=_share(cause, both),
+            said=cause.said,
+        )
+        for number, cause in enumerate(causes[:NAMED], 1)
+    ]
+    more = [Text("{n} more above", n=len(causes) - NAMED)] if len(causes) > NAMED else []
+    yield Finding(
+        severity=first.severity,
+        text=Text(
+            "{figures}Largest contributions: {listed}",
+            figures=_figures(both),
+            listed=sentence([*listed, *more]),
+        ),
+        hint=first.hint,
+        at=first.at,
+    )
+
+
+def _share(cause: Cause, both: BothSets | None) -> Text | str:
+    loss = both.mean("test", "loss") if both else None
+    if cause.effect is None or not loss:
+        return ""
+    return Text(" ({effect:.3g} of {loss:.4g})", effect=cause.effect, loss=loss)
+
+
+def _figures(both: BothSets | None) -> Text | str:
+    test, train = (both.mean(part, "loss") if both else None for part in ("test", "train"))
+    if test is None or train is None:
+        return ""
+    return Text(
+        "validation is {test:.4g}, training {train:.4g} by the same criterion on the same path. ",
+        test=test,
+        train=train,
+    )
+
+
+def _nothing(both: BothSets | None) -> Text:
+    """That nothing was found, with what is left: figures, and the term that is least learned."""
+    if both is None or not both.test:
+        return Text(
+            "Nothing was found that makes validation high, as far as it could be measured without "
+            "running the checkpoint."
+        )
+    errors = mean_errors(both.test)
+    constant = both.mean("test", "constant")
+    said = [
+        Text(
+            "{figures}Nothing was found that makes validation high: criterion, path and kind of data "
+            "are those of "
+            "training",
+            figures=_figures(both),
+        )
+    ]
+    if constant:
+        said.append(
+            Text(
+                "it is {share:.0%} of a constant predictor",
+                share=(both.mean("test", "loss") or 0.0) / constant,
+            )
+        )
+    if shares := constant_shares(both):
+        name, share = next(iter(shares.items()))
+        said.append(
+            Text("least was learned in {name} ({share:.0%})", name=name.rpartition("Loss_")[2], share=share)
+        )
+    if errors["pose_rmse"] is not None and errors["depth_rmse"] is not None:
+        said.append(
+            Text(
+                "poses are off by {metres:.3g} m, depth by {depth:.3g} m",
+                metres=errors["pose_rmse"],
+                depth=errors["depth_rmse"],
+            )
+        )
+    return sentence(said)
