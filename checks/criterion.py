@@ -68,6 +68,7 @@ FLOOR = Threshold(
     healthy=0.02,
     faulty=0.4,
 )
+PART = 0.9  # of what all terms rise by: what a loss that adds them rises by
 EXPLAINS = 0.1  # of what a term costs at the truth is left under what explains it
 LINEAR = Threshold(
     1e-2, "relative", "a weight is a factor: twice as much adds as much again", healthy=1e-4, faulty=0.5
@@ -418,10 +419,15 @@ def _without_weight(target: Target, kind: str, name: str, weight: Weight) -> Fin
 RELATIVE = ("quaternions", "translation")
 
 
+def _is_of_reference(term: Term) -> bool:
+    """Whether it says nothing: of poses relative to the first one, its own is none."""
+    return term.view == 0 and term.kind in RELATIVE and abs(term.wrong - term.truth) <= _least(term)
+
+
 def _blind(found: Judged, term: Term) -> Iterator[Trial]:
     """The disturbances that a term has to see and does not."""
-    if term.view == 0 and term.kind in RELATIVE and abs(term.wrong - term.truth) <= _least(term):
-        return  # of poses relative to the first one, its own is none
+    if _is_of_reference(term):
+        return
     for trial in found.own(term):
         concerns = trial.view is None or term.view is None or term.view == trial.view
         if concerns and found.value(trial, term) - term.truth <= _least(term):
@@ -500,9 +506,8 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
                 views=_views([trial.view]),
             )
             return
-    shared = any(one.entry == term.entry and one.kind != term.kind for one in found.judging)
     traced = [one for one in terms if one.traced]
-    if shared and traced and not any(one.in_loss for one in traced):
+    if traced and not any(one.in_loss for one in traced) and not _is_added(found, term):
         yield error(
             "{term} is logged, and no part of the loss: the loss is not computed from it",
             at=parting(target, kind, term, "truth"),
@@ -510,6 +515,19 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
             of=kind,
             term=term.short,
         )
+
+
+def _is_added(found: Judged, term: Term) -> bool:
+    """Whether the loss rises by no less than all that judges the same entry: then this is in it, too."""
+    for trial in found.own(term):
+        most: dict[tuple[str | None, int | None], float] = {}
+        for one in found.judging:
+            if one.entry == term.entry:
+                rise = found.value(trial, one) - one.truth
+                most[one.kind, one.view] = max(rise, most.get((one.kind, one.view), 0.0))
+        if trial.loss - found.loss < PART * sum(most.values()):
+            return False
+    return True
 
 
 def _without_views(target: Target, kind: str, found: Judged) -> Findings:
@@ -687,7 +705,7 @@ def every_term_trains_what_it_judges(target: Target) -> Findings:
         if found.zero(name) is not None:
             continue
         fine = [term for term in terms if not _not_least(found, term)]  # CRT002 tells the others
-        still = [term for term in fine if _is_detached(term, heads)]
+        still = [term for term in fine if not _is_of_reference(term) and _is_detached(term, heads)]
         if still:
             yield error(
                 "{term} has no gradient by {entry}: it is logged, and trains nothing ({views})",

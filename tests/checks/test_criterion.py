@@ -11,6 +11,7 @@ import pytest
 from opv2v_doctor import Place, Severity, Target
 from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.criteria import CriterionLines, criterion_lines
+from opv2v_doctor.facts.launch.datasets import Part, train_parts
 from opv2v_doctor.facts.predictions.comparisons import Fit, Turn
 from opv2v_doctor.facts.predictions.criteria import judgement, parting
 from opv2v_doctor.facts.predictions.judgements import Judged, Trial, kind_of
@@ -42,7 +43,9 @@ LINES: Any = {"source": "", "module": "", "parameter": "", "builders": {}}
 def said(code: str, found: Judged, folder: Path) -> Result:
     """What a check says of what the training's criterion said; the evaluation's is the same."""
     lines = CriterionLines(lines=LINES, variable="", key="loss.train_criterion", place=Place(folder))
+    part = Part(expression="", class_name="Views", size=None)
     given: dict[Callable[..., Any], Any] = {
+        train_parts: (part,),
         judgement: found,
         criterion_lines: lines,
         parting: Place(folder / "losses.py", 1),
