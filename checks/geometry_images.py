@@ -477,8 +477,10 @@ def _seams(target: Target, drawn: Samples) -> Findings:
         _require_its_size(drawn, seen)
         faults = [fault for each in seen for fault in misplacements(each)]
     for fault in _once(faults):
-        turned = camera_parting(target, drawn.split, fault.contents.view.frame)
-        place = turned or given_place(target, drawn.part, "img")
+        view = fault.contents.view
+        place = camera_parting(target, drawn.split, view.frame)
+        place = place or image_parting(target, drawn.split, view, fault.cameras[0])
+        place = place or given_place(target, drawn.part, "img")
         yield _misplacement_finding(
             drawn, fault, place, Text("take image, pose and intrinsics of the same camera")
         )

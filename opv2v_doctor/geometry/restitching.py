@@ -33,7 +33,9 @@ def ranges_by(
         for index, camera in enumerate(cameras):
             along = small.rays() @ camera.camera_to_lidar[:3, 3]
             ranges += np.where(stitched.camera == index, along, 0).astype(np.float32)
-    return _orientation(reading, depth_made(reading, ranges).astype(np.float32), small), small
+    return _orientation(
+        reading, depth_made(reading, ranges.astype(np.float64)).astype(np.float32), small
+    ), small
 
 
 def depth_by(reading: Reading, camera: Pinhole, file: Pinhole, depth: NDArray[Any]) -> Float:

@@ -55,8 +55,8 @@ class ImageMatch:
     empty: float = 0.0  # share of what the rig sees that is one colour
     reference: Image  # (H, W, 3), blue first
     compared: Bools  # (H, W): where both show something
-    source: NDArray[np.int8]  # (H, W): whose image that is, by its place among the names
-    names: tuple[str, ...]  # of the cameras
+    names: tuple[str, ...] = ()  # of its cameras
+    source: NDArray[np.int8] | None = None  # (H, W): whose image that is, by its place among the names
 
 
 @fact

@@ -89,7 +89,7 @@ def table_place(target: Target, part: Part, name: str) -> Place | None:
                 numbers = [each for each in ast.walk(value) if isinstance(each, ast.Constant)]
                 named = isinstance(key, ast.Constant) and key.value == name
                 if named and sum(isinstance(each.value, float) for each in numbers) >= 2:
-                    return Place(path=path, line=key.lineno if key else node.lineno)
+                    return Place(path=path, line=getattr(key, "lineno", 1))
     return given_place(target, part, "data_norm_type")
 
 

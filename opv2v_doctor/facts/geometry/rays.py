@@ -155,8 +155,11 @@ def _mistakes(directions: Array, camera: Camera) -> list[tuple[Text, Array]]:
         text = Text("their axes are ({axes}) of the right (x, y, z)", axes=", ".join(words))
         found.append((text, right[..., order] * signs))
     if isinstance(camera, Pinhole):
-        swapped = camera.pixels()[..., ::-1]
-        found.append((Text("columns and rows are exchanged"), camera.directions(swapped)))
+        (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
+        columns, rows = np.moveaxis(camera.pixels(), -1, 0)
+        plane = np.stack([(rows - cx) / fx, (columns - cy) / fy, np.ones_like(rows)], axis=-1)
+        unit = plane / np.linalg.norm(plane, axis=-1, keepdims=True)
+        found.append((Text("columns and rows are exchanged"), unit))
         return found
     half = camera.directions(camera.pixels() - 0.5)
     place = camera.height // 2, camera.width // 2

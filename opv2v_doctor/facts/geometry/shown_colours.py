@@ -101,7 +101,7 @@ def camera_colours(target: Target, split: str) -> tuple[CameraColours, ...]:
         if pixels is None:
             continue
         for place, camera in enumerate(match.names):
-            chosen = match.compared & (match.source == place)
+            chosen = np.asarray(match.compared & (match.source == place))
             shown, filed = pixels[chosen], match.reference[chosen][:, ::-1] / 255
             each = colours(shown, filed)
             if each is None:
