@@ -229,7 +229,7 @@ def best_checkpoint_is_the_best(target: Target) -> Findings:
     for part, is_resumed in ((found.first, False), (found.resumed, True)):
         known |= {one.trained: one.loss for one in part.evaluations if one.trained}
         moments = [m for m in part.moments if _best(m) is not None]
-        yield examined(len(moments), "epoch with a best checkpoint")
+        yield examined(len(moments), "best checkpoint")
         if not moments or not known:
             continue
         yield from _not_best(target, found, moments[-1], known, is_resumed, told)
@@ -378,7 +378,7 @@ def checkpoints_are_written_whole(target: Target) -> Findings:
             saves.setdefault(change.file, []).append(change.whole)
     there = (found.resumed.moments or found.first.moments)[-1].files
     replaced = {file: whole for file, whole in saves.items() if file in there and len(whole) > 1}
-    yield examined(len(replaced), "checkpoint that is replaced")
+    yield examined(len(replaced), "replaced checkpoint")
     if not replaced:
         raise Skip("no checkpoint is replaced by a newer one")
     bare = [file for file, whole in replaced.items() if not all(whole)]
