@@ -104,13 +104,8 @@ def rehearsed(target: Target) -> Rehearsal | Blocked:
 
 def _rehearse(target: Target) -> Rehearsal:
     rates = frequencies(target)
-<<<<<<< HEAD
-    single, place = target.alone, _folder(target) / "rehearsal"
-    single = replace(single, overrides=(*single.overrides, f"train_params.epochs={rates.epochs}"))
-=======
     place, epochs = _folder(target) / "rehearsal", f"train_params.epochs={rates.epochs}"
     single = replace(target.alone, overrides=(*target.alone.overrides, epochs))
->>>>>>> wt-inference
     words: dict[str, Any] = {"trace": False, "limit": None, "rehearsal": True}
     first = _launch(single, place, "rehearsed training", **words, stop_before_epoch=rates.stop)
     _rehearsed(first)
