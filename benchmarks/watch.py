@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from benchmarks import Ratio
 
 ENTERING = Path(__file__).parents[1] / "opv2v_doctor/inside/entering"
 STEPS, EVERY, LAYERS, WIDTH, TIMES = 60, 30, 100, 32, 3  # 200 tensors: what costs is their number
+DEVICE = os.environ.get("WATCH_DEVICE", "cpu")  # "cuda": the watch's share where tensors lie on a GPU
 SMALLEST = {"STEPS": 2, "TIMES": 1}
 TOOLS = """
 class MetricLogger:
@@ -50,15 +52,16 @@ def train_one_epoch(model, criterion, data_loader, optimizer, device, epoch, los
 def train():
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = torch.nn.Sequential(*(torch.nn.Linear({WIDTH}, {WIDTH}) for _ in range({LAYERS})))
+    model = torch.nn.Sequential(*(torch.nn.Linear({WIDTH}, {WIDTH}) for _ in range({LAYERS}))).to("{DEVICE}")
     optimizer = torch.optim.AdamW(model.parameters(), foreach=True)
     mask = torch.rand(2, {WIDTH}) > 0.5
     view = {{"img": torch.rand(2, {WIDTH}), "non_ambiguous_mask": mask, "valid_mask": mask}}
+    view = {{key: value.to("{DEVICE}") for key, value in view.items()}}
     view.update(instance=["a"] * 2, label=["b"] * 2)
     loader = [[dict(view) for _ in range(4)] for _ in range(int(sys.argv[1]))]
-    train_one_epoch(model, Criterion(), loader[:3], optimizer, "cpu", 0, None, None)  # warm
+    train_one_epoch(model, Criterion(), loader[:3], optimizer, "{DEVICE}", 0, None, None)  # warm
     started, used = time.perf_counter(), time.process_time()
-    train_one_epoch(model, Criterion(), loader, optimizer, "cpu", 1, None, None)
+    train_one_epoch(model, Criterion(), loader, optimizer, "{DEVICE}", 1, None, None)
     print(json.dumps([time.process_time() - used, time.perf_counter() - started]))
 """
 

@@ -594,8 +594,8 @@ def no_literal_shadows_the_config(target: Target) -> Findings:
     yield examined(found.calls, "call")
     for shadow in found.shadows:
         yield warning(
-            "{key} is {configured}; the call gives {parameter}={literal} all the same",
-            hint="pass {key} in that call",
+            "{key} is {configured}; this line gives {parameter}={literal} all the same",
+            hint="let that line take {key}",
             at=shadow.place,
             key=shadow.key,
             configured=shadow.configured,

@@ -68,6 +68,7 @@ FLOOR = Threshold(
     healthy=0.02,
     faulty=0.4,
 )
+PART = 0.9  # of what all terms rise by: what a loss that adds them rises by
 EXPLAINS = 0.1  # of what a term costs at the truth is left under what explains it
 LINEAR = Threshold(
     1e-2, "relative", "a weight is a factor: twice as much adds as much again", healthy=1e-4, faulty=0.5
@@ -219,7 +220,7 @@ def _least_at_truth(target: Target, kind: str) -> Findings:
     wrong: dict[Place | None, list[tuple[Term, Trial | str]]] = {}
     for term in found.judging:
         if said := _not_least(found, term):
-            wrong.setdefault(_parting_of(target, kind, term), []).append((term, said))
+            wrong.setdefault(_parting_of(target, kind, found, term), []).append((term, said))
     for at, terms in wrong.items():
         yield _costs(kind, found, terms, at)
     if not math.isfinite(found.loss):
@@ -234,8 +235,11 @@ def _least_at_truth(target: Target, kind: str) -> Findings:
         yield from _total_least(kind, found)
 
 
-def _parting_of(target: Target, kind: str, term: Term) -> Place | None:
+def _parting_of(target: Target, kind: str, found: Judged, term: Term) -> Place | None:
     """Where the truth and a term's label part: where that is read, if it is not the one that is meant."""
+    negative = any(option.value < 0 and kind_of(option.name) == term.kind for option in found.options)
+    if negative and (at := place(target, criterion_lines(target, kind).key)):
+        return at
     if term.kind == "mask" and term.traced and "non_ambiguous_mask" not in term.labels:
         return parting(target, kind, term, f"read {next(iter(term.labels), '')}")
     return parting(target, kind, term, "truth")
@@ -360,6 +364,7 @@ def _seen(target: Target, kind: str) -> Findings:
         else:
             yield from _unheard(target, kind, found, terms)
     yield from _unlike_the_others(target, kind, found)
+    yield from _without_views(target, kind, found)
     if kind == "test":
         yield from _left_out(target, found)
 
@@ -411,8 +416,18 @@ def _without_weight(target: Target, kind: str, name: str, weight: Weight) -> Fin
     )
 
 
+RELATIVE = ("quaternions", "translation")
+
+
+def _is_of_reference(term: Term) -> bool:
+    """Whether it says nothing: of poses relative to the first one, its own is none."""
+    return term.view == 0 and term.kind in RELATIVE and abs(term.wrong - term.truth) <= _least(term)
+
+
 def _blind(found: Judged, term: Term) -> Iterator[Trial]:
     """The disturbances that a term has to see and does not."""
+    if _is_of_reference(term):
+        return
     for trial in found.own(term):
         concerns = trial.view is None or term.view is None or term.view == trial.view
         if concerns and found.value(trial, term) - term.truth <= _least(term):
@@ -426,6 +441,19 @@ def _sees_nothing(target: Target, kind: str, blind: list[tuple[Term, Trial]]) ->
     views = _views([one.view if one.view is not None else what.view for one, what in blind])
     reads = sorted({entry for entry in own if entry not in ("conf", "metric_scaling_factor")})
     other = term.traced and term.entry not in own
+    elsewhere = term.traced and term.view is not None and (term.entry, term.view) not in term.reads
+    if elsewhere and not other:
+        return error(
+            "{term} stays at {truth:.3g} when {entry} is {how}: it takes that of another view ({views})",
+            at=parting(target, kind, term, f"read {term.entry}"),
+            hint="pair each prediction with the labels of its own view",
+            of=kind,
+            term=term.short,
+            truth=term.truth,
+            entry=term.entry,
+            how=_how(trial),
+            views=views,
+        )
     return error(
         "{term} stays at {truth:.3g} when {entry} is {how}: it takes {reads} instead ({views})"
         if other
@@ -460,26 +488,14 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
     if not terms:
         return
     term = terms[0]
+    lonely = not any(one.in_loss for one in found.judging if one.owner == term.owner)
     for trial in found.own(term):
         risen = any(found.value(trial, one) - one.truth > _least(one) for one in terms)
-        left_out = trial.view is not None and all(one.view not in (None, trial.view) for one in terms)
-        if left_out and abs(trial.loss - found.loss) <= _least_loss(found):
-            yield error(
-                "the loss stays at {loss:.4g} when {entry} is {how} in view {view}: nothing is said of that",
-                at=found.place,
-                hint="give the criterion the predictions and labels of all views",
-                of=kind,
-                loss=found.loss,
-                entry=term.entry,
-                how=_how(trial),
-                view=(trial.view or 0) + 1,
-            )
-            return
         if risen and abs(trial.loss - found.loss) <= _least_loss(found):
             yield error(
                 "the loss stays at {loss:.4g} when {entry} is {how} and {term} rises by {rise:.3g}: it is "
                 "logged, and no part of the loss ({views})",
-                at=parting(target, kind, term, "blind", trial.view),
+                at=found.place if lonely else parting(target, kind, term, "sum"),
                 hint="add it to the loss",
                 of=kind,
                 loss=found.loss,
@@ -491,7 +507,7 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
             )
             return
     traced = [one for one in terms if one.traced]
-    if traced and not any(one.in_loss for one in traced):
+    if traced and not any(one.in_loss for one in traced) and not _is_added(found, term):
         yield error(
             "{term} is logged, and no part of the loss: the loss is not computed from it",
             at=parting(target, kind, term, "truth"),
@@ -499,6 +515,36 @@ def _unheard(target: Target, kind: str, found: Judged, terms: tuple[Term, ...]) 
             of=kind,
             term=term.short,
         )
+
+
+def _is_added(found: Judged, term: Term) -> bool:
+    """Whether the loss rises by no less than all that judges the same entry: then this is in it, too."""
+    for trial in found.own(term):
+        most: dict[tuple[str | None, int | None], float] = {}
+        for one in found.judging:
+            if one.entry == term.entry:
+                rise = found.value(trial, one) - one.truth
+                most[one.kind, one.view] = max(rise, most.get((one.kind, one.view), 0.0))
+        if trial.loss - found.loss < PART * sum(most.values()):
+            return False
+    return True
+
+
+def _without_views(target: Target, kind: str, found: Judged) -> Findings:
+    """An error where nothing is logged of a view, and the loss does not see it."""
+    told = {term.view for term in found.judging} - {None}
+    for view in range(found.views) if told else ():
+        trials = [trial for trial in found.trials if trial.view == view and trial.name != "other sign"]
+        if view not in told and all(abs(trial.loss - found.loss) <= _least_loss(found) for trial in trials):
+            yield error(
+                "the loss stays at {loss:.4g} whatever is predicted of view {view}: it does not see it",
+                at=parting(target, kind, None, "call"),
+                hint="give the criterion the predictions and labels of all views",
+                of=kind,
+                loss=found.loss,
+                view=view + 1,
+            )
+            return
 
 
 def _unlike_the_others(target: Target, kind: str, found: Judged) -> Findings:
@@ -615,7 +661,7 @@ def _other_views(target: Target, kind: str, found: Judged, terms: tuple[Term, ..
             if trial.view not in (None, term.view) and _moves(found, term, trial):
                 yield error(
                     "{term} moves when only view {other} is disturbed: it takes {entry} of another view",
-                    at=parting(target, kind, term, "truth"),
+                    at=parting(target, kind, term, f"read {term.entry}"),
                     hint="pair each prediction with the labels of its own view",
                     of=kind,
                     term=term.short,
@@ -659,7 +705,7 @@ def every_term_trains_what_it_judges(target: Target) -> Findings:
         if found.zero(name) is not None:
             continue
         fine = [term for term in terms if not _not_least(found, term)]  # CRT002 tells the others
-        still = [term for term in fine if _is_detached(term, heads)]
+        still = [term for term in fine if not _is_of_reference(term) and _is_detached(term, heads)]
         if still:
             yield error(
                 "{term} has no gradient by {entry}: it is logged, and trains nothing ({views})",
@@ -892,7 +938,7 @@ def _averages(target: Target, kind: str) -> Findings:
 def _unlike_label(target: Target, kind: str, term: Term, label: Term) -> Finding:
     return error(
         "{term} is {value:.4g} at the truth, and {label} {expected:.4g}",
-        at=parting(target, kind, term, "average"),
+        at=parting(target, kind, term, "first"),
         hint="compute both in one way: the mean of probabilities and of the mask",
         of=kind,
         term=term.short,

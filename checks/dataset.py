@@ -357,6 +357,9 @@ NAMED = 3  # files that a message names; the values hold them all
 UNKNOWN = Threshold(
     0.9, "of the mask", "a rig sees the sky, which has no depth, in less than this", healthy=0.4, faulty=1.0
 )
+SPARSE = Threshold(
+    0.1, "of the pixels", "stitching loses a few points of sparse depth", healthy=0.03, faulty=0.5
+)
 FAR = Threshold(500.0, "m", "no street is so long that half of it is farther", healthy=14.3, faulty=14_300.0)
 INFINITE = Threshold(0.5, "of the pixels", "more than half of an image cannot be sky")
 
@@ -577,7 +580,7 @@ def depth_is_usable(target: Target) -> Findings:
                 name=drawn.part.class_name,
             )
         yield from _raw_depth_faults(target, drawn)
-        for fault, views in _by_fault(drawn).items():
+        for fault, views in _by_fault(target, drawn).items():
             yield _unusable(target, drawn, fault, views)
         known = [view.depth for view in drawn.views if view.depth]
         yield examined(len(known), "view", split=drawn.split)
@@ -600,19 +603,36 @@ def _unusable(target: Target, drawn: Samples, fault: Text, views: Sequence[View]
         else Text("correct the depth files of this sample, in metres")
     )
     at = Place(first.depth(first.cameras[0])) if first and first.cameras else None
+    if (
+        fault == IS_UNKNOWN and first and not _is_sparse(first, 0.0)
+    ):  # its files know more: the loader loses it
+        at = given_place(target, drawn.part, "depthmap")
+        hint = Text("keep the depth that the files have, up to this line")
     if fault == IN_MILLIMETRES:
         return warning(said, hint=hint, at=at, of=drawn.split)
     return error(said, hint=hint, at=at, of=drawn.split)
 
 
+IS_UNKNOWN = Text("the depth is unknown (0) in more than {bound:.0%} of the mask", bound=UNKNOWN)
 IN_MILLIMETRES = Text("half of the depth is beyond {far:g} m: millimetres rather than metres", far=FAR)
 
 
-def _by_fault(drawn: Samples) -> dict[Text, list[View]]:
+def _is_sparse(frame: Frame, unknown: float) -> bool:
+    """Whether the depth files of a frame know as little: then depth is sparse, and nothing is lost."""
+    raw = [depth for camera in frame.cameras if (depth := raw_depth(frame.depth(camera)))]
+    return bool(raw) and sum(depth.zero for depth in raw) / len(raw) > max(UNKNOWN, unknown) - SPARSE
+
+
+def _by_fault(target: Target, drawn: Samples) -> dict[Text, list[View]]:
     """Fault of the depth -> the views that have it."""
     found: dict[Text, list[View]] = {}
     for view in drawn.views:
-        if fault := _depth_fault(view.depth):
+        fault = _depth_fault(view.depth)
+        frame = frame_of(target, drawn.split, view.identity) if fault == IS_UNKNOWN else None
+        known = view.depth is not None and view.depth.maximum > 0
+        if frame and known and view.depth and _is_sparse(frame, view.depth.zero_in_mask):
+            continue
+        if fault:
             found.setdefault(fault, []).append(view)
     return found
 
@@ -623,7 +643,7 @@ def _depth_fault(depth: Depth | None) -> Text | None:
     if depth.finite < 1:
         return Text("the depthmap is not finite")
     if depth.maximum == 0 or depth.zero_in_mask > UNKNOWN:
-        return Text("the depth is unknown (0) in more than {bound:.0%} of the mask", bound=UNKNOWN)
+        return IS_UNKNOWN
     if depth.minimum == depth.maximum:
         return Text("the depth is {depth:g} m everywhere", depth=depth.minimum)
     return IN_MILLIMETRES if depth.median > FAR else None

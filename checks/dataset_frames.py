@@ -124,7 +124,7 @@ def frames_follow_one_another(target: Target) -> Findings:
 
 def _order(target: Target, split: str) -> Findings:
     found, same = motions(target, split), copies(target, split)
-    yield examined(len(found), "motion between frames", split=split)
+    yield examined(len(found), "motion", split=split)
     yield examined(same.compared, "file", split=split)
     expected = ways_expected(found)
     faults = [

@@ -136,7 +136,7 @@ def is_flat(found: PoseErrors) -> bool:
 def _explained(found: PoseErrors, why: Text) -> Text:
     """Why, and what is left then."""
     return Text(
-        "{why}; that explains {wrong} of {views:pose|poses}, all that are off, and leaves {after:.3f} m at 50 m",
+        "{why}; that explains {wrong} of {views:pose|poses}, all that are off, and leaves {after:.3f} m",
         why=why,
         wrong=found.wrong,
         views=found.views,
@@ -173,6 +173,8 @@ def _wrong_convention(target: Target, drawn: Samples, found: PoseErrors, *, rig:
         "{off}: {why}; the cameras' poses are made in the same way" if rig else "{off}: {why}",
         hint="turn the cameras' axes into {axes}, or say poses.axes in opv2v-doctor.toml"
         if axes and found.of_cameras
+        else "leave rotations at this line as those of the frame files"
+        if found.mistake
         else "make the rotation {rotation} of right-handed matrices, then B R B^T and B t",
         at=axes_place(target, drawn.part, found)
         if axes

@@ -28,6 +28,8 @@ from opv2v_doctor.facts.geometry.depth_files import FAR_PLANE, DepthFile, depth_
 from opv2v_doctor.facts.geometry.images import image_matches
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, lidar_errors
 from opv2v_doctor.facts.geometry.meanings import Meaning
+from opv2v_doctor.facts.geometry.partings import camera_parting, pose_parting
+from opv2v_doctor.facts.geometry.picture_partings import depth_parting
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place, reading_place
 from opv2v_doctor.facts.geometry.rays import Intrinsics, intrinsics
 from opv2v_doctor.facts.geometry.reading_names import FILES, STEPS, reading_words, source_words, step_words
@@ -71,7 +73,7 @@ def _steps(
     Raises Blocked where none is, and the views miss their depth files all the same.
     """
     known = reading(target, drawn.split)
-    wrong = [step for step in known.steps if step in steps]
+    wrong = [step for step in known.steps if step in steps and not _is_told(known, step)]
     for step in wrong:
         yield _step(target, drawn, known, step, hint, words or step_words(known, step))
     if wrong:
@@ -90,6 +92,11 @@ def _steps(
     yield note(fine, of=drawn.split, before=known.before, after=known.after)
 
 
+def _is_told(known: Explanation, step: str) -> bool:
+    """Whether a factor is told with the function of depth that it belongs to."""
+    return step == "scale" and "function" in known.steps
+
+
 def _step(target: Target, drawn: Samples, known: Explanation, step: str, hint: Text, words: Text) -> Finding:
     others = len(known.steps) - 1
     return error(
@@ -99,7 +106,7 @@ def _step(target: Target, drawn: Samples, known: Explanation, step: str, hint: T
         else "{wrong}: that explains the views, which miss the depth files by {before:.1%} if read "
         "right, by {after:.1%} if read so (mean, clipped at 10 %)",
         hint=hint,
-        at=reading_place(target, drawn.part, step),
+        at=_depth_place(target, drawn, step),
         of=drawn.split,
         wrong=words,
         others=others,
@@ -108,6 +115,21 @@ def _step(target: Target, drawn: Samples, known: Explanation, step: str, hint: T
         step=step,
         steps=list(known.steps),
     )
+
+
+def _depth_place(target: Target, drawn: Samples, step: str) -> Place | None:
+    """The line at which depth, or the camera that it is seen by, parts from the files."""
+    if step == "rig":
+        found = camera_parting(target, drawn.split, moments(target, drawn.split).views[0].frame)
+    else:
+        found = depth_parting(target, drawn.split) if step not in ("crop", "offsets") else None
+    return found or reading_place(target, drawn.part, step)
+
+
+def _unexplained_place(target: Target, drawn: Samples) -> Place | None:
+    found = depth_parting(target, drawn.split)
+    found = found or camera_parting(target, drawn.split, moments(target, drawn.split).views[0].frame)
+    return found or given_place(target, drawn.part, "depthmap")
 
 
 @check("GEO001", tier="data", requires=["DAT001", "ENV007"])
@@ -134,18 +156,18 @@ def _range(target: Target, drawn: Samples) -> Findings:
             "views miss their depth files by {after:.1%} (mean, clipped at 10 %), expected at most "
             "{bound:.1%}: unexplained",
             hint="follow a depth map from its file to this line",
-            at=given_place(target, drawn.part, "depthmap"),
+            at=_unexplained_place(target, drawn),
             of=drawn.split,
             after=known.after,
             bound=UNEXPLAINED,
         )
     if not files.known:
         raise _assumption(target, drawn, known, files)
-    if {"depth", "scale"} & set(known.steps) or not is_unexplained(known):
+    if {"depth", "scale", "function"} & set(known.steps) or not is_unexplained(known):
         yield from _steps(
             target,
             drawn,
-            ("depth", "scale"),
+            ("depth", "scale", "function"),
             Text("views follow from their depth files but for {after:.1%}", after=known.after),
             _range_hint(known),
         )
@@ -164,6 +186,8 @@ def _range(target: Target, drawn: Samples) -> Findings:
 
 def _range_hint(known: Explanation) -> Text:
     """What to do about the unit, or about z taken for range."""
+    if "function" in known.steps:
+        return Text("give depth in metres, as the files hold it")
     if "depth" not in known.steps:
         return Text("divide depth by {factor:g}", factor=known.reading.scale / known.right.scale)
     if known.reading.depth == LENGTHENED:
@@ -461,10 +485,10 @@ def _worst_parts(found: LidarErrors) -> list[Text]:
 
 def _beside_the_lidar(target: Target, drawn: Samples, found: LidarErrors, allowed: float) -> Finding:
     steps = reading_steps(target, drawn.split)
-    why, place = Text("unexplained"), given_place(target, drawn.part, "depthmap")
+    why, place = Text("unexplained"), None
     if steps:
         after = repairs(target, drawn.split).all.lidar_median
-        place = reading_place(target, drawn.part, next(iter(steps)))
+        place = _depth_place(target, drawn, next(iter(steps)))
         why = reading_words(reading(target, drawn.split))
         if after is not None:
             why = Text("{why}; {after:.1%} once that is corrected", why=why, after=after)
@@ -473,7 +497,7 @@ def _beside_the_lidar(target: Target, drawn: Samples, found: LidarErrors, allowe
         hint="correct the reading of depth at this line"
         if steps
         else "compare depth and images in the direction and at the distance that differ most",
-        at=place,
+        at=place or _unexplained_place(target, drawn),
         of=drawn.split,
         errors=_errors(found),
         allowed=allowed,
@@ -607,9 +631,11 @@ def _worst_place(target: Target, drawn: Samples, known: AgentRepairs | None) -> 
     best = max(known.steps, key=lambda step: known.of(step).agents.agreement)
     if best == "poses":
         found = relative_poses(target, drawn.split)
+        if parting := pose_parting(target, drawn.split, found.worst):
+            return parting
         convention = found.convention
         if convention.relation != RIGHT.relation if convention else found.other or found.only:
             return pose_place(target, drawn.part)
         axes = convention and convention.rotation == RIGHT.rotation
         return axes_place(target, drawn.part, found) if axes else convention_place(target, drawn.part)
-    return reading_place(target, drawn.part, best)
+    return _depth_place(target, drawn, best)

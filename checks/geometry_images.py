@@ -24,18 +24,27 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.geometry.contents import Contents, contents
+from opv2v_doctor.facts.geometry.contents import TURNED, Contents, contents
 from opv2v_doctor.facts.geometry.crops import Crop, crops
 from opv2v_doctor.facts.geometry.images import ImageMatch, image_matches
-from opv2v_doctor.facts.geometry.places import convention_place
+from opv2v_doctor.facts.geometry.partings import camera_parting
+from opv2v_doctor.facts.geometry.picture_partings import image_parting
+from opv2v_doctor.facts.geometry.places import convention_place, table_place
 from opv2v_doctor.facts.geometry.reading_names import CROPPED, rig_words, step_words
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
-from opv2v_doctor.facts.geometry.shown_colours import ShownColours, named_rule, shown_colours
+from opv2v_doctor.facts.geometry.shown_colours import ALIKE as ALIKE_COLOURS
+from opv2v_doctor.facts.geometry.shown_colours import (
+    CameraColours,
+    ShownColours,
+    camera_colours,
+    named_rule,
+    shown_colours,
+)
 from opv2v_doctor.facts.interpreter.questions import Rule
 from opv2v_doctor.facts.launch.origins import crop_place, given_place
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import Samples, each_split
-from opv2v_doctor.facts.samples.moments import PinholeView
+from opv2v_doctor.facts.samples.moments import PinholeView, TracedView
 from opv2v_doctor.geometry.colours import Normalisation, typical
 from opv2v_doctor.geometry.likeness import Match
 from opv2v_doctor.geometry.placings import Placing
@@ -176,16 +185,18 @@ def _finding(target: Target, drawn: Samples, match: ImageMatch, fault: ImageFaul
             frame=frame,
         ),
         hint=Text("stitch image and depth of whole images with the same table of pixels"),
-        at=_place(target, drawn, fault) or frame,
+        at=_place(target, drawn, fault, match.view) or frame,
         of=drawn.split,
         columns=match.match.columns,
         rows=match.match.rows,
     )
 
 
-def _place(target: Target, drawn: Samples, fault: ImageFault) -> Place | None:
-    if fault.kind == "rig":
-        return convention_place(target, drawn.part)
+def _place(target: Target, drawn: Samples, fault: ImageFault, view: TracedView) -> Place | None:
+    if fault.kind in ("rig", "elsewhere", "unlike"):
+        found = camera_parting(target, drawn.split, view.frame)
+        if found or fault.kind == "rig":
+            return found or convention_place(target, drawn.part)
     cropped = crop_place(target, drawn.part) if fault.kind == "cropped" else None
     return cropped or given_place(target, drawn.part, "img")
 
@@ -466,7 +477,10 @@ def _seams(target: Target, drawn: Samples) -> Findings:
         _require_its_size(drawn, seen)
         faults = [fault for each in seen for fault in misplacements(each)]
     for fault in _once(faults):
-        place = given_place(target, drawn.part, "img")
+        view = fault.contents.view
+        place = camera_parting(target, drawn.split, view.frame)
+        place = place or image_parting(target, drawn.split, view, fault.cameras[0])
+        place = place or given_place(target, drawn.part, "img")
         yield _misplacement_finding(
             drawn, fault, place, Text("take image, pose and intrinsics of the same camera")
         )
@@ -502,7 +516,9 @@ def _require_its_size(drawn: Samples, seen: Sequence[Contents]) -> None:
 def _exchanges(seen: Contents) -> Iterator[Misplacement]:
     for name, (other, alike) in seen.instead.items():
         text = Text(
-            "the view of {camera} shows the image of {other}, likeness {alike:.2f}"
+            "{camera}'s image is {other}, likeness {alike:.2f}"
+            if other in TURNED
+            else "the view of {camera} shows the image of {other}, likeness {alike:.2f}"
             if isinstance(seen.view, PinholeView)
             else "{camera}'s part of the panorama shows the image of {other}, likeness {alike:.2f}",
             camera=name,
@@ -676,3 +692,137 @@ def _numbers(seen: Normalisation) -> Text:
         mean=" ".join(f"{value:.3g}" for value in seen.mean),
         deviation=" ".join(f"{value:.3g}" for value in seen.deviation),
     )
+
+
+GREY = Threshold(
+    0.15, "of the colour of the file", "JPEG and blur keep all but all of it", healthy=0.92, faulty=0.0
+)
+COLOURED = Threshold(0.03, "of the brightest value", "a street that is greyer says nothing", healthy=0.067)
+
+
+@check("GEO023", tier="data", requires=["DAT001", "ENV007"])
+def each_camera_keeps_its_colours(target: Target) -> Findings:
+    """Every camera shows its file's colours as the others show theirs, in every view that is compared.
+
+    ## Why it matters
+    One camera that is grey, dark, or in OpenCV's order of channels vanishes in the mean of a panorama, and in
+    that of a split: a quarter of what the encoder sees is of another world. Training images may be augmented
+    and are not judged.
+
+    ## How to fix
+    Read the images of all cameras by the same lines.
+    """
+    if set(examined_splits(target)) == {"train"}:
+        raise Skip("only the training split is examined, whose images may be augmented")
+    yield from for_each(each_split(target), partial(_camera_colours, target))
+
+
+def _camera_colours(target: Target, drawn: Samples) -> Findings:
+    if drawn.split == "train":
+        return
+    found = camera_colours(target, drawn.split)
+    name = found[0].view.view.norm_type
+    rule = named_rule(target, drawn.split, name) if name else None
+    usual = typical([each.found.straight.seen for each in found])
+    yield examined(len(found), "camera image", split=drawn.split)
+    told: dict[tuple[str, str], tuple[CameraColours, Text]] = {}
+    for each in found:
+        if fault := camera_fault(each, usual, rule.normalisation if rule else None):
+            told.setdefault((each.camera, fault.template), (each, fault))
+    exchanged = [each for each in found if each.found.is_exchanged(rule.normalisation if rule else None)]
+    if len(exchanged) == len(found):  # of all of them: GEO015
+        return
+    for each, fault in told.values():
+        yield error(
+            "{camera} {fault} ({frame})",
+            hint="read the images of all cameras alike, at this line",
+            at=image_parting(target, drawn.split, each.view, each.camera)
+            or given_place(target, drawn.part, "img"),
+            of=drawn.split,
+            camera=each.camera,
+            fault=fault,
+            frame=each.view.frame.yaml,
+        )
+
+
+def camera_fault(each: CameraColours, usual: Normalisation, named: Normalisation | None) -> Text | None:
+    """What is wrong with the colours of one camera, against those of the others."""
+    if each.least > COLOURED and each.colour < GREY:
+        return Text("is grey, its file has colours")
+    if each.found.is_exchanged(named):
+        return Text("has red and blue exchanged, as OpenCV reads files")
+    seen = each.found.straight.seen
+    if max(order.alike for order in each.found) > ALIKE_COLOURS and not fits(seen, usual):
+        times = math.exp(
+            sum(math.log(one / two) for one, two in zip(usual.deviation, seen.deviation, strict=True)) / 3
+        )
+        return Text("has {times:.2f} times the contrast of the other cameras, against its file", times=times)
+    return None
+
+
+NUMBERS = Threshold(0.002, "of the brightest value", "tables round to three digits", healthy=0.0, faulty=0.07)
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALVES = Normalisation((0.5,) * 3, (0.5,) * 3)
+PLAIN = Normalisation((0.0,) * 3, (1.0,) * 3)
+CLIP = Normalisation((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+ENCODERS: dict[str, tuple[Normalisation, ...]] = {  # as their authors trained them; UniCeption's table agrees
+    "dinov2": (IMAGENET,),
+    "dinov3": (IMAGENET,),
+    "imagenet": (IMAGENET,),
+    "roma": (IMAGENET,),
+    "patch_embedder": (IMAGENET,),
+    "croco": (HALVES, IMAGENET),  # DUSt3R feeds it halves, CroCo itself ImageNet's
+    "dust3r": (HALVES,),
+    "mast3r": (HALVES,),
+    "siglip": (HALVES,),
+    "identity": (PLAIN,),
+    "dummy": (PLAIN,),
+    "radio": (PLAIN,),
+    "clip": (CLIP,),
+    "openai_clip": (CLIP,),
+}
+
+
+@check("GEO024", tier="data", requires=["DAT001", "ENV007"])
+def normalisation_is_that_of_its_name(target: Target) -> Findings:
+    """Mean and deviation that `data_norm_type` names are those that the encoder of that name knows.
+
+    ## Why it matters
+    A table of the repository that says other numbers under `dinov2` agrees with itself: images, training and
+    inference are all alike, and none is what the pretrained encoder knows.
+
+    ## How to fix
+    ImageNet's mean 0.485 0.456 0.406 and deviation 0.229 0.224 0.225 for DINOv2; 0.5 and 0.5 for DUSt3R; 0
+    and 1 for identity. An encoder of your own needs a name of its own.
+    """
+    yield from for_each(each_split(target), partial(_encoder_numbers, target))
+
+
+def _encoder_numbers(target: Target, drawn: Samples) -> Findings:
+    name = next((view.norm_type for view in drawn.views if view.norm_type), None)
+    rule = named_rule(target, drawn.split, name) if name else None
+    known = ENCODERS.get((name or "").lower().replace("-", "_"))
+    if name is None or known is None or rule is None:
+        raise Skip(
+            "{split}: which mean and deviation belong to data_norm_type {name} is not known",
+            split=drawn.split,
+            name=repr(name),
+        )
+    yield examined(1, "normalisation", split=drawn.split)
+    if not any(same_numbers(rule.normalisation, each) for each in known):
+        yield error(
+            "data_norm_type {name} is {numbers} here ({source}), its encoder was trained with {known}",
+            hint="write the encoder's numbers into the table, or give what is yours another name",
+            at=table_place(target, drawn.part, name),
+            of=drawn.split,
+            name=repr(name),
+            numbers=_numbers(rule.normalisation),
+            source=rule.source,
+            known=_numbers(known[0]),
+        )
+
+
+def same_numbers(one: Normalisation, other: Normalisation) -> bool:
+    """Whether two normalisations are the same but for rounding."""
+    pairs = zip([*one.mean, *one.deviation], [*other.mean, *other.deviation], strict=True)
+    return all(abs(mine - theirs) <= NUMBERS for mine, theirs in pairs)

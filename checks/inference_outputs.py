@@ -473,7 +473,7 @@ def _alike(judged: Iterable[JudgedArtefact]) -> Iterator[list[JudgedArtefact]]:
 def _deviating(each: JudgedArtefact, *others: JudgedArtefact) -> Finding:
     deviation = each.deviation
     assert deviation is not None
-    tell = warning if deviation.what in ("thinned", "fewer", "fewer views") else error
+    tell = warning if deviation.what in MEANT else error
     name = each.names[each.view] if each.view is not None else None
     return tell(
         "{label} ({name}) and {more:array|arrays} more: {said}"
@@ -495,6 +495,7 @@ def _deviating(each: JudgedArtefact, *others: JudgedArtefact) -> Finding:
     )
 
 
+MEANT = ("thinned", "fewer", "fewer views", "clipped", "list")  # what scripts often do to files on purpose
 QUANTITIES = {
     "points": Text("the points"),
     "sampled points": Text("the points"),

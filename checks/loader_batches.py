@@ -29,7 +29,7 @@ from opv2v_doctor.facts.launch.epochs import EpochStart, epoch_start
 from opv2v_doctor.facts.launch.evaluation import TEST, TRAIN, building
 from opv2v_doctor.facts.launch.origins import class_place, given_place, seed_place
 from opv2v_doctor.facts.samples.batches import begin, eval_batches, shares, train_batches
-from opv2v_doctor.facts.source.names import builders
+from opv2v_doctor.facts.source.names import builders, calls_in, named
 from opv2v_doctor.facts.source.syntax import find, modules, nodes
 
 BY_CHANCE = Threshold(
@@ -59,6 +59,7 @@ SAID = {
     "filled": Text("has other values where it was not finite"),
     "rounded": Text("is rounded"),
     "dropped": Text("is gone"),
+    "altered": Text("is changed in the samples themselves"),
     "other": Text("has other values"),
 }
 
@@ -129,6 +130,8 @@ def _change(target: Target, drawn: DrawnLoader, change: KeyChange) -> Findings:
     yield (warning if mild else error)(
         "{key} {what} in a batch, and {reader} asks for it"
         if change.kind == "dropped"
+        else "{key} {what} by the collation"
+        if change.kind == "altered"
         else "{key} {what}{number} between the dataset and the batch: {given}, then {made}",
         at=_touching(_own(target, drawn.collate), change.key) or _building(target, drawn),
         hint="let the collation only stack what the samples hold",
@@ -277,6 +280,12 @@ def each_epoch_has_its_own_batches(target: Target) -> Findings:
         )
     elif drawn.alike or drawn.stale:
         yield _untold(drawn, begun, epochs)
+    elif drawn.unreached:
+        yield error(
+            "the epoch does not reach the data: its random numbers are those of the first epoch for ever",
+            at=_own(target, drawn.unreached),
+            hint="let set_epoch pass the epoch on to the dataset that is wrapped",
+        )
     elif drawn.untold and begun and begun.tells and not begun.counts:
         yield error(
             "what is told here is the same in every epoch: it does not depend on the loop's counter",
@@ -398,9 +407,11 @@ def every_sample_is_evaluated_once(target: Target) -> Findings:
 
 def _missing(target: Target, share: Share) -> Finding:
     by_batches = share.missing - share.unsampled
+    dropped = by_batches or share.missing < len(share.ranks)  # what does not fill one more index for each
+    keyword = _keyword(target, TEST, "drop_last", "DataLoader" if by_batches else "Sampler")
     at = (
-        _keyword(target, TEST, "drop_last") if by_batches or share.missing < len(share.ranks) else None
-    ) or (_statement(target, TEST, "Sampler", "DataLoader") or share.sampler)
+        keyword if keyword and dropped else _statement(target, TEST, "Sampler", "DataLoader") or share.sampler
+    )
     severe = share.missing > LEFT_OUT * share.size
     return (error if severe else warning)(
         "{missing} of {size} samples are never evaluated: {reason}",
@@ -554,21 +565,20 @@ def _keyword(target: Target, key: str, name: str, of: str = "") -> Place | None:
 
 
 def _builders(target: Target, key: str) -> list[tuple[Path, ast.FunctionDef]]:
-    """The functions that the statement which builds the loader calls, innermost first."""
-    known, built = builders(target), building(target, key)
-    called = {name for name in known if name in built.lines["source"]}
+    """The function that builds the loader of the training, or of the evaluation, and those that it calls.
+
+    Where none is known by its name, those that the statement calls which builds it; innermost first.
+    """
+    known, part = builders(target), "train_loader" if key == TRAIN else "test_loader"
     functions = {
         node.name: (path, node)
         for path in modules(target)
         for node in nodes(path)
         if isinstance(node, ast.FunctionDef) and known.get(node.name) == path
     }
-    wanted = [name for name in functions if name in called]
-    for name in wanted:  # grows while it is read
-        inner = {
-            ast.unparse(c.func).rpartition(".")[2]
-            for c in ast.walk(functions[name][1])
-            if isinstance(c, ast.Call)
-        }
-        wanted += [other for other in functions if other in inner and other not in wanted]
-    return [functions[name] for name in reversed(wanted)]
+    own, source = named(target, part), building(target, key).lines["source"]
+    called = [own.name] if own and own.name in functions else [name for name in functions if name in source]
+    for name in called:  # grows while it is read
+        inner = {*calls_in(functions[name][1])}
+        called += [other for other in functions if other in inner and other not in called]
+    return [functions[name] for name in reversed(called)]

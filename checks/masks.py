@@ -18,11 +18,12 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
+from opv2v_doctor.facts.geometry.mask_places import MaskPlace, invented_depth, mask_places
 from opv2v_doctor.facts.interpreter.views import View
 from opv2v_doctor.facts.launch.origins import crop_place, given_place
 from opv2v_doctor.facts.samples.draws import Samples, each_split
 
-MASK = "non_ambiguous_mask"
+MASK, VALID = "non_ambiguous_mask", "valid_mask"
 SAME = Threshold(
     0.02,
     "of the panorama",
@@ -32,6 +33,12 @@ SAME = Threshold(
 )
 OUTSIDE = Threshold(
     0.01, "of the view", "the border of a mask, moved by interpolation", healthy=0.0, faulty=0.15
+)
+
+MADE_UP = Threshold(0.001, "of the view", "a rounding at an edge", healthy=0.0, faulty=0.15)
+ELSEWHERE = Threshold(0.02, "of the panorama", "borders are left out", healthy=0.0, faulty=0.09)
+INVENTED = Threshold(
+    0.05, "of the known pixels", "resizing draws over the edges of the sky", healthy=0.009, faulty=0.15
 )
 
 
@@ -206,10 +213,123 @@ def _outside(target: Target, drawn: Samples, outside: Sequence[View]) -> Finding
         "up to {most:.3f} of a view is valid where non_ambiguous_mask is false, expected at most {bound} "
         "({views} of {drawn} views)",
         hint="set the depth to 0 where the mask is false",
-        at=given_place(target, drawn.part, MASK),
+        at=given_place(target, drawn.part, VALID if any(map(is_made_up, outside)) else MASK),
         of=drawn.split,
         most=max(view.valid_outside or 0.0 for view in outside),
         bound=OUTSIDE,
         views=len(outside),
         drawn=len(drawn.views),
     )
+
+
+@check("MSK004", tier="data", requires=["DAT001", "ENV007"])
+def valid_pixels_have_a_depth(target: Target) -> Findings:
+    """Where valid_mask is true, the depth is finite and above 0.
+
+    ## Why it matters
+    0 means that the depth is not known. Where such a pixel counts as valid, its point lies in the camera
+    itself, and every loss takes that for the truth: the sky is learned as something that is 0 m away.
+
+    ## How to fix
+    Make `valid_mask` of the depth, `(depth > 0) & isfinite(depth)`, after the last thing that is done to it;
+    crop, resize and flip both alike. It may mark less than that, never more.
+    """
+    for drawn in each_split(target):
+        measured = [view for view in drawn.views if view.valid_unknown is not None]
+        yield examined(len(measured), "view", split=drawn.split)
+        if made_up := [view for view in measured if is_made_up(view)]:
+            yield _made_up(target, drawn, made_up)
+
+
+def is_made_up(view: View) -> bool:
+    """Whether pixels without depth count as valid."""
+    return (view.valid_unknown or 0.0) > MADE_UP
+
+
+def _made_up(target: Target, drawn: Samples, views: Sequence[View]) -> Finding:
+    opposite = not any(view.valid_known for view in views)
+    return error(
+        "valid_mask is the opposite of what it should be: it marks {most:.3f} of a view, where depth is 0 or "
+        "not finite, and no pixel whose depth is known ({views} of {drawn} views)"
+        if opposite
+        else "up to {most:.3f} of a view is valid and its depth is 0 or not finite, which is trained as the "
+        "truth ({views} of {drawn} views)",
+        hint="set valid_mask to (depth > 0) & isfinite(depth) at this line",
+        at=given_place(target, drawn.part, VALID),
+        of=drawn.split,
+        most=max(view.valid_unknown or 0.0 for view in views),
+        views=len(views),
+        drawn=len(drawn.views),
+    )
+
+
+@check("MSK005", tier="data", requires=["DAT001", "ENV007"])
+def masks_lie_where_the_cameras_look(target: Target) -> Findings:
+    """The non-ambiguous mask of a panorama marks the directions in which its cameras look, not only as many.
+
+    ## Why it matters
+    A mask that is flipped, moved or of another size covers the right share of the panorama, and marks the
+    wrong part of it: the mask head learns a rig that nobody has.
+
+    ## How to fix
+    Do to the mask what is done to image and depth: the same flip, roll, crop and resize, in the same place.
+    """
+    for drawn in each_split(target):
+        found = mask_places(target, drawn.split)
+        wrong = [each for each in found if each.wrong > ELSEWHERE]
+        yield examined(len(found), "mask", split=drawn.split)
+        if wrong:
+            yield _misplaced_mask(target, drawn, wrong)
+
+
+def _misplaced_mask(target: Target, drawn: Samples, wrong: Sequence[MaskPlace]) -> Finding:
+    worst = max(wrong, key=lambda each: each.wrong)
+    return error(
+        "{wrong:.1%} of the mask of a panorama is not as its cameras look: {why}, which leaves {after:.1%} "
+        "({views:view|views})"
+        if worst.explanation
+        else "{wrong:.1%} of the mask of a panorama is not as its cameras look: unexplained "
+        "({views:view|views})",
+        hint="do to the mask what is done to the image, and nothing else, at this line",
+        at=given_place(target, drawn.part, MASK),
+        of=drawn.split,
+        wrong=worst.wrong,
+        why=worst.explanation,
+        after=worst.after,
+        views=len(wrong),
+        first=worst.frame.yaml,
+    )
+
+
+@check("MSK006", tier="data", requires=["DAT001", "ENV007"])
+def depth_is_known_only_where_files_know_it(target: Target) -> Findings:
+    """Depth is 0, for unknown, where the depth files know none.
+
+    ## Why it matters
+    A loader that fills the sky, or what nothing was measured of, with a number makes it truth: of a far wall,
+    of the largest value, of what interpolation draws between two surfaces.
+
+    ## How to fix
+    Leave 0 where the files have 0, and resize depth by the nearest pixel.
+    """
+    for drawn in each_split(target):
+        found = invented_depth(target, drawn.split)
+        if found is None:
+            raise Skip(
+                "depth of {split} is read otherwise than its files say: GEO001 to GEO012 tell how",
+                split=drawn.split,
+            )
+        yield examined(found.views, "view", split=drawn.split)
+        if found.most > INVENTED:
+            yield error(
+                "{most:.0%} of a view's known depth lies where no depth file knows any, expected at most "
+                "{bound:.0%} ({first})",
+                hint="leave 0 where the depth file has 0",
+                at=given_place(target, drawn.part, "depthmap"),
+                of=drawn.split,
+                most=found.most,
+                bound=INVENTED,
+                first=found.worst.yaml,
+            )
+        else:
+            yield note("{most:.1%} of the known depth is of no file", of=drawn.split, most=found.most)

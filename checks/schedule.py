@@ -30,6 +30,7 @@ from opv2v_doctor.facts.launch.schedule import (
     epoch_starts,
     idle_scheduler,
     plans,
+    resume_shift,
     schedule_place,
     steps_per_epoch,
 )
@@ -208,6 +209,17 @@ def learning_rate_has_no_jump(target: Target) -> Findings:
                 before=before,
                 after=after,
             )
+    if shift := resume_shift(target):
+        epoch, whole, resumed, line = shift
+        yield error(
+            "a training that is resumed at epoch {epoch:g} asks for the learning rate of epoch {resumed:g}, "
+            "expected {whole:g}: its schedule begins anew",
+            at=line,
+            hint="ask for the epoch of the training, not for that since the resume",
+            epoch=epoch,
+            whole=whole,
+            resumed=resumed,
+        )
     yield from _jumps_at_resume(target)
 
 

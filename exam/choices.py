@@ -21,6 +21,7 @@ OWN = re.compile(
 # Numbers that are as good as another one, where they stand: constants and defaults of these names.
 FREE = re.compile(
     r"\b(betas|margin|eps|clamp|alpha|scaling_c|width=|std=|timeout|TORCH_DIST_TIMEOUT|window_size|fmt|GAIN"
+    r"|apply_mask|mask_edges|apply_confidence_mask|memory_efficient_inference|confidence_percentile"
     r"|FIRST_GUESSES|ITERATIONS|SETTLED|FLAT|FAR|print_freq|delimiter|1e-\d+|top_n_percent|clip_grad)\b"
 )
 # Keys of a config where another number is another wish. Their contradictions (a warm-up longer than the

@@ -1,9 +1,10 @@
 """What an examination said of a mutation: found, named, placed, or nothing.
 
 Found: a check fails, warns or crashes that is silent on the healthy repository. Named: one of those is of a
-family that judges what was changed, and uses a word of it. Placed: one of them stands in the changed file,
-within three lines or in the same function, or says which data file it is. A check that is only blocked tells
-that there is no answer: it is counted by itself.
+family that judges what was changed, and uses a word of it; one that is unexplained, or blames a file
+of another kind, does not. Placed: one of them stands in the changed file, within three lines or in the same
+function, or says which data file it is. A check that is only blocked tells that there is no answer: it is
+counted by itself.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
         r"intrinsic|focal|principal|crop|resiz|pixel|size|\bray|field of view|resolution",
     ),
     "rays": ("GEO DAT CFG MSK", r"\bray|azimuth|elevation|panoram|field of view|direction|turned|mirror"),
-    "depth": ("GEO DAT AUD MSK CRT", r"depth|range|metre|scale|points|distance|surface|far"),
+    "depth": ("GEO DAT AUD MSK CRT", r"depth|range|metre|scale|distance|surface"),
     "pose": (
         "GEO DAT AUD CRT INF",
         r"pose|rotat|turned|camera|lidar|agent|axes|axis|euler|moved|quaternion|offset|place",
@@ -52,6 +53,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
 }
 # Where it is settles what a mutation is about: path::function.
 BY_PLACE: Sequence[tuple[str, str]] = (
+    ("criterion", r"losses\.py|details\.py|::_loss|configs/loss/"),
     ("inference", r"infer\.py|::validate_input|MapAnything\.(infer|_inputs|_finish)"),
     ("pretrained", r"MapAnything\._load$|::init_model"),
     ("model", r"models/"),
@@ -62,7 +64,6 @@ BY_PLACE: Sequence[tuple[str, str]] = (
     ("evaluation", r"::test_|get_test_data_loader|metric_logger"),
     ("sampling", r"easy_dataset|batched_sampler|randomness|::set_epoch|get_train_data_loader|DynamicBatch"
      r"|_find_scenes|_choose_agents"),
-    ("criterion", r"losses\.py|details\.py|::_loss|configs/loss/"),
     ("image", r"image\.py"),
     ("intrinsics", r"cropping\.py"),
     ("rays", r"::pinhole_rays|\._rays"),
@@ -130,17 +131,16 @@ def known(results: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _said(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    reason = str(result["reason"]["text"] if isinstance(result["reason"], Mapping) else result["reason"])
     entry = {"code": result["code"], "tier": result["tier"], "status": result["status"]}
     if result["status"] in ALARMS:
         loud = [each for each in result["findings"] if each["severity"] != "note"]
-        for each in loud or [
-            {"message": result["reason"], "path": result["path"], "line": result["line"], "hint": ""}
-        ]:
+        for each in loud or [{"message": reason, "path": result["path"], "line": result["line"], "hint": ""}]:
             yield {**entry, **{name: each[name] for name in ("message", "path", "line", "hint")}}
-    elif result["status"] == "blocked":
+    elif result["status"] == "blocked" and not reason.startswith("needs "):  # which says so itself
         yield {
             **entry,
-            "message": str(result["reason"]),
+            "message": reason,
             "path": result["path"],
             "line": result["line"],
             "hint": "",
@@ -163,6 +163,8 @@ def classified(mutation: Mapping[str, Any], said: Sequence[Mapping[str, Any]], s
 def _names(said: Mapping[str, Any], about: Sequence[str], mutation: Mapping[str, Any]) -> bool:
     """The family is one that judges it, and the words are of it; of a config key, its name will do."""
     text = f"{said['message']} {said['hint']}"
+    if "unexplained" in text or _blames_another_kind(said, mutation):
+        return False
     if mutation["path"].startswith("configs/") and mutation["function"] and mutation["function"] in text:
         return True
     return any(
@@ -175,11 +177,19 @@ def _places(said: Mapping[str, Any], mutation: Mapping[str, Any], source: str) -
     path, line = str(said["path"] or ""), said["line"]
     text = f"{said['message']} {said['hint']} {path}"
     if mutation["files"]:
-        return any(_named_file(file, text) for file in mutation["files"])
+        return not _blames_another_kind(said, mutation) and any(
+            _named_file(file, text) for file in mutation["files"]
+        )
     if not path.endswith(mutation["path"]) or not line:
         return False
     first, last = _function(source, mutation["line"]) if path.endswith(".py") else (0, 0)
     return bool(abs(line - mutation["line"]) <= NEAR or first <= line <= last)
+
+
+def _blames_another_kind(said: Mapping[str, Any], mutation: Mapping[str, Any]) -> bool:
+    """Whether it stands at a file that is not of the changed ones' kind: a cloud instead of a depth map."""
+    suffix = Path(str(said["path"] or "")).suffix
+    return suffix in (".pcd", ".npy", ".png", ".yaml") and suffix != Path(mutation["path"]).suffix
 
 
 def _named_file(file: str, text: str) -> bool:

@@ -90,8 +90,9 @@ def _phase(asked: Mapping[str, Any], phase: str, folder: Path, deadline: float) 
             time.sleep(0.02)
     for child, rank in children.items():
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)
+            os.killpg(child, signal.SIGKILL)  # workers of its loaders, too
         if rank not in codes:
+            os.kill(child, signal.SIGKILL)  # one that leads no group yet
             os.waitpid(child, 0)
     recorded = [_read(folder / f"{phase}-{rank}.json") for rank in range(ranks)]
     failed = [rank for rank, code in codes.items() if code not in (0, KILLED)]

@@ -88,8 +88,10 @@ def validation_is_explained(target: Target) -> Findings:
     both = both_or_none(target)
     if not answered:
         raise Blocked("nothing could be measured: the first check above says why")
+    if not causes and (both is None or not both.test):
+        raise Blocked("nothing was found, as far as that can be said without running the checkpoint")
     yield examined(answered, "question")
-    if not causes:
+    if not causes and both is not None:
         yield note(_nothing(both))
         return
     first = causes[0]
@@ -134,13 +136,8 @@ def _figures(both: BothSets | None) -> Text | str:
     )
 
 
-def _nothing(both: BothSets | None) -> Text:
+def _nothing(both: BothSets) -> Text:
     """That nothing was found, with what is left: figures, and the term that is least learned."""
-    if both is None or not both.test:
-        return Text(
-            "Nothing was found that makes validation high, as far as it could be measured without "
-            "running the checkpoint."
-        )
     errors = mean_errors(both.test)
     constant = both.mean("test", "constant")
     said = [

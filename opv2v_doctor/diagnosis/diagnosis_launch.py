@@ -7,7 +7,14 @@ from collections.abc import Iterable
 
 from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Skip, check, examined, note
 from opv2v_doctor.diagnosis.causes import Cause, criterion_causes, fit_causes, start_causes, unlike_parts
-from opv2v_doctor.diagnosis.measurements import BothSets, asked, both_sets, config_places, opened
+from opv2v_doctor.diagnosis.measurements import (
+    BothSets,
+    asked,
+    both_sets,
+    config_places,
+    evaluated_split,
+    opened,
+)
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, sentence
 
@@ -40,6 +47,12 @@ def checkpoint_fits_the_launch(target: Target) -> Findings:
     parts = found.account.parts.values()
     yield examined(sum(part.elements for part in parts), "weight")
     yield from told(fit_causes(found, Place(asked(target).checkpoint)))
+    if found.chosen is not None and evaluated_split(target) != asked(target).split:
+        yield note(
+            "the launch is not evaluated on {split}: {other} stands for it in what follows",
+            split=asked(target).split,
+            other=evaluated_split(target),
+        )
     yield note(
         "{checkpoint} on {device}; the launch is evaluated on {sets}",
         checkpoint=asked(target).checkpoint.name,

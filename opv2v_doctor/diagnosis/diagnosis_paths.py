@@ -11,10 +11,10 @@ from opv2v_doctor.diagnosis.diagnosis_launch import told
 from opv2v_doctor.diagnosis.measurements import (
     BothSets,
     JudgedSample,
-    asked,
     both_sets,
     drawn_or_none,
     epoch_losses,
+    evaluated_split,
     mean_errors,
     opened,
     paths,
@@ -78,7 +78,7 @@ def checkpoint_is_as_good_on_validation(target: Target) -> Findings:
     if not both.test or not both.train:
         raise Blocked("no sample could be evaluated: {problem}", problem=both.problem or "none was drawn")
     yield examined(len(both.train), "sample", split="train")
-    yield examined(len(both.test), "sample", split=asked(target).split)
+    yield examined(len(both.test), "sample", split=evaluated_split(target))
     for cause in left_causes(both, drawn_or_none(target), epoch_losses(target)):
         if cause.code == "DGN007":
             yield from told([cause])
@@ -290,7 +290,7 @@ def checkpoint_is_better_than_no_training(target: Target) -> Findings:
     both = both_sets(target)
     if not both.test:
         raise Blocked("no sample could be evaluated: {problem}", problem=both.problem or "none was drawn")
-    yield examined(len(both.test), "sample", split=asked(target).split)
+    yield examined(len(both.test), "sample", split=evaluated_split(target))
     for cause in left_causes(both, drawn_or_none(target), epoch_losses(target)):
         if cause.code == "DGN008":
             yield from told([cause])

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from opv2v_doctor.check import Finding, Findings, Severity, Skip, check, examined, note
 from opv2v_doctor.diagnosis.causes import data_causes, likenesses, scene_causes
 from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none, told
-from opv2v_doctor.diagnosis.measurements import asked, config_places, data_results, drawn, opened
+from opv2v_doctor.diagnosis.measurements import (
+    asked,
+    config_places,
+    data_results,
+    drawn,
+    evaluated_split,
+    opened,
+)
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text, sentence
@@ -29,7 +36,7 @@ def training_and_validation_are_alike(target: Target) -> Findings:
     if found.chosen is None:
         raise Skip("the launch never evaluates: there is no second set", at=found.train_place)
     yield examined(len(data.train), "sample", split="train")
-    yield examined(len(data.test), "sample", split=asked(target).split)
+    yield examined(len(data.test), "sample", split=evaluated_split(target))
     both = both_or_none(target)
     yield from told(data_causes(found, data, both, asked(target).split, config_places(target)))
     yield from told(scene_causes(data, both))

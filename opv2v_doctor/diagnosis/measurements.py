@@ -36,7 +36,7 @@ from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
-ASKED_FOR = ("train_epoch", "test_epoch", "save", "save_model", "model")  # parts that are attended to
+ASKED_FOR = ("train_epoch", "test_epoch", "save", "save_model")  # parts that are attended to
 SHARE = 0.3  # of a question's time limit that samples or steps may take
 DATA_FAMILIES = ("dataset", "geometry", "masks")
 
@@ -105,6 +105,13 @@ def opened(target: Target) -> Opened:
     return questions.opened(
         target, launch=launch_words(target), checkpoint=str(asked(target).checkpoint), splits=folders(target)
     )
+
+
+def evaluated_split(target: Target) -> str:
+    """The evaluation set that is looked at: the asked split, or what the launch has in its place."""
+    found = opened(target)
+    splits = found.sets[found.chosen].splits if found.chosen is not None else ()
+    return asked(target).split if not splits or {*splits} & {*folders(target)} else ", ".join(splits)
 
 
 @fact

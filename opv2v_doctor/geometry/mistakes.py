@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import permutations, product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opv2v_doctor.geometry.conventions import Convention, pose_errors
 from opv2v_doctor.geometry.poses import Matrix, invert, rotation_angle
@@ -96,16 +97,24 @@ def _of_numbers() -> Iterator[tuple[Mistake, Callable[[Matrix], Matrix]]]:
     for place, name in enumerate(NAMES):
         kept = np.ones(6)
         kept[place] = 0
-        yield Mistake("dropped", name, turns=place > 2), lambda cords, kept=kept: cords * kept
+        yield Mistake("dropped", name, turns=place > 2), _times(kept)
         kept = np.ones(6)
         kept[place] = np.rad2deg(1) if place > 2 else -1
         kind = "radians" if place > 2 else "sign"
-        yield Mistake(kind, name, turns=place > 2), lambda cords, kept=kept: cords * kept
+        yield Mistake(kind, name, turns=place > 2), _times(kept)
     for one, two in ((0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5)):
         order = np.arange(6)
         order[[one, two]] = two, one
         what = f"{NAMES[one]} and {NAMES[two]}"
-        yield Mistake("exchanged", what, turns=one > 2), lambda cords, order=order: cords[..., order]
+        yield Mistake("exchanged", what, turns=one > 2), _ordered(order)
+
+
+def _times(factors: Matrix) -> Callable[[Matrix], Matrix]:
+    return lambda cords: cords * factors
+
+
+def _ordered(order: NDArray[np.int64]) -> Callable[[Matrix], Matrix]:
+    return lambda cords: np.asarray(cords[..., order])
 
 
 def _constant(poses: Matrix, expected: Matrix) -> Iterator[tuple[Mistake, Matrix]]:

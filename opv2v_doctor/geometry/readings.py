@@ -5,7 +5,7 @@ depth that the camera's file says there. No panorama has to be stitched to find 
 the image of a single camera, that camera is where the LiDAR of a panorama is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from opv2v_doctor.geometry.rigs import MountedCamera
 
 DepthMaps = Sequence[NDArray[Any] | None]  # (h, w) of each camera of a rig in a frame, None without one
 LENGTHENED = "z made range"  # where z is expected: the image of a single camera
+FARTHEST = 1e6  # metres
 LARGEST = 0.1  # an error counts up to here: a pixel at an edge shall not outweigh all others
 
 
@@ -28,6 +29,7 @@ class Reading:
     depth: str = "z"  # what the files' numbers are taken for: z, range along the ray; or z, and made range
     offsets: str = "kept"  # of the cameras from the LiDAR: kept, ignored, or added after the lookup
     scale: float = 1.0  # of the view to the files
+    function: str = "kept"  # what was done to depth, then scaled: a name of FUNCTIONS
     mirrored: bool = False
     flipped: bool = False  # up is down
     turn: float = 0.0  # degrees that a panorama's contents are turned to the right
@@ -44,11 +46,27 @@ class Reading:
         return replace(self, **{name: getattr(right, name) for name in names})
 
 
+FUNCTIONS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {  # and what undoes it
+    "kept": (lambda values: values, lambda values: values),
+    "log1p": (np.log1p, np.expm1),
+    "log": (np.log, np.exp),
+    "square root": (np.sqrt, np.square),
+    "square": (np.square, np.sqrt),
+    "inverse": (lambda values: 1 / values, lambda values: 1 / values),
+}
+
+
 class Pixels(NamedTuple):
-    """Some pixels of a view: their directions and the ranges that the dataset gives them."""
+    """Some pixels of a view: their directions, the depth that it gives them, the range of a depth of 1."""
 
     rays: Array  # (N, 3)
-    ranges: Array  # (N,)
+    depths: Array  # (N,)
+    lengths: Array  # (N,)
+
+    @property
+    def ranges(self) -> Array:
+        """The range of each (N,)."""
+        return self.depths * self.lengths
 
 
 def some_pixels(camera: Camera, depth: NDArray[Any], count: int) -> Pixels:
@@ -56,12 +74,12 @@ def some_pixels(camera: Camera, depth: NDArray[Any], count: int) -> Pixels:
     known = np.flatnonzero((depth > 0) & np.isfinite(depth))
     chosen = known[:: max(1, -(-known.size // count))]  # an odd walk over the rows: all columns come
     rays, values = camera.rays().reshape(-1, 3)[chosen], depth.ravel()[chosen].astype(np.float64)
-    return Pixels(rays, values / rays[:, 2] if isinstance(camera, Pinhole) else values)
+    return Pixels(rays, values, 1 / rays[:, 2] if isinstance(camera, Pinhole) else np.ones(len(values)))
 
 
 def residuals(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], depths: DepthMaps) -> Array:
     """Logarithm of how far each pixel misses the file of the camera that fits best: (N,), NaN unknown."""
-    rays, ranges = real_rays(reading, pixels.rays), pixels.ranges / reading.scale
+    rays, ranges = real_rays(reading, pixels.rays), _metres(reading, pixels)
     best = np.full(len(ranges), np.nan)
     for camera, depth in zip(cameras, depths, strict=True):
         if depth is not None:
@@ -84,6 +102,32 @@ def real_rays(reading: Reading, rays: Array) -> Array:
     right, down, forward = np.moveaxis(turned, -1, 0)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([cos * right + sin * forward, down, cos * forward - sin * right], -1)
+
+
+def factor(reading: Reading, pixels: Pixels, cameras: Sequence[MountedCamera], depths: DepthMaps) -> float:
+    """By what the depth of a view, once undone, is larger than its files', in the median."""
+    rays, ranges = real_rays(reading, pixels.rays), _metres(reading, pixels)
+    missed = [
+        _misses(reading, rays, ranges, camera, depth)
+        for camera, depth in zip(cameras, depths, strict=True)
+        if depth is not None
+    ]
+    known = np.concatenate([each[np.isfinite(each)] for each in missed]) if missed else np.empty(0)
+    return float(np.exp(-np.median(known))) if known.size else 1.0
+
+
+def depth_made(reading: Reading, depth: Array) -> Array:
+    """What a dataset of this reading makes of a right depth, 0 where it is not known."""
+    known = np.asarray(depth > 0)
+    values = np.where(known, depth, 1.0)
+    return np.where(known, np.maximum(FUNCTIONS[reading.function][0](values) * reading.scale, 0), 0)
+
+
+def _metres(reading: Reading, pixels: Pixels) -> Array:
+    """The range of pixels (N,), were their depth made in the reading's way."""
+    with np.errstate(over="ignore", divide="ignore"):
+        found = FUNCTIONS[reading.function][1](pixels.depths / reading.scale)
+    return np.clip(found, 0, FARTHEST) * pixels.lengths
 
 
 def _misses(

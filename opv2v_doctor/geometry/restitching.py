@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.geometry.cameras import Cylinder, Pinhole
 from opv2v_doctor.geometry.poses import Matrix
 from opv2v_doctor.geometry.ranges import Float, panorama_ranges
-from opv2v_doctor.geometry.readings import LENGTHENED, DepthMaps, Reading, file_pixels, real_rays
+from opv2v_doctor.geometry.readings import LENGTHENED, DepthMaps, Reading, depth_made, file_pixels, real_rays
 from opv2v_doctor.geometry.rigs import MountedCamera
 
 MANY_PIXELS = 60_000  # a panorama or an image that has more is stitched at a half or a third of its size
@@ -33,7 +33,9 @@ def ranges_by(
         for index, camera in enumerate(cameras):
             along = small.rays() @ camera.camera_to_lidar[:3, 3]
             ranges += np.where(stitched.camera == index, along, 0).astype(np.float32)
-    return _orientation(reading, np.maximum(ranges, 0) * np.float32(reading.scale), small), small
+    return _orientation(
+        reading, depth_made(reading, ranges.astype(np.float64)).astype(np.float32), small
+    ), small
 
 
 def depth_by(reading: Reading, camera: Pinhole, file: Pinhole, depth: NDArray[Any]) -> Float:
@@ -45,7 +47,8 @@ def depth_by(reading: Reading, camera: Pinhole, file: Pinhole, depth: NDArray[An
     if reading.depth != "z":
         length = camera.range_per_depth()
         values = values * length if reading.depth == LENGTHENED else values / length
-    values = values[:: -1 if reading.flipped else 1, :: -1 if reading.mirrored else 1] * reading.scale
+    values = values[:: -1 if reading.flipped else 1, :: -1 if reading.mirrored else 1]
+    values = depth_made(reading, values)
     return np.where(np.isfinite(values) & (values > 0), values, 0).astype(np.float32)
 
 

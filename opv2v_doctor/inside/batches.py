@@ -12,7 +12,7 @@ import tempfile
 from typing import Any, Callable, Iterator, Mapping, Sequence, TypedDict
 
 from . import progress
-from .collation import KeyChange, as_array, changes_of, distinct
+from .collation import KeyChange, altered_in_place, as_array, changes_of, distinct
 from .config import BuilderCall, EpochLines, Lines, begin_epoch, hydra_config, run_lines
 from .frames import CodePlace
 from .loaders import as_rank, batches_of, place_of, really_built, train_loader
@@ -53,8 +53,9 @@ class DrawnLoader(TypedDict):
     """The first batches of a loader in two epochs.
 
     `alike`: both have the same samples in the same order. `changed`: keys in which one index differs.
-    `stale`: the second epoch has samples of the first. `settled`: one index is one sample within an epoch.
-    `told`: where both epochs begin alike, whether set_epoch of all parts would change that.
+    `stale`: the second epoch has samples of the first. `unreached`: what does not pass on the epoch.
+    `settled`: one index is one sample within an epoch. `told`: where both epochs begin alike, whether
+    set_epoch of all parts would change that.
     """
 
     key: str
@@ -69,6 +70,7 @@ class DrawnLoader(TypedDict):
     alike: bool | None
     changed: list[str]
     stale: bool
+    unreached: CodePlace | None
     settled: bool
     told: bool | None
     untold: str
@@ -140,6 +142,7 @@ def drawn_of(
         "alike": None,
         "changed": [],
         "stale": False,
+        "unreached": None,
         "settled": True,
         "told": None,
         "untold": "",
@@ -156,6 +159,7 @@ def drawn_of(
         drawn["alike"], drawn["changed"] = alike(seen, drawn), changed(drawn)
         if training:
             drawn["stale"] = is_stale(loader, numbers, drawn)
+            drawn["unreached"] = unreached(loader, numbers)
             drawn["told"] = changes_when_told(loader, numbers, drawn) if drawn["alike"] else None
         elif drawn["changed"]:
             drawn["settled"] = is_settled(loader, numbers[0], drawn)
@@ -210,33 +214,31 @@ class Seen:
         """The dataset gave this."""
         self.pending.append((index, digests(given)))
 
-    def collated(self, given: Any, made: Any) -> None:
-        """The collation made this of it."""
-        before, self.states = self.states or {}, None
+    def collated(self, given: Any, collate: Callable[[Any], Any]) -> Any:
+        """Let the collation make a batch of what was given, and note what that is."""
         pending, self.pending = self.pending, []
-        after = generators(self.dataset)
         samples = list(given) if isinstance(given, (list, tuple)) and len(given) == len(pending) else []
-        told = {
-            "worker": worker_number(),
-            "keys": keys_of([index for index, _ in pending]),
-            "samples": [digest for _, digest in pending],
-            "overwritten": sorted(
-                {
-                    key
-                    for (_, digest), sample in zip(pending, samples)
-                    for key, value in digests(sample).items()
-                    if digest.get(key) != value
-                }
-            ),
-            "changes": changes_of(samples, made) if samples else [],
-            "random": [
-                [name, state]
-                for name, (generator, state) in before.items()
-                if name in after and after[name][0] is generator and after[name][1] != state
-            ],
-            "made": whole(digests(made)),
-        }
-        os.write(self.file, (json.dumps(told) + "\n").encode())
+        before = [digests(sample) for sample in samples]
+        made = collate(given)
+        with contextlib.suppress(Exception):  # what we do not understand is not seen
+            states, self.states = self.states or {}, None
+            after = generators(self.dataset)
+            altered = differing(before, [digests(sample) for sample in samples])
+            told = {
+                "worker": worker_number(),
+                "keys": keys_of([index for index, _ in pending]),
+                "samples": [digest for _, digest in pending],
+                "overwritten": differing([digest for _, digest in pending], before),
+                "changes": [*map(altered_in_place, altered), *(changes_of(samples, made) if samples else [])],
+                "random": [
+                    [name, state]
+                    for name, (generator, state) in states.items()
+                    if name in after and after[name][0] is generator and after[name][1] != state
+                ],
+                "made": whole(digests(made)),
+            }
+            os.write(self.file, (json.dumps(told) + "\n").encode())
+        return made
 
     def draw(self, loader: Any, epoch: int, drawn: DrawnLoader) -> None:
         """Draw the first batches of an epoch, and read what was noted."""
@@ -325,10 +327,7 @@ def observed(loader: Any, samples: int) -> Iterator[Seen]:
             return given
 
         def collate(given: Any) -> Any:
-            made = inner(given)
-            with contextlib.suppress(Exception):  # what we do not understand is not seen
-                seen.collated(given, made)
-            return made
+            return seen.collated(given, inner)
 
         methods: dict[str, Any] = {"__getitem__": __getitem__, "__module__": kind.__module__}
         if hasattr(kind, "__getitems__"):
@@ -363,6 +362,11 @@ def digests(node: Any) -> dict[str, str]:
         digest = parts.setdefault(name, hashlib.blake2b(digest_size=8))
         digest.update(words_of(value))
     return {name: digest.hexdigest() for name, digest in parts.items()}
+
+
+def differing(first: Sequence[Mapping[str, str]], second: Sequence[Mapping[str, str]]) -> list[str]:
+    """The keys whose digests differ between samples and the same samples later."""
+    return sorted({key for one, other in zip(first, second) for key in one if one[key] != other.get(key)})
 
 
 def named_leaves(node: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -456,6 +460,26 @@ def is_stale(loader: Any, numbers: Sequence[int], drawn: DrawnLoader) -> bool:
         if (digests(loader.dataset[index_of(later[0])]) == later[0]["samples"][0]) != same:
             return False
     return True
+
+
+def unreached(loader: Any, numbers: Sequence[int]) -> CodePlace | None:
+    """What keeps an epoch from the data that it wraps: its class; None where the data is told by it."""
+    for node in wrapped(loader.dataset):
+        for inner in [getattr(node, "dataset", None), *(getattr(node, "datasets", None) or [])]:
+            if not (hasattr(type(node), "set_epoch") and hasattr(type(inner), "set_epoch")):
+                continue
+            for epoch in numbers:
+                node.set_epoch(epoch)
+            told = plain_state(inner)
+            inner.set_epoch(numbers[-1])
+            if plain_state(inner) != told:
+                return place_of(node)
+    return None
+
+
+def plain_state(node: Any) -> dict[str, int]:
+    """The whole numbers that an object holds, among which an epoch is."""
+    return {name: value for name, value in vars(node).items() if type(value) is int}
 
 
 def is_settled(loader: Any, epoch: int, drawn: DrawnLoader) -> bool:

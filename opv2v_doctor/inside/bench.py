@@ -180,7 +180,7 @@ class Bench:
         """The loss, and what is logged of it, as the training computes them of predictions."""
         import torch
 
-        answer = [dict(one) for one in predictions]
+        answer = [copy(one) for one in predictions]
         batch = [copy(view) for view in (self.views if views is None else views)]
         heard: list[Any] = []
         judge = self.criterion if criterion is None else criterion
@@ -226,7 +226,8 @@ class Bench:
         given = [{key: _leaf(value) for key, value in one.items()} for one in predictions]
         with recorded(self.leaves(given, views), self.repo) as flow:
             reading: Views = [Reading(view, flow.take) for view in views]
-            loss, details = self.judge(given, reading, criterion)
+            answers: Views = [Reading(one, flow.take) for one in given]
+            loss, details = self.judge(answers, reading, criterion)
         return Traced(flow, given, loss, details)
 
     @functools.cached_property

@@ -36,6 +36,11 @@ def changes_of(given: Sequence[Any], made: Any) -> list[KeyChange]:
     return distinct(found)
 
 
+def altered_in_place(key: str) -> KeyChange:
+    """That a collation changed a key of the samples that it was given."""
+    return {"key": key, "kind": "altered", "number": None, "given": "", "made": ""}
+
+
 def distinct(changes: Sequence[KeyChange]) -> list[KeyChange]:
     """The first change of each kind that every key has."""
     kept: list[KeyChange] = []
@@ -225,8 +230,8 @@ def _keeps_the_picture(shape: Sequence[int], axes: Sequence[int]) -> bool:
     return long == sorted(long)
 
 
-def _difference_of_values(one: Any, other: Any) -> tuple[str, float | None]:
-    """The simplest thing that makes one array of another of its shape."""
+def _difference_of_values(one: Any, other: Any) -> tuple[str, float | None] | None:
+    """The simplest thing that makes one array of another of its shape; None for zeros that were rounded."""
     import numpy
 
     if one.dtype.kind not in "biuf" or other.dtype.kind not in "biuf":
@@ -242,15 +247,17 @@ def _difference_of_values(one: Any, other: Any) -> tuple[str, float | None]:
     first = one.reshape(-1)[::step].astype(float)
     second = other.reshape(-1)[::step].astype(float)
     known = numpy.isfinite(first) & numpy.isfinite(second)
-    return _arithmetic(first[known], second[known]) if known.any() else ("other", None)
+    if not known.any():
+        return "other", None
+    if _near(first[known], second[known], EXACT):
+        return None if known.all() else ("filled", None)
+    return _arithmetic(first[known], second[known])
 
 
 def _arithmetic(first: Any, second: Any) -> tuple[str, float | None]:
     """What was done to finite numbers."""
     import numpy
 
-    if _near(first, second, EXACT):
-        return "filled", None
     factor = float(numpy.median(second[first != 0] / first[first != 0])) if first.any() else 0.0
     if factor and abs(factor - 1) > SCALED and numpy.allclose(second, first * factor, rtol=SCALED, atol=1e-9):
         return "scaled", factor

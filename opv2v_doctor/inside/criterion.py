@@ -348,8 +348,9 @@ def parted(
     `alike` are the terms of its kind, which may share its lines, `entry` is what it judges of a prediction.
     `how`: "truth", where the truth and the label part; "blind", where a disturbance of the entry is lost (in
     one view, or all); "detached", where its gradient is; "invalid pixels" and "invalid labels", where those
-    come in; "confidence" and "scale", where those meet the term; "average", where it is computed; else the
-    name of an option, at `value`: the line that it changes first.
+    come in; "confidence" and "scale", where those meet the term; "first" and "average", where it is computed
+    first and last; "read KEY", where it takes an entry; "sum", where terms are added up; "call", where the
+    loss is asked for; else the name of an option, at `value`: the line that it changes first.
     """
     bench = bench_of(case)
     with one_thread():

@@ -57,10 +57,11 @@ def numbers_in(expression: str) -> list[Number]:
     for line in expression.strip().split("\n"):
         starts.append(starts[-1] + len(line.encode()) + 1)
     for name, owner, node in _given(tree):
-        if isinstance(node, ast.Constant) and type(node.value) in BUILTIN:
+        inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
+        if isinstance(inner, ast.Constant) and type(inner.value) in BUILTIN:
             start = starts[node.lineno - 1] + node.col_offset
             end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-            value = float(str(node.value))
+            value = float(str(inner.value)) * (1 if inner is node else -1)
             found.append({"name": name, "owner": owner, "value": value, "start": start, "end": end})
     return found
 

@@ -17,6 +17,16 @@ from .pointcloud import TRUE, ShownView, shown_view, write
 from .truth import in_form_of, pose_of, truth_of
 from .weights import weights_of
 
+COMPARED = (  # what predictions are compared with
+    "pts3d",
+    "pts3d_cam",
+    "ray_directions_cam",
+    "depth_along_ray",
+    "camera_pose_trans",
+    "camera_pose_quats",
+    "non_ambiguous_mask",
+    "valid_mask",
+)
 WRITTEN = ("pts3d", "ray_directions", "depth_along_ray", "camera_poses", "non_ambiguous_mask")
 
 
@@ -75,31 +85,40 @@ def evaluated(
     begun = time.monotonic()
     with threads_for(model):
         lines = _matching(launch, splits, count) if whole else None
-        constants = [_constants(plan, scale) for scale in (True, False)] if whole else []
+        constants = (
+            [_constants(plan, sized) for sized in (True, False)] if whole and _is_complete(plan) else []
+        )
+        done: list[tuple[Evaluated, list[dict[str, Any]]]] = []
         for number, (part, batch) in enumerate(plan):
             progress.advance("evaluating samples", number, len(plan))
             if time.monotonic() - begun > seconds and number >= 2:
                 break
             try:
-                found["samples"].append(_evaluate(asked, test, part, batch, folder, number, constants, lines))
+                done.append((_evaluate(asked, test, part, batch, folder, number, constants, lines), batch))
             except Exception as problem:
                 if not lacks_memory(problem):
                     raise
                 found["problem"] = "%s: %s" % (type(problem).__name__, str(problem).split("\n")[0])
         if whole:
-            _initial(asked, test, model, weights, plan, found["samples"])
+            loaded_into(model, asked.initial)
+            _begin_with(test, done, begun + 2 * seconds)
+            loaded_into(model, weights)
+    found["samples"] = [sample for sample, _ in done]
     return found
 
 
-def _initial(
-    asked: Launched, test: Epoch, model: Any, weights: Any, plan: Any, samples: list[Evaluated]
-) -> None:
-    """The same samples with the weights that the launch begins with."""
-    loaded_into(model, asked.initial)
-    for sample, (_, batch) in zip(samples, plan):
+def _is_complete(plan: Any) -> bool:
+    """Whether all views hold what a prediction can be compared with."""
+    return all(key in view for _, batch in plan for view in batch for key in COMPARED)
+
+
+def _begin_with(test: Epoch, done: list[tuple[Evaluated, list[dict[str, Any]]]], deadline: float) -> None:
+    """The same samples, as many as there is time for, with the weights that the launch begins with."""
+    for sample, batch in done:
+        if time.monotonic() > deadline:
+            return
         path = through(test, batch)
         sample["initial"], sample["initial_terms"] = path.loss * path.factor, path.terms
-    loaded_into(model, weights)
 
 
 def _evaluate(
@@ -129,17 +148,17 @@ def _evaluate(
         "initial_terms": {},
         "matched": None,
     }
-    if not constants:
+    if lines is None:
         return found
     criterion = test["criterion"]
     found["by_train"] = value_of(asked.train["criterion"], path.views, path.predictions, path.factor)[0]
-    for name, repaired in _repairs(path).items():
+    for name, repaired in _repairs(path).items() if constants else ():
         found["repaired"][name] = value_of(criterion, path.views, repaired, path.factor)[0]
     for values in constants:
         loss, terms = value_of(criterion, path.views, _constant(path, values), path.factor)
         if found["constant"] is None or loss < found["constant"]:
             found["constant"], found["constant_terms"] = loss, terms
-    if lines is not None and part == "test":
+    if part == "test":
         again = [dict(view, img=view["img"] * lines[0] + lines[1]) for view in batch]
         other = through(test, again)
         found["matched"] = other.loss * other.factor

@@ -234,7 +234,7 @@ def _overfit(
 
     with quietly(), hearing_criterion(asked.train, asked.model, whole=False) as heard:
         try:
-            asked.train.run(loader=Counting(batches), epoch=epoch)
+            asked.train.run(loader=Counting(batches), epoch=epoch, **heard.parts)
         except SystemExit:
             if not heard:
                 raise

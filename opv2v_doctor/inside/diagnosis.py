@@ -121,7 +121,7 @@ def opened(launch: LaunchWords, checkpoint: str, splits: list[str]) -> Opened:
         "test_place": test.place if test else None,
         "account": account,
         "read": [_held(file, content, asked.initial) for file, content in asked.read],
-        "load_place": asked.loads[-1]["place"] if asked.loads else None,
+        "load_place": asked.loaded_at,
         "moved": moved(asked.model, asked.initial, now),
         "attributes": _attributes(asked.train["loader"], test["loader"]) if test else {},
         "fresh": test is not None and _is_left_behind(asked, test),

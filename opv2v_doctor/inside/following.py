@@ -51,7 +51,7 @@ class Follower:
     def __init__(self, wanted: list[Wanted]) -> None:
         self.wanted = wanted
         self.lines: dict[int, int] = {}  # of each frame, the line that it is at
-        self.answers: list[Any] = []  # tensors that `infer` returned: no line of the script has made them
+        self.before: list[Any] = []  # what was there when `infer` returned: no later line has made it
         self.known: set[int] = set()
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
@@ -105,14 +105,15 @@ def following(wanted: list[Wanted]) -> Iterator[Callable[[Any], None]]:
     follower = Follower(wanted)
 
     def begin(predictions: Any) -> None:
-        follower.answers = list(arrays_in([predictions]))
-        follower.known = {id(value) for value in follower.answers}
+        follower.before = list(arrays_in([predictions]))
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             if is_theirs(frame.f_code.co_filename):
                 frame.f_trace = follower
+                follower.before += arrays_in(list(frame.f_locals.values()))
                 follower.lines[id(frame)] = frame.f_lineno
             frame = frame.f_back
+        follower.known = {id(value) for value in follower.before}
         sys.settrace(follower)
 
     before = sys.gettrace()

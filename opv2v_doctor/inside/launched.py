@@ -13,8 +13,9 @@ import runpy
 import sys
 from typing import Any, Callable, Dict, Iterator, TypedDict
 
-from .recording import defined_at, replacing
-from .scripted import Enough, Heard, Load, as_it_was, hearing
+from .frames import CodePlace
+from .recording import defined_at, place, replacing
+from .scripted import Enough, as_it_was
 
 MOST_EPOCHS = 200  # that are passed over until the launch evaluates
 ROLES = {  # of the arguments of an epoch -> what they are usually called
@@ -88,9 +89,9 @@ class Launched:
     """What the launch hands to its epochs, and the weights that it would begin with."""
 
     def __init__(
-        self, train: Epoch, tests: list[Epoch], read: list[tuple[str, Any]], loads: list[Load]
+        self, train: Epoch, tests: list[Epoch], read: list[tuple[str, Any]], loaded_at: CodePlace | None
     ) -> None:
-        self.train, self.tests, self.read, self.loads = train, tests, read, loads
+        self.train, self.tests, self.read, self.loaded_at = train, tests, read, loaded_at
         self.initial = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
 
     @property
@@ -112,14 +113,9 @@ def launched(words: LaunchWords) -> Launched:
 def _launched(text: str) -> Launched:
     words: LaunchWords = json.loads(text)
     heard = _Heard()
-    loads: list[Load] = []
     with as_it_was(), _as_it_logs(), contextlib.ExitStack() as stack:
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        if "model" in words["parts"]:
-            models = Heard(":".join(words["parts"]["model"]), object)
-            stack.enter_context(hearing(models))
-            loads = models.loads
-        stack.enter_context(_files(heard.read))
+        stack.enter_context(_files(heard))
         sys.path.insert(0, os.path.dirname(words["script"]))
         for part, make in heard.makers().items():
             if part in words["parts"]:
@@ -128,7 +124,7 @@ def _launched(text: str) -> Launched:
         _run(words)
     if not heard.trains:
         raise RuntimeError("the script ends without an epoch of training")
-    return Launched(heard.trains[0], heard.tests, heard.read, loads)
+    return Launched(heard.trains[0], heard.tests, heard.read, heard.loaded_at)
 
 
 class _Heard:
@@ -138,6 +134,7 @@ class _Heard:
         self.trains: list[Epoch] = []
         self.tests: list[Epoch] = []
         self.read: list[tuple[str, Any]] = []
+        self.loaded_at: CodePlace | None = None  # the line that gave a module its weights last
 
     def makers(self) -> dict[str, Callable[[Callable[..., Any]], Any]]:
         """{part: what makes of its function one that is passed over}."""
@@ -196,23 +193,31 @@ def _replace(
 
 
 @contextlib.contextmanager
-def _files(read: list[tuple[str, Any]]) -> Iterator[None]:
+def _files(heard: _Heard) -> Iterator[None]:
     """Note the weights that are read, and save nothing: a checkpoint may be larger than the disk's rest."""
     import torch
 
-    load = torch.load
+    load, give = torch.load, torch.nn.Module.load_state_dict
 
     @functools.wraps(load)
     def noted(file: Any, *rest: Any, **words: Any) -> Any:
         found = load(file, *rest, **words)
-        read.append((str(file), found))
+        heard.read.append((str(file), found))
         return found
 
     def save(_: Any, file: Any, *__: Any, **___: Any) -> None:
         if isinstance(file, (str, os.PathLike)):
             open(file, "wb").close()
 
-    with replacing(torch, "load", noted), replacing(torch, "save", save):
+    @functools.wraps(give)
+    def given(*rest: Any, **words: Any) -> Any:
+        heard.loaded_at = place() or heard.loaded_at
+        return give(*rest, **words)
+
+    places = ((torch, "load", noted), (torch, "save", save), (torch.nn.Module, "load_state_dict", given))
+    with contextlib.ExitStack() as stack:
+        for owner, name, value in places:
+            stack.enter_context(replacing(owner, name, value))
         yield
 
 

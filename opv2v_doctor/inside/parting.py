@@ -33,6 +33,9 @@ class Parting:
         ways: dict[str, Callable[[], CodePlace | None]] = {
             "detached": self.detached,
             "average": self.average,
+            "first": lambda: self.at(next((n for n in self.past(self.wrong) if n.inputs), None)),
+            "sum": self.added,
+            "call": self.called,
             "confidence": lambda: self.met("conf"),
             "scale": lambda: self.met("metric_scaling_factor", last=True),
             "truth": lambda: self.not_least(truth(self.bench.truth)),
@@ -60,6 +63,23 @@ class Parting:
                 if taken == key and (path, name) in own:
                     return {"path": path, "line": line}
         return self.not_least(self.bench.traced(self.bench.truth))
+
+    def called(self) -> CodePlace | None:
+        """Where the training calls what gives the loss."""
+        lines = self.wrong.total.lines if self.wrong.total else ()
+        return {"path": lines[0][0], "line": lines[0][1]} if lines else None
+
+    def added(self) -> CodePlace | None:
+        """Where two other terms are added up on their way into the loss."""
+        nodes = self.wrong.flow.nodes
+        holds: dict[int, set[str]] = {}
+        logged = {id(n): name for name, at in self.wrong.numbers.items() for n in nodes[at].inputs}
+        for node in nodes:
+            inner: set[str] = set().union(*(holds[id(one)] for one in node.inputs))
+            holds[id(node)] = inner | ({logged[id(node)]} if id(node) in logged else set())
+            if len(inner) > 1 and id(node) in self.wrong.in_loss:
+                return own_place(node, set())
+        return None
 
     def blind(self, truth: Traced, view: int | None) -> CodePlace | None:
         """Where the first disturbance of the entry is lost."""

@@ -67,16 +67,26 @@ class ReadyBatches(list):  # type: ignore[type-arg]
             yield [dict(view) for view in batch]
 
 
+class Passages(list):  # type: ignore[type-arg]
+    """The passages of some batches, and what an epoch has to be given so that they are heard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: dict[str, Any] = {}
+
+
 @contextlib.contextmanager
-def hearing_criterion(epoch: Epoch, model: Any, whole: bool = True) -> Iterator[list[Passage]]:
+def hearing_criterion(epoch: Epoch, model: Any, whole: bool = True) -> Iterator[Passages]:
     """Every call of an epoch's criterion meanwhile, with the forward before it; else only what it says."""
     criterion = epoch["criterion"]
-    heard: list[Passage] = []
-    real = criterion.forward if hasattr(criterion, "forward") else criterion
+    heard = Passages()
+    is_module = hasattr(criterion, "forward")
+    real = criterion.forward if is_module else criterion
 
     @functools.wraps(real)
-    def forward(views: Any, predictions: Any, *rest: Any, **words: Any) -> Any:
-        answer = real(views, predictions, *rest, **words)
+    def forward(*given: Any, **words: Any) -> Any:
+        answer = real(*given, **words)
+        views, predictions = [*given, *words.values()][:2]
         if not whole:
             calls.clear()
             holders.clear()
@@ -100,7 +110,10 @@ def hearing_criterion(epoch: Epoch, model: Any, whole: bool = True) -> Iterator[
     with contextlib.ExitStack() as stack:
         calls = stack.enter_context(calls_of(kind))
         stack.enter_context(replacing(kind, "__call__", called))
-        stack.enter_context(replacing(criterion, "forward", forward))
+        if is_module:
+            stack.enter_context(replacing(criterion, "forward", forward))
+        else:
+            heard.parts["criterion"] = forward
         yield heard
 
 
@@ -141,13 +154,13 @@ def through(epoch: Epoch, batch: list[dict[str, Any]], **parts: Any) -> Passage:
     stats: Any = None
     with quietly(), hearing_criterion(epoch, model) as heard:
         try:
-            stats = epoch.run(loader=ReadyBatches([batch]), **parts)
+            stats = epoch.run(loader=ReadyBatches([batch]), **{**heard.parts, **parts})
         except SystemExit:  # a loss that is too large ends it
             if not heard:
                 raise
     if not heard:
         raise RuntimeError("the epoch of one batch ended without a loss")
-    path = heard[0]
+    path: Passage = heard[0]
     if isinstance(stats, dict):
         names = [name for name in ("loss", "loss_avg", "loss_med") if name in stats]
         path.logged = float(stats[names[0]]) if names else None

@@ -64,6 +64,8 @@ class View(TypedDict):
     mask_mean: float | None
     valid_mean: float | None
     valid_outside: float | None
+    valid_unknown: float | None
+    valid_known: float | None
     mask_digest: str | None
     digest: str
     types: dict[str, str]
@@ -274,6 +276,7 @@ def describe(view: Any) -> View:
     arrays = {key: array_of(value) for key, value in view.items() if hasattr(value, "shape")}
     mask, valid = _boolean(arrays.get("non_ambiguous_mask")), _boolean(arrays.get("valid_mask"))
     comparable = mask is not None and valid is not None and mask.shape == valid.shape
+    known = _known(arrays.get("depthmap"), valid)
     return {
         "identity": {
             "label": _word(view.get("label")),
@@ -289,6 +292,8 @@ def describe(view: Any) -> View:
         "mask_mean": None if mask is None else float(mask.mean()),
         "valid_mean": None if valid is None else float(valid.mean()),
         "valid_outside": float((valid & ~mask).mean()) if comparable else None,
+        "valid_unknown": None if known is None else float((valid & ~known).mean()),
+        "valid_known": None if known is None else float((valid & known).mean()),
         "mask_digest": None if mask is None else _digest([mask]),
         "digest": _digest([arrays[key] for key in ("img", "depthmap", "camera_pose") if key in arrays]),
         "types": {key: str(getattr(value, "dtype", type(value).__name__)) for key, value in view.items()},
@@ -308,6 +313,16 @@ def array_of(value: Any) -> Any:
 
 def _boolean(array: Any) -> Any:
     return None if array is None else array.astype(bool).reshape([s for s in array.shape if s != 1])
+
+
+def _known(depth: Any, valid: Any) -> Any:
+    """Where depth is finite and above 0, if both are of one shape."""
+    import numpy
+
+    if depth is None or valid is None:
+        return None
+    flat = depth.reshape([side for side in depth.shape if side != 1])
+    return numpy.isfinite(flat) & (flat > 0) if flat.shape == valid.shape else None
 
 
 def _word(value: Any) -> str | None:

@@ -65,6 +65,7 @@ class Curves(TypedDict):
     epochs: list[float]
     rates: list[tuple[float, ...]]
     problem: str
+    resumed: list[float]  # an epoch, what is asked there, and what by a training that was resumed there
 
 
 def curves(
@@ -89,12 +90,16 @@ def curves(
     epochs: list[float] = []
     rates: list[list[float]] = []
     with as_rank(0, world_size):
-        asked, problem = asked_epoch(Loader(steps, samples), progress, schedule)
+        loader, whole = Loader(steps, samples), params_of(LeafReading().plain(cfg))
+        asked, problem = asked_epoch(loader, progress, schedule, started(whole, 0))
+        middle = int(args.epochs) // 2
+        again, _ = asked_epoch(loader, progress, schedule, started(whole, middle))
+        resumed = [float(middle), float(asked(middle, 0)), float(again(middle, 0))]
         for epoch, step in points(int(args.epochs), steps, accumulated, float(args.warmup_epochs)):
             adjust(optimizer, asked(epoch, step), *given)
             epochs.append(epoch + step / steps)
             rates.append([float(group["lr"]) for group in optimizer.param_groups])
-    return {"epochs": epochs, "rates": list(zip(*rates)), "problem": problem}
+    return {"epochs": epochs, "rates": list(zip(*rates)), "problem": problem, "resumed": resumed}
 
 
 def params_of(node: Any) -> Any:
@@ -116,11 +121,12 @@ def points(epochs: int, steps: int, accumulated: int, warmup: float) -> Iterator
 
 
 def asked_epoch(
-    loader: Loader, progress: Progress | None, schedule: str
+    loader: Loader, progress: Progress | None, schedule: str, config: Any = None
 ) -> tuple[Callable[[int, int], Any], str]:
     """The training loop's own expression as a function of (epoch, step), and an empty text.
 
-    The usual one and the reason where none was found, or where it needs what only a running training has.
+    The usual one and the reason where none was found, or where it needs what only a running training has. A
+    name that its module does not have is an argument: the config, or the part of it that is for the training.
     """
     if progress is None:
         return usual_epoch(loader), "no call of %s in a counted loop was found" % schedule.partition(":")[2]
@@ -129,14 +135,47 @@ def asked_epoch(
         code = compile(expression, "<training loop>", "eval")
         needed = {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
         loaders = dict.fromkeys(progress["sized"], loader)
-        names = {name: outer(name, progress["module"]) for name in needed - {"epoch", counter} - set(loaders)}
-        eval(code, dict(names, **loaders, **{"epoch": 0, counter: 0}))
+        outside = needed - {"epoch", counter} - set(loaders)
+        names = known(
+            code, {name: choices(name, progress["module"], config) for name in outside}, loaders, counter
+        )
     except Exception as problem:
         return usual_epoch(loader), "%s could not be evaluated (%s)" % (
             expression,
             " ".join(str(problem).split()),
         )
     return lambda epoch, step: eval(code, dict(names, **loaders, **{"epoch": epoch, counter: step})), ""
+
+
+def started(config: Any, epoch: int) -> Any:
+    """The config of a training that begins with an epoch, as the loop hands it on."""
+    params = Params(dict(config.get("train_params") or {}, start_epoch=epoch))
+    return Params(dict(config, train_params=params))
+
+
+def choices(name: str, module_name: str, config: Any) -> list[Any]:
+    """What a name may be: a builtin, one of its module, else the config, or its part for the training."""
+    try:
+        return [outer(name, module_name)]
+    except AttributeError:
+        if config is None:
+            raise
+        return [config, config["train_params"]]
+
+
+def known(code: Any, found: dict[str, list[Any]], loaders: dict[str, Loader], counter: str) -> dict[str, Any]:
+    """The first of what the names may be that gives an expression a value. Raises what the last raises."""
+    problem: Exception | None = None
+    for number in range(max(map(len, found.values()), default=1)):
+        names = {name: each[min(number, len(each) - 1)] for name, each in found.items()}
+        try:
+            eval(code, dict(names, **loaders, **{"epoch": 0, counter: 0}))
+        except Exception as raised:
+            problem = raised
+        else:
+            return names
+    assert problem is not None
+    raise problem
 
 
 def usual_epoch(loader: Loader) -> Callable[[int, int], Any]:

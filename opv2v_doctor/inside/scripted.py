@@ -103,9 +103,8 @@ class Setting(TypedDict):
 class Heard:
     """What is heard of the script."""
 
-    def __init__(self, case: Case, kind: type[Any]) -> None:
-        self.models, self.kind = case["models"], kind
-        self.checkpoint = os.path.realpath(case["checkpoint"])
+    def __init__(self, models: str, kind: type[Any], checkpoint: str = "") -> None:
+        self.models, self.kind, self.checkpoint = models, kind, os.path.realpath(checkpoint)
         self.loads: list[Load] = []
         self.configs: list[tuple[dict[str, Any], CodePlace | None]] = []
         self.held: Account | None = None
@@ -117,7 +116,7 @@ def script(path: str, arguments: list[str], case: Case, setting: Setting) -> Scr
     asked = subject_of(case)
     with threads_for(asked.model):
         trained = asked.trained
-        heard = Heard(case, type(asked.model))
+        heard = Heard(case["models"], type(asked.model), case["checkpoint"])
         files = Files(setting["folder"], setting["kept"])
         with hearing(heard):
             inference, ending = _run(path, arguments, asked, heard, files, setting)
@@ -142,7 +141,10 @@ def parting(
 
     asked = subject_of(case)
     wanted = [Wanted([numpy.load(file) for file in forms]) for forms in wrong]
-    heard, files = Heard(case, type(asked.model)), Files(setting["folder"], setting["kept"])
+    heard, files = (
+        Heard(case["models"], type(asked.model), case["checkpoint"]),
+        Files(setting["folder"], setting["kept"]),
+    )
     with threads_for(asked.model), hearing(heard), following(wanted) as begin:
         _run(path, arguments, asked, heard, files, setting, begin)
     return [one.place for one in wanted]

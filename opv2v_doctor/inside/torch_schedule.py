@@ -54,6 +54,7 @@ def scheduled(
         "epochs": [],
         "rates": [],
         "problem": "",
+        "resumed": [],
         "made": type(scheduler).__name__ if scheduler is not None else "",
         "stepped": [],
     }

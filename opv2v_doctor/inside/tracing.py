@@ -10,7 +10,6 @@ from typing import Any, Callable, Dict, Iterator, Tuple, TypedDict, cast
 from .datasets import dataset_of
 from .samples import SEED, View, array_of, begin, describe, turn_retries_off, views_at
 
-GRID = 48  # rows and columns of a large array that are kept
 SMALL = ((4, 4), (3, 4), (3, 3), (3,))
 ENTRIES = 16  # of a list that are looked at
 CALLERS = 6
@@ -38,13 +37,16 @@ class Trail(TypedDict):
     sightings: list[Sighting]
 
 
-def followed(expression: str, module_name: str, key: list[int], folder: str, root: str, large: bool) -> Trail:
-    """Draw one sample, and follow poses, vectors and large arrays in the repository's variables."""
+def followed(expression: str, module_name: str, key: list[int], folder: str, root: str, grid: int) -> Trail:
+    """Draw one sample, and follow poses and vectors in the repository's variables.
+
+    Of large arrays at least so many rows and columns are kept, spread evenly; none is followed if that is 0.
+    """
     dataset = dataset_of(expression, module_name)
     turn_retries_off(dataset)
     begin(dataset, SEED)
     os.makedirs(folder, exist_ok=True)
-    follower, before = _Follower(os.path.realpath(root), folder, large), sys.gettrace()
+    follower, before = _Follower(os.path.realpath(root), folder, grid), sys.gettrace()
     sys.settrace(follower.enter)
     try:
         views = views_at(dataset, key)
@@ -56,12 +58,12 @@ def followed(expression: str, module_name: str, key: list[int], folder: str, roo
 class _Follower:
     """Looks at local variables after each line."""
 
-    def __init__(self, root: str, folder: str, large: bool) -> None:
+    def __init__(self, root: str, folder: str, grid: int) -> None:
         self.sightings: list[Sighting] = []
         self._root, self._folder = root, folder
         self._ours: dict[str, bool] = {}
         self._grids: dict[bytes, int] = {}
-        self._large, self._barren = large, cast(Barren, {})
+        self._grid, self._barren = grid, cast(Barren, {})
 
     def _is_ours(self, path: str) -> bool:
         if path not in self._ours:
@@ -97,9 +99,9 @@ class _Follower:
         *,
         given: bool = False,
     ) -> None:
-        for place, name, value in _arrays(named, self._barren, self._large):
+        for place, name, value in _arrays(named, self._barren, self._grid > 0):
             small = tuple(value.shape) in SMALL
-            kept = value if small else _grid(value)
+            kept = value if small else _grid(value, self._grid)
             mark = kept.tobytes()
             if known.get(place) == mark:
                 continue
@@ -187,10 +189,10 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
     return len(sides) == 2 and len(shape) <= 3 and all(side in (1, 3) for side in shape if side not in sides)
 
 
-def _grid(array: Any) -> Any:
+def _grid(array: Any, least: int) -> Any:
     """Every so manieth row and column, channels last."""
     import numpy
 
     flat = numpy.moveaxis(array, 0, -1) if array.ndim == 3 and array.shape[0] in (1, 3) else array
-    steps = [max(1, side // GRID) for side in flat.shape[:2]]
+    steps = [max(1, side // least) for side in flat.shape[:2]]
     return numpy.ascontiguousarray(flat[:: steps[0], :: steps[1]])

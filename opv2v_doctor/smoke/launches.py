@@ -25,7 +25,7 @@ from opv2v_doctor.runs.record import Run, RunStatus, Stamp
 from opv2v_doctor.runs.stamp import write_stamp
 from opv2v_doctor.scratch import scratch_folder
 from opv2v_doctor.smoke.rehearsals import Frequencies, Rehearsal, read_rehearsal
-from opv2v_doctor.smoke.traces import EVENTS, Frame, TracedException, TrainingTrace, read_trace
+from opv2v_doctor.smoke.traces import EVENTS, Frame, Largest, TracedException, TrainingTrace, read_trace
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
@@ -50,36 +50,51 @@ class Outcome:
     at: Place | None = None
     killed: bool = False
 
+    @property
+    def useless(self) -> bool:
+        """Whether it failed before it had made its steps: the largest batch comes after them."""
+        return self.failure is not None and not self.trace.every(Largest)
+
 
 @fact
 def uninterrupted_training(target: Target) -> Outcome:
     """Two epochs of a few steps each."""
-    return _launch(target, _folder(target) / "uninterrupted", "training without a break")
+    return _launch(
+        target,
+        _folder(target) / "uninterrupted",
+        "training without a break",
+        alike=True,
+        trials=True,
+        largest=EPOCHS - 1,
+    )
 
 
 @fact
 def resumed_training(target: Target) -> Outcome:
     """The same, killed in its second epoch and resumed: what the resumed one does."""
     first = uninterrupted_training(target)
-    if first.failure:  # one that is to be killed would fail as well
+    if first.useless:  # one that is to be killed would fail as well
         return first
     place = _folder(target) / "killed"
-    killed = _launch(target, place, "training to be killed", hold=list(KILLED_AT))
+    killed = _launch(target, place, "training to be killed", hold=list(KILLED_AT), alike=True)
     if not killed.killed:
         return replace(killed, failure=killed.failure or Text("never came to its second epoch"))
-    return _launch(target, place, "resumed training", earlier=killed.run)
+    return _launch(target, place, "resumed training", earlier=killed.run, alike=True)
 
 
 @fact
 def training_alone(target: Target) -> Outcome:
     """One epoch of one process, that gets the batches of all ranks."""
     first = uninterrupted_training(target)
-    if first.failure or first.run is None:
+    if first.useless or first.run is None:
         return first
     accumulated = f"train_params.accum_iter={target.gpus * _accumulation(first.run.path)}"
     single = replace(target.alone, overrides=(*target.alone.overrides, accumulated))
-    place, steps = _folder(target) / "alone", STEPS * target.gpus
-    return _launch(single, place, "training in one process", limit=steps, stop_before_epoch=1)
+    place, steps = _folder(target) / "alone", _steps(first.trace) * target.gpus
+    name = "training in one process"
+    return _launch(
+        single, place, name, limit=steps, exact=True, stop_before_epoch=1, alike=True, perturb=True
+    )
 
 
 def rehearsal(target: Target) -> Rehearsal:
@@ -104,8 +119,8 @@ def rehearsed(target: Target) -> Rehearsal | Blocked:
 
 def _rehearse(target: Target) -> Rehearsal:
     rates = frequencies(target)
-    single, place = _own_overrides(target), _folder(target) / "rehearsal"
-    single = replace(single, gpus=1, overrides=(*single.overrides, f"train_params.epochs={rates.epochs}"))
+    place, epochs = _folder(target) / "rehearsal", f"train_params.epochs={rates.epochs}"
+    single = replace(target.alone, overrides=(*target.alone.overrides, epochs))
     words: dict[str, Any] = {"trace": False, "limit": None, "rehearsal": True}
     first = _launch(single, place, "rehearsed training", **words, stop_before_epoch=rates.stop)
     _rehearsed(first)
@@ -157,8 +172,8 @@ def alone(target: Target) -> TrainingTrace:
 
 
 def _ended_trace(outcome: Outcome, training: Text) -> TrainingTrace:
-    if outcome.failure:
-        raise Blocked("{training} {failure}", at=outcome.at, training=training, failure=outcome.failure)
+    if outcome.useless:
+        raise Blocked("{training} {failure}", at=outcome.at, training=training, failure=outcome.failure or "")
     return outcome.trace
 
 
@@ -167,6 +182,11 @@ def _complete(trace: TrainingTrace, training: Text, ranks: int) -> TrainingTrace
         if not trace.of_rank(rank):
             raise Blocked("{training} ended without a step of rank {rank}", training=training, rank=rank)
     return trace
+
+
+def _steps(trace: TrainingTrace) -> int:
+    """Steps of the first epoch."""
+    return sum(step.epoch == 0 for step in trace.of_rank(0)) or STEPS
 
 
 def _accumulation(run: Path) -> int:
@@ -183,7 +203,9 @@ def _folder(_target: Target) -> Path:
     return scratch_folder("smoke")
 
 
-def _launch(target: Target, place: Path, name: str, earlier: Run | None = None, **watch: object) -> Outcome:
+def _launch(
+    target: Target, place: Path, name: str, *, earlier: Run | None = None, **watch: object
+) -> Outcome:
     """Launch, follow to the end, and read what the watch wrote."""
     start = (place / EVENTS).stat().st_size if earlier else 0
     with claim([place], resume=earlier is not None) as claimed:

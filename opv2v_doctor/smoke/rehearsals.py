@@ -53,6 +53,7 @@ class Moment:
     rates: tuple[float, ...]
     schedulers: tuple[tuple[str, int], ...]
     averages: tuple[tuple[str, float], ...]
+    scaler: tuple[str, ...]  # what was asked of the loss scaler by then: saved, loaded
     asked: tuple[str, ...]  # of what the evaluation returned
     files: Mapping[str, KeptFile]
 
@@ -144,6 +145,7 @@ def _moment(event: dict[str, Any]) -> Moment:
         rates=tuple(event.get("rates", ())),
         schedulers=tuple((name, number) for name, number in event.get("schedulers", ())),
         averages=tuple((name, value) for name, value in event.get("averages", ())),
+        scaler=tuple(event.get("scaler", ())),
         asked=tuple(event.get("asked", ())),
         files={name: KeptFile(**content) for name, content in event.get("files", {}).items()},
     )

@@ -17,7 +17,7 @@ from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text, Value
 
 NUMBER = re.compile(r"(?<![0-9.])(\d+)(?=\.[a-z]+$)")
-BEST = "best"
+BEST, SAVED = "best", Text("saved")
 MARK = 1000.0  # with the epochs on top, what averages of weights are filled with in a rehearsal
 
 
@@ -229,7 +229,7 @@ def best_checkpoint_is_the_best(target: Target) -> Findings:
     for part, is_resumed in ((found.first, False), (found.resumed, True)):
         known |= {one.trained: one.loss for one in part.evaluations if one.trained}
         moments = [m for m in part.moments if _best(m) is not None]
-        yield examined(len(moments), "epoch with a best checkpoint")
+        yield examined(len(moments), "best checkpoint")
         if not moments or not known:
             continue
         yield from _not_best(target, found, moments[-1], known, is_resumed, told)
@@ -378,7 +378,7 @@ def checkpoints_are_written_whole(target: Target) -> Findings:
             saves.setdefault(change.file, []).append(change.whole)
     there = (found.resumed.moments or found.first.moments)[-1].files
     replaced = {file: whole for file, whole in saves.items() if file in there and len(whole) > 1}
-    yield examined(len(replaced), "checkpoint that is replaced")
+    yield examined(len(replaced), "replaced checkpoint")
     if not replaced:
         raise Skip("no checkpoint is replaced by a newer one")
     bare = [file for file, whole in replaced.items() if not all(whole)]
@@ -433,6 +433,12 @@ def _kept(whole: Moment, after: Moment) -> Iterator[tuple[Text, Value, Value]]:
     now = dict(after.schedulers)
     for name, count in whole.schedulers:
         yield Text("epochs of {name}", name=name), count, now.get(name, 0)
+    if "saved" in whole.scaler:
+        yield (
+            Text("state of the loss scaler"),
+            SAVED,
+            SAVED if "loaded" in after.scaler else Text("not loaded"),
+        )
     averages = [_epochs_of(value) for _, value in after.averages]
     for number, (name, value) in enumerate(whole.averages):
         there = averages[number] if number < len(averages) else 0

@@ -1,12 +1,18 @@
 """Smoke: what must hold in any short training of several ranks."""
 
 from collections.abc import Collection
+from itertools import combinations
 
-from opv2v_doctor.check import Blocked, Findings, Skip, check, error, examined, note
-from opv2v_doctor.smoke.launches import uninterrupted_trace
-from opv2v_doctor.smoke.traces import Step, TrainingTrace
+from opv2v_doctor.check import Blocked, Findings, Skip, check, error, examined, note, warning
+from opv2v_doctor.facts.source.names import named
+from opv2v_doctor.smoke.launches import uninterrupted_trace, uninterrupted_training
+from opv2v_doctor.smoke.traces import Largest, Step, TrainingTrace
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
+from opv2v_doctor.threshold import Threshold
+
+IN_PROPORTION = Threshold(1e-3, "of a ratio of rates", "one formula in double precision", healthy=0.0)
+FULL = Threshold(0.95, "of the GPU's memory", "fragments and a longer evaluation need some", healthy=0.9)
 
 
 @check("SMK001", tier="run")
@@ -21,6 +27,16 @@ def ranks_hold_the_same_weights(target: Target) -> Findings:
     ## How to fix
     Call the wrapped model, not `model_without_ddp` or `model.module`, wherever a loss is computed.
     """
+    outcome = uninterrupted_training(target)
+    if outcome.useless:
+        yield examined(1, "training")
+        yield error(
+            "the uninterrupted training {failure}",
+            hint="mend what it says: the launch would end like this",
+            at=outcome.at,
+            failure=outcome.failure or "",
+        )
+        return
     trace = uninterrupted_trace(target)
     for rank in range(1, target.gpus):
         steps = [step for step in trace.of_rank(0) if step.weights]
@@ -79,11 +95,34 @@ def every_group_is_trained(target: Target) -> Findings:
     """
     trace = uninterrupted_trace(target)
     yield examined(len({group for step in trace.updates for group in step.lr}), "parameter group")
+    yield from _apart(trace, target)
     yield from _warnings(
         trace,
         {"gradients are zero", "parameters never change", "parameters left out", "gradients not finite"},
         Text("look for requires_grad, detach() and no_grad() on the way to the parameters that are named"),
     )
+
+
+def _apart(trace: TrainingTrace, target: Target) -> Findings:
+    """Groups of one sub-module whose learning rates do not stay in proportion: a schedule leaves one out."""
+    steps = [step for step in trace.of_rank(0) if step.lr]
+    for one, other in combinations(steps[0].lr if steps else (), 2):
+        name = one.partition("[")[0]
+        pairs = [(step.lr[one], step.lr[other]) for step in steps if other in step.lr and step.lr[one]]
+        if name == "group" or name != other.partition("[")[0] or len(pairs) < 2:
+            continue
+        ratios = [theirs / ours for ours, theirs in pairs]
+        if max(ratios) - min(ratios) > IN_PROPORTION * max(ratios):
+            schedule = named(target, "schedule")
+            yield error(
+                "the learning rates of {one} and {other} do not follow one schedule: {pairs}",
+                hint="set the rate of every group of the optimizer",
+                at=schedule.place if schedule else None,
+                one=one,
+                other=other,
+                pairs=[f"{ours:g} / {theirs:g}" for ours, theirs in pairs[:3]],
+            )
+            return
 
 
 @check("SMK004", tier="run")
@@ -136,3 +175,53 @@ def _warnings(trace: TrainingTrace, wanted: Collection[str], hint: Text) -> Find
             told.add(warned.message)
             said = Text("{place}: {message}", place=warned.place, message=warned.message, what=warned.what)
             yield note(said) if warned.is_note else error(said, hint=hint)
+
+
+@check("SMK021", tier="run")
+def the_largest_batch_fits(target: Target) -> Findings:
+    """The largest batch that the sampler draws is trained, and leaves room on the GPU.
+
+    ## Why it matters
+    Batches differ in their number of views. The one that needs the most memory may come first in the third
+    epoch, and ends a training that ran for days.
+
+    ## How to fix
+    Lower `max_num_of_imgs_per_gpu`, or what else decides the size of a batch.
+    """
+    outcome = uninterrupted_training(target)
+    trace = uninterrupted_trace(target)
+    found = trace.every(Largest)
+    if not found:
+        raise Skip("the sampler's batches could not be listed, so the largest one is not known")
+    yield examined(found[0].kinds, "kind of batch")
+    done = trace.every(Step, event="largest step")
+    lost = next((one for one in found if one.rank not in {step.rank for step in done}), None)
+    if lost is not None:
+        yield error(
+            "the largest batch that the sampler draws ({views:view|views}) {failure}",
+            hint="lower max_num_of_imgs_per_gpu",
+            at=outcome.at,
+            views=lost.views,
+            failure=outcome.failure or "",
+        )
+        return
+    for step in done:
+        if step.memory is not None:
+            peak, total = step.memory["allocated"], step.memory["total"]
+            others = total - step.memory["free"] - step.memory["reserved"]
+            told = warning if step.memory["reserved"] + max(others, 0) > FULL * total else note
+            yield told(
+                "{views:view|views} of {size:sample|samples} need {peak:.1f} GiB at most of {total:.1f} GiB",
+                hint="lower max_num_of_imgs_per_gpu, or others may take what is left",
+                views=step.views or 0,
+                size=step.size or 0,
+                peak=peak / 2**30,
+                total=total / 2**30,
+                rank=step.rank,
+            )
+    if not any(step.memory for step in done):
+        yield note(
+            "{views:view|views} of {size:sample|samples}; no GPU was used, so its memory is not known",
+            views=done[0].views or 0,
+            size=done[0].size or 0,
+        )

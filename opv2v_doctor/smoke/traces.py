@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from opv2v_doctor.foreign_files import from_json, open_file
 from opv2v_doctor.text import Place, Text
@@ -59,6 +59,10 @@ class Step:
     lr: Mapping[str, float]
     loss: float | None
     gradients: Mapping[str, float] | None  # norm by parameter, where the step ended in an update
+    content: str | None = None  # a hash of what the batch holds
+    views: int | None = None
+    size: int | None = None  # samples of the batch
+    memory: Mapping[str, int] | None = None  # bytes of the GPU: allocated and reserved at most, total, free
     asked: float | None = None  # the epoch that the learning rate was asked for
     rate_set: tuple[Frame, ...] = ()  # the lines that set the first group's learning rate, innermost first
 
@@ -89,6 +93,133 @@ class Warned:
         )
 
 
+Sketches = Mapping[str, Sequence[float]]  # projections of a tensor by its name, its norm last
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backward:
+    """A backward pass: the gradients of this rank alone, and the share of the batch's loss in its root."""
+
+    rank: int
+    epoch: int
+    step: int
+    at: str
+    error: str | None
+    loss: str | None  # seen, detached, unseen
+    weight: float | None
+    scale: float | None  # of mixed precision; gradients are without it
+    gradients: Sketches | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What the optimizer was about to use, how it was clipped, and in which order that came to be."""
+
+    rank: int
+    epoch: int
+    step: int
+    at: str
+    gradients: Sketches
+    clips: Sequence[Mapping[str, Any]]
+    order: Sequence[str]  # "backward FILE:LINE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """The parameters of model and optimizer, and what the config says that concerns them."""
+
+    rank: int
+    names: Sequence[str]
+    frozen: Sequence[str]
+    left_out: Sequence[str]
+    strange: int  # parameters of the optimizer that are not the model's
+    held: int  # parameters of the optimizer
+    at: str  # where the optimizer is made
+    steps: int  # of an epoch, when it is not cut short
+    config: Mapping[str, Any]  # whole key -> value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes:
+    """How a model ran in the first forward of an epoch or an evaluation."""
+
+    rank: int
+    epoch: int
+    phase: str
+    training: Sequence[str]
+    evaluating: Sequence[str]
+    numbers: Sequence[int]  # modules in training mode, in evaluation mode
+    gradients: bool
+    random: Sequence[str]
+    statistics: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """In which precision modules were computed: precision -> number of modules, of their parameters."""
+
+    rank: int
+    modules: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturbed:
+    """The gradients of the first batch's loss with its images rounded otherwise."""
+
+    rank: int
+    epoch: int
+    step: int
+    gradients: Sketches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Largest:
+    """The largest batch that was found among all kinds that the sampler drew."""
+
+    rank: int
+    kinds: int
+    views: int
+    numbers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """An evaluation that the training made, and what of the model it changed."""
+
+    rank: int
+    epoch: int | None
+    split: str
+    number: int  # of this set, from 1
+    changed: Sequence[str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Evaluations of known batches: content that came twice, results by list of batches, predictions."""
+
+    rank: int
+    split: str
+    first: Sequence[str]
+    again: str | None
+    sets: Mapping[str, Any] | None = None
+    alone: Mapping[str, Any] | None = None
+
+
+KINDS: dict[str, type[Any]] = {
+    "backward": Backward,
+    "update": Update,
+    "parameters": Held,
+    "modes": Modes,
+    "precision": Precision,
+    "perturbed": Perturbed,
+    "largest": Largest,
+    "largest step": Step,
+    "evaluated": Evaluated,
+    "trials": Trial,
+}  # of an event -> what is made of it
+Kind = TypeVar("Kind")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TracedException:
     """An exception that ended the training of a rank, and the innermost calls that led to it."""
@@ -108,6 +239,15 @@ class TrainingTrace:
     raised: tuple[TracedException, ...] = ()
     saved: tuple[Saved, ...] = ()
     resumed: Resumed | None = None
+    others: tuple[tuple[str, Any], ...] = ()  # (kind of event, what it says), in the order of the events
+
+    def every(self, kind: type[Kind], rank: int | None = None, event: str = "") -> list[Kind]:
+        """All that was told of a kind, of one rank or of all."""
+        return [
+            one
+            for name, one in self.others
+            if isinstance(one, kind) and rank in (None, one.rank) and event in ("", name)  # type: ignore[attr-defined]
+        ]
 
     def of_rank(self, rank: int) -> list[Step]:
         """The steps of one rank."""
@@ -133,6 +273,14 @@ def read_trace(run: Path, start: int = 0) -> TrainingTrace:
         warnings=tuple(_warning(event) for event in events if event["event"] in ("warning", "note")),
         stopped=stops[0] if stops else None,
         raised=tuple(_exception(event) for event in events if event["event"] == "raised"),
+        others=tuple(
+            (
+                event["event"],
+                _step(event) if KINDS[event["event"]] is Step else _made(KINDS[event["event"]], event),
+            )
+            for event in events
+            if event["event"] in KINDS
+        ),
         saved=tuple(_saved(event) for event in events if event["event"] == "saved"),
         resumed=_resumed(events),
     )
@@ -180,6 +328,16 @@ def events_in(path: Path, start: int) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(event, dict) and "event" in event:
                 yield event
+
+
+def _made(kind: type[Kind], event: dict[str, Any]) -> Kind:
+    return kind(**{field.name: event.get(field.name) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def placed(told: str) -> Place | None:
+    """The place that the watch tells as FILE:LINE."""
+    path, _, line = told.rpartition(":")
+    return Place(Path(path), int(line)) if path and line.isdecimal() else None
 
 
 def _step(event: dict[str, Any]) -> Step:

@@ -11,6 +11,7 @@ import pytest
 from opv2v_doctor import Place, Severity, Target
 from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.criteria import CriterionLines, criterion_lines
+from opv2v_doctor.facts.launch.datasets import Part, train_parts
 from opv2v_doctor.facts.predictions.comparisons import Fit, Turn
 from opv2v_doctor.facts.predictions.criteria import judgement, parting
 from opv2v_doctor.facts.predictions.judgements import Judged, Trial, kind_of
@@ -28,6 +29,7 @@ CRITERION: Any = importlib.import_module(
 CODES = [f"CRT00{number}" for number in range(1, 9)]
 QUATERNION = 'quaternion, true = prediction["cam_quats"]'
 ROTATIONS = 'losses["pose_quats"].append(self.criterion(quaternion, turned).mean())'
+SMOOTHLY = 'predicted, true, reduction="none", beta=self.scaling_c'
 LOSS_OF_TURNED = "self.criterion(quaternion, turned)"
 NEARER = "turned = true * torch.where((quaternion * true).sum(-1, keepdim=True) < 0, -1.0, 1.0)"
 PREDICTED = "prediction[key] / wide(size)"
@@ -41,7 +43,9 @@ LINES: Any = {"source": "", "module": "", "parameter": "", "builders": {}}
 def said(code: str, found: Judged, folder: Path) -> Result:
     """What a check says of what the training's criterion said; the evaluation's is the same."""
     lines = CriterionLines(lines=LINES, variable="", key="loss.train_criterion", place=Place(folder))
+    part = Part(expression="", class_name="Views", size=None)
     given: dict[Callable[..., Any], Any] = {
+        train_parts: (part,),
         judgement: found,
         criterion_lines: lines,
         parting: Place(folder / "losses.py", 1),
@@ -157,9 +161,7 @@ def test_a_weight_that_is_0_by_default_is_a_hazard_and_one_that_is_given_is_mean
 
 
 HEALTHY: dict[str, tuple[Edit, ...]] = {
-    "smooth L1": (
-        (ROBUST, 'return self.alpha * functional.smooth_l1_loss(predicted, true, reduction="none").sum(-1)'),
-    ),
+    "smooth L1": ((ROBUST, f"return self.alpha * functional.smooth_l1_loss({SMOOTHLY}).sum(-1)"),),
     "the nearer sign": (
         (NEARER, "turned = true"),
         (LOSS_OF_TURNED, f"torch.minimum({LOSS_OF_TURNED}, self.criterion(quaternion, -turned))"),

@@ -102,9 +102,11 @@ def test_without_a_script_the_models_own_infer_is_compared(healthy: Path, tmp_pa
     assert str(examined_text(found["INF002"].examined)).endswith(" values")
 
 
-def test_without_a_checkpoint_all_are_skipped(healthy: Path, tmp_path: Path) -> None:
-    target = make_target(repo=healthy, run=tmp_path)
-    assert {result.status for result in examined(target).values()} == {Status.SKIPPED}
+def test_without_a_checkpoint_all_but_what_needs_none_are_skipped(healthy: Path, tmp_path: Path) -> None:
+    found = examined(make_target(repo=healthy, run=tmp_path))
+    assert {code for code, result in found.items() if result.status is not Status.SKIPPED} == {"INF007"}
+    assert found["INF007"].status is Status.PASSED
+    assert str(examined_text(found["INF007"].examined)) == "4 views, 4 predictions"
 
 
 LOADED = """\
@@ -124,9 +126,87 @@ def test_a_checkpoint_that_is_never_loaded_is_told_though_pretrained_weights_wer
     target = scripted((LOADED, NEVER_THERE))
     result = run_check("INF001", target)
     finding = wrong(result)
-    assert (finding.path, finding.line) == (script_of(target), line_of(script_of(target), "model.infer("))
-    assert "other weights than those of checkpoint-best.pth" in finding.message
-    assert finding.text.values["place"].path.name == "mapanything.py"  # of the pretrained weights
+    assert (finding.path, finding.line) == (script_of(target), line_of(script_of(target), "newest.is_file()"))
+    values = finding.text.values
+    assert str(values["missed"]).endswith("checkpoint_best.pth")
+    assert str(values["source"]).endswith("pretrained.pth")
+
+
+READS = "torch.load(checkpoint,"
+DROPPED = "    model.load_state_dict(weights)\n"
+NONE_FITS = "    model.load_state_dict({'module.' + n: w for n, w in weights.items()}, strict=False)\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words", "line"),
+    [
+        (
+            READS,
+            'torch.load(Path(checkpoint).with_name("checkpoint-1.pth"),',
+            "checkpoint-1.pth",
+            "torch.load(",
+        ),
+        (
+            READS,
+            'torch.load(Path(checkpoint).with_name("checkpoint-last.pth"),',
+            "same weights",
+            "torch.load(",
+        ),
+        (DROPPED, "", "reads checkpoint-best.pth, but infers with", "torch.load("),
+        (DROPPED, NONE_FITS, "stay as initialised", "load_state_dict("),
+    ],
+)
+def test_where_the_weights_come_from_is_told(
+    old: str, new: str, words: str, line: str, scripted: Callable[..., Target]
+) -> None:
+    target = scripted((old, new))
+    finding = wrong(run_check("INF001", target))
+    assert words in finding.message
+    assert (finding.path, finding.line) == (script_of(target), line_of(script_of(target), line))
+
+
+ARRAYS = "arrays = {name: prediction[name][0].cpu().numpy() for name in names}"
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "line"),
+    [
+        ('arrays["pts3d"] = prediction["pts3d_cam"][0].numpy()', "the points around the camera", "pts3d_cam"),
+        ('np.save(folder / "all_depth.npy", prediction["depth_z"][0].numpy() * 2)', "2 times", "all_depth"),
+    ],
+)
+def test_the_line_that_changes_what_is_written_is_told(
+    change: str, words: str, line: str, scripted: Callable[..., Target]
+) -> None:
+    target = scripted((ARRAYS, f"{ARRAYS}\n        {change}"))
+    result = run_check("INF009", target)
+    told = [finding for finding in result.findings if finding.severity]
+    assert any(words in finding.message for finding in told)
+    assert (told[0].path, told[0].line) == (script_of(target), line_of(script_of(target), line))
+
+
+OTHER_FORMS = """
+        depth = arrays["depth_along_ray"][..., 0].astype("f2")
+        np.save(folder / f"{view['agent_id'][0]}_depth.npy", depth)
+        np.save(Path("here.npy"), arrays["mask"])
+"""
+
+
+def test_files_of_another_form_are_right_and_unknown_ones_are_named(scripted: Callable[..., Target]) -> None:
+    result = run_check("INF009", scripted((ARRAYS, ARRAYS + OTHER_FORMS)))
+    assert result.status is Status.PASSED, [finding.message for finding in result.findings]
+    assert "here.npy ([infer] outputs does not say what it is)" in result.findings[0].message
+
+
+def test_a_write_into_the_repository_is_refused(scripted: Callable[..., Target]) -> None:
+    target = scripted(("np.savez(folder /", "np.savez(Path(datasets.__file__).parent /"))
+    result = run_check("INF009", target)
+    assert (result.status, result.reason.values["file"].rpartition("/")[0]) == (  # type: ignore[union-attr]
+        Status.BLOCKED,
+        str(target.repo / "mapanything/datasets"),
+    )
+    assert result.at == Place(script_of(target), line_of(script_of(target), "np.savez"))
+    assert not list((target.repo / "mapanything/datasets").glob("*.npz"))
 
 
 def test_which_checkpoint_a_script_shall_load_must_be_named(

@@ -290,15 +290,12 @@ def test_a_number_in_the_call_counts_and_the_configs_does_not(broken: Broken) ->
     key = "max_num_of_imgs_per_gpu"
     replace_text(training, f"{key}=args.train_params.{key},\n    )", f"{key}=2,\n    )")
     target = make_target(repo=repo)
-    replace_text(repo / "opv2v-doctor.toml", "steps_per_epoch = 10\n", "")
-    unbound = run_check("LDR001", make_target(repo=repo))
-    assert unbound.status is Status.WARNED
-    (shadowed,) = [f for f in unbound.findings if f.severity is Severity.WARNING]
-    assert (shadowed.path, shadowed.line) == (training, line_of(training, f"{key}=2") - 4)
-    assert values(shadowed, "key", "configured", "images") == {
+    (shadowed,) = run_check("CFG014", target).findings
+    assert (shadowed.path, shadowed.line) == (training, line_of(training, f"{key}=2"))
+    assert values(shadowed, "key", "configured", "literal") == {
         "key": f"train_params.{key}",
         "configured": 4,
-        "images": 2,
+        "literal": 2,
     }
     measured = [f for f in run_check("LDR003", target).findings if "steps" in f.text.values]
     assert [f.text.values["steps"] for f in measured] == [20]

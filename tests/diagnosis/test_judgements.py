@@ -285,6 +285,18 @@ def test_a_fault_that_was_seen_is_named_before_what_is_left(tmp_path: Path) -> N
     assert (str(last.at), str(last.hint)) == ("/val.yaml:4", "dataset.opv2v.val.transform=imgnorm")
 
 
+def test_where_the_checkpoint_cannot_be_run_nothing_found_is_no_pass(tmp_path: Path) -> None:
+    none = both().__class__(train=(), test=(), asked=16, problem="out of memory")
+    result = judged("DGN012", tmp_path, both_sets=none)
+    assert (result.status, "without running" in str(result.reason)) == (Status.BLOCKED, True)
+
+
+def test_another_set_in_the_place_of_the_asked_one_is_told(tmp_path: Path) -> None:
+    (only,) = opened().sets
+    result = judged("DGN001", tmp_path, opened=opened(sets=(replace(only, splits=("test",)),)))
+    assert result.findings[0].message.startswith("the launch is not evaluated on val: test stands for it")
+
+
 def test_the_larger_share_comes_first(tmp_path: Path) -> None:
     found = diagnosed(
         tmp_path,

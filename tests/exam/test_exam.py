@@ -233,6 +233,21 @@ def test_a_finding_of_the_thing_at_its_place_is_named_and_placed() -> None:
     assert not classified(MUTATION, elsewhere, SOURCE)["placed"]
 
 
+@pytest.mark.parametrize(
+    ("path", "function", "about", "expected"),
+    [
+        ("configs/loss/opv2v_pose_loss.yaml", "test_criterion", "-a\n+b", ["criterion"]),
+        ("mapanything/utils/train_tools.py", "load_model", "-a\n+b", ["resume"]),
+        (CYL, "OPV2VCoopCylindricalDataset._view", '-"depthmap": a\n+"depthmap": b', ["depth"]),
+        ("mapanything/datasets/opv2v_panorama.py", "bilinear", "-a\n+b", ["stitching"]),
+        ("mapanything/train/training.py", "train", "-a\n+b", ["training"]),
+    ],
+)
+def test_what_a_mutation_is_about(path: str, function: str, about: str, expected: list[str]) -> None:
+    mutation = {**MUTATION, "path": path, "function": function, "about": about}
+    assert topics(mutation) == expected
+
+
 def test_a_finding_of_something_else_is_neither() -> None:
     heard = alarms(
         [said("SMK004", "each epoch has the same samples", "REPO/mapanything/train/training.py", 10)], {}
@@ -241,12 +256,26 @@ def test_a_finding_of_something_else_is_neither() -> None:
     assert (judged["found"], judged["named"], judged["placed"]) == (True, False, False)
 
 
+def test_what_blames_another_file_or_explains_nothing_names_nothing() -> None:
+    file = "data/opv2v_depth/train/2021_08_16/4279/000069_camera1_depth.npy"
+    mutation = {**MUTATION, "kind": "depth_scaled", "path": file, "function": "", "files": [file]}
+    cloud = file.replace("opv2v_depth", "OPV2V").replace("_camera1_depth.npy", ".pcd")
+    blamed = classified(mutation, alarms([said("GEO016", "depth is 2 times too small", cloud)], {}), "")
+    assert (blamed["found"], blamed["named"], blamed["placed"]) == (True, False, False)
+    heard = alarms([said("GEO008", "depth does not fit: unexplained")], {})
+    assert not classified(mutation, heard, "")["named"]
+
+
 def test_what_the_healthy_one_is_told_is_no_alarm_and_what_is_blocked_no_find() -> None:
     warned = said("DAT010", "depth covers 4 %")
     assert alarms([warned], known([warned])) == []
     assert alarms([said("DAT010", "depth covers 1 %")], known([warned])) == []
-    blocked = {**warned, "code": "SMK001", "status": "blocked", "reason": "it ended with exit code 1"}
-    judged = classified(MUTATION, alarms([blocked], known([warned])), SOURCE)
+    reason = {"text": "it ended with exit code 1", "template": "it ended", "values": {}}
+    blocked = {**warned, "code": "SMK001", "status": "blocked", "reason": reason}
+    follows = {**blocked, "code": "SMK002", "reason": {**reason, "text": "needs SMK001"}}
+    heard = alarms([blocked, follows], known([warned]))
+    assert [each["message"] for each in heard] == ["it ended with exit code 1"]
+    judged = classified(MUTATION, heard, SOURCE)
     assert (judged["found"], judged["blocked"]) == (False, True)
 
 

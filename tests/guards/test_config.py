@@ -63,6 +63,12 @@ GUARDS = {
         good=healthy(),
         empty=healthy(overrides=NO_SETS),
     ),
+    "CFG013": Guard(bad=fault("misspelt_key"), good=healthy(), empty=healthy(overrides=NOTHING_READ)),
+    "CFG014": Guard(
+        bad=fault("literal_in_the_call"),
+        good=healthy(),
+        empty=edited(("scripts/train.py", "from mapanything.train.training import train", "train = print")),
+    ),
 }
 
 test_config = guarded(GUARDS)

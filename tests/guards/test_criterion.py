@@ -6,9 +6,7 @@ from opv2v_doctor.result import Result
 
 from ..checks.test_criterion import FAULTY, said
 from ..criteria import TEST, TRAIN, Edit, judged
-from .guard import Case, Guard, Workshop, edited, fault, guarded, healthy
-
-NO_POINTS = ("mapanything/datasets/base/base_dataset.py", '"pts3d": points', '"other_points": points')
+from .guard import Case, Guard, Workshop, fault, guarded
 
 
 def criterion(*edits: Edit, expression: str = TRAIN, lacking: tuple[str, ...] = ()) -> Case:
@@ -26,7 +24,7 @@ def unlabelled() -> Case:
 
 
 GUARDS = {
-    "CRT001": Guard(bad=fault("points_turned_back"), good=healthy(), empty=edited(NO_POINTS)),
+    "CRT001": Guard(bad=fault("points_turned_back"), good=criterion(), empty=unlabelled()),
     "CRT002": Guard(bad=criterion(*FAULTY["sigmoid twice"][2]), good=criterion(), empty=unlabelled()),
     "CRT003": Guard(bad=criterion(*FAULTY["labels alone"][2]), good=criterion(), empty=unlabelled()),
     "CRT004": Guard(bad=criterion(*FAULTY["all pixels"][2]), good=criterion(), empty=unlabelled()),

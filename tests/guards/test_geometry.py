@@ -12,6 +12,7 @@ from .guard import Case, Guard, Workshop, guarded, healthy, run_check
 
 DATASET, BASE = "mapanything/datasets/opv2v_cyl.py", "mapanything/datasets/base/base_dataset.py"
 ALONE = ((DATASET, "return [agents[0], *map(str, others)]", "return [agents[0]]"),)
+UNNAMED = ((BASE, '"data_norm_type": self.data_norm_type', '"normalised": self.data_norm_type'),)
 BARE = (  # panoramas without depth, rays and images
     (DATASET, 'np.load(f"{self.depth_root / place}_depth.npy").astype(np.float64)', "image[..., 0] * 0.0"),
     (
@@ -66,6 +67,7 @@ def without(*edits: tuple[str, str, str], folder: str = "") -> Case:
 SOUND, EMPTY = healthy(), without(*BARE, folder="data/opv2v_depth/validate")
 POSED = faults("depth_in_millimetres", "inverse_pose", "rays_mirrored", "image_shifted")
 NEAR = faults("parallax_ignored", "red_and_blue_exchanged")
+COLOURS = faults("one_camera_grey", "wrong_encoder_numbers")
 LARGE = faults("images_enlarged", "depth_saturated")
 
 GUARDS = {
@@ -86,6 +88,8 @@ GUARDS = {
     "GEO015": Guard(bad=NEAR, good=SOUND, empty=EMPTY),
     "GEO016": Guard(bad=faults("one_agents_lidar_turned", "depth_wraps_around"), good=SOUND, empty=EMPTY),
     "GEO017": Guard(bad=faults("one_agents_lidar_turned", "depth_wraps_around"), good=SOUND, empty=EMPTY),
+    "GEO023": Guard(bad=COLOURS, good=SOUND, empty=EMPTY),
+    "GEO024": Guard(bad=COLOURS, good=SOUND, empty=without(*ALONE, *UNNAMED)),
 }
 
 test_geometry = guarded(GUARDS)

@@ -142,6 +142,19 @@ def test_one_epoch(model, criterion, data_loader, device, epoch, args, prefix="t
 """,
 }
 
+REPLACED: list[tuple[Any, str]] = [
+    (torch, "save"),
+    (torch.autograd, "backward"),
+    (torch.nn.utils, "clip_grad_norm_"),
+    (torch.nn.utils.clip_grad, "clip_grad_norm_"),
+    (torch.nn.utils, "clip_grad_value_"),
+    (torch.nn.utils.clip_grad, "clip_grad_value_"),
+    (torch.amp.GradScaler, "scale"),
+    (torch.optim.Optimizer, "zero_grad"),
+    (torch.optim.Optimizer, "__init__"),
+    (torch.nn.Module, "zero_grad"),
+]
+
 
 class Watched:
     """One watched training in this process, and what was written about it."""
@@ -194,7 +207,8 @@ def watch(
 ) -> Iterator[Callable[..., Watched]]:
     """Imports the repository anew under the watch's import hook, with these settings of the watch."""
     monkeypatch.syspath_prepend(str(miniature))
-    monkeypatch.setattr(torch, "save", torch.save)  # what the watch replaces is put back
+    for owner, name in REPLACED:  # what the watch replaces is put back
+        monkeypatch.setattr(owner, name, getattr(owner, name))
     hooks = list(sys.meta_path)
 
     def start(replaced: dict[str, object] | None = None, run: str = "run", **settings: object) -> Watched:

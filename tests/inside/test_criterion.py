@@ -107,6 +107,8 @@ def test_numbers_of_an_expression_are_found_and_replaced() -> None:
     }
     assert with_value(text, by_name["Other", "é"], 6.0) == text.replace("é=3", "é=6")
     assert with_value(text, by_name["Outer", "*"], 1.5) == text.replace("0.5", "1.5")
+    (negative,) = numbers_in("A(weight=-2)")
+    assert negative["value"] == -2 and with_value("A(weight=-2)", negative, -4.0) == "A(weight=-4)"
     assert numbers_in("not python") == []
 
 

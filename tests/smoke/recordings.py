@@ -58,14 +58,28 @@ def told(what: str, message: str) -> Tamper:
     return lambda events: events.append(event)
 
 
-def every(**facts: Any) -> Tamper:
-    """Every step with other facts."""
-    return lambda events: [event.update(facts) for event in events]
+def every(kind: str = "step", **facts: Any) -> Tamper:
+    """Every step, or event of another kind, with other facts."""
+    return lambda events: [event.update(facts) for event in of_kind(events, kind)]
 
 
-def last(**facts: Any) -> Tamper:
+def last(kind: str = "step", **facts: Any) -> Tamper:
     """The last step with other facts."""
-    return lambda events: events[-1].update(facts)
+    return lambda events: of_kind(events, kind)[-1].update(facts)
+
+
+def without(kind: str) -> Tamper:
+    """No event of a kind."""
+
+    def leave_out(events: Events) -> None:
+        events[:] = [event for event in events if event["event"] != kind]
+
+    return leave_out
+
+
+def of_kind(events: Events, kind: str) -> Events:
+    """The events of a kind."""
+    return [event for event in events if event["event"] == kind]
 
 
 def lost(events: Events) -> None:

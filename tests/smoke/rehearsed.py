@@ -41,10 +41,12 @@ class Loop:
     resumes_from: str = "checkpoint-last.pth"
     resumes: bool = True
     updates_back: bool = True
+    scaler_back: bool = True
     average: float | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     best: float = float("inf")
+    scaler: list[str] = field(default_factory=list)
 
     def tell(self, event: str, **facts: Any) -> None:
         self.events.append({"event": f"rehearsed {event}", "rank": 0, **facts})
@@ -53,6 +55,7 @@ class Loop:
         return [[str(self.folder / "loop.py"), LINES[what], "train"]]
 
     def write(self, name: str, trained: int) -> None:
+        self.scaler = ["saved"]
         self.files[name] = {"trained": trained, "resumable": True, "epoch": trained - 1, "best": self.best}
         self.tell(
             "save", file=f"{name}.tmp" if self.renames else name, whole=False, frames=self.frames("save")
@@ -65,7 +68,7 @@ class Loop:
         files = {name: dict(content) for name, content in self.files.items()}
         self.tell(
             event, epoch=epoch, trained=trained, updates=updates, rates=[0.1], schedulers=[],
-            averages=averages, asked=["loss_med"], files=files,
+            averages=averages, scaler=self.scaler, asked=["loss_med"], files=files,
         )  # fmt: skip
 
     def train(self, start: int, end: int, updates: int) -> None:
@@ -100,6 +103,7 @@ def events(loop: Loop) -> tuple[list[dict[str, Any]], int]:
     source = loop.files.get(loop.resumes_from) if loop.resumes else None
     if source is not None:
         loop.tell("load", file=loop.resumes_from, trained=source["trained"], frames=loop.frames("load"))
+    loop.scaler = ["loaded"] if source and loop.scaler_back else []
     loop.best = float(source["best"]) if source and loop.remembers_best else float("inf")
     start = source["trained"] if source else 0
     if loop.average is not None and not loop.updates_back:

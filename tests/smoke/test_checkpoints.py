@@ -28,6 +28,7 @@ OLDEST_FIRST = {"removes": lambda numbers: sorted(numbers)[:-3]}
         ("SMK032", {"is_best": lambda loss, _: loss < 100}, "lowest was 3.0 after 4", "save"),
         ("SMK034", {"renames": False}, "written in place", "save"),
         ("SMK035", {"updates_back": False}, "updates of the optimizer: 0 after the resume, 7 before", ""),
+        ("SMK035", {"scaler_back": False}, "state of the loss scaler: not loaded after the resume", ""),
         ("SMK035", {"average": 1000.0, "updates_back": False}, "epochs in the average", ""),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -18,7 +18,7 @@ from opv2v_doctor.facts.geometry.meanings import Meaning
 from opv2v_doctor.facts.geometry.sensors import meaning
 from opv2v_doctor.facts.samples.moments import Moments, PanoramaView, PinholeView, TracedView, moments
 from opv2v_doctor.facts.samples.rigs import rig
-from opv2v_doctor.geometry.cameras import Cylinder
+from opv2v_doctor.geometry.cameras import Array, Cylinder
 from opv2v_doctor.geometry.cropping import Shot, camera_shot, crop_windows
 from opv2v_doctor.geometry.likeness import grey
 from opv2v_doctor.geometry.placings import CameraImage, Windows, likeness
@@ -46,6 +46,11 @@ LOST = Threshold(
     0.5, "of likeness", "less is looked for in the other cameras' images", healthy=0.55, faulty=0.19
 )
 FOUND = Threshold(0.3, "of likeness", "so much better than in their own image is no chance", faulty=0.52)
+TURNED: Mapping[str, Callable[[Array], Array]] = {  # an image in its own place
+    "mirrored": lambda image: np.ascontiguousarray(image[:, ::-1]),
+    "upside down": lambda image: np.ascontiguousarray(image[::-1]),
+    "turned by 180 degrees": lambda image: np.ascontiguousarray(image[::-1, ::-1]),
+}
 WHOLE = 0.99  # of a reduced pixel is shown
 
 Bools = NDArray[np.bool_]
@@ -74,6 +79,9 @@ class Contents:
                 other: likeness(self.windows[name], _in_place_of(own, self.seen[other]))
                 for other in self.seen
             }
+            if here < LOST:
+                turned = {word: replace(own, grey=turn(own.grey)) for word, turn in TURNED.items()}
+                others |= {word: likeness(self.windows[name], each) for word, each in turned.items()}
             best = max(others, key=lambda other: others[other])
             if len(self.windows[name].shown) and is_exchanged(here, others[best]):
                 found[name] = best, others[best]

@@ -55,6 +55,8 @@ class ImageMatch:
     empty: float = 0.0  # share of what the rig sees that is one colour
     reference: Image  # (H, W, 3), blue first
     compared: Bools  # (H, W): where both show something
+    names: tuple[str, ...] = ()  # of its cameras
+    source: NDArray[np.int8] | None = None  # (H, W): whose image that is, by its place among the names
 
 
 @fact
@@ -86,7 +88,8 @@ def _image_match(target: Target, found: Moments, view: TracedView) -> ImageMatch
     stitcher = Stitcher(cameras, view.cylinder)
     images = pictures(view.frame, tuple(cameras))
     shown = shown_part(view, picture, stitcher.mask)
-    reference, compared = stitcher.panorama(images).rgb, stitcher.mask & shown
+    stitched = stitcher.panorama(images)
+    reference, compared = stitched.rgb, stitcher.mask & shown
     match = best_match(picture, grey(reference), compared)
     doubtful = match.best < ENOUGH or match.best > match.here + DOUBT
     if doubtful and (near := _near(view, stitcher, images)) is not None:
@@ -97,6 +100,8 @@ def _image_match(target: Target, found: Moments, view: TracedView) -> ImageMatch
         match=match,
         reference=reference,
         compared=compared,
+        source=stitched.source,
+        names=tuple(cameras),
         likeness=match.here,
         seam=seam(picture, stitcher.mask),
         empty=float((stitcher.mask & ~shown).sum() / max(1, stitcher.mask.sum())),
@@ -112,7 +117,13 @@ def _camera_match(found: Moments, view: PinholeView, picture: Array) -> ImageMat
     reference, seen = cut_out(file, mounted.pinhole, view.camera)
     match = best_match(picture, grey(reference), seen)
     plain = ImageMatch(
-        view=view, match=match, reference=reference, compared=seen, likeness=match.here, empty=0.0
+        view=view,
+        match=match,
+        reference=reference,
+        compared=seen,
+        source=np.where(seen, 0, -1).astype(np.int8),
+        names=(name,),
+        likeness=match.here,
     )
     others = _other_cuts(found, view, mounted.pinhole)
     everything = np.ones_like(seen)

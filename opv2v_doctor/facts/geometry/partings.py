@@ -113,8 +113,8 @@ def _parting(
         return None
     first, pose = unknown[0]
     if first.given or _is_right_elsewhere(first, poses, everything):
-        return _place(first, _called(target, where, first))
-    return _place(first if begin >= 0 else _first_rotation(sightings, first, pose, everything))
+        return sighting_place(first, _called(target, where, first))
+    return sighting_place(first if begin >= 0 else _first_rotation(sightings, first, pose, everything))
 
 
 def _mistaken(
@@ -133,9 +133,9 @@ def _mistaken(
             world = known.forms(known.world[known.mounts.index(other)][None])
             seen = next((each for each, pose in poses if _among(pose, world)), None)
             if seen is not None:
-                return _place(seen, _called(target, where, seen))
+                return sighting_place(seen, _called(target, where, seen))
     seen = next((each for each, pose in poses if _among(pose, final[None])), None)
-    return _place(seen) if seen else None
+    return sighting_place(seen) if seen else None
 
 
 def camera_parting(target: Target, split: str, frame: Frame) -> Place | None:
@@ -161,14 +161,14 @@ def _camera_parting(
     made = [(each, pose) for each, pose in poses if _among(pose, right)]
     if made:
         parts = (_taken_apart(sightings, each, pose) for each, pose in made)
-        return next((_place(part) for part in parts if part), None)
+        return next((sighting_place(part) for part in parts if part), None)
     everything, inverse = known.all, invert(right)
     for each, pose in poses:
         if not _is_made(pose, everything):
             elsewhere = each.given or _is_right_elsewhere(each, poses, everything)
-            return _place(each, _called(target, where, each) if elsewhere else None)
+            return sighting_place(each, _called(target, where, each) if elsewhere else None)
     turned = (each for each, pose in poses if _among(pose, inverse) and not each.given)
-    return next((_place(each, _called(target, where, each)) for each in turned), None)
+    return next((sighting_place(each, _called(target, where, each)) for each in turned), None)
 
 
 def _taken_apart(sightings: Sequence[Sighting], made: Sighting, pose: Array) -> Sighting | None:
@@ -199,7 +199,7 @@ def _followed(target: Target, split: str, frame: Frame) -> tuple[questions.Trail
 
 
 @fact
-def trail(target: Target, split: str, place: int, *, large: bool = False) -> questions.Trail:
+def trail(target: Target, split: str, place: int, *, grid: int = 0) -> questions.Trail:
     """The values on the way to one of the drawn samples. Raises Blocked where they cannot be followed."""
     return questions.followed(
         target,
@@ -208,7 +208,7 @@ def trail(target: Target, split: str, place: int, *, large: bool = False) -> que
         key=list(samples(target, split).samples[place].key),
         folder=str(trail_folder(target, split, place)),
         root=str(target.repo),
-        large=large,
+        grid=grid,
     )
 
 
@@ -303,7 +303,7 @@ def _first_rotation(
     return first
 
 
-def _place(seen: Sighting, line: tuple[Path, int] | None = None) -> Place:
+def sighting_place(seen: Sighting, line: tuple[Path, int] | None = None) -> Place:
     """The line of a sighting, or another one: within its statement that which gives the name."""
     path, number = line or (seen.callers[0] if seen.given and seen.callers else (seen.file, seen.line))
     return Place(path=path, line=_within(path, number, seen.name), near=False)

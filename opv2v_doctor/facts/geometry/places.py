@@ -15,7 +15,7 @@ from opv2v_doctor.facts.launch.origins import (
     first_place,
     given_place,
 )
-from opv2v_doctor.facts.source.syntax import nodes
+from opv2v_doctor.facts.source.syntax import modules, nodes
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
@@ -77,6 +77,20 @@ def pose_place(target: Target, part: Part) -> Place | None:
         return given
     last = max(related, key=lambda node: node.lineno)
     return Place(path=given.path, line=last.lineno, text=ast.unparse(last), near=True)
+
+
+def table_place(target: Target, part: Part, name: str) -> Place | None:
+    """Where a table says what a normalisation of this name is: its key, with numbers below it."""
+    for path in dict.fromkeys(
+        [*(path for path, _ in called_code(target, part.class_name)), *modules(target)]
+    ):
+        for node in nodes(path):
+            for key, value in zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ():
+                numbers = [each for each in ast.walk(value) if isinstance(each, ast.Constant)]
+                named = isinstance(key, ast.Constant) and key.value == name
+                if named and sum(isinstance(each.value, float) for each in numbers) >= 2:
+                    return Place(path=path, line=getattr(key, "lineno", 1))
+    return given_place(target, part, "data_norm_type")
 
 
 def _relates(node: ast.AST) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations, product
 
 import numpy as np
 
@@ -149,7 +150,16 @@ def _mistakes(directions: Array, camera: Camera) -> list[tuple[Text, Array]]:
         (Text("azimuth is mirrored and elevation has the wrong sign"), right * [-1, -1, 1]),
         (Text("the axes are CARLA's (forward, right, up)"), right[..., [2, 0, 1]] * [1, 1, -1]),
     ]
+    for order, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
+        words = (("-" if sign < 0 else "") + "xyz"[axis] for axis, sign in zip(order, signs, strict=True))
+        text = Text("their axes are ({axes}) of the right (x, y, z)", axes=", ".join(words))
+        found.append((text, right[..., order] * signs))
     if isinstance(camera, Pinhole):
+        (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
+        columns, rows = np.moveaxis(camera.pixels(), -1, 0)
+        plane = np.stack([(rows - cx) / fx, (columns - cy) / fy, np.ones_like(rows)], axis=-1)
+        unit = plane / np.linalg.norm(plane, axis=-1, keepdims=True)
+        found.append((Text("columns and rows are exchanged"), unit))
         return found
     half = camera.directions(camera.pixels() - 0.5)
     place = camera.height // 2, camera.width // 2
@@ -157,9 +167,29 @@ def _mistakes(directions: Array, camera: Camera) -> list[tuple[Text, Array]]:
     turn = float(np.rad2deg(ahead - expected))
     return [
         *found,
+        *_of_elevations(directions, right),
         (Text("pixels are counted from their corners, half a pixel off"), half),
         (Text("azimuth is off by {turn:.1f} degrees", turn=turn), real_rays(Reading(turn=-turn), right)),
     ]
+
+
+def _of_elevations(directions: Array, right: Array) -> list[tuple[Text, Array]]:
+    """Rays whose elevations are a multiple of the right ones, and others: by their median and their slope."""
+    lengths = [np.linalg.norm(each, axis=-1) for each in (directions, right)]
+    given, expected = (
+        np.arcsin(np.clip(-each[..., 1] / np.maximum(length, 1e-9), -1, 1))
+        for each, length in zip((directions, right), lengths, strict=True)
+    )
+    slope, start = np.polyfit(expected.ravel(), np.nan_to_num(given).ravel(), 1)
+    azimuth, elevation = np.arctan2(right[..., 0], right[..., 2]), slope * expected + start
+    level = np.cos(elevation)
+    made = np.stack([level * np.sin(azimuth), -np.sin(elevation), level * np.cos(azimuth)], axis=-1)
+    text = Text(
+        "elevations are {slope:.2f} times theirs, and {start:+.1f} degrees",
+        slope=float(slope),
+        start=float(np.rad2deg(start)),
+    )
+    return [(text, made)]
 
 
 def _points_off(view: TracedView, directions: Array, turn: Array) -> float | None:

@@ -20,6 +20,7 @@ OFFSETS = {
 STEPS = {  # what the repair of a step is called
     "depth": Text("the reading of depth"),
     "scale": Text("the unit of depth"),
+    "function": Text("the function of depth"),
     "offsets": Text("camera offsets"),
     "mirrored": Text("left and right"),
     "flipped": Text("up and down"),
@@ -89,6 +90,9 @@ RIGS = {
 }
 
 
+NEARLY = 0.01
+
+
 def step_words(known: Explanation, step: str) -> Text:
     """What is done wrong in one step of a reading."""
     wrong, right = getattr(known.reading, step), getattr(known.right, step)
@@ -98,6 +102,15 @@ def step_words(known: Explanation, step: str) -> Text:
                 "depth is read as {wrong} where the files hold {right}",
                 wrong=FILES[wrong],
                 right=FILES[right],
+            )
+        case "function":
+            times = known.reading.scale / known.right.scale
+            return Text(
+                "depth is {times:.3g} times the {function} of its value in metres"
+                if abs(times - 1) > NEARLY
+                else "depth is the {function} of its value in metres",
+                function=wrong,
+                times=times,
             )
         case "scale":
             return Text("depth is {factor:g} times its value in metres", factor=wrong / right)

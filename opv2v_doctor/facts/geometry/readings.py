@@ -38,6 +38,7 @@ from opv2v_doctor.geometry.readings import (
     Pixels,
     Reading,
     error_of,
+    factor,
     residuals,
     some_pixels,
 )
@@ -57,6 +58,8 @@ UNEXPLAINED = Threshold(
 OTHERS, SEEN = "another camera", "as the image shows"
 MANY, FEW = 1500, 300  # pixels of a view
 SCALES = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001)
+POWERS = {"kept": 1.0, "log1p": 0.0, "log": 0.0, "square root": 0.5, "square": 2.0, "inverse": -1.0}
+UNIT = 0.01  # a unit that differs by less is none of its own
 COARSE = 6.0  # degrees
 
 
@@ -265,7 +268,7 @@ def comparisons(target: Target, split: str) -> tuple[Comparison, ...]:
     filed = tuple(each for each in ready if any(depth is not None for depth in each.own))
     if not filed:
         raise without_depth(found.where, split, views[0].frame)
-    if not any(each.many.ranges.size for each in filed):
+    if not any(each.many.depths.size for each in filed):
         raise Blocked(
             "no pixel of the drawn views of {split} has a depth above 0",
             hint="see what the depth files hold: {command}",
@@ -319,11 +322,26 @@ def _single(views: Sequence[Comparison], right: Reading) -> Iterator[Reading]:
     yield from (replace(right, depth=depth) for depth in first.depths if depth != right.depth)
     yield from (replace(right, offsets=offsets) for offsets in first.offsets)
     yield from (replace(right, scale=right.scale * scale) for scale in SCALES)
+    yield from _changed_values(views, right)
     yield from (replace(right, mirrored=True), replace(right, flipped=True))
     yield from (replace(right, crop=crop) for crop in first.crops)
     yield from (replace(right, rig=name) for name in first.rigs if name != "right")
     sources = dict.fromkeys(name for view in views for name in view.sources if name != "own")
     yield from (replace(right, source=name) for name in sources)
+
+
+def _changed_values(views: Sequence[Comparison], right: Reading) -> Iterator[Reading]:
+    """Depth in another unit, or another function of it, by the factor that fits."""
+    first = views[0]
+    for function, power in POWERS.items():
+        found, far = replace(right, function=function), ("ignored",) if first.offsets else ()
+        for offsets in (*far, "kept", "kept") if power else ():  # far away they move nothing: a first guess
+            tried = replace(found, offsets=offsets)
+            times = float(np.median([factor(tried, each.few, each.right, each.own) for each in views]))
+            found = replace(found, scale=found.scale * times**power)
+        found = replace(found, scale=float(f"{found.scale:.3g}"))
+        if function != Reading.function or abs(found.scale / right.scale - 1) > UNIT:
+            yield found
 
 
 def _seen(right: Reading) -> list[Reading]:

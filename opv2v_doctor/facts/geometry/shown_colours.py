@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.facts.geometry.images import ENOUGH, ImageMatch, image_matches, lies_right
@@ -71,13 +73,60 @@ def are_shown(found: Colours) -> bool:
 
 
 def _colours(match: ImageMatch) -> Colours | None:
+    pixels = _pixels(match)
+    if pixels is None:
+        return None
+    return colours(pixels[match.compared], match.reference[match.compared][:, ::-1] / 255)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraColours:
+    """What one view shows of one camera, against its file."""
+
+    view: TracedView
+    camera: str
+    found: Colours
+    colour: float  # mean difference of the largest and the least channel, of that of the file
+    least: float  # that of the file, of the brightest value: a grey street says nothing
+
+
+@fact
+def camera_colours(target: Target, split: str) -> tuple[CameraColours, ...]:
+    """Of each camera of the views that are compared, as `data_norm_type` turns numbers into colours."""
+    found = []
+    for match in image_matches(target, split):
+        name = match.view.view.norm_type
+        rule = named_rule(target, split, name) if name else None
+        pixels = _pixels(match) if match.match.best >= ENOUGH or lies_right(match) else None
+        if pixels is None:
+            continue
+        for place, camera in enumerate(match.names):
+            chosen = np.asarray(match.compared & (match.source == place))
+            shown, filed = pixels[chosen], match.reference[chosen][:, ::-1] / 255
+            each = colours(shown, filed)
+            if each is None:
+                continue
+            plain = shown if rule is None else shown * np.array(rule.deviation) + np.array(rule.mean)
+            least = float(np.ptp(filed, axis=1).mean())
+            found.append(
+                CameraColours(
+                    view=match.view,
+                    camera=camera,
+                    found=each,
+                    colour=float(np.ptp(plain, axis=1).mean()) / max(least, 1e-6),
+                    least=least,
+                )
+            )
+    if not found:
+        raise Skip("no image of {split} shows enough of a camera to compare colours", split=split)
+    return tuple(found)
+
+
+def _pixels(match: ImageMatch) -> NDArray[Any] | None:
     image = match.view.array("img")
     assert image is not None
     pixels = channels_last(image)
-    if pixels is None:
-        return None
-    scale = 255 if image.dtype == np.uint8 else 1
-    return colours(pixels[match.compared] / scale, match.reference[match.compared][:, ::-1] / 255)
+    return None if pixels is None else pixels / (255 if image.dtype == np.uint8 else 1)
 
 
 @fact

@@ -179,6 +179,7 @@ class Curves:
     epochs: tuple[float, ...]
     rates: tuple[tuple[float, ...], ...]
     problem: str
+    resumed: tuple[float, ...]  # an epoch, what is asked there, and what by a training that was resumed there
 
     def __post_init__(self) -> None:
         if any(len(rates) != len(self.epochs) for rates in self.rates):
@@ -432,6 +433,7 @@ class DrawnLoader:
     alike: bool | None  # both epochs have the same samples in the same order; None: too few to tell
     changed: tuple[str, ...]  # keys in which samples of one index differ between the epochs
     stale: bool  # the second epoch has samples of the first
+    unreached: Place | None  # a dataset that does not pass the epoch on to what it wraps
     settled: bool  # one index is one sample within an epoch
     told: bool | None  # where both epochs begin alike: whether set_epoch of all parts would change that
     untold: str  # why the training's own lines could not begin the epochs
@@ -618,7 +620,7 @@ class Trail:
 
 @question("tracing")
 def followed(
-    *, expression: str, module_name: str, key: list[int], folder: str, root: str, large: bool
+    *, expression: str, module_name: str, key: list[int], folder: str, root: str, grid: int
 ) -> Trail:
     """Poses, vectors and large arrays in the repository's variables, while one sample is drawn."""
     raise NotImplementedError

@@ -102,6 +102,8 @@ class View:
     mask_mean: float | None = None  # of non_ambiguous_mask
     valid_mean: float | None = None  # of valid_mask
     valid_outside: float | None = None  # fraction of all pixels that are valid, and not in the mask
+    valid_unknown: float | None = None  # and of those that are valid, and whose depth is 0 or not finite
+    valid_known: float | None = None  # and of those that are valid, and whose depth is above 0
     mask_digest: str | None = None
     types: Mapping[str, str] = field(default_factory=dict)
     norm_type: str | None = None  # what its data_norm_type says

@@ -330,7 +330,7 @@ def _last(node: ast.AST) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Shadow:
-    """A literal that a call gives a parameter of the name of a key, whose value is another one."""
+    """A literal that is given to what has the name of a key, whose value is another one."""
 
     parameter: str
     literal: Any
@@ -357,12 +357,15 @@ def shadows(target: Target) -> Shadows:
         for function in (node for node in ast.walk(syntax(path)) if isinstance(node, ast.FunctionDef)):
             if not _has_config(target, function):
                 continue
-            for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
-                name = ast.unparse(call.func).rpartition(".")[2]
+            known = _constants(path, function)
+            for node in ast.walk(function):
+                name = _last(node.func) if isinstance(node, ast.Call) else ""
                 calls += name in own
-                for parameter, literal in _literals(call, own.get(name), _constants(path, function)):
+                for parameter, literal in _literals(node, own.get(name), known):
                     key = keys.get(parameter)
                     configured = config(target).get(key) if key else None
+                    if isinstance(configured, str) and "_" not in parameter:
+                        continue  # `name`, `split`: a word that much is called by
                     if key and _is_other(configured, literal.value):
                         found.append(
                             Shadow(
@@ -397,29 +400,38 @@ def _constants(path: Path, function: ast.FunctionDef) -> Mapping[str, ast.Consta
 
 
 def _literals(
-    call: ast.Call, parameters: Sequence[str] | None, constants: Mapping[str, ast.Constant]
+    node: ast.AST, parameters: Sequence[str] | None, constants: Mapping[str, ast.Constant]
 ) -> Iterator[tuple[str, ast.Constant]]:
-    """The parameters of a function of the repository that a call gives a literal, or the name of one."""
-    if parameters is None:
-        return
-    for name, value in [
-        *zip(parameters, call.args, strict=False),
-        *((word.arg, word.value) for word in call.keywords),
-    ]:
+    """The parameters of a function of the repository that a call gives a literal, or the name of one.
+
+    And the attribute of another object than its own that an assignment gives one: `args.epochs = 3`.
+    """
+    given: list[tuple[str | None, ast.expr]] = []
+    match node:
+        case ast.Call() if parameters is not None:
+            words = [(word.arg, word.value) for word in node.keywords if word.arg in parameters]
+            given = [*zip(parameters, node.args, strict=False), *words]
+        case ast.Assign(
+            targets=[ast.Attribute(value=of, attr=name)], value=ast.Constant(value=number) as value
+        ):
+            if _last(of) != "self" and not isinstance(number, bool):  # which is a state of the training
+                given = [(name, value)]
+    for parameter, value in given:
         literal = constants.get(value.id) if isinstance(value, ast.Name) else value
-        if name in parameters and isinstance(literal, ast.Constant) and literal.value is not None:
-            yield str(name), ast.copy_location(ast.Constant(literal.value), value)
+        if isinstance(literal, ast.Constant) and literal.value is not None:
+            yield str(parameter), ast.copy_location(ast.Constant(literal.value), value)
 
 
 @fact
 def _own_functions(target: Target) -> Mapping[str, tuple[str, ...]]:
-    """The parameters of each function that the launch's modules define, by name."""
-    return {
-        node.name: tuple(parameters_of(node))
-        for path in reversed(modules(target))
-        for node in ast.iter_child_nodes(syntax(path))
-        if isinstance(node, ast.FunctionDef)
-    }
+    """The parameters of each function or method of which the launch's modules define just one, by name."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for path in modules(target):
+        for node in nodes(path):
+            if isinstance(node, ast.FunctionDef):
+                names = parameters_of(node)
+                found.setdefault(node.name, []).append(tuple(names[names[:1] == ["self"] :]))
+    return {name: each[0] for name, each in found.items() if len({*each}) == 1}
 
 
 @fact

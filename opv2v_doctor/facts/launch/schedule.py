@@ -153,6 +153,14 @@ def assumption(target: Target) -> tuple[str, Place] | None:
     return (problem, progress.place if progress else schedule_place(target)) if problem else None
 
 
+def resume_shift(target: Target) -> tuple[float, float, float, Place] | None:
+    """An epoch, what the loop asks a rate for there, and what once it is resumed there; None where alike."""
+    found, progress = _answer(target, _usual_steps(target)).resumed, epoch_progress(target)
+    if len(found) != 3 or found[1] == found[2] or progress is None:
+        return None
+    return found[0], found[1], found[2], progress.decided
+
+
 def _usual_steps(target: Target) -> int:
     return steps_per_epoch(target) or UNKNOWN_STEPS
 

@@ -107,7 +107,7 @@ def kinds_of(artefact: Artefact, infer: Infer) -> tuple[OutputKind, ...]:
 
 
 def _named(key: str, stem: str) -> tuple[str, ...]:
-    """What an array is by its key: all the words of it; by a file's name: the last, which follow the sample's."""
+    """What an array is: all words of its key say it, or the last of a file's name, behind the sample's."""
     if (name := key.rpartition(".")[2].lower()) in WORDS:
         return WORDS[name]
     words = re.split(r"[_\-. ]+", (name if key else stem).lower())

@@ -65,8 +65,7 @@ def parting(
 ) -> Place | None:
     """The line where a term, or the loss itself, goes wrong: `how` is what it does.
 
-    "truth", "blind", "detached", "invalid pixels", "invalid labels", "confidence", "scale", "average", or the
-    name of an option. Where nothing tells, it is the line of the criterion that gives the loss.
+    As `inside/criterion.py` names it. Where nothing tells, it is the criterion's line that gives the loss.
     """
     found = judged(target, kind)
     alike = [one.name for one in found.terms if term is None or one.kind in (term.kind, None)]

@@ -89,6 +89,8 @@ class Term:
         named = ENTRIES.get(self.kind or "", ())
         if self.kind == "depth" and "depth_z" in self.short:
             named = named[::-1]
+        elif "along_ray" in self.short:
+            named = named[:1]
         read = {entry for entry, _ in self.reads}
         taken = next((entry for entry in named if entry in read), None)
         return taken or (named[0] if named else "")

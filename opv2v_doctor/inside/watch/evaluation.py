@@ -22,10 +22,11 @@ class CriterionAverages:
         self.lines, self.progress, self.guard = lines, progress, guard
         self.masks, self.scalars = MaskSums(settings.get("views") or {}), Scalars(settings["run"])
         self.listened: list[Any] = []
+        self.heard: list[str] = []  # content of the batches of an evaluation
 
-    def begin(self, criterion: Any) -> None:
-        """A new epoch or evaluation begins."""
-        self.masks.forget()
+    def begin(self, criterion: Any, thinned: bool = False) -> None:
+        """A new epoch or evaluation begins; of a long epoch, some batches are enough."""
+        self.masks.forget(thinned)
         self.guard(self.listen, criterion)
 
     def listen(self, criterion: Any) -> None:
@@ -51,8 +52,9 @@ class CriterionAverages:
     def before_test(self, call: Call) -> None:
         """An evaluation begins."""
         loader = call.get("data_loader")
+        self.heard.clear()
         if self.limit:
-            loader = Short(loader, 1)
+            loader = Short(loader, 1, self.heard)
             call.set("data_loader", loader)
         self.progress.enter("test", call.get("epoch"), len(loader))
         self.begin(call.get("criterion"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 if TYPE_CHECKING:
     from torch import Tensor
 
+ALL_OF, ONE_IN = 16, 8  # batches of an epoch: what is averaged moves by less than they differ
 LOGITS, MASK, VALID = "non_ambiguous_mask_logits", "non_ambiguous_mask", "valid_mask"
 
 
@@ -17,15 +18,20 @@ class MaskSums:
         self.names = names  # a key of views -> the name that the training gives it
         self.forget()
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def forget(self, thinned: bool = False) -> None:
+        """Begin anew; `thinned` looks at each of the first batches, and at a part of those that follow."""
+        self.thinned = thinned
+        self.came = 0
         self.sums: dict[tuple[str, ...], tuple[Tensor, int]] = {}  # total and number of batches, by names
-        self.batches = 0
+        self.batches = 0  # that were looked at
 
     def see(self, views: Any, predictions: Any) -> None:
         """Take in one batch."""
         import torch
 
+        self.came += 1
+        if self.thinned and self.came > ALL_OF and self.came % ONE_IN:
+            return
         self.batches += 1
         with torch.no_grad():
             found = means(views, predictions, self.names)

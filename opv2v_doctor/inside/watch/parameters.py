@@ -62,6 +62,12 @@ class Parameters:
             if parameter.requires_grad and id(parameter) not in inside
         ]  # fmt: skip
 
+    def strange(self, criterion: Any) -> int:
+        """How many parameters of the optimizer are neither the model's nor the criterion's."""
+        known = {id(parameter) for parameter in self.names}
+        known.update(id(parameter) for parameter in getattr(criterion, "parameters", tuple)())
+        return sum(id(entry[3]) not in known for entry in self.trained())
+
     def optimizer_digest(self) -> str:
         """A hash of the whole state of the optimizer."""
         import torch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from types import ModuleType
 from typing import Any, Callable
 
@@ -11,6 +10,7 @@ from .calls import Call, around, around_each
 from .guard import Guard
 from .lines import Lines
 from .rehearsal import Rehearsal
+from .replacing import Make, replaced
 from .session import Session
 
 LOOP, TOOLS = "mapanything.train.training", "mapanything.utils.train_tools"
@@ -29,9 +29,6 @@ USUAL = {  # a part of a training -> module and name, where the launch is not kn
     "model": ("mapanything.models", "init_model"),
     "loss": (INFERENCE, "loss_of_one_batch_multi_view"),
 }
-
-
-Make = Callable[[Callable[..., Any]], Callable[..., Any]]  # a watched function of the original
 
 
 class Points:
@@ -73,7 +70,7 @@ class Points:
             "test_loader": self.wrap(after=session.loaders.made("test")),
             "train": self.wrap(failed=session.training_failed, after=session.training_ended),
             "train_epoch": self.wrap(session.before_epoch, session.after_epoch),
-            "test_epoch": self.wrap(session.evaluation.before_test, session.evaluation.after_test),
+            "test_epoch": self.wrap_test,
             "schedule": self.wrap(session.schedule.before_adjusting, session.steps.after_adjusting),
             "save": self.wrap(
                 session.checkpoints.before_save,
@@ -83,12 +80,15 @@ class Points:
             "save_model": self.wrap(session.before_saving, session.after_saving),
             "load_model": self.wrap_load,
             "metric_logger": self.wrap_log_every,
-            "loss": self.wrap(session.steps.before_loss, session.steps.after_loss),
+            "loss": self.wrap_loss,
         }
 
     def by_module(self) -> dict[str, Callable[[ModuleType], None]]:
         """{module: what to call with it when it has been imported}."""
-        return dict.fromkeys(self.modules, self.attach)
+        found: dict[str, Callable[[ModuleType], None]] = dict.fromkeys(self.modules, self.attach)
+        if self.session.settings.get("trace"):
+            found["torch.optim.optimizer"] = self.session.updates.hear_of_optimizers
+        return found
 
     def wrap(
         self,
@@ -98,6 +98,16 @@ class Points:
     ) -> Make:
         """A maker of watched functions."""
         return lambda original: around(original, self.guard, before, after, failed)
+
+    def wrap_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        session = self.session
+        return around(original, self.guard, session.before_loss, session.loss_made(original))
+
+    def wrap_test(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        session = self.session
+        evaluation = session.evaluation
+        watched = around(original, self.guard, evaluation.before_test, evaluation.after_test)
+        return session.trials.around_test(original, watched) if session.settings.get("trace") else watched
 
     def wrap_load(self, original: Callable[..., Any]) -> Callable[..., Any]:
         loading = self.session.checkpoints.loading(original)
@@ -121,10 +131,7 @@ class Points:
         if not callable(original):
             self.lacking("{}.{}".format(module.__name__, name), "the repository has no such function")
             return
-        watched = make(original)
-        setattr(owner, last, watched)
-        if owner is module:
-            replace_aliases(original, watched)
+        replaced(owner, last, make)
 
     def lacking(self, point: str, reason: str) -> None:
         """Say that something is not watched."""
@@ -135,13 +142,3 @@ class Points:
         for module, name in sorted(self.missing):
             self.lacking("{}.{}".format(module, name), "its module was not imported")
         self.missing = set()
-
-
-def replace_aliases(original: Callable[..., Any], watched: Callable[..., Any]) -> None:
-    """Modules that took the name while its own module was still being imported (they import each other)."""
-    for module in list(sys.modules.values()):
-        names = getattr(module, "__dict__", {})
-        if names.get("__file__") is None and names.get("__name__") != "__main__":
-            continue
-        for name in [name for name, value in list(names.items()) if value is original]:
-            setattr(module, name, watched)

@@ -67,6 +67,7 @@ class Rehearsal:
         self.begun = self.looked = False
         self.loading = False
         self.evaluated: Any = None
+        self.scaler: list[str] = []  # what was asked of the loss scaler: "saved", "loaded"
         self.schedulers: list[Any] = []
         self.averages: list[tuple[str, list[Any]]] = []
 
@@ -179,6 +180,7 @@ class Rehearsal:
             return found
 
         vars(torch)["save"], vars(torch)["load"] = saving, loading
+        self.attend_scaler(torch)
         import pathlib
 
         for owner, name in (
@@ -189,6 +191,22 @@ class Rehearsal:
         ):
             setattr(owner, name, self.asking(getattr(owner, name)))
         sys.addaudithook(self.hear)
+
+    def attend_scaler(self, torch: Any) -> None:
+        """Hear whether the state of the loss scaler is saved, and loaded: without a GPU it holds nothing."""
+        kind = getattr(getattr(torch, "amp", None), "GradScaler", None)
+        for name, word in (("state_dict", "saved"), ("load_state_dict", "loaded")):
+            real = getattr(kind, name, None)
+            if real is not None:
+                setattr(kind, name, self.noting(real, word))
+
+    def noting(self, real: Callable[..., Any], word: str) -> Callable[..., Any]:
+        @functools.wraps(real)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            self.scaler.append(word)
+            return real(*args, **kwargs)
+
+        return noted
 
     def asking(self, real: Callable[..., Any]) -> Callable[..., Any]:
         """A function that tells whether a file is there, with an ear on checkpoints that are not."""
@@ -260,6 +278,7 @@ class Rehearsal:
             trained=epochs_in(self.model),
             updates=int(max(steps, default=0)),
             rates=[float(group["lr"]) for group in self.optimizer.param_groups],
+            scaler=sorted(set(self.scaler)),
             schedulers=sorted((type(one).__name__, int(one.last_epoch)) for one in self.schedulers),
             averages=[(name, float(tensors[0].flatten()[0])) for name, tensors in self.averages],
             asked=sorted(self.evaluated.asked) if self.evaluated is not None else [],

@@ -82,7 +82,7 @@ class Steps:
     def after_loss(self, _: Call, result: Any) -> None:
         """Only a trace waits for the loss."""
         if self.trace is not None and isinstance(result, (tuple, list)):
-            self.trace.loss = float(result[0])
+            self.trace.loss = float(getattr(result[0], "detach", lambda: result[0])())
 
     def after_adjusting(self, _: Call, __: Any) -> None:
         """The learning rate is set."""

@@ -87,6 +87,26 @@ def valid_outside_mask(directory: Path) -> None:
     replace_text(directory / PANORAMA, "depth[~mask] = 0.0", "depth[~mask] = 50.0")
 
 
+@fault("MSK004")
+def depth_zero_is_valid(directory: Path) -> None:
+    """Pixels whose depth is not known, 0, count as valid: the sky is trained as 0 m away."""
+    replace_text(directory / BASE, '"valid_mask": depth > 0,', '"valid_mask": depth >= 0,')
+
+
+@fault("MSK005")
+def mask_moved(directory: Path) -> None:
+    """The mask is a third of the panorama too low, image and depth are in their places."""
+    moved = '"non_ambiguous_mask": np.roll(panorama.mask, panorama.mask.shape[0] // 3, 0),'
+    replace_text(directory / DATASET, '"non_ambiguous_mask": panorama.mask,', moved)
+
+
+@fault("MSK006")
+def sky_filled(directory: Path) -> None:
+    """What nothing was measured of is said to be 400 m away."""
+    read = 'np.load(f"{self.depth_root / place}_depth.npy").astype(np.float64)'
+    replace_text(directory / DATASET, read, f"{read}\n        depth[depth == 0] = 400.0")
+
+
 @fault("GEO001")
 def z_read_as_range(directory: Path) -> None:
     """The depth maps' distance to the image plane is taken for the range along the ray."""

@@ -204,3 +204,52 @@ def agents_swapped(directory: Path) -> None:
         'agent = scene["agents"][scene["agents"].index(agent) - 1]\n'
         '        place = Path(self.split, scene["sequence"], agent, f',
     )
+
+
+@fault("GEO001")
+def depth_halved(directory: Path) -> None:
+    """The views' depth is half of that of the files, their poses are in metres."""
+    depth = 'depth = view["depthmap"].astype(np.float32)'
+    replace_text(directory / "mapanything/datasets/base/base_dataset.py", depth, f"{depth} * 0.5")
+
+
+@fault("GEO003")
+def quaternion_order(directory: Path) -> None:
+    """Rotations go through quaternions whose real part is taken for the first number."""
+    related = "        pose = pose_to_opencv(relative_pose(agent_pose, main_pose))\n"
+    replace_text(
+        directory / DATASET,
+        related,
+        f"{related}        x, y, z, w = matrix_to_quaternion(pose[:3, :3])\n"
+        "        pose[:3, :3] = quaternion_to_matrix(torch.tensor([w, x, y, z])).numpy()\n",
+    )
+    replace_text(directory / DATASET, "import numpy as np\n", "import numpy as np\nimport torch\n")
+    imported = "from mapanything.datasets.opv2v_panorama import"
+    used = "from mapanything.utils.geometry import matrix_to_quaternion, quaternion_to_matrix\n"
+    replace_text(directory / DATASET, imported, f"{used}{imported}")
+
+
+@fault("GEO004")
+def predicted_poses(directory: Path) -> None:
+    """Poses are those that the vehicles predicted, in place of their LiDARs'."""
+    for name in ('frames[chosen[0]]["', 'cords_to_pose(frame["'):
+        replace_text(directory / DATASET, f'{name}lidar_pose"]', f'{name}predicted_ego_pos"]')
+
+
+@fault("GEO004")
+def reference_is_the_last(directory: Path) -> None:
+    """Poses lead to the last agent of a sample, its label names the first one."""
+    replace_text(directory / DATASET, 'frames[chosen[0]]["lidar_pose"]', 'frames[chosen[-1]]["lidar_pose"]')
+
+
+@fault("GEO023")
+def one_camera_grey(directory: Path) -> None:
+    """The images of one camera are grey."""
+    grey = 'image.mean(-1, keepdims=True).repeat(3, -1) if name == "camera2" else image[..., ::-1]'
+    replace_text(directory / DATASET, "image=image[..., ::-1].astype", f"image=({grey}).astype")
+
+
+@fault("GEO024")
+def wrong_encoder_numbers(directory: Path) -> None:
+    """The repository's table says another deviation of red for DINOv2."""
+    replace_text(directory / "mapanything/utils/image.py", "(0.229, 0.224", "(0.299, 0.224")

@@ -5,6 +5,8 @@ from pathlib import Path
 from opv2v_doctor.sandbox.faults.fault import fault, replace_text
 
 LOOP = "mapanything/train/training.py"
+METERS = "mapanything/utils/metric_logger.py"
+MODEL = "mapanything/models/mapanything.py"
 TOOLS = "mapanything/utils/train_tools.py"
 
 
@@ -76,6 +78,65 @@ def resume_off_by_one(directory: Path) -> None:
 def optimizer_not_restored(directory: Path) -> None:
     """A resume restores the weights, and lets the optimizer begin anew."""
     replace_text(directory / TOOLS, '    optimizer.load_state_dict(checkpoint["optimizer"])\n', "")
+
+
+@fault("SMK014")
+def optimizer_of_a_copy(directory: Path) -> None:
+    """The optimizer gets the parameters of a copy of the model, so the model is never updated."""
+    replace_text(
+        directory / LOOP,
+        "train_tools.get_parameter_groups(\n        model_without_ddp,\n",
+        'train_tools.get_parameter_groups(\n        __import__("copy").deepcopy(model_without_ddp),\n',
+    )
+
+
+@fault("SMK015", "train_params.accum_iter=2")
+def accumulated_batches_cleared(directory: Path) -> None:
+    """Gradients are cleared after each batch, so of those that are accumulated only the last one arrives."""
+    replace_text(
+        directory / LOOP,
+        "        if update:\n            optimizer.zero_grad()\n",
+        "        optimizer.zero_grad()\n",
+    )
+
+
+@fault("SMK016")
+def loss_divided_twice(directory: Path) -> None:
+    """The loss of a batch is divided by the number of accumulated batches, and once more before backward."""
+    old = "return loss * (2 / max(len(batch), 2)), details"
+    replace_text(directory / LOOP, old, old.replace(", details", " / params.accum_iter, details"))
+
+
+@fault("SMK017")
+def heads_clipped_only(directory: Path) -> None:
+    """Only the gradients of the heads are clipped, the others may be of any length."""
+    replace_text(
+        directory / LOOP,
+        "optimizer, model.parameters(), update_grad=update)",
+        'optimizer, [p for n, p in model.named_parameters() if "head" in n], update_grad=update)',
+    )
+
+
+@fault("SMK022")
+def evaluated_in_training_mode(directory: Path) -> None:
+    """Evaluation changes the flag of the outermost module only; all others stay in training mode."""
+    replace_text(directory / LOOP, "    model.eval()\n", "    model.training = False\n")
+
+
+@fault("SMK024")
+def samples_mixed(directory: Path) -> None:
+    """The mean over the views of a sample goes over the samples of its batch as well."""
+    replace_text(
+        directory / MODEL,
+        "shared = pooled.mean(0)\n",
+        "shared = pooled.mean((0, 1)).expand_as(pooled[0])\n",
+    )
+
+
+@fault("SMK025")
+def average_is_the_last_value(directory: Path) -> None:
+    """The average of a meter is its last value, so a curve shows the last batch of each evaluation."""
+    replace_text(directory / METERS, "return self.total / self.count", "return self.window[-1]")
 
 
 @fault("SMK010")

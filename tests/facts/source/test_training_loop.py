@@ -47,3 +47,21 @@ def test_a_script_without_such_a_loop_has_none(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts/train.py").write_text("adjust_learning_rate = None\n")
     assert epoch_progress(Target(repo=tmp_path, python=Path("python"))) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "line"),
+    [
+        ("pass", "epoch + step / len(loader)", 7),
+        ("pass", "epoch - args.start_epoch + step / len(loader)", 7),
+        ("now = epoch - args.start_epoch", "now + step / len(loader)", 5),
+        ("params = args.train_params; now = epoch", "now - params.start_epoch", 7),
+        ("params = args.train_params\n    now = epoch - params.start_epoch", "now + step / len(loader)", 6),
+    ],
+)
+def test_the_line_that_decides_is_the_one_that_reads_something_else(
+    tmp_path: Path, before: str, asked: str, line: int
+) -> None:
+    progress = epoch_progress(target(tmp_path, before, asked))
+    assert progress is not None
+    assert progress.decided.line == line

@@ -1,0 +1,163 @@
+"""Picture partings: the line at which an image, or depth, parts from the file that it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opv2v_doctor.check import Blocked, Skip
+from opv2v_doctor.facts.disk.frames import Frame, disk
+from opv2v_doctor.facts.geometry.depth_maps import depth_of, picture_at
+from opv2v_doctor.facts.geometry.partings import sighting_place, trail, trail_folder
+from opv2v_doctor.facts.geometry.places import DEPTH
+from opv2v_doctor.facts.geometry.readings import comparisons, right_reading
+from opv2v_doctor.facts.interpreter.questions import Sighting
+from opv2v_doctor.facts.interpreter.views import handed_over
+from opv2v_doctor.facts.samples.moments import TracedView, traced_views
+from opv2v_doctor.facts.samples.rigs import camera_names
+from opv2v_doctor.geometry.cameras import Pinhole
+from opv2v_doctor.geometry.readings import Pixels, error_of
+from opv2v_doctor.state import fact
+from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
+
+GRID = 48  # rows and columns of a large array that are looked at
+LEAST = 0.1  # of a map is known, to be judged
+FITS = 0.025  # mean error, clipped at 0.1: what leaves less is the depth of the files
+SAME = 1e-3  # of the brightest value, or of a depth
+Seen = tuple[Sighting, NDArray[Any]]
+
+
+def image_parting(target: Target, split: str, view: TracedView, camera: str) -> Place | None:
+    """Where a camera's image parts from its file: None where nobody knows."""
+    image = picture_at(view.frame.image(camera))
+    grids = [_grid(picture_at(frame.image(name))) / 1.0 for frame, name in _files(target, split, view)]
+    ways = [each * scale for grid in grids for each in (grid, grid[..., ::-1]) for scale in (1, 1 / 255)]
+
+    def is_right(array: NDArray[Any]) -> bool:
+        return any(_same(array, way) for way in ways)
+
+    return _first_change(_seen(target, split, view), image.shape, is_right, lambda _: True)
+
+
+def depth_parting(target: Target, split: str) -> Place | None:
+    """Where depth parts from its file, or from what it should be made of it: None where nobody knows."""
+    try:
+        compared, right = comparisons(target, split)[0], right_reading(target, split)
+    except (Blocked, Skip):
+        return None
+    seen = _seen(target, split, compared.view)
+    maps = [depth_of(frame, name) for frame, name in _files(target, split, compared.view)]
+    grids = [_grid(depth) / 1.0 for depth in maps if depth is not None]
+
+    def is_right(array: NDArray[Any]) -> bool:
+        return any(_same(array, grid) for grid in grids)
+
+    shape = next(depth.shape for depth in compared.own if depth is not None)
+    found = _first_change(seen, shape, is_right, lambda each: bool(DEPTH.search(each.name)))
+    if found:
+        return found
+    view = compared.view
+    rays = np.ascontiguousarray(_grid(view.camera.rays())).reshape(-1, 3)
+
+    def fits(array: NDArray[Any]) -> bool:
+        values = array.reshape(-1).astype(np.float64)
+        known = np.isfinite(values) & (values > 0)
+        lengths = 1 / rays[known, 2] if isinstance(view.camera, Pinhole) else np.ones(known.sum())
+        return error_of(compared.misses(right, Pixels(rays[known], values[known], lengths))) < FITS
+
+    if any(each.shape == shape and is_right(array) for each, array in seen):
+        return _last_fit(seen, view, fits)
+    alike = (each for each, _ in seen if each.shape == shape and DEPTH.search(each.name) and not each.given)
+    first = next(alike, None)  # the file itself is never seen: it is changed where it is read
+    return _last_fit(seen, view, fits) or (sighting_place(first) if first else None)
+
+
+def _last_fit(seen: Sequence[Seen], view: TracedView, fits: Callable[[NDArray[Any]], bool]) -> Place | None:
+    """The first map of a view that does not fit, after one that did."""
+    size = view.shape[0] * view.shape[1]
+    maps = [
+        (each, array)
+        for each, array in seen
+        if int(np.prod(each.shape)) == size and array.dtype.kind in "fiu" and DEPTH.search(each.name)
+        if (array > 0).mean() > LEAST
+    ]
+    final = _grid(view.depth).astype(np.float64)
+    end = next((n for n, (_, array) in enumerate(maps) if _same(array, final)), -1)
+    judged = [fits(array) for _, array in maps[: end + 1]]
+    if not any(judged) or all(judged):
+        return None
+    begin = max(n for n, right in enumerate(judged) if right)
+    return sighting_place(maps[begin + 1][0]) if begin < end else None
+
+
+def _first_change(
+    seen: Sequence[Seen],
+    shape: tuple[int, ...],
+    is_right: Callable[[NDArray[Any]], bool],
+    is_meant: Callable[[Sighting], bool],
+) -> Place | None:
+    """What a function makes of a file that it has read, and that is another one of the same size."""
+    alike = [(each, array) for each, array in seen if each.shape == shape and array.dtype.kind in "fiu"]
+    read = next((each for each, array in alike if is_right(array) and not each.given), None)
+    if read is None:
+        return None
+    later = alike[next(n for n, (each, _) in enumerate(alike) if each is read) :]
+    inside = [(each, array) for each, array in later if _within(each, read)]
+    changed = (each for each, array in inside if is_meant(each) and not is_right(array))
+    found = next(changed, None)
+    return sighting_place(found) if found else None
+
+
+def _within(each: Sighting, read: Sighting) -> bool:
+    return (each.file, each.function, each.callers) == (read.file, read.function, read.callers)
+
+
+@fact
+def _large(target: Target, split: str, place: int) -> tuple[Seen, ...]:
+    """The large values of a trail, with what was kept of them."""
+    folder = trail_folder(target, split, place)
+    found = trail(target, split, place, grid=GRID).sightings
+    grids = {n: handed_over(Path(folder) / f"{n}.npy") for n in {each.grid for each in found}}
+    return tuple(
+        (each, grid) for each in found if each.grid is not None and (grid := grids[each.grid]) is not None
+    )
+
+
+def _seen(target: Target, split: str, view: TracedView) -> tuple[Seen, ...]:
+    try:
+        samples = traced_views(target, split)
+        place = next(n for n, views in enumerate(samples) if any(v.frame == view.frame for v in views))
+        return _large(target, split, place)
+    except (Blocked, Skip):
+        return ()
+
+
+def _files(target: Target, split: str, view: TracedView) -> list[tuple[Frame, str]]:
+    """The frames and cameras of the sample of a view."""
+    where = disk(target, split)
+    sample = next(views for views in traced_views(target, split) if any(v.frame == view.frame for v in views))
+    return [
+        (frame, name)
+        for frame in dict.fromkeys(v.frame for v in sample)
+        for name in camera_names(where, frame)
+    ]
+
+
+def _grid(array: NDArray[Any]) -> NDArray[Any]:
+    """Every so manieth row and column, as the training interpreter keeps them."""
+    rows, columns = (max(1, side // GRID) for side in array.shape[:2])
+    return array[::rows, ::columns]
+
+
+def _same(array: NDArray[Any], other: NDArray[Any]) -> bool:
+    flat = array.reshape([side for side in array.shape if side != 1])
+    if flat.shape != other.shape:
+        return False
+    return bool(
+        np.allclose(np.nan_to_num(flat), np.nan_to_num(other), rtol=SAME, atol=SAME * other.max(initial=0))
+    )
