@@ -34,7 +34,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
         "LDR DAT SMK CFG LCH",
         r"sampl|epoch|batch|loader|views|rank|step|scen|split|draw|same|seed|random|order|process",
     ),
-    "criterion": ("CRT SMK TRN STP LOG CFG DAT", r"loss|criterion|term|gradient|head|parameter"),
+    "criterion": ("CRT SMK LOG CFG DAT", r"loss|criterion|term|gradient|head|parameter"),
     "mask": ("MSK DAT GEO CRT", r"mask|valid"),
     "image": ("GEO DAT AUD MSK", r"imag|colour|pictur|channel|pixel|normal|shows"),
     "intrinsics": (
@@ -48,7 +48,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
         r"pose|rotat|turned|camera|lidar|agent|axes|axis|euler|moved|quaternion|offset|place",
     ),
     "stitching": ("GEO MSK DAT", r"panoram|camera|image|depth|mask|pixel"),
-    "model": ("INF CRT SMK TRN STP GEO", r"model|predict|output|head|infer|gradient|points"),
+    "model": ("INF CRT SMK GEO", r"model|predict|output|head|infer|gradient|points"),
     "training": ("SMK LOG SCH CFG LDR CKP", r"train|epoch|step|rank|loss"),
 }
 # Where it is settles what a mutation is about: path::function.
