@@ -24,17 +24,17 @@ TOPICS: Mapping[str, tuple[str, str]] = {
     "resume": ("SMK CKP LOG CFG", r"resum|restor|epoch"),
     "checkpoint": ("CKP SMK INF LOG", r"checkpoint|best|save|kept|resum|weights"),
     "pretrained": ("CFG CKP SMK INF", r"pretrained|weights|load"),
-    "rate": ("SCH SMK LOG STP TRN", r"rate|schedule|warm"),
+    "rate": ("SCH SMK LOG", r"rate|schedule|warm"),
     "optimizer": (
-        "SMK STP TRN CFG SCH CKP",
+        "SMK CFG SCH CKP",
         r"gradient|optimi|parameter|weight|update|step|frozen|group|accum|submodule|scaler|decay",
     ),
-    "evaluation": ("EVL CFG LDR SMK DAT LOG", r"eval|validat|test|metric|median|best|sampl|batch"),
+    "evaluation": ("CFG LDR SMK DAT LOG", r"eval|validat|test|metric|median|best|sampl|batch"),
     "sampling": (
-        "LDR DAT SMK CFG EVL LCH",
+        "LDR DAT SMK CFG LCH",
         r"sampl|epoch|batch|loader|views|rank|step|scen|split|draw|same|seed|random|order|process",
     ),
-    "criterion": ("CRT SMK TRN STP LOG CFG DAT", r"loss|criterion|term|gradient|head|parameter"),
+    "criterion": ("CRT SMK LOG CFG DAT", r"loss|criterion|term|gradient|head|parameter"),
     "mask": ("MSK DAT GEO CRT", r"mask|valid"),
     "image": ("GEO DAT AUD MSK", r"imag|colour|pictur|channel|pixel|normal|shows"),
     "intrinsics": (
@@ -48,8 +48,8 @@ TOPICS: Mapping[str, tuple[str, str]] = {
         r"pose|rotat|turned|camera|lidar|agent|axes|axis|euler|moved|quaternion|offset|place",
     ),
     "stitching": ("GEO MSK DAT", r"panoram|camera|image|depth|mask|pixel"),
-    "model": ("INF CRT SMK TRN STP GEO", r"model|predict|output|head|infer|gradient|points"),
-    "training": ("SMK STP TRN LOG SCH CFG LDR EVL CKP", r"train|epoch|step|rank|loss"),
+    "model": ("INF CRT SMK GEO", r"model|predict|output|head|infer|gradient|points"),
+    "training": ("SMK LOG SCH CFG LDR CKP", r"train|epoch|step|rank|loss"),
 }
 # Where it is settles what a mutation is about: path::function.
 BY_PLACE: Sequence[tuple[str, str]] = (
