@@ -46,6 +46,7 @@ LEFT_OUT = Threshold(
 )
 SHOWN = 4  # keys in a sentence
 HARMLESS = {"channels moved", "structure"}  # what code behind the loader has to know of, or it stops
+MILD = {"rounded", "filled", "clipped", "dropped"}
 SAID = {
     "mixed": Text("comes from another view or sample than the keys beside it"),
     "moved": Text("comes from another sample of the batch"),
@@ -89,8 +90,12 @@ def batches_hold_what_the_dataset_gave(target: Target) -> Findings:
         else:
             count = sum(len(batch.samples) for batch in drawn.batches)
             yield examined(count, "sample", split=drawn.key or "train")
+        alike: dict[tuple[str, Place], list[KeyChange]] = {}
         for change in drawn.changes:
-            yield from _change(target, drawn, change)
+            at = _touching(_own(target, drawn.collate), change.key) or _building(target, drawn)
+            alike.setdefault((change.kind, at), []).append(change)
+        for (_, at), changes in alike.items():
+            yield from _change(target, drawn, changes, at)
         if overwritten := sorted({key for batch in drawn.batches for key in batch.overwritten}):
             yield error(
                 "{keys} of a sample change when the next one is drawn: samples share their arrays",
@@ -110,38 +115,39 @@ def batches_hold_what_the_dataset_gave(target: Target) -> Findings:
         raise blocked
 
 
-def _change(target: Target, drawn: DrawnLoader, change: KeyChange) -> Findings:
-    """What became of a key; nothing where it is gone and nobody asks for it."""
-    if change.kind in HARMLESS:
+def _change(target: Target, drawn: DrawnLoader, changes: Sequence[KeyChange], at: Place) -> Findings:
+    """What became of keys, of all the same; nothing where they are gone and nobody asks for them."""
+    first, split = changes[0], drawn.key or "train"
+    keys = [change.key or Text("a sample") for change in changes]
+    readers = [_reader(target, change.key, drawn.collate) for change in changes if change.kind == "dropped"]
+    reader = next(filter(None, readers), None)
+    if first.kind in HARMLESS or (first.kind == "dropped" and not reader):
         return
-    if change.kind == "dropped" and not (reader := _reader(target, change.key, drawn.collate)):
-        return
-    made_numbers = change.given.startswith("uint8") and change.kind in ("scaled", "other", "shifted")
-    if made_numbers and change.made.startswith(("float", "bfloat")):
+    made_numbers = first.given.startswith("uint8") and first.kind in ("scaled", "other", "shifted")
+    if made_numbers and first.made.startswith(("float", "bfloat")):
         yield note(
-            "the collation makes numbers of {key}: {given}, then {made}",
-            of=drawn.key or "train",
-            key=change.key,
-            given=change.given,
-            made=change.made,
+            "the collation makes numbers of {keys}: {given}, then {made}",
+            of=split,
+            keys=keys,
+            given=first.given,
+            made=first.made,
         )
         return
-    mild = change.kind in ("rounded", "filled", "clipped", "dropped")
-    yield (warning if mild else error)(
-        "{key} {what} in a batch, and {reader} asks for it"
-        if change.kind == "dropped"
-        else "{key} {what} by the collation"
-        if change.kind == "altered"
-        else "{key} {what}{number} between the dataset and the batch: {given}, then {made}",
-        at=_touching(_own(target, drawn.collate), change.key) or _building(target, drawn),
+    yield (warning if first.kind in MILD else error)(
+        "{keys} {what} in a batch, and {reader} asks for it"
+        if reader
+        else "{keys} {what} by the collation"
+        if first.kind == "altered"
+        else "{keys} {what}{number} between the dataset and the batch: {given}, then {made}",
+        at=at,
         hint="let the collation only stack what the samples hold",
-        of=drawn.key or "train",
-        key=change.key or Text("a sample"),
-        what=SAID[change.kind],
-        number=_number(change),
-        given=change.given,
-        made=change.made,
-        reader=reader if change.kind == "dropped" else "",
+        of=split,
+        keys=keys[:SHOWN],
+        what=SAID[first.kind],
+        number=_number(first),
+        given=first.given,
+        made=first.made,
+        reader=reader,
     )
 
 

@@ -172,7 +172,11 @@ ARRAYS = "arrays = {name: prediction[name][0].cpu().numpy() for name in names}"
     ("change", "words", "line"),
     [
         ('arrays["pts3d"] = prediction["pts3d_cam"][0].numpy()', "the points around the camera", "pts3d_cam"),
-        ('np.save(folder / "all_depth.npy", prediction["depth_z"][0].numpy() * 2)', "2 times", "all_depth"),
+        (
+            'np.save(folder / f"{view[\'agent_id\'][0]}_depth.npy", prediction["depth_z"][0].numpy() * 2)',
+            "2 times",
+            "_depth.npy",
+        ),
     ],
 )
 def test_the_line_that_changes_what_is_written_is_told(

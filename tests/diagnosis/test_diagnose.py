@@ -71,12 +71,16 @@ def test_a_checkpoint_of_another_model_and_want_of_memory_leave_what_can_be_meas
     )
     model.write_text(text)
     code, found = diagnosis(
-        repo, "model.model_config.width=8", "model.model_config.pretrained_checkpoint_path=null"
+        repo,
+        "model.model_config.width=8",
+        "model.model_config.pretrained_checkpoint_path=null",
+        "train_params.max_num_of_imgs_per_gpu=16",
     )
     assert (code, found["DGN001"]["status"]) == (1, "failed")
     assert {found[code]["status"] for code in ("DGN003", "DGN004")} <= {"passed", "failed"}
-    assert {found[code]["reason"] for code in ("DGN006", "DGN007", "DGN008")} == {"needs DGN001"}
+    assert {found[code]["status"] for code in ("DGN006", "DGN007", "DGN008")} == {"blocked"}
     assert found["DGN010"]["status"] == "passed"
+    assert "does not fit into memory" in str(found["DGN010"]["findings"])
 
 
 @pytest.mark.nightly
@@ -85,7 +89,7 @@ def test_a_run_without_its_data_says_so(broken: Callable[..., Path]) -> None:
     (repo / "data/OPV2V").rename(repo / "data/elsewhere")
     code, found = diagnosis(repo)
     assert code in (1, 3)
-    assert "OPV2V" in found["DGN001"]["reason"]
+    assert "OPV2V" in str(found["DGN001"]["reason"])
 
 
 @pytest.mark.parametrize(

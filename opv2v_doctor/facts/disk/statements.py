@@ -285,7 +285,7 @@ def _other_intrinsics(said: _Said) -> Iterator[Doubt]:
     for camera, name in enumerate(said.names):
         given = said.intrinsics[:, camera]
         usual = np.median(given, axis=0)  # NaN where one file has none
-        off = (np.abs(given - usual) > OTHERWISE * np.abs(usual)).any(1)
+        off = np.asarray((np.abs(given - usual) > OTHERWISE * np.abs(usual)).any(1))
         if np.isfinite(usual).all() and 0 < off.sum() <= FEW * len(off):
             for row in np.flatnonzero(off).tolist():
                 against = Text(

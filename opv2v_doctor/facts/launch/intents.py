@@ -411,11 +411,9 @@ def _literals(
         case ast.Call() if parameters is not None:
             words = [(word.arg, word.value) for word in node.keywords if word.arg in parameters]
             given = [*zip(parameters, node.args, strict=False), *words]
-        case ast.Assign(
-            targets=[ast.Attribute(value=of, attr=name)], value=ast.Constant(value=number) as value
-        ):
-            if _last(of) != "self" and not isinstance(number, bool):  # which is a state of the training
-                given = [(name, value)]
+        case ast.Assign(targets=[ast.Attribute(value=of, attr=name)], value=ast.Constant(value=said)):
+            if _last(of) != "self" and not isinstance(said, bool):  # which is a state of the training
+                given = [(name, node.value)]
     for parameter, value in given:
         literal = constants.get(value.id) if isinstance(value, ast.Name) else value
         if isinstance(literal, ast.Constant) and literal.value is not None:
