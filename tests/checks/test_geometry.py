@@ -189,7 +189,8 @@ def test_a_broken_cloud_is_no_fault_of_the_poses(broken: Broken) -> None:
 
 
 def test_a_shifted_image_and_what_has_no_known_cause_are_told(broken: Broken) -> None:
-    repo = broken("image_shifted", "square_root_of_depth")
+    repo = broken("image_shifted")
+    replace_text(repo / DATASET, '"depthmap": panorama.depth,', '"depthmap": panorama.depth**0.7,')
     target = one_split(repo)
     shifted = run_check("GEO009", target)
     assert_told(shifted, repo / DATASET, '"img":', columns=16, rows=0)
@@ -242,7 +243,8 @@ def test_a_flat_world_tells_no_order_of_angles(broken: Broken) -> None:
 def test_poses_of_no_known_convention_have_no_direction_that_could_pass(broken: Broken) -> None:
     repo = broken()
     turned = (
-        "pose @ np.block([[cv2.Rodrigues(np.array([0.1, 0.2, 0.3]))[0], np.zeros((3, 1))], [0, 0, 0, 1]])"
+        "pose @ np.block([[cv2.Rodrigues(np.array([0.1, 0.2, 0.3]) * (int(agent) % 5))[0], "
+        "np.zeros((3, 1))], [0, 0, 0, 1]])"
     )
     replace_text(repo / DATASET, '"camera_pose": pose,', f'"camera_pose": {turned},')
     target = one_split(repo)

@@ -78,9 +78,12 @@ def test_a_right_loader_passes(written: Path, words: tuple[str, ...]) -> None:
         (("range_for_z", "carla_axes"), {"GEO001": '"depthmap": depth', "GEO003": '"camera_pose":'}),
         (
             ("crop_not_followed", "lidar_pose_for_camera"),
-            {"GEO010": "crop_resize(image", "GEO004": '"camera_pose":'},
+            {"GEO010": "crop_resize(image", "GEO004": "camera_pose = cords_to_pose("},
         ),
-        (("images_exchanged", "camera_poses_exchanged"), {"GEO014": '"img":', "GEO004": '"camera_pose":'}),
+        (
+            ("images_exchanged", "camera_poses_exchanged"),
+            {"GEO014": '"img":', "GEO004": "camera_pose = cords_to_pose("},
+        ),
         (("camera_files_exchanged",), {"GEO012": "np.load(", "GEO005": '"ray_directions_cam":'}),
     ],
 )

@@ -69,6 +69,10 @@ class Poses:
         one, two = (self.world[self.mounts.index(each)] for each in (mount, other))
         return self.forms((invert(two) @ one)[None])
 
+    def in_world(self, mount: Mount) -> Array:
+        """Its pose in the world."""
+        return self.forms(self.world[self.mounts.index(mount)][None])
+
     @property
     def all(self) -> Array:
         pairs = (invert(self.world)[:, None] @ self.world[None]).reshape(-1, 4, 4)
@@ -127,15 +131,22 @@ def _mistaken(
     known: Poses,
 ) -> Place | None:
     """Where the pose of another agent or camera is taken for that of this one, or of the first."""
-    firsts = [(other, (mount, other)) for other in known.mounts]
-    for other, pair in [*firsts, *((other, (other, origin)) for other in known.mounts)]:
-        if _among(final, known.seen_from(*pair)):
-            world = known.forms(known.world[known.mounts.index(other)][None])
-            seen = next((each for each, pose in poses if _among(pose, world)), None)
+    end = next((n for n, (_, pose) in enumerate(poses) if _among(pose, final[None])), len(poses))
+    home = class_place(target, where.part.class_name)
+    for other in known.mounts:
+        if _among(final, known.seen_from(mount, other)):  # it leads there: made before the views are
+            seen = next((each for each, pose in poses if _among(pose, known.in_world(other))), None)
             if seen is not None:
                 return sighting_place(seen, _called(target, where, seen))
+    for other in known.mounts:
+        if _among(final, known.seen_from(other, origin)):  # it comes from there: made for this view
+            world = known.in_world(other)
+            made = [each for each, pose in poses[:end] if not each.given and _among(pose, world)]
+            own = [each for each in made if home and each.file == home.path]
+            if made:
+                return sighting_place((own or made)[-1], _called(target, where, (own or made)[-1]))
     seen = next((each for each, pose in poses if _among(pose, final[None])), None)
-    return sighting_place(seen) if seen else None
+    return sighting_place(seen, _called(target, where, seen)) if seen else None
 
 
 def camera_parting(target: Target, split: str, frame: Frame) -> Place | None:
@@ -148,6 +159,8 @@ def camera_parting(target: Target, split: str, frame: Frame) -> Place | None:
         known = _poses(where, mount.frame, RIGHT.axes)
         if known is None:
             continue
+        if mount.camera:  # the image of a single camera has no other pose than its own
+            return None
         cameras = [each for each in known.mounts if each.frame == mount.frame and each.camera]
         right = [RIGHT.in_axes(known.seen_from(each, mount)[0]) for each in cameras]
         return _camera_parting(target, where, trail.sightings, np.stack(right), known) if right else None
