@@ -169,7 +169,7 @@ def resume_keeps_the_random_numbers(target: Target) -> Findings:
     if all(step.random == other.random for step, other in pairs):
         yield note("the same random numbers at every step")
     elif all(step.weights == other.weights for step, other in pairs):
-        yield note("random numbers begin anew after a resume, but nothing that trains depends on them")
+        yield note("random numbers begin anew after a resume, and the weights are the same all the same")
     else:
         yield warning(
             "random numbers begin anew after a resume, and the training is another one",

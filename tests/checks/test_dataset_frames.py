@@ -225,6 +225,22 @@ def test_a_cloud_of_one_agent_is_named_with_what_is_wrong(scene: Path, words: st
     assert "agent 4288" in finding.message and f"it is {words}" in finding.message
 
 
+@pytest.mark.parametrize("factor", [2.0, 100.0])
+def test_the_ground_tells_a_scaled_cloud_from_scaled_depth(scene: Path, factor: float) -> None:
+    agent = agent_of(scene)
+    kept = {path: path.read_bytes() for path in agent.glob("*.pcd")}
+    cloud([*kept], lambda points: points * factor)
+    (finding,) = examine("GEO016", scene).findings
+    assert finding.path in kept and "the point cloud is at fault" in finding.message
+    for path, content in kept.items():
+        path.write_bytes(content)
+    maps = sorted(agent.glob("*_depth.npy"))
+    for path in maps:
+        np.save(path, np.load(path) * np.float32(factor))
+    (finding,) = examine("GEO016", scene).findings
+    assert finding.path in maps and f"its numbers are {factor:.3g} times too large" in finding.message
+
+
 def test_depth_files_of_one_agent_are_named_with_what_is_wrong(scene: Path) -> None:
     agent = agent_of(scene)
     one, two = (agent / f"000069_camera{number}_depth.npy" for number in (1, 2))

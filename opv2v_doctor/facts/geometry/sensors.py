@@ -58,6 +58,8 @@ REGAINED = Threshold(0.5, "of the agreement that other frames have more", "an ex
 COARSE = 6.0  # degrees
 WRAP = 65.536  # metres: where sixteen bits of millimetres begin anew
 EXPLAINED = 6  # agents: where more are off, they are for one reason
+GROUNDS = 8  # frames that tell where the ground is
+LOWEST = 0.9  # of the heights, from above: most of what is below a LiDAR is road
 FEW_BEYOND = 10  # points beyond the end of the depth
 
 
@@ -239,11 +241,13 @@ def suspects_of(where: Disk, found: Sequence[Sensor], files: Files) -> Suspects:
         if bad or (whole[frame].says_anything and is_off(whole[frame], usual, THROUGH)):
             wrong.setdefault(frame.agent.folder, []).append((frame, bad or tuple(each)))
     rig_of_most = _usual_rig(where, [*frames]) if wrong else {}
+    right = [frame for frame in frames if frame.agent.folder not in wrong][:GROUNDS] if wrong else []
+    ground = float(np.median([ground_of(_points(frame)) for frame in right])) if right else 0.0
     explained = [
         replace(suspect, frames=tuple(frame for frame, _ in sorted(each, key=lambda one: one[0].name)))
         for each in list(wrong.values())[:EXPLAINED]
         for suspect in _explained(
-            _Scene(where, each[0][0], files, rig_of_most), each[0][1], usual, frames[each[0][0]]
+            _Scene(where, each[0][0], files, rig_of_most, ground), each[0][1], usual, frames[each[0][0]]
         )
     ]
     return Suspects(
@@ -257,6 +261,11 @@ def suspects_of(where: Disk, found: Sequence[Sensor], files: Files) -> Suspects:
 
 def _is_bad(own: Score, usual: Score) -> bool:
     return own.says_anything and is_off(own, usual, THROUGH_CAMERA)
+
+
+def ground_of(points: Array | None) -> float:
+    """How far below the LiDAR the ground is, in metres: what all but a few of the points (N, 3) are above."""
+    return float(np.quantile(points[:, 1], LOWEST)) if points is not None and len(points) else 0.0
 
 
 def _usual_rig(where: Disk, frames: Sequence[Frame]) -> dict[str, Array]:
@@ -395,8 +404,10 @@ def _best(scene: _Scene, wrong: tuple[str, ...], guesses: Iterator[Guess], usual
 class _Scene:
     """One frame's files, and what they may be instead."""
 
-    def __init__(self, where: Disk, frame: Frame, files: Files, usual: Mapping[str, Array]) -> None:
-        self.where, self.frame, self.files, self.usual = where, frame, files, usual
+    def __init__(
+        self, where: Disk, frame: Frame, files: Files, usual: Mapping[str, Array], ground: float
+    ) -> None:
+        self.where, self.frame, self.files, self.usual, self.ground = where, frame, files, usual, ground
         self.cameras = rig(where, frame)
         self.maps = dict(zip(self.cameras, depth_maps(frame, self.cameras), strict=True))
         points = _points(frame)
@@ -489,11 +500,31 @@ class _Scene:
                 yield self._cloud(words, points @ _about_up(turn).T)
         for metres in (1.9, -1.9):  # of OPV2V's LiDAR above its car
             yield self._cloud(Text("it is {metres:.1f} m too high", metres=metres), self.points + up * metres)
-        for factor in (100.0, 1000.0, 0.01, 0.001):
-            yield self._cloud(Text("its numbers are {factor:g} m", factor=1 / factor), self.points / factor)
-        ratio = self._ratio()
-        if ratio:
-            yield self._cloud(Text("it is {ratio:.3f} times too large", ratio=1 / ratio), self.points * ratio)
+        if not self._has_usual_ground():
+            for factor in self._sizes():
+                unit = 10.0 ** round(np.log10(factor))
+                why = (
+                    Text("its numbers are {factor:g} m", factor=unit)
+                    if unit != 1 and abs(np.log(factor / unit)) < SHIFTED
+                    else Text("it is {ratio:.3f} times too large", ratio=1 / factor)
+                )
+                yield self._cloud(why, self.points * factor)
+        if ratio := self._ratio():
+            maps = {name: None if map_ is None else map_ / ratio for name, map_ in self.maps.items()}
+            why = Text("its numbers are {ratio:.3g} times too large", ratio=ratio)
+            text = Text("the depth files are at fault: {why}", why=why)
+            yield text, self.frame.depth(next(iter(self.maps))), (), self._with(maps=maps)
+
+    def _sizes(self) -> Iterator[float]:
+        """Factors that give the points their size: that of the ground, brought to what the depth says."""
+        own = ground_of(self.points)
+        for factor in (self.ground / own,) if self.ground > 0 and own > 0 else (0.01, 0.001, 100.0, 1000.0):
+            yield factor * (self._ratio(points=self.points * factor) or 1.0)
+
+    def _has_usual_ground(self) -> bool:
+        """Whether the ground is as far below the LiDAR as in most frames: then its points have their size."""
+        own = ground_of(self.points)
+        return self.ground > 0 and abs(np.log(max(own, 1e-3) / self.ground)) < SHIFTED
 
     def _cloud(self, why: Text, points: Array) -> Guess:
         text = Text("the point cloud is at fault: {why}", why=why)
@@ -564,9 +595,11 @@ class _Scene:
             )
         return float(best)
 
-    def _ratio(self, names: Sequence[str] = ()) -> float:
+    def _ratio(self, names: Sequence[str] = (), points: Array | None = None) -> float:
         """How many times what the LiDAR says depth files say, where all points say the same; else 0."""
-        ready = [self._as(name) for name in names or self.cameras if self.maps[name] is not None]
+        ready = [
+            self._as(name, points=points) for name in names or self.cameras if self.maps[name] is not None
+        ]
         errors = np.concatenate([files.of(c, d, p) for c, d, p, files in ready])
         errors = errors[np.isfinite(errors)]
         if errors.size < FEWEST:
