@@ -44,6 +44,7 @@ def run(
         return [code for code in check.requires if statuses.get(code) not in SATISFIED and code not in waived]
 
     waiting = [check for check in checks if check.ahead and check.code not in waived]
+    by_split = {code for check in checks if check.by_split for code in check.requires}
     for check in checks:
         starting(check)
         while waiting and all(code in statuses or code in waived for code in waiting[0].requires):
@@ -61,7 +62,8 @@ def run(
             result = Result(check=check, status=Status.BLOCKED, reason=Text("needs {codes}", codes=unmet))
         else:
             result = _examine(check, target)
-        failures[check.code] = _failed_splits(result, target)
+        if check.code in by_split:
+            failures[check.code] = _failed_splits(result, target)
         statuses[check.code], reasons[check.code] = result.status, result.reason
         yield replace(result, asked=asked is None or check.code in asked)
 
