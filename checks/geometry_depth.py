@@ -122,7 +122,8 @@ def _depth_place(target: Target, drawn: Samples, step: str) -> Place | None:
     if step == "rig":
         found = camera_parting(target, drawn.split, moments(target, drawn.split).views[0].frame)
     else:
-        found = depth_parting(target, drawn.split) if step not in ("crop", "offsets") else None
+        alone = len(reading(target, drawn.split).steps) == 1  # of several, the first parting is that of any
+        found = depth_parting(target, drawn.split) if alone and step not in ("crop", "offsets") else None
     return found or reading_place(target, drawn.part, step)
 
 

@@ -54,7 +54,7 @@ def test_a_turned_camera_is_named_with_its_degrees_and_seams_and_a_crop_with_its
     (turned,) = errors(result := run_check("GEO014", target))
     assert turned["cameras"] == ["camera1"]
     assert turned["yaw"] == pytest.approx(2, abs=0.25)
-    assert (turned["path"], turned["line"]) == (repo / DATASET, line_of(repo / DATASET, '"img":'))
+    assert (turned["path"], turned["line"]) == (repo / DATASET, line_of(repo / DATASET, "cv2.Rodrigues"))
     assert (
         "to camera0 at +4" in result.findings[0].message and "to camera3 at +1" in result.findings[0].message
     )

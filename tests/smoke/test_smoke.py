@@ -53,7 +53,8 @@ def _command(folder: Path) -> bytes:
 def test_a_healthy_training_passes_and_leaves_nothing(healthy: Path) -> None:
     before = {path: path.stat().st_mtime for path in healthy.rglob("*")}
     found = results(make_target(repo=healthy, gpus=2))
-    assert {code: result.reason for code, result in found.items() if result.status is not Status.PASSED} == {}
+    others = {code: result.status for code, result in found.items() if result.status is not Status.PASSED}
+    assert others == dict.fromkeys(("SMK018", "SMK019"), Status.SKIPPED)  # nothing is accumulated, or frozen
     assert {path: path.stat().st_mtime for path in healthy.rglob("*")} == before
     assert not living()
 

@@ -58,6 +58,7 @@ REGAINED = Threshold(0.5, "of the agreement that other frames have more", "an ex
 COARSE = 6.0  # degrees
 WRAP = 65.536  # metres: where sixteen bits of millimetres begin anew
 EXPLAINED = 6  # agents: where more are off, they are for one reason
+NOISIEST = 3  # bounds that most frames may be over: beyond that it is no noise
 GROUNDS = 8  # frames that tell where the ground is
 LOWEST = 0.9  # of the heights, from above: most of what is below a LiDAR is road
 FEW_BEYOND = 10  # points beyond the end of the depth
@@ -325,10 +326,10 @@ def _median(scores: Sequence[Score]) -> Score:
 
 
 def is_off(own: Score, usual: Score, bound: float) -> bool:
-    """Whether points and depth agree less than those of most frames do."""
-    return own.through > bound + min(usual.through, bound) or own.median > SHIFTED + min(
-        usual.median, SHIFTED
-    )
+    """Whether points and depth agree less than those of most frames do, whose noise is allowed for."""
+    noise = min(usual.through, NOISIEST * bound)
+    chance = 2 * np.sqrt(noise * (1 - noise) / max(1, own.points)) if noise > bound else 0.0
+    return own.through > bound + noise + chance or own.median > SHIFTED + min(usual.median, SHIFTED)
 
 
 Remade = tuple[MountedCamera, NDArray[Any], Array, Files]
