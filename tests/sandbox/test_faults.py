@@ -59,6 +59,9 @@ def put_back(copy: Path, kept: Path, healthy: dict[str, str]) -> None:
             if name in healthy:
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(kept / name, copy / name)
+    for folder in sorted((path for path in copy.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()) and not (kept / folder.relative_to(copy)).exists():
+            folder.rmdir()
     shutil.rmtree(copy / ".git")
     shutil.copytree(kept / ".git", copy / ".git")
 

@@ -81,15 +81,17 @@ def test_a_training_that_fails_is_a_fault_and_no_answer_for_what_follows(healthy
     (finding,) = found["SMK001"].findings
     assert finding.message == f"the uninterrupted training ended with exit code 1: {raised}"
     assert finding.path == healthy / "mapanything" / "models" / "__init__.py"
-    assert {result.status for code, result in found.items() if code != "SMK001"} == {Status.BLOCKED}
-    assert max(result.seconds for code, result in found.items() if code != "SMK001") < 1
+    others = [result for code, result in found.items() if "SMK001" < code <= LAST]
+    assert {result.status for result in others} == {Status.BLOCKED}  # the rehearsal has a model of its own
+    assert max(result.seconds for result in others) < 1
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
 def test_trainings_of_which_no_step_was_seen_pass_nothing(check: Check, tmp_path: Path) -> None:
     result = judged(check.code, tmp_path, uninterrupted=lost, resumed=lost, alone=lost)
     assert result.status is Status.BLOCKED
-    assert str(result.reason) == "the uninterrupted training ended without a step of rank 0"
+    if check.code <= LAST:
+        assert str(result.reason) == "the uninterrupted training ended without a step of rank 0"
 
 
 def test_a_rank_of_which_no_step_was_seen_is_no_answer(tmp_path: Path) -> None:
@@ -141,7 +143,8 @@ def test_the_smallest_gradients_are_rounding(tmp_path: Path) -> None:
 
         def remain(events: Events) -> None:
             rows = of_kind(events, "update")[0]["gradients"]
-            sizes = [math.sqrt(sum(value**2 for value in row[:-1]) / 4) for row in rows.values()]
+            others = [row for name, row in rows.items() if name != "mask_prior"]
+            sizes = [math.sqrt(sum(value**2 for value in row[:-1]) / 4) for row in others]
             rows["mask_prior"] = [share * max(sizes)] * 5
 
         folder = tmp_path / str(share)
