@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class Healthy:
     folder: Path
     said: dict[tuple[str, str], dict[str, list[str]]] = field(default_factory=dict)  # by launch and stage
     lines: dict[str, Lines] = field(default_factory=dict)
+    asking: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def repo(self) -> Path:
@@ -105,14 +107,15 @@ class Healthy:
             self.lines[launch.name] = {path: frozenset(seen) for path, seen in lines.items()}
 
     def silent(self, launch: Launch, stage: str) -> dict[str, list[str]]:
-        """What a stage says of it; asked when first needed."""
-        if (launch.name, stage) not in self.said:
-            copy = self.folder / f"copy-{launch.name}-{stage}"
-            copy_repository(self.repo, copy)
-            results = examined(stage, copy, launch.overrides, self.folder / "scratch-healthy")
-            self.said[launch.name, stage] = known(results)
-            shutil.rmtree(copy)
-        return self.said[launch.name, stage]
+        """What a stage says of it; asked when first needed, by one worker."""
+        with self.asking:
+            if (launch.name, stage) not in self.said:
+                copy = self.folder / f"copy-{launch.name}-{stage}"
+                copy_repository(self.repo, copy)
+                results = examined(stage, copy, launch.overrides, self.folder / "scratch-healthy")
+                self.said[launch.name, stage] = known(results)
+                shutil.rmtree(copy)
+            return self.said[launch.name, stage]
 
 
 def tried(
