@@ -95,8 +95,13 @@ class Renderer:
         self._look()
         if self._is_busy and run.last.status is RunStatus.FINISHED:
             self._say("the best checkpoint is still being rendered (Ctrl-C ends that)")
+        patience = RENDERING if run.last.status is RunStatus.FINISHED else 0
         try:
-            self._background.close(RENDERING if run.last.status is RunStatus.FINISHED else 0)
+            self._background.close(patience)
+            if self._is_due and patience:  # a better one came while another was shown
+                self._background = Background()
+                self._start(_best(self._run.path)[-1])
+                self._background.close(patience)
         except BaseException:
             self._background.close(0)
             raise

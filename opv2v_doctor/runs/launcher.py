@@ -121,8 +121,6 @@ def launch(plan: Plan, run: Run, lock: int, display: Display, node: int = 0) -> 
     ended = run.with_last(ended=now(), status=state, exit_code=code, failure=failure, departures=departures)
     if node == 0:  # the record is the first node's
         _write_end(ended, display)
-    for event in vitals.read():
-        company.tell(partial(_hand_on, event))
     company.tell(lambda companion: companion.ended(ended))
     return ended
 
@@ -217,6 +215,8 @@ def _follow(
         time.sleep(PAUSE)
     for line in output.new_lines(end=True):
         display.line(line)
+    for event in vitals.read():  # as what it raised: whoever reads next, finds none of them
+        company.tell(partial(_hand_on, event))
 
 
 def _hand_on(event: Mapping[str, Any], companion: Companion) -> None:

@@ -90,8 +90,8 @@ def test_the_command_hears_of_an_exception_and_of_the_end(stub: Stub, tmp_path: 
     code, _ = stub.train(ranks=1, epochs=1, fault="raise", notify=f"cat >> '{told}'")
     assert code == 1
     lines = [json.loads(line) for line in told.read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["end"]
-    assert lines[0]["message"] == "failed, exit code 1"
+    assert [line["event"] for line in lines] == ["exception", "end"]
+    assert [line["message"] for line in lines] == ["ValueError: the loss is NaN", "failed, exit code 1"]
     assert lines[0]["run"] == str(stub.run) and lines[0]["schema"] == 1
 
 

@@ -49,6 +49,8 @@ def main(run: Path, epochs: int, seconds: float, fault: str) -> None:
 def misbehave(fault: str) -> None:
     """The fault of the last rank, in its third step."""
     if fault == "raise":
+        run, problem = Path(sys.argv[1]), "ValueError: the loss is NaN"
+        append(run / "events.jsonl", time=time.time(), rank=RANK, event="raised", error=problem, frames=[])
         sys.stdout.write("looking into the abyss\n")
         raise ValueError("the loss is NaN")
     if fault == "exit":
