@@ -20,8 +20,8 @@ import typer
 
 from opv2v_doctor.check import Finding, NoAnswer, Severity
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.examination import examine, ignore_of
-from opv2v_doctor.cli.reporting import report_file
+from opv2v_doctor.cli.examination import examine, head_of, ignore_of
+from opv2v_doctor.cli.reporting import head_in, report_file
 from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
 from opv2v_doctor.facts.past.logs.encodings import PACKED
@@ -31,6 +31,7 @@ from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 from opv2v_doctor.facts.past.logs.records import Records, records
 from opv2v_doctor.facts.past.logs.summaries import summary
 from opv2v_doctor.foreign_files import kind_of
+from opv2v_doctor.languages import Language
 from opv2v_doctor.neutral import cell, printable
 from opv2v_doctor.own_reports import PARQUET_KEY
 from opv2v_doctor.registry import ignored_codes, installed_checks, select
@@ -100,6 +101,7 @@ def log(
     settings: options.SettingsFile = None,
     ignore: options.Ignore = None,
     strict: options.Strict = False,
+    lang: options.Lang = "en",
 ) -> None:
     """Say what went wrong in a training, from its log alone.
 
@@ -122,7 +124,7 @@ def log(
     if format in (None, "text") and output is None:
         for line in _overview(target, ignore or []):
             typer.echo(line)
-    raise typer.Exit(_examine(target, format, output, ignore or [], strict))
+    raise typer.Exit(_examine(target, format, output, ignore or [], strict, lang))
 
 
 def _by_suffix(output: Path) -> LogFormat | None:
@@ -201,7 +203,12 @@ def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
 
 
 def _examine(
-    target: Target, form: LogFormat | None, output: Path | None, ignores: list[str], strict: bool
+    target: Target,
+    form: LogFormat | None,
+    output: Path | None,
+    ignores: list[str],
+    strict: bool,
+    language: Language = "en",
 ) -> int:
     if form != "html":
         return examine(
@@ -211,20 +218,27 @@ def _examine(
             format=form,
             output=output,
             strict=strict,
+            language=language,
             plugins=False,
         )
     from opv2v_doctor.figures.curves import page
 
     results = _verdicts(target, ignores)
+    strict = strict or target.settings.strict
+    head = head_in(head_of(target, strict), target, language)
     assert output is not None
     try:
         logs = judged_logs(target)
     except NoAnswer:  # the findings tell it
         logs = ()
     with report_file(output) as place:
-        place.write_text(page(logs, results), encoding="utf-8", errors="backslashreplace")
+        place.write_text(
+            page(logs, results, replace(head, pictures=lambda _: ())),
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
     typer.echo(f"{output} written")
-    return exit_code(results, strict=strict or target.settings.strict)
+    return exit_code(results, strict=strict)
 
 
 def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from typing import Protocol, TextIO
 
 from opv2v_doctor.check import Check
 from opv2v_doctor.result import Result
-from opv2v_doctor.text import Text
+from opv2v_doctor.text import Place, Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,9 @@ class Medium:
 
 
 Say = Callable[[str | Text], str]  # a text of the program -> the same in the reader's language
+
+
+Excerpt = Sequence[tuple[int, str]]  # some lines of a file, with their numbers
 
 
 class ReportPicture(Protocol):
@@ -78,6 +81,8 @@ class Examination:
     say: Say = str
     page: Callable[[Check], str] = lambda check: check.page
     pictures: Callable[[Sequence[Result]], Iterable[ReportPicture]] = lambda _: ()
+    excerpts: Callable[[Collection[Place]], Mapping[Place, Excerpt]] = lambda _: {}  # what stands around them
+    address: Callable[[Place], str] = lambda _: ""  # where a browser can see the place at this commit
 
     def relative(self, path: Path, folder: Path | None = None) -> Path:
         """The path as seen from a folder (the git root unless given), absolute where it lies elsewhere."""
