@@ -243,8 +243,8 @@ def _notes(found: Predictions, errors: Errors, counts: Sequence[dict[str, int]])
             applied=number(errors.scale),
         ),
         Text(
-            "Points are off by {now} m (RMSE); with true poses {pose}, with true depth {depth}, with the right "
-            "scale {scale}. What helps most is what is wrong.",
+            "Points are off by {now} m (RMSE); with true poses {pose}, with true depth {depth}, with the "
+            "right scale {scale}. What helps most is what is wrong.",
             now=number(right.none),
             pose=number(right.pose),
             depth=number(right.depth),
