@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -29,7 +28,7 @@ from opv2v_doctor.cli.live import is_live
 from opv2v_doctor.cli.reporting import report_file, write_report
 from opv2v_doctor.cli.streams import quiet_libraries
 from opv2v_doctor.neutral import canvas, printable
-from opv2v_doctor.reporters import BY_SUFFIX, REPORTERS, Examination, Format, Medium
+from opv2v_doctor.reporters import BY_SUFFIX, REPORTERS, Examination, Format, Medium, text
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.user_error import UsageError
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 TABLES = {".csv": "csv", ".parquet": "parquet"}  # of the records
+WRITTEN_BY_SUFFIX = {**{suffix: str(name) for suffix, name in BY_SUFFIX.items()}, **TABLES}
 WRITTEN = [*(name for name in Format if name != Format.HTML), *TABLES.values()]
 AuditFormat = StrEnum("AuditFormat", WRITTEN)  # type: ignore[misc]
-HEAD = 1  # line of a text report that speaks of a repository
 
 Root = Annotated[
     str | None,
@@ -94,7 +93,7 @@ def audit(
 
     What was read is remembered: an interrupted audit goes on, and a second one reads only what changed.
     """
-    chosen = format or {**BY_SUFFIX, **TABLES}.get(output.suffix if output else "", "text")
+    chosen = options.written_as(output, format, WRITTEN_BY_SUFFIX) if output else format or "text"
     if chosen == "parquet" and output is None:
         raise UsageError("--format parquet needs --output FILE: it is not text")
     dataset = _dataset(root, depth, settings)
@@ -149,7 +148,7 @@ def _lines(format: str, inventory: Inventory, results: list[Result], head: Exami
         yield from csv_lines(inventory)
     elif format == "text":
         yield f"opv2v-doctor audits {printable(inventory.dataset.root)}"
-        yield from islice(REPORTERS["text"](results, head), HEAD, None)
+        yield from text.body(results, head)
         yield from _summary(inventory, head.medium)
     else:
         yield from REPORTERS[format](results, head)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO, cast
 
 import typer
 
@@ -57,6 +57,7 @@ LogFormat = Literal[  # what the log is turned into
     "text", "json", "markdown", "sarif", "junit", "github", "html", "csv", "parquet"
 ]
 TABLES: tuple[LogFormat, ...] = ("csv", "parquet")
+BY_SUFFIX_OF_LOGS = {**BY_SUFFIX, ".csv": "csv", ".parquet": "parquet"}
 Paths = Annotated[
     list[Path],
     typer.Argument(
@@ -100,6 +101,9 @@ def log(
     settings: options.SettingsFile = None,
     ignore: options.Ignore = None,
     strict: options.Strict = False,
+    lang: options.Lang = "en",
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Say what went wrong in a training, from its log alone.
 
@@ -108,10 +112,17 @@ def log(
     average, file, line. Of several runs there is a table first: how far each came, its end, and what is
     wrong.
     """
-    if format is None and output is not None:
-        format = _by_suffix(output)
+    if output is not None:
+        format = cast("LogFormat", options.written_as(output, format, BY_SUFFIX_OF_LOGS))
+    presentation = options.Presentation(
+        format=format,
+        files=((output, format or "text"),) if output else (),
+        language=lang,
+        strict=strict,
+        detail=options.detail_of(verbose, quiet),
+    )
     if follow:
-        raise typer.Exit(_follow(paths, format, until_idle, settings, ignore or [], strict))
+        raise typer.Exit(_follow(paths, presentation, until_idle, settings, ignore or []))
     found = _logs_below(paths)
     if format in TABLES:
         _write_table(found, format, output)
@@ -122,14 +133,10 @@ def log(
     if format in (None, "text") and output is None:
         for line in _overview(target, ignore or []):
             typer.echo(line)
-    raise typer.Exit(_examine(target, format, output, ignore or [], strict))
-
-
-def _by_suffix(output: Path) -> LogFormat | None:
-    tables: dict[str, LogFormat] = {".csv": "csv", ".parquet": "parquet"}
-    found = BY_SUFFIX.get(output.suffix)
-    reports: dict[str, LogFormat] = {str(one): one for one in get_args(LogFormat)}
-    return tables.get(output.suffix) or (reports[str(found)] if found else None)
+    if format != "html":
+        raise typer.Exit(_examine(target, presentation, ignore or []))
+    assert output is not None
+    raise typer.Exit(_draw(target, output, ignore or [], strict))
 
 
 def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
@@ -200,23 +207,15 @@ def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
     return Target(repo=folder, python=Path(sys.executable), logs=logs, settings=find_settings(None, settings))
 
 
-def _examine(
-    target: Target, form: LogFormat | None, output: Path | None, ignores: list[str], strict: bool
-) -> int:
-    if form != "html":
-        return examine(
-            target,
-            ["LOG"],
-            ignores=ignores,
-            format=form,
-            output=output,
-            strict=strict,
-            plugins=False,
-        )
+def _examine(target: Target, presentation: options.Presentation, ignores: list[str]) -> int:
+    return examine(target, FAMILY, ignores=ignores, presentation=presentation, plugins=False)
+
+
+def _draw(target: Target, output: Path, ignores: list[str], strict: bool) -> int:
+    """The page of curves."""
     from opv2v_doctor.figures.curves import page
 
     results = _verdicts(target, ignores)
-    assert output is not None
     try:
         logs = judged_logs(target)
     except NoAnswer:  # the findings tell it
@@ -284,16 +283,16 @@ def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
 
 def _follow(
     paths: list[Path],
-    form: LogFormat | None,
+    presentation: options.Presentation,
     until_idle: float | None,
     settings: Path | None,
     ignores: list[str],
-    strict: bool,
 ) -> int:
     """Follow one log; its findings when they appear, and all of them at the end."""
     kind = _kind_of(paths[0])
     packed = paths[0].suffix in PACKED
-    if len(paths) != 1 or form not in (None, "text") or kind or packed or paths[0] == STDIN:
+    form, files = presentation.format, presentation.files
+    if len(paths) != 1 or form not in (None, "text") or files or kind or packed or paths[0] == STDIN:
         found = f": {paths[0]} is {kind}" if len(paths) == 1 and kind else ""
         raise UsageError(f"--follow takes one file that is not packed, and --format text{found}")
     target = _target((paths[0].resolve(),), settings)
@@ -303,7 +302,7 @@ def _follow(
     target.state.forget()
     if not read.path.exists():  # then it is judged as it was read
         target = replace(target, state=State({log_table: LogTable(logs=(read,))}))
-    return _examine(target, form, None, ignores, strict)
+    return _examine(target, presentation, ignores)
 
 
 def follow(

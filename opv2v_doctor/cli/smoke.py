@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.examination import head_of, write
+from opv2v_doctor.cli.examination import write
 from opv2v_doctor.runner import run
 from opv2v_doctor.smoke import CHECKS
 from opv2v_doctor.target import Target
@@ -18,13 +18,12 @@ Ranks = Annotated[int, typer.Option(min=2, help="Processes that train together."
 
 
 @options.takes_target
+@options.takes_presentation
 def smoke(
     target: Target,
+    presentation: options.Presentation,
     overrides: options.Overrides = None,
     ranks: Ranks = 2,
-    format: options.ReportFormat = None,
-    output: options.Output = None,
-    strict: options.Strict = False,
 ) -> None:
     """Train a few steps for real, kill, resume and compare.
 
@@ -32,8 +31,7 @@ def smoke(
     folder (TMPDIR chooses where), the repository stays as it is.
     """
     planned = with_ranks(replace(target, overrides=tuple(overrides or ())), ranks)
-    head = head_of(planned, strict or target.settings.strict)
-    raise typer.Exit(write(partial(run, CHECKS, planned), len(CHECKS), head, format=format, output=output))
+    raise typer.Exit(write(partial(run, CHECKS, planned), len(CHECKS), planned, presentation))
 
 
 def with_ranks(target: Target, ranks: int) -> Target:

@@ -191,7 +191,8 @@ def start(request: Request) -> int:
         """Everything that can be known before a launch."""
         words = target.settings.select
         ignores, plugins = request.ignores, request.plugins
-        return examine(target, words, ignores=ignores, tier=GATE, output=report, plugins=plugins)
+        told = options.Presentation(files=((report, "json"),), announces=False)
+        return examine(target, words, ignores=ignores, tier=GATE, presentation=told, plugins=plugins)
 
     display = Following()
     try:
