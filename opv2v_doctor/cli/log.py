@@ -155,7 +155,7 @@ def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
     table = Table(box=None, pad_edge=False)
     for name in ("run", "epochs", "end", "best", "first problem"):
         table.add_column(name, overflow="fold")
-    results = _verdicts(target, ignores)
+    results = verdicts(target, ignores)
     for folder, log in sorted(logs.items()):
         row = summary(log)
         planned = f" of {row.planned:g}" if row.planned is not None else ""
@@ -215,7 +215,7 @@ def _draw(target: Target, output: Path, ignores: list[str], strict: bool) -> int
     """The page of curves."""
     from opv2v_doctor.figures.curves import page
 
-    results = _verdicts(target, ignores)
+    results = verdicts(target, ignores)
     try:
         logs = judged_logs(target)
     except NoAnswer:  # the findings tell it
@@ -388,7 +388,7 @@ def _metrics(run: MetricRows) -> str:
     return f"{run.phase} epoch {run.epoch[-1]} step {run.step[-1]}/{run.steps}  {'  '.join(shown)}"
 
 
-def _verdicts(target: Target, ignores: Sequence[str]) -> list[Result]:
+def verdicts(target: Target, ignores: Sequence[str]) -> list[Result]:
     """The results of the log family, with the exceptions of the settings and of the command line."""
     installed = installed_checks()
     given = (*target.settings.ignore, *map(ignore_of, ignores))
@@ -419,7 +419,7 @@ class _Judge:
             self._told.clear()
         self._seen = now
         self._target.state.forget()
-        results = _verdicts(self._target, self._ignores)
+        results = verdicts(self._target, self._ignores)
         taken = time.monotonic() - begun
         self._next = begun + taken / SHARE
         for result in results:
