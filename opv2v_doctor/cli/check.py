@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from opv2v_doctor.check import Tier
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 THREADS = "OPENBLAS_NUM_THREADS"
 Words = Annotated[
     list[str],
-    typer.Argument(help="Families, codes or names of checks, then Hydra overrides.", show_default=False),
+    typer.Argument(
+        help="Families, codes or names of checks, then Hydra overrides.",
+        show_default=False,
+        autocompletion=completion.checks_and_overrides,
+    ),
 ]
 PrintRates = Annotated[
     bool, typer.Option("--print-lr", help="Print the learning rate at the start of each epoch.")

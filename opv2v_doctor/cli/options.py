@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opv2v_doctor.check import Tier
+from opv2v_doctor.cli import completion
 from opv2v_doctor.languages import Language
 from opv2v_doctor.reporters import BY_SUFFIX, Detail, Format
 
@@ -19,14 +20,21 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 
-SPLITS = ("train", "val", "test")
+SPLITS = completion.SPLITS
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Hydra overrides, such as dataset=NAME.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        help="Hydra overrides, such as dataset=NAME.",
+        show_default=False,
+        autocompletion=completion.overrides,
+    ),
 ]
 Repo = Annotated[
     Path | None,
-    typer.Option(help="The training repository.  [default: the working directory]", show_default=False),
+    typer.Option(
+        "--repo", "-C", help="The training repository.  [default: the working directory]", show_default=False
+    ),
 ]
 Python = Annotated[
     str | None,
@@ -40,18 +48,31 @@ SettingsFile = Annotated[
 ]
 Gpus = Annotated[
     int | None,
-    typer.Option(min=1, help="World size of the launch.  [default: settings, else 1]", show_default=False),
+    typer.Option(
+        "--gpus",
+        "-g",
+        min=1,
+        help="World size of the launch.  [default: settings, else 1]",
+        show_default=False,
+    ),
 ]
 Split = Annotated[
     list[str] | None,
     typer.Option(
-        "--split", help="Examine this split only: train, val or test; repeatable.", show_default=False
+        "--split",
+        "-s",
+        help="Examine this split only: train, val or test; repeatable.",
+        show_default=False,
+        autocompletion=completion.splits,
     ),
 ]
 Run = Annotated[
     Path | None,
     typer.Option(
-        "--run", help="Directory of the run to examine.  [default: the last one]", show_default=False
+        "--run",
+        help="Directory of the run to examine.  [default: the last one]",
+        show_default=False,
+        autocompletion=completion.runs,
     ),
 ]
 NumSamples = Annotated[
@@ -68,11 +89,19 @@ UpTo = Annotated[
 ]
 Select = Annotated[
     list[str] | None,
-    typer.Option(help="Run these checks (code, family or name) and what they need.", show_default=False),
+    typer.Option(
+        help="Run these checks (code, family or name) and what they need.",
+        show_default=False,
+        autocompletion=completion.checks,
+    ),
 ]
 Ignore = Annotated[
     list[str] | None,
-    typer.Option(help="Do not run this check: 'CODE: reason'; repeatable.", show_default=False),
+    typer.Option(
+        help="Do not run this check: 'CODE: reason'; repeatable.",
+        show_default=False,
+        autocompletion=completion.ignores,
+    ),
 ]
 ReportFormat = Annotated[
     Format | None, typer.Option("--format", help="Format of the report.  [default: text]", show_default=False)

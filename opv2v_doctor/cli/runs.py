@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
 from opv2v_doctor.neutral import printable
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def runs() -> None:
 
 UNKNOWN = "unknown"
 Form = Literal["text", "json"]  # how an answer is written
-Directory = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Directory = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run directory.", autocompletion=completion.runs)
+]
 Format = Annotated[Form, typer.Option("--format", help="For people, or for programs.")]
 
 

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
 
 if TYPE_CHECKING:
     from opv2v_doctor.settings_draft import Candidate
 
 Faults = Annotated[
-    list[str] | None, typer.Option("--fault", help="Put this fault in; repeatable.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        help="Put this fault in; repeatable.",
+        show_default=False,
+        autocompletion=completion.faults,
+    ),
 ]
 UNSPEAKABLE = ("'", ":", "${", "\n")  # in a quoted path of an expression, in PYTHONPATH, in a config
 RUNS_ON = ("torch", "hydra", "tensorboard")  # modules of the extra `demo`
@@ -145,7 +151,7 @@ def _verify_demo(directory: Path, faults: Sequence[str], python: str | None) -> 
 
     for name in faults:
         if name not in FAULTS:
-            raise unknown("fault", name, FAULTS)
+            raise unknown("fault", name, FAULTS, "opv2v-doctor demo --list-faults")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"{directory} exists and is not empty: name another directory")
     if refused := next((sign for sign in UNSPEAKABLE if sign in str(directory.resolve())), None):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
 from opv2v_doctor.reporters import Detail
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ Fresh = Annotated[
     bool, typer.Option("--fresh", help="A new directory, also beside one that hydra.run.dir names.")
 ]
 Resume = Annotated[
-    Path | None, typer.Option(help="Go on with this run, in its directory.", show_default=False)
+    Path | None,
+    typer.Option(
+        help="Go on with this run, in its directory.", show_default=False, autocompletion=completion.runs
+    ),
 ]
 DryRun = Annotated[
     bool,
