@@ -25,18 +25,22 @@ Bounds that a user may set (`masks.floor`, `poses.farthest`, ...) stand in `opv2
 """
 
 
-def list_checks(repo: options.Repo = None, settings: options.SettingsFile = None) -> None:
+def list_checks(
+    repo: options.Repo = None, settings: options.SettingsFile = None, lang: options.Lang = "en"
+) -> None:
     """List the checks in the order of the checklist.
 
     Each with its code, its tier and what it claims.
     """
+    from opv2v_doctor.languages import say
+
     checks = _checks(repo, settings)
     family = ""
     for check in checks:
         if check.family != family:
             family = check.family
-            typer.echo(f"\n{family}")
-        typer.echo(f"  {check.code}  {check.tier:<6}  {check.claim}")
+            typer.echo(f"\n{say(family, lang)}")
+        typer.echo(f"  {check.code}  {check.tier:<6}  {say(check.claim, lang)}")
 
 
 def explain(

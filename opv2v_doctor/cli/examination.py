@@ -39,8 +39,11 @@ def examine(
     tier: str = "run",
     presentation: Presentation,
     plugins: bool | None = None,
+    subject: str = "",
 ) -> int:
     """Examine the target, write the report, and return the exit code.
+
+    `subject` says in a line what is examined, where that is no launch.
 
     `plugins` runs those of the settings, or leaves them out; None runs those that the user trusts.
 
@@ -50,17 +53,21 @@ def examine(
     if any(check.tier is Tier.DATA for check in checks):
         start_second(target)
     results = partial(run, checks, target, ignored=exceptions, asked=asked)
-    return write(results, len(checks), target, presentation)
+    return write(results, len(checks), target, presentation, subject)
 
 
 def write(
-    results: Callable[..., Iterable[Result]], total: int, target: Target, presentation: Presentation
+    results: Callable[..., Iterable[Result]],
+    total: int,
+    target: Target,
+    presentation: Presentation,
+    subject: str = "",
 ) -> int:
     """Write the results of so many checks while they run, and into the report files; return the exit code.
 
     `results` makes them, and is given what is to be told of each check that starts.
     """
-    head = head_of(target, presentation)
+    head = replace(head_of(target, presentation), subject=subject)
     files, baseline = presentation.files, _baseline(presentation, head)
     with LiveLine(total=total) as display:
         running = _kept(baseline.marked(results(starting=display.start)), display.finish)

@@ -30,6 +30,7 @@ from opv2v_doctor.facts.past.logs.log_readers import LogReader
 from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 from opv2v_doctor.facts.past.logs.records import Records, records
 from opv2v_doctor.facts.past.logs.summaries import summary
+from opv2v_doctor.facts.past.runs import LOG
 from opv2v_doctor.foreign_files import kind_of
 from opv2v_doctor.neutral import cell, printable
 from opv2v_doctor.own_reports import PARQUET_KEY
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 TEXTS = ("phase", "metric", "file")  # columns
 QUIET = {"launch", "rank", "job", "length", "criterion", "testing", "weights", "keys"}
 FAMILY = ["LOG"]
+NEVER_CAME = 3  # the exit code where a log that was waited for was never written
 Stamp = tuple[int, int, int]  # file, size, time
 SHARE = 0.05  # of the time that may go into judging a log that grows
 
@@ -208,7 +210,21 @@ def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
 
 
 def _examine(target: Target, presentation: options.Presentation, ignores: list[str]) -> int:
-    return examine(target, FAMILY, ignores=ignores, presentation=presentation, plugins=False)
+    subject = _training(target)
+    return examine(target, FAMILY, ignores=ignores, presentation=presentation, plugins=False, subject=subject)
+
+
+def _training(target: Target) -> str:
+    """The training that is judged, in a line: how far it came, how it ended, and what was best."""
+    try:
+        logs = judged_logs(target)
+    except NoAnswer:  # a finding tells it
+        return ""
+    if len(logs) != 1:
+        return ""
+    row = summary(logs[0])
+    planned = f" of {row.planned:g}" if row.planned is not None else ""
+    return f"training: {logs[0].path.name}, {row.epochs}{planned} epochs, {row.end}; best {row.best}"
 
 
 def _draw(target: Target, output: Path, ignores: list[str], strict: bool) -> int:
@@ -291,15 +307,21 @@ def _follow(
     """Follow one log; its findings when they appear, and all of them at the end."""
     kind = _kind_of(paths[0])
     packed = paths[0].suffix in PACKED
+    if len(paths) == 1 and paths[0].is_dir():  # a run's, whether it has begun or not
+        paths = [paths[0] / LOG]
     form, files = presentation.format, presentation.files
     if len(paths) != 1 or form not in (None, "text") or files or kind or packed or paths[0] == STDIN:
         found = f": {paths[0]} is {kind}" if len(paths) == 1 and kind else ""
         raise UsageError(f"--follow takes one file that is not packed, and --format text{found}")
     target = _target((paths[0].resolve(),), settings)
     if not paths[0].exists():
-        typer.echo(f"{paths[0].name}: not there yet, waiting for it")
+        limit = "Ctrl-C ends that" if until_idle is None else f"for {until_idle:g} s, as --until-idle says"
+        typer.echo(f"{paths[0].name}: not there yet, waiting for it ({limit})")
     read = follow(target.logs[0], typer.echo, _Judge(target, ignores).news, until_idle)
     target.state.forget()
+    if not read.path.exists() and not read.lines:
+        typer.echo(f"opv2v-doctor: {paths[0]} never came: there is nothing to judge", err=True)
+        return NEVER_CAME
     if not read.path.exists():  # then it is judged as it was read
         target = replace(target, state=State({log_table: LogTable(logs=(read,))}))
     return _examine(target, presentation, ignores)

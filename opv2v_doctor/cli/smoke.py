@@ -17,7 +17,18 @@ from opv2v_doctor.target import Target
 Ranks = Annotated[int, typer.Option(min=2, help="Processes that train together.")]
 
 
-@options.takes_target
+def smoked(
+    repo: options.Repo = None,
+    python: options.Python = None,
+    settings: options.SettingsFile = None,
+    gpus: options.Gpus = None,
+    timeout: options.Timeout = None,
+) -> Target:
+    """The target: no split or run is chosen, since the trainings are new ones on the launch's own."""
+    return options.target_of(repo, python, settings, gpus, timeout=timeout)
+
+
+@options.taking(smoked, "target", options.verify_script)
 @options.takes_presentation
 def smoke(
     target: Target,
@@ -28,8 +39,14 @@ def smoke(
     """Train a few steps for real, kill, resume and compare.
 
     Several ranks, one process, killed and resumed: what differs is named. The trainings go into a temporary
-    folder (TMPDIR chooses where), the repository stays as it is.
+    folder (TMPDIR chooses where), the repository stays as it is. Each takes as long as the launch's own start
+    and a few steps: half a minute in all on the repository of `demo`, minutes for a large model.
     """
+    typer.echo(
+        f"opv2v-doctor: about six short trainings on {ranks} ranks and on one, killed and resumed: "
+        "half a minute for a small model, minutes for a large one",
+        err=True,
+    )
     planned = with_ranks(replace(target, overrides=tuple(overrides or ())), ranks)
     raise typer.Exit(write(partial(run, CHECKS, planned), len(CHECKS), planned, presentation))
 

@@ -95,6 +95,7 @@ class Examination:
     gpus: int | None = 1  # None: this is no launch
     strict: bool = False
     compared: bool = False  # with a baseline
+    subject: str = ""  # what is examined, in a line, where it is no launch
     started: datetime | None = None
     root: Path | None = None
     medium: Medium = field(default_factory=Medium)

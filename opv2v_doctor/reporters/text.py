@@ -145,6 +145,8 @@ def _head(pen: _Pen, examination: Examination) -> Iterator[str]:
         f" {say('examines')} {repo}, {revision(examination)}",
         hanging=2,
     )
+    if examination.subject:
+        yield from pen.lines(printable(examination.subject), hanging=2)
     if examination.gpus is not None:
         yield from pen.lines(f"{say('launch')}: {launch(examination)}", hanging=2)
 
