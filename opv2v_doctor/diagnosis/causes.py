@@ -14,6 +14,7 @@ from opv2v_doctor.check import Severity
 from opv2v_doctor.diagnosis.measurements import BothSets
 from opv2v_doctor.diagnosis.questions import Disagreement, Drawn, Opened, Overfitted, Part, Paths, ViewNumbers
 from opv2v_doctor.facts.launch.splits import FOLDERS
+from opv2v_doctor.facts.past.mask_bounds import FEWEST_UPDATES
 from opv2v_doctor.text import Place, Text, sentence
 from opv2v_doctor.threshold import Threshold
 
@@ -23,6 +24,7 @@ YARDSTICK = Threshold(
 UNLIKE_INPUT = Threshold(
     1e-3, "of its size", "what both paths give the model is the same tensor; less is its precision"
 )
+TIMES = Threshold(0.01, "of the loss", "one loss, averaged alike: rounding is less", healthy=1e-6, faulty=1.0)
 MODE = Threshold(0.25, "of the loss", "what dropout and running averages of a healthy model change is less")
 BLACK = Threshold(
     0.25, "deviations of a channel", "black is the same number in both sets, whatever they show", healthy=0.05
@@ -30,7 +32,8 @@ BLACK = Threshold(
 JITTER = Threshold(0.01, "deviations of the image", "a validation image is the same in each epoch", healthy=0)
 APART = Threshold(0.95, "of all pairs", "of 8 and 8 samples of one kind so few overlap once in 3000 times")
 TWICE = Threshold(1.25, "times", "less, though beyond chance, changes no loss that one would look for")
-FRAME = Threshold(0.01, "m", "the first view is the frame of all others: rounding is less", healthy=1e-6)
+FRAME = Threshold(0.01, "m", "one view is the frame of all others: rounding is less", healthy=1e-6)
+TURNED = Threshold(1, "degrees", "one view is the frame of all others: rounding is less", healthy=0.03)
 HELD = Threshold(0.5, "of a file's weights", "a file that is loaded is held; a head may be left out")
 FITS = Threshold(0.999, "of the model's weights", "a checkpoint of the same model fills all of them")
 STILL = Threshold(
@@ -43,6 +46,7 @@ STILL = Threshold(
 CONSTANT = Threshold(
     0.95, "of the constant predictor's loss", "a model that looks at its images is better", healthy=0.89
 )
+FEW = Threshold(20, "updates", "what a warm-up alone takes", healthy=30, faulty=2)
 FALLS = Threshold(0.05, "of the loss in the last epoch", "a training that is done falls by less", faulty=0.2)
 OVERFITS = Threshold(
     0.1, "of the loss of one batch", "thirty steps of a useful learning rate take away more", healthy=0.45
@@ -56,10 +60,11 @@ class Certainty(IntEnum):
     """What outweighs what: a fault that was seen, weights that did not learn, a likeness that is missing."""
 
     NOT_EVALUATED = 0  # what is evaluated is not what was trained
-    SEEN = 1
-    NOT_LEARNED = 2
-    UNLIKE = 3
-    LEFT = 4  # what remains where nothing else was found
+    NOT_TRAINED = 1
+    SEEN = 2
+    NOT_LEARNED = 3
+    UNLIKE = 4
+    LEFT = 5  # what remains where nothing else was found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,25 +291,30 @@ def _other_roots(launch: Opened, at: Place | None) -> Iterator[Cause]:
 
 
 def _other_frame(data: Drawn) -> Iterator[Cause]:
-    """Training's first view is the origin, and validation's is not."""
-    train, test = _origins(data.train), _origins(data.test)
-    if not train or not test or max(train) > FRAME or max(test) <= FRAME:
+    """One view of each sample of training, whichever, is the frame of the others; in validation none is."""
+    ours, theirs = ([*map(max, zip(*_frames(part), strict=True))] for part in (data.train, data.test))
+    if not any(a <= most < b for a, most, b in zip(ours, (FRAME, TURNED), theirs, strict=False)):
         return
     yield Cause(
         code="DGN004",
         certainty=Certainty.SEEN,
         said=Text(
-            "validation's poses are in another frame: its first view is {far:.3g} m from the origin, "
-            "in training "
-            "it is the origin",
-            far=max(test),
+            "validation's poses are in another frame: its view nearest to the origin is {far:.3g} m off and "
+            "turned by {turned:.3g} degrees, in training one view of each sample is the frame of the others",
+            far=theirs[0],
+            turned=theirs[1],
         ),
-        hint=Text("make validation's poses relative to the first view, as training's are"),
+        hint=Text("make validation's poses relative to one of its views, as training's are"),
     )
 
 
-def _origins(samples: Sequence[Sequence[ViewNumbers]]) -> list[float]:
-    return [math.hypot(*sample[0].position) for sample in samples if sample and sample[0].position]
+def _frames(samples: Sequence[Sequence[ViewNumbers]]) -> list[tuple[float, float]]:
+    """How far the view that is nearest to the origin is from it, and turned against it: metres, degrees."""
+    return [
+        min((math.hypot(*view.position), view.turned or 0.0) for view in sample if view.position)
+        for sample in samples
+        if any(view.position for view in sample)
+    ]
 
 
 FEATURES: Mapping[str, tuple[Text, Callable[[Sequence[ViewNumbers]], float | None]]] = {
@@ -408,7 +418,25 @@ def path_causes(found: Paths, launch: Opened) -> Iterator[Cause]:
 def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]]:
     train, test = batch.train, batch.test
     both = test.loss is not None and batch.by_test_of_train is not None
-    effect = max(test.loss - batch.by_test_of_train, 0.0) if both else None  # type: ignore[operator]
+    times = test.factor / train.factor
+    effect = max(test.loss / times - batch.by_test_of_train, 0.0) if both else None  # type: ignore[operator]
+    if test.loss is not None and times > 1 + TIMES:
+        yield (
+            "factor",
+            Cause(
+                code="DGN006",
+                certainty=Certainty.SEEN,
+                said=Text(
+                    "another reduction: validation tells {test:.3g} times what its criterion says, training "
+                    "{train:.3g} times",
+                    test=test.factor,
+                    train=train.factor,
+                ),
+                hint=Text("average over samples, views and batches in validation as in training"),
+                at=launch.test_place,
+                effect=test.loss * (1 - 1 / times),
+            ),
+        )
     if launch.fresh or test.weights_differ:
         yield (
             "weights",
@@ -494,7 +522,7 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                         "evaluation mode alone makes the same batch worse: {test:.4g}, in training "
                         "mode {train:.4g} "
                         "by the same criterion",
-                        test=test.loss,
+                        test=test.loss / times,
                         train=batch.by_test_of_train,
                     ),
                     hint=Text(
@@ -552,25 +580,27 @@ def start_causes(launch: Opened) -> Iterator[Cause]:
         )
 
 
-def learning_causes(launch: Opened, steps: Overfitted | None) -> Iterator[Cause]:
-    """Parts that did not move, or cannot."""
+def learning_causes(launch: Opened, steps: Overfitted | None, updates: int | None) -> Iterator[Cause]:
+    """Parts that did not move, or cannot; none of a training that is too short to move any."""
     trained = {name: part for name, part in launch.moved.items() if part.frozen < part.elements}
     if trained and all(part.relative < STILL for part in trained.values()):
-        yield Cause(
-            code="DGN009",
-            certainty=Certainty.NOT_LEARNED,
-            said=Text(
-                "nothing was learned: the checkpoint is {most:.2g} of the weights' norm from what "
-                "the launch begins "
-                "with, at most",
-                most=max(part.relative for part in trained.values()),
-            ),
-            hint=Text("raise train_params.lr, and look at its warm-up"),
-        )
+        if not is_hardly_trained(updates):
+            yield Cause(
+                code="DGN009",
+                certainty=Certainty.NOT_LEARNED,
+                said=Text(
+                    "nothing was learned: the checkpoint is {most:.2g} of the weights' norm from what "
+                    "the launch begins with, at most",
+                    most=max(part.relative for part in trained.values()),
+                ),
+                hint=Text("raise train_params.lr, and look at its warm-up"),
+            )
         return
-    still = {name: part for name, part in trained.items() if part.still and part.relative < STILL}
-    no_gradient = sorted({name.partition(".")[0] for name in (steps.without_gradient if steps else ())})
+    still = {name for name, part in trained.items() if part.still and part.relative < STILL}
+    no_gradient = {name.partition(".")[0] for name in (steps.without_gradient if steps else ())}
     dead = [name for name in trained if name in still or _is_dead(name, steps)]
+    unused = [name for name in dead if steps and name in steps.unread]
+    dead = [name for name in dead if name not in unused]
     frozen = [name for name, part in launch.moved.items() if part.frozen == part.elements]
     if dead:
         yield Cause(
@@ -578,20 +608,35 @@ def learning_causes(launch: Opened, steps: Overfitted | None) -> Iterator[Cause]
             certainty=Certainty.NOT_LEARNED,
             said=Text(
                 "{parts} did not move: no gradient reaches what is trained there"
-                if set(dead) & set(no_gradient)
+                if set(dead) & no_gradient
                 else "{parts} did not move from what the launch begins with",
                 parts=dead,
             ),
-            hint=Text("look for detach(), no_grad() and requires_grad on the way from the loss to it"),
+            hint=Text("look for detach(), no_grad() and requires_grad on the way from the loss to it")
+            if steps
+            else Text("--overfit-steps 6 tells whether they take part in the forward at all"),
+            severity=Severity.ERROR if steps else Severity.WARNING,
         )
-    if frozen:
-        yield Cause(
-            code="DGN009",
-            certainty=Certainty.LEFT,
-            said=Text("{parts} are frozen: the launch does not train them", parts=frozen),
-            hint=Text("see that train_params.submodule_configs freezes what it should"),
-            severity=Severity.NOTE,
-        )
+    for parts, said, hint in (
+        (
+            unused,
+            "{parts} are not used by this task: the forward of a batch reads none of their weights",
+            Text("see that no input is lacking that the launch means to give them"),
+        ),
+        (
+            frozen,
+            "{parts} are frozen: the launch does not train them",
+            Text("see that train_params.submodule_configs freezes what it should"),
+        ),
+    ):
+        if parts:
+            yield Cause(
+                code="DGN009",
+                certainty=Certainty.LEFT,
+                said=Text(said, parts=parts),
+                hint=hint,
+                severity=Severity.NOTE,
+            )
 
 
 def _is_dead(name: str, steps: Overfitted | None) -> bool:
@@ -633,14 +678,41 @@ def batch_fall(steps: Overfitted) -> float | None:
     return (first - last) / abs(first) if first and math.isfinite(last) else None
 
 
-def left_causes(both: BothSets, data: Drawn | None, epochs: Sequence[float]) -> Iterator[Cause]:
+def is_hardly_trained(updates: int | None) -> bool:
+    """Whether there was no training to speak of."""
+    return updates is not None and updates < FEW
+
+
+def few_causes(updates: int | None, epochs: Sequence[float]) -> Iterator[Cause]:
+    """A checkpoint that hardly had a training."""
+    if updates is None or not is_hardly_trained(updates):
+        return
+    yield Cause(
+        code="DGN008",
+        certainty=Certainty.NOT_TRAINED,
+        said=Text(
+            "hardly trained: the checkpoint has made {n:update|updates}; what follows says little before "
+            "hundreds of them",
+            n=updates,
+        ),
+        hint=Text(
+            "train longer: train_params.epochs={more}",
+            more=math.ceil(FEWEST_UPDATES * max(1, len(epochs)) / max(1, updates)),
+        ),
+        severity=Severity.WARNING,
+    )
+
+
+def left_causes(
+    both: BothSets, data: Drawn | None, epochs: Sequence[float], updates: int | None
+) -> Iterator[Cause]:
     """What remains: too short a training, or one that was learned by heart."""
     test, train, constant = (
         both.mean("test", "loss"),
         both.mean("train", "loss"),
         both.mean("test", "constant"),
     )
-    if test is None or train is None:
+    if test is None or train is None or is_hardly_trained(updates):
         return
     alike = mean_with_views(both)
     base = alike if alike is not None else train

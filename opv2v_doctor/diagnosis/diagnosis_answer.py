@@ -24,12 +24,18 @@ from opv2v_doctor.diagnosis.measurements import (
     overfitted,
     overfitted_or_none,
     paths,
+    updates_made,
 )
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text, sentence
 
 NAMED = 3  # causes that the paragraph names
+HARMLESS = (
+    "DAT003",
+    "DAT007",
+    "DAT009",
+)  # these make a validation another or an easier one, not a higher one
 
 
 @fact
@@ -42,12 +48,17 @@ def all_causes(target: Target) -> tuple[tuple[Cause, ...], int]:
         lambda: of.start_causes(opened(target)),
         lambda: of.criterion_causes(opened(target), both, config_places(target)),
         lambda: of.data_causes(opened(target), drawn(target), both, split, config_places(target)),
+        lambda: of.few_causes(updates_made(target), epoch_losses(target)),
         lambda: of.scene_causes(drawn(target), both),
-        lambda: _data_faults(target, both),
+        lambda: _data_faults(target),
         lambda: of.path_causes(paths(target), opened(target)),
-        lambda: of.learning_causes(opened(target), overfitted_or_none(target)),
+        lambda: of.learning_causes(opened(target), overfitted_or_none(target), updates_made(target)),
         lambda: of.overfit_causes(overfitted(target)),
-        lambda: of.left_causes(both, drawn_or_none(target), epoch_losses(target)) if both else iter(()),
+        lambda: (
+            of.left_causes(both, drawn_or_none(target), epoch_losses(target), updates_made(target))
+            if both
+            else iter(())
+        ),
     ]
     found: list[Cause] = []
     answered = 0
@@ -58,16 +69,15 @@ def all_causes(target: Target) -> tuple[tuple[Cause, ...], int]:
     return tuple(ranked(found, gap(both) if both else None)), answered
 
 
-def _data_faults(target: Target, both: BothSets | None) -> Iterator[Cause]:
+def _data_faults(target: Target) -> Iterator[Cause]:
     for result, finding in faults_of(data_results(target), asked(target).split):
-        if finding.severity is Severity.ERROR:
+        if finding.severity is Severity.ERROR and result.check.code not in HARMLESS:
             yield Cause(
                 code=result.check.code,
                 certainty=Certainty.SEEN,
                 said=finding.whole,
                 hint=finding.hint or Text("opv2v-doctor explain {code}", code=result.check.code),
                 at=finding.at,
-                effect=gap(both) if both else None,
             )
 
 

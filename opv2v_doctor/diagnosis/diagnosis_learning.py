@@ -10,6 +10,7 @@ from opv2v_doctor.diagnosis.measurements import (
     opened,
     overfitted,
     overfitted_or_none,
+    updates_made,
 )
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -28,7 +29,7 @@ def every_part_was_trained(target: Target) -> Findings:
     """
     found = opened(target)
     yield examined(len(found.moved), "sub-module")
-    yield from told(learning_causes(found, overfitted_or_none(target)))
+    yield from told(learning_causes(found, overfitted_or_none(target), updates_made(target)))
     yield note(
         "moved, of the norm of their weights: {parts}",
         parts=[f"{name} {part.relative:.2g}" for name, part in found.moved.items()],

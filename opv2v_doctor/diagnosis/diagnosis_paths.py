@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from opv2v_doctor.check import Blocked, Findings, Skip, check, examined, note
-from opv2v_doctor.diagnosis.causes import left_causes, mean_with_views, path_causes
+from opv2v_doctor.diagnosis.causes import few_causes, left_causes, mean_with_views, path_causes
 from opv2v_doctor.diagnosis.diagnosis_launch import told
 from opv2v_doctor.diagnosis.measurements import (
     BothSets,
@@ -18,6 +18,7 @@ from opv2v_doctor.diagnosis.measurements import (
     mean_errors,
     opened,
     paths,
+    updates_made,
     with_given_poses,
 )
 from opv2v_doctor.target import Target
@@ -79,7 +80,7 @@ def checkpoint_is_as_good_on_validation(target: Target) -> Findings:
         raise Blocked("no sample could be evaluated: {problem}", problem=both.problem or "none was drawn")
     yield examined(len(both.train), "sample", split="train")
     yield examined(len(both.test), "sample", split=evaluated_split(target))
-    for cause in left_causes(both, drawn_or_none(target), epoch_losses(target)):
+    for cause in left_causes(both, drawn_or_none(target), epoch_losses(target), updates_made(target)):
         if cause.code == "DGN007":
             yield from told([cause])
     yield from _losses(both)
@@ -291,7 +292,8 @@ def checkpoint_is_better_than_no_training(target: Target) -> Findings:
     if not both.test:
         raise Blocked("no sample could be evaluated: {problem}", problem=both.problem or "none was drawn")
     yield examined(len(both.test), "sample", split=evaluated_split(target))
-    for cause in left_causes(both, drawn_or_none(target), epoch_losses(target)):
+    yield from told(few_causes(updates_made(target), epoch_losses(target)))
+    for cause in left_causes(both, drawn_or_none(target), epoch_losses(target), updates_made(target)):
         if cause.code == "DGN008":
             yield from told([cause])
     for part, said in (("test", Text("validation")), ("train", Text("training"))):

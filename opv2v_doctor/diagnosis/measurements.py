@@ -15,6 +15,7 @@ from opv2v_doctor.diagnosis.questions import Drawn, Evaluated, Evaluation, Opene
 from opv2v_doctor.fact_progress import advance
 from opv2v_doctor.facts.launch.config import config, place
 from opv2v_doctor.facts.launch.splits import FOLDERS, examined_splits
+from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable, read_checkpoint
 from opv2v_doctor.facts.past.logs import judged_logs
 from opv2v_doctor.facts.past.logs.loss_curves import curve
 from opv2v_doctor.facts.past.runs import CHECKPOINTS, number_of
@@ -171,6 +172,14 @@ def epoch_losses(target: Target) -> tuple[float, ...]:
     except NoAnswer:
         return ()
     return tuple(point.average for point in curve(log, "train") if math.isfinite(point.average))
+
+
+@fact
+def updates_made(target: Target) -> int | None:
+    """The updates of the checkpoint's weights, as its optimizer counts them; None where it holds none."""
+    with contextlib.suppress(CheckpointUnreadable):
+        return read_checkpoint(asked(target).checkpoint).steps or None
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,6 +182,7 @@ class Overfitted:
     rates: tuple[float, ...]
     moved: Mapping[str, Moved]
     without_gradient: tuple[str, ...]
+    unread: tuple[str, ...]  # sub-modules of which the forward reads no weight
     validated: float | None  # the batch's loss through the validation path, at its end
     validated_terms: Mapping[str, float]
     train_after: float | None

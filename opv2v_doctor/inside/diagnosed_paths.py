@@ -20,6 +20,7 @@ from .passages import (
     hearing_criterion,
     lacks_memory,
     quietly,
+    reading,
     step_of,
     through,
     value_of,
@@ -75,6 +76,7 @@ class Overfitted(TypedDict):
     rates: list[float]
     moved: dict[str, Moved]
     without_gradient: list[str]
+    unread: list[str]  # sub-modules of which the forward reads no weight
     validated: float | None  # the batch's loss through the validation path, at its end
     validated_terms: Numbers
     train_after: float | None
@@ -107,7 +109,7 @@ def _disagreement(
     loaded_into(asked.model, weights)
     if test["model"] is not asked.model:
         loaded_into(getattr(test["model"], "module", test["model"]), weights)
-    validated = through(test, batch)
+    validated = through(test, batch, times=2)  # as a sum is no mean
     wrong = _weights_differ(validated.called, asked.model)
     with weights_as_they_were(asked):
         trained = step_of(asked, batch)
@@ -232,7 +234,8 @@ def _overfit(
                 if optimizer is not None:
                     rates.append(max(group["lr"] for group in optimizer.param_groups))
 
-    with quietly(), hearing_criterion(asked.train, asked.model, whole=False) as heard:
+    hearing = hearing_criterion(asked.train, asked.model, whole=False)
+    with quietly(), hearing as heard, reading(asked.model) as read:
         try:
             asked.train.run(loader=Counting(batches), epoch=epoch, **heard.parts)
         except SystemExit:
@@ -263,6 +266,7 @@ def _overfit(
         "rates": rates,
         "moved": moved(asked.model, asked.initial, after),
         "without_gradient": [name for name in trained if name not in gradients],
+        "unread": sorted({name.partition(".")[0] for name in trained} - {n.partition(".")[0] for n in read}),
         "validated": validated.loss if validated else None,
         "validated_terms": validated.terms if validated else {},
         "train_after": last.loss if validated else None,

@@ -51,7 +51,7 @@ def _told_loss(answer: Any) -> tuple[float, Numbers]:
     for name, value in (details or {}).items():
         with contextlib.suppress(TypeError, ValueError):
             numbers[str(name)] = float(value)
-    return float(loss), numbers
+    return float(loss.detach() if hasattr(loss, "detach") else loss), numbers
 
 
 class ReadyBatches(list):  # type: ignore[type-arg]
@@ -117,6 +117,35 @@ def hearing_criterion(epoch: Epoch, model: Any, whole: bool = True) -> Iterator[
         yield heard
 
 
+@contextlib.contextmanager
+def reading(model: Any) -> Iterator[set[str]]:
+    """The names of the parameters that an operation of the model's forward is given meanwhile."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_flatten
+
+    places = {one.data_ptr(): name for name, one in model.named_parameters() if one.numel()}
+    names: set[str] = set()
+
+    class Noting(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, _: Any, given: Any = (), words: Any = None) -> Any:
+            for one in tree_flatten((given, words))[0]:
+                if hasattr(one, "data_ptr") and one.data_ptr() in places:
+                    names.add(places[one.data_ptr()])
+            return function(*given, **(words or {}))
+
+    kind = type(model)
+    real = kind.__call__
+
+    def called(self: Any, *rest: Any, **words: Any) -> Any:
+        if self is not model:
+            return real(self, *rest, **words)
+        with Noting():
+            return real(self, *rest, **words)
+
+    with replacing(kind, "__call__", called):
+        yield names
+
+
 def _seed() -> None:
     import numpy
     import torch
@@ -148,13 +177,13 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def through(epoch: Epoch, batch: list[dict[str, Any]], **parts: Any) -> Passage:
-    """A batch through the function of an epoch."""
+def through(epoch: Epoch, batch: list[dict[str, Any]], times: int = 1, **parts: Any) -> Passage:
+    """A batch through the function of an epoch; the first passage, of so many times."""
     model = parts.get("model", epoch["model"])
     stats: Any = None
     with quietly(), hearing_criterion(epoch, model) as heard:
         try:
-            stats = epoch.run(loader=ReadyBatches([batch]), **{**heard.parts, **parts})
+            stats = epoch.run(loader=ReadyBatches([batch] * times), **{**heard.parts, **parts})
         except SystemExit:  # a loss that is too large ends it
             if not heard:
                 raise

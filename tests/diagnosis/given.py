@@ -212,6 +212,7 @@ def overfitted(**changed: Any) -> Overfitted:
         "rates": (0.01,) * 30,
         "moved": {"encoder": moved(), "head": moved()},
         "without_gradient": (),
+        "unread": (),
         "validated": 42.0,
         "validated_terms": {"Loss_pose_avg": 4.0},
         "train_after": 42.0,
@@ -247,6 +248,7 @@ def given(**changed: Any) -> dict[Any, Any]:
         "every_checkpoint": checkpoints(12.0, 10.0),
         "data_results": (),
         "epoch_losses": (20.0, 12.0, 10.1, 10.0),
+        "updates_made": 400,
         "config_places": {},
         "with_given_poses": errors(),
     }

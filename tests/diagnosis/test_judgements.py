@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import pytest
 
+from opv2v_doctor.check import Severity
 from opv2v_doctor.diagnosis import causes
 from opv2v_doctor.diagnosis.checkpoint_curves import write_curves
 from opv2v_doctor.diagnosis.diagnosis_paths import FARTHEST, LEAST_MASK
@@ -100,7 +101,19 @@ def test_another_frame_is_one_of_validation_alone(status: Callable[..., Status],
     both_in_the_world = drawn({"position": (100.0, 0.0, 0.0)}, {"position": (100.0, 0.0, 0.0)})
     assert status("DGN004", drawn=both_in_the_world) is Status.PASSED
     said = message(tmp_path, "DGN004", drawn=drawn(test={"position": (0.0, 3.0, 4.0)}))
-    assert said.startswith("validation's poses are in another frame: its first view is 5 m from the origin")
+    assert said.startswith(
+        "validation's poses are in another frame: its view nearest to the origin is 5 m off and turned by 0"
+    )
+
+
+def test_a_frame_of_other_axes_is_another_one(status: Callable[..., Status]) -> None:
+    assert_edge(causes.TURNED, lambda turned: status("DGN004", drawn=drawn(test={"turned": turned})))
+
+
+def test_agents_in_another_order_have_the_same_frame(status: Callable[..., Status]) -> None:
+    shuffled = drawn()
+    shuffled = replace(shuffled, test=tuple(views[::-1] for views in shuffled.test))
+    assert status("DGN004", drawn=shuffled) is Status.PASSED
 
 
 @pytest.mark.parametrize(
@@ -164,6 +177,15 @@ def test_where_the_paths_part_is_named(tmp_path: Path, changed: Any, said: str, 
     assert finding.line == line
 
 
+def test_both_paths_average_alike(status: Callable[..., Status], tmp_path: Path) -> None:
+    def at(more: float) -> Status:
+        return status("DGN006", paths=paths(test={"loss": 10.0 * (1 + more), "factor": 1 + more}))
+
+    assert_edge(causes.TIMES, at)
+    said = message(tmp_path, "DGN006", paths=paths(test={"loss": 40.0, "factor": 4.0}))
+    assert said.startswith("another reduction: validation tells 4 times what its criterion says, training 1")
+
+
 def test_a_copy_that_no_step_changes_is_another_model(tmp_path: Path) -> None:
     assert "which no step of training changes" in message(tmp_path, "DGN006", opened=opened(fresh=True))
 
@@ -215,6 +237,39 @@ def test_a_head_that_stays_is_named_and_one_that_is_frozen_is_a_note(tmp_path: P
     frozen = {"encoder": moved(0.0, frozen=100), "head": moved()}
     result = judged("DGN009", tmp_path, opened=opened(moved=frozen))
     assert (result.status, result.findings[0].message[:21]) == (Status.PASSED, "encoder are frozen: t")
+
+
+def test_a_part_that_the_forward_does_not_read_is_told_and_no_fault(tmp_path: Path) -> None:
+    still = {"encoder": moved(), "depth_encoder": moved(0.0, still=("depth_encoder.weight",))}
+    steps = overfitted(without_gradient=("depth_encoder.weight",), moved=still, unread=("depth_encoder",))
+    result = judged("DGN009", tmp_path, opened=opened(moved=still), overfitted=steps)
+    assert result.status is Status.PASSED
+    assert result.findings[0].message.startswith("depth_encoder are not used by this task")
+    (unknown,) = causes.learning_causes(opened(moved=still), None, 400)  # no step was asked for
+    assert (unknown.severity, str(unknown.hint)[:17]) == (Severity.WARNING, "--overfit-steps 6")
+
+
+def test_a_training_of_a_few_updates_is_told_before_all_else(tmp_path: Path) -> None:
+    def first(updates: float) -> Status:
+        return judged("DGN008", tmp_path, updates_made=round(updates)).status
+
+    assert first(causes.FEW) is Status.PASSED
+    assert first(causes.FEW - 1) is Status.WARNED
+    found = diagnosed(
+        tmp_path,
+        updates_made=2,
+        epoch_losses=(20.0, 10.0),
+        drawn=drawn(jitter=0.5),
+        opened=opened(moved={"encoder": moved(1e-6)}),
+        both_sets=both(20.0, 10.0),
+    )
+    (last,) = found["DGN012"].findings
+    assert "1. DGN008: hardly trained: the checkpoint has made 2 updates" in last.message
+    assert "2. DGN004" in last.message and "3." not in last.message
+    assert (found["DGN009"].status, str(last.hint)) == (
+        Status.PASSED,
+        "train longer: train_params.epochs=500",
+    )
 
 
 def test_one_batch_is_learned_by_heart(status: Callable[..., Status]) -> None:
