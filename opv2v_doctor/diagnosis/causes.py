@@ -287,6 +287,7 @@ def _other_roots(launch: Opened, at: Place | None) -> Iterator[Cause]:
             ),
             hint=Text("see that both trees were made alike, or give both datasets the same root"),
             at=at,
+            severity=Severity.WARNING,
         )
 
 
@@ -417,9 +418,10 @@ def path_causes(found: Paths, launch: Opened) -> Iterator[Cause]:
 
 def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]]:
     train, test = batch.train, batch.test
-    both = test.loss is not None and batch.by_test_of_train is not None
     times = test.factor / train.factor
-    effect = max(test.loss / times - batch.by_test_of_train, 0.0) if both else None  # type: ignore[operator]
+    alike = test.loss / times if test.loss is not None else None  # as training's reduction would tell it
+    both = alike is not None and batch.by_test_of_train is not None
+    effect = max(alike - batch.by_test_of_train, 0.0) if both else None  # type: ignore[operator]
     if test.loss is not None and times > 1 + TIMES:
         yield (
             "factor",
@@ -509,8 +511,8 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                 effect=effect,
             ),
         )
-    alike = not (launch.fresh or test.weights_differ or test.modules or inputs)
-    if alike and both and train.precision == test.precision and effect is not None:
+    clean = not (launch.fresh or test.weights_differ or test.modules or inputs)
+    if clean and both and train.precision == test.precision and effect is not None:
         base = abs(batch.by_test_of_train or 0.0)
         if effect > MODE * base:
             yield (
@@ -522,7 +524,7 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                         "evaluation mode alone makes the same batch worse: {test:.4g}, in training "
                         "mode {train:.4g} "
                         "by the same criterion",
-                        test=test.loss / times,
+                        test=alike,
                         train=batch.by_test_of_train,
                     ),
                     hint=Text(

@@ -126,7 +126,7 @@ def reading(model: Any) -> Iterator[set[str]]:
     places = {one.data_ptr(): name for name, one in model.named_parameters() if one.numel()}
     names: set[str] = set()
 
-    class Noting(TorchDispatchMode):
+    class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, function: Any, _: Any, given: Any = (), words: Any = None) -> Any:
             for one in tree_flatten((given, words))[0]:
                 if hasattr(one, "data_ptr") and one.data_ptr() in places:
@@ -139,7 +139,7 @@ def reading(model: Any) -> Iterator[set[str]]:
     def called(self: Any, *rest: Any, **words: Any) -> Any:
         if self is not model:
             return real(self, *rest, **words)
-        with Noting():
+        with Noting():  # type: ignore[no-untyped-call]
             return real(self, *rest, **words)
 
     with replacing(kind, "__call__", called):

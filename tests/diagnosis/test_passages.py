@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import torch
 
@@ -31,16 +32,21 @@ def test_what_a_forward_reads_is_told_apart_from_what_it_does_not() -> None:
     assert "__call__" not in vars(Model)
 
 
+Batch = list[dict[str, torch.Tensor]]
+
+
+def mean_epoch(model: Model, criterion: Any, data_loader: list[Batch], divided: bool) -> dict[str, float]:
+    losses = [criterion(views, model(views))[0].item() for views in data_loader]
+    return {"loss": sum(losses) / (len(losses) if divided else 1)}
+
+
+def squares(_: Batch, predictions: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+    return predictions[0]["out"].square().sum() + 1, {}
+
+
 def test_a_sum_over_batches_is_a_factor_of_the_second_one() -> None:
-    def epoch(model, criterion, data_loader, mean):  # type: ignore[no-untyped-def]
-        losses = [criterion(views, model(views))[0].item() for views in data_loader]
-        return {"loss": sum(losses) / (len(losses) if mean else 1)}
-
-    def criterion(views, predictions):  # type: ignore[no-untyped-def]
-        return predictions[0]["out"].square().sum() + 1, {}
-
     batch = [{"img": torch.ones(1, 2)}]
-    for mean, factor in ((True, 1.0), (False, 2.0)):
-        given = inspect.signature(epoch).bind(Model(), criterion, [batch], mean)
-        found = through(Epoch(epoch, given), batch, times=2)
+    for divided, factor in ((True, 1.0), (False, 2.0)):
+        given = inspect.signature(mean_epoch).bind(Model(), squares, [batch], divided)
+        found = through(Epoch(mean_epoch, given), batch, times=2)
         assert abs(found.factor - factor) < 1e-6
