@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, check, examined, note
+from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, Skip, check, examined, note
 from opv2v_doctor.diagnosis import causes as of
 from opv2v_doctor.diagnosis.causes import Cause, Certainty, gap, ranked
 from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none
@@ -39,8 +38,8 @@ HARMLESS = (
 
 
 @fact
-def all_causes(target: Target) -> tuple[tuple[Cause, ...], int]:
-    """Every cause that the facts show, the largest first, and how many questions had an answer."""
+def all_causes(target: Target) -> tuple[tuple[Cause, ...], int, int]:
+    """Every cause that the facts show, the largest first; how many questions had an answer, and had none."""
     both = both_or_none(target)
     split = asked(target).split
     asking: list[Callable[[], Iterator[Cause]]] = [
@@ -61,12 +60,16 @@ def all_causes(target: Target) -> tuple[tuple[Cause, ...], int]:
         ),
     ]
     found: list[Cause] = []
-    answered = 0
+    answered = skipped = 0
     for ask in asking:
-        with contextlib.suppress(NoAnswer):
+        try:
             found += [cause for cause in ask() if cause.severity > Severity.NOTE]
             answered += 1
-    return tuple(ranked(found, gap(both) if both else None)), answered
+        except Skip:
+            skipped += 1
+        except NoAnswer:
+            pass
+    return tuple(ranked(found, gap(both) if both else None)), answered, len(asking) - answered - skipped
 
 
 def _data_faults(target: Target) -> Iterator[Cause]:
@@ -94,16 +97,26 @@ def validation_is_explained(target: Target) -> Findings:
     ## How to fix
     Do what is named first, and diagnose again: contributions hide one another.
     """
-    causes, answered = all_causes(target)
+    causes, answered, unanswered = all_causes(target)
     both = both_or_none(target)
     if not answered:
         raise Blocked("nothing could be measured: the first check above says why")
     if not causes and (both is None or not both.test):
         raise Blocked("nothing was found, as far as that can be said without running the checkpoint")
     yield examined(answered, "question")
-    if not causes and both is not None:
+    if causes:
+        yield _paragraph(causes, both)
+    elif both is not None:
         yield note(_nothing(both))
-        return
+    if unanswered:
+        yield note(
+            "{n:question has|questions have} no answer: a cause may be missing, see what is blocked above",
+            n=unanswered,
+        )
+
+
+def _paragraph(causes: Sequence[Cause], both: BothSets | None) -> Finding:
+    """The figures, and the largest causes; the first one says how bad it is, where, and what to do."""
     first = causes[0]
     listed = [
         Text(
@@ -116,7 +129,7 @@ def validation_is_explained(target: Target) -> Findings:
         for number, cause in enumerate(causes[:NAMED], 1)
     ]
     more = [Text("{n} more above", n=len(causes) - NAMED)] if len(causes) > NAMED else []
-    yield Finding(
+    return Finding(
         severity=first.severity,
         text=Text(
             "{figures}Largest contributions: {listed}",
