@@ -455,7 +455,7 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                 else Text("validation is given another model, which no step of training changes"),
                 hint=Text("evaluate the model that the optimizer steps, or update its copy"),
                 at=test.line or launch.test_place,
-                effect=effect,
+                effect=effect if test.weights_differ else None,  # both were given the checkpoint
             ),
         )
     if test.modules:

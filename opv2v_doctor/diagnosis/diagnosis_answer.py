@@ -18,6 +18,7 @@ from opv2v_doctor.diagnosis.measurements import (
     drawn,
     drawn_or_none,
     epoch_losses,
+    evaluated_split,
     mean_errors,
     opened,
     overfitted,
@@ -41,12 +42,13 @@ HARMLESS = (
 def all_causes(target: Target) -> tuple[tuple[Cause, ...], int, int]:
     """Every cause that the facts show, the largest first; how many questions had an answer, and had none."""
     both = both_or_none(target)
-    split = asked(target).split
     asking: list[Callable[[], Iterator[Cause]]] = [
         lambda: of.fit_causes(opened(target), Place(asked(target).checkpoint)),
         lambda: of.start_causes(opened(target)),
         lambda: of.criterion_causes(opened(target), both, config_places(target)),
-        lambda: of.data_causes(opened(target), drawn(target), both, split, config_places(target)),
+        lambda: of.data_causes(
+            opened(target), drawn(target), both, evaluated_split(target), config_places(target)
+        ),
         lambda: of.few_causes(updates_made(target), epoch_losses(target)),
         lambda: of.scene_causes(drawn(target), both),
         lambda: _data_faults(target),
@@ -73,7 +75,7 @@ def all_causes(target: Target) -> tuple[tuple[Cause, ...], int, int]:
 
 
 def _data_faults(target: Target) -> Iterator[Cause]:
-    for result, finding in faults_of(data_results(target), asked(target).split):
+    for result, finding in faults_of(data_results(target), evaluated_split(target)):
         if finding.severity is Severity.ERROR and result.check.code not in HARMLESS:
             yield Cause(
                 code=result.check.code,

@@ -111,9 +111,8 @@ def both_criteria_measure_alike(target: Target) -> Findings:
                 unlike=sentence(unlike[:4]),
             )
         yield note(
-            "the criteria differ, and raise validation little: of the same predictions it says {test:.4g}, "
-            "training's {train:.4g}; "
-            "{unlike}",
+            "the criteria differ, and that is not what makes validation high: of the same predictions "
+            "validation's says {test:.4g}, training's {train:.4g}; {unlike}",
             test=test,
             train=train,
             unlike=sentence(unlike[:4]),

@@ -312,7 +312,9 @@ def checkpoint_is_better_than_no_training(target: Target) -> Findings:
         f"{_short(name)} {share:.0%}" for name, share in constant_shares(both).items() if share > 0.9
     ]
     if at_constant:
-        yield note("terms of validation at their constant: {terms}", terms=at_constant)
+        yield note(
+            "terms of validation that are hardly better than a constant, or worse: {terms}", terms=at_constant
+        )
 
 
 def constant_shares(both: BothSets) -> dict[str, float]:

@@ -86,7 +86,8 @@ def config_places(target: Target) -> Mapping[str, Place | None]:
     """Where the config gives what often differs between training and validation; none where it does not."""
     keys = ["loss.test_criterion"]
     keys += [
-        f"dataset.opv2v.{asked(target).split}.{key}" for key in ("data_norm_type", "transform", "dataset_str")
+        f"dataset.opv2v.{evaluated_split(target)}.{key}"
+        for key in ("data_norm_type", "transform", "dataset_str")
     ]
     found: dict[str, Place | None] = {}
     for key in keys:
@@ -108,11 +109,17 @@ def opened(target: Target) -> Opened:
     )
 
 
+@fact
 def evaluated_split(target: Target) -> str:
     """The evaluation set that is looked at: the asked split, or what the launch has in its place."""
-    found = opened(target)
-    splits = found.sets[found.chosen].splits if found.chosen is not None else ()
-    return asked(target).split if not splits or {*splits} & {*folders(target)} else ", ".join(splits)
+    try:
+        found = opened(target)
+    except NoAnswer:  # data can be looked at without the launch
+        return asked(target).split
+    splits = {*(found.sets[found.chosen].splits if found.chosen is not None else ())}
+    if not splits or splits & {*folders(target)}:
+        return asked(target).split
+    return next((name for name, known in FOLDERS.items() if splits & {*known}), ", ".join(sorted(splits)))
 
 
 @fact
@@ -365,8 +372,8 @@ def with_given_poses(target: Target) -> Errors:
 
 @fact
 def data_results(target: Target) -> tuple[Result, ...]:
-    """What the checks of data and geometry say of the training split and of this one."""
-    splits = ("train", asked(target).split)
+    """What the checks of data and geometry say of the training split and of the evaluated one."""
+    splits = ("train", evaluated_split(target))
     both = replace(target, splits=splits, splits_asked=True, num_samples=min(asked(target).count, 4))
     examined_splits(both)
     chosen = [check for check in installed_checks() if check.family in DATA_FAMILIES and check.tier == "data"]
