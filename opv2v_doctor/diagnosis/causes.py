@@ -619,26 +619,23 @@ def learning_causes(launch: Opened, steps: Overfitted | None, updates: int | Non
             else Text("--overfit-steps 6 tells whether they take part in the forward at all"),
             severity=Severity.ERROR if steps else Severity.WARNING,
         )
-    for parts, said, hint in (
+    notes = (
         (
             unused,
-            "{parts} are not used by this task: the forward of a batch reads none of their weights",
+            Text(
+                "{parts} are not used by this task: the forward of a batch reads none of them", parts=unused
+            ),
             Text("see that no input is lacking that the launch means to give them"),
         ),
         (
             frozen,
-            "{parts} are frozen: the launch does not train them",
+            Text("{parts} are frozen: the launch does not train them", parts=frozen),
             Text("see that train_params.submodule_configs freezes what it should"),
         ),
-    ):
+    )
+    for parts, said, hint in notes:
         if parts:
-            yield Cause(
-                code="DGN009",
-                certainty=Certainty.LEFT,
-                said=Text(said, parts=parts),
-                hint=hint,
-                severity=Severity.NOTE,
-            )
+            yield Cause(code="DGN009", certainty=Certainty.LEFT, said=said, hint=hint, severity=Severity.NOTE)
 
 
 def _is_dead(name: str, steps: Overfitted | None) -> bool:
@@ -724,17 +721,10 @@ def left_causes(
             certainty=Certainty.LEFT,
             said=Text(
                 "training was learned by heart: by the same criterion validation is {test:.4g}, training "
-                "{train:.4g}, on {distinct} different frames of training",
+                "{train:.4g}{frames}",
                 test=test,
                 train=base,
-                distinct=data.distinct if data else 0,
-            )
-            if data
-            else Text(
-                "training was learned by heart: by the same criterion validation is {test:.4g}, "
-                "training {train:.4g}",
-                test=test,
-                train=base,
+                frames=Text(", on {n} different frames of training", n=data.distinct) if data else "",
             ),
             hint=Text("train on more scenes and with augmentation, and stop where validation was best"),
             effect=test - base,

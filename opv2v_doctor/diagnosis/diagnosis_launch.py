@@ -57,7 +57,7 @@ def checkpoint_fits_the_launch(target: Target) -> Findings:
         "{checkpoint} on {device}; the launch is evaluated on {sets}",
         checkpoint=asked(target).checkpoint.name,
         device=found.device,
-        sets=[", ".join(one.splits) or str(number) for number, one in enumerate(found.sets)] or ["nothing"],
+        sets=[", ".join(one) or str(number) for number, one in enumerate(found.sets)] or ["nothing"],
     )
 
 

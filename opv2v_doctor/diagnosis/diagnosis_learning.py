@@ -77,7 +77,7 @@ def one_batch_can_be_learned(target: Target) -> Findings:
             train=steps.train_after,
             test=steps.validated,
         )
-    if steps.halved:
+    if steps.samples < steps.whole:
         yield note(
             "the batch of {whole} does not fit into memory ({problem}): {samples:sample|samples} of "
             "it were used",

@@ -116,7 +116,7 @@ def evaluated_split(target: Target) -> str:
         found = opened(target)
     except NoAnswer:  # data can be looked at without the launch
         return asked(target).split
-    splits = {*(found.sets[found.chosen].splits if found.chosen is not None else ())}
+    splits = {*(found.sets[found.chosen] if found.chosen is not None else ())}
     if not splits or splits & {*folders(target)}:
         return asked(target).split
     return next((name for name, known in FOLDERS.items() if splits & {*known}), ", ".join(sorted(splits)))

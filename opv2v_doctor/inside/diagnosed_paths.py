@@ -52,7 +52,6 @@ class Disagreement(TypedDict):
     test: Crossing
     inputs: dict[str, float]  # key of a view -> how far what the model was given differs, relative
     changed_by: dict[str, str]  # the path that gave it another value than the loader
-    outputs: dict[str, float]
     by_test_of_train: float | None  # the test criterion on the outputs of training's path
 
 
@@ -68,7 +67,6 @@ class Overfitted(TypedDict):
 
     samples: int
     whole: int  # samples of the batch that the loader gave
-    halved: bool  # for want of memory
     steps: int
     losses: list[float]
     first_terms: Numbers
@@ -78,7 +76,6 @@ class Overfitted(TypedDict):
     without_gradient: list[str]
     unread: list[str]  # sub-modules of which the forward reads no weight
     validated: float | None  # the batch's loss through the validation path, at its end
-    validated_terms: Numbers
     train_after: float | None
     problem: str
 
@@ -121,7 +118,6 @@ def _disagreement(
         "test": _crossing(validated, wrong),
         "inputs": inputs,
         "changed_by": changed_by,
-        "outputs": _apart(trained.predictions, validated.predictions),
         "by_test_of_train": again,
     }
 
@@ -206,7 +202,7 @@ def overfitted(launch: LaunchWords, splits: list[str], steps: int, epoch: int, s
                 problem = "%s: %s" % (type(raised).__name__, str(raised).split("\n")[0])
                 keys = keys[: len(keys) // 2]
     found["samples"], found["whole"] = len(keys), whole
-    found["halved"], found["problem"] = len(keys) < whole, problem
+    found["problem"] = problem
     return found
 
 
@@ -257,7 +253,6 @@ def _overfit(
     return {
         "samples": len(batch),
         "whole": len(batch),
-        "halved": False,
         "problem": "",
         "steps": len(heard),
         "losses": [path.loss for path in heard],
@@ -268,7 +263,6 @@ def _overfit(
         "without_gradient": [name for name in trained if name not in gradients],
         "unread": sorted({name.partition(".")[0] for name in trained} - {n.partition(".")[0] for n in read}),
         "validated": validated.loss if validated else None,
-        "validated_terms": validated.terms if validated else {},
         "train_after": last.loss if validated else None,
     }
 

@@ -280,7 +280,7 @@ def test_one_batch_is_learned_by_heart(status: Callable[..., Status]) -> None:
 
 
 def test_what_did_not_fit_into_memory_is_told(tmp_path: Path) -> None:
-    found = judged("DGN010", tmp_path, overfitted=overfitted(samples=1, halved=True, problem="out of memory"))
+    found = judged("DGN010", tmp_path, overfitted=overfitted(samples=1, problem="out of memory"))
     assert (
         "the batch of 2 does not fit into memory (out of memory): 1 sample of it"
         in found.findings[-1].message
@@ -347,8 +347,7 @@ def test_where_the_checkpoint_cannot_be_run_nothing_found_is_no_pass(tmp_path: P
 
 
 def test_another_set_in_the_place_of_the_asked_one_is_told(tmp_path: Path) -> None:
-    (only,) = opened().sets
-    result = judged("DGN001", tmp_path, opened=opened(sets=(replace(only, splits=("test",)),)))
+    result = judged("DGN001", tmp_path, opened=opened(sets=(("test",),)))
     assert result.findings[0].message.startswith("the launch is not evaluated on val: test stands for it")
 
 
