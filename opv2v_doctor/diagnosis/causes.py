@@ -149,7 +149,7 @@ Places = Mapping[str, Place | None]  # of keys of the config
 def criterion_causes(launch: Opened, both: BothSets | None, places: Places) -> Iterator[Cause]:
     """How much of the validation loss is its criterion alone."""
     unlike = unlike_parts(launch.train_criterion, launch.test_criterion)
-    if not unlike or both is None:
+    if both is None:
         return
     test, by_train = both.mean("test", "loss"), both.mean("test", "by_train")
     if test is None or by_train is None or test - by_train <= YARDSTICK * abs(test):
@@ -162,7 +162,7 @@ def criterion_causes(launch: Opened, both: BothSets | None, places: Places) -> I
             "{by_train:.4g}; {unlike}",
             test=test,
             by_train=by_train,
-            unlike=sentence(unlike[:4]),
+            unlike=sentence(unlike[:4]) or Text("what differs lies deeper than their parts tell"),
         ),
         hint=Text("compare terms, not sums; or give loss.test_criterion the weights of loss.train_criterion"),
         at=places.get("loss.test_criterion") or launch.test_criterion[0].place,

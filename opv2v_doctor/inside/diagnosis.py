@@ -117,16 +117,22 @@ def opened(launch: LaunchWords, checkpoint: str, splits: list[str]) -> Opened:
 
 
 def described(criterion: Any, path: str = "", depth: int = 6) -> list[Part]:
-    """A criterion as the tree of its parts."""
+    """A criterion as the tree of its parts; of one that cannot be taken apart its name."""
+    own = getattr(criterion, "__dict__", {})
     values = {
         name: _plain(value)
-        for name, value in vars(criterion).items()
+        for name, value in own.items()
         if _plain(value) is not None and not name.startswith(("_is_", "_version", "training", "dump_"))
     }
     found: list[Part] = [
-        {"path": path, "kind": type(criterion).__name__, "values": values, "place": place_of(criterion)}
+        {
+            "path": path,
+            "kind": getattr(criterion, "__qualname__", type(criterion).__name__),
+            "values": values,
+            "place": place_of(criterion),
+        }
     ]
-    inner = {**vars(criterion), **(getattr(criterion, "_modules", None) or {})}
+    inner = {**own, **(getattr(criterion, "_modules", None) or {})}
     for name, value in inner.items() if depth else ():
         if hasattr(value, "forward") or (
             callable(value) and hasattr(value, "__dict__") and "Loss" in type(value).__name__

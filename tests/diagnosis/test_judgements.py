@@ -63,8 +63,9 @@ def test_criteria_that_differ_are_a_cause_by_what_they_say_of_the_same(status: C
     assert_edge(causes.YARDSTICK, at)
 
 
-def test_one_criterion_in_two_words_is_none(status: Callable[..., Status]) -> None:
-    assert status("DGN003", both_sets=both(10.0, by_train=1.0)) is Status.PASSED
+def test_criteria_that_cannot_be_taken_apart_are_judged_by_what_they_say(tmp_path: Path) -> None:
+    said = message(tmp_path, "DGN003", both_sets=both(10.0, by_train=1.0))
+    assert said.endswith("training's 1; what differs lies deeper than their parts tell")
 
 
 def test_what_differs_between_criteria_is_named() -> None:
