@@ -616,7 +616,7 @@ def learning_causes(launch: Opened, steps: Overfitted | None, updates: int | Non
             ),
             hint=Text("look for detach(), no_grad() and requires_grad on the way from the loss to it")
             if steps
-            else Text("--overfit-steps 6 tells whether they take part in the forward at all"),
+            else Text("--overfit-steps 6, where that runs, tells whether they take part at all"),
             severity=Severity.ERROR if steps else Severity.WARNING,
         )
     notes = (

@@ -7,22 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, Skip, check, examined, note
 from opv2v_doctor.diagnosis import causes as of
 from opv2v_doctor.diagnosis.causes import Cause, Certainty, gap, ranked
-from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none
-from opv2v_doctor.diagnosis.diagnosis_paths import constant_shares
+from opv2v_doctor.diagnosis.diagnosis_paths import constant_shares, left
 from opv2v_doctor.diagnosis.diagnosis_samples import faults_of
 from opv2v_doctor.diagnosis.measurements import (
     BothSets,
     asked,
+    both_sets,
     config_places,
     data_results,
     drawn,
-    drawn_or_none,
     epoch_losses,
     evaluated_split,
     mean_errors,
     opened,
+    or_none,
     overfitted,
-    overfitted_or_none,
     paths,
     updates_made,
 )
@@ -41,7 +40,7 @@ HARMLESS = (
 @fact
 def all_causes(target: Target) -> tuple[tuple[Cause, ...], int, int]:
     """Every cause that the facts show, the largest first; how many questions had an answer, and had none."""
-    both = both_or_none(target)
+    both = or_none(both_sets, target)
     asking: list[Callable[[], Iterator[Cause]]] = [
         lambda: of.fit_causes(opened(target), Place(asked(target).checkpoint)),
         lambda: of.start_causes(opened(target)),
@@ -53,13 +52,9 @@ def all_causes(target: Target) -> tuple[tuple[Cause, ...], int, int]:
         lambda: of.scene_causes(drawn(target), both),
         lambda: _data_faults(target),
         lambda: of.path_causes(paths(target), opened(target)),
-        lambda: of.learning_causes(opened(target), overfitted_or_none(target), updates_made(target)),
+        lambda: of.learning_causes(opened(target), or_none(overfitted, target), updates_made(target)),
         lambda: of.overfit_causes(overfitted(target)),
-        lambda: (
-            of.left_causes(both, drawn_or_none(target), epoch_losses(target), updates_made(target))
-            if both
-            else iter(())
-        ),
+        lambda: left(target, both) if both else iter(()),
     ]
     found: list[Cause] = []
     answered = skipped = 0
@@ -100,7 +95,7 @@ def validation_is_explained(target: Target) -> Findings:
     Do what is named first, and diagnose again: contributions hide one another.
     """
     causes, answered, unanswered = all_causes(target)
-    both = both_or_none(target)
+    both = or_none(both_sets, target)
     if not answered:
         raise Blocked("nothing could be measured: the first check above says why")
     if not causes and (both is None or not both.test):

@@ -8,8 +8,8 @@ from opv2v_doctor.diagnosis.diagnosis_launch import told
 from opv2v_doctor.diagnosis.measurements import (
     every_checkpoint,
     opened,
+    or_none,
     overfitted,
-    overfitted_or_none,
     updates_made,
 )
 from opv2v_doctor.target import Target
@@ -29,7 +29,7 @@ def every_part_was_trained(target: Target) -> Findings:
     """
     found = opened(target)
     yield examined(len(found.moved), "sub-module")
-    yield from told(learning_causes(found, overfitted_or_none(target), updates_made(target)))
+    yield from told(learning_causes(found, or_none(overfitted, target), updates_made(target)))
     yield note(
         "moved, of the norm of their weights: {parts}",
         parts=[f"{name} {part.relative:.2g}" for name, part in found.moved.items()],

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 from opv2v_doctor.check import Finding, Findings, Severity, Skip, check, examined, note
 from opv2v_doctor.diagnosis.causes import data_causes, likenesses, scene_causes
-from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none, told
+from opv2v_doctor.diagnosis.diagnosis_launch import told
 from opv2v_doctor.diagnosis.measurements import (
+    both_sets,
     config_places,
     data_results,
     drawn,
     evaluated_split,
     opened,
+    or_none,
 )
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.target import Target
@@ -36,7 +38,7 @@ def training_and_validation_are_alike(target: Target) -> Findings:
         raise Skip("the launch never evaluates: there is no second set", at=found.train_place)
     yield examined(len(data.train), "sample", split="train")
     yield examined(len(data.test), "sample", split=evaluated_split(target))
-    both = both_or_none(target)
+    both = or_none(both_sets, target)
     yield from told(data_causes(found, data, both, evaluated_split(target), config_places(target)))
     yield from told(scene_causes(data, both))
     yield note(

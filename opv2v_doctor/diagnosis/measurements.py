@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from typing import TypeVar
 
 from opv2v_doctor.check import Blocked, NoAnswer, Skip
 from opv2v_doctor.diagnosis import questions
@@ -39,6 +40,7 @@ from opv2v_doctor.text import Place
 
 ASKED_FOR = ("train_epoch", "test_epoch", "save", "save_model")  # parts that are attended to
 SHARE = 0.3  # of a question's time limit that samples or steps may take
+Measured = TypeVar("Measured")
 DATA_FAMILIES = ("dataset", "geometry", "masks")
 
 
@@ -157,17 +159,10 @@ def overfitted(target: Target) -> Overfitted:
     )
 
 
-def overfitted_or_none(target: Target) -> Overfitted | None:
-    """The same; None where that has no answer."""
+def or_none(measure: Callable[[Target], Measured], target: Target) -> Measured | None:
+    """A fact; None where it has no answer."""
     with contextlib.suppress(NoAnswer):
-        return overfitted(target)
-    return None
-
-
-def drawn_or_none(target: Target) -> Drawn | None:
-    """What the loaders give; None where that has no answer."""
-    with contextlib.suppress(NoAnswer):
-        return drawn(target)
+        return measure(target)
     return None
 
 
