@@ -25,7 +25,12 @@ UNLIKE_INPUT = Threshold(
     1e-3, "of its size", "what both paths give the model is the same tensor; less is its precision"
 )
 TIMES = Threshold(0.01, "of the loss", "one loss, averaged alike: rounding is less", healthy=1e-6, faulty=1.0)
-MODE = Threshold(0.25, "of the loss", "what dropout and running averages of a healthy model change is less")
+MODE = Threshold(
+    0.1, "of the loss", "what running averages of a healthy model change is less", healthy=1e-6, faulty=0.5
+)
+CHANCE = Threshold(
+    1e-3, "of the loss", "a model in evaluation mode draws nothing: rounding is less", healthy=0, faulty=0.01
+)
 BLACK = Threshold(
     0.25, "deviations of a channel", "black is the same number in both sets, whatever they show", healthy=0.05
 )
@@ -509,6 +514,26 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                 hint=Text("prepare batches in one place, for both"),
                 at=line,
                 effect=effect,
+            ),
+        )
+    again = test.again / times if test.again is not None else alike
+    if again is not None and alike is not None and abs(again - alike) > CHANCE * abs(alike):
+        yield (
+            "chance",
+            Cause(
+                code="DGN006",
+                certainty=Certainty.SEEN,
+                said=Text(
+                    "evaluation is random: the same batch is {loss:.4g}, then {again:.4g}, in evaluation "
+                    "mode, and {train:.4g} on training's path",
+                    loss=alike,
+                    again=again,
+                    train=batch.by_test_of_train,
+                ),
+                hint=Text("look for dropout that ignores self.training, and for what the forward draws"),
+                at=launch.test_place,
+                effect=effect,
+                severity=Severity.WARNING,
             ),
         )
     clean = not (launch.fresh or test.weights_differ or test.modules or inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, Skip, check, examined, note
 from opv2v_doctor.diagnosis import causes as of
@@ -37,12 +38,23 @@ HARMLESS = (
 )  # these make a validation another or an easier one, not a higher one
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Every cause that the facts show, the largest first, and what that rests on."""
+
+    causes: tuple[Cause, ...]
+    both: BothSets | None
+    answered: int  # questions
+    unanswered: int
+
+
 @fact
-def all_causes(target: Target) -> tuple[tuple[Cause, ...], int, int]:
-    """Every cause that the facts show, the largest first; how many questions had an answer, and had none."""
-    both = or_none(both_sets, target)
+def answer(target: Target) -> Answer:
+    """All that was measured, judged; of another model's checkpoint the launch and its data alone."""
+    launch = or_none(opened, target)
+    misfit = [*of.fit_causes(launch, Place(asked(target).checkpoint))] if launch else []
+    both = None if misfit else or_none(both_sets, target)
     asking: list[Callable[[], Iterator[Cause]]] = [
-        lambda: of.fit_causes(opened(target), Place(asked(target).checkpoint)),
         lambda: of.start_causes(opened(target)),
         lambda: of.criterion_causes(opened(target), both, config_places(target)),
         lambda: of.data_causes(
@@ -51,13 +63,15 @@ def all_causes(target: Target) -> tuple[tuple[Cause, ...], int, int]:
         lambda: of.few_causes(updates_made(target), epoch_losses(target)),
         lambda: of.scene_causes(drawn(target), both),
         lambda: _data_faults(target),
-        lambda: of.path_causes(paths(target), opened(target)),
-        lambda: of.learning_causes(opened(target), or_none(overfitted, target), updates_made(target)),
         lambda: of.overfit_causes(overfitted(target)),
-        lambda: left(target, both) if both else iter(()),
     ]
-    found: list[Cause] = []
-    answered = skipped = 0
+    if not misfit:
+        asking += [
+            lambda: of.path_causes(paths(target), opened(target)),
+            lambda: of.learning_causes(opened(target), or_none(overfitted, target), updates_made(target)),
+            lambda: left(target, both or both_sets(target)),
+        ]
+    found, answered, skipped = misfit, 0, 0
     for ask in asking:
         try:
             found += [cause for cause in ask() if cause.severity > Severity.NOTE]
@@ -66,7 +80,12 @@ def all_causes(target: Target) -> tuple[tuple[Cause, ...], int, int]:
             skipped += 1
         except NoAnswer:
             pass
-    return tuple(ranked(found, gap(both) if both else None)), answered, len(asking) - answered - skipped
+    return Answer(
+        causes=tuple(ranked(found, gap(both) if both else None)),
+        both=both,
+        answered=answered,
+        unanswered=len(asking) - answered - skipped,
+    )
 
 
 def _data_faults(target: Target) -> Iterator[Cause]:
@@ -94,21 +113,23 @@ def validation_is_explained(target: Target) -> Findings:
     ## How to fix
     Do what is named first, and diagnose again: contributions hide one another.
     """
-    causes, answered, unanswered = all_causes(target)
-    both = or_none(both_sets, target)
-    if not answered:
-        raise Blocked("nothing could be measured: the first check above says why")
-    if not causes and (both is None or not both.test):
-        raise Blocked("nothing was found, as far as that can be said without running the checkpoint")
-    yield examined(answered, "question")
-    if causes:
-        yield _paragraph(causes, both)
-    elif both is not None:
-        yield note(_nothing(both))
-    if unanswered:
+    found = answer(target)
+    if not found.causes and (found.both is None or not found.both.test):
+        raise Blocked(
+            "nothing was found in what could be measured, and the checkpoint could not be run: see the first "
+            "that is blocked above",
+            hint="opv2v-doctor log {run} tells what the run's own log says",
+            run=asked(target).checkpoint.parent,
+        )
+    yield examined(found.answered, "question")
+    if found.causes:
+        yield _paragraph(found.causes, found.both)
+    elif found.both is not None:
+        yield note(_nothing(found.both))
+    if found.unanswered:
         yield note(
             "{n:question has|questions have} no answer: a cause may be missing, see what is blocked above",
-            n=unanswered,
+            n=found.unanswered,
         )
 
 

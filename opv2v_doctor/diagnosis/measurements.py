@@ -74,11 +74,13 @@ def launch_words(target: Target) -> questions.LaunchWords:
                 part=part,
                 toml="opv2v-doctor.toml",
             )
-    words = command(target.alone, scratch_folder("diagnosis"), target.repo)
+    folder = scratch_folder("diagnosis")
+    words = command(target.alone, folder, target.repo)
     return {
         "script": str(target.script),
         "module": target.module,
         "arguments": words[3 if target.module else 2 :],
+        "folder": str(folder),
         "parts": {part: [*named[part]] for part in ASKED_FOR if part in named},
     }
 

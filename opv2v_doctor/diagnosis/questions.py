@@ -18,6 +18,7 @@ class LaunchWords(TypedDict):
     script: str
     module: str | None  # of `python -m`
     arguments: list[str]
+    folder: str  # of what is gone in the end
     parts: dict[str, list[str]]
 
 
@@ -126,6 +127,7 @@ class Crossing:
     """What a batch met on a path: the mode, the precision, and what the criterion said."""
 
     loss: float | None
+    again: float | None  # of the same batch with other random numbers
     factor: float
     in_training: tuple[str, ...]
     modules: int

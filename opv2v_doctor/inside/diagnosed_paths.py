@@ -36,6 +36,7 @@ class Crossing(TypedDict):
     """What a batch met on a path: the mode, the precision, and what the criterion said."""
 
     loss: float | None
+    again: float | None  # of the same batch with other random numbers
     factor: float
     in_training: list[str]
     modules: int
@@ -106,7 +107,7 @@ def _disagreement(
     loaded_into(asked.model, weights)
     if test["model"] is not asked.model:
         loaded_into(getattr(test["model"], "module", test["model"]), weights)
-    validated = through(test, batch, times=2 if part == "train" else 1)  # a sum of two is no mean
+    validated = through(test, batch, times=2 if part == "train" else 1)  # a sum is no mean, and chance shows
     wrong = _weights_differ(validated.called, asked.model)
     with weights_as_they_were(asked):
         trained = step_of(asked, batch)
@@ -126,6 +127,7 @@ def _crossing(path: Passage, weights_differ: int) -> Crossing:
     call = path.call
     return {
         "loss": path.loss * path.factor,
+        "again": path.losses[1] * path.factor if len(path.losses) > 1 else None,
         "factor": path.factor,
         "in_training": call.in_training[:6] if call else [],
         "modules": len(call.in_training) if call else 0,

@@ -31,14 +31,16 @@ class Passage:
         self.loss, self.terms = _told_loss(answer)
         self.call: ForwardCall | None = None
         self.logged: float | None = None
+        self.losses = [self.loss]  # of the same batch, drawn for anew
         self.called: Any = None
 
     @property
     def factor(self) -> float:
         """What the epoch's function makes of the criterion's loss."""
-        if not self.loss or self.logged is None or not math.isfinite(self.logged / self.loss):
+        mean = sum(self.losses) / len(self.losses)
+        if not mean or self.logged is None or not math.isfinite(self.logged / mean):
             return 1.0
-        return self.logged / self.loss
+        return self.logged / mean
 
 
 def _detached(entries: Any) -> dict[str, Any]:
@@ -103,8 +105,8 @@ def hearing_criterion(epoch: Epoch, model: Any, whole: bool = True) -> Iterator[
 
     def called(self: Any, *rest: Any, **words: Any) -> Any:
         if type(self) is kind:
+            _seed(len(holders))  # what the first forward draws is the same on both paths
             holders.append(self)
-            _seed()  # what a forward draws is the same on both paths
         return entry(self, *rest, **words)
 
     with contextlib.ExitStack() as stack:
@@ -146,13 +148,13 @@ def reading(model: Any) -> Iterator[set[str]]:
         yield names
 
 
-def _seed() -> None:
+def _seed(number: int) -> None:
     import numpy
     import torch
 
-    random.seed(SEED)
-    numpy.random.seed(SEED)
-    torch.manual_seed(SEED)
+    random.seed(SEED + number)
+    numpy.random.seed(SEED + number)
+    torch.manual_seed(SEED + number)
 
 
 def _line_in(function: Callable[..., Any]) -> CodePlace | None:
@@ -178,7 +180,7 @@ def quietly() -> Iterator[None]:
 
 
 def through(epoch: Epoch, batch: list[dict[str, Any]], times: int = 1, **parts: Any) -> Passage:
-    """A batch through the function of an epoch; the first passage, of so many times."""
+    """A batch through the function of an epoch, so often with other random numbers; the first passage."""
     model = parts.get("model", epoch["model"])
     stats: Any = None
     with quietly(), hearing_criterion(epoch, model) as heard:
@@ -190,6 +192,7 @@ def through(epoch: Epoch, batch: list[dict[str, Any]], times: int = 1, **parts: 
     if not heard:
         raise RuntimeError("the epoch of one batch ended without a loss")
     path: Passage = heard[0]
+    path.losses = [one.loss for one in heard]
     if isinstance(stats, dict):
         names = [name for name in ("loss", "loss_avg", "loss_med") if name in stats]
         path.logged = float(stats[names[0]]) if names else None

@@ -172,6 +172,7 @@ def both(test: float = 10.0, train: float = 10.0, **changed: Any) -> BothSets:
 def crossing(**changed: Any) -> Crossing:
     healthy: dict[str, Any] = {
         "loss": 10.0,
+        "again": None,
         "factor": 1.0,
         "in_training": (),
         "modules": 0,

@@ -19,6 +19,7 @@ from opv2v_doctor.text import Place
 
 from ..edges import assert_edge
 from .given import (
+    account,
     both,
     checkpoints,
     diagnosed,
@@ -191,6 +192,26 @@ def test_a_copy_that_no_step_changes_is_another_model(tmp_path: Path) -> None:
     assert "which no step of training changes" in message(tmp_path, "DGN006", opened=opened(fresh=True))
 
 
+def test_evaluation_draws_nothing(status: Callable[..., Status], tmp_path: Path) -> None:
+    def at(apart: float) -> Status:
+        return status("DGN006", paths=paths(test={"again": 10.0 * (1 + apart)}))
+
+    assert at(causes.CHANCE * 0.98) is Status.PASSED and at(causes.CHANCE * 1.02) is Status.WARNED
+    said = message(tmp_path, "DGN006", paths=paths(test={"again": 12.0}))
+    assert said.startswith("evaluation is random: the same batch is 10, then 12, in evaluation mode")
+
+
+def test_another_models_checkpoint_says_nothing_of_its_losses(tmp_path: Path) -> None:
+    found = diagnosed(
+        tmp_path,
+        opened=opened(account=account(30), moved={"encoder": moved(0.0)}),
+        both_sets=both(20.0, 10.0),
+    )
+    (last,) = found["DGN012"].findings
+    assert last.message.startswith("Largest contributions: 1. DGN001: the checkpoint fills 30.0%")
+    assert "2." not in last.message
+
+
 def test_evaluation_mode_alone_may_cost_a_little(status: Callable[..., Status]) -> None:
     assert_edge(causes.MODE, lambda more: status("DGN006", paths=paths(test={"loss": 10.0 * (1 + more)})))
 
@@ -344,7 +365,7 @@ def test_a_fault_that_was_seen_is_named_before_what_is_left(tmp_path: Path) -> N
 def test_where_the_checkpoint_cannot_be_run_nothing_found_is_no_pass(tmp_path: Path) -> None:
     none = both().__class__(train=(), test=(), asked=16, problem="out of memory")
     result = judged("DGN012", tmp_path, both_sets=none)
-    assert (result.status, "without running" in str(result.reason)) == (Status.BLOCKED, True)
+    assert (result.status, "could not be run" in str(result.reason)) == (Status.BLOCKED, True)
 
 
 def test_another_set_in_the_place_of_the_asked_one_is_told(tmp_path: Path) -> None:

@@ -50,3 +50,4 @@ def test_a_sum_over_batches_is_a_factor_of_the_second_one() -> None:
         given = inspect.signature(mean_epoch).bind(Model(), squares, [batch], divided)
         found = through(Epoch(mean_epoch, given), batch, times=2)
         assert abs(found.factor - factor) < 1e-6
+        assert len(set(found.losses)) == 1
