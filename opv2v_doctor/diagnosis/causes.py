@@ -516,7 +516,7 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                 effect=effect,
             ),
         )
-    again = test.again / times if test.again is not None else alike
+    again = test.again / times if test.again is not None and not test.modules else alike
     if again is not None and alike is not None and abs(again - alike) > CHANCE * abs(alike):
         yield (
             "chance",
