@@ -496,6 +496,13 @@ def gradient_checkpointing(directory: Path) -> None:
 def frozen_encoder(directory: Path) -> None:
     """The encoder keeps its pretrained weights: its learning rate is 0, as the config says."""
     set_value(directory / DEFAULTS, "submodule_configs", "{encoder: {lr: 0}}")
+    replace_text(
+        directory / LOOP,
+        "    model_without_ddp = model\n",
+        "    model_without_ddp = model\n"
+        "    for name, options in (args.train_params.submodule_configs or {}).items():\n"
+        '        model.get_submodule(name).requires_grad_(options.get("lr", 1) != 0)\n',
+    )
 
 
 @variation()
@@ -521,8 +528,18 @@ def accumulation(directory: Path) -> None:
 
 @variation()
 def bfloat16(directory: Path) -> None:
-    """The forward pass is computed in bfloat16."""
+    """The forward pass is computed in bfloat16; what the inference writes is made float32 again."""
     set_value(directory / PARAMS, "amp", "1")
+    replace_text(
+        directory / "scripts/infer.py", "prediction[name][0].cpu().numpy()", "_numbers(prediction[name][0])"
+    )
+    replace_text(
+        directory / "scripts/infer.py",
+        "\n\nif __name__",
+        '\n\ndef _numbers(values):\n    """An array; numpy knows no bfloat16."""\n'
+        "    values = values.cpu()\n"
+        "    return (values.float() if values.is_floating_point() else values).numpy()\n\n\nif __name__",
+    )
 
 
 @variation()
