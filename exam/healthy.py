@@ -75,6 +75,8 @@ def alarmed(
     say: Callable[[str], None],
 ) -> int:
     """Examine every variation; 1 where one raised an alarm or could not be trained."""
+    import exam.other_ways  # noqa: F401 (they register themselves)
+
     chosen = [each for each in VARIATIONS.values() if not only or each.name in only]
     records = read(output) if output else []
     done, warm = {each["name"] for each in records}, Warm()
@@ -567,17 +569,17 @@ def constant_rate(directory: Path) -> None:
 @variation()
 def cosine_of_torch(directory: Path) -> None:
     """The learning rate is that of torch's CosineAnnealingLR, stepped after each update."""
-    _scheduled(directory, "CosineAnnealingLR(optimizer, params.epochs * len(train_loader), params.min_lr)")
+    scheduled(directory, "CosineAnnealingLR(optimizer, params.epochs * len(train_loader), params.min_lr)")
 
 
 @variation()
 def one_cycle(directory: Path) -> None:
     """The learning rate is that of torch's OneCycleLR, stepped after each update."""
     steps = "total_steps=params.epochs * len(train_loader) + 1"
-    _scheduled(directory, f"OneCycleLR(optimizer, max_lr=params.lr, {steps}, cycle_momentum=False)")
+    scheduled(directory, f"OneCycleLR(optimizer, max_lr=params.lr, {steps}, cycle_momentum=False)")
 
 
-def _scheduled(directory: Path, scheduler: str) -> None:
+def scheduled(directory: Path, scheduler: str) -> None:
     """A scheduler of torch in the place of the repository's rule: made, stepped, saved and restored."""
     loop, tools = directory / LOOP, directory / TOOLS
     replace_text(
@@ -784,58 +786,3 @@ def another_seed(directory: Path) -> None:
     """Other random numbers."""
     set_value(directory / DEFAULTS, "seed", "1234")
     set_value(directory / "configs/dataset/opv2v/train/cyl_coop.yaml", "seed", "31")
-
-
-# More of what is drawn
-
-
-@variation()
-def mirrored_panoramas(directory: Path) -> None:
-    """Half of the training samples are mirrored panoramas: images, depth, masks, rays and poses."""
-    replace_text(
-        directory / BASE,
-        "        return [self._complete(view, (",
-        "        if self.augmented and self._rng.random() < 0.5:\n"
-        "            drawn = [mirrored(view) for view in drawn]\n"
-        "        return [self._complete(view, (",
-    )
-    replace_text(
-        directory / BASE,
-        "        self.aug_crop = aug_crop\n",
-        '        self.aug_crop = aug_crop\n        self.augmented = transform == "colorjitter"\n',
-    )
-    replace_text(
-        directory / BASE,
-        "\n\nclass BaseDataset(",
-        '''
-
-def mirrored(view):
-    """A panorama of a mirrored world: left is right, for pixels, rays and poses alike."""
-    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-    across = {key: np.fliplr(view[key]).copy() for key in ("img", "depthmap", "non_ambiguous_mask")}
-    rays = np.fliplr(view["ray_directions_cam"]) * [-1.0, 1.0, 1.0]
-    return {**view, **across, "ray_directions_cam": rays, "camera_pose": flip @ view["camera_pose"] @ flip}
-
-
-class BaseDataset(''',
-    )
-
-
-@variation()
-def panoramas_turned_at_random(directory: Path) -> None:
-    """Each training panorama is turned by some columns, and its pose by as much."""
-    replace_text(
-        directory / PANORAMAS,
-        '        return {\n            "img": panorama.image,\n            "depthmap": panorama.depth,\n'
-        '            "non_ambiguous_mask": panorama.mask,\n',
-        "        by, width = 0, panorama.depth.shape[1]\n"
-        '        if "train" in str(self.split):\n            by = int(self._rng.integers(width))\n'
-        "        angle = -2 * np.pi * by / width\n"
-        "        turn = np.eye(4)\n"
-        "        turn[0, 0] = turn[2, 2] = np.cos(angle)\n"
-        "        turn[0, 2], turn[2, 0] = np.sin(angle), -np.sin(angle)\n"
-        "        pose = pose @ turn\n"
-        '        return {\n            "img": np.roll(panorama.image, by, axis=1),\n'
-        '            "depthmap": np.roll(panorama.depth, by, axis=1),\n'
-        '            "non_ambiguous_mask": np.roll(panorama.mask, by, axis=1),\n',
-    )
