@@ -108,6 +108,7 @@ CHECKS = (
     geometry_images.cameras_meet_at_their_seams,
     geometry_images.images_keep_their_colours,
     geometry_images.each_camera_keeps_its_colours,
+    geometry_agents.images_agree_on_what_they_share,
     geometry_images.normalisation_is_that_of_its_name,
     geometry_depth.depth_agrees_with_the_lidar,
     geometry_depth.agents_agree_with_each_other,
