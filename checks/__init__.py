@@ -38,6 +38,7 @@ CHECKS = (
     environment.configured_paths_exist,
     environment.disk_has_room_for_checkpoints,
     config.criteria_are_defined,
+    config.evaluation_measures_what_is_trained,
     config.dataset_expressions_are_python,
     config.fine_tuning_names_its_weights,
     config.weights_are_there,
