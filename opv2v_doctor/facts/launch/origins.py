@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.launch.config import config, place
-from opv2v_doctor.facts.launch.datasets import Part
-from opv2v_doctor.facts.launch.leaves import leaves
+from opv2v_doctor.facts.launch.config import place
+from opv2v_doctor.facts.launch.datasets import Part, keyword_key
 from opv2v_doctor.facts.source.syntax import definition, modules, nodes, syntax
 from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
+COUNTS = re.compile("view|count|num", re.IGNORECASE)
 AUGMENTS = re.compile("jitter|augment", re.IGNORECASE)
 
 
@@ -53,10 +53,14 @@ def augmentation_place(target: Target, split: str, part: Part) -> Place | None:
     """What has a dataset change its images' colours: a value of the config, else a condition of its code."""
     for name, value in part.keywords.items():
         if isinstance(value, str) and AUGMENTS.search(value):
-            same = [key for key, other in leaves(config(target).values) if other == value]
-            keys = [key for key in same if key.endswith(f".{split}.{name}")]
-            return next(filter(None, (place(target, key) for key in keys)), None)
+            key = keyword_key(target, split, name)
+            return place(target, key) if key else None
     return first_place(target, part, _augments, beyond=True)
+
+
+def choice_place(target: Target, part: Part) -> Place | None:
+    """Where the dataset takes so many of its views: as far as a count goes, or by a draw of one."""
+    return first_place(target, part, _takes_a_count, certain=True)
 
 
 def seed_place(target: Target, part: Part) -> Place | None:
@@ -213,6 +217,13 @@ def _crops(node: ast.AST) -> bool:
 
 def _asks_for_seed(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "self.seed" in ast.unparse(node.test)
+
+
+def _takes_a_count(node: ast.AST) -> bool:
+    upper = (
+        node.slice.upper if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice) else None
+    )
+    return upper is not None and bool(COUNTS.search(ast.unparse(upper)))
 
 
 def _augments(node: ast.AST) -> bool:
