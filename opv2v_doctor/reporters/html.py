@@ -23,10 +23,10 @@ from opv2v_doctor.reporters.phrases import (
     counts,
     evidence,
     first,
-    hazards,
     hint,
     launch,
     message,
+    news,
     one_line,
     place,
     revision,
@@ -40,12 +40,16 @@ SIGNS = {
     Status.PASSED: "✓",
     Status.WARNED: "!",
     Status.FAILED: "✗",
+    Status.KNOWN: "=",
     Status.SKIPPED: "–",
     Status.BLOCKED: "?",
     Status.CRASHED: "‼",
 }
 TONES = {0: "passed", 1: "failed", 3: "blocked"}
-ORDER = (Status.FAILED, Status.CRASHED, Status.BLOCKED, Status.WARNED, Status.PASSED, Status.SKIPPED)
+ORDER = (
+    *(Status.FAILED, Status.CRASHED, Status.BLOCKED, Status.WARNED),
+    *(Status.PASSED, Status.KNOWN, Status.SKIPPED),
+)
 LONGEST_NUMBER = 600  # characters of one piece of evidence
 
 
@@ -136,7 +140,7 @@ class _Told:
             "reason": one_line(result.reason.told(examination.say)) if result.reason else "",
             "way_out": {**self.finding(way_out(result)), "message": ""},
             "seconds": result.seconds,
-            "is_open": bool(hazards(result)) or result.status in (Status.BLOCKED, Status.CRASHED),
+            "is_open": bool(news(result)) or result.status in (Status.BLOCKED, Status.CRASHED),
             "findings": [self.finding(finding) for finding in result.findings],
             "page": _page(examination.page(check)),
         }
