@@ -28,6 +28,7 @@ from opv2v_doctor.figures.panorama_files import verify_preview, write_preview
 from opv2v_doctor.figures.panorama_page import Around, answer
 from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.figures.plotly_page import plotly_tags
+from opv2v_doctor.figures.rerun_files import record_sample, recording, rerun
 from opv2v_doctor.languages import Language, say
 from opv2v_doctor.reporters import Say
 from opv2v_doctor.target import Target
@@ -82,6 +83,7 @@ def preview(
     seed: Seed = 0,
     output: Folder = None,
     data: Data = None,
+    rrd: options.Recording = None,
     lang: options.Lang = "en",
 ) -> None:
     """Show a sample as training sees it, on one page that opens offline.
@@ -91,7 +93,11 @@ def preview(
     .npy. With --data a frame of a dataset is shown from its files: panoramas, cameras, LiDAR.
     """
     indices = indices_of(index)
+    if rrd is not None:
+        rerun()
     if data is not None:
+        if rrd is not None:
+            raise UsageError("--rrd: of samples as training sees them, not with --data")
         from opv2v_doctor.cli.frames import show_frames
 
         shown = show_frames(
@@ -99,7 +105,9 @@ def preview(
         )
         raise typer.Exit(shown)
     target = replace(target, overrides=tuple(overrides or ()))
-    code = show_samples(target, index=indices, random=random or 0, seed=seed, output=output, language=lang)
+    code = show_samples(
+        target, index=indices, random=random or 0, seed=seed, output=output, language=lang, rrd=rrd
+    )
     raise typer.Exit(code)
 
 
@@ -121,6 +129,7 @@ def show_samples(
     seed: int,
     output: Path | None,
     language: Language = "en",
+    rrd: Path | None = None,
 ) -> int:
     """Draw, stitch, write and tell; the exit code. Raises UsageError for what cannot be asked for."""
     split = _split(target)
@@ -152,16 +161,29 @@ def show_samples(
         ]
         for folder in folders:
             verify_preview(folder)
-        speak, tiles, codes = partial(say, language=language), list[Tile](), []
-        for number, (each, folder) in enumerate(zip(samples, folders, strict=True)):
-            page = PreviewPage(folder, around(folders, number), speak, language)
-            tile = _write(target, each, place, page, seeded, threads)
-            tiles += [tile] if tile else []
-            codes.append(0 if tile else 3)
-        if len(tiles) > 1:
-            title = Text("{split}: what training sees", split=split)
-            _say(f"  {write_index(folders[0].parent, title, tiles, speak, language)}")
-    return max(codes)
+        stream = stack.enter_context(recording(rrd)) if rrd else None
+        speak = partial(say, language=language)
+        drawn_ones = [
+            _write(
+                target,
+                each,
+                place,
+                PreviewPage(folder, around(folders, number), speak, language, stream),
+                seeded,
+                threads,
+            )
+            for number, (each, folder) in enumerate(zip(samples, folders, strict=True))
+        ]
+    tiles = [tile for tile in drawn_ones if tile is not None]
+    _write_set(folders[0].parent, split, tiles, speak, language)
+    return 0 if len(tiles) == len(drawn_ones) else 3
+
+
+def _write_set(folder: Path, split: str, tiles: Sequence[Tile], speak: Say, language: Language) -> None:
+    """The index page of several samples."""
+    if len(tiles) > 1:
+        title = Text("{split}: what training sees", split=split)
+        _say(f"  {write_index(folder, title, tiles, speak, language)}")
 
 
 @dataclass(frozen=True)
@@ -172,6 +194,7 @@ class PreviewPage:
     around: Around
     say: Say
     language: Language
+    stream: Any  # the recording that the sample is added to, if there is one
 
 
 def place_of(examined: Path, output: Path | None, name: str, many: bool) -> Path:
@@ -226,6 +249,8 @@ def _write(
         ViewCaption(drawn=view, reference=found, tolerance=tolerance)
         for view, found in zip(sample.views, stitched, strict=True)
     ]
+    if page.stream is not None:
+        record_sample(page.stream, sample, shown)
     try:
         facts = _facts(target, sample, seeded)
         path = write_preview(page.folder, sample, shown, facts, threads, page.around, page.say, page.language)

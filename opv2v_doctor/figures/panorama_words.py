@@ -60,6 +60,13 @@ class ViewCaption:
         return array if array is not None and array.shape[:2] == self.shape else None
 
     @property
+    def pose(self) -> NDArray[np.float64] | None:
+        """Its pose (4, 4) as the view has it; None where it has none of that shape."""
+        pose = self.drawn.view.pose
+        array = None if pose is None else np.array(pose, np.float64)
+        return array if array is not None and array.shape == (4, 4) else None
+
+    @property
     def wrong(self) -> bool:
         """Whether the mask is not what the rig sees."""
         mean, found = self.drawn.view.mask_mean, self.stitched
@@ -97,7 +104,7 @@ def row(shown: ViewCaption) -> list[Words]:
     kind = "bad" if shown.wrong else "good" if found else ""
     depth = shown.drawn.depth
     known = None if depth is None else float((np.isfinite(depth) & (depth > 0)).mean())
-    pose = _pose(shown)
+    pose = shown.pose
     return [
         shown.name,
         str(view.identity.label),
@@ -182,12 +189,6 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _pose(shown: ViewCaption) -> NDArray[np.float64] | None:
-    pose = shown.drawn.view.pose
-    array = None if pose is None else np.array(pose, np.float64)
-    return array if array is not None and array.shape == (4, 4) else None
-
-
 def _turn(pose: NDArray[np.float64]) -> float:
     """The angle of the rotation in degrees."""
     return math.degrees(math.acos(float(np.clip((np.trace(pose[:3, :3]) - 1) / 2, -1, 1))))
@@ -231,7 +232,7 @@ def notes(shown: ViewCaption) -> list[Words]:
 
 def details(shown: ViewCaption) -> str:
     """Pose, types and files, as text."""
-    view, pose = shown.drawn.view, _pose(shown)
+    view, pose = shown.drawn.view, shown.pose
     lines = ["camera_pose:" if shown.single else "camera_pose, to the first agent's frame:"]
     lines += ["  none"] if pose is None else ["  " + "  ".join(f"{x:12.6f}" for x in row) for row in pose]
     if pose is not None:

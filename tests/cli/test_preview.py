@@ -85,7 +85,7 @@ def test_an_index_beyond_the_end_is_wrong_usage(healthy: Path, tmp_path: Path) -
 def test_the_same_seed_draws_the_same_samples(healthy: Path, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         assert preview(healthy, "train", tmp_path / folder, random=2, seed=7) == 0
-    one, two = ({each.name for each in (tmp_path / folder).iterdir()} for folder in ("one", "two"))
+    one, two = ({each.name for each in (tmp_path / folder).glob("*/")} for folder in ("one", "two"))
     assert one == two
     assert len(one) == 2
 
