@@ -20,7 +20,7 @@ import typer
 
 from opv2v_doctor.check import Finding, NoAnswer, Severity
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.examination import examine, ignore_of
+from opv2v_doctor.cli.examination import examine, head_of, ignore_of
 from opv2v_doctor.cli.reporting import report_file
 from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
@@ -138,7 +138,7 @@ def log(
     if format != "html":
         raise typer.Exit(_examine(target, presentation, ignore or []))
     assert output is not None
-    raise typer.Exit(_draw(target, output, ignore or [], strict))
+    raise typer.Exit(_draw(target, output, presentation, ignore or []))
 
 
 def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
@@ -227,19 +227,24 @@ def _training(target: Target) -> str:
     return f"training: {logs[0].path.name}, {row.epochs}{planned} epochs, {row.end}; best {row.best}"
 
 
-def _draw(target: Target, output: Path, ignores: list[str], strict: bool) -> int:
-    """The page of curves."""
+def _draw(target: Target, output: Path, presentation: options.Presentation, ignores: list[str]) -> int:
+    """The page: the report with the curves."""
     from opv2v_doctor.figures.curves import page
 
     results = verdicts(target, ignores)
+    head = head_of(target, presentation)
     try:
         logs = judged_logs(target)
     except NoAnswer:  # the findings tell it
         logs = ()
     with report_file(output) as place:
-        place.write_text(page(logs, results), encoding="utf-8", errors="backslashreplace")
+        place.write_text(
+            page(logs, results, replace(head, pictures=lambda _: ())),
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
     typer.echo(f"{output} written")
-    return exit_code(results, strict=strict or target.settings.strict)
+    return exit_code(results, strict=head.strict)
 
 
 def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:

@@ -51,6 +51,7 @@ WORSE = [
 SLOW = (
     5.0  # seconds from which on a check tells its time: all that draws samples of a small scene takes as long
 )
+WRITTEN = (".py", ".yaml", ".yml", ".sh", ".bash", ".toml", ".md")  # files that a person wrote, and can edit
 LONGEST_QUOTE = 160  # columns of a line of source where the medium has no width
 
 Part = str | tuple[str, str]
@@ -193,10 +194,18 @@ def _finding(pen: _Pen, finding: Finding, examination: Examination) -> Iterator[
     yield from pen.lines(prefix, (severity, style), f": {head}", hanging=8)
     for line in rest:
         yield from pen.lines(f"        {line}", hanging=8)
-    if finding.at and (source := printable(examination.source(finding.at).strip())):
-        number = f"        {finding.at.line} | "
+    if source := _source(finding, examination):
+        number = f"        {finding.line} | "
         yield from pen.lines((f"{number}{pen.cut(source, len(number))}", "dim"), hanging=8)
     yield from _hint(pen, finding, examination, 8)
+
+
+def _source(finding: Finding, examination: Examination) -> str:
+    """The line at the place of a finding, where a person wrote it; data and logs speak for themselves."""
+    if not finding.at or finding.at.path.suffix not in WRITTEN:
+        return ""
+    excerpt = examination.excerpts({finding.at}).get(finding.at, ())
+    return next((line.strip() for number, line in excerpt if number == finding.line), "")
 
 
 def _hint(pen: _Pen, finding: Finding, examination: Examination, indent: int) -> Iterator[str]:

@@ -103,7 +103,12 @@ def terminal(results: Results, examination: Examination, **medium: object) -> li
 
 
 def test_a_line_of_source_is_quoted_in_one_line(results: Results, examination: Examination) -> None:
-    quoting = replace(examination, source=lambda place: f"    lost = {place.line} " + "+ 1 " * 40)
+    quoting = replace(
+        examination,
+        excerpts=lambda places: {
+            at: [(at.line or 0, f"    lost = {at.line} " + "+ 1 " * 40)] for at in places
+        },
+    )
     (quote,) = [line for line in terminal(results[1:2], quoting) if " | lost = 12 + 1" in line]
     assert len(quote) <= 80 and quote.endswith(" ...")
 
