@@ -116,31 +116,28 @@ def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
 
 
 def _thresholds() -> Iterator[str]:
-    """All thresholds as a page in Markdown; one that several modules import stands where it is defined."""
-    seen: set[int] = set()
+    """All thresholds as a page in Markdown."""
     yield HEAD
     yield "| threshold | value | unit | where it comes from | nearest healthy | nearest faulty |"
     yield "|---|---|---|---|---|---|"
     for place, threshold in _every_threshold():
-        if id(threshold) not in seen:
-            seen.add(id(threshold))
-            measured = ["" if one is None else f"{one:g}" for one in (threshold.healthy, threshold.faulty)]
-            cells = (f"`{place}`", f"{float(threshold):g}", threshold.unit, threshold.source, *measured)
-            yield f"| {' | '.join(cells)} |"
+        measured = ["" if one is None else f"{one:g}" for one in (threshold.healthy, threshold.faulty)]
+        cells = (f"`{place}`", f"{float(threshold):g}", threshold.unit, threshold.source, *measured)
+        yield f"| {' | '.join(cells)} |"
     yield ""
 
 
 def _every_threshold() -> Iterator[tuple[str, Threshold]]:
-    """(where it is defined, threshold) of all that the installed checks and their facts compare with."""
+    """(where it is defined, threshold) of all that the product compares with."""
     from opv2v_doctor.registry import installed_checks
     from opv2v_doctor.threshold import Threshold
 
     installed_checks()
-    for package in ("audit", "diagnosis", "facts", "geometry", "smoke"):
+    for package in ("audit", "diagnosis", "facts", "geometry", "runs", "smoke"):
         folder = f"opv2v_doctor.{package}"
         for found in pkgutil.walk_packages(import_module(folder).__path__, f"{folder}."):
             import_module(found.name)
     for name, module in sorted(sys.modules.items()):
         for word, value in list(vars(module).items()) if name.startswith("opv2v_doctor.") else ():
-            if isinstance(value, Threshold) and word.isupper():
+            if isinstance(value, Threshold) and value.module == name:
                 yield f"{name.removeprefix('opv2v_doctor.')}.{word}", value

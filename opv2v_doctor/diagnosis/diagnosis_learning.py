@@ -8,8 +8,9 @@ from opv2v_doctor.diagnosis.diagnosis_launch import told
 from opv2v_doctor.diagnosis.measurements import (
     every_checkpoint,
     opened,
+    or_none,
     overfitted,
-    overfitted_or_none,
+    updates_made,
 )
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -28,7 +29,7 @@ def every_part_was_trained(target: Target) -> Findings:
     """
     found = opened(target)
     yield examined(len(found.moved), "sub-module")
-    yield from told(learning_causes(found, overfitted_or_none(target)))
+    yield from told(learning_causes(found, or_none(overfitted, target), updates_made(target)))
     yield note(
         "moved, of the norm of their weights: {parts}",
         parts=[f"{name} {part.relative:.2g}" for name, part in found.moved.items()],
@@ -76,7 +77,7 @@ def one_batch_can_be_learned(target: Target) -> Findings:
             train=steps.train_after,
             test=steps.validated,
         )
-    if steps.halved:
+    if steps.samples < steps.whole:
         yield note(
             "the batch of {whole} does not fit into memory ({problem}): {samples:sample|samples} of "
             "it were used",
