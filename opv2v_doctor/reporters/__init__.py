@@ -45,11 +45,10 @@ class Medium:
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         from shutil import get_terminal_size
 
-        wide = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
         return Medium(
             colour=stream.isatty() and not plain,
             encoding=stream.encoding or "utf-8",
-            width=max(NARROWEST, get_terminal_size().columns) if wide else None,
+            width=max(NARROWEST, get_terminal_size().columns) if stream.isatty() else None,
             detail=detail,
         )
 

@@ -158,9 +158,8 @@ def test_only_a_slow_check_tells_its_time(
     assert any(f"({seconds:.1f} s)" in line for line in report) == told
 
 
-def test_a_pipe_has_no_width_unless_somebody_says_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Path(os.devnull).open("w") as pipe:
-        monkeypatch.delenv("COLUMNS", raising=False)
-        assert Medium.of(pipe).width is None
-        monkeypatch.setenv("COLUMNS", "72")
-        assert Medium.of(pipe).width == 72
+def test_a_terminal_has_a_width_and_a_pipe_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")  # which readline exports to whatever a Python starts
+    leader, follower = os.openpty()
+    with os.fdopen(follower, "w") as terminal, os.fdopen(leader), Path(os.devnull).open("w") as pipe:
+        assert (Medium.of(terminal).width, Medium.of(pipe).width) == (72, None)
