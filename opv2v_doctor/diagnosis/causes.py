@@ -434,14 +434,12 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                 code="DGN006",
                 certainty=Certainty.SEEN,
                 said=Text(
-                    "another reduction: validation tells {test:.3g} times what its criterion says, training "
-                    "{train:.3g} times",
-                    test=test.factor,
-                    train=train.factor,
+                    "another reduction: of one batch, given twice, validation tells {times:.3g} times the loss "
+                    "that training's average would",
+                    times=times,
                 ),
                 hint=Text("average over samples, views and batches in validation as in training"),
                 at=launch.test_place,
-                effect=test.loss * (1 - 1 / times),
             ),
         )
     if launch.fresh or test.weights_differ:

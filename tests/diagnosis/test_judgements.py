@@ -185,7 +185,7 @@ def test_both_paths_average_alike(status: Callable[..., Status], tmp_path: Path)
 
     assert_edge(causes.TIMES, at)
     said = message(tmp_path, "DGN006", paths=paths(test={"loss": 40.0, "factor": 4.0}))
-    assert said.startswith("another reduction: validation tells 4 times what its criterion says, training 1")
+    assert said.startswith("another reduction: of one batch, given twice, validation tells 4 times the loss")
 
 
 def test_a_copy_that_no_step_changes_is_another_model(tmp_path: Path) -> None:
