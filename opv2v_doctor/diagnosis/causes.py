@@ -434,8 +434,8 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                 code="DGN006",
                 certainty=Certainty.SEEN,
                 said=Text(
-                    "another reduction: of one batch, given twice, validation tells {times:.3g} times the loss "
-                    "that training's average would",
+                    "another reduction: of one batch, given twice, validation tells {times:.3g} times the "
+                    "loss that training's average would",
                     times=times,
                 ),
                 hint=Text("average over samples, views and batches in validation as in training"),
