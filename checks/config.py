@@ -229,6 +229,80 @@ def criteria_are_defined(target: Target) -> Findings:
                 )
 
 
+@check("CFG015", tier="static", requires=["CFG003"])
+def evaluation_measures_what_is_trained(target: Target) -> Findings:
+    """Training's and evaluation's criterion sum the same losses, with the same weights and arguments.
+
+    ## Why it matters
+    The best checkpoint is chosen by the evaluation's loss: a term that it leaves out, or weighs otherwise, is
+    trained and not looked at. What wraps a loss (confidence, the pixels that are left out) may well differ,
+    and an argument that only one of the two gives is not judged.
+
+    ## How to fix
+    Write the same term into both expressions; change both where it is to weigh otherwise.
+    """
+    keys = ("loss.train_criterion", "loss.test_criterion")
+    trained, measured = (_terms(str(config(target).get(key, "") or "")) for key in keys)
+    if not (trained and measured):
+        raise Skip("the config has no two criteria to compare")
+    yield examined(len(trained.keys() & measured.keys()), "loss")
+    for owner, given in trained.items():
+        told = measured.get(owner)
+        values = {**told[1], "*": told[0]} if told else {}
+        for name, value in {**given[1], "*": given[0]}.items():
+            if name in values and values[name] != value:
+                yield warning(
+                    "{owner} is measured with {name} {other}, and trained with {value}",
+                    at=place(target, keys[1]),
+                    hint="give {owner} the same {name} in {keys}",
+                    owner=owner,
+                    name=Text("the factor") if name == "*" else name,
+                    value=value,
+                    other=values[name],
+                    keys=keys,
+                )
+        if given[2] and told is None and given[2].isdisjoint(measured):
+            yield warning(
+                "{owner} is a term of what is trained, and no part of what is measured",
+                at=place(target, keys[1]),
+                hint="add {owner} to {key}",
+                owner=owner,
+                key=keys[1],
+            )
+
+
+Owned = tuple[str, dict[str, str], frozenset[str]]
+
+
+def _terms(expression: str) -> dict[str, Owned]:
+    """Each class that an expression calls: its factor, its arguments, and all that is in a summand."""
+    found: dict[str, Owned] = {}
+    try:
+        summands = _summands(parsed_expression(expression)) if expression else []
+    except SyntaxError:
+        return found
+    for factor, summand in summands:
+        inner = [node for node in ast.walk(summand) if isinstance(node, ast.Call)]
+        names = frozenset(ast.unparse(call.func) for call in inner)
+        for call in inner:
+            words = {word.arg: ast.unparse(word.value) for word in call.keywords if word.arg}
+            weighed = factor if call is summand else "1"
+            found[ast.unparse(call.func)] = weighed, words, names if call is summand else frozenset()
+    return found
+
+
+def _summands(node: ast.expr) -> list[tuple[str, ast.expr]]:
+    """The summands of an expression, each with its factor."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return [*_summands(node.left), *_summands(node.right)]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        number, other = (
+            (node.left, node.right) if isinstance(node.right, ast.Call) else (node.right, node.left)
+        )
+        return [(ast.unparse(number), other)]
+    return [("1", node)]
+
+
 def _losses(target: Target) -> list[str]:
     """The loss configs that the repository has, besides the default one."""
     names = [path.stem for path in sorted((entry_point(target).config_dir / "loss").glob("*.yaml"))]

@@ -232,17 +232,22 @@ def _least_at_truth(target: Target, kind: str) -> Findings:
             loss=str(found.loss),
         )
     elif not wrong:
-        yield from _total_least(kind, found)
+        yield from _total_least(target, kind, found)
 
 
 def _parting_of(target: Target, kind: str, found: Judged, term: Term) -> Place | None:
     """Where the truth and a term's label part: where that is read, if it is not the one that is meant."""
-    negative = any(option.value < 0 and kind_of(option.name) == term.kind for option in found.options)
-    if negative and (at := place(target, criterion_lines(target, kind).key)):
+    if at := _negative(target, kind, found, term.kind):
         return at
     if term.kind == "mask" and term.traced and "non_ambiguous_mask" not in term.labels:
         return parting(target, kind, term, f"read {next(iter(term.labels), '')}")
     return parting(target, kind, term, "truth")
+
+
+def _negative(target: Target, kind: str, found: Judged, of: str | None = None) -> Place | None:
+    """The expression, where it gives a weight below 0: a factor, or the weight of such a term."""
+    wrong = any(option.value < 0 and kind_of(option.name) == of for option in found.options)
+    return place(target, criterion_lines(target, kind).key) if wrong else None
 
 
 def _not_least(found: Judged, term: Term) -> Trial | str | None:
@@ -309,7 +314,7 @@ def _costs(kind: str, found: Judged, wrong: list[tuple[Term, Trial | str]], at: 
     )
 
 
-def _total_least(kind: str, found: Judged) -> Findings:
+def _total_least(target: Target, kind: str, found: Judged) -> Findings:
     """The loss itself, where each of its terms is fine."""
     trials = [trial for trial in found.trials if trial.name not in SURER]
     least = min(trials, key=lambda trial: trial.loss, default=None)
@@ -317,7 +322,7 @@ def _total_least(kind: str, found: Judged) -> Findings:
         yield error(
             "the loss is {truth:.4g} at the truth and {less:.4g} where {entry} is {how}, while none of its "
             "terms falls: it does not add what is logged",
-            at=found.place,
+            at=_negative(target, kind, found) or found.place,
             hint="look at the sign and the weights by which the loss is made of its terms",
             of=kind,
             truth=found.loss,

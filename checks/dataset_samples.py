@@ -28,7 +28,7 @@ from opv2v_doctor.facts.disk.frames import disk, disks, frame_of
 from opv2v_doctor.facts.interpreter.views import Sample, View
 from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.datasets import Part, keyword_key
-from opv2v_doctor.facts.launch.origins import class_place, given_place, seed_place
+from opv2v_doctor.facts.launch.origins import choice_place, class_place, given_place, seed_place
 from opv2v_doctor.facts.launch.splits import examined_splits, is_resized
 from opv2v_doctor.facts.samples.draws import Samples, each_split, next_epoch, redrawings, samples
 from opv2v_doctor.facts.samples.moments import pinhole_views
@@ -219,7 +219,7 @@ def _wrong_counts(target: Target, drawn: Samples) -> Findings:
         yield error(
             "samples with another number of views than requested: {differences}",
             hint="let {name} give as many views as the key asks for",
-            at=class_place(target, drawn.part.class_name),
+            at=choice_place(target, drawn.part) or class_place(target, drawn.part.class_name),
             of=drawn.split,
             differences=sentence(differences),
             name=drawn.part.class_name,

@@ -28,6 +28,7 @@ from opv2v_doctor.facts.geometry.places import reading_place
 from opv2v_doctor.facts.geometry.reading_names import reading_words
 from opv2v_doctor.facts.geometry.readings import reading, reading_of
 from opv2v_doctor.facts.geometry.sensors import Suspect, Suspects, suspects
+from opv2v_doctor.facts.geometry.shared_places import Odd, shared_places
 from opv2v_doctor.facts.launch.config import line_of
 from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.launch.splits import examined_splits
@@ -99,6 +100,53 @@ def _suspected(split: str, found: Suspects, alike: Sequence[Suspect]) -> Finding
         file=file,
         files=[suspect.at for suspect in alike],
         usual=found.through,
+    )
+
+
+@check("GEO025", tier="data", requires=["DAT001", "ENV007"])
+def images_agree_on_what_they_share(target: Target) -> Findings:
+    """Image files show the same places as each other in the same colours: no agent, camera or file is unlike.
+
+    ## Why it matters
+    The images of one agent that were written blue first, inverted, grey or upside down are rare enough to
+    vanish in every mean, and the encoder is taught that the same car looks otherwise to each. Files alone are
+    compared, at points that two depth files confirm: no loader has a part in it.
+
+    ## How to fix
+    Take the files that are named from the original data set again, or leave the agent out.
+    """
+    splits = [split for split in examined_splits(target) if is_opv2v(target, split)]
+    if not splits:
+        raise Skip("no dataset of this launch reads the frame files of OPV2V")
+    yield from for_each(splits, partial(_shared, target))
+
+
+def _shared(target: Target, split: str) -> Findings:
+    found = shared_places(target, split)
+    if not found.pairs:
+        raise Skip("no two images of {split} share places that depth files confirm", split=split)
+    yield examined(found.images, "image file", split=split)
+    told = {frame for suspect in suspects(target, split).all for frame in suspect.frames}
+    for odd in found.all:
+        if told.isdisjoint(odd.frames):  # else: GEO016
+            yield _unlike(split, odd)
+
+
+def _unlike(split: str, odd: Odd) -> Finding:
+    agent, file = odd.frames[0].agent, odd.paths[0]
+    return error(
+        "agent {agent} of {scenario}: the images of {cameras} {why} ({files:file|files}, frame {frames})",
+        hint="take {file} from the original data set again, or write it as the others were",
+        at=file,
+        of=split,
+        agent=agent.name,
+        scenario=agent.scenario,
+        cameras=odd.cameras,
+        why=odd.why,
+        files=len(odd.paths),
+        frames=[frame.name for frame in odd.frames],
+        file=file,
+        paths=odd.paths,
     )
 
 

@@ -34,6 +34,7 @@ from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pos
 from opv2v_doctor.facts.geometry.rays import Intrinsics, intrinsics
 from opv2v_doctor.facts.geometry.reading_names import FILES, STEPS, reading_words, source_words, step_words
 from opv2v_doctor.facts.geometry.readings import (
+    OTHERS,
     UNEXPLAINED,
     camera_misfit,
     comparisons,
@@ -122,8 +123,10 @@ def _depth_place(target: Target, drawn: Samples, step: str) -> Place | None:
     if step == "rig":
         found = camera_parting(target, drawn.split, moments(target, drawn.split).views[0].frame)
     else:
-        alone = len(reading(target, drawn.split).steps) == 1  # of several, the first parting is that of any
-        found = depth_parting(target, drawn.split) if alone and step not in ("crop", "offsets") else None
+        known = reading(target, drawn.split)
+        alone = len(known.steps) == 1  # of several, the first parting is that of any
+        parts = alone and step not in ("crop", "offsets") and known.reading.source != OTHERS
+        found = depth_parting(target, drawn.split) if parts else None
     return found or reading_place(target, drawn.part, step)
 
 

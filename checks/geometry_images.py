@@ -41,7 +41,7 @@ from opv2v_doctor.facts.geometry.shown_colours import (
     shown_colours,
 )
 from opv2v_doctor.facts.interpreter.questions import Rule
-from opv2v_doctor.facts.launch.origins import crop_place, given_place
+from opv2v_doctor.facts.launch.origins import augmentation_place, crop_place, given_place
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.facts.samples.moments import PinholeView, TracedView
@@ -585,11 +585,17 @@ def _once(faults: Sequence[Misplacement]) -> list[Misplacement]:
 TIMES = Threshold(1.5, "times the deviation", "blur and seams change less", healthy=1.04, faulty=4.5)
 APART = Threshold(0.15, "of the brightest value", "blur and seams change less", healthy=0.0064)
 LEVELS = 255
+VARIED = Threshold(
+    0.15, "of a logarithm, deviations of two views", "blur and seams change less", healthy=0.083, faulty=0.31
+)
+SHIFTED = Threshold(
+    0.03, "of the brightest value, means of two views", "as above", healthy=0.01, faulty=0.067
+)
 
 
 @check("GEO015", tier="data", requires=["DAT001", "ENV007"])
 def images_keep_their_colours(target: Target) -> Findings:
-    """Evaluation images have red first, and are normalised once, as their `data_norm_type` says.
+    """Evaluation images have red first, and are normalised once, all alike, as `data_norm_type` says.
 
     ## Why it matters
     The encoder was trained on RGB of a certain mean and deviation. Blue first, as OpenCV reads files, or
@@ -621,9 +627,31 @@ def _colours(target: Target, drawn: Samples) -> Findings:
         raise _no_rule(target, drawn, name, seen)
     if not fits(seen, rule.normalisation):
         yield _unlike(target, drawn, seen, rule)
+    elif varied(found):
+        yield error(
+            "img changes its brightness or contrast from view to view, by {spread:.0%} among "
+            "{views:view|views}, as an augmentation does; this split is evaluated",
+            hint="augment training images only",
+            at=augmentation_place(target, drawn.split, drawn.part) or given_place(target, drawn.part, "img"),
+            of=drawn.split,
+            views=len(found),
+            spread=math.expm1(_spread(found)),
+        )
     elif not turned:
         yield examined(len(found), "view", split=drawn.split)
         yield note("colours are those of the files: {seen}", of=drawn.split, seen=_numbers(seen))
+
+
+def varied(found: Sequence[ShownColours]) -> bool:
+    """Whether views are not normalised alike."""
+    means = [sum(each.found.straight.seen.mean) / 3 for each in found]
+    return _spread(found) > VARIED or max(means) - min(means) > SHIFTED
+
+
+def _spread(found: Sequence[ShownColours]) -> float:
+    """Logarithm of the largest deviation over the least."""
+    deviations = [math.log(math.prod(each.found.straight.seen.deviation)) / 3 for each in found]
+    return max(deviations) - min(deviations)
 
 
 def _no_rule(target: Target, drawn: Samples, name: str | None, seen: Normalisation) -> Blocked:

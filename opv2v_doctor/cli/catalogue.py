@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
 
 if TYPE_CHECKING:
     from opv2v_doctor.check import Check
     from opv2v_doctor.threshold import Threshold
 
+Code = Annotated[str, typer.Argument(help="A check's code or name.", autocompletion=completion.codes)]
 HEAD = """# Thresholds
 
 What decides a verdict, where it comes from, and the values that were measured next to it.
@@ -24,22 +25,26 @@ Bounds that a user may set (`masks.floor`, `poses.farthest`, ...) stand in `opv2
 """
 
 
-def list_checks(repo: options.Repo = None, settings: options.SettingsFile = None) -> None:
+def list_checks(
+    repo: options.Repo = None, settings: options.SettingsFile = None, lang: options.Lang = "en"
+) -> None:
     """List the checks in the order of the checklist.
 
     Each with its code, its tier and what it claims.
     """
+    from opv2v_doctor.languages import say
+
     checks = _checks(repo, settings)
     family = ""
     for check in checks:
         if check.family != family:
             family = check.family
-            typer.echo(f"\n{family}")
-        typer.echo(f"  {check.code}  {check.tier:<6}  {check.claim}")
+            typer.echo(f"\n{say(family, lang)}")
+        typer.echo(f"  {check.code}  {check.tier:<6}  {say(check.claim, lang)}")
 
 
 def explain(
-    code: Annotated[str, typer.Argument(help="A check's code or name.")] = "",
+    code: Code = "",
     everything: Annotated[bool, typer.Option("--all", help="Print the pages of all checks.")] = False,
     thresholds: Annotated[bool, typer.Option("--thresholds", help="Print all numbers that decide.")] = False,
     repo: options.Repo = None,
@@ -70,7 +75,8 @@ def _pages(checks: Sequence[Check], code: str, everything: bool, language: str) 
 
     chosen = [check for check in checks if everything or code.upper() == check.code or code == check.name]
     if not chosen:
-        raise unknown("check", code, (check.code for check in checks))
+        names = {name for check in checks for name in (check.code, check.name)}
+        raise unknown("check", code, names, "opv2v-doctor list")
     yield from (_page(check, language) for check in chosen)
 
 

@@ -5,7 +5,7 @@ turn, an offset) takes it from the poses, and explains them only where they all 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import numpy as np
@@ -49,6 +49,9 @@ def _candidates(
     yield from _of_positions(poses, expected)
     for mistake, change in _of_numbers():
         yield mistake, right.relative_pose(change(own), change(first))
+    for mistake, change in _of_numbers():  # in one of the two places where numbers become poses
+        yield mistake, right.relative_pose(change(own), first)
+        yield replace(mistake, what=f"{mistake.what} of the first"), right.relative_pose(own, change(first))
     other_way = right.pose(own) @ invert(right.pose(first))
     yield Mistake("multiplied the other way"), right.in_axes(other_way)
     if len(poses) > 1:
@@ -102,6 +105,10 @@ def _of_numbers() -> Iterator[tuple[Mistake, Callable[[Matrix], Matrix]]]:
         kept[place] = np.rad2deg(1) if place > 2 else -1
         kind = "radians" if place > 2 else "sign"
         yield Mistake(kind, name, turns=place > 2), _times(kept)
+        if place > 2:
+            yield Mistake("wrapped", name, turns=True), _at(place, lambda angle: angle % 180)
+        yield Mistake("unsigned", name, turns=place > 2), _at(place, np.abs)
+    yield Mistake("whole", "x, y, z, roll, yaw and pitch", turns=True), np.trunc
     for one, two in ((0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5)):
         order = np.arange(6)
         order[[one, two]] = two, one
@@ -111,6 +118,15 @@ def _of_numbers() -> Iterator[tuple[Mistake, Callable[[Matrix], Matrix]]]:
 
 def _times(factors: Matrix) -> Callable[[Matrix], Matrix]:
     return lambda cords: cords * factors
+
+
+def _at(place: int, change: Callable[[Matrix], Matrix]) -> Callable[[Matrix], Matrix]:
+    def changed(cords: Matrix) -> Matrix:
+        found = np.array(cords, dtype=np.float64)
+        found[..., place] = change(found[..., place])
+        return found
+
+    return changed
 
 
 def _ordered(order: NDArray[np.int64]) -> Callable[[Matrix], Matrix]:

@@ -27,10 +27,10 @@ from opv2v_doctor.reporters.phrases import (
     counts,
     evidence,
     first,
-    hazards,
     hint,
     launch,
     message,
+    news,
     one_line,
     place,
     revision,
@@ -47,12 +47,16 @@ SIGNS = {
     Status.PASSED: "✓",
     Status.WARNED: "!",
     Status.FAILED: "✗",
+    Status.KNOWN: "=",
     Status.SKIPPED: "–",
     Status.BLOCKED: "?",
     Status.CRASHED: "‼",
 }
 TONES = {0: "passed", 1: "failed", 3: "blocked"}
-ORDER = (Status.FAILED, Status.CRASHED, Status.BLOCKED, Status.WARNED, Status.PASSED, Status.SKIPPED)
+ORDER = (
+    *(Status.FAILED, Status.CRASHED, Status.BLOCKED, Status.WARNED),
+    *(Status.PASSED, Status.KNOWN, Status.SKIPPED),
+)
 LONGEST_NUMBER = 600  # characters of one piece of evidence
 
 
@@ -160,7 +164,7 @@ def _row(result: Result, examination: Examination) -> Mapping[str, Any]:
         "place": place(result.at, examination),
         "hint": "\n".join(hint(way_out(result), examination)),
         "seconds": result.seconds,
-        "is_open": bool(hazards(result)) or result.status in (Status.BLOCKED, Status.CRASHED),
+        "is_open": bool(news(result)) or result.status in (Status.BLOCKED, Status.CRASHED),
         "findings": [_finding(finding, examination) for finding in result.findings],
         "page": _page(examination.page(check)),
     }

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import pytest
 import yaml
 
 from opv2v_doctor import Severity, Text
+from opv2v_doctor.facts.disk import statements
 from opv2v_doctor.facts.disk.frames import Disk, disk, disks
 from opv2v_doctor.facts.disk.scenarios import Agent, Frame, scenarios
 from opv2v_doctor.facts.disk.statements import Motion, ways_expected
+from opv2v_doctor.facts.geometry import sensors
 from opv2v_doctor.facts.geometry.parts import PartError
-from opv2v_doctor.facts.geometry.sensors import Score, is_off
+from opv2v_doctor.facts.geometry.sensors import FEWEST, NOISIEST, REGAINED, Score, is_off
 from opv2v_doctor.facts.launch.datasets import parts_of
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.result import Result, Status
@@ -354,3 +357,38 @@ def test_how_far_the_two_ways_to_say_a_cameras_place_may_be_apart(scene: Path) -
 
 def add(numbers: list[float], place: int, value: float) -> None:
     numbers[place] += value
+
+
+def test_the_numbers_that_decide_of_sensors() -> None:
+    """One camera of a frame, how much of the agreement an explanation gives back, and what noise may cost."""
+    usual = Score(points=1000, through=0.0, agreeing=0.98, median=0.001)
+    camera = replace(usual, points=FEWEST)
+    assert_edge(0.15, lambda through: status(sensors._is_bad(replace(camera, through=through), usual)))
+    noisy = replace(usual, through=0.5)
+    chance = 2 * (0.18 * 0.82 / 1000) ** 0.5
+    bound = 0.06 + NOISIEST * 0.06 + chance  # of a split whose usual frame is worse than all noise
+    assert_edge(bound, lambda through: status(is_off(replace(usual, through=through), noisy, 0.06)))
+
+
+@pytest.mark.parametrize(("given_back", "found"), [(REGAINED - 0.02, False), (REGAINED + 0.02, True)])
+def test_an_explanation_gives_back_half_of_the_agreement(given_back: float, found: bool) -> None:
+    before, usual = 0.2, 0.98
+    agreeing = before + given_back * (usual - before)
+    count = 1000
+    files = SimpleNamespace(of=lambda *_: np.where(np.arange(count) < agreeing * count, 0.0, 1.0))
+    scene = SimpleNamespace(
+        score=lambda _: Score(points=count, through=0.8, agreeing=before, median=0.5), frame=None
+    )
+    guess: Any = (Text("turned"), Path("cloud.pcd"), (), lambda _: (None, None, None, files))
+    most = Score(points=count, through=0.01, agreeing=usual, median=0.001)
+    assert bool(sensors._best(scene, ("camera0",), iter([guess]), most)) is found  # type: ignore[arg-type]
+
+
+def test_whoever_heads_elsewhere_than_the_others_say() -> None:
+    def found(degrees: float) -> Status:
+        agents = [replace(FRAME.agent, name=name) for name in "abc"]
+        said = SimpleNamespace(frames=[replace(FRAME, agent=agent) for agent in agents])
+        apart = {0: {1: (0.0, degrees), 2: (0.0, degrees)}, 1: {2: (0.0, 0.0)}, 2: {1: (0.0, 0.0)}}
+        return status([*statements._accused(said, apart, set())])  # type: ignore[arg-type]
+
+    assert_edge(1.0, found)

@@ -61,7 +61,7 @@ def test_a_healthy_repository_passes_before_its_first_training(broken: Broken) -
     assert (examined.returncode, examined.stderr) == (0, "")
     assert {"CKP001", "INF001", "INF006", "LOG001"} <= skipped
     assert not {"DAT009", "MSK002", "GEO008", "SCH001"} & skipped
-    asked = doctor("check", "inference", "--repo", repo)
+    asked = doctor("check", "inference", "--repo", repo, "-v")
     assert (asked.returncode, "no checkpoint yet" in asked.stdout) == (0, True)
     assert "✓ INF007" in asked.stdout
 

@@ -1,5 +1,7 @@
 """Mistakes: each explains the poses that it makes, and right poses need none."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,33 @@ def test_a_mistake_is_told_by_the_poses_that_it_makes(poses: Matrix, kind: str, 
     mistake = found(poses)
     assert mistake is not None
     assert (mistake.kind, mistake.turns) == (kind, turns)
+
+
+BROKEN = OWN + np.array(
+    [[0.4, 0.3, 0.6, 0.2, 0.7, 0.5], [0.1, 0.2, 0.3, 0.4, -360.5, 0.6], [0.6, 0, 0, 0, 0.1, 0]]
+)
+
+
+def wrapped(cords: Matrix) -> Matrix:
+    return np.concatenate([cords[..., :4], cords[..., 4:5] % 180, cords[..., 5:]], -1)
+
+
+def unsigned(cords: Matrix) -> Matrix:
+    return np.concatenate([cords[..., :4], np.abs(cords[..., 4:5]), cords[..., 5:]], -1)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    ("change", "kind"), [(wrapped, "wrapped"), (unsigned, "unsigned"), (np.trunc, "whole")]
+)
+def test_numbers_that_are_cut_are_told_also_where_only_one_of_both_poses_is(
+    change: Callable[[Matrix], Matrix], kind: str, first: bool
+) -> None:
+    other = FIRST + 0.3
+    poses = RIGHT.relative_pose(change(BROKEN), change(other) if first else other)
+    mistake, _ = explanation(poses, BROKEN, other, RIGHT, LEAST)
+    assert mistake is not None
+    assert (mistake.kind, mistake.turns) == (kind, True)
 
 
 def test_a_factor_is_measured() -> None:

@@ -17,6 +17,11 @@ GUARDS = {
         good=healthy(),
         empty=healthy(overrides=NOTHING_READ),
     ),
+    "CFG015": Guard(
+        bad=healthy(overrides=("loss.test_criterion='2 * NonAmbiguousMaskLoss(BCELoss())'",)),
+        good=healthy(),
+        empty=healthy(overrides=("loss.test_criterion=''",)),
+    ),
     "CFG003": Guard(
         bad=healthy(overrides=("loss.train_criterion='Absent()'",)),
         good=healthy(),

@@ -89,6 +89,9 @@ GUARDS = {
     "GEO016": Guard(bad=faults("one_agents_lidar_turned", "depth_wraps_around"), good=SOUND, empty=EMPTY),
     "GEO017": Guard(bad=faults("one_agents_lidar_turned", "depth_wraps_around"), good=SOUND, empty=EMPTY),
     "GEO023": Guard(bad=COLOURS, good=SOUND, empty=EMPTY),
+    "GEO025": Guard(
+        bad=faults("one_agents_images_inverted"), good=SOUND, empty=without(folder="data/opv2v_depth")
+    ),
     "GEO024": Guard(bad=COLOURS, good=SOUND, empty=without(*ALONE, *UNNAMED)),
 }
 

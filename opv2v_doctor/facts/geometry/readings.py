@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 
@@ -61,6 +61,7 @@ SCALES = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001)
 POWERS = {"kept": 1.0, "log1p": 0.0, "log": 0.0, "square root": 0.5, "square": 2.0, "inverse": -1.0}
 UNIT = 0.01  # a unit that differs by less is none of its own
 COARSE = 6.0  # degrees
+DIGITS = 5  # of an error: of two that are alike, the first counts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +74,7 @@ class Comparison:
     where: Disk
     own: DepthMaps
     wrong: dict[str, Convention]
+    agents_right: bool = True  # else two cameras may change places with their poses
 
     @cached_property
     def rigs(self) -> dict[str, list[MountedCamera]]:
@@ -102,12 +104,16 @@ class Comparison:
 
     @cached_property
     def sources(self) -> dict[str, dict[str, DepthMaps]]:
-        """Own, another frame, another agent -> name -> its depth maps."""
+        """Own, another frame, another agent, two cameras exchanged -> name -> its depth maps."""
         found = {"own": {"own": self.own}}
         cameras = tuple(self.view.rig(self.where))
         for name, frame in neighbours(self.where, self.view.frame).items():
             kind = "another agent" if name.startswith("agent") else "another frame"
             found.setdefault(kind, {})[name] = depth_maps(frame, cameras)
+        for one, other in combinations(range(len(cameras)), 2) if self.agents_right else ():
+            maps = list(self.own)
+            maps[one], maps[other] = maps[other], maps[one]
+            found.setdefault(OTHERS, {})[f"{cameras[one]} and {cameras[other]}"] = maps
         return found
 
     def misses(self, reading: Reading, pixels: Pixels) -> Array:
@@ -297,7 +303,15 @@ def _comparison(target: Target, found: Moments, view: TracedView) -> Comparison:
         return min(both, key=lambda each: error_of(each.misses(right, each.many)))
     many, few = (some_pixels(view.camera, view.depth, count) for count in (MANY, FEW))
     wrong = wrong_conventions(target, found.split)
-    return Comparison(view=view, many=many, few=few, where=found.where, own=own, wrong=wrong)
+    return Comparison(
+        view=view,
+        many=many,
+        few=few,
+        where=found.where,
+        own=own,
+        wrong=wrong,
+        agents_right=relative_poses(target, found.split).convention is None,
+    )
 
 
 def _of_camera(view: PinholeView, camera: Pinhole, where: Disk, own: DepthMaps) -> CameraComparison:
@@ -313,7 +327,7 @@ def _error(views: Sequence[Comparison], reading: Reading, *, many: bool) -> floa
         for view in views
         if reading.source == "own" or reading.source in view.sources
     ]
-    return float(np.mean(errors))
+    return round(float(np.mean(errors)), DIGITS)
 
 
 def _single(views: Sequence[Comparison], right: Reading) -> Iterator[Reading]:
@@ -325,9 +339,11 @@ def _single(views: Sequence[Comparison], right: Reading) -> Iterator[Reading]:
     yield from _changed_values(views, right)
     yield from (replace(right, mirrored=True), replace(right, flipped=True))
     yield from (replace(right, crop=crop) for crop in first.crops)
-    yield from (replace(right, rig=name) for name in first.rigs if name != "right")
     sources = dict.fromkeys(name for view in views for name in view.sources if name != "own")
-    yield from (replace(right, source=name) for name in sources)
+    yield from (
+        replace(right, source=name) for name in sources
+    )  # before rigs that put cameras where others are
+    yield from (replace(right, rig=name) for name in first.rigs if name != "right")
 
 
 def _changed_values(views: Sequence[Comparison], right: Reading) -> Iterator[Reading]:

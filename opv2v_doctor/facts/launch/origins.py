@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.launch.datasets import Part
+from opv2v_doctor.facts.launch.config import place
+from opv2v_doctor.facts.launch.datasets import Part, keyword_key
 from opv2v_doctor.facts.source.syntax import definition, modules, nodes, syntax
 from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
+
+COUNTS = re.compile("view|count|num", re.IGNORECASE)
+AUGMENTS = re.compile("jitter|augment", re.IGNORECASE)
 
 
 def class_place(target: Target, name: str) -> Place | None:
@@ -42,6 +47,20 @@ def given_place(target: Target, part: Part, key: str) -> Place | None:
 def crop_place(target: Target, part: Part) -> Place | None:
     """Where the dataset crops the images that it has read."""
     return first_place(target, part, _crops)
+
+
+def augmentation_place(target: Target, split: str, part: Part) -> Place | None:
+    """What has a dataset change its images' colours: a value of the config, else a condition of its code."""
+    for name, value in part.keywords.items():
+        if isinstance(value, str) and AUGMENTS.search(value):
+            key = keyword_key(target, split, name)
+            return place(target, key) if key else None
+    return first_place(target, part, _augments, beyond=True)
+
+
+def choice_place(target: Target, part: Part) -> Place | None:
+    """Where the dataset takes so many of its views: as far as a count goes, or by a draw of one."""
+    return first_place(target, part, _takes_a_count, certain=True)
 
 
 def seed_place(target: Target, part: Part) -> Place | None:
@@ -198,6 +217,19 @@ def _crops(node: ast.AST) -> bool:
 
 def _asks_for_seed(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "self.seed" in ast.unparse(node.test)
+
+
+def _takes_a_count(node: ast.AST) -> bool:
+    upper = (
+        node.slice.upper if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice) else None
+    )
+    return upper is not None and bool(COUNTS.search(ast.unparse(upper)))
+
+
+def _augments(node: ast.AST) -> bool:
+    if isinstance(node, ast.IfExp):
+        return bool(AUGMENTS.search(ast.unparse(node)))
+    return isinstance(node, ast.If) and bool(AUGMENTS.search(ast.unparse(node.test)))
 
 
 def _makes_generator(node: ast.AST) -> bool:

@@ -3,9 +3,12 @@
 import shutil
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from opv2v_doctor.sandbox.faults.fault import fault, replace_text
 
@@ -94,6 +97,25 @@ def two_cameras_depth_exchanged(directory: Path) -> None:
         first, second = one.read_bytes(), two.read_bytes()
         one.write_bytes(second)
         two.write_bytes(first)
+
+
+@fault("GEO025")
+def one_agents_images_inverted(directory: Path) -> None:
+    """All images of one agent are negatives: what is bright in the others' is dark in its own."""
+    for path in chain(*_of_second_agents(directory, ".png")):
+        cv2.imwrite(str(path), 255 - _picture(path))
+
+
+@fault("GEO025")
+def one_cameras_images_blue_first(directory: Path) -> None:
+    """The images of one camera of one agent were written with red and blue exchanged."""
+    for path in chain(*_of_second_agents(directory, "_camera0.png")):
+        cv2.imwrite(str(path), _picture(path)[..., ::-1])
+
+
+def _picture(path: Path) -> NDArray[Any]:
+    picture: Any = cv2.imread(str(path))
+    return np.asarray(picture)
 
 
 def _of_second_agents(directory: Path, suffix: str) -> list[list[Path]]:
