@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor import pages
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.diagnosis.measurements import CheckpointErrors
-from opv2v_doctor.figures.curves import drawn
+from opv2v_doctor.figures.curves import alone, drawn
 from opv2v_doctor.figures.pictures import png
 from opv2v_doctor.figures.report_charts import Chart, Series
 from opv2v_doctor.neutral import printable
@@ -62,15 +61,13 @@ def _page(found: Sequence[CheckpointErrors]) -> str:
         series = (Series(name=told, points=known, kind="steps"),) if known else ()
         missing = "" if known else Text("nothing was measured")
         charts.append(Chart(title=told, family="", y=told, series=series, columns=names, missing=missing))
-    styled = drawn(charts, str)
-    return pages.render(
-        "figures/drawn.html",
+    return alone(
+        drawn(charts, str),
         title="Checkpoints on the same samples of validation",
         answer=", ".join(printable(one.path.name) for one in found),
         problems=[
             ("DGN011", printable(one.path.name), printable(one.problem)) for one in found if one.problem
         ],
-        **{**styled, "styles": ("reporters/report.css", *styled["styles"])},
     )
 
 

@@ -55,6 +55,24 @@ def page(logs: Sequence[Log], results: Sequence[Result], examination: Examinatio
     )
 
 
+def comparison(logs: Sequence[Log], say: Say = str) -> str:
+    """A page of several runs over each other, which judges nothing."""
+    names = names_of(logs)
+    styled = drawn(
+        list(charts(logs, names)),
+        say,
+        runs=[_run(log, name, n, (), say) for n, (log, name) in enumerate(zip(logs, names, strict=True))],
+        differences=list(islice(_differences(logs), MOST_DIFFERENCES)),
+    )
+    return alone(styled, title=say("Runs compared"), answer=", ".join(names), say=say)
+
+
+def alone(styled: Mapping[str, Any], **values: Any) -> str:
+    """A page of nothing but curves, and problems where there are some."""
+    styles = ("reporters/report.css", *styled["styles"])
+    return pages.render("figures/drawn.html", **{"problems": (), **values, **styled, "styles": styles})
+
+
 def drawn(
     found: Sequence[Chart],
     say: Say,

@@ -10,12 +10,13 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from opv2v_doctor import __version__
+from opv2v_doctor.neutral import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # Plotly makes styles while it draws, and is unpacked into a script: no digest can tell what such a page runs.
 _INLINE = "script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 DRAWING = f"default-src 'none'; {_INLINE}; img-src data: blob:; font-src data:"
+STYLE, SCRIPT = "pages/page.css", "pages/page.js"
 _said = re.compile(r"""\bsay\("([^"]+)"\)""")
 
 
@@ -47,21 +49,29 @@ def render(
     """
     from markupsafe import Markup
 
-    style = "".join(map(part, ("pages/page.css", *styles)))
-    script = "".join(map(part, ("pages/page.js", *scripts)))
-    if policy is None:
-        policy = f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}"
+    styles, scripts = tuple(styles), tuple(scripts)
+    style, script = _joined(STYLE, styles), _joined(SCRIPT, scripts)
     given = {"tone": "", "head": (), **values}
     found = _surroundings().get_template(template)
     return found.render(
         say=say,
         language=language,
         version=__version__,
-        policy=policy,
+        policy=policy_of(styles, scripts) if policy is None else policy,
         style=Markup(style),
         script=Markup(script),
         **given,
     )
+
+
+def policy_of(styles: Sequence[str], scripts: Sequence[str], images: str = "data:") -> str:
+    """The Content-Security-Policy of a page with these styles and scripts besides the shared ones."""
+    style, script = digest(_joined(STYLE, styles)), digest(_joined(SCRIPT, scripts))
+    return f"default-src 'none'; img-src {images}; style-src {style}; script-src {script}"
+
+
+def _joined(first: str, others: Sequence[str]) -> str:
+    return "".join(map(part, (first, *others)))
 
 
 def fragment(template: str, **values: Any) -> str:
@@ -81,6 +91,7 @@ def _surroundings() -> Environment:
         loader=FunctionLoader(part),
     )
     surroundings.filters["ticked"] = _with_code
+    surroundings.filters["printable"] = printable
     surroundings.filters["embedded"] = embedded
     return surroundings
 
