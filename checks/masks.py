@@ -17,6 +17,8 @@ from opv2v_doctor import (
     note,
     warning,
 )
+from opv2v_doctor.facts.disk.damage import raw_depth
+from opv2v_doctor.facts.disk.frames import frame_of
 from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
 from opv2v_doctor.facts.geometry.mask_places import MaskPlace, invented_depth, mask_places
 from opv2v_doctor.facts.interpreter.views import View
@@ -35,6 +37,13 @@ OUTSIDE = Threshold(
     0.01, "of the view", "the border of a mask, moved by interpolation", healthy=0.0, faulty=0.15
 )
 
+SPARSEST = Threshold(
+    0.01,
+    "of the pixels of a depth file",
+    "a LiDAR of 64 beams, projected into an image, knows 0.04; fewer are lost",
+    healthy=0.1,
+    faulty=0.0,
+)
 MADE_UP = Threshold(0.001, "of the view", "a rounding at an edge", healthy=0.0, faulty=0.15)
 ELSEWHERE = Threshold(0.02, "of the panorama", "borders are left out", healthy=0.0, faulty=0.09)
 INVENTED = Threshold(
@@ -53,7 +62,8 @@ def masks_are_not_empty(target: Target) -> Findings:
 
     ## How to fix
     Look at where the repository builds the mask, and at the depth that `valid_mask` follows. `masks.floor`
-    in `opv2v-doctor.toml` sets the least mean, as a fraction of the view.
+    in `opv2v-doctor.toml` sets the least mean, as a fraction of the view; where the depth files themselves
+    are sparse, less is expected of `valid_mask`.
     """
     for drawn in each_split(target):
         for name, means in _means(drawn).items():
@@ -79,9 +89,11 @@ def _means(drawn: Samples) -> dict[str, list[float]]:
 
 def _emptiness(target: Target, drawn: Samples, name: str, means: Sequence[float]) -> Finding:
     floor = target.settings.masks.floor
+    if mean(means) < floor and name == VALID and (known := _known(target, drawn)) >= SPARSEST:
+        floor *= known**2  # a lookup in sparse depth, and one through it, lose their share of the pixels each
     if mean(means) < floor:
         return error(
-            "{mask} covers {mean:.3f} of the view, expected at least {floor}",
+            "{mask} covers {mean:.3f} of the view, expected at least {floor:.2g}",
             hint="check what this line marks and the depth files of the frames, or set masks.floor",
             at=given_place(target, drawn.part, MASK),
             of=drawn.split,
@@ -99,6 +111,13 @@ def _emptiness(target: Target, drawn: Samples, name: str, means: Sequence[float]
     if name != MASK:
         return note(covered, of=drawn.split)
     return note("{covered}; {implied}", of=drawn.split, covered=covered, implied=_implication(mean(means)))
+
+
+def _known(target: Target, drawn: Samples) -> float:
+    """The share of the pixels of the drawn frames' depth files that has a depth; 0 where there are none."""
+    frames = {frame_of(target, drawn.split, view.identity) for view in drawn.views} - {None}
+    raw = [raw_depth(frame.depth(camera)) for frame in frames if frame for camera in frame.cameras]
+    return mean(1 - each.zero - each.nan - each.infinite for each in raw if each) if any(raw) else 0.0
 
 
 def _implication(p: float) -> Text:

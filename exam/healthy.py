@@ -75,6 +75,8 @@ def alarmed(
     say: Callable[[str], None],
 ) -> int:
     """Examine every variation; 1 where one raised an alarm or could not be trained."""
+    import exam.other_ways  # noqa: F401 (they register themselves)
+
     chosen = [each for each in VARIATIONS.values() if not only or each.name in only]
     records = read(output) if output else []
     done, warm = {each["name"] for each in records}, Warm()
@@ -496,6 +498,13 @@ def gradient_checkpointing(directory: Path) -> None:
 def frozen_encoder(directory: Path) -> None:
     """The encoder keeps its pretrained weights: its learning rate is 0, as the config says."""
     set_value(directory / DEFAULTS, "submodule_configs", "{encoder: {lr: 0}}")
+    replace_text(
+        directory / LOOP,
+        "    model_without_ddp = model\n",
+        "    model_without_ddp = model\n"
+        "    for name, options in (args.train_params.submodule_configs or {}).items():\n"
+        '        model.get_submodule(name).requires_grad_(options.get("lr", 1) != 0)\n',
+    )
 
 
 @variation()
@@ -521,8 +530,18 @@ def accumulation(directory: Path) -> None:
 
 @variation()
 def bfloat16(directory: Path) -> None:
-    """The forward pass is computed in bfloat16."""
+    """The forward pass is computed in bfloat16; what the inference writes is made float32 again."""
     set_value(directory / PARAMS, "amp", "1")
+    replace_text(
+        directory / "scripts/infer.py", "prediction[name][0].cpu().numpy()", "_numbers(prediction[name][0])"
+    )
+    replace_text(
+        directory / "scripts/infer.py",
+        "\n\nif __name__",
+        '\n\ndef _numbers(values):\n    """An array; numpy knows no bfloat16."""\n'
+        "    values = values.cpu()\n"
+        "    return (values.float() if values.is_floating_point() else values).numpy()\n\n\nif __name__",
+    )
 
 
 @variation()
@@ -550,17 +569,17 @@ def constant_rate(directory: Path) -> None:
 @variation()
 def cosine_of_torch(directory: Path) -> None:
     """The learning rate is that of torch's CosineAnnealingLR, stepped after each update."""
-    _scheduled(directory, "CosineAnnealingLR(optimizer, params.epochs * len(train_loader), params.min_lr)")
+    scheduled(directory, "CosineAnnealingLR(optimizer, params.epochs * len(train_loader), params.min_lr)")
 
 
 @variation()
 def one_cycle(directory: Path) -> None:
     """The learning rate is that of torch's OneCycleLR, stepped after each update."""
     steps = "total_steps=params.epochs * len(train_loader) + 1"
-    _scheduled(directory, f"OneCycleLR(optimizer, max_lr=params.lr, {steps}, cycle_momentum=False)")
+    scheduled(directory, f"OneCycleLR(optimizer, max_lr=params.lr, {steps}, cycle_momentum=False)")
 
 
-def _scheduled(directory: Path, scheduler: str) -> None:
+def scheduled(directory: Path, scheduler: str) -> None:
     """A scheduler of torch in the place of the repository's rule: made, stepped, saved and restored."""
     loop, tools = directory / LOOP, directory / TOOLS
     replace_text(

@@ -53,6 +53,7 @@ class Finding:
     hint: Text | None = None
     subjects: tuple[str, ...] = ()
     event: int | None = None
+    known: bool = False  # it stands in the baseline
 
     @property
     def whole(self) -> Text:

@@ -12,6 +12,7 @@ from opv2v_doctor.settings import Ignore
 from opv2v_doctor.user_error import UsageError, unknown
 
 GROUP = "opv2v_doctor.checks"
+LISTED = "opv2v-doctor list"  # the command that lists all of them
 
 
 def installed_checks(
@@ -69,7 +70,8 @@ def codes_named(checks: Sequence[Check], words: Sequence[str], tier: Tier = Tier
     for word in words:
         matching = [check for check in checks if _matches(check, word)]
         if not matching:
-            raise unknown("check", word, {c.family for c in checks} | {c.code for c in checks})
+            names = {name for check in checks for name in (check.family, check.code, check.name)}
+            raise unknown("check", word, names, LISTED)
         if not any(tier.reaches(check.tier) for check in matching):
             raise UsageError(f"{word} is of tier {matching[0].tier}: --tier {tier} leaves it out")
         found |= {check.code for check in matching}
@@ -92,7 +94,7 @@ def ignored_codes(
     codes = {check.code for check in checks}
     for ignore in ignores:
         if ignore.code not in codes and not others:
-            raise unknown("check code in ignore", ignore.code, codes)
+            raise unknown("check code in ignore", ignore.code, codes, LISTED)
         if ignore.until is not None and ignore.until < today:
             raise UsageError(
                 f"ignore of {ignore.code} expired on {ignore.until} ({ignore.reason}): renew or remove it"

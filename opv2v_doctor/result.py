@@ -16,6 +16,7 @@ class Status(StrEnum):
     PASSED = "passed"
     WARNED = "warned"
     FAILED = "failed"
+    KNOWN = "known"  # what it found stands in the baseline
     SKIPPED = "skipped"
     BLOCKED = "blocked"
     CRASHED = "crashed"
@@ -25,7 +26,8 @@ class Status(StrEnum):
 class Result:
     """One check's outcome: its findings, what it examined, and why it gave no answer.
 
-    A reason says why the check was skipped, blocked or crashed, where that is decided, and what would help.
+    A reason says why the check was skipped, blocked or crashed, where that is decided, and what would help;
+    `needs` are the required checks that did not pass, where that is the reason.
     """
 
     check: Check
@@ -33,6 +35,7 @@ class Result:
     findings: tuple[Finding, ...] = ()
     examined: tuple[Examined, ...] = ()
     reason: Text | None = None
+    needs: tuple[str, ...] = ()
     at: Place | None = None
     hint: Text | None = None
     seconds: float = 0.0
@@ -68,7 +71,7 @@ def _amount(unit: str, seen: Sequence[Examined]) -> Text:
 
 
 def exit_code(results: Iterable[Result], *, strict: bool = False) -> int:
-    """0 all good, 1 a check failed (or warned, when strict), 3 blocked, crashed or nothing ran.
+    """0 all good or known, 1 a check failed (or warned, when strict), 3 blocked, crashed or nothing ran.
 
     A failure outweighs a missing answer: it is an answer. No answer is not "fine", and a requirement that
     passed is no answer to what was asked.
@@ -77,7 +80,8 @@ def exit_code(results: Iterable[Result], *, strict: bool = False) -> int:
     seen = {result.status for result in kept}
     if Status.FAILED in seen or (strict and Status.WARNED in seen):
         return 1
-    answered = {result.status for result in kept if result.asked} & {Status.PASSED, Status.WARNED}
+    good = {Status.PASSED, Status.WARNED, Status.KNOWN}
+    answered = {result.status for result in kept if result.asked} & good
     unanswered = seen & {Status.BLOCKED, Status.CRASHED}
     return 0 if answered and not unanswered else 3
 
@@ -98,7 +102,8 @@ def first_to_fix(results: Iterable[Result]) -> tuple[Result, Finding | None] | N
 
 
 def _worst(result: Result) -> Finding | None:
-    return max(result.findings, key=lambda finding: finding.severity, default=None)
+    new = [finding for finding in result.findings if not finding.known]
+    return max(new, key=lambda finding: finding.severity, default=None)
 
 
 def _earliest(
@@ -112,7 +117,10 @@ def _earliest(
         (other.event, result, other)
         for result in results
         for other in result.findings
-        if other.event is not None and other.path == finding.path and other.severity >= finding.severity
+        if other.event is not None
+        and not other.known
+        and other.path == finding.path
+        and other.severity >= finding.severity
     ]
     _, result, finding = min(events, key=lambda event: event[0])
     return result, finding

@@ -51,15 +51,16 @@ def run(
             following = waiting.pop(0)  # in the checklist's order: what is needed first is answered first
             if not unmet_by(following):
                 _begin(following, target)
-        reason, unmet = waived.get(check.code), unmet_by(check)
-        if reason is not None:
-            result = Result(check=check, status=Status.SKIPPED, reason=Text("ignored: {why}", why=reason))
+        waiver, unmet = waived.get(check.code), unmet_by(check)
+        if waiver is not None:
+            result = Result(check=check, status=Status.SKIPPED, reason=Text("ignored: {why}", why=waiver))
         elif idle := [code for code in unmet if statuses.get(code) is Status.SKIPPED]:
             result = Result(check=check, status=Status.SKIPPED, reason=reasons[idle[0]])
         elif unmet and (without := _splits_without(check, unmet, failures)):
             result = _examine(check, target, without)
         elif unmet:
-            result = Result(check=check, status=Status.BLOCKED, reason=Text("needs {codes}", codes=unmet))
+            reason = Text("needs {codes}", codes=unmet)
+            result = Result(check=check, status=Status.BLOCKED, reason=reason, needs=tuple(unmet))
         else:
             result = _examine(check, target)
         if check.code in by_split:

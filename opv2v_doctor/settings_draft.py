@@ -88,6 +88,7 @@ PLACES = {
     "idx": "index", "sample-index": "index", "val-index": "index", "output": "output",
     "output-dir": "output", "out": "output", "out-dir": "output", "save-dir": "output", "o": "output",
 }  # fmt: skip
+_ADDED = re.compile(r"add_argument\(\s*[\"'](--?[\w-]+)[\"']")
 SHOWN = 12  # launches that a list shows
 
 
@@ -427,7 +428,22 @@ def _infer(repo: Path, shown: Sequence[LaunchCommand]) -> str:
         arguments = ", ".join(map(_quoted, words))
         table = INFER.format(origin=where, script=_quoted(str(tail)), arguments=arguments)
         best = max(best, (fitted, table), key=lambda one: one[0])
-    return best[1]
+    return best[1] or _unshown_inference(repo)
+
+
+def _unshown_inference(repo: Path) -> str:
+    """The table of a script that no command shows, by the options that it reads: one takes a checkpoint."""
+    for path in sorted({*repo.glob("scripts/*.py"), *repo.glob("*.py"), *repo.glob("tools/*.py")}):
+        options = _ADDED.findall(text_of(path, "replace")) if re.search("infer|predict", path.stem) else []
+        read = [name for name in options if name.lstrip("-") in PLACES]
+        places = {PLACES[name.lstrip("-")]: name for name in reversed(read)}  # the first of several names
+        if "checkpoint" in places:
+            words = [word for place, name in places.items() for word in (name, f"{{{place}}}")]
+            script = str(path.relative_to(repo))
+            arguments = ", ".join(map(_quoted, words))
+            origin = f"the options of {script}, which no document shows: it may need more"
+            return INFER.format(origin=origin, script=_quoted(script), arguments=arguments)
+    return ""
 
 
 def _options(place: str) -> list[str]:

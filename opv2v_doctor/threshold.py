@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class Threshold(float):
     """A number that a check compares with: it calculates as a float, and can account for itself.
@@ -14,6 +16,7 @@ class Threshold(float):
     source: str
     healthy: float | None
     faulty: float | None
+    module: str
 
     def __new__(
         cls,
@@ -26,4 +29,5 @@ class Threshold(float):
     ) -> Threshold:
         self = super().__new__(cls, value)
         self.unit, self.source, self.healthy, self.faulty = unit, source, healthy, faulty
+        self.module = sys._getframe(1).f_globals["__name__"]  # others may import it
         return self

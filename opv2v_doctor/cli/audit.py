@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -29,7 +29,7 @@ from opv2v_doctor.cli.live import is_live
 from opv2v_doctor.cli.reporting import report_file, write_report
 from opv2v_doctor.cli.streams import quiet_libraries
 from opv2v_doctor.neutral import canvas, printable
-from opv2v_doctor.reporters import BY_SUFFIX, REPORTERS, Examination, Format, Medium
+from opv2v_doctor.reporters import BY_SUFFIX, REPORTERS, Detail, Examination, Format, Medium, text
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.user_error import UsageError
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from opv2v_doctor.target import Target
 
 TABLES = {".csv": "csv", ".parquet": "parquet"}  # of the records
+WRITTEN_BY_SUFFIX = {**{suffix: str(name) for suffix, name in BY_SUFFIX.items()}, **TABLES}
 WRITTEN = [*(name for name in Format if name != Format.HTML), *TABLES.values()]
 AuditFormat = StrEnum("AuditFormat", WRITTEN)  # type: ignore[misc]
-HEAD = 1  # line of a text report that speaks of a repository
 
 Root = Annotated[
     str | None,
@@ -85,47 +85,58 @@ def audit(
     workers: Workers = None,
     scheduler: Scheduler = None,
     cache: Cache = None,
+    repo: options.Repo = None,
     settings: options.SettingsFile = None,
     format: ReportFormat = None,
     output: options.Output = None,
     strict: options.Strict = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Read every file of an OPV2V dataset, and say what is wrong with it.
 
     What was read is remembered: an interrupted audit goes on, and a second one reads only what changed.
     """
-    chosen = format or {**BY_SUFFIX, **TABLES}.get(output.suffix if output else "", "text")
+    chosen = options.written_as(output, format, WRITTEN_BY_SUFFIX) if output else format or "text"
     if chosen == "parquet" and output is None:
         raise UsageError("--format parquet needs --output FILE: it is not text")
-    dataset = _dataset(root, depth, settings)
+    detail = options.detail_of(verbose, quiet)
+    dataset = _dataset(root, depth, repo, settings)
+    processes = workers or os.cpu_count() or 1
+    known = "what an earlier audit read, and did not change, is passed over"
+    typer.echo(
+        f"opv2v-doctor: reading every file of {printable(dataset.root)} on {processes} cores; {known}",
+        err=True,
+    )
     with open_inventory(dataset, cache or cache_folder()) as inventory:
         with quiet_libraries(), _progress() as advance:
-            survey(inventory, readers(workers or os.cpu_count() or 1, scheduler), advance)
+            survey(inventory, readers(processes, scheduler), advance)
         results = list(run(VERDICTS, cast("Target", inventory)))
-        head = _head(inventory, strict)
+        head = _head(inventory, strict, detail)
         if output is not None:
-            _write(output, chosen, inventory, results, head)
+            whole = replace(head, medium=Medium(folder=head.medium.folder))
+            _write(output, chosen, inventory, results, whole)
         paper = canvas(sys.stdout)
         for line in _lines("text" if output else chosen, inventory, results, head):
             paper.write(f"{line}\n")
     raise typer.Exit(exit_code(results, strict=strict))
 
 
-def _dataset(root: str | None, depth: str | None, settings: Path | None) -> Dataset:
+def _dataset(root: str | None, depth: str | None, repo: Path | None, settings: Path | None) -> Dataset:
     """The dataset that was named, or the one that the training here reads; its files as the settings say."""
     from opv2v_doctor.target import find_settings, make_target
 
     if root is None:
         from opv2v_doctor.facts.launch.datasets import data_roots
 
-        target = make_target(settings_file=settings)
+        target = make_target(repo=repo, settings_file=settings)
         roots = [str(place) for place in data_roots(target)]
         if not roots:
             raise UsageError("which dataset? The training's config names no ROOT: give the folder")
         root, depth = roots[0], depth or next(iter(roots[1:]), None)
         layout = target.settings.layout
     else:
-        layout = find_settings(None, settings).layout
+        layout = find_settings(repo, settings).layout
     dataset = dataset_at(root, depth, layout)
     for place, word in ((dataset.storage, "ROOT"), (dataset.storage_of("depth"), "--depth")):
         if not place.exists():
@@ -133,13 +144,13 @@ def _dataset(root: str | None, depth: str | None, settings: Path | None) -> Data
     return dataset
 
 
-def _head(inventory: Inventory, strict: bool) -> Examination:
+def _head(inventory: Inventory, strict: bool, detail: Detail) -> Examination:
     return Examination(
         repo=inventory.path("", "frame"),
         gpus=None,
         strict=strict,
         started=datetime.now(UTC),
-        medium=Medium.of(sys.stdout),
+        medium=Medium.of(sys.stdout, detail),
     )
 
 
@@ -149,7 +160,7 @@ def _lines(format: str, inventory: Inventory, results: list[Result], head: Exami
         yield from csv_lines(inventory)
     elif format == "text":
         yield f"opv2v-doctor audits {printable(inventory.dataset.root)}"
-        yield from islice(REPORTERS["text"](results, head), HEAD, None)
+        yield from text.body(results, head)
         yield from _summary(inventory, head.medium)
     else:
         yield from REPORTERS[format](results, head)

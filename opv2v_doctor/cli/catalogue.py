@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
 
 if TYPE_CHECKING:
     from opv2v_doctor.check import Check
     from opv2v_doctor.threshold import Threshold
 
+Code = Annotated[str, typer.Argument(help="A check's code or name.", autocompletion=completion.codes)]
 HEAD = """# Thresholds
 
 What decides a verdict, where it comes from, and the values that were measured next to it.
@@ -24,22 +25,26 @@ Bounds that a user may set (`masks.floor`, `poses.farthest`, ...) stand in `opv2
 """
 
 
-def list_checks(repo: options.Repo = None, settings: options.SettingsFile = None) -> None:
+def list_checks(
+    repo: options.Repo = None, settings: options.SettingsFile = None, lang: options.Lang = "en"
+) -> None:
     """List the checks in the order of the checklist.
 
     Each with its code, its tier and what it claims.
     """
+    from opv2v_doctor.languages import say
+
     checks = _checks(repo, settings)
     family = ""
     for check in checks:
         if check.family != family:
             family = check.family
-            typer.echo(f"\n{family}")
-        typer.echo(f"  {check.code}  {check.tier:<6}  {check.claim}")
+            typer.echo(f"\n{say(family, lang)}")
+        typer.echo(f"  {check.code}  {check.tier:<6}  {say(check.claim, lang)}")
 
 
 def explain(
-    code: Annotated[str, typer.Argument(help="A check's code or name.")] = "",
+    code: Code = "",
     everything: Annotated[bool, typer.Option("--all", help="Print the pages of all checks.")] = False,
     thresholds: Annotated[bool, typer.Option("--thresholds", help="Print all numbers that decide.")] = False,
     repo: options.Repo = None,
@@ -70,7 +75,8 @@ def _pages(checks: Sequence[Check], code: str, everything: bool, language: str) 
 
     chosen = [check for check in checks if everything or code.upper() == check.code or code == check.name]
     if not chosen:
-        raise unknown("check", code, (check.code for check in checks))
+        names = {name for check in checks for name in (check.code, check.name)}
+        raise unknown("check", code, names, "opv2v-doctor list")
     yield from (_page(check, language) for check in chosen)
 
 
@@ -110,31 +116,28 @@ def _checks(repo: Path | None, file: Path | None) -> Sequence[Check]:
 
 
 def _thresholds() -> Iterator[str]:
-    """All thresholds as a page in Markdown; one that several modules import stands where it is defined."""
-    seen: set[int] = set()
+    """All thresholds as a page in Markdown."""
     yield HEAD
     yield "| threshold | value | unit | where it comes from | nearest healthy | nearest faulty |"
     yield "|---|---|---|---|---|---|"
     for place, threshold in _every_threshold():
-        if id(threshold) not in seen:
-            seen.add(id(threshold))
-            measured = ["" if one is None else f"{one:g}" for one in (threshold.healthy, threshold.faulty)]
-            cells = (f"`{place}`", f"{float(threshold):g}", threshold.unit, threshold.source, *measured)
-            yield f"| {' | '.join(cells)} |"
+        measured = ["" if one is None else f"{one:g}" for one in (threshold.healthy, threshold.faulty)]
+        cells = (f"`{place}`", f"{float(threshold):g}", threshold.unit, threshold.source, *measured)
+        yield f"| {' | '.join(cells)} |"
     yield ""
 
 
 def _every_threshold() -> Iterator[tuple[str, Threshold]]:
-    """(where it is defined, threshold) of all that the installed checks and their facts compare with."""
+    """(where it is defined, threshold) of all that the product compares with."""
     from opv2v_doctor.registry import installed_checks
     from opv2v_doctor.threshold import Threshold
 
     installed_checks()
-    for package in ("audit", "diagnosis", "facts", "geometry", "smoke"):
+    for package in ("audit", "diagnosis", "facts", "geometry", "runs", "smoke"):
         folder = f"opv2v_doctor.{package}"
         for found in pkgutil.walk_packages(import_module(folder).__path__, f"{folder}."):
             import_module(found.name)
     for name, module in sorted(sys.modules.items()):
         for word, value in list(vars(module).items()) if name.startswith("opv2v_doctor.") else ():
-            if isinstance(value, Threshold) and word.isupper():
+            if isinstance(value, Threshold) and value.module == name:
                 yield f"{name.removeprefix('opv2v_doctor.')}.{word}", value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from opv2v_doctor.check import Tier
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
 
 if TYPE_CHECKING:
     from opv2v_doctor.target import Target
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 THREADS = "OPENBLAS_NUM_THREADS"
 Words = Annotated[
     list[str],
-    typer.Argument(help="Families, codes or names of checks, then Hydra overrides.", show_default=False),
+    typer.Argument(
+        help="Families, codes or names of checks, then Hydra overrides.",
+        show_default=False,
+        autocompletion=completion.checks_and_overrides,
+    ),
 ]
 PrintRates = Annotated[
     bool, typer.Option("--print-lr", help="Print the learning rate at the start of each epoch.")
@@ -26,16 +30,14 @@ PrintRates = Annotated[
 
 
 @options.takes_target
+@options.takes_presentation
 def run_all(
     target: Target,
+    presentation: options.Presentation,
     overrides: options.Overrides = None,
     tier: options.UpTo = Tier.RUN,
     select: options.Select = None,
     ignore: options.Ignore = None,
-    format: options.ReportFormat = None,
-    output: options.Output = None,
-    lang: options.Lang = "en",
-    strict: options.Strict = False,
     plugins: options.Plugins = None,
 ) -> None:
     """Run the whole checklist on a training repository.
@@ -52,24 +54,19 @@ def run_all(
             words,
             ignores=ignore or (),
             tier=tier,
-            format=format,
-            output=output,
-            strict=strict,
-            language=lang,
+            presentation=presentation,
             plugins=plugins,
         )
     )
 
 
 @options.takes_target
+@options.takes_presentation
 def check(
     target: Target,
+    presentation: options.Presentation,
     words: Words,
     ignore: options.Ignore = None,
-    format: options.ReportFormat = None,
-    output: options.Output = None,
-    lang: options.Lang = "en",
-    strict: options.Strict = False,
     plugins: options.Plugins = None,
     print_lr: PrintRates = False,
 ) -> None:
@@ -90,14 +87,11 @@ def check(
         target,
         selected,
         ignores=ignore or (),
-        format=format,
-        output=output,
-        strict=strict,
-        language=lang,
+        presentation=presentation,
         plugins=plugins,
     )
     if print_lr:
-        _print_rates(target, beside=format not in (None, "text") and output is None)
+        _print_rates(target, beside=presentation.format not in (None, "text") and not presentation.files)
     raise typer.Exit(code)
 
 

@@ -11,8 +11,7 @@ import typer
 
 from opv2v_doctor.check import Blocked, Skip
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.examination import head_of, write
-from opv2v_doctor.cli.reporting import head_in
+from opv2v_doctor.cli.examination import write
 from opv2v_doctor.diagnosis import CHECKS
 from opv2v_doctor.diagnosis.measurements import DiagnosisRequest, asked, every_checkpoint
 from opv2v_doctor.facts.past.runs import last_run
@@ -53,8 +52,10 @@ def diagnosed(
 
 
 @options.taking(diagnosed, "target", options.verify_script)
+@options.takes_presentation
 def diagnose(
     target: Target,
+    presentation: options.Presentation,
     overrides: options.Overrides = None,
     checkpoint: Checkpoint = None,
     overfit_steps: Steps = 30,
@@ -63,10 +64,6 @@ def diagnose(
         typer.Option("--all-checkpoints", help="Evaluate every checkpoint of the run on the same samples."),
     ] = False,
     curves: Curves = None,
-    format: options.ReportFormat = None,
-    output: options.Output = None,
-    strict: options.Strict = False,
-    lang: options.Lang = "en",
 ) -> None:
     """Say why the validation loss of a checkpoint is high.
 
@@ -89,8 +86,7 @@ def diagnose(
         every=all_checkpoints,
     )
     examined = replace(reopened(target, folder or file.parent), state=State({asked: request}))
-    head = head_in(head_of(examined, strict or target.settings.strict), examined, lang)
-    code = write(partial(run, CHECKS, examined), len(CHECKS), head, format=format, output=output)
+    code = write(partial(run, CHECKS, examined), len(CHECKS), examined, presentation)
     if curves is not None:
         _write(examined, curves)
     raise typer.Exit(code)

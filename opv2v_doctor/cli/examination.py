@@ -5,23 +5,29 @@ from __future__ import annotations
 import datetime
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import typer
+
 from opv2v_doctor import Blocked, Check, Command, Skip, Target, Tier
+from opv2v_doctor.baseline import Baseline, Key, lines, read_baseline
 from opv2v_doctor.cli.live import LiveLine
-from opv2v_doctor.cli.options import verify_splits
+from opv2v_doctor.cli.options import Presentation, verify_reachable, verify_splits
 from opv2v_doctor.cli.reporting import head_in, report_lines, write_report
 from opv2v_doctor.facts.interpreter.probe import start_second
 from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.plugins import LOADING, Plugin, read_plugins
 from opv2v_doctor.plugins.trust import is_trusted
 from opv2v_doctor.registry import codes_named, ignored_codes, installed_checks, select
-from opv2v_doctor.reporters import BY_SUFFIX, Examination, Format, Medium
+from opv2v_doctor.reporters import Examination, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
 from opv2v_doctor.settings import Ignore
+from opv2v_doctor.text import counted
 from opv2v_doctor.user_error import UsageError
 
 
@@ -31,47 +37,73 @@ def examine(
     *,
     ignores: Sequence[str] = (),
     tier: str = "run",
-    format: str | None = None,
-    output: Path | None = None,
-    strict: bool = False,
-    language: str = "en",
+    presentation: Presentation,
     plugins: bool | None = None,
+    subject: str = "",
 ) -> int:
     """Examine the target, write the report, and return the exit code.
+
+    `subject` says in a line what is examined, where that is no launch.
 
     `plugins` runs those of the settings, or leaves them out; None runs those that the user trusts.
 
     Raises UsageError for a check, split, exception or report file that cannot be.
     """
     checks, asked, exceptions = selection(target, words, ignores=ignores, tier=tier, plugins=plugins)
-    strict = strict or target.settings.strict
     if any(check.tier is Tier.DATA for check in checks):
         start_second(target)
-    head = head_in(head_of(target, strict), target, language)
     results = partial(run, checks, target, ignored=exceptions, asked=asked)
-    return write(results, len(checks), head, format=format, output=output)
+    return write(results, len(checks), target, presentation, subject)
 
 
 def write(
     results: Callable[..., Iterable[Result]],
     total: int,
-    head: Examination,
-    *,
-    format: str | None,
-    output: Path | None,
+    target: Target,
+    presentation: Presentation,
+    subject: str = "",
 ) -> int:
-    """Write the results of so many checks while they run, and into the report file, and return the exit code.
+    """Write the results of so many checks while they run, and into the report files; return the exit code.
 
     `results` makes them, and is given what is to be told of each check that starts.
     """
+    head = replace(head_of(target, presentation), subject=subject)
+    files, baseline = presentation.files, _baseline(presentation, head)
     with LiveLine(total=total) as display:
-        running = _kept(results(starting=display.start), display.finish)
-        for line in report_lines("text" if output else format or "text", running, head):
+        running = _kept(baseline.marked(results(starting=display.start)), display.finish)
+        for line in report_lines("text" if files else presentation.format or "text", running, head):
             display.write(line)
-    if output is not None:
-        chosen = format or BY_SUFFIX.get(output.suffix, Format.TEXT)
-        write_report(output, report_lines(chosen, display.results, head))
+    whole = replace(head, medium=Medium(folder=head.medium.folder))  # a file takes no colour, and holds all
+    for output, format in files:
+        write_report(output, report_lines(format, display.results, whole))
+        if presentation.announces:
+            typer.echo(f"opv2v-doctor: wrote {output} ({format})", err=True)
+    if presentation.writes_baseline and presentation.baseline:
+        return _renew(presentation.baseline, baseline, target, head)
     return exit_code(display.results, strict=head.strict)
+
+
+def _baseline(presentation: Presentation, head: Examination) -> Baseline:
+    """What is known: nothing without a baseline. Raises UsageError for a file that cannot be one."""
+    path = presentation.baseline
+    if path is None:
+        return Baseline(known=Counter(), relative=head.relative)
+    writes = presentation.writes_baseline
+    known = Counter[Key]() if writes and not path.exists() else read_baseline(path)
+    if writes:
+        verify_reachable(path, "--baseline")
+    return Baseline(known=known, relative=head.relative)
+
+
+def _renew(path: Path, baseline: Baseline, target: Target, head: Examination) -> int:
+    """Write what is known now, say what changed, and return the exit code of an examination beside it."""
+    known = baseline.renewed(target.splits)
+    write_report(path, lines(known), "--baseline")
+    added, gone = (known - baseline.known).total(), (baseline.known - known).total()
+    told = counted(known.total(), "known finding")
+    typer.echo(f"opv2v-doctor: wrote {path}: {told}, {added} new, {gone} gone", err=True)
+    after = Baseline(known=known, relative=head.relative)
+    return exit_code(after.marked(result for result, _ in baseline.seen), strict=head.strict)
 
 
 def plugins_of(target: Target, wanted: bool | None) -> tuple[Sequence[Plugin], Blocked | Skip | None]:
@@ -133,16 +165,18 @@ def ignore_of(word: str) -> Ignore:
     return Ignore(code=code.strip(), reason=reason.strip())
 
 
-def head_of(target: Target, strict: bool) -> Examination:
+def head_of(target: Target, presentation: Presentation) -> Examination:
     """What every report of an examination begins with."""
     state = git_state(target)
-    return Examination(
+    head = Examination(
         repo=target.repo,
         commit=state.commit,
         dirty=state.is_dirty,
         overrides=target.launch_overrides,
         gpus=None if target.logs else target.gpus,  # who gives logs speaks of no launch to come
-        strict=strict,
+        strict=presentation.strict or target.settings.strict,
+        compared=presentation.baseline is not None,
         started=datetime.datetime.now(datetime.UTC),
-        medium=Medium.of(sys.stdout),
+        medium=Medium.of(sys.stdout, presentation.detail),
     )
+    return head_in(head, target, presentation.language)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from textwrap import shorten
 from types import TracebackType
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -27,6 +29,10 @@ def is_live(console: Console) -> bool:
     return console.file.isatty() and not console.is_dumb_terminal
 
 
+BESIDE = 48  # columns of a line that the bar, the counts and the times take
+SHORTEST = 20  # columns of what runs now
+
+
 class LiveLine:
     """A live line on the terminal, above which the report is written; only the report where there is none."""
 
@@ -38,9 +44,11 @@ class LiveLine:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
             redirect_stdout=False,
@@ -66,7 +74,7 @@ class LiveLine:
 
     def start(self, check: Check) -> None:
         """Say which check runs now."""
-        self._progress.update(self._checks, description=f"{check.code} {check.name.replace('_', ' ')}")
+        self._progress.update(self._checks, description=self._cut(f"{check.code} {check.claim}"))
 
     def finish(self, result: Result) -> None:
         """Keep a result, and count it."""
@@ -83,4 +91,10 @@ class LiveLine:
             self._paper.flush()
 
     def _advance(self, what: str, done: int, total: int) -> None:
-        self._progress.update(self._work, description=what, completed=done, total=total, visible=True)
+        self._progress.update(
+            self._work, description=self._cut(what), completed=done, total=total, visible=True
+        )
+
+    def _cut(self, text: str) -> str:
+        """As much as stands in one line beside the bar."""
+        return shorten(text, max(SHORTEST, self._progress.console.width - BESIDE), placeholder=" ...")

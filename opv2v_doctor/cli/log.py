@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO, cast
 
 import typer
 
 from opv2v_doctor.check import Finding, NoAnswer, Severity
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.examination import examine, ignore_of
+from opv2v_doctor.cli.examination import examine, head_of, ignore_of
 from opv2v_doctor.cli.reporting import report_file
 from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
@@ -30,6 +30,7 @@ from opv2v_doctor.facts.past.logs.log_readers import LogReader
 from opv2v_doctor.facts.past.logs.metric_rows import MetricRows
 from opv2v_doctor.facts.past.logs.records import Records, records
 from opv2v_doctor.facts.past.logs.summaries import summary
+from opv2v_doctor.facts.past.runs import LOG
 from opv2v_doctor.foreign_files import kind_of
 from opv2v_doctor.neutral import cell, printable
 from opv2v_doctor.own_reports import PARQUET_KEY
@@ -38,6 +39,7 @@ from opv2v_doctor.reporters import BY_SUFFIX
 from opv2v_doctor.reporters.phrases import one_line
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
+from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.state import State
 from opv2v_doctor.target import Target, find_settings
 from opv2v_doctor.user_error import UsageError
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 TEXTS = ("phase", "metric", "file")  # columns
 QUIET = {"launch", "rank", "job", "length", "criterion", "testing", "weights", "keys"}
 FAMILY = ["LOG"]
+NEVER_CAME = 3  # the exit code where a log that was waited for was never written
 Stamp = tuple[int, int, int]  # file, size, time
 SHARE = 0.05  # of the time that may go into judging a log that grows
 
@@ -57,6 +60,7 @@ LogFormat = Literal[  # what the log is turned into
     "text", "json", "markdown", "sarif", "junit", "github", "html", "csv", "parquet"
 ]
 TABLES: tuple[LogFormat, ...] = ("csv", "parquet")
+BY_SUFFIX_OF_LOGS = {**BY_SUFFIX, ".csv": "csv", ".parquet": "parquet"}
 Paths = Annotated[
     list[Path],
     typer.Argument(
@@ -100,6 +104,9 @@ def log(
     settings: options.SettingsFile = None,
     ignore: options.Ignore = None,
     strict: options.Strict = False,
+    lang: options.Lang = "en",
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Say what went wrong in a training, from its log alone.
 
@@ -108,10 +115,17 @@ def log(
     average, file, line. Of several runs there is a table first: how far each came, its end, and what is
     wrong.
     """
-    if format is None and output is not None:
-        format = _by_suffix(output)
+    if output is not None:
+        format = cast("LogFormat", options.written_as(output, format, BY_SUFFIX_OF_LOGS))
+    presentation = options.Presentation(
+        format=format,
+        files=((output, format or "text"),) if output else (),
+        language=lang,
+        strict=strict,
+        detail=options.detail_of(verbose, quiet),
+    )
     if follow:
-        raise typer.Exit(_follow(paths, format, until_idle, settings, ignore or [], strict))
+        raise typer.Exit(_follow(paths, presentation, until_idle, settings, ignore or []))
     found = _logs_below(paths)
     if format in TABLES:
         _write_table(found, format, output)
@@ -122,14 +136,10 @@ def log(
     if format in (None, "text") and output is None:
         for line in _overview(target, ignore or []):
             typer.echo(line)
-    raise typer.Exit(_examine(target, format, output, ignore or [], strict))
-
-
-def _by_suffix(output: Path) -> LogFormat | None:
-    tables: dict[str, LogFormat] = {".csv": "csv", ".parquet": "parquet"}
-    found = BY_SUFFIX.get(output.suffix)
-    reports: dict[str, LogFormat] = {str(one): one for one in get_args(LogFormat)}
-    return tables.get(output.suffix) or (reports[str(found)] if found else None)
+    if format != "html":
+        raise typer.Exit(_examine(target, presentation, ignore or []))
+    assert output is not None
+    raise typer.Exit(_draw(target, output, presentation, ignore or []))
 
 
 def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
@@ -148,7 +158,7 @@ def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
     table = Table(box=None, pad_edge=False)
     for name in ("run", "epochs", "end", "best", "first problem"):
         table.add_column(name, overflow="fold")
-    results = _verdicts(target, ignores)
+    results = verdicts(target, ignores)
     for folder, log in sorted(logs.items()):
         row = summary(log)
         planned = f" of {row.planned:g}" if row.planned is not None else ""
@@ -200,31 +210,43 @@ def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
     return Target(repo=folder, python=Path(sys.executable), logs=logs, settings=find_settings(None, settings))
 
 
-def _examine(
-    target: Target, form: LogFormat | None, output: Path | None, ignores: list[str], strict: bool
-) -> int:
-    if form != "html":
-        return examine(
-            target,
-            ["LOG"],
-            ignores=ignores,
-            format=form,
-            output=output,
-            strict=strict,
-            plugins=False,
-        )
+def _examine(target: Target, presentation: options.Presentation, ignores: list[str]) -> int:
+    subject = _training(target)
+    return examine(target, FAMILY, ignores=ignores, presentation=presentation, plugins=False, subject=subject)
+
+
+def _training(target: Target) -> str:
+    """The training that is judged, in a line: how far it came, how it ended, and what was best."""
+    try:
+        logs = judged_logs(target)
+    except NoAnswer:  # a finding tells it
+        return ""
+    if len(logs) != 1:
+        return ""
+    row = summary(logs[0])
+    planned = f" of {row.planned:g}" if row.planned is not None else ""
+    name = "standard input" if logs[0].path == STDIN else logs[0].path.name
+    return f"training: {name}, {row.epochs}{planned} epochs, {row.end}; best {row.best}"
+
+
+def _draw(target: Target, output: Path, presentation: options.Presentation, ignores: list[str]) -> int:
+    """The page: the report with the curves."""
     from opv2v_doctor.figures.curves import page
 
-    results = _verdicts(target, ignores)
-    assert output is not None
+    results = verdicts(target, ignores)
+    head = head_of(target, presentation)
     try:
         logs = judged_logs(target)
     except NoAnswer:  # the findings tell it
         logs = ()
     with report_file(output) as place:
-        place.write_text(page(logs, results), encoding="utf-8", errors="backslashreplace")
+        place.write_text(
+            page(logs, results, replace(head, pictures=lambda _: ())),
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
     typer.echo(f"{output} written")
-    return exit_code(results, strict=strict or target.settings.strict)
+    return exit_code(results, strict=head.strict)
 
 
 def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:
@@ -284,26 +306,32 @@ def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
 
 def _follow(
     paths: list[Path],
-    form: LogFormat | None,
+    presentation: options.Presentation,
     until_idle: float | None,
     settings: Path | None,
     ignores: list[str],
-    strict: bool,
 ) -> int:
     """Follow one log; its findings when they appear, and all of them at the end."""
+    if len(paths) == 1 and any((paths[0] / name).exists() for name in (LOG, RECORD)):
+        paths = [paths[0] / LOG]  # a run's, whether its training has begun or waits for its turn
     kind = _kind_of(paths[0])
     packed = paths[0].suffix in PACKED
-    if len(paths) != 1 or form not in (None, "text") or kind or packed or paths[0] == STDIN:
+    form, files = presentation.format, presentation.files
+    if len(paths) != 1 or form not in (None, "text") or files or kind or packed or paths[0] == STDIN:
         found = f": {paths[0]} is {kind}" if len(paths) == 1 and kind else ""
         raise UsageError(f"--follow takes one file that is not packed, and --format text{found}")
     target = _target((paths[0].resolve(),), settings)
     if not paths[0].exists():
-        typer.echo(f"{paths[0].name}: not there yet, waiting for it")
+        limit = "Ctrl-C ends that" if until_idle is None else f"for {until_idle:g} s, as --until-idle says"
+        typer.echo(f"{paths[0].name}: not there yet, waiting for it ({limit})")
     read = follow(target.logs[0], typer.echo, _Judge(target, ignores).news, until_idle)
     target.state.forget()
+    if not read.path.exists() and not read.lines:
+        typer.echo(f"opv2v-doctor: {paths[0]} never came: there is nothing to judge", err=True)
+        return NEVER_CAME
     if not read.path.exists():  # then it is judged as it was read
         target = replace(target, state=State({log_table: LogTable(logs=(read,))}))
-    return _examine(target, form, None, ignores, strict)
+    return _examine(target, presentation, ignores)
 
 
 def follow(
@@ -389,7 +417,7 @@ def _metrics(run: MetricRows) -> str:
     return f"{run.phase} epoch {run.epoch[-1]} step {run.step[-1]}/{run.steps}  {'  '.join(shown)}"
 
 
-def _verdicts(target: Target, ignores: Sequence[str]) -> list[Result]:
+def verdicts(target: Target, ignores: Sequence[str]) -> list[Result]:
     """The results of the log family, with the exceptions of the settings and of the command line."""
     installed = installed_checks()
     given = (*target.settings.ignore, *map(ignore_of, ignores))
@@ -420,7 +448,7 @@ class _Judge:
             self._told.clear()
         self._seen = now
         self._target.state.forget()
-        results = _verdicts(self._target, self._ignores)
+        results = verdicts(self._target, self._ignores)
         taken = time.monotonic() - begun
         self._next = begun + taken / SHARE
         for result in results:

@@ -15,6 +15,7 @@ app = typer.Typer(
     name="opv2v-doctor",
     cls=Commands,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: drawing it with rich costs four times the start-up
     help="Examine a MapAnything training on OPV2V before it costs days.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
 from opv2v_doctor.neutral import printable
 
 if TYPE_CHECKING:
@@ -30,8 +30,11 @@ def runs() -> None:
     """List, compare and verify runs."""
 
 
+UNKNOWN = "unknown"
 Form = Literal["text", "json"]  # how an answer is written
-Directory = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Directory = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run directory.", autocompletion=completion.runs)
+]
 Format = Annotated[Form, typer.Option("--format", help="For people, or for programs.")]
 
 
@@ -56,8 +59,7 @@ def list_runs(
         typer.echo(f"no runs in {printable(str(root))}")
     else:
         typer.echo(f"runs in {printable(str(root))}")
-    rows = [{**_row(entry), "run": os.path.relpath(entry.path, root)} for entry in found]
-    for line in _table(rows):
+    for line in _table([_shown(entry, root) for entry in found]):
         typer.echo(line)
     for entry in found:
         if entry.problem:
@@ -72,6 +74,17 @@ def _root(repo: Path | None, file: Path | None) -> Path:
     return root_of(make_target(repo=repo, settings_file=file))
 
 
+def _shown(entry: RegisteredRun, root: Path) -> dict[str, Any]:
+    """A row for people: epochs are counted, and the path begins where they look."""
+    row = _row(entry)
+    run = os.path.relpath(entry.path, root)
+    return {
+        **{"epochs" if name == "epoch" else name: value for name, value in row.items() if name != "planned"},
+        **({"epochs": entry.epochs} if row["kind"] == "train" else {}),
+        "run": run,
+    }
+
+
 def _row(entry: RegisteredRun) -> dict[str, Any]:
     stamp = entry.run.stamp if entry.run else None
     reached = entry.reached
@@ -82,6 +95,7 @@ def _row(entry: RegisteredRun) -> dict[str, Any]:
         "commit": entry.commit,
         "gpus": stamp.world_size if stamp else None,
         "epoch": reached.epoch,
+        "planned": entry.planned,
         "steps": reached.steps,
         "best": None if reached.best is None else float(f"{reached.best:.5g}"),
         "kind": stamp.kind if stamp else "train",
@@ -123,11 +137,12 @@ def _description(run: Run) -> Iterator[str]:
     if stamp.commit:
         untold = f", {len(stamp.untold)} that may have changed" if stamp.untold else ""
         yield f"            {len(stamp.dirty)} changed files{untold}, {len(stamp.untracked)} untracked"
-    yield f"  command   {stamp.command or '-'}"
-    yield f"  config    {stamp.config_hash or '-'}"
-    yield f"  size      {stamp.world_size or '?'} processes, {stamp.steps_per_epoch or '?'} steps per epoch"
-    gpus = ", ".join(stamp.gpus) or "no GPU"
-    yield f"  machine   {stamp.host or '?'}, {gpus}, python {stamp.python or '?'}"
+    yield f"  command   {stamp.command or UNKNOWN}"
+    yield f"  config    {stamp.config_hash or UNKNOWN}"
+    steps = _known(stamp.steps_per_epoch, "steps per epoch")
+    yield f"  size      {_known(stamp.world_size, 'processes')}, {steps}"
+    gpus = ", ".join(stamp.gpus) or ("no GPU" if stamp.host else "GPUs unknown")
+    yield f"  machine   {_known(stamp.host, of='host')}, {gpus}, python {stamp.python or UNKNOWN}"
     yield from (f"  module    {name}: {file}" for name, file in stamp.modules.items())
     if stamp.dataset:
         known = stamp.dataset.fingerprint or "never audited: its content is not known"
@@ -138,7 +153,14 @@ def _description(run: Run) -> Iterator[str]:
         yield from _launch(launch)
     newest = reached.newest
     yield f"  reached   {f'{newest.counted} ({newest.path.name})' if newest else 'no checkpoint'}"
-    yield f"  best      {'-' if reached.best is None else f'{reached.best:.5g}'}"
+    yield f"  best      {UNKNOWN if reached.best is None else f'{reached.best:.5g}'}"
+
+
+def _known(value: object, after: str = "", of: str = "") -> str:
+    """A value with its unit, or that it is not known."""
+    if value in (None, ""):
+        return f"{of or after} {UNKNOWN}"
+    return f"{value} {after}".rstrip()
 
 
 def _launch(launch: Launch) -> Iterator[str]:

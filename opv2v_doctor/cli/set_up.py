@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
 
 if TYPE_CHECKING:
     from opv2v_doctor.settings_draft import Candidate
 
 Faults = Annotated[
-    list[str] | None, typer.Option("--fault", help="Put this fault in; repeatable.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        help="Put this fault in; repeatable.",
+        show_default=False,
+        autocompletion=completion.faults,
+    ),
 ]
 UNSPEAKABLE = ("'", ":", "${", "\n")  # in a quoted path of an expression, in PYTHONPATH, in a config
 RUNS_ON = ("torch", "hydra", "tensorboard")  # modules of the extra `demo`
@@ -25,11 +32,14 @@ ListFaults = Annotated[bool, typer.Option("--list-faults", help="List the faults
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(help="The training repository.")] = Path(),
+    directory: Annotated[
+        Path | None, typer.Argument(help="The training repository, as --repo.", show_default=False)
+    ] = None,
+    repo: options.Repo = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write.  [default: DIRECTORY/opv2v-doctor.toml]",
+            help="Where to write.  [default: REPO/opv2v-doctor.toml]",
             show_default=False,
             callback=options.reachable,
         ),
@@ -52,10 +62,13 @@ def init(
     from opv2v_doctor.settings_draft import candidates, draft, trainings
     from opv2v_doctor.user_error import UsageError
 
-    repo = directory.resolve()
+    if directory is not None and repo is not None:
+        raise UsageError(f"init {directory} --repo {repo}: name the repository once")
+    named = directory or repo or Path()
+    repo = named.resolve()
     path = output or repo / FILE_NAME
     if not repo.is_dir():
-        raise UsageError(f"{directory}: no such directory")
+        raise UsageError(f"{named}: no such directory")
     if os.path.lexists(path):
         raise UsageError(f"{path} exists: edit it, or remove it first")
     shown = tuple(launches(repo))
@@ -122,10 +135,10 @@ def demo(
         return
     trainer = interpreter_named(python)
     _verify_demo(directory, fault or [], python)
-    typer.echo(f"writing a training repository and its scene to {directory}", err=True)
+    typer.echo(f"writing a training repository and its scene to {directory}: a few seconds", err=True)
     write_repository(directory.resolve(), seed=seed)
     if train:
-        typer.echo("training it for three epochs, two ranks on the CPU", err=True)
+        typer.echo("training it for three epochs, two ranks on the CPU: half a minute on two cores", err=True)
         try:
             train_briefly(directory.resolve(), trainer)
         except (RuntimeError, TimeoutError) as problem:
@@ -133,7 +146,7 @@ def demo(
             raise typer.Exit(3) from None
     _put_in(directory.resolve(), fault or [])
     launch = " ".join(dict.fromkeys(word for name in fault or [] for word in FAULTS[name].overrides))
-    words = [f"--repo {directory}", f"--python {trainer}" if python else "", launch]
+    words = [f"--repo {shlex.quote(str(directory))}", f"--python {trainer}" if python else "", launch]
     typer.echo(" ".join(["opv2v-doctor run-all", *filter(None, words)]))
 
 
@@ -145,7 +158,7 @@ def _verify_demo(directory: Path, faults: Sequence[str], python: str | None) -> 
 
     for name in faults:
         if name not in FAULTS:
-            raise unknown("fault", name, FAULTS)
+            raise unknown("fault", name, FAULTS, "opv2v-doctor demo --list-faults")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"{directory} exists and is not empty: name another directory")
     if refused := next((sign for sign in UNSPEAKABLE if sign in str(directory.resolve())), None):

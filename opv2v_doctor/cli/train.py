@@ -11,22 +11,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from opv2v_doctor.cli import options
+from opv2v_doctor.cli import completion, options
+from opv2v_doctor.reporters import Detail
 
 if TYPE_CHECKING:
     from opv2v_doctor.runs.launcher import Display
+    from opv2v_doctor.runs.record import Run, Stamp
     from opv2v_doctor.runs.request import Request, TrainingRequest
     from opv2v_doctor.target import Target
 
 NOT_WRITTEN = 3
 GATE = "data"  # the tier that the gate examines up to
+# of an inference: what it runs on, and what it makes of a checkpoint; its script runs anyway, so not INF009
+INFERENCE = ("environment", *(f"INF00{number}" for number in range(1, 8)))
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="A new directory, also beside one that hydra.run.dir names.")
 ]
 Resume = Annotated[
-    Path | None, typer.Option(help="Go on with this run, in its directory.", show_default=False)
+    Path | None,
+    typer.Option(
+        help="Go on with this run, in its directory.", show_default=False, autocompletion=completion.runs
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the command and the stamp, and end.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        "-n",
+        help="Ask the gate, print what would start, and end as the gate does; -v: the stamp.",
+    ),
+]
 
 
 def _reason(force: str | None) -> str | None:
@@ -108,6 +122,8 @@ def request_of(
     ignore: options.Ignore = None,
     plugins: options.Plugins = None,
     slurm: OnSlurm = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
 ) -> TrainingRequest:
     """The request that all these options make. Raises UsageError for what does not go together."""
     from opv2v_doctor.cli.examination import selection
@@ -141,6 +157,7 @@ def request_of(
         command=tuple(own or ()),
         gpus=target.gpus if "gpus" in typed else None,
         keeps_python="python" in typed,
+        detail=options.detail_of(verbose, quiet),
     )
     verify_request(request)
     selection(request.examined, target.settings.select, ignores=request.ignores, tier=GATE, plugins=plugins)
@@ -183,27 +200,61 @@ def train(request: TrainingRequest) -> None:
 def start(request: Request) -> int:
     """Start what was asked for on this machine, or print the plan of it; the exit code."""
     from opv2v_doctor.atomic import NotWritten
+    from opv2v_doctor.cli.epilogue import epilogue
     from opv2v_doctor.cli.examination import examine
     from opv2v_doctor.cli.following import Following
     from opv2v_doctor.runs import pipeline
+    from opv2v_doctor.runs.request import InferenceRequest, TrainingRequest
 
     def gate(target: Target, report: Path) -> int:
         """Everything that can be known before a launch."""
-        words = target.settings.select
+        detail = (
+            request.detail if request.detail is Detail.EVERYTHING or not request.dry_run else Detail.FAILURES
+        )
+        told = options.Presentation(files=((report, "json"),), announces=False, detail=detail)
+        words, tier = target.settings.select, GATE
+        if isinstance(request, InferenceRequest) and not words:
+            words, tier = INFERENCE, "run"
         ignores, plugins = request.ignores, request.plugins
-        return examine(target, words, ignores=ignores, tier=GATE, output=report, plugins=plugins)
+        return examine(target, words, ignores=ignores, tier=tier, presentation=told, plugins=plugins)
+
+    def ended(run: Run) -> None:
+        if isinstance(request, TrainingRequest):
+            for line in epilogue(run, request.target.settings):
+                display.say(line)
 
     display = Following()
     try:
         if request.dry_run:
-            stamp = pipeline.plan(_on_first_node(request, display), display)
-            typer.echo(f"{stamp.command}\n{json.dumps(stamp.model_dump(mode='json'), indent=1)}")
-            return 0
+            planned = pipeline.plan(_on_first_node(request, display), gate, display)
+            return _print_plan(*planned, in_full=request.detail is Detail.EVERYTHING) if planned else 0
         with display:
-            return pipeline.start(request, gate, display)
+            return pipeline.start(request, gate, display, ended)
     except NotWritten as problem:
         display.say(f"not started: {problem}")
         return NOT_WRITTEN
+
+
+def _print_plan(stamp: Stamp, place: Path, *, in_full: bool) -> int:
+    """What would start, and whether it would; the exit code of that."""
+    from opv2v_doctor.neutral import printable
+
+    assert stamp.gate is not None
+    code = 0 if stamp.gate.forced else stamp.gate.exit_code
+    commit = f"commit {stamp.commit[:10]}" if stamp.commit else "no commit"
+    size = f"{stamp.world_size or '?'} processes, {stamp.steps_per_epoch or 'unknown'} steps per epoch"
+    for line in (
+        stamp.command,
+        f"  directory  {place}",
+        f"  code       {commit}, {len(stamp.dirty)} changed files, {len(stamp.untracked)} untracked",
+        f"  size       {size}",
+        f"  gate       {stamp.gate}",
+        f"nothing was started (--dry-run): it would {'not start' if code else 'start'}",
+    ):
+        typer.echo(printable(line))
+    if in_full:
+        typer.echo(json.dumps(stamp.model_dump(mode="json"), indent=1))
+    return code
 
 
 def _on_first_node(request: Request, display: Display) -> Request:
@@ -230,11 +281,14 @@ def infer(
     require_clean: RequireClean = False,
     ignore: options.Ignore = None,
     plugins: options.Plugins = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run the repository's inference on a checkpoint, stamped, into the run's `eval_runs/`.
 
-    The script and its arguments are those of `[infer]` in the settings. The config is compared with the one
-    that was stamped when the checkpoint was trained.
+    The script and its arguments are those of `[infer]` in the settings. The gate asks what concerns
+    inference: the environment, and what the model makes of the checkpoint. The config is compared with the
+    one that was stamped when the checkpoint was trained.
     """
 
     from opv2v_doctor.runs.request import InferenceRequest
@@ -249,5 +303,6 @@ def infer(
         plugins=plugins,
         ignores=tuple(ignore or ()),
         dry_run=dry_run,
+        detail=options.detail_of(verbose, quiet),
     )
     raise typer.Exit(start(request))

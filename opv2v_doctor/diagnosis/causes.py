@@ -14,6 +14,7 @@ from opv2v_doctor.check import Severity
 from opv2v_doctor.diagnosis.measurements import BothSets
 from opv2v_doctor.diagnosis.questions import Disagreement, Drawn, Opened, Overfitted, Part, Paths, ViewNumbers
 from opv2v_doctor.facts.launch.splits import FOLDERS
+from opv2v_doctor.facts.past.mask_bounds import FEWEST_UPDATES
 from opv2v_doctor.text import Place, Text, sentence
 from opv2v_doctor.threshold import Threshold
 
@@ -23,14 +24,21 @@ YARDSTICK = Threshold(
 UNLIKE_INPUT = Threshold(
     1e-3, "of its size", "what both paths give the model is the same tensor; less is its precision"
 )
-MODE = Threshold(0.25, "of the loss", "what dropout and running averages of a healthy model change is less")
+TIMES = Threshold(0.01, "of the loss", "one loss, averaged alike: rounding is less", healthy=1e-6, faulty=1.0)
+MODE = Threshold(
+    0.1, "of the loss", "what running averages of a healthy model change is less", healthy=1e-6, faulty=0.5
+)
+CHANCE = Threshold(
+    1e-3, "of the loss", "a model in evaluation mode draws nothing: rounding is less", healthy=0, faulty=0.01
+)
 BLACK = Threshold(
     0.25, "deviations of a channel", "black is the same number in both sets, whatever they show", healthy=0.05
 )
 JITTER = Threshold(0.01, "deviations of the image", "a validation image is the same in each epoch", healthy=0)
 APART = Threshold(0.95, "of all pairs", "of 8 and 8 samples of one kind so few overlap once in 3000 times")
 TWICE = Threshold(1.25, "times", "less, though beyond chance, changes no loss that one would look for")
-FRAME = Threshold(0.01, "m", "the first view is the frame of all others: rounding is less", healthy=1e-6)
+FRAME = Threshold(0.01, "m", "one view is the frame of all others: rounding is less", healthy=1e-6)
+TURNED = Threshold(1, "degrees", "one view is the frame of all others: rounding is less", healthy=0.03)
 HELD = Threshold(0.5, "of a file's weights", "a file that is loaded is held; a head may be left out")
 FITS = Threshold(0.999, "of the model's weights", "a checkpoint of the same model fills all of them")
 STILL = Threshold(
@@ -43,23 +51,29 @@ STILL = Threshold(
 CONSTANT = Threshold(
     0.95, "of the constant predictor's loss", "a model that looks at its images is better", healthy=0.89
 )
+FEW = Threshold(20, "updates", "what a warm-up alone takes", healthy=30, faulty=2)
 FALLS = Threshold(0.05, "of the loss in the last epoch", "a training that is done falls by less", faulty=0.2)
 OVERFITS = Threshold(
     0.1, "of the loss of one batch", "thirty steps of a useful learning rate take away more", healthy=0.45
 )
+FRAMES = Threshold(10, "frames of training", "so few are learned by heart; a fifth of the gap tells it")
 WORSE = Threshold(
     0.25, "of the training loss", "new scenes cost a little; more is learned by heart", healthy=0.05
 )
+
+
+ORDER = "order"  # what is told as another input where the views are exchanged
 
 
 class Certainty(IntEnum):
     """What outweighs what: a fault that was seen, weights that did not learn, a likeness that is missing."""
 
     NOT_EVALUATED = 0  # what is evaluated is not what was trained
-    SEEN = 1
-    NOT_LEARNED = 2
-    UNLIKE = 3
-    LEFT = 4  # what remains where nothing else was found
+    NOT_TRAINED = 1
+    SEEN = 2
+    NOT_LEARNED = 3
+    UNLIKE = 4
+    LEFT = 5  # what remains where nothing else was found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +158,7 @@ Places = Mapping[str, Place | None]  # of keys of the config
 def criterion_causes(launch: Opened, both: BothSets | None, places: Places) -> Iterator[Cause]:
     """How much of the validation loss is its criterion alone."""
     unlike = unlike_parts(launch.train_criterion, launch.test_criterion)
-    if not unlike or both is None:
+    if both is None:
         return
     test, by_train = both.mean("test", "loss"), both.mean("test", "by_train")
     if test is None or by_train is None or test - by_train <= YARDSTICK * abs(test):
@@ -157,7 +171,7 @@ def criterion_causes(launch: Opened, both: BothSets | None, places: Places) -> I
             "{by_train:.4g}; {unlike}",
             test=test,
             by_train=by_train,
-            unlike=sentence(unlike[:4]),
+            unlike=sentence(unlike[:4]) or Text("what differs lies deeper than their parts tell"),
         ),
         hint=Text("compare terms, not sums; or give loss.test_criterion the weights of loss.train_criterion"),
         at=places.get("loss.test_criterion") or launch.test_criterion[0].place,
@@ -282,29 +296,35 @@ def _other_roots(launch: Opened, at: Place | None) -> Iterator[Cause]:
             ),
             hint=Text("see that both trees were made alike, or give both datasets the same root"),
             at=at,
+            severity=Severity.WARNING,
         )
 
 
 def _other_frame(data: Drawn) -> Iterator[Cause]:
-    """Training's first view is the origin, and validation's is not."""
-    train, test = _origins(data.train), _origins(data.test)
-    if not train or not test or max(train) > FRAME or max(test) <= FRAME:
+    """One view of each sample of training, whichever, is the frame of the others; in validation none is."""
+    ours, theirs = ([*map(max, zip(*_frames(part), strict=True))] for part in (data.train, data.test))
+    if not any(a <= most < b for a, most, b in zip(ours, (FRAME, TURNED), theirs, strict=False)):
         return
     yield Cause(
         code="DGN004",
         certainty=Certainty.SEEN,
         said=Text(
-            "validation's poses are in another frame: its first view is {far:.3g} m from the origin, "
-            "in training "
-            "it is the origin",
-            far=max(test),
+            "validation's poses are in another frame: its view nearest to the origin is {far:.3g} m off and "
+            "turned by {turned:.3g} degrees, in training one view of each sample is the frame of the others",
+            far=theirs[0],
+            turned=theirs[1],
         ),
-        hint=Text("make validation's poses relative to the first view, as training's are"),
+        hint=Text("make validation's poses relative to one of its views, as training's are"),
     )
 
 
-def _origins(samples: Sequence[Sequence[ViewNumbers]]) -> list[float]:
-    return [math.hypot(*sample[0].position) for sample in samples if sample and sample[0].position]
+def _frames(samples: Sequence[Sequence[ViewNumbers]]) -> list[tuple[float, float]]:
+    """How far the view that is nearest to the origin is from it, and turned against it: metres, degrees."""
+    return [
+        min((math.hypot(*view.position), view.turned or 0.0) for view in sample if view.position)
+        for sample in samples
+        if any(view.position for view in sample)
+    ]
 
 
 FEATURES: Mapping[str, tuple[Text, Callable[[Sequence[ViewNumbers]], float | None]]] = {
@@ -367,7 +387,7 @@ def scene_causes(data: Drawn, both: BothSets | None) -> Iterator[Cause]:
     """Validation shows other scenes than training does."""
     kept = {"views", "light"} if is_normalised_otherwise(data) else {"views"}
     apart = [one for one in likenesses(data) if one.is_apart and one.name not in kept]
-    if apart and len(data.train) >= 4 and len(data.test) >= 4:
+    if apart and min(len(data.train), data.distinct) >= 4 and len(data.test) >= 4:
         yield Cause(
             code="DGN004",
             certainty=Certainty.UNLIKE,
@@ -407,8 +427,25 @@ def path_causes(found: Paths, launch: Opened) -> Iterator[Cause]:
 
 def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]]:
     train, test = batch.train, batch.test
-    both = test.loss is not None and batch.by_test_of_train is not None
-    effect = max(test.loss - batch.by_test_of_train, 0.0) if both else None  # type: ignore[operator]
+    times = test.factor / train.factor
+    alike = test.loss / times if test.loss is not None else None  # as training's reduction would tell it
+    both = alike is not None and batch.by_test_of_train is not None
+    effect = max(alike - batch.by_test_of_train, 0.0) if both else None  # type: ignore[operator]
+    if test.loss is not None and times > 1 + TIMES:
+        yield (
+            "factor",
+            Cause(
+                code="DGN006",
+                certainty=Certainty.SEEN,
+                said=Text(
+                    "another reduction: of one batch, given twice, validation tells {times:.3g} times the "
+                    "loss that training's average would",
+                    times=times,
+                ),
+                hint=Text("average over samples, views and batches in validation as in training"),
+                at=launch.test_place,
+            ),
+        )
     if launch.fresh or test.weights_differ:
         yield (
             "weights",
@@ -425,7 +462,7 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                 else Text("validation is given another model, which no step of training changes"),
                 hint=Text("evaluate the model that the optimizer steps, or update its copy"),
                 at=test.line or launch.test_place,
-                effect=effect,
+                effect=effect if test.weights_differ else None,  # both were given the checkpoint
             ),
         )
     if test.modules:
@@ -469,10 +506,12 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                 code="DGN006",
                 certainty=Certainty.SEEN,
                 said=Text(
-                    "the model is given another {keys} of the same batch: {apart:.2g} of its size "
-                    "apart, changed "
-                    "on the path of {path}",
-                    keys=list(inputs),
+                    "the model is given the views of the same batch in another order, changed on the path "
+                    "of {path}"
+                    if key == ORDER
+                    else "the model is given another {keys} of the same batch: {apart:.2g} of its size "
+                    "apart, changed on the path of {path}",
+                    keys=sorted(inputs, key=lambda name: -inputs[name])[:3],
                     apart=inputs[key],
                     path=Text("validation") if batch.changed_by.get(key) == "test" else Text("training"),
                 ),
@@ -481,8 +520,28 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                 effect=effect,
             ),
         )
-    alike = not (launch.fresh or test.weights_differ or test.modules or inputs)
-    if alike and both and train.precision == test.precision and effect is not None:
+    again = test.again / times if test.again is not None and not test.modules else alike
+    if again is not None and alike is not None and abs(again - alike) > CHANCE * abs(alike):
+        yield (
+            "chance",
+            Cause(
+                code="DGN006",
+                certainty=Certainty.SEEN,
+                said=Text(
+                    "evaluation is random: the same batch is {loss:.4g}, then {again:.4g}, in evaluation "
+                    "mode, and {train:.4g} on training's path",
+                    loss=alike,
+                    again=again,
+                    train=batch.by_test_of_train,
+                ),
+                hint=Text("look for dropout that ignores self.training, and for what the forward draws"),
+                at=launch.test_place,
+                effect=effect,
+                severity=Severity.WARNING,
+            ),
+        )
+    clean = not (launch.fresh or test.weights_differ or test.modules or inputs)
+    if clean and both and train.precision == test.precision and effect is not None:
         base = abs(batch.by_test_of_train or 0.0)
         if effect > MODE * base:
             yield (
@@ -494,7 +553,7 @@ def _of_batch(batch: Disagreement, launch: Opened) -> Iterator[tuple[str, Cause]
                         "evaluation mode alone makes the same batch worse: {test:.4g}, in training "
                         "mode {train:.4g} "
                         "by the same criterion",
-                        test=test.loss,
+                        test=alike,
                         train=batch.by_test_of_train,
                     ),
                     hint=Text(
@@ -552,25 +611,27 @@ def start_causes(launch: Opened) -> Iterator[Cause]:
         )
 
 
-def learning_causes(launch: Opened, steps: Overfitted | None) -> Iterator[Cause]:
-    """Parts that did not move, or cannot."""
+def learning_causes(launch: Opened, steps: Overfitted | None, updates: int | None) -> Iterator[Cause]:
+    """Parts that did not move, or cannot; none of a training that is too short to move any."""
     trained = {name: part for name, part in launch.moved.items() if part.frozen < part.elements}
     if trained and all(part.relative < STILL for part in trained.values()):
-        yield Cause(
-            code="DGN009",
-            certainty=Certainty.NOT_LEARNED,
-            said=Text(
-                "nothing was learned: the checkpoint is {most:.2g} of the weights' norm from what "
-                "the launch begins "
-                "with, at most",
-                most=max(part.relative for part in trained.values()),
-            ),
-            hint=Text("raise train_params.lr, and look at its warm-up"),
-        )
+        if not is_hardly_trained(updates):
+            yield Cause(
+                code="DGN009",
+                certainty=Certainty.NOT_LEARNED,
+                said=Text(
+                    "nothing was learned: the checkpoint is {most:.2g} of the weights' norm from what "
+                    "the launch begins with, at most",
+                    most=max(part.relative for part in trained.values()),
+                ),
+                hint=Text("raise train_params.lr, and look at its warm-up"),
+            )
         return
-    still = {name: part for name, part in trained.items() if part.still and part.relative < STILL}
-    no_gradient = sorted({name.partition(".")[0] for name in (steps.without_gradient if steps else ())})
+    still = {name for name, part in trained.items() if part.still and part.relative < STILL}
+    no_gradient = {name.partition(".")[0] for name in (steps.without_gradient if steps else ())}
     dead = [name for name in trained if name in still or _is_dead(name, steps)]
+    unused = [name for name in dead if steps and name in steps.unread]
+    dead = [name for name in dead if name not in unused]
     frozen = [name for name, part in launch.moved.items() if part.frozen == part.elements]
     if dead:
         yield Cause(
@@ -578,20 +639,32 @@ def learning_causes(launch: Opened, steps: Overfitted | None) -> Iterator[Cause]
             certainty=Certainty.NOT_LEARNED,
             said=Text(
                 "{parts} did not move: no gradient reaches what is trained there"
-                if set(dead) & set(no_gradient)
+                if set(dead) & no_gradient
                 else "{parts} did not move from what the launch begins with",
                 parts=dead,
             ),
-            hint=Text("look for detach(), no_grad() and requires_grad on the way from the loss to it"),
+            hint=Text("look for detach(), no_grad() and requires_grad on the way from the loss to it")
+            if steps
+            else Text("--overfit-steps 6, where that runs, tells whether they take part at all"),
+            severity=Severity.ERROR if steps else Severity.WARNING,
         )
-    if frozen:
-        yield Cause(
-            code="DGN009",
-            certainty=Certainty.LEFT,
-            said=Text("{parts} are frozen: the launch does not train them", parts=frozen),
-            hint=Text("see that train_params.submodule_configs freezes what it should"),
-            severity=Severity.NOTE,
-        )
+    notes = (
+        (
+            unused,
+            Text(
+                "{parts} are not used by this task: the forward of a batch reads none of them", parts=unused
+            ),
+            Text("see that no input is lacking that the launch means to give them"),
+        ),
+        (
+            frozen,
+            Text("{parts} are frozen: the launch does not train them", parts=frozen),
+            Text("see that train_params.submodule_configs freezes what it should"),
+        ),
+    )
+    for parts, said, hint in notes:
+        if parts:
+            yield Cause(code="DGN009", certainty=Certainty.LEFT, said=said, hint=hint, severity=Severity.NOTE)
 
 
 def _is_dead(name: str, steps: Overfitted | None) -> bool:
@@ -633,34 +706,55 @@ def batch_fall(steps: Overfitted) -> float | None:
     return (first - last) / abs(first) if first and math.isfinite(last) else None
 
 
-def left_causes(both: BothSets, data: Drawn | None, epochs: Sequence[float]) -> Iterator[Cause]:
+def is_hardly_trained(updates: int | None) -> bool:
+    """Whether there was no training to speak of."""
+    return updates is not None and updates < FEW
+
+
+def few_causes(updates: int | None, epochs: Sequence[float]) -> Iterator[Cause]:
+    """A checkpoint that hardly had a training."""
+    if updates is None or not is_hardly_trained(updates):
+        return
+    yield Cause(
+        code="DGN008",
+        certainty=Certainty.NOT_TRAINED,
+        said=Text(
+            "hardly trained: the checkpoint has made {n:update|updates}; what follows says little before "
+            "hundreds of them",
+            n=updates,
+        ),
+        hint=Text(
+            "train longer: train_params.epochs={more}",
+            more=math.ceil(FEWEST_UPDATES * max(1, len(epochs)) / max(1, updates)),
+        ),
+        severity=Severity.WARNING,
+    )
+
+
+def left_causes(
+    both: BothSets, data: Drawn | None, epochs: Sequence[float], updates: int | None
+) -> Iterator[Cause]:
     """What remains: too short a training, or one that was learned by heart."""
     test, train, constant = (
         both.mean("test", "loss"),
         both.mean("train", "loss"),
         both.mean("test", "constant"),
     )
-    if test is None or train is None:
+    if test is None or train is None or is_hardly_trained(updates):
         return
     alike = mean_with_views(both)
     base = alike if alike is not None else train
-    if test - base > WORSE * abs(base) and _beyond_chance(both):
+    few = data is not None and data.distinct < FRAMES
+    if test - base > WORSE * abs(base) * (0.2 if few else 1.0) and _beyond_chance(both):
         yield Cause(
             code="DGN007",
             certainty=Certainty.LEFT,
             said=Text(
                 "training was learned by heart: by the same criterion validation is {test:.4g}, training "
-                "{train:.4g}, on {distinct} different frames of training",
+                "{train:.4g}{frames}",
                 test=test,
                 train=base,
-                distinct=data.distinct if data else 0,
-            )
-            if data
-            else Text(
-                "training was learned by heart: by the same criterion validation is {test:.4g}, "
-                "training {train:.4g}",
-                test=test,
-                train=base,
+                frames=Text(", on {n} different frames of training", n=data.distinct) if data else "",
             ),
             hint=Text("train on more scenes and with augmentation, and stop where validation was best"),
             effect=test - base,

@@ -2,72 +2,101 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, check, examined, note
+from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Severity, Skip, check, examined, note
 from opv2v_doctor.diagnosis import causes as of
 from opv2v_doctor.diagnosis.causes import Cause, Certainty, gap, ranked
-from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none
-from opv2v_doctor.diagnosis.diagnosis_paths import constant_shares
+from opv2v_doctor.diagnosis.diagnosis_paths import constant_shares, left
 from opv2v_doctor.diagnosis.diagnosis_samples import faults_of
 from opv2v_doctor.diagnosis.measurements import (
     BothSets,
     asked,
+    both_sets,
     config_places,
     data_results,
     drawn,
-    drawn_or_none,
     epoch_losses,
+    evaluated_split,
     mean_errors,
     opened,
+    or_none,
     overfitted,
-    overfitted_or_none,
     paths,
+    updates_made,
 )
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text, sentence
 
 NAMED = 3  # causes that the paragraph names
+HARMLESS = (
+    "DAT003",
+    "DAT007",
+    "DAT009",
+)  # these make a validation another or an easier one, not a higher one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Every cause that the facts show, the largest first, and what that rests on."""
+
+    causes: tuple[Cause, ...]
+    both: BothSets | None
+    answered: int  # questions
+    unanswered: int
 
 
 @fact
-def all_causes(target: Target) -> tuple[tuple[Cause, ...], int]:
-    """Every cause that the facts show, the largest first, and how many questions had an answer."""
-    both = both_or_none(target)
-    split = asked(target).split
+def answer(target: Target) -> Answer:
+    """All that was measured, judged; of another model's checkpoint the launch and its data alone."""
+    launch = or_none(opened, target)
+    misfit = [*of.fit_causes(launch, Place(asked(target).checkpoint))] if launch else []
+    both = None if misfit else or_none(both_sets, target)
     asking: list[Callable[[], Iterator[Cause]]] = [
-        lambda: of.fit_causes(opened(target), Place(asked(target).checkpoint)),
         lambda: of.start_causes(opened(target)),
         lambda: of.criterion_causes(opened(target), both, config_places(target)),
-        lambda: of.data_causes(opened(target), drawn(target), both, split, config_places(target)),
+        lambda: of.data_causes(
+            opened(target), drawn(target), both, evaluated_split(target), config_places(target)
+        ),
+        lambda: of.few_causes(updates_made(target), epoch_losses(target)),
         lambda: of.scene_causes(drawn(target), both),
-        lambda: _data_faults(target, both),
-        lambda: of.path_causes(paths(target), opened(target)),
-        lambda: of.learning_causes(opened(target), overfitted_or_none(target)),
+        lambda: _data_faults(target),
         lambda: of.overfit_causes(overfitted(target)),
-        lambda: of.left_causes(both, drawn_or_none(target), epoch_losses(target)) if both else iter(()),
     ]
-    found: list[Cause] = []
-    answered = 0
+    if not misfit:
+        asking += [
+            lambda: of.path_causes(paths(target), opened(target)),
+            lambda: of.learning_causes(opened(target), or_none(overfitted, target), updates_made(target)),
+            lambda: left(target, both or both_sets(target)),
+        ]
+    found, answered, skipped = misfit, 0, 0
     for ask in asking:
-        with contextlib.suppress(NoAnswer):
+        try:
             found += [cause for cause in ask() if cause.severity > Severity.NOTE]
             answered += 1
-    return tuple(ranked(found, gap(both) if both else None)), answered
+        except Skip:
+            skipped += 1
+        except NoAnswer:
+            pass
+    return Answer(
+        causes=tuple(ranked(found, gap(both) if both else None)),
+        both=both,
+        answered=answered,
+        unanswered=len(asking) - answered - skipped,
+    )
 
 
-def _data_faults(target: Target, both: BothSets | None) -> Iterator[Cause]:
-    for result, finding in faults_of(data_results(target), asked(target).split):
-        if finding.severity is Severity.ERROR:
+def _data_faults(target: Target) -> Iterator[Cause]:
+    for result, finding in faults_of(data_results(target), evaluated_split(target)):
+        if finding.severity is Severity.ERROR and result.check.code not in HARMLESS:
             yield Cause(
                 code=result.check.code,
                 certainty=Certainty.SEEN,
                 said=finding.whole,
                 hint=finding.hint or Text("opv2v-doctor explain {code}", code=result.check.code),
                 at=finding.at,
-                effect=gap(both) if both else None,
             )
 
 
@@ -84,16 +113,28 @@ def validation_is_explained(target: Target) -> Findings:
     ## How to fix
     Do what is named first, and diagnose again: contributions hide one another.
     """
-    causes, answered = all_causes(target)
-    both = both_or_none(target)
-    if not answered:
-        raise Blocked("nothing could be measured: the first check above says why")
-    if not causes and (both is None or not both.test):
-        raise Blocked("nothing was found, as far as that can be said without running the checkpoint")
-    yield examined(answered, "question")
-    if not causes and both is not None:
-        yield note(_nothing(both))
-        return
+    found = answer(target)
+    if not found.causes and (found.both is None or not found.both.test):
+        raise Blocked(
+            "nothing was found in what could be measured, and the checkpoint could not be run: see the first "
+            "that is blocked above",
+            hint="opv2v-doctor log {run} tells what the run's own log says",
+            run=asked(target).checkpoint.parent,
+        )
+    yield examined(found.answered, "question")
+    if found.causes:
+        yield _paragraph(found.causes, found.both)
+    elif found.both is not None:
+        yield note(_nothing(found.both))
+    if found.unanswered:
+        yield note(
+            "{n:question has|questions have} no answer: a cause may be missing, see what is blocked above",
+            n=found.unanswered,
+        )
+
+
+def _paragraph(causes: Sequence[Cause], both: BothSets | None) -> Finding:
+    """The figures, and the largest causes; the first one says how bad it is, where, and what to do."""
     first = causes[0]
     listed = [
         Text(
@@ -106,7 +147,7 @@ def validation_is_explained(target: Target) -> Findings:
         for number, cause in enumerate(causes[:NAMED], 1)
     ]
     more = [Text("{n} more above", n=len(causes) - NAMED)] if len(causes) > NAMED else []
-    yield Finding(
+    return Finding(
         severity=first.severity,
         text=Text(
             "{figures}Largest contributions: {listed}",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 
-from opv2v_doctor.check import Blocked, Finding, Findings, NoAnswer, Skip, check, examined, note
+from opv2v_doctor.check import Blocked, Finding, Findings, Skip, check, examined, note
 from opv2v_doctor.diagnosis.causes import Cause, criterion_causes, fit_causes, start_causes, unlike_parts
 from opv2v_doctor.diagnosis.measurements import (
-    BothSets,
     asked,
     both_sets,
     config_places,
     evaluated_split,
     opened,
+    or_none,
 )
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, sentence
@@ -23,13 +22,6 @@ def told(causes: Iterable[Cause]) -> Findings:
     """Causes as findings."""
     for cause in causes:
         yield Finding(severity=cause.severity, text=cause.said, hint=cause.hint, at=cause.at)
-
-
-def both_or_none(target: Target) -> BothSets | None:
-    """The checkpoint on both sets, where it can be run there."""
-    with contextlib.suppress(NoAnswer):
-        return both_sets(target)
-    return None
 
 
 @check("DGN001", tier="run")
@@ -57,7 +49,7 @@ def checkpoint_fits_the_launch(target: Target) -> Findings:
         "{checkpoint} on {device}; the launch is evaluated on {sets}",
         checkpoint=asked(target).checkpoint.name,
         device=found.device,
-        sets=[", ".join(one.splits) or str(number) for number, one in enumerate(found.sets)] or ["nothing"],
+        sets=[", ".join(one) or str(number) for number, one in enumerate(found.sets)] or ["nothing"],
     )
 
 
@@ -99,7 +91,7 @@ def both_criteria_measure_alike(target: Target) -> Findings:
     if found.chosen is None:
         raise Skip("the launch never evaluates: there is one criterion", at=found.train_place)
     yield examined(len(found.train_criterion) + len(found.test_criterion), "part of a criterion")
-    both = both_or_none(target)
+    both = or_none(both_sets, target)
     causes = list(criterion_causes(found, both, config_places(target)))
     yield from told(causes)
     unlike = unlike_parts(found.train_criterion, found.test_criterion)
@@ -111,9 +103,8 @@ def both_criteria_measure_alike(target: Target) -> Findings:
                 unlike=sentence(unlike[:4]),
             )
         yield note(
-            "the criteria differ, and raise validation little: of the same predictions it says {test:.4g}, "
-            "training's {train:.4g}; "
-            "{unlike}",
+            "the criteria differ, and that is not what makes validation high: of the same predictions "
+            "validation's says {test:.4g}, training's {train:.4g}; {unlike}",
             test=test,
             train=train,
             unlike=sentence(unlike[:4]),

@@ -8,8 +8,9 @@ from opv2v_doctor.diagnosis.diagnosis_launch import told
 from opv2v_doctor.diagnosis.measurements import (
     every_checkpoint,
     opened,
+    or_none,
     overfitted,
-    overfitted_or_none,
+    updates_made,
 )
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
@@ -21,14 +22,15 @@ def every_part_was_trained(target: Target) -> Findings:
 
     ## Why it matters
     A learning rate that is too small, or that never leaves its warm-up, moves nothing. A head that no
-    gradient reaches stays as it was, while the others learn around it.
+    gradient reaches stays as it was, while the others learn around it. Weights that the forward of a batch
+    does not read, as the encoders of inputs that this task never gives, are told and are no fault.
 
     ## How to fix
     Raise the learning rate; or look for `detach()`, `no_grad()` and `requires_grad` on the way to the part.
     """
     found = opened(target)
     yield examined(len(found.moved), "sub-module")
-    yield from told(learning_causes(found, overfitted_or_none(target)))
+    yield from told(learning_causes(found, or_none(overfitted, target), updates_made(target)))
     yield note(
         "moved, of the norm of their weights: {parts}",
         parts=[f"{name} {part.relative:.2g}" for name, part in found.moved.items()],
@@ -76,7 +78,7 @@ def one_batch_can_be_learned(target: Target) -> Findings:
             train=steps.train_after,
             test=steps.validated,
         )
-    if steps.halved:
+    if steps.samples < steps.whole:
         yield note(
             "the batch of {whole} does not fit into memory ({problem}): {samples:sample|samples} of "
             "it were used",

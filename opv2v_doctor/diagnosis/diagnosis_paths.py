@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from opv2v_doctor.check import Blocked, Findings, Skip, check, examined, note
-from opv2v_doctor.diagnosis.causes import left_causes, mean_with_views, path_causes
+from opv2v_doctor.diagnosis.causes import Cause, few_causes, left_causes, mean_with_views, path_causes
 from opv2v_doctor.diagnosis.diagnosis_launch import told
 from opv2v_doctor.diagnosis.measurements import (
     BothSets,
     JudgedSample,
     both_sets,
-    drawn_or_none,
+    drawn,
     epoch_losses,
     evaluated_split,
     mean_errors,
     opened,
+    or_none,
     paths,
+    updates_made,
     with_given_poses,
 )
 from opv2v_doctor.target import Target
@@ -38,7 +40,8 @@ def one_batch_is_the_same_on_both_paths(target: Target) -> Findings:
     ## Why it matters
     One batch goes through the function that trains an epoch and through the one that evaluates one, with the
     same weights and random numbers. Where they disagree, it is no matter of the data: a forgotten `eval()`, a
-    precision, a normalisation or the model itself differs between the two.
+    precision, a normalisation, a sum in place of a mean or the model itself differs between the two. In
+    validation it goes through twice, with other random numbers: a model in evaluation mode draws nothing.
 
     ## How to fix
     At the line that is named: prepare batches and choose mode and precision in one place for both.
@@ -61,6 +64,11 @@ def one_batch_is_the_same_on_both_paths(target: Target) -> Findings:
             )
 
 
+def left(target: Target, both: BothSets) -> Iterator[Cause]:
+    """What remains where nothing else was found."""
+    yield from left_causes(both, or_none(drawn, target), epoch_losses(target), updates_made(target))
+
+
 @check("DGN007", tier="run", requires=["DGN001"])
 def checkpoint_is_as_good_on_validation(target: Target) -> Findings:
     """By one criterion on one path, the checkpoint is about as good on validation as on training.
@@ -79,9 +87,7 @@ def checkpoint_is_as_good_on_validation(target: Target) -> Findings:
         raise Blocked("no sample could be evaluated: {problem}", problem=both.problem or "none was drawn")
     yield examined(len(both.train), "sample", split="train")
     yield examined(len(both.test), "sample", split=evaluated_split(target))
-    for cause in left_causes(both, drawn_or_none(target), epoch_losses(target)):
-        if cause.code == "DGN007":
-            yield from told([cause])
+    yield from told(cause for cause in left(target, both) if cause.code == "DGN007")
     yield from _losses(both)
     yield from _groups(both)
     yield from _errors(both)
@@ -282,7 +288,7 @@ def checkpoint_is_better_than_no_training(target: Target) -> Findings:
     ## Why it matters
     What needs no training is the floor: mean depth, identity poses, mean scale and mean mask on the same
     samples, and the launch's first weights. A term that stands at its constant learned nothing, however far
-    the sum fell.
+    the sum fell. A checkpoint of fewer than twenty updates had no training to speak of.
 
     ## How to fix
     Train longer where the loss still falls; else see that gradients reach what the term is computed of.
@@ -291,9 +297,8 @@ def checkpoint_is_better_than_no_training(target: Target) -> Findings:
     if not both.test:
         raise Blocked("no sample could be evaluated: {problem}", problem=both.problem or "none was drawn")
     yield examined(len(both.test), "sample", split=evaluated_split(target))
-    for cause in left_causes(both, drawn_or_none(target), epoch_losses(target)):
-        if cause.code == "DGN008":
-            yield from told([cause])
+    yield from told(few_causes(updates_made(target), epoch_losses(target)))
+    yield from told(cause for cause in left(target, both) if cause.code == "DGN008")
     for part, said in (("test", Text("validation")), ("train", Text("training"))):
         loss, constant, first = (both.mean(part, what) for what in ("loss", "constant", "initial"))
         if loss is not None and constant and first is not None:
@@ -310,7 +315,9 @@ def checkpoint_is_better_than_no_training(target: Target) -> Findings:
         f"{_short(name)} {share:.0%}" for name, share in constant_shares(both).items() if share > 0.9
     ]
     if at_constant:
-        yield note("terms of validation at their constant: {terms}", terms=at_constant)
+        yield note(
+            "terms of validation that are hardly better than a constant, or worse: {terms}", terms=at_constant
+        )
 
 
 def constant_shares(both: BothSets) -> dict[str, float]:

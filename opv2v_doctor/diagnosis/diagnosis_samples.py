@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 from opv2v_doctor.check import Finding, Findings, Severity, Skip, check, examined, note
 from opv2v_doctor.diagnosis.causes import data_causes, likenesses, scene_causes
-from opv2v_doctor.diagnosis.diagnosis_launch import both_or_none, told
+from opv2v_doctor.diagnosis.diagnosis_launch import told
 from opv2v_doctor.diagnosis.measurements import (
-    asked,
+    both_sets,
     config_places,
     data_results,
     drawn,
     evaluated_split,
     opened,
+    or_none,
 )
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.target import Target
@@ -37,8 +38,8 @@ def training_and_validation_are_alike(target: Target) -> Findings:
         raise Skip("the launch never evaluates: there is no second set", at=found.train_place)
     yield examined(len(data.train), "sample", split="train")
     yield examined(len(data.test), "sample", split=evaluated_split(target))
-    both = both_or_none(target)
-    yield from told(data_causes(found, data, both, asked(target).split, config_places(target)))
+    both = or_none(both_sets, target)
+    yield from told(data_causes(found, data, both, evaluated_split(target), config_places(target)))
     yield from told(scene_causes(data, both))
     yield note(
         "{numbers} (validation, training)",
@@ -52,7 +53,9 @@ def training_and_validation_are_alike(target: Target) -> Findings:
     if found.attributes:
         yield note(
             "the datasets differ in {names}",
-            names=[f"{name} ({theirs}, {ours})" for name, (ours, theirs) in found.attributes.items()][:12],
+            names=[
+                f"{name}: {theirs} (training {ours})" for name, (ours, theirs) in found.attributes.items()
+            ][:12],
         )
 
 
@@ -69,7 +72,7 @@ def data_checks_find_no_fault_of_validation(target: Target) -> Findings:
     As the page of the check says that found it: `opv2v-doctor explain CODE`.
     """
     results = data_results(target)
-    split = asked(target).split
+    split = evaluated_split(target)
     judged = [result for result in results if result.status in (Status.PASSED, Status.WARNED, Status.FAILED)]
     yield examined(len(judged), "check", split=split)
     for result, finding in faults_of(results, split):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from typing import TypeVar
 
 from opv2v_doctor.check import Blocked, NoAnswer, Skip
 from opv2v_doctor.diagnosis import questions
@@ -15,6 +16,7 @@ from opv2v_doctor.diagnosis.questions import Drawn, Evaluated, Evaluation, Opene
 from opv2v_doctor.fact_progress import advance
 from opv2v_doctor.facts.launch.config import config, place
 from opv2v_doctor.facts.launch.splits import FOLDERS, examined_splits
+from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable, read_checkpoint
 from opv2v_doctor.facts.past.logs import judged_logs
 from opv2v_doctor.facts.past.logs.loss_curves import curve
 from opv2v_doctor.facts.past.runs import CHECKPOINTS, number_of
@@ -38,6 +40,7 @@ from opv2v_doctor.text import Place
 
 ASKED_FOR = ("train_epoch", "test_epoch", "save", "save_model")  # parts that are attended to
 SHARE = 0.3  # of a question's time limit that samples or steps may take
+Measured = TypeVar("Measured")
 DATA_FAMILIES = ("dataset", "geometry", "masks")
 
 
@@ -71,11 +74,13 @@ def launch_words(target: Target) -> questions.LaunchWords:
                 part=part,
                 toml="opv2v-doctor.toml",
             )
-    words = command(target.alone, scratch_folder("diagnosis"), target.repo)
+    folder = scratch_folder("diagnosis")
+    words = command(target.alone, folder, target.repo)
     return {
         "script": str(target.script),
         "module": target.module,
         "arguments": words[3 if target.module else 2 :],
+        "folder": str(folder),
         "parts": {part: [*named[part]] for part in ASKED_FOR if part in named},
     }
 
@@ -85,7 +90,8 @@ def config_places(target: Target) -> Mapping[str, Place | None]:
     """Where the config gives what often differs between training and validation; none where it does not."""
     keys = ["loss.test_criterion"]
     keys += [
-        f"dataset.opv2v.{asked(target).split}.{key}" for key in ("data_norm_type", "transform", "dataset_str")
+        f"dataset.opv2v.{evaluated_split(target)}.{key}"
+        for key in ("data_norm_type", "transform", "dataset_str")
     ]
     found: dict[str, Place | None] = {}
     for key in keys:
@@ -107,11 +113,17 @@ def opened(target: Target) -> Opened:
     )
 
 
+@fact
 def evaluated_split(target: Target) -> str:
     """The evaluation set that is looked at: the asked split, or what the launch has in its place."""
-    found = opened(target)
-    splits = found.sets[found.chosen].splits if found.chosen is not None else ()
-    return asked(target).split if not splits or {*splits} & {*folders(target)} else ", ".join(splits)
+    try:
+        found = opened(target)
+    except NoAnswer:  # data can be looked at without the launch
+        return asked(target).split
+    splits = {*(found.sets[found.chosen] if found.chosen is not None else ())}
+    if not splits or splits & {*folders(target)}:
+        return asked(target).split
+    return next((name for name, known in FOLDERS.items() if splits & {*known}), ", ".join(sorted(splits)))
 
 
 @fact
@@ -149,17 +161,10 @@ def overfitted(target: Target) -> Overfitted:
     )
 
 
-def overfitted_or_none(target: Target) -> Overfitted | None:
-    """The same; None where that has no answer."""
+def or_none(measure: Callable[[Target], Measured], target: Target) -> Measured | None:
+    """A fact; None where it has no answer."""
     with contextlib.suppress(NoAnswer):
-        return overfitted(target)
-    return None
-
-
-def drawn_or_none(target: Target) -> Drawn | None:
-    """What the loaders give; None where that has no answer."""
-    with contextlib.suppress(NoAnswer):
-        return drawn(target)
+        return measure(target)
     return None
 
 
@@ -171,6 +176,14 @@ def epoch_losses(target: Target) -> tuple[float, ...]:
     except NoAnswer:
         return ()
     return tuple(point.average for point in curve(log, "train") if math.isfinite(point.average))
+
+
+@fact
+def updates_made(target: Target) -> int | None:
+    """The updates of the checkpoint's weights, as its optimizer counts them; None where it holds none."""
+    with contextlib.suppress(CheckpointUnreadable):
+        return read_checkpoint(asked(target).checkpoint).steps or None
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,8 +369,8 @@ def with_given_poses(target: Target) -> Errors:
 
 @fact
 def data_results(target: Target) -> tuple[Result, ...]:
-    """What the checks of data and geometry say of the training split and of this one."""
-    splits = ("train", asked(target).split)
+    """What the checks of data and geometry say of the training split and of the evaluated one."""
+    splits = ("train", evaluated_split(target))
     both = replace(target, splits=splits, splits_asked=True, num_samples=min(asked(target).count, 4))
     examined_splits(both)
     chosen = [check for check in installed_checks() if check.family in DATA_FAMILIES and check.tier == "data"]

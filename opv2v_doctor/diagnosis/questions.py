@@ -9,7 +9,6 @@ from typing import Any, TypedDict
 
 from opv2v_doctor.facts.interpreter.probe import question
 from opv2v_doctor.facts.interpreter.questions import Account, ShownView
-from opv2v_doctor.facts.interpreter.views import Identity
 from opv2v_doctor.text import Place
 
 
@@ -19,6 +18,7 @@ class LaunchWords(TypedDict):
     script: str
     module: str | None  # of `python -m`
     arguments: list[str]
+    folder: str  # of what is gone in the end
     parts: dict[str, list[str]]
 
 
@@ -53,21 +53,13 @@ class Moved:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationSet:
-    """A set that the launch evaluates on: the folders of its datasets' splits, and its length."""
-
-    splits: tuple[str, ...]
-    length: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Opened:
     """The launch's parts, and how a checkpoint fits them."""
 
     device: str
     train_criterion: tuple[Part, ...]
     test_criterion: tuple[Part, ...]
-    sets: tuple[EvaluationSet, ...]
+    sets: tuple[tuple[str, ...], ...]  # that it evaluates on: the folders of their datasets' splits
     chosen: int | None  # the set that is looked at; None where the launch never evaluates
     train_place: Place
     test_place: Place | None
@@ -83,8 +75,6 @@ class Opened:
 class ViewNumbers:
     """A view in numbers: its image by channel, its place, depth and masks."""
 
-    identity: Identity
-    shape: tuple[int, ...]
     norm_type: str | None
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -103,7 +93,6 @@ class Drawn:
     train: tuple[tuple[ViewNumbers, ...], ...]
     test: tuple[tuple[ViewNumbers, ...], ...]
     distinct: int  # training samples that differ, of an epoch
-    train_length: int
     jitter: float | None  # by how much the image of a validation view changes with the epoch
 
 
@@ -121,7 +110,6 @@ class Evaluated:
     constant: float | None
     constant_terms: Mapping[str, float]
     initial: float | None
-    initial_terms: Mapping[str, float]
     matched: float | None  # with the image's channels as training's are
 
 
@@ -139,6 +127,7 @@ class Crossing:
     """What a batch met on a path: the mode, the precision, and what the criterion said."""
 
     loss: float | None
+    again: float | None  # of the same batch with other random numbers
     factor: float
     in_training: tuple[str, ...]
     modules: int
@@ -156,7 +145,6 @@ class Disagreement:
     test: Crossing
     inputs: Mapping[str, float]  # key of a view -> how far what the model was given differs, relative
     changed_by: Mapping[str, str]  # the path that gave it another value than the loader
-    outputs: Mapping[str, float]
     by_test_of_train: float | None  # the test criterion on the outputs of training's path
 
 
@@ -174,7 +162,6 @@ class Overfitted:
 
     samples: int
     whole: int  # samples of the batch that the loader gave
-    halved: bool  # for want of memory
     steps: int
     losses: tuple[float, ...]
     first_terms: Mapping[str, float]
@@ -182,8 +169,8 @@ class Overfitted:
     rates: tuple[float, ...]
     moved: Mapping[str, Moved]
     without_gradient: tuple[str, ...]
+    unread: tuple[str, ...]  # sub-modules of which the forward reads no weight
     validated: float | None  # the batch's loss through the validation path, at its end
-    validated_terms: Mapping[str, float]
     train_after: float | None
     problem: str
 

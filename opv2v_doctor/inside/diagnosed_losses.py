@@ -43,7 +43,6 @@ class Evaluated(TypedDict):
     constant: float | None
     constant_terms: Numbers
     initial: float | None
-    initial_terms: Numbers
     matched: float | None  # with the image's channels as training's are
 
 
@@ -118,7 +117,7 @@ def _begin_with(test: Epoch, done: list[tuple[Evaluated, list[dict[str, Any]]]],
         if time.monotonic() > deadline:
             return
         path = through(test, batch)
-        sample["initial"], sample["initial_terms"] = path.loss * path.factor, path.terms
+        sample["initial"] = path.loss * path.factor
 
 
 def _evaluate(
@@ -145,7 +144,6 @@ def _evaluate(
         "constant": None,
         "constant_terms": {},
         "initial": None,
-        "initial_terms": {},
         "matched": None,
     }
     if lines is None:

@@ -20,6 +20,7 @@ from .passages import (
     hearing_criterion,
     lacks_memory,
     quietly,
+    reading,
     step_of,
     through,
     value_of,
@@ -35,6 +36,7 @@ class Crossing(TypedDict):
     """What a batch met on a path: the mode, the precision, and what the criterion said."""
 
     loss: float | None
+    again: float | None  # of the same batch with other random numbers
     factor: float
     in_training: list[str]
     modules: int
@@ -51,7 +53,6 @@ class Disagreement(TypedDict):
     test: Crossing
     inputs: dict[str, float]  # key of a view -> how far what the model was given differs, relative
     changed_by: dict[str, str]  # the path that gave it another value than the loader
-    outputs: dict[str, float]
     by_test_of_train: float | None  # the test criterion on the outputs of training's path
 
 
@@ -67,7 +68,6 @@ class Overfitted(TypedDict):
 
     samples: int
     whole: int  # samples of the batch that the loader gave
-    halved: bool  # for want of memory
     steps: int
     losses: list[float]
     first_terms: Numbers
@@ -75,8 +75,8 @@ class Overfitted(TypedDict):
     rates: list[float]
     moved: dict[str, Moved]
     without_gradient: list[str]
+    unread: list[str]  # sub-modules of which the forward reads no weight
     validated: float | None  # the batch's loss through the validation path, at its end
-    validated_terms: Numbers
     train_after: float | None
     problem: str
 
@@ -107,7 +107,7 @@ def _disagreement(
     loaded_into(asked.model, weights)
     if test["model"] is not asked.model:
         loaded_into(getattr(test["model"], "module", test["model"]), weights)
-    validated = through(test, batch)
+    validated = through(test, batch, times=2 if part == "train" else 1)  # a sum is no mean, and chance shows
     wrong = _weights_differ(validated.called, asked.model)
     with weights_as_they_were(asked):
         trained = step_of(asked, batch)
@@ -119,7 +119,6 @@ def _disagreement(
         "test": _crossing(validated, wrong),
         "inputs": inputs,
         "changed_by": changed_by,
-        "outputs": _apart(trained.predictions, validated.predictions),
         "by_test_of_train": again,
     }
 
@@ -128,6 +127,7 @@ def _crossing(path: Passage, weights_differ: int) -> Crossing:
     call = path.call
     return {
         "loss": path.loss * path.factor,
+        "again": path.losses[1] * path.factor if len(path.losses) > 1 else None,
         "factor": path.factor,
         "in_training": call.in_training[:6] if call else [],
         "modules": len(call.in_training) if call else 0,
@@ -154,9 +154,21 @@ def _inputs(batch: Any, trained: Passage, validated: Passage) -> tuple[dict[str,
     if trained.call is None or validated.call is None:
         return {}, {}
     one, other = trained.call.views, validated.call.views
+    orders = [_order(batch, views) for views in (one, other)]
+    if orders[0] != orders[1] and None not in orders:
+        return {"order": 1.0}, {"order": "train" if orders[0] != sorted(orders[0] or ()) else "test"}
     apart = {key: value for key, value in _apart(one, other).items() if key in batch[0]}
     ours = _apart(batch, one)
     return apart, {key: "train" if ours.get(key) else "test" for key in apart}
+
+
+def _order(batch: Any, views: Any) -> list[int] | None:
+    """Which view of the batch each of these shows; None where that is no matter of order alone."""
+    found = []
+    for view in views:
+        alike = [n for n, one in enumerate(batch) if not _apart_by(one.get("img"), dict.get(view, "img"))]
+        found += alike[:1]
+    return found if sorted(found) == list(range(len(batch))) else None
 
 
 def _apart(ones: Any, others: Any) -> dict[str, float]:
@@ -204,7 +216,7 @@ def overfitted(launch: LaunchWords, splits: list[str], steps: int, epoch: int, s
                 problem = "%s: %s" % (type(raised).__name__, str(raised).split("\n")[0])
                 keys = keys[: len(keys) // 2]
     found["samples"], found["whole"] = len(keys), whole
-    found["halved"], found["problem"] = len(keys) < whole, problem
+    found["problem"] = problem
     return found
 
 
@@ -232,7 +244,8 @@ def _overfit(
                 if optimizer is not None:
                     rates.append(max(group["lr"] for group in optimizer.param_groups))
 
-    with quietly(), hearing_criterion(asked.train, asked.model, whole=False) as heard:
+    hearing = hearing_criterion(asked.train, asked.model, whole=False)
+    with quietly(), hearing as heard, reading(asked.model) as read:
         try:
             asked.train.run(loader=Counting(batches), epoch=epoch, **heard.parts)
         except SystemExit:
@@ -254,7 +267,6 @@ def _overfit(
     return {
         "samples": len(batch),
         "whole": len(batch),
-        "halved": False,
         "problem": "",
         "steps": len(heard),
         "losses": [path.loss for path in heard],
@@ -263,8 +275,8 @@ def _overfit(
         "rates": rates,
         "moved": moved(asked.model, asked.initial, after),
         "without_gradient": [name for name in trained if name not in gradients],
+        "unread": sorted({name.partition(".")[0] for name in trained} - {n.partition(".")[0] for n in read}),
         "validated": validated.loss if validated else None,
-        "validated_terms": validated.terms if validated else {},
         "train_after": last.loss if validated else None,
     }
 

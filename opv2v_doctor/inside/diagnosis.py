@@ -13,8 +13,8 @@ from .launched_sets import chosen_set, keys_of, samples_of, splits_of, spread
 from .loaders import place_of
 from .model import Account, loaded_into
 from .passages import step_of, weights_as_they_were
-from .pointcloud import array, shown_view
-from .samples import SEED, Identity, array_of, begin, leaves, views_at
+from .pointcloud import array
+from .samples import SEED, array_of, begin, leaves, views_at
 from .weights import MODEL_KEYS, weights_of
 
 PLAIN = (bool, int, float, str)
@@ -49,20 +49,13 @@ class Moved(TypedDict):
     frozen: int  # elements that the launch does not train
 
 
-class EvaluationSet(TypedDict):
-    """A set that the launch evaluates on: the folders of its datasets' splits, and its length."""
-
-    splits: list[str]
-    length: int
-
-
 class Opened(TypedDict):
     """The launch's parts, and how a checkpoint fits them."""
 
     device: str
     train_criterion: list[Part]
     test_criterion: list[Part]
-    sets: list[EvaluationSet]
+    sets: list[list[str]]  # that it evaluates on: the folders of their datasets' splits
     chosen: int | None  # the set that is looked at; None where the launch never evaluates
     train_place: CodePlace
     test_place: CodePlace | None
@@ -77,8 +70,6 @@ class Opened(TypedDict):
 class ViewNumbers(TypedDict):
     """A view in numbers: its image by channel, its place, depth and masks."""
 
-    identity: Identity
-    shape: list[int]
     norm_type: str | None
     mean: list[float]
     deviation: list[float]
@@ -96,7 +87,6 @@ class Drawn(TypedDict):
     train: list[list[ViewNumbers]]
     test: list[list[ViewNumbers]]
     distinct: int  # training samples that differ, of an epoch
-    train_length: int
     jitter: float | None  # by how much the image of a validation view changes with the epoch
 
 
@@ -113,9 +103,7 @@ def opened(launch: LaunchWords, checkpoint: str, splits: list[str]) -> Opened:
         "device": str(asked.device),
         "train_criterion": described(asked.train["criterion"]),
         "test_criterion": described(test["criterion"]) if test else [],
-        "sets": [
-            {"splits": splits_of(epoch["loader"]), "length": len(epoch["loader"])} for epoch in asked.tests
-        ],
+        "sets": [splits_of(epoch["loader"]) for epoch in asked.tests],
         "chosen": asked.tests.index(test) if test else None,
         "train_place": asked.train.place,
         "test_place": test.place if test else None,
@@ -129,16 +117,22 @@ def opened(launch: LaunchWords, checkpoint: str, splits: list[str]) -> Opened:
 
 
 def described(criterion: Any, path: str = "", depth: int = 6) -> list[Part]:
-    """A criterion as the tree of its parts."""
+    """A criterion as the tree of its parts; of one that cannot be taken apart its name."""
+    own = getattr(criterion, "__dict__", {})
     values = {
         name: _plain(value)
-        for name, value in vars(criterion).items()
+        for name, value in own.items()
         if _plain(value) is not None and not name.startswith(("_is_", "_version", "training", "dump_"))
     }
     found: list[Part] = [
-        {"path": path, "kind": type(criterion).__name__, "values": values, "place": place_of(criterion)}
+        {
+            "path": path,
+            "kind": getattr(criterion, "__qualname__", type(criterion).__name__),
+            "values": values,
+            "place": place_of(criterion),
+        }
     ]
-    inner = {**vars(criterion), **(getattr(criterion, "_modules", None) or {})}
+    inner = {**own, **(getattr(criterion, "_modules", None) or {})}
     for name, value in inner.items() if depth else ():
         if hasattr(value, "forward") or (
             callable(value) and hasattr(value, "__dict__") and "Loss" in type(value).__name__
@@ -246,7 +240,6 @@ def drawn(launch: LaunchWords, splits: list[str], count: int) -> Drawn:
         "train": [list(map(_numbers, batch)) for batch in train],
         "test": [list(map(_numbers, batch)) for batch in tests],
         "distinct": _distinct(asked.train["loader"], keys),
-        "train_length": len(keys),
         "jitter": _jitter(test["loader"]) if test else None,
     }
 
@@ -291,8 +284,6 @@ def _numbers(view: dict[str, Any]) -> ViewNumbers:
         turned = math.degrees(math.acos(max(-1.0, min(1.0, (float(numpy.trace(pose[:3, :3])) - 1) / 2))))
     norm = view.get("data_norm_type")
     return {
-        "identity": shown_view(view)["identity"],
-        "shape": list(image.shape),
         "norm_type": str(norm[0] if isinstance(norm, (list, tuple)) else norm) if norm is not None else None,
         "mean": image.mean((1, 2)).tolist(),
         "deviation": image.std((1, 2)).tolist(),

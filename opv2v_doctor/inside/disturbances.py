@@ -8,6 +8,8 @@ from typing import Any, Callable, Dict, List
 Views = List[Dict[str, Any]]  # of a batch: tensors (B, ...)
 SURE = 10.0  # of a logit: a probability of 0.99995, which no format rounds to 1
 NOISE = 0.1  # of a length: large against rounding, small against what a robust loss flattens
+SPARSE = 0.05  # of the pixels: with so few valid ones hardly two are neighbours
+SIDE = 16  # pixels in a row of valid ones that are put together
 TURN = math.radians(10)
 NEEDED = ("pts3d", "pts3d_cam", "ray_directions_cam", "depth_along_ray", "camera_pose", "valid_mask")
 LABELS = {  # an entry of a prediction -> the entries of a view that it is compared with
@@ -24,10 +26,39 @@ MAPS = ("pts3d", "pts3d_cam", "depth_along_ray")  # of which only what is valid 
 
 
 def thinned(views: Views, most: int) -> Views:
-    """The views with every n-th row and column of their maps: at most so many pixels a view."""
+    """The views with every n-th row and column of their maps: at most so many pixels a view.
+
+    Where next to no pixel is valid, as of sparse depth, valid ones are put side by side, and some others:
+    what compares neighbours finds none otherwise, and truth stays truth in any order.
+    """
     height, width = views[0]["valid_mask"].shape[1:3]
     step = max(1, math.ceil(math.sqrt(height * width / most)))
+    valid = [int(view["valid_mask"].flatten(1).sum(1).min()) for view in views]
+    if 0 < min(valid) < SPARSE * height * width:
+        return [_gathered(view, (height, width), min(most // 2, min(valid)) // SIDE) for view in views]
     return [{key: _thin(value, (height, width), step) for key, value in view.items()} for view in views]
+
+
+def _gathered(view: dict[str, Any], shape: tuple[int, int], rows: int) -> dict[str, Any]:
+    """A view of so many rows of valid pixels, and as many of others; at least one of each."""
+    import torch
+
+    order = view["valid_mask"].flatten(1).int().argsort(dim=1, descending=True, stable=True)
+    count = max(1, rows) * SIDE
+    places = torch.cat([order[:, :count], order[:, -count:]], 1)
+
+    def gather(value: Any) -> Any:
+        sizes = tuple(getattr(value, "shape", ()))
+        if sizes[1:3] == shape:
+            flat = value.flatten(1, 2)
+            chosen = torch.stack([one[place] for one, place in zip(flat, places)])
+            return chosen.reshape(sizes[0], -1, SIDE, *sizes[3:])
+        if len(sizes) > 3 and sizes[-2:] == shape:
+            chosen = torch.stack([one[..., place] for one, place in zip(value.flatten(-2), places)])
+            return chosen.reshape(*sizes[:-2], -1, SIDE)
+        return value
+
+    return {key: gather(value) for key, value in view.items()}
 
 
 def _thin(value: Any, shape: tuple[int, int], step: int) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Any, Sequence
 
+ALONE = "alone_"  # before the name of a depth map that is all that is handed over of a sample
 STRIDE = 8  # points are wanted for a comparison only
 KEYS = {
     "img": "float16",
@@ -32,6 +33,18 @@ def hand_over(views: Sequence[Any], folder: str, number: int) -> None:
     with contextlib.suppress(OSError):
         os.makedirs(folder, exist_ok=True)
         _write(views, folder, number)
+
+
+def hand_over_depth(views: Sequence[Any], folder: str, number: int) -> None:
+    """Write the depth of a sample's views only: it tells whether the sample was mirrored as a whole."""
+    import numpy
+
+    with contextlib.suppress(OSError):
+        os.makedirs(folder, exist_ok=True)
+        for place, view in enumerate(views):
+            if "depthmap" in view:
+                path = os.path.join(folder, "{}{}_{}_depthmap.npy".format(ALONE, number, place))
+                numpy.save(path, numpy.ascontiguousarray(_array(view["depthmap"]), dtype="float32"))
 
 
 def _write(views: Sequence[Any], folder: str, number: int) -> None:

@@ -33,6 +33,7 @@ class LaunchWords(TypedDict):
     script: str
     module: str | None  # of `python -m`
     arguments: list[str]
+    folder: str  # of what is gone in the end
     parts: dict[str, list[str]]
 
 
@@ -113,6 +114,7 @@ def launched(words: LaunchWords) -> Launched:
 def _launched(text: str) -> Launched:
     words: LaunchWords = json.loads(text)
     heard = _Heard()
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(words["folder"], "inductor"))
     with as_it_was(), _as_it_logs(), contextlib.ExitStack() as stack:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         stack.enter_context(_files(heard))

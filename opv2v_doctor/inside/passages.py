@@ -31,14 +31,16 @@ class Passage:
         self.loss, self.terms = _told_loss(answer)
         self.call: ForwardCall | None = None
         self.logged: float | None = None
+        self.losses = [self.loss]  # of the same batch, drawn for anew
         self.called: Any = None
 
     @property
     def factor(self) -> float:
         """What the epoch's function makes of the criterion's loss."""
-        if not self.loss or self.logged is None or not math.isfinite(self.logged / self.loss):
+        mean = sum(self.losses) / len(self.losses)
+        if not mean or self.logged is None or not math.isfinite(self.logged / mean):
             return 1.0
-        return self.logged / self.loss
+        return self.logged / mean
 
 
 def _detached(entries: Any) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def _told_loss(answer: Any) -> tuple[float, Numbers]:
     for name, value in (details or {}).items():
         with contextlib.suppress(TypeError, ValueError):
             numbers[str(name)] = float(value)
-    return float(loss), numbers
+    return float(loss.detach() if hasattr(loss, "detach") else loss), numbers
 
 
 class ReadyBatches(list):  # type: ignore[type-arg]
@@ -103,8 +105,8 @@ def hearing_criterion(epoch: Epoch, model: Any, whole: bool = True) -> Iterator[
 
     def called(self: Any, *rest: Any, **words: Any) -> Any:
         if type(self) is kind:
+            _seed(len(holders))  # what the first forward draws is the same on both paths
             holders.append(self)
-            _seed()  # what a forward draws is the same on both paths
         return entry(self, *rest, **words)
 
     with contextlib.ExitStack() as stack:
@@ -117,13 +119,42 @@ def hearing_criterion(epoch: Epoch, model: Any, whole: bool = True) -> Iterator[
         yield heard
 
 
-def _seed() -> None:
+@contextlib.contextmanager
+def reading(model: Any) -> Iterator[set[str]]:
+    """The names of the parameters that an operation of the model's forward is given meanwhile."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_flatten
+
+    places = {one.data_ptr(): name for name, one in model.named_parameters() if one.numel()}
+    names: set[str] = set()
+
+    class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, function: Any, _: Any, given: Any = (), words: Any = None) -> Any:
+            for one in tree_flatten((given, words))[0]:
+                if hasattr(one, "data_ptr") and one.data_ptr() in places:
+                    names.add(places[one.data_ptr()])
+            return function(*given, **(words or {}))
+
+    kind = type(model)
+    real = kind.__call__
+
+    def called(self: Any, *rest: Any, **words: Any) -> Any:
+        if self is not model:
+            return real(self, *rest, **words)
+        with Noting():  # type: ignore[no-untyped-call]
+            return real(self, *rest, **words)
+
+    with replacing(kind, "__call__", called):
+        yield names
+
+
+def _seed(number: int) -> None:
     import numpy
     import torch
 
-    random.seed(SEED)
-    numpy.random.seed(SEED)
-    torch.manual_seed(SEED)
+    random.seed(SEED + number)
+    numpy.random.seed(SEED + number)
+    torch.manual_seed(SEED + number)
 
 
 def _line_in(function: Callable[..., Any]) -> CodePlace | None:
@@ -148,19 +179,20 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def through(epoch: Epoch, batch: list[dict[str, Any]], **parts: Any) -> Passage:
-    """A batch through the function of an epoch."""
+def through(epoch: Epoch, batch: list[dict[str, Any]], times: int = 1, **parts: Any) -> Passage:
+    """A batch through the function of an epoch, so often with other random numbers; the first passage."""
     model = parts.get("model", epoch["model"])
     stats: Any = None
     with quietly(), hearing_criterion(epoch, model) as heard:
         try:
-            stats = epoch.run(loader=ReadyBatches([batch]), **{**heard.parts, **parts})
+            stats = epoch.run(loader=ReadyBatches([batch] * times), **{**heard.parts, **parts})
         except SystemExit:  # a loss that is too large ends it
             if not heard:
                 raise
     if not heard:
         raise RuntimeError("the epoch of one batch ended without a loss")
     path: Passage = heard[0]
+    path.losses = [one.loss for one in heard]
     if isinstance(stats, dict):
         names = [name for name in ("loss", "loss_avg", "loss_med") if name in stats]
         path.logged = float(stats[names[0]]) if names else None

@@ -7,13 +7,14 @@ import importlib
 import json
 import os
 import random
-from typing import Any, Sequence, Tuple, TypedDict
+from functools import partial
+from typing import Any, Callable, Sequence, Tuple, TypedDict
 
 from . import progress
 from .chance import process_state, unseeded_generators
 from .datasets import dataset_of
 from .frames import TracebackLine, frames_of
-from .handover import chosen, hand_over
+from .handover import chosen, hand_over, hand_over_depth
 from .opened import forget, last_opened
 
 SEED = 1
@@ -131,7 +132,8 @@ def draw(expression: str, module_name: str, count: int, split: str, folder: str)
     wanted = chosen(plan, HANDED_OVER)
     for done, (key, requested) in enumerate(plan):
         progress.advance(what, done, len(plan))
-        samples.append(draw_one(dataset, key, requested, (folder, done) if done in wanted else None))
+        write = hand_over if done in wanted else hand_over_depth
+        samples.append(draw_one(dataset, key, requested, partial(write, folder=folder, number=done)))
     progress.advance(what, len(plan), len(plan))
     return {
         "length": len(dataset),
@@ -235,13 +237,15 @@ def key_of(dataset: Any, index: int, turn: int) -> Key:
     return (*key, turn % len(views)) if isinstance(views, (list, tuple)) else key
 
 
-def draw_one(dataset: Any, key: Key, requested: int | None, place: tuple[str, int] | None = None) -> Sample:
-    """One sample, view by view, or what it raised; its arrays go to the place, (folder, number)."""
+def draw_one(
+    dataset: Any, key: Key, requested: int | None, write: Callable[[Sequence[Any]], None] | None = None
+) -> Sample:
+    """One sample, view by view, or what it raised; its views are given to what writes them."""
     forget()
     try:
         views = views_at(dataset, key)
-        if place:
-            hand_over(views, *place)
+        if write:
+            write(views)
         return {
             "key": key,
             "requested": requested,

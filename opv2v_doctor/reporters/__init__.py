@@ -4,34 +4,59 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Protocol, TextIO
 
 from opv2v_doctor.check import Check
 from opv2v_doctor.result import Result
-from opv2v_doctor.text import Text
+from opv2v_doctor.text import Place, Text
+
+NARROWEST = 40  # columns that a report is wrapped at: in fewer, a sentence is a word a line
+
+
+class Detail(IntEnum):
+    """How much of an examination a text report tells."""
+
+    FAILURES = 0  # what decides the exit code
+    FAMILIES = 1  # and of each family, how many checks passed
+    EVERYTHING = 2  # and each check with its notes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Medium:
-    """What a report is read on: whether it takes colour, which characters, and where its reader stands."""
+    """What a report is read on: whether it takes colour, which characters, and where its reader stands.
+
+    Lines are wrapped at `width` columns; a pipe or a file has none, so that who searches it finds sentences.
+    """
 
     colour: bool = False
     encoding: str = "utf-8"
     folder: Path = field(default_factory=Path.cwd)
+    width: int | None = None
+    detail: Detail = Detail.EVERYTHING
 
     @staticmethod
-    def of(stream: TextIO) -> Medium:
+    def of(stream: TextIO, detail: Detail = Detail.EVERYTHING) -> Medium:
         """The medium behind a stream: colour on a terminal only, and never under NO_COLOR."""
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-        return Medium(colour=stream.isatty() and not plain, encoding=stream.encoding or "utf-8")
+        from shutil import get_terminal_size
+
+        return Medium(
+            colour=stream.isatty() and not plain,
+            encoding=stream.encoding or "utf-8",
+            width=max(NARROWEST, get_terminal_size().columns) if stream.isatty() else None,
+            detail=detail,
+        )
 
 
 Say = Callable[[str | Text], str]  # a text of the program -> the same in the reader's language
+
+
+Excerpt = Sequence[tuple[int, str]]  # some lines of a file, with their numbers
 
 
 class ReportPicture(Protocol):
@@ -71,6 +96,8 @@ class Examination:
     overrides: tuple[str, ...] = ()
     gpus: int | None = 1  # None: this is no launch
     strict: bool = False
+    compared: bool = False  # with a baseline
+    subject: str = ""  # what is examined, in a line, where it is no launch
     started: datetime | None = None
     root: Path | None = None
     medium: Medium = field(default_factory=Medium)
@@ -78,6 +105,8 @@ class Examination:
     say: Say = str
     page: Callable[[Check], str] = lambda check: check.page
     pictures: Callable[[Sequence[Result]], Iterable[ReportPicture]] = lambda _: ()
+    excerpts: Callable[[Collection[Place]], Mapping[Place, Excerpt]] = lambda _: {}  # what stands around them
+    address: Callable[[Place], str] = lambda _: ""  # where a browser can see the place at this commit
 
     def relative(self, path: Path, folder: Path | None = None) -> Path:
         """The path as seen from a folder (the git root unless given), absolute where it lies elsewhere."""

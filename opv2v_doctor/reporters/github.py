@@ -8,9 +8,9 @@ from opv2v_doctor.check import Check, Finding
 from opv2v_doctor.neutral import printable
 from opv2v_doctor.reporters import Examination
 from opv2v_doctor.reporters.phrases import (
-    hazards,
     hint,
     message,
+    news,
     one_line,
     place,
     tally,
@@ -25,7 +25,7 @@ def report(results: Iterable[Result], examination: Examination) -> Iterator[str]
     kept: list[Result] = []
     for result in results:
         kept.append(result)
-        for finding in hazards(result):
+        for finding in news(result):
             yield _annotation(result.check, finding, examination)
         if result.status in (Status.BLOCKED, Status.CRASHED):
             yield _annotation(result.check, way_out(result), examination)

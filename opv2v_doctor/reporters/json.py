@@ -67,6 +67,7 @@ def _finding(finding: Finding, examination: Examination) -> dict[str, object]:
         "template": finding.text.template,
         "values": {name: plain(value) for name, value in finding.text.values.items()},
         "subjects": finding.subjects,
+        "known": finding.known,
         **_place(finding.at, examination),
         "hint": plain(finding.hint),
     }

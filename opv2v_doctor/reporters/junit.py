@@ -9,7 +9,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from opv2v_doctor.check import Finding
 from opv2v_doctor.reporters import Examination
-from opv2v_doctor.reporters.phrases import hazards, hint, message, one_line, outcome, place, way_out
+from opv2v_doctor.reporters.phrases import hint, message, news, one_line, outcome, place, way_out
 from opv2v_doctor.result import Result, Status
 
 
@@ -52,12 +52,13 @@ def _case(result: Result, examination: Examination) -> TestCase:
 def _ending(result: Result, told: str, *, strict: bool) -> Skipped | Failure | Error | None:
     """What JUnit calls this status; None is a pass."""
     ending: Failure | Error
-    if result.status is Status.SKIPPED:
-        return Skipped(one_line(str(result.reason or "")))
+    if result.status in (Status.SKIPPED, Status.KNOWN):
+        known = "known" * (result.status is Status.KNOWN)
+        return Skipped(one_line(str(result.reason or known)))
     if result.status in (Status.BLOCKED, Status.CRASHED):
         ending = Error(outcome(result), str(result.status))
     elif result.status is Status.FAILED or (strict and result.status is Status.WARNED):
-        worst = max(hazards(result), key=lambda finding: finding.severity, default=None)
+        worst = max(news(result), key=lambda finding: finding.severity, default=None)
         ending = Failure(one_line(worst.message) if worst else "", str(result.status))
     else:
         return None

@@ -29,6 +29,7 @@ STATUS_SIGNS = {
     Status.PASSED: "✅",
     Status.WARNED: "⚠️",
     Status.FAILED: "❌",
+    Status.KNOWN: "☑️",
     Status.SKIPPED: "➖",
     Status.BLOCKED: "❓",
     Status.CRASHED: "💥",

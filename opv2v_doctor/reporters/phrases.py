@@ -101,6 +101,11 @@ def hazards(result: Result) -> list[Finding]:
     return [finding for finding in result.findings if finding.severity > Severity.NOTE]
 
 
+def news(result: Result) -> list[Finding]:
+    """Its warnings and errors that stand in no baseline."""
+    return [finding for finding in hazards(result) if not finding.known]
+
+
 def outcome(result: Result, say: Say = str) -> str:
     """The status, and the reason where there is one: `blocked: needs DAT001`."""
     status = say(result.status.value)

@@ -79,6 +79,7 @@ def _result(
             "arguments": _numbered_template(finding)[1],
         },
         "locations": [{"physicalLocation": _location(finding, examination)}],
+        **({"baselineState": "unchanged" if finding.known else "new"} if examination.compared else {}),
         "properties": {"near": True} if finding.at and finding.at.near else {},
     }
 

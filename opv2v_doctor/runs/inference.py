@@ -125,6 +125,7 @@ def inference(request: InferenceRequest, display: Display) -> Inference:
         place = directory_override(run.path)
         size = run.stamp.world_size or target.gpus
         target = replace(given, overrides=(*given.overrides, place), gpus=size)
+    target = replace(target, run=home)  # whose checkpoint the gate judges
     places = output_directories(home, request.split, request.index)
     found = Inference(request=request, target=target, file=file, home=home, run=run, places=places)
     found.command  # noqa: B018 (wrong settings are told before the gate)

@@ -14,7 +14,8 @@ from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.directory import claim
 from opv2v_doctor.runs.inference import Inference, inference
 from opv2v_doctor.runs.launcher import Display, launch
-from opv2v_doctor.runs.record import Run, Stamp, Verdict
+from opv2v_doctor.runs.milestones import Milestones
+from opv2v_doctor.runs.record import Run, RunStatus, Stamp, Verdict, read_run
 from opv2v_doctor.runs.request import InferenceRequest, Request, TrainingRequest
 from opv2v_doctor.runs.snapshot import Changed, Snapshot, name_of, snapshot
 from opv2v_doctor.runs.stamp import Files, epochs, stamp_of, write_stamp
@@ -29,15 +30,19 @@ GATES = 3  # that a repository which keeps changing gets
 NO_ANSWER = 3  # the exit code where no verdict is one on what would run
 
 
-def start(request: Request, gate: Gate, display: Display) -> int:
+def start(
+    request: Request, gate: Gate, display: Display, ended: Callable[[Run], None] = lambda _: None
+) -> int:
     """Start what was asked for; the exit code is the gate's where it refuses, else the script's.
+
+    `ended` is told the run when it is over, on the node that stamped it.
 
     What the gate judged is what is stamped and what starts: where it changed meanwhile, the gate runs again.
     Raises UsageError for what cannot be, NotWritten where the stamp cannot be written.
     """
     for again in range(GATES - 1, -1, -1):
         try:
-            return _start(request, gate, display)
+            return _start(request, gate, display, ended)
         except Changed as changed:
             if not again or not _may_begin_again(request, changed):
                 display.say(f"not started: {changed}")
@@ -59,8 +64,11 @@ def _may_begin_again(request: Request, changed: Changed) -> bool:
     return name_of(request.target.settings_path, request.target) not in changed.names
 
 
-def _start(request: Request, gate: Gate, display: Display) -> int:
+def _start(request: Request, gate: Gate, display: Display, ended: Callable[[Run], None]) -> int:
     before, job = _look(request, display)
+    if done := _is_done(job):
+        display.say(done)
+        return 0
     if isinstance(job, Training) and not job.request.nodes.is_first:
         return _join(job, before, display)
     with claim(job.places, resume=job.earlier is not None) as place:
@@ -75,7 +83,22 @@ def _start(request: Request, gate: Gate, display: Display) -> int:
         stamp, files = stamp_of(job, before, verdict)
         _verify_unchanged(before, job.target, "while the gate ran")
         run = write_stamp(place, stamp, {**files, **report}, job.earlier)
-        return _launch(job, run, place.lock, display)
+        code = _launch(job, run, place.lock, display)
+        ended(read_run(run.path))
+        return code
+
+
+def _is_done(job: Job) -> str:
+    """That there is nothing left to train of the run that shall be gone on with; nothing where there is."""
+    if not isinstance(job, Training) or job.earlier is None or job.earlier.state is not RunStatus.FINISHED:
+        return ""
+    planned, last = epochs(job.target), Milestones(job.earlier.path).epoch
+    if planned is None or last is None or last + 1 < planned:
+        return ""
+    return (
+        f"nothing to resume: {job.earlier.path} is finished, {last + 1} of {planned} epochs are trained "
+        "(to train on, raise train_params.epochs)"
+    )
 
 
 def _look(request: Request, display: Display) -> tuple[Snapshot, Job]:
@@ -125,13 +148,21 @@ def _join(job: Training, before: Snapshot, display: Display) -> int:
     return _launch(job, run, lock, display, job.request.nodes.rank)
 
 
-def plan(request: Request, display: Display) -> Stamp:
-    """The stamp that a launch would get now. Starts nothing, writes nothing."""
+def plan(request: Request, gate: Gate, display: Display) -> tuple[Stamp, Path] | None:
+    """The stamp that a launch would get now, with the gate's verdict, and its directory.
+
+    Starts nothing, writes nothing. None where there is nothing left to start.
+    """
     before, job = _look(request, display)
+    if done := _is_done(job):
+        display.say(done)
+        return None
     job = job.at(next((place for place in job.places if not place.exists()), job.places[-1]))
     if request.require_clean:
         verify_clean(job)
-    return stamp_of(job, before, None)[0]
+    job.verify_resume(display, before)
+    verdict, _ = _ask(gate, job.target, request.force)
+    return stamp_of(job, before, verdict)[0], job.places[0]
 
 
 def verify_clean(job: Job) -> None:

@@ -11,9 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 from opv2v_doctor.facts.past.runs import CHECKPOINTS, LOG
+from opv2v_doctor.runs import configuration
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.milestones import Milestones
 from opv2v_doctor.runs.record import Run, read_run
+from opv2v_doctor.runs.resume import stamped_config
 from opv2v_doctor.user_error import UsageError
 
 DEEPEST = 4  # folders below the one that is searched
@@ -30,6 +32,22 @@ class RegisteredRun:
     @cached_property
     def reached(self) -> Milestones:
         return Milestones(self.path)
+
+    @property
+    def epochs(self) -> str:
+        """How many epochs it has trained, of how many its config asks for."""
+        done = 0 if self.reached.epoch is None else self.reached.epoch + 1
+        return f"{done} of {self.planned or 'unknown'}"
+
+    @cached_property
+    def planned(self) -> int | None:
+        """The epochs of its config; None where there is none that tells."""
+        file = stamped_config(self.run) if self.run else self.path / ".hydra" / configuration.FILE
+        try:
+            values = configuration.read_config(file) if file else {}
+            return int(values["train_params"]["epochs"])
+        except (UsageError, LookupError, TypeError, ValueError):
+            return None
 
     @property
     def state(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from opv2v_doctor.facts.past.runs import LAST
+from opv2v_doctor.reporters import Detail
 from opv2v_doctor.runs.command_line import Nodes, chosen_directory
 from opv2v_doctor.runs.earlier import chosen_checkpoint
 from opv2v_doctor.runs.own_launch import OwnLaunch, own_launch
@@ -28,6 +29,7 @@ class Request:
     plugins: bool | None = None  # run by the gate, or left out; None: as they are trusted
     ignores: tuple[str, ...] = ()  # checks that the gate shall not run, with the reasons
     dry_run: bool = False
+    detail: Detail = Detail.FAMILIES  # of what the gate tells
 
     @property
     def examined(self) -> Target:

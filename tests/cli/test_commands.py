@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def test_a_healthy_repository_passes_before_its_first_training(broken: Broken) -
     assert (examined.returncode, examined.stderr) == (0, "")
     assert {"CKP001", "INF001", "INF006", "LOG001"} <= skipped
     assert not {"DAT009", "MSK002", "GEO008", "SCH001"} & skipped
-    asked = doctor("check", "inference", "--repo", repo)
+    asked = doctor("check", "inference", "--repo", repo, "-v")
     assert (asked.returncode, "no checkpoint yet" in asked.stdout) == (0, True)
     assert "✓ INF007" in asked.stdout
 
@@ -177,6 +178,19 @@ def test_every_check_can_be_listed_and_explained() -> None:
 def test_the_published_pages_are_todays() -> None:
     published = Path(__file__).parents[2] / "docs" / "checks.md"
     assert published.read_text() == doctor("explain", "--all").stdout
+
+
+def test_every_threshold_is_listed_where_it_is_defined() -> None:
+    root = Path(__file__).parents[2]
+    defined = {
+        f"{'.'.join(path.relative_to(root).with_suffix('').parts).removeprefix('opv2v_doctor.')}.{name}"
+        for package in ("opv2v_doctor", "checks")
+        for path in (root / package).rglob("*.py")
+        for name in re.findall(r"^([A-Z_]+) = Threshold\(", path.read_text(), re.MULTILINE)
+    }
+    page = doctor("explain", "--thresholds").stdout
+    assert set(re.findall(r"^\| `([\w.]+)`", page, re.MULTILINE)) == defined
+    assert page == (root / "docs" / "thresholds.md").read_text()
 
 
 def test_the_schema_is_json() -> None:

@@ -160,12 +160,20 @@ def test_an_unstamped_run_is_adopted_and_compared(run: Path, repo: Path, tmp_pat
 
 def test_a_dry_run_prints_and_writes_nothing(repo: Path, run: Path) -> None:
     before = sorted(repo.rglob("*"))
-    done = doctor("train", "--repo", repo, "--dry-run", "--gpus", 5, "+wandb.api_key=nobody-may-see-it")
-    command, stamp = done.stdout.split("\n", 1)
+    words = ("--dry-run", "--gpus", 5, "+wandb.api_key=nobody-may-see-it")
+    done, full, blocked = doctors(
+        [("train", "--repo", repo, *words, *more) for more in ((), ("-v",), ("train_params.lr=???",))]
+    )
+    command, *plan = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in plan] == ["directory", "code", "size", "gate", "nothing"]
+    assert (blocked.returncode, "it would not start" in blocked.stdout) == (3, True)
+    assert len(blocked.stdout.splitlines()) <= 20
+    stamp = full.stdout[full.stdout.index("\n{\n") :]
     assert "--nproc_per_node 5" in command and "dataset=opv2v_cyl_coop_ft_5gpu" in command
     assert json.loads(stamp)["world_size"] == 5
-    assert "nobody-may-see-it" not in done.stdout
+    assert json.loads(stamp)["gate"]["exit_code"] == 0
+    assert "nobody-may-see-it" not in done.stdout + full.stdout + blocked.stdout
     assert sorted(repo.rglob("*")) == before
 
 
@@ -206,6 +214,14 @@ def test_what_cannot_be_is_refused_with_the_cure(repo: Path, run: Path) -> None:
         assert refused.returncode == 2, (message, refused.stderr)
         assert message in refused.stderr
         assert "Traceback" not in refused.stderr, message
+    assert sorted(repo.rglob("*")) == before
+
+
+def test_a_finished_run_is_not_gone_on_with(repo: Path, run: Path) -> None:
+    before = sorted(repo.rglob("*"))
+    done = doctor("train", "--repo", repo, "--resume", run)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"nothing to resume: {run} is finished, 1 of 1 epochs are trained" in done.stderr
     assert sorted(repo.rglob("*")) == before
 
 

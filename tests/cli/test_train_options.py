@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ VALUES: dict[str, list[str]] = {  # a new option needs one, that shows in the re
     "--fresh": [],
     "--resume": ["{tmp}/earlier"],
     "--dry-run": [],
+    "--verbose": [],
+    "--quiet": [],
     "--force": ["a reason"],
     "--require-clean": [],
     "--steps-per-epoch": ["7"],
@@ -222,11 +224,14 @@ def test_a_number_from_slurm_is_no_option(place: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("job", [["--gpus", 2], ["--nnodes", 2, "--gpus", 2, DIRECTORY]])
-def test_a_dry_run_calls_no_sbatch(job: list[object], healthy: Path, tmp_path: Path) -> None:
-    before = sorted(healthy.rglob("*"))
+def test_a_dry_run_calls_no_sbatch(job: list[object], broken: Callable[..., Path], tmp_path: Path) -> None:
+    repo = broken()
+    settings = repo / "opv2v-doctor.toml"
+    settings.write_text(f'select = ["CFG001"]\n{settings.read_text()}')  # the whole gate is tested elsewhere
+    before = sorted(repo.rglob("*"))
     ran = subprocess.run(
         [
-            *(sys.executable, "-m", "opv2v_doctor", "train", "--repo", healthy, "--dry-run", "--slurm"),
+            *(sys.executable, "-m", "opv2v_doctor", "train", "--repo", repo, "--dry-run", "-v", "--slurm"),
             *map(str, job),
         ],
         capture_output=True,
@@ -239,9 +244,9 @@ def test_a_dry_run_calls_no_sbatch(job: list[object], healthy: Path, tmp_path: P
         },
     )
     assert ran.returncode == 0, ran.stderr
-    command, stamp = ran.stdout.split("\n", 1)
-    assert "torch.distributed.run" in command
-    assert json.loads(stamp)["world_size"] == 2
+    plan, stamp = ran.stdout.split("\n{\n")
+    assert "torch.distributed.run" in plan
+    assert json.loads(f"{{{stamp}")["world_size"] == 2
     assert "a SLURM job with" in ran.stderr
     assert not (tmp_path / "submitted").exists()
-    assert sorted(healthy.rglob("*")) == before
+    assert sorted(repo.rglob("*")) == before

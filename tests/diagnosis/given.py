@@ -13,7 +13,6 @@ from opv2v_doctor.diagnosis.questions import (
     Disagreement,
     Drawn,
     Evaluated,
-    EvaluationSet,
     Moved,
     Opened,
     Overfitted,
@@ -50,7 +49,7 @@ def opened(**changed: Any) -> Opened:
         "device": "cpu",
         "train_criterion": (part("Loss", weight=1.0),),
         "test_criterion": (part("Loss", weight=1.0),),
-        "sets": (EvaluationSet(splits=("validate",), length=4),),
+        "sets": (("validate",),),
         "chosen": 0,
         "train_place": TRAIN,
         "test_place": TEST,
@@ -73,8 +72,6 @@ def account(loaded: int) -> Account:
 def view(**changed: Any) -> ViewNumbers:
     healthy: dict[str, Any] = {
         **DINOV2,
-        "identity": Identity(label="scene/1", instance="000/1", agent_id="1"),
-        "shape": (3, 64, 256),
         "norm_type": "dinov2",
         "position": (0.0, 0.0, 0.0),
         "turned": 0.0,
@@ -97,7 +94,6 @@ def drawn(train: dict[str, Any] | None = None, test: dict[str, Any] | None = Non
         "train": tuple(sample(number, **(train or {})) for number in range(8)),
         "test": tuple(sample(number, **(test or {})) for number in range(8)),
         "distinct": 40,
-        "train_length": 40,
         "jitter": 0.0,
     }
     return Drawn(**{**healthy, **changed})
@@ -154,7 +150,6 @@ def judged_sample(part: str = "train", loss: float = 10.0, **changed: Any) -> Ju
         "constant": 20.0,
         "constant_terms": {"Loss_pose_avg": 10.0},
         "initial": 30.0,
-        "initial_terms": {"Loss_pose_avg": 15.0},
         "matched": loss,
     }
     return JudgedSample(
@@ -177,6 +172,7 @@ def both(test: float = 10.0, train: float = 10.0, **changed: Any) -> BothSets:
 def crossing(**changed: Any) -> Crossing:
     healthy: dict[str, Any] = {
         "loss": 10.0,
+        "again": None,
         "factor": 1.0,
         "in_training": (),
         "modules": 0,
@@ -194,7 +190,6 @@ def paths(test: dict[str, Any] | None = None, train: dict[str, Any] | None = Non
         "test": crossing(**(test or {})),
         "inputs": {},
         "changed_by": {},
-        "outputs": {},
         "by_test_of_train": 10.0,
     }
     return Paths(batches=(Disagreement(**{**healthy, **changed}),), problem="")
@@ -204,7 +199,6 @@ def overfitted(**changed: Any) -> Overfitted:
     healthy: dict[str, Any] = {
         "samples": 2,
         "whole": 2,
-        "halved": False,
         "steps": 30,
         "losses": tuple(100.0 - 2 * step for step in range(30)),
         "first_terms": {"Loss_pose_avg": 10.0},
@@ -212,8 +206,8 @@ def overfitted(**changed: Any) -> Overfitted:
         "rates": (0.01,) * 30,
         "moved": {"encoder": moved(), "head": moved()},
         "without_gradient": (),
+        "unread": (),
         "validated": 42.0,
-        "validated_terms": {"Loss_pose_avg": 4.0},
         "train_after": 42.0,
         "problem": "",
     }
@@ -247,6 +241,7 @@ def given(**changed: Any) -> dict[Any, Any]:
         "every_checkpoint": checkpoints(12.0, 10.0),
         "data_results": (),
         "epoch_losses": (20.0, 12.0, 10.1, 10.0),
+        "updates_made": 400,
         "config_places": {},
         "with_given_poses": errors(),
     }

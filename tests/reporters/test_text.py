@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
-from opv2v_doctor.reporters import REPORTERS, Examination, Medium
+from opv2v_doctor.reporters import REPORTERS, Detail, Examination, Medium
+from opv2v_doctor.reporters.text import SLOW
 from opv2v_doctor.result import Result, Status
-from opv2v_doctor.text import Place
+from opv2v_doctor.text import Place, Text, quoted
 
 Results = tuple[Result, ...]
 
@@ -92,3 +94,72 @@ def test_a_block_can_be_the_first_to_fix(results: Results, examination: Examinat
 
 def test_a_healthy_run_has_nothing_to_fix(results: Results, examination: Examination) -> None:
     assert not any("First to fix" in line for line in lines(results[:1], examination))
+
+
+def terminal(results: Results, examination: Examination, **medium: object) -> list[str]:
+    """The report on a terminal of 80 columns, passes told by family."""
+    fitted = replace(examination.medium, width=80, detail=Detail.FAMILIES)
+    return lines(results, replace(examination, medium=replace(fitted, **medium)))  # type: ignore[arg-type]
+
+
+def test_a_line_of_source_is_quoted_in_one_line(results: Results, examination: Examination) -> None:
+    quoting = replace(
+        examination,
+        excerpts=lambda places: {
+            at: [(at.line or 0, f"    lost = {at.line} " + "+ 1 " * 40)] for at in places
+        },
+    )
+    (quote,) = [line for line in terminal(results[1:2], quoting) if " | lost = 12 + 1" in line]
+    assert len(quote) <= 80 and quote.endswith(" ...")
+
+
+def test_a_path_is_never_broken(results: Results, examination: Examination) -> None:
+    far = Place(Path("/data") / ("deep/" * 20) / "a.yaml", 7)
+    failed = replace(results[1], findings=(replace(results[1].findings[1], at=far),))
+    assert any(f"      {far}:" == line for line in terminal((failed,), examination))
+
+
+def test_chinese_is_wrapped_by_its_columns(results: Results, examination: Examination) -> None:
+    said = quoted("验证集的损失没有下降，" * 12 + "见 configs/dataset/opv2v.yaml")
+    failed = replace(results[1], findings=(replace(results[1].findings[1], text=said),))
+    report = terminal((failed,), examination)
+    assert max(map(cell_len, report)) <= 80
+    assert "".join(line.strip() for line in report).count("损失没有下降，") == 12
+    assert not any(line.strip().startswith("，") for line in report)
+
+
+def test_what_waits_for_a_failure_is_a_number_not_a_list(results: Results, examination: Examination) -> None:
+    waiting = replace(results[3], needs=("CFG902",), reason=Text("needs {codes}", codes=["CFG902"]))
+    again = replace(results[4], status=Status.BLOCKED, findings=(), needs=("DAT902",))
+    report = terminal((results[1], waiting, again), examination)
+    assert "? dataset  2 blocked: needs CFG902" in report
+    assert not any("DAT90" in line for line in report)
+
+
+def test_required_passes_are_counted_apart(results: Results, examination: Examination) -> None:
+    required = replace(results[0], asked=False)
+    report = terminal((required, required, replace(results[0], check=results[4].check)), examination)
+    assert report[-1].startswith("1 check passed (2 required ones too) in ")
+    assert "✓ dataset  DAT903 Every pose is a rotation and a translation." in report[-3]
+
+
+def test_quiet_says_nothing_of_a_healthy_run(results: Results, examination: Examination) -> None:
+    warned = (results[0], results[4])
+    assert terminal(warned, examination, detail=Detail.FAILURES) == []
+    strict = terminal(warned, replace(examination, strict=True), detail=Detail.FAILURES)
+    assert "DAT903" in strict[1] and "which --strict counts as a" in " ".join(strict)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(SLOW - 0.1, False), (SLOW + 0.1, True)])
+def test_only_a_slow_check_tells_its_time(
+    seconds: float, told: bool, results: Results, examination: Examination
+) -> None:
+    report = lines((replace(results[0], seconds=seconds),), examination)
+    assert any(f"({seconds:.1f} s)" in line for line in report) == told
+
+
+def test_a_terminal_has_a_width_and_a_pipe_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")  # which readline exports to whatever a Python starts
+    leader, follower = os.openpty()
+    with os.fdopen(follower, "w") as terminal, os.fdopen(leader), Path(os.devnull).open("w") as pipe:
+        assert (Medium.of(terminal).width, Medium.of(pipe).width) == (72, None)

@@ -172,12 +172,12 @@ def repo(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_dry_run_submits_nothing(cluster: Cluster, repo: Path) -> None:
     before = sorted(repo.rglob("*"))
-    done = cluster.doctor("train", "--repo", repo, "--slurm", "--dry-run", "--gpus", 2)
+    done = cluster.doctor("train", "--repo", repo, "--slurm", "--dry-run", "-v", "--gpus", 2)
     assert done.returncode == 0, done.stderr
     assert "gpus_per_node 2" in done.stderr
-    command, stamp = done.stdout.split("\n", 1)
-    assert "torch.distributed.run" in command
-    assert json.loads(stamp)["world_size"] == 2
+    plan, stamp = done.stdout.split("\n{\n")
+    assert "torch.distributed.run" in plan
+    assert json.loads(f"{{{stamp}")["world_size"] == 2
     assert cluster.queue() == []
     assert sorted(repo.rglob("*")) == before
 

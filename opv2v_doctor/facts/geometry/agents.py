@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
@@ -126,7 +127,7 @@ def _points(sight: Sight, count: int) -> Array:
 
 @fact
 def right_agreement(target: Target, split: str) -> Tally:
-    """What the right targets and poses of the moment of most views give: no edge is perfect.
+    """What the right targets and poses of the same moments give: no edge is perfect.
 
     The depth of single cameras is their own, where nothing is wrong with it: what half a pixel makes of a
     street that is seen from low above is no fault. Raises Skip where there are no depth files to make it of.
@@ -135,12 +136,12 @@ def right_agreement(target: Target, split: str) -> Tally:
     known = reading(target, split)
     remake = _remaker(target, found, right)
 
-    def seen(view: TracedView) -> Sight:
+    def seen(moment: Moment, view: TracedView) -> Sight:
         own = isinstance(view, PinholeView) and known.after <= UNEXPLAINED and not known.steps
         depth, camera = (view.depth, view.camera) if own else remake(view, right)
-        return Sight(depth, camera, _right_pose(found.largest, view))
+        return Sight(depth, camera, _right_pose(moment, view))
 
-    return total(_pairs(found.largest, seen))
+    return total([pair for moment in found.all for pair in _pairs(moment, partial(seen, moment))])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ STEP = 8  # of the points that were handed over
 def rays_axes(views: Iterable[PinholeView]) -> str | None:
     """The axes in which some views give their rays, or else their points seen through their poses."""
     for view in filter(is_written, views):
-        if (rays := _given_rays(view)) is not None:
+        if (rays := _given_rays(view.given())) is not None:
             return axes_of(*rays)
     return None
 

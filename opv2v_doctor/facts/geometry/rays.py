@@ -70,7 +70,7 @@ def rays(target: Target, split: str) -> Rays:
         key=lambda found: found[2].max(),
     )
     explanation, after = _explanation(directions, camera, float(np.median(off)))
-    apart = [error for view, array in kept if (error := _points_off(view, array, turn)) is not None]
+    apart = [error for view, _ in kept if (error := _points_off(view.given(), turn)) is not None]
     return Rays(
         views=len(kept),
         length=max(_lengths_off(array) for _, array in _different(kept)),
@@ -192,10 +192,11 @@ def _of_elevations(directions: Array, right: Array) -> list[tuple[Text, Array]]:
     return [(text, made)]
 
 
-def _points_off(view: TracedView, directions: Array, turn: Array) -> float | None:
-    points = view.array("pts3d")
-    if points is None:
+def _points_off(view: TracedView, turn: Array) -> float | None:
+    points, rays = view.array("pts3d"), view.array("ray_directions_cam")
+    if points is None or rays is None:
         return None
+    directions = np.asarray(rays, np.float64) @ turn
     some = slice(None, None, STRIDE)
     ranges = view.depth[some, some].astype(np.float64)
     if isinstance(view, PinholeView):  # whose depth is z

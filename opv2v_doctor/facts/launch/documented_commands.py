@@ -17,7 +17,7 @@ from opv2v_doctor.facts.interpreter.questions import TrainSet
 from opv2v_doctor.facts.launch.config import config, entry_point
 from opv2v_doctor.facts.launch.evaluation import TRAIN, building, images_of
 from opv2v_doctor.facts.launch.launch_commands import LaunchCommand, launch_command
-from opv2v_doctor.facts.launch.loaders import Length, length_of
+from opv2v_doctor.facts.launch.loaders import Length, length_of, own_batch
 from opv2v_doctor.facts.launch.shell import UNKNOWN, Shell, Started
 from opv2v_doctor.facts.source.syntax import hydra_main, syntax
 from opv2v_doctor.foreign_files import text_of
@@ -54,14 +54,15 @@ def variants(target: Target) -> Mapping[str, Length | None]:
     others = [word for word in target.launch_overrides if not word.lstrip("+").startswith("dataset=")]
     name = entry_point(target).config_name
     found = train_sets(target, tuple((name, *others, f"dataset={chosen}") for chosen in names))
-    return {name: length_in(entry, target.gpus) for name, entry in zip(names, found, strict=True)}
+    return {name: length_in(target, entry, target.gpus) for name, entry in zip(names, found, strict=True)}
 
 
-def length_in(found: TrainSet, gpus: int) -> Length | None:
+def length_in(target: Target, found: TrainSet, gpus: int) -> Length | None:
     """The length of a train set's epoch; None where it did not compose or only the data can tell."""
     try:
-        images = images_of(found.words) if found.expression else None
-        return length_of(found.expression, images[1], gpus) if found.expression and images else None
+        if not found.expression or (images := images_of(found.words)) is None:
+            return None
+        return length_of(found.expression, images[1], gpus, own_batch(target, found.words))
     except Blocked:
         return None
 
@@ -336,7 +337,9 @@ def _unknown(command: DocumentedCommand, found: TrainSet | None) -> Text:
 @fact
 def documented_lengths(target: Target) -> tuple[tuple[DocumentedCommand, Length], ...]:
     """The commands whose world size is known and whose config composes, with the length of their epochs."""
-    pairs = [(command, length_in(found, command.gpus or 1)) for command, found in documented_sets(target)]
+    pairs = [
+        (command, length_in(target, found, command.gpus or 1)) for command, found in documented_sets(target)
+    ]
     return tuple((command, length) for command, length in pairs if length)
 
 

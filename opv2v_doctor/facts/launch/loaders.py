@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from opv2v_doctor.facts.launch.datasets import (
     parts_of,
 )
 from opv2v_doctor.facts.launch.evaluation import TEST, TRAIN, building, images_of, seeding, train_call
-from opv2v_doctor.facts.source.names import expression_module, unparsed
+from opv2v_doctor.facts.source.names import expression_module, the, unparsed
 from opv2v_doctor.facts.source.syntax import (
     bound_names,
     definition,
@@ -35,6 +36,12 @@ from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
+ARITHMETIC: Mapping[type, Callable[..., int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}
 MOST_RANKS = 16  # that are measured: the first and the last of a bigger world tell as much
 TABLE = range(1, 17)
 _size = re.compile(r"\b\d[\d_]{0,17}(?=\s*@)")
@@ -54,14 +61,47 @@ class Length:
         return self.samples // self.batch // self.gpus
 
 
-def length_of(expression: str, images: int, gpus: int) -> Length | None:
-    """The length that a dataset expression implies; None where only the data can tell.
+def length_of(expression: str, images: int, gpus: int, batch: int | None = None) -> Length | None:
+    """The length that a dataset expression implies, in batches of so many samples, or as views allow.
 
-    Raises Blocked where it is not such an expression.
+    None where only the data can tell. Raises Blocked where it is not such an expression.
     """
-    batch = largest_batch(expression, images)
+    batch = batch or largest_batch(expression, images)
     samples = _samples(parsed_expression(expression))
     return samples and Length(samples=samples, batch=batch, gpus=gpus)
+
+
+def own_batch(target: Target, words: Mapping[str, Any]) -> int | None:
+    """The samples in a batch of a loader that is given its own `batch_size`; None where a sampler deals."""
+    built = the(target, "train_loader")
+    if not built.place.path.is_file():
+        return None
+    for function in (node for node in nodes(built.place.path) if isinstance(node, ast.FunctionDef)):
+        if function.name == built.name:
+            arguments = function.args.args
+            defaults = zip(reversed(arguments), reversed(function.args.defaults), strict=False)
+            known = {each.arg: _number(value, {}) for each, value in defaults} | dict(words)
+            for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+                sizes = [word.value for word in call.keywords if word.arg == "batch_size"]
+                if sizes and ast.unparse(call.func).endswith("DataLoader"):
+                    return _number(sizes[0], known)
+    return None
+
+
+def _number(node: ast.expr, known: Mapping[str, Any]) -> int | None:
+    """A whole number that is written with names of known value; None for anything else."""
+    if isinstance(node, ast.Constant | ast.Name):
+        value = node.value if isinstance(node, ast.Constant) else known.get(node.id)
+        return value if type(value) is int else None
+    if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
+        sides = [_number(side, known) for side in (node.left, node.right)]
+        usable = None not in sides and (sides[1] or not isinstance(node.op, ast.FloorDiv))
+        return ARITHMETIC[type(node.op)](*sides) if usable else None
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("max", "min", "int"):
+        values = [_number(each, known) for each in node.args]
+        plain = [each for each in values if each is not None]
+        return (min if ast.unparse(node.func) == "min" else max)(plain) if plain == values and plain else None
+    return None
 
 
 def largest_batch(expression: str, images: int) -> int:
@@ -115,7 +155,8 @@ def _samples(node: ast.expr) -> Any:
 @fact
 def computed_length(target: Target, gpus: int) -> Length | None:
     """The length of this launch's epoch on so many GPUs, as the config implies it."""
-    return length_of(*_train_set(target), gpus)
+    expression, images = _train_set(target)
+    return length_of(expression, images, gpus, own_batch(target, train_call(target).words))
 
 
 def _train_set(target: Target) -> tuple[str, int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from opv2v_doctor.facts.interpreter.views import PANORAMA, Arrays, Sample, View
 from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.samples.draws import arrays_folder, samples
 from opv2v_doctor.facts.samples.rigs import panorama_camera, rig
+from opv2v_doctor.facts.samples.symmetries import AS_IT_IS, Symmetry, as_filed, mirrored_intrinsics
 from opv2v_doctor.geometry.cameras import Camera, Cylinder, Pinhole
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.state import fact
@@ -49,11 +50,42 @@ class Mount(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TracedView(Arrays):
-    """One view of a drawn sample with its arrays, and the frame on disk that it shows."""
+    """One view of a drawn sample with its arrays, and the frame on disk that it shows.
+
+    Where the whole sample was mirrored or turned, it is as it was before that.
+    """
 
     view: View
     frame: Frame
     origin: Frame  # of the agent that its label names, at the same time
+    symmetry: Symmetry = AS_IT_IS
+    as_given: View | None = None  # what the training gets, where that is another
+
+    def array(self, key: str) -> NDArray[Any] | None:
+        found = super().array(key)
+        return None if found is None else self.symmetry.undone(key, found)
+
+    def undone(self, symmetry: Symmetry, pose: NDArray[np.float64]) -> Self:
+        """The view before it was mirrored or turned, when this was its pose."""
+        matrix = self.view.intrinsics
+        if symmetry.mirrored and isinstance(self, PinholeView):
+            matrix = tuple(map(tuple, mirrored_intrinsics(self, self.camera).tolist()))
+        before = replace(self.view, pose=tuple(map(tuple, pose.tolist())), intrinsics=matrix)
+        return replace(self, view=before, symmetry=symmetry, as_given=self.view)
+
+    def given(self) -> Self:
+        """The view as the training gets it."""
+        return self if self.as_given is None else replace(self, view=self.as_given, symmetry=AS_IT_IS)
+
+    @property
+    def mount(self) -> Mount:
+        """What its pose leads from, on disk."""
+        return Mount(self.frame)
+
+    @property
+    def end(self) -> Mount:
+        """The LiDAR that the label names."""
+        return Mount(self.origin)
 
     @property
     def camera(self) -> Camera:
@@ -251,6 +283,7 @@ def traced_views(target: Target, split: str) -> tuple[tuple[TracedView, ...], ..
     return found
 
 
+@fact
 def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...], ...]:
     """The panoramas of each drawn sample that show a frame on disk.
 
@@ -261,16 +294,19 @@ def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...]
         _require_panoramas(where, split, sample)
         cylinder = panorama_camera(where)
         found.append(
-            tuple(
-                PanoramaView(
-                    view=view,
-                    frame=frame,
-                    origin=_origin(where, view, frame),
-                    cylinder=cylinder,
-                    prefix=folder / f"{number}_{place}",
-                )
-                for place, view in enumerate(sample.views)
-                if (frame := where.frame_of(view.identity))
+            as_filed(
+                where,
+                tuple(
+                    PanoramaView(
+                        view=view,
+                        frame=frame,
+                        origin=_origin(where, view, frame),
+                        cylinder=cylinder,
+                        prefix=folder / f"{number}_{place}",
+                    )
+                    for place, view in enumerate(sample.views)
+                    if (frame := where.frame_of(view.identity))
+                ),
             )
         )
     if not any(found):
@@ -283,18 +319,21 @@ def pinhole_views(target: Target, split: str) -> tuple[tuple[PinholeView, ...], 
     """The images of single cameras of each drawn sample that name a frame and a camera on disk."""
     where, folder = disk(target, split), arrays_folder(target) / split
     return tuple(
-        tuple(
-            PinholeView(
-                view=view,
-                frame=frame,
-                origin=_origin(where, view, frame),
-                name=name,
-                prefix=folder / f"{number}_{place}",
-            )
-            for place, view in enumerate(sample.views)
-            if is_pinhole(where, view)
-            and (frame := where.frame_of(view.identity))
-            and (name := where.camera_of(view.identity))
+        as_filed(
+            where,
+            tuple(
+                PinholeView(
+                    view=view,
+                    frame=frame,
+                    origin=_origin(where, view, frame),
+                    name=name,
+                    prefix=folder / f"{number}_{place}",
+                )
+                for place, view in enumerate(sample.views)
+                if is_pinhole(where, view)
+                and (frame := where.frame_of(view.identity))
+                and (name := where.camera_of(view.identity))
+            ),
         )
         for number, sample in enumerate(samples(target, split).samples)
     )

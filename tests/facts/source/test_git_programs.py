@@ -269,9 +269,9 @@ def test_an_examination_starts_none_of_them(trapped: Trapped) -> None:
 
 
 def test_a_dry_run_starts_none_of_them(trapped: Trapped) -> None:
-    done = trapped.doctor("train", "--dry-run")
+    done = trapped.doctor("train", "--dry-run", "-v")
     assert trapped.sung() == set(), done.stderr
-    stamp = json.loads(done.stdout.partition("\n")[2])
+    stamp = json.loads(done.stdout[done.stdout.index("\n{\n") :])
     assert stamp["commit"] == trapped.commit, done.stderr
     assert stamp["submodules"] == {
         "third_party/inner": git(trapped.repo / "third_party/inner", "rev-parse", "HEAD")
