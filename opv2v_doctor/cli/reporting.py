@@ -13,7 +13,6 @@ from opv2v_doctor.facts.past.logs.blocks import STDIN
 from opv2v_doctor.facts.past.logs.excerpts import excerpts
 from opv2v_doctor.facts.source.code_hosts import page_of_line
 from opv2v_doctor.facts.source.commit import git_state
-from opv2v_doctor.foreign_files import text_of
 from opv2v_doctor.languages import ENGLISH, page_of, say
 from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, Excerpt, ReportPicture
 from opv2v_doctor.result import Result
@@ -22,8 +21,6 @@ from opv2v_doctor.text import Place
 from opv2v_doctor.user_error import UsageError
 
 MOST_EXCERPTS = 200  # of a report
-SOURCE = (".py", ".yaml", ".yml", ".sh", ".bash", ".toml", ".md")  # what a person wrote, and can edit
-LARGEST = 1 << 20  # bytes of a file that a line is quoted from
 
 
 def head_in(head: Examination, target: Target, language: str) -> Examination:
@@ -36,7 +33,6 @@ def head_in(head: Examination, target: Target, language: str) -> Examination:
         pictures=partial(_pictures, target),
         excerpts=partial(_excerpts, head),
         address=partial(_address, head, target),
-        source=partial(_source_line, target.repo),
     )
 
 
@@ -66,17 +62,6 @@ def write_report(output: Path, lines: Iterable[str], word: str = "--output") -> 
         place.open("w", encoding="utf-8", errors="backslashreplace") as file,
     ):
         file.writelines(f"{line}\n" for line in lines)
-
-
-def _source_line(repo: Path, place: Place) -> str:
-    """The line of source at a place; nothing of a file of data, or of one that is gone."""
-    if not place.line or place.path.suffix not in SOURCE:
-        return ""
-    try:
-        lines = text_of(repo / place.path, "replace", LARGEST).split("\n")
-    except OSError:
-        return ""
-    return lines[place.line - 1] if place.line <= len(lines) else ""
 
 
 def _pictures(target: Target, results: Sequence[Result]) -> Iterator[ReportPicture]:

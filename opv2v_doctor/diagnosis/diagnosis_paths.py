@@ -40,7 +40,8 @@ def one_batch_is_the_same_on_both_paths(target: Target) -> Findings:
     ## Why it matters
     One batch goes through the function that trains an epoch and through the one that evaluates one, with the
     same weights and random numbers. Where they disagree, it is no matter of the data: a forgotten `eval()`, a
-    precision, a normalisation or the model itself differs between the two.
+    precision, a normalisation, a sum in place of a mean or the model itself differs between the two. In
+    validation it goes through twice, with other random numbers: a model in evaluation mode draws nothing.
 
     ## How to fix
     At the line that is named: prepare batches and choose mode and precision in one place for both.
@@ -287,7 +288,7 @@ def checkpoint_is_better_than_no_training(target: Target) -> Findings:
     ## Why it matters
     What needs no training is the floor: mean depth, identity poses, mean scale and mean mask on the same
     samples, and the launch's first weights. A term that stands at its constant learned nothing, however far
-    the sum fell.
+    the sum fell. A checkpoint of fewer than twenty updates had no training to speak of.
 
     ## How to fix
     Train longer where the loss still falls; else see that gradients reach what the term is computed of.

@@ -81,8 +81,12 @@ class Overfitted(TypedDict):
     problem: str
 
 
-def compared(launch: LaunchWords, checkpoint: str, splits: list[str]) -> Paths:
-    """A batch of each set through training's step and through validation, with the checkpoint's weights."""
+def compared(launch: LaunchWords, checkpoint: str, splits: list[str], seconds: float) -> Paths:
+    """A batch of each set through training's step and through validation, with the checkpoint's weights.
+
+    One of training alone, where that took so many seconds.
+    """
+    begun = time.monotonic()
     asked, found = launched(launch), Paths(batches=[], problem="")
     test = chosen_set(asked, splits)
     if test is None:
@@ -90,6 +94,8 @@ def compared(launch: LaunchWords, checkpoint: str, splits: list[str]) -> Paths:
     with threads_for(asked.model):
         for number, part in enumerate(("train", "test")):
             progress.advance("one batch on both paths", number, 2)
+            if number and time.monotonic() - begun > seconds:
+                break
             batch = samples_of(launch, part, splits, COMPARED)[0]
             try:
                 found["batches"].append(_disagreement(asked, test, checkpoint, part, batch))
@@ -154,9 +160,21 @@ def _inputs(batch: Any, trained: Passage, validated: Passage) -> tuple[dict[str,
     if trained.call is None or validated.call is None:
         return {}, {}
     one, other = trained.call.views, validated.call.views
+    orders = [_order(batch, views) for views in (one, other)]
+    if orders[0] != orders[1] and None not in orders:
+        return {"order": 1.0}, {"order": "train" if orders[0] != sorted(orders[0] or ()) else "test"}
     apart = {key: value for key, value in _apart(one, other).items() if key in batch[0]}
     ours = _apart(batch, one)
     return apart, {key: "train" if ours.get(key) else "test" for key in apart}
+
+
+def _order(batch: Any, views: Any) -> list[int] | None:
+    """Which view of the batch each of these shows; None where that is no matter of order alone."""
+    found = []
+    for view in views:
+        alike = [n for n, one in enumerate(batch) if not _apart_by(one.get("img"), dict.get(view, "img"))]
+        found += alike[:1]
+    return found if sorted(found) == list(range(len(batch))) else None
 
 
 def _apart(ones: Any, others: Any) -> dict[str, float]:

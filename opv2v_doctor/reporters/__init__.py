@@ -45,11 +45,10 @@ class Medium:
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         from shutil import get_terminal_size
 
-        wide = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
         return Medium(
             colour=stream.isatty() and not plain,
             encoding=stream.encoding or "utf-8",
-            width=max(NARROWEST, get_terminal_size().columns) if wide else None,
+            width=max(NARROWEST, get_terminal_size().columns) if stream.isatty() else None,
             detail=detail,
         )
 
@@ -108,7 +107,6 @@ class Examination:
     pictures: Callable[[Sequence[Result]], Iterable[ReportPicture]] = lambda _: ()
     excerpts: Callable[[Collection[Place]], Mapping[Place, Excerpt]] = lambda _: {}  # what stands around them
     address: Callable[[Place], str] = lambda _: ""  # where a browser can see the place at this commit
-    source: Callable[[Place], str] = lambda _: ""  # the line of source that stands there, if any
 
     def relative(self, path: Path, folder: Path | None = None) -> Path:
         """The path as seen from a folder (the git root unless given), absolute where it lies elsewhere."""

@@ -147,6 +147,16 @@ def test_scenes_are_unlike_where_almost_no_samples_overlap() -> None:
     assert apart(1.0, causes.TWICE * 1.02) and not apart(1.0, causes.TWICE * 0.98)
 
 
+def test_few_frames_are_learned_by_heart_and_show_no_kind_of_scene(tmp_path: Path) -> None:
+    def learned(frames: float) -> bool:
+        few = drawn(test={"depth": 20.0}, distinct=round(frames))
+        return judged("DGN007", tmp_path, both_sets=both(11.0, 10.0), drawn=few).status is Status.WARNED
+
+    assert learned(causes.FRAMES - 1) and not learned(causes.FRAMES)
+    assert not list(causes.scene_causes(drawn(test={"depth": 20.0}, distinct=3), None))
+    assert list(causes.scene_causes(drawn(test={"depth": 20.0}, distinct=4), None))
+
+
 def test_few_samples_show_no_kind_of_scene() -> None:
     few = drawn(test={"depth": 40.0})
     few = few.__class__(**{**vars(few), "test": few.test[:3]})
@@ -170,6 +180,7 @@ def test_the_model_is_given_the_same_by_both_paths(status: Callable[..., Status]
             20,
         ),
         ({"test": {"weights_differ": 7}}, "another model than the one that is trained: 7 of its weights", 20),
+        ({"inputs": {"order": 1.0}, "changed_by": {"order": "test"}}, "batch in another order", 20),
         ({"inputs": {"img": 4.0}, "changed_by": {"img": "train"}}, "changed on the path of training", 10),
     ],
 )
@@ -185,7 +196,7 @@ def test_both_paths_average_alike(status: Callable[..., Status], tmp_path: Path)
 
     assert_edge(causes.TIMES, at)
     said = message(tmp_path, "DGN006", paths=paths(test={"loss": 40.0, "factor": 4.0}))
-    assert said.startswith("another reduction: validation tells 4 times what its criterion says, training 1")
+    assert said.startswith("another reduction: of one batch, given twice, validation tells 4 times the loss")
 
 
 def test_a_copy_that_no_step_changes_is_another_model(tmp_path: Path) -> None:

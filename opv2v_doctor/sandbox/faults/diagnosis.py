@@ -104,6 +104,13 @@ def normalised_again_in_validation(directory: Path) -> None:
 
 
 @fault("DGN006")
+def summed_validation(directory: Path) -> None:
+    """The loss of validation is a sum over its batches, training's is their mean."""
+    replace_text(directory / LOOP, '{name}_avg": meter.global_avg', '{name}_avg": meter.total')
+    replace_text(directory / LOOP, '{name}_med": meter.median', '{name}_med": meter.total')
+
+
+@fault("DGN006")
 def copy_is_evaluated(directory: Path) -> None:
     """What is evaluated is a copy of the model from before the training: an average that is never updated."""
     replace_text(
