@@ -15,6 +15,7 @@ from opv2v_doctor.languages import page_of, say
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.reporters import REPORTERS, Examination
 from opv2v_doctor.result import Result, Status
+from tests.figures.looks import faint_texts, turn_theme
 
 WINDOW = (1280, 1000)
 HOSTILE = "agent <script>alert(1)</script> of '\"><img src=x onerror=alert(2)> \u202e{{ 7*7 }} `<b>x</b>`"
@@ -149,6 +150,28 @@ def test_dark_and_light_by_a_button(page: Any) -> None:
     dark = page.execute_script(colour)
     press(page, "#theme")
     assert dark != before == page.execute_script(colour)
+
+
+def test_everything_can_be_read_in_the_light_and_in_the_dark(page: Any) -> None:
+    press(page, "#unfold")
+    for _ in range(2):
+        turn_theme(page)
+        assert faint_texts(page) == []
+
+
+def test_what_stands_around_a_place_is_quoted_and_linked(examination: Examination) -> None:
+    at = Place(Path("train.py"), 2)
+    finding = error(quoted("wrong"), at=at, hint="mend it")
+    result = Result(check=agents_are_named, status=Status.FAILED, findings=(finding,))
+    lines = [(1, "<b>one</b>"), (2, "two"), (3, "three")]
+    quoting = replace(
+        examination,
+        excerpts=lambda places: dict.fromkeys(places, lines),
+        address=lambda place: "https://github.com/a/b/blob/0/train.py#L2",
+    )
+    page = "".join(REPORTERS["html"]((result,), quoting))
+    assert '<span class="it"><i>2</i>two</span>' in page and "<b>one" not in page
+    assert '<a href="https://github.com/a/b/blob/0/train.py#L2" rel="noreferrer">' in page
 
 
 def test_a_phone_need_not_scroll_sideways(page: Any) -> None:
