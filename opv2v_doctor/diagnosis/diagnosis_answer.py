@@ -36,6 +36,7 @@ HARMLESS = (
     "DAT007",
     "DAT009",
 )  # these make a validation another or an easier one, not a higher one
+JOINT = ("DAT010", "MSK003")  # of depth and mask together: told after what says which of them is wrong
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,8 @@ def answer(target: Target) -> Answer:
 
 
 def _data_faults(target: Target) -> Iterator[Cause]:
-    for result, finding in faults_of(data_results(target), evaluated_split(target)):
+    faults = faults_of(data_results(target), evaluated_split(target))
+    for result, finding in sorted(faults, key=lambda fault: fault[0].check.code in JOINT):
         if finding.severity is Severity.ERROR and result.check.code not in HARMLESS:
             yield Cause(
                 code=result.check.code,
