@@ -28,6 +28,7 @@ from opv2v_doctor.facts.geometry.readings import reading_steps
 from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, relative_poses
 from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.samples.draws import Samples, each_split
+from opv2v_doctor.facts.samples.moments import traced_views
 from opv2v_doctor.geometry.conventions import RIGHT
 
 METRES = Threshold(
@@ -96,6 +97,14 @@ def _convention(target: Target, drawn: Samples) -> Findings:
         yield examined(number_moved(found.moved), "pose", split=drawn.split)
         elsewhere = Text("rotations are right; the poses are off otherwise, which GEO004 examines")
         yield note(elsewhere if found.metres > METRES else off(found), of=drawn.split, after=found.after)
+        if undone := sum(any(view.as_given for view in views) for views in traced_views(target, drawn.split)):
+            yield note(
+                "{undone} of {samples:drawn sample|drawn samples} are mirrored, or turned, as a whole, poses "
+                "too: they are judged with that undone",
+                of=drawn.split,
+                undone=undone,
+                samples=len(drawn.successes),
+            )
         if found.right.axes != RIGHT.axes:
             yield note("the cameras' axes are {axes}", of=drawn.split, axes=AXES_WORDS[found.right.axes])
 

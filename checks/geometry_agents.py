@@ -23,6 +23,7 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.disk.frames import is_opv2v
+from opv2v_doctor.facts.geometry.partings import camera_parting
 from opv2v_doctor.facts.geometry.parts import PartError, parts
 from opv2v_doctor.facts.geometry.places import reading_place
 from opv2v_doctor.facts.geometry.reading_names import reading_words
@@ -161,6 +162,8 @@ KEPT = Threshold(
     0.5, "of the pixels, lost elsewhere", "where depth is sparse, most are lost everywhere", faulty=0.1
 )
 NEAR = 45.0  # metres: what is farther, a loader may leave out on purpose
+# how one of its views was read explains it
+ONE_VIEW = ("scenario", "agent", "frame", "camera of an agent")
 ORDER = ("scenario", "agent", "frame", "camera", "camera of an agent", "distance", "row", "column")
 
 
@@ -227,14 +230,15 @@ def worst_part(wrong: Sequence[PartError]) -> PartError:
 
 
 def _off(target: Target, drawn: Samples, part: PartError, wrong: Sequence[PartError]) -> Finding:
-    own = reading_of(target, drawn.split, part.view) if part.kind in ORDER[:3] else None
+    own = reading_of(target, drawn.split, part.view) if part.kind in ONE_VIEW else None
     step = next(iter(own.steps), None) if own else None
     loads = part.kind in ("camera", "camera of an agent", "distance")
     return error(
         "depth of {part} is {ratio:.2f} times what its files say (differs by {median:.1%}, median of "
         "{pixels:pixel|pixels}; elsewhere by {rest:.1%}): {why}",
         hint="follow the depth of {part} from its files to this line",
-        at=reading_place(target, drawn.part, step or "source")
+        at=(step == "rig" and camera_parting(target, drawn.split, part.view.frame))
+        or reading_place(target, drawn.part, step or "source")
         if step or loads
         else given_place(target, drawn.part, "depthmap"),
         of=drawn.split,

@@ -93,9 +93,20 @@ def _steps(
     yield note(fine, of=drawn.split, before=known.before, after=known.after)
 
 
+BESIDE = 5.0  # times: the offsets of cameras are less than the noise of depth then
+
+
 def _is_told(known: Explanation, step: str) -> bool:
-    """Whether a factor is told with the function of depth that it belongs to."""
+    """Whether it is told with what it belongs to: a factor with its function, offsets with what hid them."""
+    if step == "offsets":
+        return scaled_before(known)
     return step == "scale" and "function" in known.steps
+
+
+def scaled_before(known: Explanation) -> bool:
+    """Whether depth had another unit before it was looked up: cameras sit where the LiDAR is, beside it."""
+    times = known.reading.scale / known.right.scale
+    return "scale" in known.steps and times > BESIDE and known.reading.offsets == "ignored"
 
 
 def _step(target: Target, drawn: Samples, known: Explanation, step: str, hint: Text, words: Text) -> Finding:
@@ -120,6 +131,8 @@ def _step(target: Target, drawn: Samples, known: Explanation, step: str, hint: T
 
 def _depth_place(target: Target, drawn: Samples, step: str) -> Place | None:
     """The line at which depth, or the camera that it is seen by, parts from the files."""
+    if step == "scale" and scaled_before(reading(target, drawn.split)):
+        return reading_place(target, drawn.part, "source")
     if step == "rig":
         found = camera_parting(target, drawn.split, moments(target, drawn.split).views[0].frame)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from exam.generator import PINHOLE
 from exam.healthy import (
     BASE,
     CAMERAS,
@@ -14,7 +15,6 @@ from exam.healthy import (
     MODEL,
     PANORAMAS,
     PARAMS,
-    PINHOLE,
     SPLITS,
     TOOLS,
     scheduled,

@@ -6,6 +6,7 @@ The reason of a skip ends with the command that brings what is missing: `no gcc:
 import fcntl
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +15,14 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a test a core: more threads only wait for each other
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from opv2v_doctor.sandbox import copy_repository, put, train_briefly, write_repository
+from tests.warm import start
+
+# A shared machine is slow now and then.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 LONG = {"healthy", "chromium"}  # fixtures that train, or that start what is as slow
 KEPT_FOR = {"trained": "needs a trained repository: make test", "slow": "takes long: make test"}
@@ -62,7 +69,19 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The training interpreter that is asked where none is named: a fork of one that imported torch."""
+    process, python = start(tmp_path_factory.mktemp("warm"))
+    before, sys.executable = sys.executable, str(python)
+    yield
+    sys.executable = before
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def healthy(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Path:
     """A healthy repository that was trained for three epochs; to be read or copied, never to be changed.
 
     The workers of pytest-xdist share one.

@@ -11,7 +11,7 @@ IMPORTED = ("program", "catalogue", "checkpoint", "log", "runs", "train")  # of 
 FORK = """
 import importlib, json, os, resource, signal, sys
 
-commands, folder, memory, seconds, imported = json.loads(sys.stdin.read())
+commands, folder, memory, seconds, imported, sys.executable = json.loads(sys.stdin.read())
 if memory:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 for name in imported:
@@ -45,7 +45,7 @@ def doctors(
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [sys.executable, "-c", FORK],
-            input=json.dumps([listed, folder, memory, seconds, IMPORTED]),
+            input=json.dumps([listed, folder, memory, seconds, IMPORTED, sys.executable]),
             text=True,
             timeout=60 + seconds * len(listed),
             check=True,

@@ -20,7 +20,7 @@ import typer
 
 from opv2v_doctor.check import Finding, NoAnswer, Severity
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.examination import examine, ignore_of
+from opv2v_doctor.cli.examination import examine, head_of, ignore_of
 from opv2v_doctor.cli.reporting import report_file
 from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
@@ -39,6 +39,7 @@ from opv2v_doctor.reporters import BY_SUFFIX
 from opv2v_doctor.reporters.phrases import one_line
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
+from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.state import State
 from opv2v_doctor.target import Target, find_settings
 from opv2v_doctor.user_error import UsageError
@@ -138,7 +139,7 @@ def log(
     if format != "html":
         raise typer.Exit(_examine(target, presentation, ignore or []))
     assert output is not None
-    raise typer.Exit(_draw(target, output, ignore or [], strict))
+    raise typer.Exit(_draw(target, output, presentation, ignore or []))
 
 
 def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
@@ -224,22 +225,28 @@ def _training(target: Target) -> str:
         return ""
     row = summary(logs[0])
     planned = f" of {row.planned:g}" if row.planned is not None else ""
-    return f"training: {logs[0].path.name}, {row.epochs}{planned} epochs, {row.end}; best {row.best}"
+    name = "standard input" if logs[0].path == STDIN else logs[0].path.name
+    return f"training: {name}, {row.epochs}{planned} epochs, {row.end}; best {row.best}"
 
 
-def _draw(target: Target, output: Path, ignores: list[str], strict: bool) -> int:
-    """The page of curves."""
+def _draw(target: Target, output: Path, presentation: options.Presentation, ignores: list[str]) -> int:
+    """The page: the report with the curves."""
     from opv2v_doctor.figures.curves import page
 
     results = verdicts(target, ignores)
+    head = head_of(target, presentation)
     try:
         logs = judged_logs(target)
     except NoAnswer:  # the findings tell it
         logs = ()
     with report_file(output) as place:
-        place.write_text(page(logs, results), encoding="utf-8", errors="backslashreplace")
+        place.write_text(
+            page(logs, results, replace(head, pictures=lambda _: ())),
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
     typer.echo(f"{output} written")
-    return exit_code(results, strict=strict or target.settings.strict)
+    return exit_code(results, strict=head.strict)
 
 
 def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:
@@ -305,10 +312,10 @@ def _follow(
     ignores: list[str],
 ) -> int:
     """Follow one log; its findings when they appear, and all of them at the end."""
+    if len(paths) == 1 and any((paths[0] / name).exists() for name in (LOG, RECORD)):
+        paths = [paths[0] / LOG]  # a run's, whether its training has begun or waits for its turn
     kind = _kind_of(paths[0])
     packed = paths[0].suffix in PACKED
-    if len(paths) == 1 and paths[0].is_dir():  # a run's, whether it has begun or not
-        paths = [paths[0] / LOG]
     form, files = presentation.format, presentation.files
     if len(paths) != 1 or form not in (None, "text") or files or kind or packed or paths[0] == STDIN:
         found = f": {paths[0]} is {kind}" if len(paths) == 1 and kind else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from opv2v_doctor.facts.predictions.prediction import TRUTH, PredictionRequest, 
 from opv2v_doctor.figures.point_cloud import LIDAR, Camera, InitialChoice
 from opv2v_doctor.figures.prediction_files import write_prediction
 from opv2v_doctor.figures.prediction_scene import number
+from opv2v_doctor.languages import Language, say
 from opv2v_doctor.runs.earlier import chosen_checkpoint, is_stamped, reopened
 from opv2v_doctor.runs.inference import output_directories
 from opv2v_doctor.target import Target
@@ -32,7 +34,7 @@ DepthSource = Literal["pred", "gt", "lidar"]  # whose depth makes the points
 MaskSource = Literal["pred", "gt", "none"]  # whose mask hides points
 PoseInput = Literal["none", "gt", "noisy"]  # the poses that the model is given
 DepthInput = Literal["none", "sparse", "dense"]  # the depth that the model is given
-Colour = Literal["rgb", "agent", "height", "distance"]  # what the colour of a point tells
+Colour = Literal["rgb", "error", "agent", "height", "distance"]  # what the colour of a point tells
 OURS = {"pred": "prediction", "gt": "truth"}
 
 Checkpoint = Annotated[
@@ -77,6 +79,7 @@ def pointcloud(
     camera_center: Place = None,
     camera_up: Up = "0,0,1",
     output: Output = None,
+    lang: options.Lang = "en",
 ) -> None:
     """Run a checkpoint's model on a sample, and show its point cloud.
 
@@ -108,7 +111,7 @@ def pointcloud(
     )
     folder = run or file.parent
     place = _place(output, folder, inquiry)
-    raise typer.Exit(_show(reopened(target, folder), inquiry, opening, place, points))
+    raise typer.Exit(_show(reopened(target, folder), inquiry, opening, place, points, lang))
 
 
 def _split(target: Target) -> str:
@@ -167,7 +170,12 @@ def _place(output: Path | None, folder: Path, inquiry: PredictionRequest) -> Pat
 
 
 def _show(
-    target: Target, inquiry: PredictionRequest, opening: InitialChoice, place: Path, points: int
+    target: Target,
+    inquiry: PredictionRequest,
+    opening: InitialChoice,
+    place: Path,
+    points: int,
+    language: Language,
 ) -> int:
     """Run the model, write the files, and say what came out; the exit code is 3 where nothing did."""
     typer.echo(f"running {inquiry.checkpoint} on sample {inquiry.index} of {inquiry.split}", err=True)
@@ -177,7 +185,8 @@ def _show(
             raise Blocked("--depth-source lidar: no agent of the sample has a .pcd file")
         _make(place)
         name = f"{inquiry.split}_{inquiry.index}"
-        document = write_prediction(place, name, _title(found), found, opening, points)
+        speak = partial(say, language=language)
+        document = write_prediction(place, name, _title(found), found, opening, points, speak, language)
     except (Blocked, Skip) as problem:
         typer.echo(f"no point cloud: {problem}", err=True)
         return NO_ANSWER

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from opv2v_doctor.atomic import whole
-from opv2v_doctor.foreign_files import text_of
+from opv2v_doctor.facts.past.logs.blocks import STDIN
+from opv2v_doctor.facts.past.logs.excerpts import excerpts
+from opv2v_doctor.facts.source.code_hosts import page_of_line
+from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.languages import ENGLISH, page_of, say
-from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, ReportPicture
+from opv2v_doctor.reporters import FOR_PEOPLE, REPORTERS, Examination, Excerpt, ReportPicture
 from opv2v_doctor.result import Result
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 from opv2v_doctor.user_error import UsageError
 
-SOURCE = (".py", ".yaml", ".yml", ".sh", ".bash", ".toml", ".md")  # what a person wrote, and can edit
-LARGEST = 1 << 20  # bytes of a file that a line is quoted from
+MOST_EXCERPTS = 200  # of a report
 
 
 def head_in(head: Examination, target: Target, language: str) -> Examination:
-    """The head of a report that is told in a language, with pictures of what was measured."""
+    """The head of a report that is told in a language, with pictures of what was measured, and quotes."""
     return replace(
         head,
         language=language,
         say=partial(say, language=language),
         page=partial(page_of, language=language),
         pictures=partial(_pictures, target),
-        source=partial(_source_line, target.repo),
+        excerpts=partial(_excerpts, head),
+        address=partial(_address, head, target),
     )
 
 
@@ -61,19 +64,30 @@ def write_report(output: Path, lines: Iterable[str], word: str = "--output") -> 
         file.writelines(f"{line}\n" for line in lines)
 
 
-def _source_line(repo: Path, place: Place) -> str:
-    """The line of source at a place; nothing of a file of data, or of one that is gone."""
-    if not place.line or place.path.suffix not in SOURCE:
-        return ""
-    try:
-        lines = text_of(repo / place.path, "replace", LARGEST).split("\n")
-    except OSError:
-        return ""
-    return lines[place.line - 1] if place.line <= len(lines) else ""
-
-
 def _pictures(target: Target, results: Sequence[Result]) -> Iterator[ReportPicture]:
     """Asked for when a report is drawn, and by the reports that show any."""
     from opv2v_doctor.figures.report_figures import charts
 
     return charts(target, results)
+
+
+def _excerpts(head: Examination, places: Collection[Place]) -> Mapping[Place, Excerpt]:
+    """What stands around the lines of these places; nothing where a file cannot be read, or is no text."""
+    by_path: dict[Path, list[Place]] = {}
+    for at in sorted(places, key=lambda at: at.line or 0)[:MOST_EXCERPTS]:
+        if at.line and at.path != STDIN:
+            by_path.setdefault(head.repo / at.path, []).append(at)
+    found: dict[Place, Excerpt] = {}
+    for path, ones in by_path.items():
+        with suppress(OSError, ValueError):
+            near = excerpts(path, {at.line for at in ones if at.line})
+            found |= {at: near[at.line] for at in ones if at.line and at.line in near}
+    return found
+
+
+def _address(head: Examination, target: Target, at: Place) -> str:
+    """The line's page at the code host; none of a file that is not as it was committed."""
+    state, path = git_state(target), str(head.relative(at.path, head.repo))
+    if Path(path).is_absolute() or path in (*state.dirty, *state.untracked, *state.untold):
+        return ""
+    return page_of_line(state.remote, state.commit, state.prefix + path, at.line)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +12,11 @@ from numpy.typing import NDArray
 
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.diagnosis.measurements import CheckpointErrors
-from opv2v_doctor.figures.curves import FIGURE, document
+from opv2v_doctor.figures.curves import alone, drawn
 from opv2v_doctor.figures.pictures import png
-from opv2v_doctor.figures.plotly_page import plotly_tags
+from opv2v_doctor.figures.report_charts import Chart, Series
 from opv2v_doctor.neutral import printable
+from opv2v_doctor.text import Text, quoted
 
 PANELS = {  # what is drawn -> its name with the unit
     "loss": "validation loss",
@@ -53,27 +52,23 @@ def _table(found: Sequence[CheckpointErrors]) -> str:
 
 
 def _page(found: Sequence[CheckpointErrors]) -> str:
-    figure = importlib.import_module("plotly.subplots").make_subplots(
-        rows=len(PANELS), cols=1, shared_xaxes=True, subplot_titles=[*PANELS.values()], vertical_spacing=0.05
+    names = tuple(printable(one.path.stem.partition("-")[2] or one.path.stem) for one in found)
+    charts = []
+    for name, said in PANELS.items():
+        values = [(float(place), getattr(one, name)) for place, one in enumerate(found)]
+        known = tuple((place, value) for place, value in values if value is not None)
+        told = quoted(said)
+        series = (Series(name=told, points=known, kind="steps"),) if known else ()
+        missing = "" if known else Text("nothing was measured")
+        charts.append(Chart(title=told, family="", y=told, series=series, columns=names, missing=missing))
+    return alone(
+        drawn(charts, str),
+        title="Checkpoints on the same samples of validation",
+        answer=", ".join(printable(one.path.name) for one in found),
+        problems=[
+            ("DGN011", printable(one.path.name), printable(one.problem)) for one in found if one.problem
+        ],
     )
-    names = [escape(one.path.stem.partition("-")[2] or one.path.stem) for one in found]
-    for row, (name, said) in enumerate(PANELS.items(), 1):
-        values = [getattr(one, name) for one in found]
-        figure.add_scatter(x=names, y=values, name=said, mode="lines+markers", row=row, col=1)
-    figure.update_xaxes(type="category")
-    figure.update_layout(height=1100, template="plotly_white", showlegend=False, margin={"t": 40, "r": 20})
-    told = figure.to_json().replace("<", "\\u003c")  # no name of a file closes the script tag
-    return document(
-        "Checkpoints on the same samples of validation",
-        ", ".join(one.path.name for one in found),
-        f"{plotly_tags()}\n{FIGURE.format(told)}",
-        "\n".join(_row(one) for one in found if one.problem),
-    )
-
-
-def _row(one: CheckpointErrors) -> str:
-    cells = ("DGN011", "", one.path.name, one.problem, "")
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _picture(found: Sequence[CheckpointErrors]) -> NDArray[np.uint8]:

@@ -1,181 +1,231 @@
-"""The page of a log: its curves, with the findings at their steps, in one file that needs no network."""
+"""The page of logs: the report of what is wrong with them, and their curves, in one offline file."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Sequence
-from html import escape
-from importlib.resources import files
-from math import isfinite
-from math import log as ln
-from string import Template
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from opv2v_doctor.check import Finding, Severity
+from opv2v_doctor import pages
+from opv2v_doctor.check import Severity
 from opv2v_doctor.facts.past.logs.log_files import Log
 from opv2v_doctor.facts.past.logs.run_configs import run_config
+from opv2v_doctor.facts.past.logs.summaries import summary
+from opv2v_doctor.figures.log_charts import charts, epoch_at
 from opv2v_doctor.figures.plotly_page import plotly_tags
+from opv2v_doctor.figures.report_charts import Chart, Series
+from opv2v_doctor.neutral import printable
+from opv2v_doctor.reporters import Examination, Say
+from opv2v_doctor.reporters.html import document
+from opv2v_doctor.reporters.phrases import message, one_line
 from opv2v_doctor.result import Result
+from opv2v_doctor.text import Text
 
-PANELS = ("loss", "learning rate", "masks", "validation")
-COLOURS = {Severity.ERROR: "#b3261e", Severity.WARNING: "#c98200", Severity.NOTE: "#8b96a3"}
-FIGURE = """\
-<div id="curves"></div>
-<script id="figure" type="application/json">{}</script>
-<script>
-"use strict";
-plotlyReady.then((Plotly) => {{
-  const {{ data, layout }} = JSON.parse(document.getElementById("figure").textContent);
-  Plotly.newPlot("curves", data, layout, {{ displaylogo: false, responsive: true }});
-}});
-</script>"""
-Points = list[tuple[float, float, int]]  # epoch, value, line
+SCRIPTS, STYLES = ("figures/curves.js",), ("figures/curves.css",)
+MOST_DIFFERENCES, LONGEST = 80, 100  # keys of configs, and characters of a value
+NAMED_AS_SECRET = re.compile(r"token|secret|passw|api_?key|credential", re.IGNORECASE)
 
 
-def page(logs: Sequence[Log], results: Sequence[Result]) -> str:
+def page(logs: Sequence[Log], results: Sequence[Result], examination: Examination) -> str:
     """The page as HTML."""
-    shown = [log for log in logs if log.pieces]
-    findings = [(result, finding) for result in results for finding in result.findings]
-    drawn = _figure(shown, [finding for _, finding in findings]) if shown else "<p>No metrics to draw.</p>"
-    title = f"Training log: {', '.join(log.path.name for log in shown[:3]) or 'no metrics'}"
-    said = _number_of_findings([finding for _, finding in findings])
+    shown, say = [log for log in logs if log.pieces], examination.say
+    names = names_of(shown)
+    marks = list(_marks(shown, results, examination))
+    runs = [_run(log, name, n, marks, say) for n, (log, name) in enumerate(zip(shown, names, strict=True))]
+    head = [(run["name"], f"{run['epochs']}; {run['end']}; {say('best')}: {run['best']}") for run in runs]
     return document(
-        title,
-        f"{sum(log.lines for log in logs)} lines; findings: {said}",
-        drawn,
-        "\n".join(_row(result, finding) for result, finding in findings),
+        results,
+        examination,
+        head=[
+            (say("log"), printable(", ".join(str(log.path) for log in logs))),
+            *(head if len(head) == 1 else []),
+        ],
+        **drawn(
+            list(charts(shown, names)),
+            say,
+            runs=runs,
+            differences=list(islice(_differences(shown), MOST_DIFFERENCES)) if len(shown) > 1 else [],
+            launches=list(_launches(shown[0], say)) if len(shown) == 1 else [],
+            marks=marks,
+            bands=_bands(shown[0]) if len(shown) == 1 else [],
+        ),
     )
 
 
-def document(title: str, summary: str, figure: str, rows: str) -> str:
-    """A page of curves; figure and rows of its table are HTML."""
-    template = Template(files("opv2v_doctor.figures").joinpath("curves.html").read_text(encoding="utf-8"))
-    return template.substitute(title=escape(title), summary=escape(summary), figure=figure, rows=rows)
-
-
-def _number_of_findings(findings: Sequence[Finding]) -> str:
-    counts = {kind: sum(finding.severity is kind for finding in findings) for kind in reversed(Severity)}
-    return ", ".join(f"{count} {kind.name.lower()}{'s' * (count != 1)}" for kind, count in counts.items())
-
-
-def _row(result: Result, finding: Finding) -> str:
-    place = f"{finding.path.name if finding.path else ''}{f':{finding.line}' if finding.line else ''}"
-    severity = finding.severity.name.lower()
-    cells = (result.check.code, severity, place, finding.message, str(finding.hint or ""))
-    return f'<tr class="{severity}">{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
-
-
-def _figure(logs: Sequence[Log], findings: Sequence[Finding]) -> str:
-    subplots = importlib.import_module("plotly.subplots")
-    figure = subplots.make_subplots(
-        rows=len(PANELS), cols=1, shared_xaxes=True, subplot_titles=PANELS, vertical_spacing=0.05
+def comparison(logs: Sequence[Log], say: Say = str) -> str:
+    """A page of several runs over each other, which judges nothing."""
+    names = names_of(logs)
+    styled = drawn(
+        list(charts(logs, names)),
+        say,
+        runs=[_run(log, name, n, (), say) for n, (log, name) in enumerate(zip(logs, names, strict=True))],
+        differences=list(islice(_differences(logs), MOST_DIFFERENCES)),
     )
-    for log in logs:
-        named = f"{log.path.parent.name}/{log.path.name}: " if len(logs) > 1 else ""
-        for panel, name, points, dash in _curves(log):
-            _draw(figure, PANELS.index(panel) + 1, f"{named}{name}", points, dash)
-        for finding in findings:
-            if finding.path == log.path and finding.line and finding.severity > Severity.NOTE:
-                _mark(figure, log, finding)
-    figure.update_layout(
-        height=1100, hovermode="x unified", template="plotly_white", margin={"t": 40, "r": 20}
+    return alone(styled, title=say("Runs compared"), answer=", ".join(names), say=say)
+
+
+def alone(styled: Mapping[str, Any], **values: Any) -> str:
+    """A page of nothing but curves, and problems where there are some."""
+    styles = ("reporters/report.css", *styled["styles"])
+    return pages.render("figures/drawn.html", **{"problems": (), **values, **styled, "styles": styles})
+
+
+def drawn(
+    found: Sequence[Chart],
+    say: Say,
+    *,
+    runs: Sequence[Mapping[str, Any]] = (),
+    differences: Sequence[Any] = (),
+    launches: Sequence[Mapping[str, Any]] = (),
+    marks: Sequence[Mapping[str, Any]] = (),
+    bands: Sequence[tuple[float, float]] = (),
+) -> dict[str, Any]:
+    """What makes a page of a report one with curves: its sections, their data, style, script and policy."""
+    from markupsafe import Markup
+
+    missing, found = [one for one in found if one.missing], [one for one in found if not one.missing]
+    known = [point[0] for chart in found for one in chart.series for point in one.points]
+    spread = (max(known) - min(known)) or 1.0 if known else 1.0
+    told = {
+        "charts": [_told(chart, say) for chart in found],
+        "marks": marks,
+        "bands": bands,
+        "span": [min(known, default=0.0) - 0.02 * spread, max(known, default=1.0) + 0.02 * spread],
+        "words": pages.words(SCRIPTS, say),
+    }
+    sections = pages.fragment(
+        "figures/curves.html",
+        say=say,
+        charts=found,
+        missing=missing,
+        runs=runs,
+        differences=differences,
+        launches=launches,
     )
-    figure.update_xaxes(title_text="epoch", row=len(PANELS), col=1)
-    told = figure.to_json().replace("<", "\\u003c")  # no word of a log closes the script tag
-    return f"{plotly_tags()}\n{FIGURE.format(told)}"
+    data = f'<script id="curves-data" type="application/json">{pages.embedded(told)}</script>\n'
+    return {
+        "charts": Markup(sections),
+        "data": Markup(data + (plotly_tags() if found else "")),
+        "policy": pages.DRAWING,
+        "styles": STYLES,
+        "scripts": SCRIPTS,
+    }
 
 
-def _draw(figure: Any, row: int, name: str, points: Points, dash: str) -> None:
-    finite = [point for point in points if isfinite(point[1])]
-    if finite:
-        figure.add_scatter(
-            x=[epoch for epoch, _, _ in finite],
-            y=[value for _, value, _ in finite],
-            customdata=[line for _, _, line in finite],
-            hovertemplate="%{y:.5g} (line %{customdata})",
-            name=escape(name),
-            mode="lines+markers" if len(finite) < 60 else "lines",
-            line={"dash": dash, "width": 1.6},
-            row=row,
-            col=1,
-        )
+def names_of(logs: Sequence[Log]) -> list[str]:
+    """A name for each log that tells it from the others: its folder, else its file."""
+    folders = [log.path.parent for log in logs]
+    if len(set(folders)) < 2:
+        return [printable(log.path.name) for log in logs]
+    root = Path(os.path.commonpath(folders))
+    return [
+        printable(str((log.path if folders.count(folder) > 1 else folder).relative_to(root)))
+        if folder != root
+        else printable(log.path.name)
+        for log, folder in zip(logs, folders, strict=True)
+    ]
 
 
-def _mark(figure: Any, log: Log, finding: Finding) -> None:
-    """A line across all panels where the log was when it said what the finding is about."""
-    epoch = _epoch_at(log, finding.line or 0)
-    figure.add_vline(
-        x=epoch,
-        line={"color": COLOURS[finding.severity], "dash": "dot", "width": 1},
-        annotation={
-            "text": f"line {finding.line}",
-            "hovertext": escape(finding.message[:300]),
-            "font": {"size": 10, "color": COLOURS[finding.severity]},
-            "textangle": -90,
-            "yanchor": "top",
-        },
-        row=1,
-        col=1,
+def _told(chart: Chart, say: Say) -> dict[str, Any]:
+    return {
+        "x": say(chart.x),
+        "y": say(chart.y),
+        "ratios": chart.ratios,
+        "columns": chart.columns,
+        "series": [
+            {
+                "name": printable(say(one.name)),
+                "kind": one.kind,
+                "colour": one.colour,
+                "x": [round(point[0], 5) for point in one.points],
+                "y": [float(f"{point[1]:.6g}") for point in one.points],
+                "lines": [int(point[2]) for point in one.points] if _has_lines(one) else None,
+            }
+            for one in chart.series
+        ],
+    }
+
+
+def _has_lines(one: Series) -> bool:
+    return len(one.points[0]) > 2
+
+
+def _marks(
+    logs: Sequence[Log], results: Sequence[Result], examination: Examination
+) -> Iterator[dict[str, Any]]:
+    """Where the training was when it said what a finding is about; `id` is the finding's in the page."""
+    by_path = {log.path: log for log in logs}
+    for result in results:
+        for number, finding in enumerate(result.findings, 1):
+            log, line = by_path.get(finding.path) if finding.path else None, finding.event or finding.line
+            if log is not None and line and finding.severity > Severity.NOTE:
+                yield {
+                    "id": f"{result.check.code}-{number}",
+                    "code": result.check.code,
+                    "severity": finding.severity.name.lower(),
+                    "x": round(epoch_at(log, line), 4),
+                    "message": " ".join(message(finding, examination))[:300],
+                    "log": str(log.path),
+                }
+
+
+def _run(log: Log, name: str, number: int, marks: Sequence[Mapping[str, Any]], say: Say) -> dict[str, Any]:
+    told = summary(log)
+    own = [mark for mark in marks if mark["log"] == str(log.path)]
+    first = min(own, key=lambda mark: mark["severity"] != "error", default=None)
+    epochs = (
+        Text("{n:epoch|epochs}", n=told.epochs)
+        if told.planned is None
+        else Text("{n:g} of {planned:g} epochs", n=told.epochs, planned=told.planned)
     )
+    return {
+        "name": name,
+        "colour": number % 8,
+        "epochs": say(epochs),
+        "end": one_line(say(told.end)),
+        "best": one_line(say(told.best)),
+        "problem": (first["id"], f"{first['code']} {first['message']}"[:120]) if first else None,
+    }
 
 
-def _epoch_at(log: Log, line: int) -> float:
-    """How far the training was when a line was written."""
-    before = [part for part in log.parts if part.first_line <= line]
-    if not before:
-        return 0.0
-    part = max(before, key=lambda part: part.first_line)
-    share = (line - part.first_line) / max(1, part.last_line - part.first_line)
-    whole = (
-        min(1.0, share) * (part.last_step + 1) / part.steps if part.steps and part.phase == "train" else 0.0
-    )
-    return part.epoch + whole
+def _bands(log: Log) -> list[tuple[float, float]]:
+    """Every second launch, from where to where it trained."""
+    return [(epoch_at(log, one.first_line), epoch_at(log, one.last_line)) for one in log.trained[1::2]]
 
 
-def _curves(log: Log) -> Iterator[tuple[str, str, Points, str]]:
-    """(panel, name, points, dash) of everything that is drawn."""
-    names = list(dict.fromkeys(name for _, run in log.pieces for name in run.names))
-    yield "loss", "training loss (median)", _points(log, "train", "loss", False), "solid"
-    yield "loss", "training loss (average)", _points(log, "train", "loss", True), "dash"
-    for name in names:
-        if name == "lr" or name.startswith("lr_"):
-            measured = _points(log, "train", name, False)
-            yield "learning rate", name, measured, "solid"
-            yield "learning rate", f"{name}, as configured", _expectation(log, name, measured), "dot"
-        elif "Mask" in name and name.endswith(("_mask_avg", "mask_mean")):
-            points = _points(log, "train", name, True)
-            yield "masks", name, points, "solid"
-            if name.endswith("gt_mask_mean"):
-                yield "masks", "H(target mean): the best constant", _entropies(points), "dot"
-    yield "validation", "validation loss (average)", _points(log, "test", "loss", True), "solid"
-    yield "validation", "training loss (average)", _points(log, "train", "loss", True), "dash"
+def _launches(log: Log, say: Say) -> Iterator[dict[str, Any]]:
+    for one in log.trained:
+        yield {
+            "lines": f"{one.place}–{one.last_line}",
+            "epochs": f"{one.first[0]}–{one.last[0]}",
+            "steps": one.steps or "",
+            "cause": one_line(say(one.cause)),
+        }
 
 
-def _points(log: Log, phase: str, name: str, average: bool) -> Points:
-    found: Points = []
-    for _, run in log.pieces:
-        if run.phase != phase or name not in run.names:
-            continue
-        column = run.names.index(name)
-        values = run.averages if average and run.averaged[column] else run.medians
-        within = run.step.clip(0) / run.steps if run.steps and phase == "train" else run.step * 0.0
-        found += zip(
-            (run.epoch + within).tolist(), values[:, column].tolist(), run.line.tolist(), strict=True
-        )
-    if phase == "test":  # what an evaluation ends with
-        later = [*found[1:], None]
-        found = [one for one, after in zip(found, later, strict=False) if after is None or one[0] != after[0]]
+def _differences(logs: Sequence[Log]) -> Iterator[tuple[str, list[str]]]:
+    """The keys whose values are not the same in all configs, and these values."""
+    known = [_flat(config.values) if (config := run_config(log)) else None for log in logs]
+    keys = {key for one in known if one for key in one}
+    for key in sorted(
+        keys, key=lambda key: (key.startswith("dataset."), key)
+    ):  # whose many parts follow from few
+        values = ["–" if one is None else one.get(key, "–") for one in known]
+        told = {value for value, one in zip(values, known, strict=True) if one is not None}
+        if len(told) > 1 and not NAMED_AS_SECRET.search(key):
+            yield printable(key), values
+
+
+def _flat(node: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in node.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{name}.")
+        else:
+            text = printable(str(value))
+            found[name] = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
     return found
-
-
-def _expectation(log: Log, name: str, measured: Points) -> Points:
-    config = run_config(log)
-    if config is None:
-        return []
-    group = name.removeprefix("lr_") if name != "lr" else ""
-    rates = [(epoch, config.rate(group, epoch), line) for epoch, _, line in measured]
-    return [(epoch, rate, line) for epoch, rate, line in rates if rate is not None]
-
-
-def _entropies(means: Points) -> Points:
-    return [(x, -p * ln(p) - (1 - p) * ln(1 - p), line) for x, p, line in means if 0 < p < 1]

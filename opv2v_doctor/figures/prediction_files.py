@@ -17,6 +17,7 @@ from opv2v_doctor.figures.pictures import png
 from opv2v_doctor.figures.ply import write_ply
 from opv2v_doctor.figures.point_cloud import MOST_POINTS, InitialChoice, write_page
 from opv2v_doctor.figures.prediction_scene import agents_of, clouds_of, number, place_points, scene
+from opv2v_doctor.reporters import Say
 
 TENSORS = {
     "prediction": ("depth", "rays", "pose", "points", "mask", "confidence", "scale"),
@@ -26,12 +27,19 @@ TENSORS = {
 
 
 def write_prediction(
-    folder: Path, name: str, title: str, found: Predictions, opening: InitialChoice, most: int = MOST_POINTS
+    folder: Path,
+    name: str,
+    title: str,
+    found: Predictions,
+    opening: InitialChoice,
+    most: int = MOST_POINTS,
+    say: Say = str,
+    language: str = "en",
 ) -> dict[str, object]:
     """Write everything into an existing folder; the page is NAME_pointcloud.html. Returns the summary."""
     wrong = errors(found)
     shown = scene(found, wrong, title, most, opening.depth)
-    write_page(folder / f"{name}_pointcloud.html", shown.scene, opening)
+    write_page(folder / f"{name}_pointcloud.html", shown.scene, opening, say, language)
     _write_cloud(folder / f"{name}_pointcloud.ply", found, opening)
     names = file_names([view.agent for view in found.views])
     _write(folder / f"{name}_pointcloud.png", png(_from_above(found, opening)))

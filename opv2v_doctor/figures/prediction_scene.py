@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.facts.predictions.errors import Errors
 from opv2v_doctor.facts.predictions.prediction import INPUT, PREDICTION, TRUTH, PredictedView, Predictions
 from opv2v_doctor.figures.point_cloud import (
+    HAS_TRUTH,
     IN_PREDICTED_MASK,
     IN_TRUE_MASK,
     LIDAR,
@@ -18,14 +19,25 @@ from opv2v_doctor.figures.point_cloud import (
     Cloud,
     InitialChoice,
     Scene,
+    SeenImage,
     thin,
 )
 from opv2v_doctor.geometry.poses import transform
+from opv2v_doctor.text import Text
 
 FARTHEST = 150.0  # metres from its agent; what is farther is sky, or nonsense that would shrink the rest
+ROWS, COLUMNS_SEEN = 12, 48  # of the image that stands at an agent's place
+HELPS = 0.9  # of the points' error: what a repair leaves less of is what to fix first
 COLUMNS = (
-    *("agent", "position off, m", "heading off, deg", "depth RMSE, m", "depth median, m", "right scale"),
-    *("mask predicted", "mask true", "mask IoU"),
+    Text("agent"),
+    Text("position off, m"),
+    Text("heading off, degrees"),
+    Text("depth RMSE, m"),
+    Text("depth median, m"),
+    Text("right scale"),
+    Text("mask predicted"),
+    Text("mask true"),
+    Text("mask IoU"),
 )
 
 
@@ -48,10 +60,16 @@ def scene(found: Predictions, errors: Errors, title: str, most: int, main: str) 
         }
         for whole, part in zip(agents, few, strict=True)
     )
-    notes = _notes(found, errors, counts)
-    rows = [_row(view) for view in _rows(errors)]
     scale = errors.scale_of_depth if errors.scale_of_depth and errors.scale_of_depth > 0 else None
-    scene = Scene(title=title, agents=few, notes=notes, columns=COLUMNS, rows=rows, scale=scale)
+    scene = Scene(
+        title=title,
+        agents=few,
+        answer=list(answer(errors)),
+        notes=_notes(found, errors, counts),
+        columns=COLUMNS,
+        rows=[_row(view) for view in _rows(errors)],
+        scale=scale,
+    )
     return Drawn(scene=scene, counts=counts)
 
 
@@ -65,6 +83,8 @@ def agents_of(found: Predictions) -> list[AgentCloud]:
                 source: pose for source, known in poses.items() if (pose := known[view.place]) is not None
             },
             clouds=clouds_of(view),
+            width=view.valid.shape[1],
+            seen=_seen(view),
         )
         for view in found.views
     ]
@@ -80,16 +100,47 @@ def clouds_of(view: PredictedView) -> dict[str, Cloud]:
             reach = np.linalg.norm(points, axis=-1)
             kept = np.isfinite(reach) & (reach > 0) & (reach < FARTHEST)
         kept = kept if known is None else kept & known
-        clouds[source] = Cloud(points=points[kept], colours=view.image[kept], masks=masks[kept])
+        clouds[source] = Cloud(
+            points=points[kept],
+            colours=view.image[kept],
+            masks=masks[kept],
+            pixels=np.flatnonzero(kept),
+            errors=_depth_errors(view)[kept] if source == PREDICTION else None,
+        )
     if view.lidar is not None:
         near = np.linalg.norm(view.lidar, axis=-1) < FARTHEST
         clouds[LIDAR] = Cloud(points=view.lidar[near])
     return clouds
 
 
+def _depth_errors(view: PredictedView) -> NDArray[np.float32]:
+    """By how much the predicted range is too large (H, W), metres; NaN where the true one is not known."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        wrong = view.depths(PREDICTION) - view.depths(TRUTH)
+    return np.where(view.valid, wrong, np.nan).astype(np.float32)
+
+
+def _seen(view: PredictedView) -> SeenImage | None:
+    """The view's image on its rays, small; None where it has no rays or no image."""
+    rays = view.array("truth_rays")
+    rays = view.array("prediction_rays") if rays is None else rays
+    if rays is None or view.array("prediction_image") is None:
+        return None
+    rows, columns = (
+        np.rint(np.linspace(0, size - 1, min(size, most))).astype(int)
+        for size, most in zip(rays.shape[:2], (ROWS, COLUMNS_SEEN), strict=True)
+    )
+    corner, opposite = rays[rays.shape[0] // 2, 0], rays[rays.shape[0] // 2, -1]
+    return SeenImage(
+        rays=rays[np.ix_(rows, columns)],
+        colours=view.image[np.ix_(rows, columns)],
+        is_round=bool(corner[2] < 0 and opposite[2] < 0),  # its edges are behind
+    )
+
+
 def _masks(view: PredictedView) -> NDArray[np.uint8]:
     """The bits of each pixel; a mask that is missing hides nothing."""
-    bits = np.zeros(view.valid.shape, np.uint8)
+    bits = np.where(view.valid, np.uint8(HAS_TRUTH), np.uint8(0))
     for source, bit in ((PREDICTION, IN_PREDICTED_MASK), (TRUTH, IN_TRUE_MASK)):
         mask = view.mask(source)
         bits |= np.where(True if mask is None else mask, np.uint8(bit), np.uint8(0))
@@ -134,42 +185,95 @@ def _colours(cloud: Cloud) -> NDArray[np.uint8]:
     return grey if cloud.colours is None else cloud.colours
 
 
-def _notes(found: Predictions, errors: Errors, counts: Sequence[dict[str, int]]) -> list[str]:
+def answer(errors: Errors) -> Iterator[Text]:
+    """How wrong it is, and what to fix first: the part whose true values leave the least error."""
+    yield Text(
+        "Poses are off by {metres} m and {degrees} degrees, depth by {depth} m.",
+        metres=number(errors.pose_rmse),
+        degrees=number(errors.pose_degrees),
+        depth=number(errors.depth_rmse),
+    )
+    now, repairs = errors.points.none, {name: getattr(errors.points, name) for name in FIXES}
+    known = {name: left for name, left in repairs.items() if left is not None}
+    if now is None or not known:
+        return
+    name = min(known, key=lambda name: known[name])
+    told = Text("Points are off by {now} m", now=number(now))
+    if known[name] > HELPS * now:
+        yield Text(
+            "{told}: neither true poses nor true depth nor another scale alone would help much.", told=told
+        )
+    else:
+        yield Text(
+            "{told}; {fix} they would be off by {left} m.",
+            told=told,
+            fix=FIXES[name],
+            left=number(known[name]),
+        )
+
+
+FIXES = {
+    "pose": Text("fix the poses first: with true ones"),
+    "depth": Text("fix the depth first: with the true one"),
+    "scale": Text("fix the scale first: with the right one"),
+}
+
+
+def _notes(found: Predictions, errors: Errors, counts: Sequence[dict[str, int]]) -> list[Text]:
     """What the table cannot say."""
     total = {name: sum(each.get(name, 0) for each in counts) for name in (PREDICTION, TRUTH, LIDAR, "drawn")}
     right = errors.points
     return [
         _inputs(found),
-        f"Points: {total[PREDICTION]} predicted, {total[TRUTH]} true, {total[LIDAR]} of LiDAR; "
-        f"{total['drawn']} are in this page. What is farther than {FARTHEST:g} m from its agent is not.",
-        "Position and heading are errors in the first agent's frame, as predicted: no scale is fitted. "
-        "The right scale is the median of true / predicted depth; "
-        f"for the positions it would be {number(errors.scale_of_poses)}. "
-        f"The model itself applied {number(errors.scale)}.",
-        f"Points are off by {number(right.none)} m (RMSE); with true poses {number(right.pose)}, "
-        f"with true depth {number(right.depth)}, with the right scale {number(right.scale)}. "
-        "What helps most is what is wrong.",
-        "Axes: right, ahead and up of the first agent's LiDAR, in metres. The ground truth is tinted green. "
-        "Marks: diamond predicted, circle true, square given; the line shows where an agent looks.",
+        Text(
+            "Points: {predicted} predicted, {true} true, {lidar} of LiDAR; {drawn} are in this page. What is "
+            "farther than {farthest:g} m from its agent is not; what has no true depth is "
+            "taken for sky and hidden.",
+            predicted=total[PREDICTION],
+            true=total[TRUTH],
+            lidar=total[LIDAR],
+            drawn=total["drawn"],
+            farthest=FARTHEST,
+        ),
+        Text(
+            "Position and heading are errors in the first agent's frame, as predicted: no scale is fitted. "
+            "The right scale is the median of true / predicted depth; for the positions it would be {poses}. "
+            "The model itself applied {applied}.",
+            poses=number(errors.scale_of_poses),
+            applied=number(errors.scale),
+        ),
+        Text(
+            "Points are off by {now} m (RMSE); with true poses {pose}, with true depth {depth}, with the "
+            "right scale {scale}. What helps most is what is wrong.",
+            now=number(right.none),
+            pose=number(right.pose),
+            depth=number(right.depth),
+            scale=number(right.scale),
+        ),
+        Text(
+            "Axes at the first agent's LiDAR: red right, green ahead, blue up, 3 m each; lines on the "
+            "ground every 10 m. The ground truth is tinted green. Marks: diamond predicted, circle true, "
+            "square given; a line shows where an agent looks, a red one how far it is off."
+        ),
     ]
 
 
-def _inputs(found: Predictions) -> str:
+def _inputs(found: Predictions) -> Text:
     """What the model was given, and whether that changed anything."""
     told = found.inquiry
-    poses = "true" if told.poses == TRUTH else told.poses
-    asked = [f"{poses} poses"] if poses != "none" else []
-    asked += [f"{told.depth} depth"] if told.depth != "none" else []
+    asked = [Text("poses ({kind})", kind=told.poses)] if told.poses != "none" else []
+    asked += [Text("depth ({kind})", kind=told.depth)] if told.depth != "none" else []
     if not asked:
-        return "Given to the model: images only."
-    moved = (
-        "nothing: the model ignores it" if found.effect == 0 else f"its points by {number(found.effect)} m"
-    )
-    return f"Given to the model: images, {' and '.join(asked)}. That moves {moved} on average."
+        return Text("Given to the model: images only.")
+    given = Text("Given to the model: images, {asked}.", asked=asked)
+    if found.effect == 0:
+        return Text("{given} That moves nothing: the model ignores it.", given=given)
+    moved = number(found.effect)
+    return Text("{given} That moves its points by {effect} m on average.", given=given, effect=moved)
 
 
-def _rows(errors: Errors) -> list[tuple[str, list[float | None]]]:
-    rows: list[tuple[str, list[float | None]]] = [
+def _rows(errors: Errors) -> list[tuple[str | Text, list[float | None]]]:
+    rows: list[tuple[str | Text, list[float | None]]] = [
         (
             view.agent,
             [
@@ -183,10 +287,10 @@ def _rows(errors: Errors) -> list[tuple[str, list[float | None]]]:
         *(errors.pose_rmse, errors.pose_degrees, errors.depth_rmse, errors.depth_median),
         *(errors.scale_of_depth, errors.pred_mask_mean, errors.gt_mask_mean, None),
     ]
-    return [*rows, ("all (positions: RMS of all but the first)", every)]
+    return [*rows, (Text("all"), every)]
 
 
-def _row(row: tuple[str, list[float | None]]) -> list[str]:
+def _row(row: tuple[str | Text, list[float | None]]) -> list[str | Text]:
     return [row[0], *(number(value) for value in row[1])]
 
 

@@ -14,7 +14,7 @@ from opv2v_doctor.text import Text
 
 Say = Callable[[str | Text], str]
 Words = str | Text  # what is said in the reader's language is a Text, a name of somebody's is none
-Point = tuple[float, ...]  # x, y, and for a span the y of its other end
+Point = tuple[float, ...]  # x, y, and for a span the y of its other end, for what a log says its line
 
 WIDTH, HEIGHT = 360, 210
 LEFT, RIGHT, TOP, LEVEL, SLANTED = 64, 10, 8, 38, 62  # margins; below, for level or slanted names
@@ -27,7 +27,7 @@ class Series:
 
     name: Words
     points: Sequence[Point]
-    kind: str = "line"  # line, steps, dots, ticks, dashes or spans
+    kind: str = "line"  # line, steps, dots, ticks, dashes or spans; faint, best and last are a line and dots
     colour: int = 0
 
 
@@ -44,6 +44,7 @@ class Chart:
     columns: tuple[str, ...] = ()  # names at x = 0, 1, 2 where x is no number
     rows: tuple[str, ...] = ()  # and at y
     ends: tuple[float, float] | None = None  # of x, where they do not follow from the points
+    ratios: bool = False  # whether the y axis may be logarithmic
     missing: Words = ""
 
     @property
@@ -62,7 +63,12 @@ class _Sheet:
     def __init__(self, chart: Chart, say: Say) -> None:
         self.chart, self.say = chart, say
         points = [point for one in chart.series for point in one.points]
-        heights = [y for point in points for y in point[1:]]
+        heights = [
+            y
+            for one in chart.series
+            for point in one.points
+            for y in point[1 : 3 if one.kind == "spans" else 2]
+        ]
         self.is_slanted = len(chart.columns) > 5
         self.floor = HEIGHT - (SLANTED if self.is_slanted else LEVEL)
         self.x_ends = chart.ends or _ends([point[0] for point in points], len(chart.columns))
@@ -111,7 +117,7 @@ class _Sheet:
 
     def line(self, group: Element, one: Series) -> None:
         """A line through all points."""
-        places = " ".join(",".join(self.at(*point)) for point in extremes(one.points))
+        places = " ".join(",".join(self.at(*point[:2])) for point in extremes(one.points))
         SubElement(group, "polyline", {"points": places})
 
     def dots(self, group: Element, one: Series) -> None:
@@ -143,6 +149,9 @@ class _Sheet:
 _DRAWN: dict[str, Callable[[_Sheet, Element, Series], None]] = {
     "line": _Sheet.line,
     "dashes": _Sheet.line,
+    "faint": _Sheet.line,
+    "best": _Sheet.dots,
+    "last": _Sheet.dots,
     "steps": _Sheet.line_and_dots,
     "dots": _Sheet.dots,
     "ticks": _Sheet.ticks,
@@ -150,11 +159,11 @@ _DRAWN: dict[str, Callable[[_Sheet, Element, Series], None]] = {
 }
 
 
-def extremes(points: Sequence[Point]) -> list[Point]:
+def extremes(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     """As many points as can be seen: of each stretch its lowest and its highest, so that no peak is lost."""
-    if len(points) <= MOST_POINTS:
+    if len(points) <= most:
         return list(points)
-    size = ceil(len(points) / (MOST_POINTS / 2))
+    size = ceil(len(points) / (most / 2))
     stretches = (points[start : start + size] for start in range(0, len(points), size))
     return [point for part in stretches for point in _extremes(part)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import isfinite
 from statistics import mean
 
@@ -198,39 +199,18 @@ def _depths(target: Target) -> Iterator[Chart]:
 
 def _losses(target: Target) -> Iterator[Chart]:
     from opv2v_doctor.facts.past.logs import judged_logs
-    from opv2v_doctor.facts.past.logs.loss_curves import curve
+    from opv2v_doctor.figures.log_charts import loss_series
 
     for log in judged_logs(target)[:1]:
-        lines = [
-            (float(epoch) + max(0.0, step) / max(1, run.steps), float(value))
-            for _, run in log.pieces
-            if run.phase == "train" and "loss" in run.names
-            for epoch, step, value in zip(
-                run.epoch, run.step, run.medians[:, run.names.index("loss")], strict=True
-            )
-            if isfinite(value)
-        ]
-        ends = {
-            phase: [(p.epoch + done, p.average) for p in curve(log, phase) if isfinite(p.average)]
-            for phase, done in (("train", 1.0), ("test", 0.0))  # an evaluation names the epochs before it
-        }
-        if lines or ends["train"]:
+        series = [replace(one, points=[p for p in one.points if isfinite(p[1])]) for one in loss_series(log)]
+        if any(one.points for one in series):
             yield Chart(
                 title=LOSSES,
                 family="log",
                 caption=f"{log.path.parent.name}/{log.path.name}",
                 x=Text("epochs"),
                 y=Text("loss"),
-                series=(
-                    Series(name=Text("training (median of a window)"), points=lines, kind="line"),
-                    Series(
-                        name=Text("training (average of an epoch)"),
-                        points=ends["train"],
-                        kind="steps",
-                        colour=2,
-                    ),
-                    Series(name=Text("evaluation (average)"), points=ends["test"], kind="steps", colour=1),
-                ),
+                series=tuple(one for one in series if one.points),
             )
 
 

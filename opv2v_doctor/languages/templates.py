@@ -34,7 +34,12 @@ def every_source(root: Path) -> list[Path]:
     """The files of a checkout that say anything to people: not what runs in the training interpreter."""
     engine = root / "opv2v_doctor"
     apart = (engine / "sandbox", engine / "inside")
-    modules = [*engine.rglob("*.py"), *(root / "checks").glob("*.py"), *engine.rglob("*.html")]
+    modules = [
+        *engine.rglob("*.py"),
+        *(root / "checks").glob("*.py"),
+        *engine.rglob("*.html"),
+        *engine.rglob("*.js"),
+    ]
     return sorted(path for path in modules if not any(map(path.is_relative_to, apart)))
 
 
@@ -45,7 +50,7 @@ def source_texts(paths: Iterable[Path]) -> Iterator[SourceText]:
         if path.name == "result.py":
             yield from (SourceText(word.value, path, 1) for word in Status)
             yield from (SourceText(word.name.lower(), path, 1) for word in Severity)
-        if path.suffix == ".html":
+        if path.suffix in (".html", ".js"):
             for double, single in _in_page.findall(text):
                 yield SourceText(double or single, path, 1)
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -45,16 +45,18 @@ class Medium:
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         from shutil import get_terminal_size
 
-        wide = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
         return Medium(
             colour=stream.isatty() and not plain,
             encoding=stream.encoding or "utf-8",
-            width=max(NARROWEST, get_terminal_size().columns) if wide else None,
+            width=max(NARROWEST, get_terminal_size().columns) if stream.isatty() else None,
             detail=detail,
         )
 
 
 Say = Callable[[str | Text], str]  # a text of the program -> the same in the reader's language
+
+
+Excerpt = Sequence[tuple[int, str]]  # some lines of a file, with their numbers
 
 
 class ReportPicture(Protocol):
@@ -103,7 +105,8 @@ class Examination:
     say: Say = str
     page: Callable[[Check], str] = lambda check: check.page
     pictures: Callable[[Sequence[Result]], Iterable[ReportPicture]] = lambda _: ()
-    source: Callable[[Place], str] = lambda _: ""  # the line of source that stands there, if any
+    excerpts: Callable[[Collection[Place]], Mapping[Place, Excerpt]] = lambda _: {}  # what stands around them
+    address: Callable[[Place], str] = lambda _: ""  # where a browser can see the place at this commit
 
     def relative(self, path: Path, folder: Path | None = None) -> Path:
         """The path as seen from a folder (the git root unless given), absolute where it lies elsewhere."""

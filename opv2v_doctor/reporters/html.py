@@ -6,21 +6,17 @@ text that were not escaped could not run.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from opv2v_doctor import __version__
-from opv2v_doctor.check import Finding
+from opv2v_doctor import pages
+from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.neutral import printable
-from opv2v_doctor.reporters import Examination, ReportPicture
+from opv2v_doctor.reporters import Examination, Excerpt, ReportPicture
 from opv2v_doctor.reporters.json import plain, strict
 from opv2v_doctor.reporters.phrases import (
     claim,
@@ -38,10 +34,7 @@ from opv2v_doctor.reporters.phrases import (
     way_out,
 )
 from opv2v_doctor.result import Result, Status, exit_code
-from opv2v_doctor.text import Text, Value
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from opv2v_doctor.text import Place, Text, Value
 
 SIGNS = {
     Status.PASSED: "✓",
@@ -62,56 +55,35 @@ LONGEST_NUMBER = 600  # characters of one piece of evidence
 
 def report(results: Iterable[Result], examination: Examination) -> Iterator[str]:
     """Write the whole page, once all results are there."""
-    from markupsafe import Markup
+    yield document(list(results), examination)
 
-    kept, say = list(results), examination.say
-    style, script = _part("report.css"), _part("report.js")
-    yield _template().render(
-        say=say,
+
+def document(results: Sequence[Result], examination: Examination, **more: Any) -> str:
+    """The page of these results; `more` is what `pages.render` takes besides, as charts and their script."""
+    found = [one for result in results for one in (*result.findings, way_out(result)) if one.at]
+    worst = [one.at for one in found if one.severity > Severity.NOTE and one.at]
+    told = _Told(examination, examination.excerpts(worst))
+    values: dict[str, Any] = {
+        "tone": TONES[exit_code(results, strict=examination.strict)],
+        "title": verdict(results, examination),
+        "head": list(_head(results, examination)),
+        "first": told.first(results),
+        "counts": [(status.value, n) for status in ORDER if (n := counts(results)[status])],
+        "signs": {status.value: sign for status, sign in SIGNS.items()},
+        "pictures": [_picture(one, examination) for one in examination.pictures(results)],
+        "families": [(family, rows, _tally(rows)) for family, rows in told.families(results)],
+        "charts": "",
+        "data": "",
+    }
+    styles, scripts = ("reporters/report.css",), ("reporters/report.js", *more.pop("scripts", ()))
+    return pages.render(
+        "reporters/report.html",
+        styles=(*styles, *more.pop("styles", ())),
+        scripts=scripts,
+        say=examination.say,
         language=examination.language,
-        version=__version__,
-        style=Markup(style),
-        script=Markup(script),
-        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}",
-        tone=TONES[exit_code(kept, strict=examination.strict)],
-        verdict=verdict(kept, examination),
-        head=list(_head(kept, examination)),
-        first=_first(kept, examination),
-        counts=[(status.value, n) for status in ORDER if (n := counts(kept)[status])],
-        signs={status.value: sign for status, sign in SIGNS.items()},
-        pictures=[_picture(one, examination) for one in examination.pictures(kept)],
-        families=[(family, rows, _tally(rows)) for family, rows in _families(kept, examination)],
+        **{**values, **more},
     )
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    surroundings = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    surroundings.filters["ticked"] = _with_code
-    return surroundings.from_string(_part("report.html"))
-
-
-@cache
-def _part(name: str) -> str:
-    return files("opv2v_doctor.reporters").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    """What a content security policy knows an inline script or style by."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _with_code(text: str) -> str:
-    """A text, what stands between backticks as code."""
-    from markupsafe import Markup, escape
-
-    plain, *marked = re.split(r"`([^`\n]+)`", text)
-    pairs = zip(marked[::2], marked[1::2], strict=True)
-    return escape(plain) + Markup("").join(Markup("<code>{}</code>{}").format(*pair) for pair in pairs)
 
 
 def _tally(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
@@ -132,52 +104,59 @@ def _head(results: Sequence[Result], examination: Examination) -> Iterator[tuple
         yield say("examined"), f"{started:%Y-%m-%d %H:%M} {started.tzname() or ''} ({seconds:.1f} s)"
 
 
-def _first(results: Sequence[Result], examination: Examination) -> Mapping[str, Any] | None:
-    chosen = first(results)
-    if chosen is None:
-        return None
-    check, finding = chosen
-    return {"code": check.code, "claim": claim(check, examination), **_finding(finding, examination)}
+class _Told:
+    """Results in the words of a page, with what stands at their places."""
 
+    def __init__(self, examination: Examination, excerpts: Mapping[Place, Excerpt]) -> None:
+        self.examination, self.excerpts = examination, excerpts
 
-def _families(
-    results: Sequence[Result], examination: Examination
-) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """The checks of each family, in the order of the checklist; a family that comes twice is one."""
-    order = list(dict.fromkeys(result.check.family for result in results))
-    gathered = sorted(results, key=lambda result: order.index(result.check.family))
-    for family, alike in groupby(gathered, key=lambda result: result.check.family):
-        yield family, [_row(result, examination) for result in alike]
+    def first(self, results: Sequence[Result]) -> Mapping[str, Any] | None:
+        chosen = first(results)
+        if chosen is None:
+            return None
+        check, found = chosen
+        (result,) = (one for one in results if one.check is check)
+        place = result.findings.index(found) + 1 if found in result.findings else 0
+        told = {"code": check.code, "claim": claim(check, self.examination), "id": f"{check.code}-{place}"}
+        return {**told, **self.finding(found)}
 
+    def families(self, results: Sequence[Result]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+        """The checks of each family, in the order of the checklist; a family that comes twice is one."""
+        order = list(dict.fromkeys(result.check.family for result in results))
+        gathered = sorted(results, key=lambda result: order.index(result.check.family))
+        for family, alike in groupby(gathered, key=lambda result: result.check.family):
+            yield family, [self.row(result) for result in alike]
 
-def _row(result: Result, examination: Examination) -> Mapping[str, Any]:
-    check = result.check
-    return {
-        "code": check.code,
-        "name": check.name,
-        "tier": check.tier.value,
-        "requires": check.requires,
-        "claim": claim(check, examination),
-        "status": result.status.value,
-        "examined": evidence(result, examination),
-        "reason": one_line(result.reason.told(examination.say)) if result.reason else "",
-        "place": place(result.at, examination),
-        "hint": "\n".join(hint(way_out(result), examination)),
-        "seconds": result.seconds,
-        "is_open": bool(news(result)) or result.status in (Status.BLOCKED, Status.CRASHED),
-        "findings": [_finding(finding, examination) for finding in result.findings],
-        "page": _page(examination.page(check)),
-    }
+    def row(self, result: Result) -> Mapping[str, Any]:
+        check, examination = result.check, self.examination
+        return {
+            "code": check.code,
+            "name": check.name,
+            "tier": check.tier.value,
+            "requires": check.requires,
+            "claim": claim(check, examination),
+            "status": result.status.value,
+            "examined": evidence(result, examination),
+            "reason": one_line(result.reason.told(examination.say)) if result.reason else "",
+            "way_out": {**self.finding(way_out(result)), "message": ""},
+            "seconds": result.seconds,
+            "is_open": bool(news(result)) or result.status in (Status.BLOCKED, Status.CRASHED),
+            "findings": [self.finding(finding) for finding in result.findings],
+            "page": _page(examination.page(check)),
+        }
 
-
-def _finding(finding: Finding, examination: Examination) -> Mapping[str, Any]:
-    return {
-        "severity": finding.severity.name.lower(),
-        "message": "\n".join(message(finding, examination)),
-        "place": place(finding.at, examination),
-        "hint": "\n".join(hint(finding, examination)),
-        "evidence": [(printable(name), _number(value)) for name, value in finding.text.values.items()],
-    }
+    def finding(self, finding: Finding) -> Mapping[str, Any]:
+        examination, at = self.examination, finding.at
+        return {
+            "severity": finding.severity.name.lower(),
+            "message": "\n".join(message(finding, examination)),
+            "place": place(at, examination),
+            "line": at.line if at else None,
+            "address": examination.address(at) if at else "",
+            "excerpt": self.excerpts.get(at, ()) if at else (),
+            "hint": "\n".join(hint(finding, examination)),
+            "evidence": [(printable(name), _number(value)) for name, value in finding.text.values.items()],
+        }
 
 
 def _number(value: Value) -> str:

@@ -1,10 +1,8 @@
-
 "use strict";
 const checks = [...document.querySelectorAll(".check")];
 const filters = document.getElementById("filters");
 const buttons = [...filters.querySelectorAll("[data-status]")];
 const unfold = document.getElementById("unfold");
-const theme = document.getElementById("theme");
 const texts = new Map(checks.map((check) => [check, check.textContent.toLowerCase()]));
 
 function filter() {
@@ -53,10 +51,6 @@ filters.addEventListener("reset", () => {
   setTimeout(filter);
 });
 unfold.addEventListener("click", () => openAll(unfold.getAttribute("aria-pressed") !== "true"));
-theme.addEventListener("click", () => {
-  const isDark = getComputedStyle(document.documentElement).colorScheme === "dark";
-  document.documentElement.dataset.theme = isDark ? "light" : "dark";
-});
 window.addEventListener("hashchange", goTo);
 let before = [];
 window.addEventListener("beforeprint", () => {
@@ -67,6 +61,6 @@ window.addEventListener("beforeprint", () => {
 window.addEventListener("afterprint", () => {
   for (const one of before) one.open = false;
 });
-filters.hidden = theme.hidden = false;
+filters.hidden = false;
 filter();
 goTo();

@@ -51,6 +51,7 @@ WORSE = [
 SLOW = (
     5.0  # seconds from which on a check tells its time: all that draws samples of a small scene takes as long
 )
+WRITTEN = (".py", ".yaml", ".yml", ".sh", ".bash", ".toml", ".md")  # files that a person wrote, and can edit
 LONGEST_QUOTE = 160  # columns of a line of source where the medium has no width
 
 Part = str | tuple[str, str]
@@ -193,10 +194,18 @@ def _finding(pen: _Pen, finding: Finding, examination: Examination) -> Iterator[
     yield from pen.lines(prefix, (severity, style), f": {head}", hanging=8)
     for line in rest:
         yield from pen.lines(f"        {line}", hanging=8)
-    if finding.at and (source := printable(examination.source(finding.at).strip())):
-        number = f"        {finding.at.line} | "
+    if source := _source(finding, examination):
+        number = f"        {finding.line} | "
         yield from pen.lines((f"{number}{pen.cut(source, len(number))}", "dim"), hanging=8)
     yield from _hint(pen, finding, examination, 8)
+
+
+def _source(finding: Finding, examination: Examination) -> str:
+    """The line at the place of a finding, where a person wrote it; data and logs speak for themselves."""
+    if not finding.at or finding.at.path.suffix not in WRITTEN:
+        return ""
+    excerpt = examination.excerpts({finding.at}).get(finding.at, ())
+    return next((line.strip() for number, line in excerpt if number == finding.line), "")
 
 
 def _hint(pen: _Pen, finding: Finding, examination: Examination, indent: int) -> Iterator[str]:
@@ -237,20 +246,23 @@ def _single(result: Result, examination: Examination) -> str:
 
 
 def _outcomes(results: Sequence[Result], roots: Mapping[str, Sequence[str]], say: Say) -> Iterator[str]:
-    """How many passed, which did not, and the one reason why some gave no answer where that is not told."""
+    """How many passed; which did not, where that is told above, else how many and why."""
     for status in Status:
-        of_it = [result for result in results if result.status is status]
-        reasons = list(dict.fromkeys(_why(result, roots, say) for result in of_it))
-        if not of_it:
+        reasons: dict[str, list[str]] = {}
+        for result in results:
+            if result.status is status:
+                reasons.setdefault(_why(result, roots, say), []).append(result.check.code)
+        number = sum(map(len, reasons.values()))
+        if status is Status.SKIPPED and len(reasons) > 1:
+            yield f"{number} {say(status.value)} ({say('-v tells why')})"
             continue
-        if status in (Status.WARNED, Status.FAILED, Status.CRASHED, Status.KNOWN):
-            yield f"{say(status.value)}: {', '.join(result.check.code for result in of_it)}"
-        elif len(reasons) == 1 and reasons[0]:
-            yield f"{len(of_it)} {say(status.value)}: {reasons[0]}"
-        elif status is Status.SKIPPED:
-            yield f"{len(of_it)} {say(status.value)} ({say('-v tells why')})"
-        else:
-            yield f"{len(of_it)} {say(status.value)}"
+        for why, codes in reasons.items():
+            if status is Status.PASSED:
+                yield f"{number} {say(status.value)}"
+            elif why:
+                yield f"{len(codes)} {say(status.value)}: {why}"
+            else:
+                yield f"{say(status.value)}: {', '.join(codes)}"
 
 
 def _why(result: Result, roots: Mapping[str, Sequence[str]], say: Say) -> str:

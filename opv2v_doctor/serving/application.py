@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
-from importlib.resources import files
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -22,16 +21,21 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from opv2v_doctor import __version__, rasters
+from opv2v_doctor import pages, rasters
+from opv2v_doctor.facts.past.logs import KEPT_LINES, read_log
+from opv2v_doctor.facts.past.runs import LOG
+from opv2v_doctor.foreign_files import bytes_of
 from opv2v_doctor.neutral import printable
 from opv2v_doctor.serving.access import AccessControl, Exact
-from opv2v_doctor.serving.index import PICTURES, is_shown, listing
+from opv2v_doctor.serving.index import PICTURES, STATISTICS, IndexRow, is_shown, listing
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from starlette.requests import Request
 
 THUMBNAIL = 320  # pixels wide
+STYLES, SCRIPTS = ("serving/index.css",), ("serving/index.js",)
+LARGEST_TEXT = 4 << 20  # bytes of a Markdown file that is rendered
+MOST_COMPARED = 8  # runs
 LOCAL = ("localhost", "127.0.0.1", "[::1]", "::1")
 # A page of results may run its own scripts, and can neither read its neighbours nor the index
 ALONE = "sandbox allow-scripts allow-downloads"
@@ -83,9 +87,27 @@ def application(
             raise HTTPException(404)
         return Response(small, media_type="image/jpeg", headers={"Content-Security-Policy": ALONE})
 
+    async def text(request: Request) -> Response:
+        path = results.path_of(request.path_params["path"])
+        if path is None or path.suffix.lower() != ".md":
+            raise HTTPException(404)
+        told = await run_in_threadpool(rendered, path)
+        return HTMLResponse(told, headers={"Content-Security-Policy": ALONE})
+
+    async def compare(request: Request) -> Response:
+        folders = list(dict.fromkeys(request.query_params.getlist("run")))[:MOST_COMPARED]
+        found = [log_below(results, folder) for folder in folders]
+        logs = [path for path in found if path is not None]
+        if len(logs) < 2:
+            raise HTTPException(404, "two runs with a log are compared")
+        told = await run_in_threadpool(comparison, logs)
+        return HTMLResponse(told, headers={"Content-Security-Policy": ALONE})
+
     return Starlette(
         routes=[
             Route("/", index),
+            Route("/compare", compare),
+            Route("/read/{path:path}", text),
             Route("/thumbnails/{path:path}", thumbnail),
             Mount("/files", results),
         ],
@@ -99,13 +121,51 @@ def application(
 
 def page(root: Path) -> str:
     """The index, as it is now."""
-    return _template().render(
+    from markupsafe import Markup
+
+    kinds: dict[str, list[IndexRow]] = {"run": [], "sample": [], "results": []}
+    for one in listing(root):
+        drawn = replace(one.course, sparkline=Markup(one.course.sparkline))
+        kinds[one.kind].append(replace(one, course=drawn))
+    return pages.render(
+        "serving/index.html",
+        styles=STYLES,
+        scripts=SCRIPTS,
+        policy="",
+        title="Results",
         root=str(root.resolve()),
-        version=__version__,
-        shown=listing(root),
-        style=_part("index.css"),
+        runs=kinds["run"],
+        samples=kinds["sample"],
+        others=kinds["results"],
         quote=lambda path: quote(os.fsencode(path)),
     )
+
+
+def rendered(path: Path) -> str:
+    """A page of a Markdown file; what is HTML in it is text, and pictures are left out."""
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    text = Markup(reader.render(bytes_of(path)[:LARGEST_TEXT].decode("utf-8", "replace")))
+    return pages.render("serving/text.html", styles=STYLES, policy="", title=printable(path.name), text=text)
+
+
+def log_below(results: Results, folder: str) -> Path | None:
+    """The log of a run's folder as a request names it; None where there is none to be served."""
+    for name in (LOG, STATISTICS):
+        path = results.path_of(f"{folder}/{name}")
+        config = path.parent / ".hydra" / "config.yaml" if path else None
+        if config and config.resolve().is_relative_to(results.root):  # of which the page tells what differs
+            return path
+    return None
+
+
+def comparison(logs: Sequence[Path]) -> str:
+    """Several runs over each other, and what differs in their configs."""
+    from opv2v_doctor.figures.curves import comparison
+
+    return comparison([read_log(path, KEPT_LINES) for path in logs])
 
 
 class _Index:
@@ -149,25 +209,6 @@ def _thumbnail(path: Path, _written: int, _size: int) -> bytes | None:
 
 
 @cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    surroundings = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,  # names, and what files say
-    )
-    return surroundings.from_string(_part("index.html"))
-
-
-@cache
-def _part(name: str) -> str:
-    return files("opv2v_doctor.serving").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
 def _policy() -> str:
-    digest = base64.b64encode(hashlib.sha256(_part("index.css").encode()).digest()).decode()
-    return f"default-src 'none'; img-src 'self' data:; style-src 'sha256-{digest}'; frame-ancestors 'none'"
+    allowed = pages.policy_of(STYLES, SCRIPTS, images="'self' data:")
+    return f"{allowed}; form-action 'self'; frame-ancestors 'none'"

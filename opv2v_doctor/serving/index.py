@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opv2v_doctor.check import NoAnswer
+from opv2v_doctor.facts.past.logs import KEPT_LINES, read_log
+from opv2v_doctor.facts.past.logs.loss_curves import curve
+from opv2v_doctor.facts.past.logs.summaries import summary
+from opv2v_doctor.facts.past.runs import LOG, steps_per_epoch_of
 from opv2v_doctor.foreign_files import bytes_of, from_json
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.register import RegisteredRun, entries
+from opv2v_doctor.state import of_file
 
 SHOWN = {  # what is served; checkpoints and whatever else lies around are not
     *(".html", ".png", ".jpg", ".jpeg", ".svg", ".json", ".jsonl", ".txt", ".log", ".md", ".xml"),
     *(".sarif", ".csv", ".parquet", ".yaml", ".patch", ".npy", ".ply"),
 }
 PICTURES = (".png", ".jpg", ".jpeg")
-REPORT, SUMMARY = "report.json", "summary.json"
+REPORT, SUMMARY, PREVIEW = "report.json", "summary.json", "preview.html"
+STATISTICS = "log.txt"
+LARGEST_LOG = 64 << 20  # bytes that are read for a row: a second
 DEEPEST, MOST_FOLDERS, MOST_PICTURES = 6, 2000, 4
 LARGEST_REPORT = 16 << 20  # bytes that are parsed for a verdict
 TONES = {0: "good", 1: "bad", 3: "open"}  # by exit code
@@ -28,11 +37,22 @@ TELLING = ("panorama", "pointcloud")  # pictures that are shown before others
 
 
 @dataclass(frozen=True, kw_only=True)
+class Course:
+    """What a run's log says of the training: how far it came, the best that it reached, and its losses."""
+
+    epochs: int = 0
+    told: str = ""
+    best: str = "–"
+    best_value: float | None = None
+    sparkline: str = ""  # an element of a page
+
+
+@dataclass(frozen=True, kw_only=True)
 class IndexRow:
     """One folder of the index; paths are relative to the directory that is served."""
 
     folder: str
-    kind: str  # run, or results
+    kind: str  # run, sample or results
     state: str = ""
     verdict: str = ""
     tone: str = ""  # good, bad or open
@@ -42,6 +62,9 @@ class IndexRow:
     pictures: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    course: Course = Course()
+    steps: int | None = None  # of an epoch
+    gpus: int | None = None
 
     @property
     def name(self) -> str:
@@ -71,7 +94,9 @@ def _folders(root: Path, runs: Mapping[Path, RegisteredRun]) -> Iterator[tuple[P
         depth = len(folder.relative_to(root).parts)
         below[:] = sorted(name for name in below if not name.startswith(".")) if depth < DEEPEST else []
         files = sorted(name for name in names if is_shown(Path(name)) and not (folder / name).is_symlink())
-        telling = [name for name in files if name.endswith((".html", *PICTURES)) or name in (REPORT, SUMMARY)]
+        telling = [
+            name for name in files if name.endswith((".html", ".md", *PICTURES)) or name in (REPORT, SUMMARY)
+        ]
         if telling or folder in runs:
             yield folder, files
         if number >= MOST_FOLDERS:
@@ -83,18 +108,26 @@ def _index_row(root: Path, folder: Path, names: list[str], entry: RegisteredRun 
     within = folder.relative_to(root)
     paths = [str(within / name) for name in names]
     times = [(folder / name).stat().st_mtime for name in names] or [folder.stat().st_mtime]
+    stamp = entry.run.stamp if entry and entry.run else None
+    pages = tuple(path for path in paths if path.endswith((".html", ".md")))
+    document = _document(folder / SUMMARY) if SUMMARY in names else {}
+    is_sample = entry is None and any(path.endswith(PREVIEW) for path in pages)
+    log = log_of(folder) if entry else None
     return IndexRow(
         folder="" if within == Path() else str(within),
-        kind="run" if entry else "results",
+        kind="run" if entry else "sample" if is_sample else "results",
+        course=_course(log) if log else Course(),
+        steps=_steps(folder, entry),
+        gpus=stamp.world_size if stamp else None,
         state=state,
         verdict=verdict,
         tone=tone,
         commit=commit,
         changed=datetime.datetime.fromtimestamp(max(times), datetime.UTC),
-        numbers=_numbers(folder / SUMMARY) if SUMMARY in names else (),
+        numbers=_numbers(document),
         pictures=_pictures(paths),
-        pages=tuple(path for path in paths if path.endswith(".html")),
-        files=tuple(path for path in paths if not path.endswith(".html")),
+        pages=pages,
+        files=tuple(path for path in paths if path not in pages),
     )
 
 
@@ -120,9 +153,68 @@ def _state(folder: Path, names: list[str], entry: RegisteredRun | None) -> tuple
     return state, words, TONES.get(code, "") if isinstance(code, int) else "", ""
 
 
-def _numbers(path: Path) -> tuple[tuple[str, str], ...]:
+def _steps(folder: Path, entry: RegisteredRun | None) -> int | None:
+    """Steps per epoch: as they were stamped, else as the log says."""
+    if entry is None:
+        return None
+    if entry.run is not None and entry.run.stamp.steps_per_epoch:
+        return entry.run.stamp.steps_per_epoch
+    with contextlib.suppress(OSError, ValueError):
+        found = steps_per_epoch_of(folder)
+        return found[0] if found else None
+    return None
+
+
+def log_of(folder: Path) -> Path | None:
+    """The log of a run's course: the statistics of its epochs, which are small, else what it printed."""
+    for name, largest in ((STATISTICS, LARGEST_REPORT), (LOG, LARGEST_LOG)):
+        path = folder / name
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.is_symlink() and path.stat().st_size <= largest:
+                return path
+    return None
+
+
+@of_file(most=MOST_FOLDERS)
+def _course(path: Path) -> Course:
+    try:
+        log = read_log(path, KEPT_LINES)
+    except (OSError, ValueError, NoAnswer):
+        return Course()
+    told = summary(log)
+    planned = f" of {told.planned:g}" if told.planned is not None else ""
+    value = told.best.values.get("value")
+    return Course(
+        epochs=told.epochs,
+        told=f"{told.epochs}{planned}",
+        best=str(told.best),
+        best_value=value if isinstance(value, float) else None,
+        sparkline=_sparkline([[one.average for one in curve(log, phase)] for phase in ("train", "test")]),
+    )
+
+
+def _sparkline(curves: list[list[float]]) -> str:
+    """Losses of both phases as an SVG, over the epochs; empty where there are none."""
+    known = [value for values in curves for value in values if math.isfinite(value)]
+    if not known:
+        return ""
+    low, span = min(known), (max(known) - min(known)) or 1.0
+    lines = []
+    for colour, values in enumerate(curves):
+        across = 100 / max(1, len(values) - 1)
+        points = [
+            f"{place * across:.1f},{29 - 28 * (value - low) / span:.1f}"
+            for place, value in enumerate(values)
+            if math.isfinite(value)
+        ]
+        if points:
+            lines.append(f'<polyline class="c{colour}" points="{" ".join(points)}"/>')
+    return f'<svg viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true">{"".join(lines)}</svg>'
+
+
+def _numbers(document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The totals of an inference's summary that are plain numbers."""
-    total = _document(path).get("total")
+    total = document.get("total")
     if not isinstance(total, dict):
         return ()
     numbers = {name: value for name, value in total.items() if isinstance(value, int | float)}

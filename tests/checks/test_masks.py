@@ -1,26 +1,30 @@
 """Mask checks: measured means against the floor, and against what the rig sees."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from opv2v_doctor import Finding, Severity, Target, Text
-from opv2v_doctor.facts.disk.scenarios import Agent, Frame
+from opv2v_doctor.facts.disk.frames import Disk, disks
+from opv2v_doctor.facts.disk.scenarios import Agent, Frame, scenarios
 from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
-from opv2v_doctor.facts.interpreter.views import Sample
-from opv2v_doctor.facts.launch.datasets import Part
+from opv2v_doctor.facts.interpreter.views import Identity, Sample, View
+from opv2v_doctor.facts.launch.datasets import Part, parts_of
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import Samples, samples
 from opv2v_doctor.result import Result, Status
-from opv2v_doctor.sandbox import copy_repository
+from opv2v_doctor.sandbox import copy_repository, write_scene
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
 
 from ..edges import assert_edge
 
+SPARSEST: Any = importlib.import_module("opv2v_doctor.checks.masks").SPARSEST  # an import hook serves it
 Broken = Callable[..., Path]
 SOURCE = "mapanything/datasets/opv2v_cyl.py"
 MASK = '"non_ambiguous_mask": panorama.mask'
@@ -175,3 +179,31 @@ def test_a_border_of_valid_pixels_outside_of_the_mask_is_no_fault(healthy: Path,
         return with_mask(healthy, tmp_path, part, "MSK003", f"{old}\n        {filled}", old).status
 
     assert_edge(0.01, status_at)
+
+
+def test_sparse_depth_files_excuse_a_valid_mask_as_sparse(tmp_path: Path) -> None:
+    """Of so few known pixels that they are lost, nothing is excused."""
+
+    def status(known: float) -> Status:
+        root = tmp_path / str(known)
+        write_scene(root, root, image_size=(40, 30), scenarios={"train": (2,)}, frames=1)
+        target = Target(repo=root, python=root, splits=("train",))
+        found = scenarios(target, root / "train", root / "train")
+        for path in root.rglob("*_depth.npy"):
+            depth = np.zeros(10_000, np.float32)
+            depth[: round(known * depth.size)] = 20.0
+            np.save(path, depth.reshape(100, 100))
+        (part,) = parts_of("OPV2VCoopCylindricalDataset(split='train', min_agents=1)")
+        frame = found[0].agents[0].frames[0]
+        identity = Identity(label=f"{found[0].name}/{frame.agent.name}", instance=frame.name, agent_id=None)
+        view = View(identity=identity, shape=(3, 4, 4), digest="", valid_mean=0.001)
+        sample = Sample(key=(0,), requested=None, views=(view,), failure=None)
+        drawn = {"length": 1, "classes": (), "view_counts": (1,), "samples": (sample,)}
+        given: dict[Callable[..., Any], Any] = {
+            samples: Samples(split="train", parts=(part,), **drawn),  # type: ignore[arg-type]
+            examined_splits: ("train",),
+            disks: (Disk(part=part, folder=root / "train", depth_folder=root / "train", scenarios=found),),
+        }
+        return run_check("MSK001", target, given=given).status
+
+    assert_edge(SPARSEST, status, good="above")

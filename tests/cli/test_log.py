@@ -44,7 +44,7 @@ WAYS: dict[str, tuple[object, ...]] = {
         *(*KNOWN, "--ignore", "LOG005: known"),
     ),
     "no reason": (MISSION, "--format", "html", "--output", "quiet.html", "--ignore", "LOG001"),
-    "folder": ("runs",),
+    "folder": ("runs", "-v"),
     "missing": ("missing.log",),
     "no log": ("empty",),
     "page without a place": (MISSION, "--format", "html"),
@@ -174,6 +174,27 @@ def test_a_log_is_followed_until_it_is_quiet_and_judged_at_the_end(tmp_path: Pat
     assert said.count("ERROR LOG005") == 1
     assert "ERROR LOG001" not in said  # a later launch overcame it
     assert "First to fix: LOG005" in said
+
+
+def test_the_head_names_the_training() -> None:
+    said = doctor(MISSION).stdout.decode().splitlines()
+    assert said[1] == "training: train.log, 10 of 10 epochs, ended; best loss 39.4 (epoch 6)"
+
+
+def test_a_queued_run_is_waited_for(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").touch()
+    following = Following(run, tmp_path / "said", "--until-idle", "3")
+    try:
+        assert following.saw("train.log: not there yet, waiting for it (for 3 s, as --until-idle says)")
+        (run / "train.log").write_text(LINE.format(0, 7))
+        assert following.saw("train.log:1: train epoch 0 step 0/40")
+        assert following.process.wait(60) == 0
+    finally:
+        following.process.kill()
+    never = doctor(tmp_path / "none.log", "--follow", "--until-idle", "0.1")
+    assert (never.returncode, b"none.log never came" in never.stderr) == (3, True)
 
 
 @pytest.mark.parametrize("how", ["truncated", "replaced"])

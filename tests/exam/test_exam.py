@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exam import code_kinds, data_kinds
+from exam import code_kinds, data_kinds, other_ways  # noqa: F401 (variations register themselves)
 from exam.__main__ import _worked
 from exam.choices import TRAINED, WISHES, is_left_alone
 from exam.code_kinds import Module, made, module_of, places
@@ -302,6 +302,8 @@ def test_each_healthy_variation_finds_its_place(name: str, tmp_path: Path) -> No
     import numpy as np
 
     np.save(depth, np.ones((4, 4), np.float32))
+    for folder in ("OPV2V/validate", "OPV2V/train", "opv2v_depth/validate"):
+        (copy / "data" / folder).mkdir(parents=True)
     before = {path: path.read_bytes() for path in copy.rglob("*.*") if path.is_file()}
     VARIATIONS[name].edit(copy)
     after = {path: path.read_bytes() for path in copy.rglob("*.*") if path.is_file()}

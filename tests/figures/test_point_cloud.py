@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from opv2v_doctor.figures.packing import STEPS, differences, on_grid
 from opv2v_doctor.figures.plotly_page import plotly_tags
 from opv2v_doctor.figures.point_cloud import (
+    ERROR_CODES,
+    ERROR_STEP,
     LIDAR,
     PREDICTION,
     TRUTH,
@@ -24,6 +27,7 @@ from opv2v_doctor.figures.point_cloud import (
     Cloud,
     InitialChoice,
     Scene,
+    error_codes,
     page,
     thin,
     write_page,
@@ -41,8 +45,14 @@ def summed(packed: bytes, count: int) -> NDArray[np.uint16]:
 def agent(name: str = "641", count: int = 1000) -> AgentCloud:
     random = np.random.default_rng(len(name))
     colours = random.integers(0, 256, (count, 3)).astype(np.uint8)
+    errors = random.normal(0, 5, count).astype(np.float32)
+    told: dict[str, Any] = {
+        "masks": np.full(count, 7, np.uint8),
+        "pixels": np.arange(count) * 3,
+        "errors": errors,
+    }
     clouds = {
-        PREDICTION: Cloud(points=random.normal(0, 20, (count, 3)), colours=colours),
+        PREDICTION: Cloud(points=random.normal(0, 20, (count, 3)), colours=colours, **told),
         TRUTH: Cloud(points=random.normal(0, 20, (count, 3)), colours=colours),
         LIDAR: Cloud(points=random.normal(0, 20, (count // 10, 3))),
     }
@@ -82,7 +92,18 @@ def test_the_page_holds_the_points_in_the_order_that_its_script_reads() -> None:
     assert (summed(content[: 6 * 50], 50) == grid.numbers).all()
     colours = np.frombuffer(content[300:450], np.uint8).reshape(3, 50).T
     assert (colours == one.clouds[PREDICTION].colours).all()
-    assert len(content) == 2 * (6 + 3) * 50 + 6 * 5  # two coloured clouds and one of LiDAR, nothing else
+    low, middle, high = np.frombuffer(content[500:650], np.uint8).reshape(3, 50).astype(int)
+    assert (np.cumsum(low + 256 * middle + 65536 * high) == one.clouds[PREDICTION].pixels).all()
+    # two coloured clouds, of which one has a mask, pixels and errors, and one of LiDAR, nothing else
+    assert len(content) == 2 * (6 + 3) * 50 + (1 + 3 + 1) * 50 + 6 * 5
+
+
+@given(arrays.arrays(np.float32, st.integers(0, 30), elements=st.floats(-140, 140, width=32)))
+def test_an_error_survives_being_a_byte(errors: NDArray[np.float32]) -> None:
+    codes = error_codes(errors).astype(float) - 128
+    shown = np.sign(codes) * ERROR_STEP * np.expm1(np.abs(codes) / ERROR_CODES)
+    assert (np.abs(shown - errors) <= 0.04 * np.abs(errors) + ERROR_STEP).all()
+    assert error_codes(np.array([np.nan, 1e9, -1e9])).tolist() == [0, 255, 1]
 
 
 def test_thinning_keeps_every_source_and_no_more_than_asked() -> None:
@@ -138,5 +159,6 @@ def test_two_hundred_thousand_points_are_a_small_file(tmp_path: Path) -> None:
 
 def test_nothing_is_loaded_from_anywhere() -> None:
     html = page(Scene(title="t", agents=[agent()])).replace(plotly_tags(), "")
-    assert not re.search(r"(src|href)\s*=|@import|fetch\(|https?://", html)
-    assert "default-src 'none'" in html
+    addresses = re.findall(r"(?:src|href)\s*=|@import|fetch\(|https?://[^\"]*", html)
+    assert addresses == ["href=", "http://www.w3.org/2000/svg"]  # the icon, which is empty, and a name
+    assert "default-src &#39;none&#39;" in html

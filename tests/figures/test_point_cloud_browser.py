@@ -1,6 +1,7 @@
 """The page of a point cloud in a real browser, without a network: it draws, and its controls work."""
 
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +20,43 @@ from opv2v_doctor.figures.point_cloud import (
     Cloud,
     InitialChoice,
     Scene,
+    SeenImage,
     write_page,
 )
+from opv2v_doctor.text import quoted
+from tests.figures.looks import faint_texts, hangs_over, opened, overlaps, turn_theme
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: make test")
-WINDOW = (700, 680)
-RED, HIDDEN_BLUE = (230, 20, 20), (20, 20, 230)
+WINDOW = (1100, 760)
+RED, HIDDEN_BLUE, SKY = (230, 20, 20), (20, 20, 230), (120, 20, 200)
 NAME = "<b>-1</b>"
 ASIDE = 3.0  # metres that the predicted pose of the second agent is off
 
 
-def wall(ahead: float, colour: tuple[int, int, int], masks: int) -> Cloud:
-    """A wall of points before an agent."""
+def wall(ahead: float, colour: tuple[int, int, int], masks: int, wrong: float | None = None) -> Cloud:
+    """A wall of points before an agent, whose depth is wrong by so much where that is known."""
     x, y = np.meshgrid(np.linspace(-5, 5, 21), np.linspace(-3, 1, 9))
     points = np.stack([x.ravel(), y.ravel(), np.full(x.size, ahead)], -1)
     colours = np.tile(np.array(colour, np.uint8), (x.size, 1))
-    return Cloud(points=points, colours=colours, masks=np.full(x.size, masks, np.uint8))
+    told = np.full(x.size, np.nan if wrong is None else wrong)
+    return Cloud(
+        points=points,
+        colours=colours,
+        masks=np.full(x.size, masks, np.uint8),
+        pixels=np.arange(x.size),
+        errors=told,
+    )
 
 
 def joined(one: Cloud, other: Cloud) -> Cloud:
-    parts = [(one.points, other.points), (one.colours, other.colours), (one.masks, other.masks)]
-    points, colours, masks = (np.concatenate([a, b]) for a, b in parts if a is not None and b is not None)
-    return Cloud(points=points, colours=colours, masks=masks)
+    parts = {f.name: [getattr(each, f.name) for each in (one, other)] for f in fields(Cloud)}
+    return Cloud(**{name: np.concatenate(both) for name, both in parts.items()})
+
+
+def seen() -> SeenImage:
+    """What one camera sees: four pixels."""
+    rays = np.array([[[x, y, 1.0] for x in (-0.5, 0.5)] for y in (-0.4, 0.4)])
+    return SeenImage(rays=rays, colours=np.full((2, 2, 3), 200, np.uint8), is_round=False)
 
 
 def scene() -> Scene:
@@ -49,28 +65,30 @@ def scene() -> Scene:
     there[2, 3] = predicted[2, 3] = 4.0
     predicted[0, 3] = ASIDE
     clouds = {
-        PREDICTION: joined(wall(12, RED, 3), wall(9, HIDDEN_BLUE, 2)),
+        PREDICTION: joined(wall(12, RED, 7, -2.0), joined(wall(9, HIDDEN_BLUE, 6, 1.0), wall(20, SKY, 1))),
         TRUTH: wall(14, RED, 2),
         LIDAR: Cloud(points=wall(16, RED, 0).points),
     }
     agents = [
-        AgentCloud(name="641", poses={PREDICTION: here, TRUTH: here, INPUT: here}, clouds=clouds),
+        AgentCloud(
+            name="641",
+            poses={PREDICTION: here, TRUTH: here, INPUT: here},
+            clouds=clouds,
+            width=21,
+            seen=seen(),
+        ),
         AgentCloud(name=NAME, poses={PREDICTION: predicted, TRUTH: there, INPUT: there}, clouds=clouds),
     ]
     rows = [["641", "0"], [NAME, f"{ASIDE:g}"]]
-    return Scene(title=NAME, agents=agents, notes=[NAME], columns=["agent", "off"], rows=rows, scale=2.0)
-
-
-def opened(browser: Any, path: Path) -> Any:
-    """The browser with the page in it, drawn."""
-    browser.get(path.as_uri())
-    end = time.monotonic() + 60
-    while time.monotonic() < end and not browser.execute_script("return document.body.dataset.ready"):
-        time.sleep(0.05)
-    assert browser.execute_script("return document.body.dataset.ready"), browser.find_element(
-        "id", "status"
-    ).text
-    return browser
+    return Scene(
+        title=NAME,
+        agents=agents,
+        answer=[quoted(NAME), quoted("fix the poses first")],
+        notes=[NAME],
+        columns=["agent", "off"],
+        rows=rows,
+        scale=2.0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +118,7 @@ def settle(page: Any, key: str, value: str) -> None:
 
 
 def click(page: Any, selector: str) -> None:
-    page.find_element("css selector", selector).click()
+    page.execute_script("arguments[0].click()", page.find_element("css selector", selector))
     drawn(page)
 
 
@@ -113,11 +131,11 @@ def pixels(page: Any, colour: tuple[int, int, int]) -> int:
     return int((np.abs(picture - np.array(colour)).max(-1) < 30).sum())
 
 
-def traces(page: Any, expression: str) -> Any:
-    """Something about each trace of points."""
+def traces(page: Any, expression: str, layer: str = "cloud") -> Any:
+    """Something about each trace of points of a layer; of all without one."""
     return page.execute_script(
-        "return document.getElementById('cloud').data.filter((t) => t.meta === 'points')"
-        f".map((t) => {expression})"
+        "return document.getElementById('cloud').data.filter((t) => t.shown && t.shown.layer.startsWith("
+        f"{layer!r})).map((t) => {expression})"
     )
 
 
@@ -128,8 +146,55 @@ def eye(page: Any) -> Any:
 def test_the_points_that_the_mask_leaves_are_drawn(page: Any) -> None:
     assert pixels(page, RED) > 500
     assert pixels(page, HIDDEN_BLUE) == 0
-    assert "378 points drawn" in page.find_element("id", "status").text
-    assert "hides 50 %" in page.find_element("id", "status").text
+    assert "points drawn: 756" in page.find_element("id", "status").text  # and as many true ones
+    assert "hidden by the mask or as sky: 67 %" in page.find_element("id", "status").text
+
+
+def test_what_has_no_true_depth_is_sky_and_cut(page: Any) -> None:
+    assert len(traces(page, "t.name", "")) == 4
+    before = traces(page, "t.x.length")[0]
+    click(page, "#rest input[name='sky']")
+    assert traces(page, "t.x.length")[0] == before + 189
+    click(page, "#rest input[name='sky']")
+
+
+def test_a_point_says_its_agent_pixel_depth_and_error(page: Any) -> None:
+    page.execute_script(
+        "const data = document.getElementById('cloud').data.find((t) => t.shown);"
+        "document.getElementById('cloud').emit('plotly_click', { points: [{ data, pointNumber: 25 }] })"
+    )
+    told = page.find_element("id", "picked").text
+    assert told.splitlines()[0] == "agent 641 · predicted · column 4, row 1"
+    assert told.splitlines()[1].startswith("range 12.6") and told.endswith("error −2 m")
+
+
+def test_names_do_not_cover_each_other_from_anywhere(page: Any) -> None:
+    settle(page, "pose", INPUT)
+    for name in ("top", "ego", "chase"):
+        click(page, f"#views button[value='{name}']")
+        page.execute_async_script("look(state.view).then(() => requestAnimationFrame(arguments[0]))")
+        page.execute_script("overlay(true)")
+        assert overlaps(page, "#names span") == []
+    assert [one.text for one in page.find_elements("css selector", "#names span")] == ["641", NAME]
+    settle(page, "pose", PREDICTION)
+
+
+def test_lengths_can_be_read(page: Any) -> None:
+    bar = page.find_element("css selector", "#bar")
+    metres = int(bar.text.split(" m ")[0])
+    wide = bar.find_element("css selector", "i").rect["width"]
+    moved = page.execute_script(
+        "const scene = document.getElementById('cloud')._fullLayout.scene._scene;"
+        "const at = toMetres(scene.getCamera().center), beside = [at[0] + arguments[0], at[1], at[2]];"
+        "return onScreen(scene, beside)[0] - onScreen(scene, at)[0]",
+        metres,
+    )
+    assert wide == pytest.approx(moved, rel=0.03)
+    lines = page.execute_script(
+        "const isGrid = (t) => t.mode === 'lines' && t.line.width === 1;"
+        "return document.getElementById('cloud').data.filter(isGrid)[0].x"
+    )
+    assert {10, 0, -10} & set(lines)
 
 
 def test_without_a_mask_all_points_are_drawn(page: Any) -> None:
@@ -155,25 +220,22 @@ def test_depth_comes_from_the_chosen_source(page: Any) -> None:
 
 
 def test_layers_and_agents_can_be_switched(page: Any) -> None:
-    assert len(traces(page, "t.name")) == 2
-    click(page, "#layers input[name='ground truth']")
-    click(page, "#layers input[name='LiDAR']")
-    assert len(traces(page, "t.name")) == 6
+    assert len(traces(page, "t.name", "")) == 4
+    click(page, "#layers input[name='lidar']")
+    assert len(traces(page, "t.name", "")) == 6
     click(page, "#agents input[name='641']")
-    assert len(traces(page, "t.name")) == 3
-    for box in (
-        "#agents input[name='641']",
-        "#layers input[name='LiDAR']",
-        "#layers input[name='ground truth']",
-    ):
-        click(page, box)
-    assert len(traces(page, "t.name")) == 2
+    assert len(traces(page, "t.name", "")) == 3
+    click(page, "#agents input[name='641']")
+    click(page, "#layers input[name='lidar']")
+    click(page, "#layers input[name='truth']")
+    assert len(traces(page, "t.name", "")) == 2
+    click(page, "#layers input[name='truth']")
 
 
-@pytest.mark.parametrize("colour", ["agent", "height", "distance"])
+@pytest.mark.parametrize("colour", ["error", "agent", "height", "distance"])
 def test_colours_can_tell_something_else(page: Any, colour: str) -> None:
     settle(page, "colour", colour)
-    assert pixels(page, RED) == 0
+    assert pixels(page, RED) < 50  # a scale has some of it
     settle(page, "colour", "rgb")
     assert pixels(page, RED) > 500
 
@@ -204,21 +266,30 @@ def test_compared_poses_stand_side_by_side(page: Any) -> None:
 def test_names_are_text_and_no_markup(page: Any) -> None:
     assert page.find_element("css selector", "h1").text == NAME
     assert not page.find_elements("css selector", "b")
-    page.find_element("css selector", "summary").click()
-    assert NAME in page.find_element("css selector", "tbody").text
-    page.find_element("css selector", "summary").click()
+    assert NAME in page.find_element("css selector", "thead").text
 
 
-def test_the_page_fills_the_window_whatever_its_size(page: Any) -> None:
-    for width, height in ((420, 900), (1200, 700), (700, 680)):
+def test_the_answer_is_on_top_and_the_errors_are_open(page: Any) -> None:
+    assert page.find_element("css selector", "header .answer").text == "fix the poses first"
+    assert page.find_element("css selector", "aside table").is_displayed()
+
+
+def test_the_plot_fills_its_place_whatever_the_window(page: Any) -> None:
+    for width, height in ((420, 900), (1200, 700), WINDOW):
         page.set_window_size(width, height)
         time.sleep(0.3)
-        wide, inner, plot, scroll = drawn(page).execute_script(
-            "return [document.getElementById('cloud').clientWidth, innerWidth,"
-            "document.querySelector('#cloud .svg-container').clientWidth, document.body.scrollWidth]"
+        wide, plot = drawn(page).execute_script(
+            "return [document.getElementById('cloud').clientWidth,"
+            "document.querySelector('#cloud .svg-container').clientWidth]"
         )
-        assert wide == inner == scroll
         assert plot == pytest.approx(wide, abs=2)
+        assert hangs_over(page) <= 0
+
+
+def test_everything_can_be_read_in_the_light_and_in_the_dark(page: Any) -> None:
+    for _ in range(2):
+        turn_theme(page)
+        assert faint_texts(drawn(page)) == []
 
 
 def test_dark_and_light_differ(page: Any) -> None:

@@ -8,6 +8,7 @@ import torch
 from opv2v_doctor.inside.criterion import measured
 from opv2v_doctor.inside.criterion_options import numbers_in, with_value
 from opv2v_doctor.inside.disturbances import (
+    SPARSE,
     explanations,
     has_real_first,
     quaternions,
@@ -79,6 +80,23 @@ def test_maps_are_thinned_together_and_nothing_else_is() -> None:
     assert first["pts3d"].shape == (2, 6, 10, 3) and first["img"].shape == (2, 3, 6, 10)
     assert torch.equal(first["pts3d"], batch[0]["pts3d"][:, ::2, ::2])
     assert first["camera_pose"].shape == (2, 4, 4) and first["camera_intrinsics"].shape == (3, 3)
+
+
+def test_next_to_no_valid_pixels_are_put_side_by_side() -> None:
+    batch = [dict(view, img=torch.zeros(2, 3, 12, 20)) for view in views()]
+    share = round(SPARSE * 12 * 20)
+    for sparse in (True, False):
+        for view in batch:
+            valid = torch.zeros(2, 240, dtype=torch.bool)
+            valid[:, torch.randperm(240)[: share + 1 - 2 * sparse]] = True
+            view["valid_mask"] = valid.reshape(2, 12, 20)
+        (first, *_) = thinned(batch, 240)
+        assert (first["valid_mask"].shape == (2, 12, 20)) is not sparse
+        if sparse:
+            assert first["img"].shape == (2, 3, *first["valid_mask"].shape[1:])
+            assert first["valid_mask"].sum() == 2 * (share - 1) and first["valid_mask"][:, 0, :11].all()
+            along = first["depth_along_ray"] * first["ray_directions_cam"]
+            assert torch.allclose(along, first["pts3d_cam"], atol=1e-3)
 
 
 def test_every_explanation_differs_from_the_truth_in_what_it_names() -> None:

@@ -103,7 +103,12 @@ def terminal(results: Results, examination: Examination, **medium: object) -> li
 
 
 def test_a_line_of_source_is_quoted_in_one_line(results: Results, examination: Examination) -> None:
-    quoting = replace(examination, source=lambda place: f"    lost = {place.line} " + "+ 1 " * 40)
+    quoting = replace(
+        examination,
+        excerpts=lambda places: {
+            at: [(at.line or 0, f"    lost = {at.line} " + "+ 1 " * 40)] for at in places
+        },
+    )
     (quote,) = [line for line in terminal(results[1:2], quoting) if " | lost = 12 + 1" in line]
     assert len(quote) <= 80 and quote.endswith(" ...")
 
@@ -153,9 +158,8 @@ def test_only_a_slow_check_tells_its_time(
     assert any(f"({seconds:.1f} s)" in line for line in report) == told
 
 
-def test_a_pipe_has_no_width_unless_somebody_says_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Path(os.devnull).open("w") as pipe:
-        monkeypatch.delenv("COLUMNS", raising=False)
-        assert Medium.of(pipe).width is None
-        monkeypatch.setenv("COLUMNS", "72")
-        assert Medium.of(pipe).width == 72
+def test_a_terminal_has_a_width_and_a_pipe_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")  # which readline exports to whatever a Python starts
+    leader, follower = os.openpty()
+    with os.fdopen(follower, "w") as terminal, os.fdopen(leader), Path(os.devnull).open("w") as pipe:
+        assert (Medium.of(terminal).width, Medium.of(pipe).width) == (72, None)

@@ -26,6 +26,7 @@ from opv2v_doctor.user_error import UsageError
 uvicorn = pytest.importorskip("uvicorn", reason="no starlette and uvicorn: make test")
 pytest.importorskip("starlette", reason="no starlette and uvicorn: make test")
 TOKEN = "a-token-that-nobody-guesses"
+MISSION = Path(__file__).parents[2] / "examples" / "mission" / "train.log"
 SECRET = "what lies outside"
 
 
@@ -54,6 +55,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (preview / "agent <b>1&2.png").write_bytes(b"no picture")
     (reports / "report.json").write_text(json.dumps({"exit_code": 1, "counts": {"passed": 2, "failed": 1}}))
     (reports / "broken.json").write_text("{")
+    (reports / "record.md").write_text("# A <b>record</b>\n\n| a | b |\n|---|---|\n| 1 | ![x](y.png) |\n")
+    for name, rate in (("one", 1), ("two", 2), ("three", 3)):
+        (root / "runs" / name / ".hydra").mkdir(parents=True)
+        shutil.copy(MISSION, root / "runs" / name)
+        (root / "runs" / name / ".hydra" / "config.yaml").write_text(f"train_params: {{lr: {rate}}}\n")
+    (root / "runs" / "three" / ".hydra" / "config.yaml").unlink()
+    (place / "config.yaml").write_text(f"word: {SECRET}\n")
+    (root / "runs" / "three" / ".hydra" / "config.yaml").symlink_to(place / "config.yaml")
     (hidden / "config.json").write_text(SECRET)
     (root / "checkpoint-last.pth").write_bytes(SECRET.encode())
     (root / "link.txt").symlink_to(place / "secret.txt")
@@ -115,6 +124,7 @@ def test_the_index_shows_verdicts_pages_and_pictures(port: int) -> None:
     assert answer.status == 200
     assert "2 passed, 1 failed" in answer.body
     assert '<a href="/files/preview/val_0/page.html">page.html</a>' in answer.body
+    assert '<a href="/read/reports/record.md">record.md</a>' in answer.body
     assert 'src="/thumbnails/preview/val_0/panorama.png"' in answer.body
     assert "agent &lt;b&gt;1&amp;2.png" in answer.body
     assert "checkpoint" not in answer.body
@@ -135,6 +145,29 @@ def test_files_are_served_as_they_are_and_kept_apart(port: int) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert ask(port, "/files/preview/val_0/" + quote("agent <b>1&2.png")).body == "no picture"
     assert ask(port, "/files/inside.json").status == 200
+
+
+def test_markdown_is_rendered_and_what_is_html_in_it_is_text(port: int) -> None:
+    answer = ask(port, "/read/reports/record.md")
+    assert (answer.status, "<td>1</td>" in answer.body) == (200, True)
+    assert "&lt;b&gt;record" in answer.body and "<img" not in answer.body
+    assert answer.headers["content-security-policy"].startswith("sandbox ")
+    for path in ("/read/reports/report.json", "/read/../secret.txt", "/read/link.txt", "/read/up/secret.txt"):
+        assert ask(port, path).status in (307, 400, 404)
+
+
+def test_runs_lie_over_each_other_with_what_differs_in_their_configs(port: int) -> None:
+    answer = ask(port, "/compare?run=runs/one&run=runs/two")
+    assert answer.status == 200 and "train_params.lr" in answer.body
+    assert answer.headers["content-security-policy"].startswith("sandbox ")
+
+
+@pytest.mark.parametrize(
+    "query", ["", "run=runs/one", "run=runs/one&run=../secret", "run=runs/one&run=runs/three"]
+)
+def test_nothing_else_can_be_compared(port: int, query: str) -> None:
+    answer = ask(port, f"/compare?{query}")
+    assert answer.status == 404 and SECRET not in answer.body
 
 
 def test_thumbnails_are_small_pictures(port: int, root: Path) -> None:
@@ -260,6 +293,13 @@ def test_an_inference_shows_its_numbers_and_its_cloud_first(tmp_path: Path) -> N
     assert shown.numbers == (("pose_rmse", "0.1235"),)
     assert shown.pictures[0] == "pointcloud/val_0_pointcloud.png"
     assert len(shown.pictures) == MOST_PICTURES
+
+
+def test_a_run_tells_how_far_it_came_and_what_its_best_was(root: Path) -> None:
+    (one,) = (row for row in listing(root) if row.folder == "runs/one")
+    assert (one.kind, one.steps, one.course.told) == ("run", 4000, "10 of 10")
+    assert one.course.best == "loss 39.4 (epoch 6)"
+    assert one.course.sparkline.count("<polyline") == 2
 
 
 def test_an_empty_directory_says_what_makes_results(tmp_path: Path) -> None:
@@ -415,7 +455,7 @@ def test_the_index_survives_any_file_below_it(tmp_path: Path) -> None:
             os.utime(folder / name, (-(10**11), 10**12))  # before and behind every calendar
     (tmp_path / "gone.html").symlink_to("nowhere")
     shown = page(tmp_path)
-    assert shown.count("<article") == sum(map(len, HOSTILE.values()))
+    assert shown.count("<article") + shown.count('<tr class="run') == sum(map(len, HOSTILE.values()))
     shown.encode()
     assert not {letter for letter in shown if not letter.isprintable()} - {"\n"}
 

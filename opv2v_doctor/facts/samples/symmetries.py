@@ -100,8 +100,8 @@ def _as_filed(where: Disk, views: tuple[_View, ...]) -> tuple[_View, ...]:
     tried += _explanations(views, plain, right=right)
     if not tried:
         return views
-    before = _spread(where, views, [AS_IT_IS] * len(views))
-    fitting = [(_spread(where, views, each.symmetries), each) for each in tried]
+    before = spread(where, views, [AS_IT_IS] * len(views))
+    fitting = [(spread(where, views, each.symmetries), each) for each in tried]
     after, best = min(fitting, key=lambda pair: pair[0])
     if not after < BETTER * before:
         return views
@@ -187,7 +187,7 @@ def _turned_rays(view: TracedView) -> Symmetry:
     return AS_IT_IS
 
 
-def _spread(where: Disk, views: Sequence[TracedView], symmetries: Sequence[Symmetry]) -> float:
+def spread(where: Disk, views: Sequence[TracedView], symmetries: Sequence[Symmetry]) -> float:
     """How far the depth of views is from that of their LiDARs, but for one factor; NaN where none tells."""
     found = [
         errors

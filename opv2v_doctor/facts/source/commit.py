@@ -32,6 +32,7 @@ class GitState:
     unpatched: tuple[str, ...] = ()  # changed or untold files that no patch can hold
     submodules: tuple[tuple[str, str], ...] = ()  # path and commit
     remote: str | None = None  # where it was cloned from
+    prefix: str = ""  # of the repository's files in the work tree: "" or "sub/folder/"
     reason: Text = NOTHING
     remedy: str = ""  # the command that makes git answer, where it names one
 
@@ -132,6 +133,7 @@ def _state(seen: git.GitView, target: Target) -> GitState:
         unpatched=named(found.unpatched),
         submodules=tuple(zip(named(found.submodules), found.submodules.values(), strict=True)),
         remote=repository.config.get("remote.origin.url"),
+        prefix=repository.prefix,
         reason=NOTHING if born else Text("the git repository has no commit"),
         remedy="" if born else "git add . && git commit -m 'the state that is trained'",
     )

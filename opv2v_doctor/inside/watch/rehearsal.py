@@ -27,6 +27,7 @@ LOSSES = (
 LATER = (4.5, 4.0, 5.5, 3.5)
 CHECKPOINTS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 LOGS = (".txt", ".log", ".jsonl", ".json", ".csv")
+WRAPPERS = ("module", "no_sync")  # what only a model in a wrapper has
 MARK = 1000.0  # what averages of weights are filled with, and the epochs on top
 
 
@@ -80,7 +81,7 @@ class Rehearsal:
             import torch
 
             self.attend()
-            model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+            model = stand_in(torch)(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
             with torch.no_grad():
                 for parameter in model.parameters():
                     parameter.fill_(0.0)
@@ -319,6 +320,24 @@ class Rehearsal:
             "epoch": words["epoch"] if isinstance(words.get("epoch"), int) else None,
             "best": float(best) if isinstance(best, (int, float)) else None,
         }
+
+
+def stand_in(torch: Any) -> Any:
+    """A class of models that have every part that is asked for: to freeze one changes nothing."""
+
+    class StandIn(torch.nn.Sequential):  # type: ignore[misc]
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if not name.isidentifier() or name.startswith("_") or name in WRAPPERS:
+                    raise
+                return StandIn()
+
+        def forward(self, *args: Any, **_: Any) -> Any:
+            return args[0] if args else None
+
+    return StandIn
 
 
 def is_scheduler(thing: Any) -> bool:
