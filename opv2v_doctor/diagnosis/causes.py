@@ -679,7 +679,7 @@ def _is_dead(name: str, steps: Overfitted | None) -> bool:
 def overfit_causes(steps: Overfitted) -> Iterator[Cause]:
     """One batch that cannot be learned by heart."""
     fallen = batch_fall(steps)
-    if fallen is None or fallen > OVERFITS:
+    if fallen is None or fallen > OVERFITS * min(1.0, steps.steps / 30):
         return
     yield Cause(
         code="DGN010",

@@ -64,7 +64,6 @@ def answer(target: Target) -> Answer:
         lambda: of.few_causes(updates_made(target), epoch_losses(target)),
         lambda: of.scene_causes(drawn(target), both),
         lambda: _data_faults(target),
-        lambda: of.overfit_causes(overfitted(target)),
     ]
     if not misfit:
         asking += [
@@ -72,6 +71,7 @@ def answer(target: Target) -> Answer:
             lambda: of.learning_causes(opened(target), or_none(overfitted, target), updates_made(target)),
             lambda: left(target, both or both_sets(target)),
         ]
+    asking.append(lambda: of.overfit_causes(overfitted(target)))
     found, answered, skipped = misfit, 0, 0
     for ask in asking:
         try:

@@ -311,6 +311,8 @@ def test_one_batch_is_learned_by_heart(status: Callable[..., Status]) -> None:
         return status("DGN010", overfitted=overfitted(losses=(100.0,) * 15 + (100.0 * (1 - fallen),) * 15))
 
     assert_edge(causes.OVERFITS, at, good="above")
+    few = overfitted(steps=6, losses=(100.0, 99.0, 98.0, 97.0, 96.0, 97.0))
+    assert status("DGN010", overfitted=few) is Status.PASSED
 
 
 def test_what_did_not_fit_into_memory_is_told(tmp_path: Path) -> None:
