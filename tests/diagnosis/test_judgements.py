@@ -273,9 +273,9 @@ def test_a_head_that_stays_is_named_and_one_that_is_frozen_is_a_note(tmp_path: P
     assert (result.status, result.findings[0].message[:21]) == (Status.PASSED, "encoder are frozen: t")
 
 
-def test_a_part_that_the_forward_does_not_read_is_told_and_no_fault(tmp_path: Path) -> None:
+def test_a_part_that_changes_no_prediction_is_told_and_no_fault(tmp_path: Path) -> None:
     still = {"encoder": moved(), "depth_encoder": moved(0.0, still=("depth_encoder.weight",))}
-    steps = overfitted(without_gradient=("depth_encoder.weight",), moved=still, unread=("depth_encoder",))
+    steps = overfitted(without_gradient=("depth_encoder.weight",), moved=still, unused=("depth_encoder",))
     result = judged("DGN009", tmp_path, opened=opened(moved=still), overfitted=steps)
     assert result.status is Status.PASSED
     assert result.findings[0].message.startswith("depth_encoder are not used by this task")
