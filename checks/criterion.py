@@ -239,7 +239,9 @@ def _parting_of(target: Target, kind: str, found: Judged, term: Term) -> Place |
     """Where the truth and a term's label part: where that is read, if it is not the one that is meant."""
     if at := _negative(target, kind, found, term.kind):
         return at
-    if term.kind == "mask" and term.traced and "non_ambiguous_mask" not in term.labels:
+    better = _explanation(found, term)
+    of_another = bool(better and better.name.startswith("the labels of"))
+    if term.traced and (of_another or (term.kind == "mask" and "non_ambiguous_mask" not in term.labels)):
         return parting(target, kind, term, f"read {next(iter(term.labels), '')}")
     return parting(target, kind, term, "truth")
 

@@ -588,7 +588,7 @@ LEVELS = 255
 VARIED = Threshold(
     0.15, "of a logarithm, deviations of two views", "blur and seams change less", healthy=0.083, faulty=0.31
 )
-SHIFTED = Threshold(
+BRIGHTER = Threshold(
     0.03, "of the brightest value, means of two views", "as above", healthy=0.01, faulty=0.067
 )
 
@@ -645,7 +645,7 @@ def _colours(target: Target, drawn: Samples) -> Findings:
 def varied(found: Sequence[ShownColours]) -> bool:
     """Whether views are not normalised alike."""
     means = [sum(each.found.straight.seen.mean) / 3 for each in found]
-    return _spread(found) > VARIED or max(means) - min(means) > SHIFTED
+    return _spread(found) > VARIED or max(means) - min(means) > BRIGHTER
 
 
 def _spread(found: Sequence[ShownColours]) -> float:

@@ -306,16 +306,27 @@ def invalid_labels_changed(views: Views) -> Views:
     return found
 
 
+ALIKE = 0.05  # of the pixels of two masks differ, of cameras in the same places
+
+
 def with_invalid(views: Views) -> Views:
-    """Views in which a ninth of the valid pixels is not valid, in patches."""
+    """Views in which a ninth of the valid pixels is not valid, in patches, and whose masks are their own.
+
+    Rigs are alike, and with them the masks of all panoramas: whatever takes another view's would go unseen.
+    """
     import torch
 
     found = []
-    for view in views:
+    for number, view in enumerate(views):
         height, width = view["valid_mask"].shape[1:3]
-        rows, columns = torch.arange(height) // 4 % 3 == 1, torch.arange(width) // 4 % 3 == 1
+        rows, columns = torch.arange(height) // 4 % 3 == 1, torch.arange(width) // 4 % 3 == (1 + number) % 3
         patch = rows[:, None] & columns[None]
         found.append(dict(view, valid_mask=view["valid_mask"] & ~patch))
+        mask = view.get("non_ambiguous_mask")
+        if number and mask is not None and mask.shape == views[0]["non_ambiguous_mask"].shape:
+            apart = (mask.bool() != views[0]["non_ambiguous_mask"].bool()).float().mean()
+            if float(apart) < ALIKE:
+                found[-1]["non_ambiguous_mask"] = torch.roll(mask, height // (number + 2), 1)
     return found
 
 

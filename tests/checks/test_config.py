@@ -362,3 +362,26 @@ def test_the_working_directory_does_not_matter(healthy: Path, tmp_path: Path) ->
         assert checked("CFG001", healthy).status is Status.PASSED
     finally:
         os.chdir(before)
+
+
+DENSE = "Points(Robust(alpha=0.5), norm='avg', in_log=True, rays_weight=3.0)"
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        (f"Excluding({DENSE}, top=5) + 0.3 * Masks(BCE())", ()),  # another wrapper
+        (f"Excluding({DENSE.replace(', in_log=True', '')}) + 0.3 * Masks(BCE())", ()),  # its default
+        (f"Excluding({DENSE.replace('3.0', '60')}) + 0.3 * Masks(BCE())", ("rays_weight 60", "3.0")),
+        (f"Excluding({DENSE.replace('0.5', '1.5')}) + 0.3 * Masks(BCE())", ("Robust", "alpha 1.5")),
+        (f"Excluding({DENSE}) + 3 * Masks(BCE())", ("Masks", "the factor 3")),
+        (f"Excluding({DENSE})", ("Masks is a term of what is trained",)),
+    ],
+)
+def test_what_is_measured_is_what_is_trained(measured: str, words: tuple[str, ...], healthy: Path) -> None:
+    trained = f"Confident({DENSE}, alpha=0.2) + 0.3 * Masks(BCE())"
+    losses = {"train_criterion": trained, "test_criterion": measured}
+    given = {config: Config(values={"loss": losses}, missing=(), unresolved={}, files=())}
+    result = run_check("CFG015", make_target(repo=healthy), given)
+    assert result.status is (Status.WARNED if words else Status.PASSED)
+    assert all(word in result.findings[0].message for word in words)

@@ -18,7 +18,7 @@ from opv2v_doctor.facts.geometry.lidar import LidarErrors, summary
 from opv2v_doctor.facts.geometry.meanings import meaning_of
 from opv2v_doctor.facts.geometry.rays import Intrinsics, Rays
 from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, convention_of
-from opv2v_doctor.facts.geometry.shown_colours import are_shown
+from opv2v_doctor.facts.geometry.shown_colours import ShownColours, are_shown
 from opv2v_doctor.facts.interpreter.views import Identity, View
 from opv2v_doctor.facts.samples.moments import PanoramaView
 from opv2v_doctor.geometry.agreement import PointErrors, Tally
@@ -320,3 +320,17 @@ def test_red_and_blue_are_exchanged_where_that_explains_twice_as_much(straight: 
         )
 
     assert_edge(2.0, exchanged)
+
+
+@pytest.mark.parametrize(("threshold", "what"), [(0.03, "mean"), (0.15, "deviation")])
+def test_views_of_an_evaluation_are_normalised_alike(threshold: float, what: str) -> None:
+    def shown(mean: float, deviation: float) -> ShownColours:
+        seen = Normalisation((mean,) * 3, (deviation,) * 3)
+        order = ChannelOrder(alike=0.9, seen=seen)
+        return ShownColours(view=VIEW, found=Colours(straight=order, turned=order))
+
+    def found(value: float) -> Status:
+        other = shown(0.4 + value, 0.2) if what == "mean" else shown(0.4, 0.2 * math.exp(value))
+        return status(COLOURS.varied([shown(0.4, 0.2), other]))
+
+    assert_edge(threshold, found)
