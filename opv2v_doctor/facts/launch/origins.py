@@ -17,6 +17,7 @@ from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
+INTRINSICS = re.compile(r"intrinsic|^k$|camera_matrix", re.IGNORECASE)
 COUNTS = re.compile("view|count|num", re.IGNORECASE)
 AUGMENTS = re.compile("jitter|augment", re.IGNORECASE)
 
@@ -47,6 +48,23 @@ def given_place(target: Target, part: Part, key: str) -> Place | None:
 def crop_place(target: Target, part: Part) -> Place | None:
     """Where the dataset crops the images that it has read."""
     return first_place(target, part, _crops)
+
+
+def intrinsics_place(target: Target, part: Part, words: str) -> Place | None:
+    """The innermost function with such a word in its name that is given intrinsics: it should change them."""
+    found: dict[str, tuple[Path, ast.FunctionDef]] = {
+        node.name: (path, node)
+        for path, node in called_code(target, part.class_name)
+        if isinstance(node, ast.FunctionDef)
+        and re.search(words, node.name, re.IGNORECASE)
+        and any(INTRINSICS.search(argument.arg) for argument in node.args.args)
+    }
+    inner = [
+        (path, node)
+        for path, node in found.values()
+        if not any(isinstance(each, ast.Name) and each.id in found for each in ast.walk(node))
+    ]
+    return Place(path=inner[0][0], line=inner[0][1].lineno, near=True) if len(inner) == 1 else None
 
 
 def augmentation_place(target: Target, split: str, part: Part) -> Place | None:
