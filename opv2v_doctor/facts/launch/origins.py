@@ -64,7 +64,9 @@ def intrinsics_place(target: Target, part: Part, words: str) -> Place | None:
         for path, node in found.values()
         if not any(isinstance(each, ast.Name) and each.id in found for each in ast.walk(node))
     ]
-    return Place(path=inner[0][0], line=inner[0][1].lineno, near=True) if len(inner) == 1 else None
+    if len(inner) != 1 or first_place(target, part, _drops_intrinsics):
+        return None
+    return Place(path=inner[0][0], line=inner[0][1].lineno, near=True)
 
 
 def augmentation_place(target: Target, split: str, part: Part) -> Place | None:
@@ -235,6 +237,13 @@ def _crops(node: ast.AST) -> bool:
 
 def _asks_for_seed(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "self.seed" in ast.unparse(node.test)
+
+
+def _drops_intrinsics(node: ast.AST) -> bool:
+    """Several results of a crop are kept, and none of them is intrinsics."""
+    if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and _crops(node.value)):
+        return False
+    return not any(INTRINSICS.search(ast.unparse(each)) for each in node.targets[0].elts)
 
 
 def _takes_a_count(node: ast.AST) -> bool:
