@@ -435,8 +435,10 @@ def _unshown_inference(repo: Path) -> str:
     """The table of a script that no command shows, by the options that it reads: one takes a checkpoint."""
     for path in sorted({*repo.glob("scripts/*.py"), *repo.glob("*.py"), *repo.glob("tools/*.py")}):
         options = _ADDED.findall(text_of(path, "replace")) if re.search("infer|predict", path.stem) else []
-        read = [name for name in options if name.lstrip("-") in PLACES]
-        places = {PLACES[name.lstrip("-")]: name for name in reversed(read)}  # the first of several names
+        places: dict[str, str] = {}
+        for name in options:
+            if name.lstrip("-") in PLACES:
+                places.setdefault(PLACES[name.lstrip("-")], name)
         if "checkpoint" in places:
             words = [word for place, name in places.items() for word in (name, f"{{{place}}}")]
             script = str(path.relative_to(repo))

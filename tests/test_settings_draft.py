@@ -283,6 +283,16 @@ def test_a_run_directory_that_only_a_run_could_tell_is_one_for_all_ranks(repo: P
     assert drafted(repo, a_sh=shown)["launch"]["overrides"] == ["loss=pose", "hydra.run.dir=out/a_RUN"]
 
 
+def test_an_inference_that_no_document_shows_is_drafted_by_its_options(repo: Path) -> None:
+    options = "--ckpt", "--checkpoint", "--split", "--verbose", "-o"
+    added = "".join(f'parser.add_argument("{option}")\n' for option in options)
+    write(repo / "scripts/infer_scene.py", added)
+    write(repo / "scripts/inferior.py", 'parser.add_argument("--split")\n')
+    found = drafted(repo, README_md="")["infer"]
+    assert found["script"] == "scripts/infer_scene.py"
+    assert found["arguments"] == ["--ckpt", "{checkpoint}", "--split", "{split}", "-o", "{output}"]
+
+
 def test_the_inference_that_a_document_shows(repo: Path) -> None:
     text = "```bash\npython scripts/infer.py --ckpt a.pth --split=val --config c.yaml -o out --mode {full}"
     write(repo / "scripts/infer.py", "")

@@ -83,7 +83,8 @@ class WarmProcess:
                 os.kill(who[descriptor], signal.SIGKILL)
             self.reap()
             if self.listening.fileno() in ready:
-                self.accept()
+                with contextlib.suppress(OSError, ValueError, struct.error):  # it ended while it asked
+                    self.accept()
         for pid in self.clients:
             kill_group(pid)
 

@@ -138,7 +138,11 @@ def drawn(target: Target) -> Drawn:
 def paths(target: Target) -> Paths:
     """The same batches through training's step and through validation."""
     return questions.compared(
-        target, launch=launch_words(target), checkpoint=str(asked(target).checkpoint), splits=folders(target)
+        target,
+        launch=launch_words(target),
+        checkpoint=str(asked(target).checkpoint),
+        splits=folders(target),
+        seconds=SHARE * target.timeout,
     )
 
 

@@ -203,8 +203,11 @@ def evaluated(
 
 
 @question("diagnosed_paths")
-def compared(*, launch: LaunchWords, checkpoint: str, splits: list[str]) -> Paths:
-    """A batch of each set through training's step and through validation, with the checkpoint's weights."""
+def compared(*, launch: LaunchWords, checkpoint: str, splits: list[str], seconds: float) -> Paths:
+    """A batch of each set through training's step and through validation, with the checkpoint's weights.
+
+    One of training alone, where that took so many seconds.
+    """
     raise NotImplementedError
 
 

@@ -81,8 +81,12 @@ class Overfitted(TypedDict):
     problem: str
 
 
-def compared(launch: LaunchWords, checkpoint: str, splits: list[str]) -> Paths:
-    """A batch of each set through training's step and through validation, with the checkpoint's weights."""
+def compared(launch: LaunchWords, checkpoint: str, splits: list[str], seconds: float) -> Paths:
+    """A batch of each set through training's step and through validation, with the checkpoint's weights.
+
+    One of training alone, where that took so many seconds.
+    """
+    begun = time.monotonic()
     asked, found = launched(launch), Paths(batches=[], problem="")
     test = chosen_set(asked, splits)
     if test is None:
@@ -90,6 +94,8 @@ def compared(launch: LaunchWords, checkpoint: str, splits: list[str]) -> Paths:
     with threads_for(asked.model):
         for number, part in enumerate(("train", "test")):
             progress.advance("one batch on both paths", number, 2)
+            if number and time.monotonic() - begun > seconds:
+                break
             batch = samples_of(launch, part, splits, COMPARED)[0]
             try:
                 found["batches"].append(_disagreement(asked, test, checkpoint, part, batch))

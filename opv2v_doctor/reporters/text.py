@@ -246,20 +246,23 @@ def _single(result: Result, examination: Examination) -> str:
 
 
 def _outcomes(results: Sequence[Result], roots: Mapping[str, Sequence[str]], say: Say) -> Iterator[str]:
-    """How many passed, which did not, and the one reason why some gave no answer where that is not told."""
+    """How many passed; which did not, where that is told above, else how many and why."""
     for status in Status:
-        of_it = [result for result in results if result.status is status]
-        reasons = list(dict.fromkeys(_why(result, roots, say) for result in of_it))
-        if not of_it:
+        reasons: dict[str, list[str]] = {}
+        for result in results:
+            if result.status is status:
+                reasons.setdefault(_why(result, roots, say), []).append(result.check.code)
+        number = sum(map(len, reasons.values()))
+        if status is Status.SKIPPED and len(reasons) > 1:
+            yield f"{number} {say(status.value)} ({say('-v tells why')})"
             continue
-        if status in (Status.WARNED, Status.FAILED, Status.CRASHED, Status.KNOWN):
-            yield f"{say(status.value)}: {', '.join(result.check.code for result in of_it)}"
-        elif len(reasons) == 1 and reasons[0]:
-            yield f"{len(of_it)} {say(status.value)}: {reasons[0]}"
-        elif status is Status.SKIPPED:
-            yield f"{len(of_it)} {say(status.value)} ({say('-v tells why')})"
-        else:
-            yield f"{len(of_it)} {say(status.value)}"
+        for why, codes in reasons.items():
+            if status is Status.PASSED:
+                yield f"{number} {say(status.value)}"
+            elif why:
+                yield f"{len(codes)} {say(status.value)}: {why}"
+            else:
+                yield f"{say(status.value)}: {', '.join(codes)}"
 
 
 def _why(result: Result, roots: Mapping[str, Sequence[str]], say: Say) -> str:

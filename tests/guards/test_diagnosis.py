@@ -57,7 +57,7 @@ GUARDS = {
     "DGN004": Guard(
         bad=facts(drawn=drawn(test={"norm_type": "identity"})),
         good=facts(),
-        empty=facts(drawn=drawn(train=None).__class__(train=(), test=(), distinct=0, jitter=None)),
+        empty=facts(drawn=drawn().__class__(train=(), test=(), distinct=0, jitter=None)),
     ),
     "DGN005": Guard(
         bad=facts(data_results=found_of("val")), good=facts(data_results=found_of("train")), empty=facts()
