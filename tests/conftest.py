@@ -15,9 +15,14 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a test a core: more threads only wait for each other
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from opv2v_doctor.sandbox import copy_repository, put, train_briefly, write_repository
 from tests.warm import start
+
+# A shared machine is slow now and then.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 LONG = {"healthy", "chromium"}  # fixtures that train, or that start what is as slow
 KEPT_FOR = {"trained": "needs a trained repository: make test", "slow": "takes long: make test"}

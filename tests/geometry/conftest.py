@@ -6,10 +6,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import settings
-
-settings.register_profile("no deadline", deadline=None)  # a shared machine is slow now and then
-settings.load_profile("no deadline")
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("OPV2V_DOCTOR_SHARED", ROOT.parent / "shared"))

@@ -37,7 +37,7 @@ def test_events_become_the_table(written: Path) -> None:
     assert losses["epoch"].tolist() == [0, 1, 2]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(content=st.binary(max_size=200), length=st.none() | st.integers(0, 2**64 - 1))
 def test_any_bytes_are_read(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, length: int | None

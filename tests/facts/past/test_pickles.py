@@ -218,7 +218,7 @@ def test_a_deep_pickle_does_not_need_the_recursion_limit() -> None:
     assert sys.getrecursionlimit() == limit
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_walked_or_refused(content: bytes) -> None:
     try:

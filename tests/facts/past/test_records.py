@@ -75,14 +75,14 @@ def slow_rows_of(data: bytes) -> list[Row]:
     return found  # type: ignore[return-value]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(lines, max_size=40))
 def test_the_fast_way_reads_what_the_slow_one_reads(texts: Sequence[str]) -> None:
     data = "".join(f"{text}\n" for text in texts).encode()
     assert rows_of(data) == slow_rows_of(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(metric_text(), st.integers(2, 30), st.data())
 def test_one_changed_byte_never_misleads(text: str, count: int, data: st.DataObject) -> None:
     changed = bytearray("".join(f"{text}\n" for _ in range(count)).encode())
@@ -93,14 +93,14 @@ def test_one_changed_byte_never_misleads(text: str, count: int, data: st.DataObj
     assert rows_of(bytes(changed + b"\n")) == slow_rows_of(bytes(changed + b"\n"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(lines, max_size=20), st.integers(1, 300))
 def test_where_the_stream_is_cut_does_not_matter(texts: Sequence[str], size: int) -> None:
     data = "".join(f"{text}\n" for text in texts).encode()
     assert rows_of(data, size) == rows_of(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=3000))
 def test_any_bytes_are_read(data: bytes) -> None:
     rows_of(data)

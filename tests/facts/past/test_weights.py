@@ -261,7 +261,7 @@ def test_tensors_that_claim_more_than_the_file_are_not_read(
         scan(weights)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=5))
 def test_mutated_safetensors_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, int]]
