@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,28 @@ from opv2v_doctor.cli.preview import place_of
 from opv2v_doctor.facts.disk.frames import Disk
 from opv2v_doctor.facts.disk.scenarios import Frame, scenarios
 from opv2v_doctor.facts.launch.datasets import Part
-from opv2v_doctor.figures.frame_page import shown_agent, write_frame
+from opv2v_doctor.figures.frame_page import ShownAgent, shown_agent, write_frame
+from opv2v_doctor.figures.gallery import Tile, around, write_index
 from opv2v_doctor.figures.panorama_files import verify_preview
+from opv2v_doctor.languages import Language, say
 from opv2v_doctor.layout import dataset_root
 from opv2v_doctor.neutral import printable
 from opv2v_doctor.target import Target, find_settings
+from opv2v_doctor.text import Text
 from opv2v_doctor.user_error import UsageError, unknown
 
 Moment = tuple[Frame, ...]
 
 
 def show_frames(
-    data: Path, words: Mapping[str, Any], *, index: int | None, random: int, seed: int, output: Path | None
+    data: Path,
+    words: Mapping[str, Any],
+    *,
+    index: Sequence[int] | None,
+    random: int,
+    seed: int,
+    output: Path | None,
+    language: Language = "en",
 ) -> int:
     """Write the chosen frames' pages, and tell; the exit code. Raises UsageError for what is not there."""
     if random and index is not None:
@@ -36,15 +47,31 @@ def show_frames(
         drawn = np.random.default_rng(seed).choice(len(moments), most, replace=False)
         chosen = [int(number) for number in drawn]
     else:
-        chosen = [index or 0]
-    if max(chosen) >= len(moments):
-        raise UsageError(f"--index {index}: there are {len(moments)} frames, counted from 0")
-    codes = []
-    for number in chosen:
+        asked = index or (0,)
+        chosen = [number for number in asked if number < len(moments)]
+        if not chosen:
+            raise UsageError(f"--index {asked[0]}: there are {len(moments)} frames, counted from 0")
+    folders = [
+        place_of(data.resolve(), output, _title(*moments[number], "_"), len(chosen) > 1) for number in chosen
+    ]
+    speak, tiles, codes = partial(say, language=language), [], []
+    for place, number in enumerate(chosen):
         where, moment = moments[number]
         title = f"{_title(where, moment)}, {number} of {len(moments)}"
-        place = place_of(data.resolve(), output, _title(where, moment, "_"), len(chosen) > 1)
-        codes.append(_show(where, moment, title, place))
+        agents = [shown_agent(where, frame) for frame in moment]
+        ways = around(folders, place)
+        codes.append(
+            _show(
+                title, folders[place], agents, partial(write_frame, around=ways, say=speak, language=language)
+            )
+        )
+        pictures = [picture for agent in agents if (picture := agent.pictures.get("panorama")) is not None]
+        told = f"{len(agents)} agents"
+        tiles.append(
+            Tile(folder=folders[place], name=_title(where, moment), told=told, kind="", pictures=pictures)
+        )
+    if len(tiles) > 1:
+        sys.stdout.write(f"  {write_index(folders[0].parent, Text('Frames'), tiles, speak, language)}\n")
     return max(codes)
 
 
@@ -80,11 +107,10 @@ def _disks(data: Path, settings_file: Path | None, wanted: Sequence[str]) -> lis
     return [where for where in disks if not wanted or where.folder.name in wanted]
 
 
-def _show(where: Disk, moment: Moment, title: str, folder: Path) -> int:
+def _show(title: str, folder: Path, agents: Sequence[ShownAgent], write: Callable[..., Path]) -> int:
     verify_preview(folder)
-    agents = [shown_agent(where, frame) for frame in moment]
     try:
-        path = write_frame(folder, title, agents)
+        path = write(folder, title, agents)
     except OSError as problem:
         raise UsageError(f"--output {folder}: cannot be written: {problem.strerror}") from None
     lines = [f"{title}: {len(agents)} agents"]

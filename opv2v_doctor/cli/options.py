@@ -116,6 +116,16 @@ Lang = Annotated[
 ]
 
 
+Recording = Annotated[
+    Path | None,
+    typer.Option(
+        "--rrd",
+        help="Write a recording for rerun's viewer, too: a new file (extra `rerun`).",
+        show_default=False,
+    ),
+]
+
+
 def verify_splits(target: Target) -> None:
     """Raise UsageError for a `--split` that no dataset has."""
     from opv2v_doctor.user_error import unknown

@@ -19,6 +19,7 @@ from opv2v_doctor.facts.predictions.prediction import TRUTH, PredictionRequest, 
 from opv2v_doctor.figures.point_cloud import LIDAR, Camera, InitialChoice
 from opv2v_doctor.figures.prediction_files import write_prediction
 from opv2v_doctor.figures.prediction_scene import number
+from opv2v_doctor.figures.rerun_files import record_predictions, rerun
 from opv2v_doctor.languages import Language, say
 from opv2v_doctor.runs.earlier import chosen_checkpoint, is_stamped, reopened
 from opv2v_doctor.runs.inference import output_directories
@@ -79,6 +80,7 @@ def pointcloud(
     camera_center: Place = None,
     camera_up: Up = "0,0,1",
     output: Output = None,
+    rrd: options.Recording = None,
     lang: options.Lang = "en",
 ) -> None:
     """Run a checkpoint's model on a sample, and show its point cloud.
@@ -88,6 +90,8 @@ def pointcloud(
     """
     if pose_source == "input" and pose_input == "none":
         raise UsageError("--pose-source input: the model was given no poses: add --pose-input gt or noisy")
+    if rrd is not None:
+        rerun()
     metres, degrees = _numbers("--noise", noise, 2)
     target = replace(target, overrides=tuple(overrides or ()))
     run = target.run if target.run or checkpoint else _last_run(target)
@@ -111,7 +115,7 @@ def pointcloud(
     )
     folder = run or file.parent
     place = _place(output, folder, inquiry)
-    raise typer.Exit(_show(reopened(target, folder), inquiry, opening, place, points, lang))
+    raise typer.Exit(_show(reopened(target, folder), inquiry, opening, place, points, lang, rrd))
 
 
 def _split(target: Target) -> str:
@@ -176,6 +180,7 @@ def _show(
     place: Path,
     points: int,
     language: Language,
+    rrd: Path | None,
 ) -> int:
     """Run the model, write the files, and say what came out; the exit code is 3 where nothing did."""
     typer.echo(f"running {inquiry.checkpoint} on sample {inquiry.index} of {inquiry.split}", err=True)
@@ -187,6 +192,8 @@ def _show(
         name = f"{inquiry.split}_{inquiry.index}"
         speak = partial(say, language=language)
         document = write_prediction(place, name, _title(found), found, opening, points, speak, language)
+        if rrd is not None:
+            record_predictions(rrd, found)
     except (Blocked, Skip) as problem:
         typer.echo(f"no point cloud: {problem}", err=True)
         return NO_ANSWER
@@ -195,7 +202,7 @@ def _show(
         return NO_ANSWER
     for line in _first_numbers(document):
         typer.echo(line)
-    typer.echo(f"wrote {place / f'{name}_pointcloud.html'}")
+    typer.echo(f"wrote {place / f'{name}_pointcloud.html'}{f' and {rrd}' if rrd else ''}")
     return 0
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import socket
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,19 +23,28 @@ from opv2v_doctor.facts.geometry.references import Reference, References, where_
 from opv2v_doctor.facts.launch.config import composing
 from opv2v_doctor.facts.launch.loaders import loader_module
 from opv2v_doctor.facts.samples.panoramas import DrawnView, NoSuchSample, ShownSample, draw_at
+from opv2v_doctor.figures.gallery import Tile, around, write_index
 from opv2v_doctor.figures.panorama_files import verify_preview, write_preview
+from opv2v_doctor.figures.panorama_page import Around, answer
 from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.figures.plotly_page import plotly_tags
+from opv2v_doctor.figures.rerun_files import record_sample, recording, rerun
+from opv2v_doctor.languages import Language, say
+from opv2v_doctor.reporters import Say
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Text
 from opv2v_doctor.user_error import UsageError
 
 AT_ONCE = 2  # references that are stitched at the same time
+MOST_AT_ONCE = 200  # samples of a set: each has 20 MB of files
 Place = References | str  # what stitches references, or why there are none
 
 Index = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        "--index", min=0, help="The sample to draw, as training counts.  [default: 0]", show_default=False
+        "--index",
+        help="The sample to draw, as training counts; 0:20 draws twenty, with an index page.  [default: 0]",
+        show_default=False,
     ),
 ]
 Random = Annotated[
@@ -72,6 +83,8 @@ def preview(
     seed: Seed = 0,
     output: Folder = None,
     data: Data = None,
+    rrd: options.Recording = None,
+    lang: options.Lang = "en",
 ) -> None:
     """Show a sample as training sees it, on one page that opens offline.
 
@@ -79,32 +92,63 @@ def preview(
     or of val where several are named. Panorama, depth and masks of each agent lie beside the page as PNG and
     .npy. With --data a frame of a dataset is shown from its files: panoramas, cameras, LiDAR.
     """
+    indices = indices_of(index)
+    if rrd is not None:
+        rerun()
     if data is not None:
+        if rrd is not None:
+            raise UsageError("--rrd: of samples as training sees them, not with --data")
         from opv2v_doctor.cli.frames import show_frames
 
-        raise typer.Exit(show_frames(data, target, index=index, random=random or 0, seed=seed, output=output))
+        shown = show_frames(
+            data, target, index=indices, random=random or 0, seed=seed, output=output, language=lang
+        )
+        raise typer.Exit(shown)
     target = replace(target, overrides=tuple(overrides or ()))
-    raise typer.Exit(show_samples(target, index=index, random=random or 0, seed=seed, output=output))
+    code = show_samples(
+        target, index=indices, random=random or 0, seed=seed, output=output, language=lang, rrd=rrd
+    )
+    raise typer.Exit(code)
 
 
-def show_samples(target: Target, *, index: int | None, random: int, seed: int, output: Path | None) -> int:
+def indices_of(word: str | None) -> tuple[int, ...] | None:
+    """The numbers that `--index` means: one, or a range without its end. Raises UsageError for neither."""
+    found = re.fullmatch(r"(\d{1,9})(?::(\d{1,9}))?", word or "0")
+    first = int(found[1]) if found else 0
+    end = int(found[2]) if found and found[2] else first + 1
+    if found is None or end <= first or end - first > MOST_AT_ONCE:
+        raise UsageError(f"--index {word}: give a number, or a range as 0:20 of {MOST_AT_ONCE} at most")
+    return None if word is None else tuple(range(first, end))
+
+
+def show_samples(
+    target: Target,
+    *,
+    index: Sequence[int] | int | None,
+    random: int,
+    seed: int,
+    output: Path | None,
+    language: Language = "en",
+    rrd: Path | None = None,
+) -> int:
     """Draw, stitch, write and tell; the exit code. Raises UsageError for what cannot be asked for."""
     split = _split(target)
     if random and index is not None:
         raise UsageError("--index and --random: choose one")
-    if not random:
-        verify_preview(place_of(target.repo, output, f"{split}_{index or 0}", False))
+    indices = (index,) if isinstance(index, int) else tuple(index or (0,))
+    if not random and len(indices) == 1:
+        verify_preview(place_of(target.repo, output, f"{split}_{indices[0]}", False))
     seeded = f"drawn at random with --seed {seed}" if random else ""
     with ThreadPoolExecutor(AT_ONCE) as threads, contextlib.ExitStack() as stack:
         try:
             composing(target)
             ready = threads.submit(_prepare, target)  # while the training interpreter imports and composes
-            drawn = draw_at(target, split, () if random else (index or 0,), random, seed)
+            drawn = draw_at(target, split, () if random else indices, random, seed)
             place = _place(target, split)
             if isinstance(place, References):
                 stack.callback(place.close)
                 if not random:
-                    place.expect(index or 0)
+                    place.expect(indices[0])
             samples = drawn()
             ready.result()
         except NoSuchSample as problem:
@@ -117,11 +161,40 @@ def show_samples(target: Target, *, index: int | None, random: int, seed: int, o
         ]
         for folder in folders:
             verify_preview(folder)
-        codes = [
-            _write(target, each, place, folder, seeded, threads)
-            for each, folder in zip(samples, folders, strict=True)
+        stream = stack.enter_context(recording(rrd)) if rrd else None
+        speak = partial(say, language=language)
+        drawn_ones = [
+            _write(
+                target,
+                each,
+                place,
+                PreviewPage(folder, around(folders, number), speak, language, stream),
+                seeded,
+                threads,
+            )
+            for number, (each, folder) in enumerate(zip(samples, folders, strict=True))
         ]
-    return max(codes)
+    tiles = [tile for tile in drawn_ones if tile is not None]
+    _write_set(folders[0].parent, split, tiles, speak, language)
+    return 0 if len(tiles) == len(drawn_ones) else 3
+
+
+def _write_set(folder: Path, split: str, tiles: Sequence[Tile], speak: Say, language: Language) -> None:
+    """The index page of several samples."""
+    if len(tiles) > 1:
+        title = Text("{split}: what training sees", split=split)
+        _say(f"  {write_index(folder, title, tiles, speak, language)}")
+
+
+@dataclass(frozen=True)
+class PreviewPage:
+    """Where a page of a sample goes, what is beside it, and in which language it is told."""
+
+    folder: Path
+    around: Around
+    say: Say
+    language: Language
+    stream: Any  # the recording that the sample is added to, if there is one
 
 
 def place_of(examined: Path, output: Path | None, name: str, many: bool) -> Path:
@@ -155,28 +228,43 @@ def _place(target: Target, split: str) -> Place:
 
 
 def _write(
-    target: Target, sample: ShownSample, place: Place, folder: Path, seeded: str, threads: ThreadPoolExecutor
-) -> int:
-    """Write the files of one sample, and the exit code that it deserves."""
+    target: Target,
+    sample: ShownSample,
+    place: Place,
+    page: PreviewPage,
+    seeded: str,
+    threads: ThreadPoolExecutor,
+) -> Tile | None:
+    """Write the files of one sample, and its tile; None where it could not be drawn."""
     name = f"{sample.split} sample {sample.index} of {sample.length}"
     if sample.sample.failure:
         failure = sample.sample.failure
         where = f" ({failure.place})" if failure.place else ""
         read = f", while {failure.opened} was read" if failure.opened else ""
         _say(f"opv2v-doctor: {name} could not be drawn: {failure}{where}{read}; training would take another")
-        return 3
+        return None
     stitched = list(threads.map(lambda view: _reference(place, view), sample.views))
     tolerance = target.settings.masks.tolerance
     shown = [
         ViewCaption(drawn=view, reference=found, tolerance=tolerance)
         for view, found in zip(sample.views, stitched, strict=True)
     ]
+    if page.stream is not None:
+        record_sample(page.stream, sample, shown)
     try:
-        path = write_preview(folder, sample, shown, _facts(target, sample, seeded), threads)
+        facts = _facts(target, sample, seeded)
+        path = write_preview(page.folder, sample, shown, facts, threads, page.around, page.say, page.language)
     except OSError as problem:
-        raise UsageError(f"--output {folder}: cannot be written: {problem.strerror}") from None
+        raise UsageError(f"--output {page.folder}: cannot be written: {problem.strerror}") from None
     _tell(name, seeded, shown, path)
-    return 0
+    told = answer(shown)
+    return Tile(
+        folder=page.folder,
+        name=f"{sample.split} {sample.index}",
+        told=told[0][0] if told else "",
+        kind=told[0][1] if told else "",
+        pictures=[rgb for each in shown if (rgb := each.drawn.rgb) is not None],
+    )
 
 
 def _reference(place: Place, view: DrawnView) -> Reference | str:

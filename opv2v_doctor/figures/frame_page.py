@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opv2v_doctor import __version__, rasters
+from opv2v_doctor import pages, rasters
 from opv2v_doctor.check import Blocked
 from opv2v_doctor.facts.disk.frames import Disk, Frame
 from opv2v_doctor.facts.disk.lidar_files import cloud
 from opv2v_doctor.facts.samples.rigs import rig, rig_coverage
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_files import safe, write_files
+from opv2v_doctor.figures.panorama_page import Around
 from opv2v_doctor.geometry.cameras import Camera, Cylinder
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.geometry.stitching import Stitcher
 from opv2v_doctor.neutral import printable
+from opv2v_doctor.reporters import Say
+from opv2v_doctor.text import Text
 
 CYLINDER = Cylinder(1008, 252)  # as the trainings on OPV2V's panoramas have it
 WIDTH = 400  # pixels of a camera in the mosaic
 NEAR, FAR = 2.0, 100.0  # metres: the colours of LiDAR points span these, evenly for each factor
 QUALITY = 88  # of the page's JPEGs; the files beside it are exact
+COLOURS = Text(
+    "LiDAR points are coloured by range, from {near:g} m (yellow) to {far:g} m (violet); what is behind "
+    "something nearer shows through.",
+    near=NEAR,
+    far=FAR,
+)
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
@@ -103,7 +111,14 @@ def with_points(picture: Picture, camera: Camera, points: Points, size: int = 1)
     return shown
 
 
-def write_frame(folder: Path, title: str, agents: Sequence[ShownAgent]) -> Path:
+def write_frame(
+    folder: Path,
+    title: str,
+    agents: Sequence[ShownAgent],
+    around: Around = (),
+    say: Say = str,
+    language: str = "en",
+) -> Path:
     """Write the page and the agents' pictures into the folder; the path of the page.
 
     Raises UsageError where the folder holds a file of somebody else by one of our names.
@@ -115,20 +130,24 @@ def write_frame(folder: Path, title: str, agents: Sequence[ShownAgent]) -> Path:
     }
     told = [{"agent": agent.name, "told": list(agent.told)} for agent in agents]
     document = {"frame": title, "views": told}
-    return write_files(folder, "\n".join(_page(title, agents)).encode(), files, document)
-
-
-def _page(title: str, agents: Sequence[ShownAgent]) -> Iterator[str]:
-    name = escape(printable(title))
-    yield f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
-    yield f'<meta name="generator" content="opv2v-doctor {__version__}">'
-    yield "<style>body{font:14px system-ui}img{max-width:100%;display:block;margin:.3rem 0}</style>"
-    yield f"</head><body><h1>{name}</h1><p>Stitched by opv2v-doctor from the files alone: cameras as if all "
-    yield "were at the LiDAR, so that what is near is shifted. LiDAR points are coloured by range, from "
-    yield f"{NEAR:g} m (yellow) to {FAR:g} m (violet); what is behind something nearer shows through.</p>"
-    for agent in agents:
-        yield f"<h2>agent {escape(printable(agent.name))}</h2>"
-        yield f"<p>{escape(printable('; '.join(agent.told)))}</p>"
-        for kind, picture in agent.pictures.items():
-            yield f'<img alt="{kind}" src="{pictures.uri(pictures.jpeg(picture, QUALITY))}">'
-    yield "</body></html>"
+    page = pages.render(
+        "figures/frame.html",
+        styles=("figures/frame.css",),
+        say=say,
+        language=language,
+        title=printable(title),
+        colours=say(COLOURS),
+        around=[(say(words), address) for words, address in around],
+        agents=[
+            {
+                "name": printable(agent.name),
+                "told": printable("; ".join(agent.told)),
+                "pictures": [
+                    (kind, pictures.uri(pictures.jpeg(picture, QUALITY)))
+                    for kind, picture in agent.pictures.items()
+                ],
+            }
+            for agent in agents
+        ],
+    )
+    return write_files(folder, page.encode("utf-8", "backslashreplace"), files, document)

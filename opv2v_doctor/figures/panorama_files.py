@@ -18,9 +18,11 @@ from opv2v_doctor import __version__
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.facts.samples.panoramas import ShownSample
 from opv2v_doctor.figures import pictures
-from opv2v_doctor.figures.panorama_page import page, reach
+from opv2v_doctor.figures.panorama_page import Around, page, reach
 from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.own_reports import digests_of, verify_folder
+from opv2v_doctor.reporters import Say
+from opv2v_doctor.text import Text
 
 PAGE, SUMMARY = "preview.html", "summary.json"
 NAMES = rf"{re.escape(PAGE)}|{re.escape(SUMMARY)}|view\d+_agent.*\.(npy|png)"
@@ -28,7 +30,14 @@ _unsafe = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 def write_preview(
-    folder: Path, sample: ShownSample, shown: Sequence[ViewCaption], facts: Sequence[str], threads: Executor
+    folder: Path,
+    sample: ShownSample,
+    shown: Sequence[ViewCaption],
+    facts: Sequence[str | Text],
+    threads: Executor,
+    around: Around = (),
+    say: Say = str,
+    language: str = "en",
 ) -> Path:
     """Write everything of a sample into the folder; the path of the page.
 
@@ -41,7 +50,7 @@ def write_preview(
         for each in shown
         for name, content in _files(each, farthest)
     }
-    document = page(sample, shown, facts, threads).encode()
+    document = page(sample, shown, facts, threads, around, say, language).encode("utf-8", "backslashreplace")
     files = {name: made.result() for name, made in making.items()}
     return write_files(folder, document, files, summary(sample, shown))
 

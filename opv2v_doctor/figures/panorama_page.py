@@ -8,21 +8,22 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opv2v_doctor import pages
 from opv2v_doctor.facts.geometry.references import Reference
 from opv2v_doctor.facts.samples.panoramas import ShownSample
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.packing import pack
-from opv2v_doctor.figures.panorama_words import HEAD, ViewCaption, Words, details, notes, row
+from opv2v_doctor.figures.panorama_words import HEAD, ViewCaption, Words, details, notes, row, verdict
 from opv2v_doctor.figures.plotly_page import plotly_tags
+from opv2v_doctor.reporters import Say
+from opv2v_doctor.text import Text
 
+SCRIPTS = ("figures/panoramas.js",)
 IN_MASK, IS_VALID, IN_RIG = 1, 2, 4  # bits of a view's flags
 POINTS = 4000  # of the LiDAR, in a view
 SPARE = 490_000  # bytes of a page for each view, besides the library: four views are less than 4 MB
@@ -32,29 +33,74 @@ SHARE_OF_PANORAMAS = 0.7  # of what the page has left for pictures
 SHARE_SHOWN = 0.98  # of the known depths lie in the range of the colours
 
 
-def page(sample: ShownSample, shown: Sequence[ViewCaption], facts: Sequence[str], threads: Executor) -> str:
+Around = Sequence[tuple[str | Text, str]]  # the samples before and after, and all of them: words and address
+
+
+def page(
+    sample: ShownSample,
+    shown: Sequence[ViewCaption],
+    facts: Sequence[str | Text],
+    threads: Executor,
+    around: Around = (),
+    say: Say = str,
+    language: str = "en",
+) -> str:
     """The page as HTML; the facts are sentences above the views."""
+    from markupsafe import Markup
+
     farthest = reach(shown)
     views = list(threads.map(_view, shown))
-    left = SPARE * max(1, len(shown)) - sum(len(json.dumps(view)) for view in views)
+    left = SPARE * max(1, len(shown)) - sum(len(json.dumps(_told(view, say))) for view in views)
     for view, each, images in zip(views, shown, _images(shown, left, threads), strict=True):
         view.update(images)
         view["notes"] += _losses(each, images)
-    title = f"{sample.split} sample {sample.index}: what training sees"
     content = {
         "views": views,
         "far": farthest,
         "facts": list(facts),
         "colours": base64.b64encode(pictures.colours().tobytes()).decode("ascii"),
         "table": [HEAD, *(row(each) for each in shown)],
+        "words": pages.words(SCRIPTS, say),
     }
-    ours = files("opv2v_doctor.figures")
-    return Template(ours.joinpath("panoramas.html").read_text(encoding="utf-8")).substitute(
-        title=escape(title),
-        sample=json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"),
-        plotly=plotly_tags(),
-        script=ours.joinpath("panoramas.js").read_text(encoding="utf-8"),
+    title = Text("{split} sample {index}: what training sees", split=sample.split, index=sample.index)
+    return pages.render(
+        "figures/panoramas.html",
+        styles=("figures/panoramas.css",),
+        scripts=SCRIPTS,
+        policy=pages.DRAWING,
+        say=say,
+        language=language,
+        title=say(title),
+        answer=[(say(text), kind) for text, kind in answer(shown)],
+        around=[(say(words), address) for words, address in around],
+        sample=_told(content, say),
+        plotly=Markup(plotly_tags()),
     )
+
+
+def answer(shown: Sequence[ViewCaption]) -> list[tuple[Text, str]]:
+    """What is wrong with the agents of a sample, a line each; one line where nothing is."""
+    lines = [(each.name, *verdict(each)[0]) for each in shown]
+    bad = [
+        (Text("agent {name}: {text}", name=name, text=text), kind)
+        for name, text, kind in lines
+        if kind == "bad"
+    ]
+    alike = [name for name, _, kind in lines if kind == "good"]
+    if alike:
+        bad.append((Text("as the files show them: agents {names}", names=alike), "good"))
+    return bad
+
+
+def _told(content: Any, say: Say) -> Any:
+    """The same with every text in the reader's language."""
+    if isinstance(content, Text):
+        return say(content)
+    if isinstance(content, Mapping):
+        return {key: _told(value, say) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_told(value, say) for value in content]
+    return content
 
 
 def reach(shown: Sequence[ViewCaption]) -> float:
@@ -71,9 +117,9 @@ def _view(shown: ViewCaption) -> dict[str, Any]:
     identity = drawn.view.identity
     mask, valid = shown.fitting(drawn.mask), shown.fitting(drawn.valid)
     answer: dict[str, Any] = {
-        "name": f"agent {shown.name}",
+        "name": Text("agent {name}", name=shown.name),
         "words": [f"label {identity.label}", f"instance {identity.instance}", f"view {drawn.place}"],
-        "notes": notes(shown),
+        "notes": [*verdict(shown), *notes(shown)],
         "details": details(shown),
         "has_mask": mask is not None,
         "has_valid": valid is not None,
@@ -131,7 +177,7 @@ def _images(shown: Sequence[ViewCaption], left: int, threads: Executor) -> list[
 
 
 def _size(images: Sequence[Mapping[str, Any]]) -> int:
-    return sum(len(json.dumps(each)) for each in images)
+    return sum(len(json.dumps(_told(each, str))) for each in images)
 
 
 def _panoramas(shown: ViewCaption, quality: int | None) -> dict[str, Any]:
@@ -172,7 +218,10 @@ def _losses(shown: ViewCaption, images: Mapping[str, Any]) -> list[Words]:
     seen = pictures.decode(base64.b64decode(address.partition(",")[2]))
     off = float(np.abs(seen.astype(np.int16) - rgb).mean())
     return [
-        f"RGB is a JPEG here, off by {off:.1f} of 255 in the mean; panorama.png beside this page is exact"
+        Text(
+            "RGB is a JPEG here, off by {off:.1f} of 255 in the mean; panorama.png beside this page is exact",
+            off=off,
+        )
     ]
 
 

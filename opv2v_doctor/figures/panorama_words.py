@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from opv2v_doctor.facts.geometry.references import Reference
 from opv2v_doctor.facts.samples.panoramas import DrawnView
 from opv2v_doctor.figures import pictures
+from opv2v_doctor.text import Text
 
-Words = str | tuple[str, str]  # a text, or a text and its kind: bad or good
+Words = str | Text | tuple[str | Text, str]  # a text, or a text and its kind: bad or good
+CLOSE, NEAR = (
+    32,
+    0.05,
+)  # levels of 255, and the share of a depth, by which a pixel may differ and be taken for the same
+MOST = 0.5  # of the pixels that are compared have to be the same: else it is not that image or depth
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +60,13 @@ class ViewCaption:
         return array if array is not None and array.shape[:2] == self.shape else None
 
     @property
+    def pose(self) -> NDArray[np.float64] | None:
+        """Its pose (4, 4) as the view has it; None where it has none of that shape."""
+        pose = self.drawn.view.pose
+        array = None if pose is None else np.array(pose, np.float64)
+        return array if array is not None and array.shape == (4, 4) else None
+
+    @property
     def wrong(self) -> bool:
         """Whether the mask is not what the rig sees."""
         mean, found = self.drawn.view.mask_mean, self.stitched
@@ -75,8 +88,14 @@ class ViewCaption:
 
 
 HEAD: list[Words] = [
-    *("agent", "label", "mask mean", "the rig sees", "valid mean"),
-    *("depth known", "median depth", "from first agent", "turned by"),
+    *(Text("agent"), Text("label"), Text("mask mean"), Text("the rig sees"), Text("valid mean")),
+    *(
+        Text("depth known"),
+        Text("median depth"),
+        Text("from first agent"),
+        Text("turned by"),
+        Text("verdict"),
+    ),
 ]
 
 
@@ -85,7 +104,7 @@ def row(shown: ViewCaption) -> list[Words]:
     kind = "bad" if shown.wrong else "good" if found else ""
     depth = shown.drawn.depth
     known = None if depth is None else float((np.isfinite(depth) & (depth > 0)).mean())
-    pose = _pose(shown)
+    pose = shown.pose
     return [
         shown.name,
         str(view.identity.label),
@@ -96,17 +115,78 @@ def row(shown: ViewCaption) -> list[Words]:
         "–" if view.depth is None else f"{view.depth.median:.2f} m",
         "–" if pose is None else f"{np.linalg.norm(pose[:3, 3]):.3f} m",
         "–" if pose is None else f"{_turn(pose):.2f}°",
+        verdict(shown)[0],
     ]
+
+
+def verdict(shown: ViewCaption) -> list[tuple[Text, str]]:
+    """In what a view differs from the reference, with the check that judges it, the worst first.
+
+    What is the same is told in one sentence.
+    """
+    found, drawn = shown.stitched, shown.drawn
+    bad: list[Text] = []
+    same: list[Text] = []
+    if found is not None and shown.wrong:
+        mean = drawn.view.mask_mean
+        why = found.explanation(mean or 0.0)
+        seen = found.coverage
+        said = Text("the mask covers {mean:.3f}, the rig sees {seen:.3f}", mean=mean, seen=seen)
+        said = Text("{said}; {why}", said=said, why=why) if why else said
+        bad.append(Text("{said} (MSK002)", said=said))
+    elif found is not None and drawn.view.mask_mean is not None and found.cylinder is not None:
+        same.append(Text("mask"))
+    compared = (
+        (_same_image(shown), Text("image"), "GEO009"),
+        (_same_depth(shown), Text("depth"), "GEO017"),
+    )
+    for share, name, code in compared:
+        if share is None:
+            continue
+        if share < MOST:
+            said = Text("{share:.0%} of the {name} is what the files show", share=share, name=name)
+            bad.append(Text("{said} ({code})", said=said, code=code))
+        else:
+            same.append(Text("{name} ({share:.0%})", name=name, share=share))
+    outside = _outside(shown)
+    if outside:
+        bad.append(Text("valid_mask marks {share:.1%} outside of the mask (MSK003)", share=outside))
+    bad += [Text("{doubt} (GEO015)", doubt=doubt) for doubt in drawn.doubts]
+    told: list[tuple[Text, str]] = [(text, "bad") for text in bad]
+    if same:
+        return [*told, (Text("as the reference: {parts}", parts=same), "" if bad else "good")]
+    return told or [(Text("nothing to compare it with"), "")]
+
+
+def _same_image(shown: ViewCaption) -> float | None:
+    """The share of what the rig sees whose colour is that of the reference."""
+    rgb, found = shown.drawn.rgb, shown.stitched
+    if rgb is None or found is None or not found.mask.any():
+        return None
+    apart = np.abs(rgb.astype(np.int16) - found.rgb).max(axis=-1)
+    return float((apart <= CLOSE)[found.mask].mean())
+
+
+def _same_depth(shown: ViewCaption) -> float | None:
+    """The share of what both know whose depth is that of the reference."""
+    mine, found = shown.fitting(shown.drawn.depth), shown.stitched
+    if mine is None or found is None or found.ranges is None:
+        return None
+    with np.errstate(invalid="ignore"):
+        both = np.isfinite(mine) & (mine > 0) & np.isfinite(found.ranges) & (found.ranges > 0)
+    if not both.any():
+        return None
+    return float((np.abs(mine[both] - found.ranges[both]) <= NEAR * found.ranges[both]).mean())
+
+
+def _outside(shown: ViewCaption) -> float:
+    """The share of the view that is valid and not in the mask."""
+    valid, mask = shown.fitting(shown.drawn.valid), shown.fitting(shown.drawn.mask)
+    return 0.0 if valid is None or mask is None else float((valid.astype(bool) & ~mask.astype(bool)).mean())
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
-
-
-def _pose(shown: ViewCaption) -> NDArray[np.float64] | None:
-    pose = shown.drawn.view.pose
-    array = None if pose is None else np.array(pose, np.float64)
-    return array if array is not None and array.shape == (4, 4) else None
 
 
 def _turn(pose: NDArray[np.float64]) -> float:
@@ -115,40 +195,44 @@ def _turn(pose: NDArray[np.float64]) -> float:
 
 
 def notes(shown: ViewCaption) -> list[Words]:
-    """What is to be known of a view, wrong things first."""
+    """What is to be known of a view besides its verdict, wrong things first."""
     drawn, found = shown.drawn, shown.stitched
     said: list[Words] = []
-    if found and shown.wrong and drawn.view.mask_mean is not None:
-        why = found.explanation(drawn.view.mask_mean)
-        words = f"the mask covers {drawn.view.mask_mean:.3f}, the rig sees {found.coverage:.3f}"
-        said.append((f"{words}; {why}" if why else words, "bad"))
-    said += [(str(doubt), "bad") for doubt in drawn.doubts]
     if isinstance(shown.reference, str):
-        said.append(f"No reference: {shown.reference}")
+        said.append(Text("No reference: {why}", why=shown.reference))
     elif found is None:
         rows, columns = shown.reference.mask.shape
-        size = "x".join(str(side) for side in reversed(shown.shape)) if shown.shape else "nothing"
-        said.append((f"the view is {size}, the panorama {columns}x{rows}: no reference beside it", "bad"))
+        size = "x".join(str(side) for side in reversed(shown.shape)) if shown.shape else Text("nothing")
+        told = Text(
+            "the view is {size}, the panorama {columns}x{rows}: no reference beside it",
+            size=size,
+            columns=columns,
+            rows=rows,
+        )
+        said.append((told, "bad"))
     else:
         said.append(
-            "The reference cuts the view out of its camera's file, by the view's own intrinsics"
+            Text("The reference cuts the view out of its camera's file, by the view's own intrinsics")
             if shown.single
-            else "The reference sets each camera where it is, by the depth maps"
+            else Text("The reference sets each camera where it is, by the depth maps")
             if found.near
-            else "The reference sets all cameras where the LiDAR is, as the view does: right for what is far"
+            else Text(
+                "The reference sets all cameras where the LiDAR is, as the view does: right for what is far"
+            )
         )
     arrays = {"depthmap": drawn.depth, "non_ambiguous_mask": drawn.mask, "valid_mask": drawn.valid}
     for name, array in arrays.items():
         if array is None:
-            said.append(f"The view has no {name} of rows and columns")
+            said.append(Text("The view has no {name} of rows and columns", name=name))
         elif shown.fitting(array) is None:
-            said.append((f"{name} is {array.shape}, the image {shown.shape}: not shown", "bad"))
-    return [*said, str(drawn.how)]
+            shapes = {"shape": str(array.shape), "image": str(shown.shape)}
+            said.append((Text("{name} is {shape}, the image {image}: not shown", name=name, **shapes), "bad"))
+    return [*said, drawn.how]
 
 
 def details(shown: ViewCaption) -> str:
     """Pose, types and files, as text."""
-    view, pose = shown.drawn.view, _pose(shown)
+    view, pose = shown.drawn.view, shown.pose
     lines = ["camera_pose:" if shown.single else "camera_pose, to the first agent's frame:"]
     lines += ["  none"] if pose is None else ["  " + "  ".join(f"{x:12.6f}" for x in row) for row in pose]
     if pose is not None:

@@ -2,14 +2,15 @@
 /* Panoramas of one sample: for each view a grid of linked Plotly images, drawn when it comes into sight. */
 
 const sample = JSON.parse(document.getElementById("sample").textContent);
+const say = (text) => sample.words[text] ?? text;
 const NAME = 20, AXIS = 18, GAP = 12; // pixels: a panel's name above it, its axis below, the space between
 const NARROW = 700; // pixels: panels stand below one another
 const NOT_FINITE = 65535; // the code of a depth that is no number; 0 is "not known"
 const IN_MASK = 1, IS_VALID = 2, IN_RIG = 4; // bits of a view's flags
 const MISSING = [214, 39, 40], EXTRA = [31, 119, 220], INSIDE = [120, 130, 142], WHITE = [245, 247, 250];
-const CAMERAS = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [204, 121, 167], [240, 228, 66], [0, 114, 178]];
 const BLACK = [25, 30, 36], LARGEST = 0.25; // share of the range at which a difference in depth is fully coloured
 const COLUMNS = ["training", "reference", "difference"];
+const COLUMN_NAMES = { training: say("training"), reference: say("reference"), difference: say("difference") };
 const state = { x: null, y: null, shown: new Set(COLUMNS), seams: false, lidar: false, far: sample.far, cursor: null };
 const figures = [];
 
@@ -67,8 +68,8 @@ function painted(width, height, colour) {
 const metres = (code, depth) => (code - 1) * depth.step + depth.low;
 const known = (code, depth) => code > 0 && code < NOT_FINITE && metres(code, depth) > 0;
 const spoken = (code, depth) => {
-  if (code === 0) return "0 (not known)";
-  return code === NOT_FINITE ? "not finite" : `${metres(code, depth).toFixed(depth.digits)} m`;
+  if (code === 0) return `0 (${say("not known")})`;
+  return code === NOT_FINITE ? say("not finite") : `${metres(code, depth).toFixed(depth.digits)} m`;
 };
 const both = (one, other) => { // -0.25 .. 0.25 as blue .. white .. red
   const share = Math.max(-1, Math.min(1, (one - other) / other / LARGEST)), end = share < 0 ? EXTRA : MISSING;
@@ -97,14 +98,14 @@ function panelsOf(view, got) {
   if (rgb && reference) {
     add("rgb", "difference", "RGB", {
       picture: paint((i) => (bit(i, IN_RIG) || rgb[4 * i] + rgb[4 * i + 1] + rgb[4 * i + 2] ? mapped(apart(i) / 128) : null)),
-      value: (i) => `${apart(i)} of 255`,
+      value: (i) => `${apart(i)} / 255`,
       legend: () => ({ left: "0", right: "128", gradient: [...Array(9).keys()].map((k) => css(mapped(k / 8))) }),
     });
   }
-  if (mine) add("depth", "training", "depth", { picture: depthPaint(mine), value: (i) => spoken(mine[i], depth), legend: depthLegend });
-  if (theirs) add("depth", "reference", "depth", { picture: depthPaint(theirs), value: (i) => spoken(theirs[i], depth), legend: depthLegend });
+  if (mine) add("depth", "training", say("depth"), { picture: depthPaint(mine), value: (i) => spoken(mine[i], depth), legend: depthLegend });
+  if (theirs) add("depth", "reference", say("depth"), { picture: depthPaint(theirs), value: (i) => spoken(theirs[i], depth), legend: depthLegend });
   if (mine && theirs) {
-    add("depth", "difference", "depth", {
+    add("depth", "difference", say("depth"), {
       picture: paint((i) => {
         const one = known(mine[i], depth), other = known(theirs[i], depth);
         if (one && other) return both(metres(mine[i], depth), metres(theirs[i], depth));
@@ -112,41 +113,38 @@ function panelsOf(view, got) {
       }),
       value: (i) => {
         const one = known(mine[i], depth), other = known(theirs[i], depth);
-        if (!one || !other) return other ? "training lacks it" : one ? "reference lacks it" : "neither";
+        if (!one || !other) return other ? say("training lacks it") : one ? say("reference lacks it") : say("neither");
         const far = metres(theirs[i], depth), gap = metres(mine[i], depth) - far;
         return `${signed(gap, 2)} m (${signed((100 * gap) / far, 1)} %)`;
       },
       legend: () => ({
         left: "−25 %", right: "+25 %", gradient: [css(EXTRA), css(WHITE), css(MISSING)],
-        dots: dots([[[255, 170, 0], "lost"], [[150, 90, 200], "extra"]]),
+        dots: dots([[[255, 170, 0], say("lost")], [[150, 90, 200], say("extra")]]),
       }),
     });
   }
   if (view.has_mask) add("mask", "training", "non_ambiguous_mask", yes(IN_MASK));
-  if (source) add("mask", "reference", "what the rig sees", yes(IN_RIG));
+  if (source) add("mask", "reference", say("what the rig sees"), yes(IN_RIG));
   if (view.has_mask && source) {
     const state_ = (i) => (bit(i, IN_RIG) ? (bit(i, IN_MASK) ? 0 : 1) : bit(i, IN_MASK) ? 2 : 3);
-    add("mask", "difference", "mask", {
+    add("mask", "difference", say("mask"), {
       picture: paint((i) => [INSIDE, MISSING, EXTRA, BLACK][state_(i)]),
-      value: (i) => ["same: 1", "missing", "extra", "same: 0"][state_(i)],
-      legend: () => ({ dots: dots([[MISSING, "missing"], [EXTRA, "extra"]]) }),
+      value: (i) => [`${say("same")}: 1`, say("missing"), say("extra"), `${say("same")}: 0`][state_(i)],
+      legend: () => ({ dots: dots([[MISSING, say("missing")], [EXTRA, say("extra")]]) }),
     });
   }
   if (view.has_valid) add("valid", "training", "valid_mask", yes(IS_VALID));
-  if (source) {
-    add("valid", "reference", "source camera", {
-      picture: paint((i) => (source[i] < 255 ? CAMERAS[source[i] % CAMERAS.length] : null)),
-      value: (i) => view.cameras[source[i]] ?? "none",
-      legend: () => ({ dots: dots(view.cameras.map((name, k) => [CAMERAS[k % CAMERAS.length], name.replace("camera", "")])) }),
-    });
-  }
-  if (view.has_valid && view.has_mask) {
-    const state_ = (i) => (bit(i, IN_MASK) ? (bit(i, IS_VALID) ? 0 : 1) : bit(i, IS_VALID) ? 2 : 3);
-    add("valid", "difference", "valid against mask", {
-      picture: paint((i) => [INSIDE, [255, 170, 0], MISSING, BLACK][state_(i)]),
-      value: (i) => ["valid", "in mask, not valid", "valid outside mask", "neither"][state_(i)],
-      legend: () => ({ dots: dots([[[255, 170, 0], "in mask, not valid"], [MISSING, "outside"]]) }),
-    });
+  if (theirs) {
+    const isKnown = (i) => known(theirs[i], depth) && bit(i, IN_RIG);
+    const yesOrNo = (i) => (isKnown(i) ? (bit(i, IS_VALID) ? 0 : 1) : bit(i, IS_VALID) ? 2 : 3);
+    add("valid", "reference", say("where depth is known"), { picture: paint((i) => (isKnown(i) ? WHITE : BLACK)), value: (i) => (isKnown(i) ? "1" : "0") });
+    if (view.has_valid) {
+      add("valid", "difference", "valid_mask", {
+        picture: paint((i) => [INSIDE, MISSING, EXTRA, BLACK][yesOrNo(i)]),
+        value: (i) => [`${say("same")}: 1`, say("missing"), say("extra"), `${say("same")}: 0`][yesOrNo(i)],
+        legend: () => ({ dots: dots([[MISSING, say("missing")], [EXTRA, say("extra")]]) }),
+      });
+    }
   }
   return panels;
 }
@@ -232,7 +230,7 @@ class Figure {
     const layout = {
       ...axes, width: size.width, height: size.total, margin: { l: 0, r: 0, t: 0, b: 0, pad: 0 }, dragmode: "pan",
       hovermode: false, showlegend: false, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: theme("--empty"),
-      font: { size: 10, color: theme("--soft") }, annotations: this.names(),
+      font: { size: 10, color: theme("--faint") }, annotations: this.names(),
     };
     await Plotly.react(this.chart, data, layout, { displayModeBar: false, scrollZoom: true, doubleClick: "reset", responsive: false });
     this.label();
@@ -275,7 +273,7 @@ class Figure {
     for (const panel of this.panels) {
       const name = make("div", { className: "name" });
       Object.assign(name.style, { left: `${panel.left}px`, top: `${panel.top - NAME}px`, width: `${panel.wide}px` });
-      const what = make("span", { className: "what", textContent: `${panel.column} · ${panel.name}` });
+      const what = make("span", { className: "what", textContent: `${COLUMN_NAMES[panel.column]} · ${panel.name}` });
       panel.output = make("span", { className: "value" });
       panel.output.dataset.panel = `${panel.row} ${panel.column}`;
       name.append(what, legendOf(panel.legend()), panel.output);
@@ -340,17 +338,21 @@ function legendOf(legend) {
   return node;
 }
 
+/** An azimuth in words: degrees to the right of straight ahead. */
+const DIRECTIONS = [say("ahead"), say("ahead right"), say("right"), say("behind right"), say("behind"), say("behind left"), say("left"), say("ahead left")];
+const directionOf = (degrees) => DIRECTIONS[((Math.round(degrees / 45) % 8) + 8) % 8];
+
 /** Degrees to the right of straight ahead, at the bottom of each column. */
 function azimuthTicks(view) {
   const { horizontal } = view.azimuth, degrees = [-180, -135, -90, -45, 0, 45, 90, 135, 180].filter((a) => Math.abs(a) <= horizontal / 2);
-  return { tickvals: degrees.map((a) => (a / horizontal + 0.5) * view.width - 0.5), ticktext: degrees.map((a) => `${a}°`) };
+  return { tickvals: degrees.map((a) => (a / horizontal + 0.5) * view.width - 0.5), ticktext: degrees.map((a) => (a % 90 ? `${a}°` : directionOf(a))) };
 }
 
 function angles(view, u, v) {
   if (!view.azimuth) return "";
   const { horizontal, vertical, middle } = view.azimuth;
   const azimuth = ((u + 0.5) / view.width - 0.5) * horizontal, elevation = middle + (0.5 - (v + 0.5) / view.height) * vertical;
-  return `   azimuth ${azimuth.toFixed(1)}°  elevation ${elevation.toFixed(1)}°`;
+  return `   ${say("azimuth")} ${azimuth.toFixed(1)}° (${directionOf(azimuth)})  ${say("elevation")} ${elevation.toFixed(1)}°`;
 }
 
 function setCursor(cursor) {
@@ -360,7 +362,8 @@ function setCursor(cursor) {
   tip.hidden = !cursor;
   if (!cursor) return;
   const { u, v, figure, panel } = cursor, value = panel.value(v * figure.view.width + u);
-  tip.textContent = `${panel.name}: ${value}\ncolumn ${u}  row ${v}${angles(figure.view, u, v)}`;
+  const shows = figure.got.source && figure.view.cameras[figure.got.source[v * figure.view.width + u]];
+  tip.textContent = `${panel.name}: ${value}\n${say("column")} ${u}  ${say("row")} ${v}${angles(figure.view, u, v)}${shows ? `\n${shows}` : ""}`;
   const { width, height } = tip.getBoundingClientRect();
   tip.style.left = `${cursor.x + 16 + width > innerWidth ? cursor.x - width - 12 : cursor.x + 16}px`;
   tip.style.top = `${cursor.y + 18 + height > innerHeight ? cursor.y - height - 12 : cursor.y + 18}px`;
@@ -422,7 +425,7 @@ function sourcesOf(view) {
         Object.assign(frame.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
         picture.append(frame);
       }
-      const caption = `${source.name} · ${source.width} x ${source.height}${view.crop ? " · framed: what the crop leaves" : ""}`;
+      const caption = `${source.name} · ${source.width} x ${source.height}${view.crop ? ` · ${say("framed: what the crop leaves")}` : ""}`;
       const figure = make("figure", {}, picture, make("figcaption", { textContent: caption, title: source.path }));
       picture.addEventListener("click", () => figure.classList.toggle("large"));
       holder.append(figure);
@@ -442,7 +445,7 @@ function mosaicOf(views) {
       const link = make("a", { href: `#view${views.indexOf(view)}` }, make("div", { className: "picture" }, image));
       return make("figure", {}, link, make("figcaption", { textContent: view.camera }));
     });
-    return make("div", { className: "mosaic" }, make("h2", { textContent: `agent ${agent}` }), make("div", { className: "sources" }, ...pictures));
+    return make("div", { className: "mosaic" }, make("h2", { textContent: `${say("agent")} ${agent}` }), make("div", { className: "sources" }, ...pictures));
   });
 }
 
@@ -457,7 +460,7 @@ function build() {
     table.append(cells);
     const section = make("section", { id: `view${number}` });
     const title = make("div", { className: "title" }, make("h2", { textContent: view.name }), ...view.words.map((line) => make("span", { className: "words" }, words(line))));
-    const pose = make("details", {}, make("summary", { textContent: "pose, types, files" }), make("pre", { textContent: view.details }));
+    const pose = make("details", {}, make("summary", { textContent: say("pose, types, files") }), make("pre", { textContent: view.details }));
     const holder = make("div", { className: "panels" }), sources = sourcesOf(view);
     section.append(title, ...notesOf(view.notes), pose, sources, holder);
     document.getElementById("views").append(section);
@@ -481,7 +484,7 @@ function controls() {
       state.shown[box.checked ? "add" : "delete"](name);
       redraw();
     });
-    document.getElementById("columns").append(make("label", {}, box, name));
+    document.getElementById("columns").append(make("label", {}, box, COLUMN_NAMES[name]));
   }
   toggle("seams", (on) => { state.seams = on; redraw(); });
   toggle("lidar", (on) => { state.lidar = on; redraw(); });
@@ -495,12 +498,7 @@ function controls() {
   document.getElementById("nearer").addEventListener("click", () => zoom(0.5));
   document.getElementById("wider").addEventListener("click", () => zoom(2));
   document.getElementById("whole").addEventListener("click", () => setRange(null, null, null));
-  const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
-  root.dataset.theme = dark.matches ? "dark" : "light";
-  document.getElementById("theme").addEventListener("click", () => {
-    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-    redraw();
-  });
+  document.addEventListener("themechange", redraw);
 }
 
 controls();

@@ -58,7 +58,9 @@ def draw_at(
     """
     dataset = dataset_of(expression, module_name)
     length = 0 if samples.is_empty(dataset) else len(dataset)
-    chosen = sorted(random.Random(seed).sample(range(length), min(count, length))) if count else indices
+    chosen = sorted(random.Random(seed).sample(range(length), min(count, length))) if count else list(indices)
+    if len(chosen) > 1:  # of a range, as far as it goes
+        chosen = [index for index in chosen if index < length]
     if not chosen or max(chosen) >= length:
         return {"length": length, "samples": []}
     samples.turn_retries_off(dataset)

@@ -1,6 +1,7 @@
 """The command `preview`: the sample that training gets, on a page, or the reason why there is none."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from opv2v_doctor.cli.preview import show_samples
+from opv2v_doctor.cli.preview import indices_of, show_samples
 from opv2v_doctor.facts.samples.draws import samples
 from opv2v_doctor.target import make_target
 from opv2v_doctor.user_error import UsageError
@@ -55,6 +56,22 @@ def test_a_healthy_sample_is_like_its_reference(
         assert view["mask_mean"] == pytest.approx(view["rig_coverage"], abs=0.01)
 
 
+def test_a_range_is_a_set_that_one_can_walk_through(healthy: Path, tmp_path: Path) -> None:
+    assert preview(healthy, "val", tmp_path, index=indices_of("4:20")) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "val_4", "val_5"]
+    index = (tmp_path / "index.html").read_text()
+    assert re.findall(r'<a href="([^"]*)"', index) == ["val_4/preview.html", "val_5/preview.html"]
+    assert index.count("data:image/jpeg") >= 4 and "0 of them not as the files show" in index
+    first = (tmp_path / "val_4" / "preview.html").read_text()
+    assert re.findall(r'<a href="(\.\.[^"]*)"', first) == ["../val_5/preview.html", "../index.html"]
+
+
+@pytest.mark.parametrize("word", ["-1", "3:3", "5:2", "0:1000000", "1:", "all"])
+def test_an_index_that_means_nothing_is_wrong_usage(word: str) -> None:
+    with pytest.raises(UsageError, match="--index"):
+        indices_of(word)
+
+
 def test_an_index_beyond_the_end_is_wrong_usage(healthy: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has 6 samples, 0 to 5"):
         preview(healthy, "val", tmp_path / "page", index=6)
@@ -68,7 +85,7 @@ def test_an_index_beyond_the_end_is_wrong_usage(healthy: Path, tmp_path: Path) -
 def test_the_same_seed_draws_the_same_samples(healthy: Path, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         assert preview(healthy, "train", tmp_path / folder, random=2, seed=7) == 0
-    one, two = ({each.name for each in (tmp_path / folder).iterdir()} for folder in ("one", "two"))
+    one, two = ({each.name for each in (tmp_path / folder).glob("*/")} for folder in ("one", "two"))
     assert one == two
     assert len(one) == 2
 

@@ -20,7 +20,7 @@ from opv2v_doctor.facts.interpreter.questions import Rule
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_files import beginning, write_preview
 from opv2v_doctor.figures.panorama_page import page
-from opv2v_doctor.figures.panorama_words import notes
+from opv2v_doctor.figures.panorama_words import CLOSE, MOST, NEAR, notes, verdict
 
 from .sights import (
     HEIGHT,
@@ -95,9 +95,31 @@ def test_packed_depth_keeps_its_value(values: list[float]) -> None:
 def test_a_mask_that_is_not_what_the_rig_sees_is_bad_news(tmp_path: Path) -> None:
     wrong = shown_of(view_of(tmp_path), reference_of(tmp_path))
     assert wrong.wrong
-    assert notes(wrong)[0][1] == "bad"
+    (text, kind), *_ = verdict(wrong)
+    assert kind == "bad" and "MSK002" in str(text)
     full = default_arrays()["non_ambiguous_mask"] | reference_of(tmp_path).mask
     assert not shown_of(view_of(tmp_path, arrays={"non_ambiguous_mask": full}), reference_of(tmp_path)).wrong
+
+
+@pytest.mark.parametrize(("key", "code"), [("img", "GEO009"), ("depthmap", "GEO017")])
+def test_an_image_or_depth_that_is_mostly_another_one_is_told_with_its_check(
+    tmp_path: Path, key: str, code: str
+) -> None:
+    found = reference_of(tmp_path)
+    for by, share, is_bad in ((0.9, 0.0, False), (1.1, MOST - 0.02, False), (1.1, MOST + 0.02, True)):
+        off = np.zeros(found.mask.shape, bool)
+        off.ravel()[: int(share * off.size)] = True
+        if key == "img":
+            levels = (
+                found.rgb.astype(int) + (np.where(found.rgb > 127, -1, 1) * int(by * CLOSE)) * off[..., None]
+            )
+            array = np.moveaxis((levels / 255 - RULE.mean) / RULE.deviation, 2, 0).astype(np.float32)
+        else:
+            array = (found.ranges * (1 + by * NEAR * off))[..., None].astype(np.float32)
+        told = verdict(
+            shown_of(view_of(tmp_path, arrays={key: array, "non_ambiguous_mask": found.mask}), found)
+        )
+        assert any(code in str(text) for text, _ in told) == is_bad, (by, share)
 
 
 def test_what_a_view_lacks_is_said(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from opv2v_doctor.figures.panorama_files import write_preview
 
+from .looks import faint_texts, hangs_over, phone, turn_theme
 from .sights import HEIGHT, HOSTILE, WIDTH, default_arrays, reference_of, sample_of_views, shown_of, view_of
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: make test")
-WINDOW = (1400, 2400)
+WINDOW = (1400, 2900)
 WHERE = """
 const figure = figures[arguments[0]], box = figure.holder.getBoundingClientRect();
 const panel = figure.panels.find((one) => `${one.row} ${one.column}` === arguments[1]);
@@ -78,7 +79,9 @@ def test_the_values_under_the_cursor_are_those_of_the_arrays(drawn: Any) -> None
         assert said["mask training"] == str(int(8 <= row < 24))
         assert said["mask reference"] == str(int(2 <= row < 30))
         assert said["valid training"] == str(int(valid[row, column]))
-        assert said["valid reference"] == (f"camera{column * 4 // WIDTH}" if 2 <= row < 30 else "none")
+        assert said["valid reference"] == str(int(2 <= row < 30))
+        shows = drawn.find_element("id", "tip").text.splitlines()[-1]
+        assert shows.endswith(f"camera{column * 4 // WIDTH}") == (2 <= row < 30)
     assert point(drawn, "rgb training", 5, 4)["depth training"] == "not finite"
     assert point(drawn, "rgb training", 7, 2)["depth training"].startswith("0 ")
 
@@ -137,11 +140,26 @@ def test_texts_of_the_data_are_no_markup(drawn: Any) -> None:
     assert drawn.execute_script("return window.hostile") is None
 
 
-def test_dark_and_light(drawn: Any) -> None:
+def test_each_agent_has_a_verdict_in_words(drawn: Any) -> None:
+    rows = drawn.find_elements("css selector", "#agents tr")[1:]
+    assert all("GEO009" in row.text or "MSK002" in row.text for row in rows)
+    assert len(drawn.find_elements("css selector", "header .bad")) == 2
+
+
+def test_directions_are_words(drawn: Any) -> None:
+    ticks = [one.text for one in drawn.find_elements("css selector", ".panels g[class$=tick] text")]
+    assert {"ahead", "left", "right", "behind", "45°"} <= set(ticks)
+
+
+def test_everything_can_be_read_in_the_light_the_dark_and_on_a_phone(drawn: Any) -> None:
     colour = "return getComputedStyle(document.body).backgroundColor"
     before = drawn.execute_script(colour)
-    drawn.find_element("id", "theme").click()
-    assert drawn.execute_script(colour) != before
+    for _ in range(2):
+        turn_theme(drawn)
+        assert faint_texts(drawn) == []
+    assert drawn.execute_script(colour) == before
+    with phone(drawn):
+        assert hangs_over(drawn) <= 0
 
 
 def test_the_console_is_silent(drawn: Any) -> None:
