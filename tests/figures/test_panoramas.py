@@ -106,6 +106,7 @@ def test_an_image_or_depth_that_is_mostly_another_one_is_told_with_its_check(
     tmp_path: Path, key: str, code: str
 ) -> None:
     found = reference_of(tmp_path)
+    assert found.ranges is not None
     for by, share, is_bad in ((0.9, 0.0, False), (1.1, MOST - 0.02, False), (1.1, MOST + 0.02, True)):
         off = np.zeros(found.mask.shape, bool)
         off.ravel()[: int(share * off.size)] = True
