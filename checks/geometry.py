@@ -1,5 +1,7 @@
 """Geometry: poses and rays of the views, against those of their frames."""
 
+import ast
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 from math import isinf
@@ -25,8 +27,9 @@ from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pos
 from opv2v_doctor.facts.geometry.rays import Rays, rays
 from opv2v_doctor.facts.geometry.reading_names import convention_words, mistake_words, other_words, rig_words
 from opv2v_doctor.facts.geometry.readings import reading_steps
-from opv2v_doctor.facts.geometry.relative_poses import PoseErrors, relative_poses
-from opv2v_doctor.facts.launch.origins import given_place
+from opv2v_doctor.facts.geometry.relative_poses import WORLD, PoseErrors, relative_poses
+from opv2v_doctor.facts.launch.origins import first_place, given_place
+from opv2v_doctor.facts.launch.splits import examined_splits, parts
 from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.facts.samples.moments import traced_views
 from opv2v_doctor.geometry.conventions import RIGHT
@@ -225,6 +228,38 @@ def poses_lead_to_one_place(target: Target) -> Findings:
     single camera `T(cords)` in the place of the agent's.
     """
     yield from for_each(each_split(target), partial(_relation, target))
+    yield from _one_origin(target)
+
+
+def _one_origin(target: Target) -> Findings:
+    """Splits whose single cameras' poses lead to the world where the first split's do not, or the other way.
+
+    What else they lead to may be one thing under two names, where each sample is of one agent.
+    """
+    origins: dict[str, Text] = {}
+    for split in examined_splits(target):
+        with contextlib.suppress(Skip, Blocked):  # told already
+            found = relative_poses(target, split)
+            if found.of_cameras and found.origin:
+                origins[split] = found.origin
+    first = next(iter(origins), "")
+    for split, origin in origins.items():
+        if origin != origins[first] and WORLD in (origin, origins[first]):
+            part = parts(target, split)[0]
+            yield error(
+                "poses lead to {origin}, those of {first} to {other}: what is learned of the one is asked of "
+                "the other",
+                hint="let both splits have their poses in one frame of reference",
+                at=first_place(target, part, _asks_for_split) or pose_place(target, part),
+                of=split,
+                origin=origin,
+                first=first,
+                other=origins[first],
+            )
+
+
+def _asks_for_split(node: ast.AST) -> bool:
+    return isinstance(node, ast.If | ast.IfExp) and "split" in ast.unparse(node.test)
 
 
 def _relation(target: Target, drawn: Samples) -> Findings:

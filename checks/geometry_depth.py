@@ -38,12 +38,13 @@ from opv2v_doctor.facts.geometry.readings import (
     UNEXPLAINED,
     camera_misfit,
     comparisons,
+    given_and_expected,
     reading,
     reading_steps,
 )
 from opv2v_doctor.facts.geometry.relative_poses import relative_poses
 from opv2v_doctor.facts.geometry.sensors import meaning
-from opv2v_doctor.facts.launch.origins import given_place
+from opv2v_doctor.facts.launch.origins import given_place, intrinsics_place
 from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.facts.samples.moments import PanoramaView, moments
 from opv2v_doctor.geometry.agreement import Tally
@@ -93,6 +94,7 @@ def _steps(
     yield note(fine, of=drawn.split, before=known.before, after=known.after)
 
 
+FOCAL = 0.02  # of a focal length: else only the middle is elsewhere
 BESIDE = 5.0  # times: the offsets of cameras are less than the noise of depth then
 
 
@@ -133,6 +135,11 @@ def _depth_place(target: Target, drawn: Samples, step: str) -> Place | None:
     """The line at which depth, or the camera that it is seen by, parts from the files."""
     if step == "scale" and scaled_before(reading(target, drawn.split)):
         return reading_place(target, drawn.part, "source")
+    if step == "crop" and (misfit := given_and_expected(target, drawn.split)):
+        _, given, expected = misfit
+        words = "resiz|scale" if abs(given[0] / expected[0] - 1) > FOCAL else "crop"
+        if at := intrinsics_place(target, drawn.part, words):
+            return at
     if step == "rig":
         found = camera_parting(target, drawn.split, moments(target, drawn.split).views[0].frame)
     else:

@@ -41,6 +41,11 @@ CLOSE = Threshold(0.01, "of the configured rate", "rounding, and a curve that is
 STEEPEST = Threshold(
     3, "times the slope of the schedule's formula", "a sampled step may span several updates"
 )
+LANDS = Threshold(
+    1.5,
+    "times what the last step falls by",
+    "a power of 0.9 of what is left has 1.15 times it to go",
+)
 KNOWN = "linear_warmup_half_cycle_cosine_decay"
 
 
@@ -172,9 +177,17 @@ def _misses(curve: Curve) -> Iterator[tuple[Text, float, float]]:
     before_end = 0.5 * (
         1 - math.cos(math.pi * min(1.0, curve.step / max(plan.epochs - plan.warmup, curve.step)))
     )
-    floor = plan.min_lr + (plan.lr - plan.min_lr) * before_end
+    floor = plan.min_lr + max((plan.lr - plan.min_lr) * before_end, LANDS * _last_fall(curve))
     if "cosine" in plan.kind and not plan.min_lr - close <= last <= max(floor, plan.min_lr) + close:
         yield Text("ends at"), last, floor
+
+
+def _last_fall(curve: Curve) -> float:
+    """By how much the last step lowers the rate; other decays than a cosine end with a steep one."""
+    if len(curve.rates) < 2:
+        return 0.0
+    span = curve.epochs[-1] - curve.epochs[-2]
+    return max(0.0, curve.rates[-2] - curve.rates[-1]) * curve.step / span if span > 0 else 0.0
 
 
 @check("SCH003", tier="static", requires=["SCH001"])

@@ -22,7 +22,7 @@ OWN = re.compile(
 FREE = re.compile(
     r"\b(betas|margin|eps|clamp|alpha|scaling_c|width=|std=|timeout|TORCH_DIST_TIMEOUT|window_size|fmt|GAIN"
     r"|apply_mask|mask_edges|apply_confidence_mask|memory_efficient_inference|confidence_percentile"
-    r"|FIRST_GUESSES|ITERATIONS|SETTLED|FLAT|FAR|print_freq|delimiter|1e-\d+|top_n_percent|clip_grad)\b"
+    r"|default_rng|FIRST_GUESSES|ITERATIONS|SETTLED|FLAT|FAR|print_freq|delimiter|1e-\d+|top_n_percent|clip_grad)\b"
 )
 # Keys of a config where another number is another wish. Their contradictions (a warm-up longer than the
 # training) are made by other keys and by the code that reads them.
@@ -33,6 +33,7 @@ WISHES = {
     "torch_hub_force_reload", "max_num_retries", "min_agents", "min_num_views", "max_num_views",
     "view_selection_margin", "dist_url", "world_size", "local_rank", "schedule_type", "pose_reference",
     "mapanything_dataset_metadata_dir", "output_dir", "dir", "variable_num_views",
+    "resume",  # a training that begins anew is another wish: only a README says that it goes on
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from opv2v_doctor.sandbox.faults.fault import replace_text, set_value
 LOSSES = "mapanything/train/losses.py"
 DETAILS = "mapanything/train/details.py"
 POSES = "data_processing/opv2v_poses.py"
+IMAGE = "mapanything/utils/image.py"
 DATASET = "configs/dataset/opv2v_cyl_coop_ft_2gpu.yaml"
 
 # What is drawn
@@ -478,3 +479,99 @@ def evaluated_in_inference_mode(directory: Path) -> None:
 def mean_of_losses_is_best(directory: Path) -> None:
     """The best checkpoint is the one of the least mean of the evaluation's losses."""
     replace_text(directory / LOOP, 'stats["loss_med"]', 'stats["loss_avg"]')
+
+
+# Augmentations of the training's images
+
+
+def _augmented(directory: Path, lines: str) -> None:
+    """Training's images (H, W, 3), 0 to 1, go through these lines; `random` is the sample's generator."""
+    replace_text(
+        directory / IMAGE,
+        "    return np.clip((pixels - middle) * contrast + middle * brightness, 0.0, 1.0)"
+        ".astype(np.float32)\n",
+        "    pixels = np.clip((pixels - middle) * contrast + middle * brightness, 0.0, 1.0)\n"
+        f"{lines}    return pixels.astype(np.float32)\n",
+    )
+
+
+@variation()
+def grey_at_times(directory: Path) -> None:
+    """A fifth of the training images is grey."""
+    _augmented(
+        directory,
+        "    if random.random() < 0.2:\n"
+        "        pixels = np.repeat(pixels @ [[0.299], [0.587], [0.114]], 3, axis=-1)\n",
+    )
+
+
+@variation()
+def blurred_at_times(directory: Path) -> None:
+    """A third of the training images is blurred."""
+    _augmented(
+        directory,
+        "    if random.random() < 0.33:\n"
+        "        pixels = cv2.GaussianBlur(pixels, (0, 0), random.uniform(0.3, 1.2))\n",
+    )
+    replace_text(directory / IMAGE, "import numpy as np\n", "import cv2\nimport numpy as np\n")
+
+
+@variation()
+def hues_jittered(directory: Path) -> None:
+    """Hue, saturation and gamma of the training images are jittered."""
+    _augmented(
+        directory,
+        "    colours = cv2.cvtColor(pixels.astype(np.float32), cv2.COLOR_RGB2HSV)\n"
+        "    colours[..., 0] = (colours[..., 0] + random.uniform(-18, 18)) % 360\n"
+        "    colours[..., 1] = np.clip(colours[..., 1] * random.uniform(0.7, 1.3), 0, 1)\n"
+        "    pixels = cv2.cvtColor(colours, cv2.COLOR_HSV2RGB) ** random.uniform(0.8, 1.25)\n",
+    )
+    replace_text(directory / IMAGE, "import numpy as np\n", "import cv2\nimport numpy as np\n")
+
+
+@variation()
+def parts_painted_over(directory: Path) -> None:
+    """A patch of each training image is grey: what is behind it has to be guessed."""
+    _augmented(
+        directory,
+        "    high, wide = (int(side * random.uniform(0.1, 0.2)) for side in pixels.shape[:2])\n"
+        "    top = int(random.integers(pixels.shape[0] - high))\n"
+        "    left = int(random.integers(pixels.shape[1] - wide))\n"
+        "    pixels[top : top + high, left : left + wide] = 0.5\n",
+    )
+
+
+@variation()
+def cameras_left_out_at_times(directory: Path) -> None:
+    """A training panorama may lack one of its cameras: image, depth and mask know nothing there."""
+    replace_text(
+        directory / PANORAMAS,
+        "        panorama = self.stitcher.stitch(cameras)\n",
+        '        if self.split == "train" and self._rng.random() < 0.3:\n'
+        "            del cameras[int(self._rng.integers(len(cameras)))]\n"
+        "        panorama = self.stitcher.stitch(cameras)\n",
+    )
+
+
+@variation(PINHOLE)
+def images_with_borders(directory: Path) -> None:
+    """Images are resized until all of them fits, and get borders that nobody sees: no mask, no depth."""
+    replace_text(
+        directory / "mapanything/utils/cropping.py",
+        "    image, depth, intrinsics = resize_to_cover(image, depth, intrinsics, resolution)\n"
+        "    return crop_to_middle(image, depth, intrinsics, resolution)\n",
+        "    height, width = depth.shape\n"
+        "    scale = min(resolution[0] / width, resolution[1] / height)\n"
+        "    size = round(width * scale), round(height * scale)\n"
+        "    image, depth, intrinsics = resize_to_cover(image, depth, intrinsics, size)\n"
+        "    left, top = (resolution[0] - size[0]) // 2, (resolution[1] - size[1]) // 2\n"
+        "    around = (top, resolution[1] - size[1] - top), (left, resolution[0] - size[0] - left)\n"
+        "    intrinsics = intrinsics + [[0, 0, left], [0, 0, top], [0, 0, 0]]\n"
+        "    image = np.pad(image, (*around, (0, 0)))\n"
+        "    return image, np.pad(depth, around, constant_values=-1), intrinsics\n",
+    )
+    replace_text(
+        directory / CAMERAS,
+        '            "depthmap": depth,\n',
+        '            "depthmap": np.maximum(depth, 0),\n',
+    )

@@ -89,7 +89,8 @@ def examine(content: bytes, folder: Path) -> None:
         assert len(read.table.columns) == 10
         _agree(content, random.choice(CHUNKS))
     if random.randrange(PAGES) == 0:
-        page(read.logs, results)  # not watched: plotly evaluates the names of its own validators
+        # not watched: plotly evaluates the names of its own validators
+        page(read.logs, results, Examination(repo=folder))
     crashed = [result for result in results if result.status is Status.CRASHED]
     assert not crashed, (crashed[0].check.code, crashed[0].reason)
 

@@ -190,7 +190,9 @@ class Channel:
             for pid in (*descendants(self._process.pid), self._process.pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            self._process.wait()
+            # a signal that came within poll() may have left its lock taken: whoever waits without end hangs
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(LAST)
         os.close(self._requests)
         os.close(self._answers)
 

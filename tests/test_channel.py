@@ -206,6 +206,18 @@ def test_what_does_not_start_says_so(tmp_path: Path) -> None:
         assert "does not start: Permission denied" in channel.printed()
 
 
+def test_a_lock_that_a_signal_left_taken_keeps_nobody(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal's exception between two instructions of Popen.poll() leaves it so."""
+    monkeypatch.setattr(channels, "LAST", 0.5)
+    channel = start(SAY + SLEEP)
+    pid, process = int(line(channel)), channel._process
+    process._waitpid_lock.acquire()  # type: ignore[attr-defined]
+    channel.close()
+    assert gone(pid)
+    process._waitpid_lock.release()  # type: ignore[attr-defined]
+    assert process.wait(5) is not None
+
+
 def test_nothing_is_left_open(start: Start) -> None:
     before = set(Path("/proc/self/fd").iterdir())
     for _ in range(3):

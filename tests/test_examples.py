@@ -21,7 +21,7 @@ def hook() -> str:
 
 
 def shell(command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"  # where the program is installed
     own = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OVERRIDES": "", "GPUS": "2"}
     return subprocess.run(
         ["bash", "-c", command],

@@ -16,7 +16,6 @@ import random
 import resource
 import runpy
 import select
-import shlex
 import signal
 import socket
 import struct
@@ -30,6 +29,12 @@ INSIDE = str(HERE.parent / "opv2v_doctor" / "inside" / "__main__.py")
 IMPORTED = ("torch", "torch._dynamo", "torch.distributed", "cv2", "hydra.main", "yaml")
 READ_AT_START = ("PYTHON", "LD_PRELOAD", "OMP_")  # variables that a fork cannot take up any more
 TAKEN_UP = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")  # except these
+ASKS = """#!{python} -ISE
+import sys
+sys.path.insert(0, {here!r})
+from warm_client import main
+main({address!r}, {python!r}, *sys.argv[1:])
+"""
 MOST = 250  # descriptors that a message can hold
 ASIDE = 500  # where a fork lays the descriptors that it got, before each gets its own number
 
@@ -37,11 +42,15 @@ ASIDE = 500  # where a fork lays the descriptors that it got, before each gets i
 def start(folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
     """Start a warm process, which ends with its standard input, and write the Python that asks it.
 
-    Until it is ready, and for all else than questions, that is the Python that we are.
+    Until it is ready, and for all else than questions, that is the Python that we are; the programs beside
+    that one stand beside this one, too.
     """
-    python, address = folder / "python", folder / "warm"
-    words = [sys.executable, "-ISE", str(HERE / "warm_client.py"), str(address), sys.executable]
-    python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    python, address = folder / "bin" / "python", folder / "warm"
+    python.parent.mkdir()
+    for program in Path(sys.executable).parent.iterdir():
+        (python.parent / program.name).symlink_to(program)
+    python.unlink(missing_ok=True)
+    python.write_text(ASKS.format(here=str(HERE), python=sys.executable, address=str(address)))
     python.chmod(0o755)
     process = subprocess.Popen([sys.executable, "-B", __file__, str(address)], stdin=subprocess.PIPE)
     return process, python

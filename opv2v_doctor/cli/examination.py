@@ -26,6 +26,7 @@ from opv2v_doctor.registry import codes_named, ignored_codes, installed_checks, 
 from opv2v_doctor.reporters import Examination, Medium
 from opv2v_doctor.result import Result, exit_code
 from opv2v_doctor.runner import run
+from opv2v_doctor.runs.secrets import without_secret
 from opv2v_doctor.settings import Ignore
 from opv2v_doctor.text import counted
 from opv2v_doctor.user_error import UsageError
@@ -172,7 +173,7 @@ def head_of(target: Target, presentation: Presentation) -> Examination:
         repo=target.repo,
         commit=state.commit,
         dirty=state.is_dirty,
-        overrides=target.launch_overrides,
+        overrides=tuple(map(without_secret, target.launch_overrides)),
         gpus=None if target.logs else target.gpus,  # who gives logs speaks of no launch to come
         strict=presentation.strict or target.settings.strict,
         compared=presentation.baseline is not None,

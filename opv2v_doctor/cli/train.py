@@ -238,11 +238,13 @@ def start(request: Request) -> int:
 def _print_plan(stamp: Stamp, place: Path, *, in_full: bool) -> int:
     """What would start, and whether it would; the exit code of that."""
     from opv2v_doctor.neutral import printable
+    from opv2v_doctor.text import counted
 
     assert stamp.gate is not None
     code = 0 if stamp.gate.forced else stamp.gate.exit_code
     commit = f"commit {stamp.commit[:10]}" if stamp.commit else "no commit"
-    size = f"{stamp.world_size or '?'} processes, {stamp.steps_per_epoch or 'unknown'} steps per epoch"
+    processes = counted(stamp.world_size, "process") if stamp.world_size else "unknown processes"
+    size = f"{processes}, {stamp.steps_per_epoch or 'unknown'} steps per epoch"
     for line in (
         stamp.command,
         f"  directory  {place}",

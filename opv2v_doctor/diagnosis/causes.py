@@ -630,7 +630,7 @@ def learning_causes(launch: Opened, steps: Overfitted | None, updates: int | Non
     still = {name for name, part in trained.items() if part.still and part.relative < STILL}
     no_gradient = {name.partition(".")[0] for name in (steps.without_gradient if steps else ())}
     dead = [name for name in trained if name in still or _is_dead(name, steps)]
-    unused = [name for name in dead if steps and name in steps.unread]
+    unused = [name for name in dead if steps and name in steps.unused]
     dead = [name for name in dead if name not in unused]
     frozen = [name for name, part in launch.moved.items() if part.frozen == part.elements]
     if dead:
@@ -652,7 +652,8 @@ def learning_causes(launch: Opened, steps: Overfitted | None, updates: int | Non
         (
             unused,
             Text(
-                "{parts} are not used by this task: the forward of a batch reads none of them", parts=unused
+                "{parts} are not used by this task: none of their weights changes a prediction of a batch",
+                parts=unused,
             ),
             Text("see that no input is lacking that the launch means to give them"),
         ),
@@ -679,7 +680,7 @@ def _is_dead(name: str, steps: Overfitted | None) -> bool:
 def overfit_causes(steps: Overfitted) -> Iterator[Cause]:
     """One batch that cannot be learned by heart."""
     fallen = batch_fall(steps)
-    if fallen is None or fallen > OVERFITS:
+    if fallen is None or fallen > OVERFITS * min(1.0, steps.steps / 30):
         return
     yield Cause(
         code="DGN010",

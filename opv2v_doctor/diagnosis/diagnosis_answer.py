@@ -36,6 +36,7 @@ HARMLESS = (
     "DAT007",
     "DAT009",
 )  # these make a validation another or an easier one, not a higher one
+JOINT = ("DAT010", "MSK003")  # of depth and mask together: told after what says which of them is wrong
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,6 @@ def answer(target: Target) -> Answer:
         lambda: of.few_causes(updates_made(target), epoch_losses(target)),
         lambda: of.scene_causes(drawn(target), both),
         lambda: _data_faults(target),
-        lambda: of.overfit_causes(overfitted(target)),
     ]
     if not misfit:
         asking += [
@@ -71,6 +71,7 @@ def answer(target: Target) -> Answer:
             lambda: of.learning_causes(opened(target), or_none(overfitted, target), updates_made(target)),
             lambda: left(target, both or both_sets(target)),
         ]
+    asking.append(lambda: of.overfit_causes(overfitted(target)))
     found, answered, skipped = misfit, 0, 0
     for ask in asking:
         try:
@@ -89,7 +90,8 @@ def answer(target: Target) -> Answer:
 
 
 def _data_faults(target: Target) -> Iterator[Cause]:
-    for result, finding in faults_of(data_results(target), evaluated_split(target)):
+    faults = faults_of(data_results(target), evaluated_split(target))
+    for result, finding in sorted(faults, key=lambda fault: fault[0].check.code in JOINT):
         if finding.severity is Severity.ERROR and result.check.code not in HARMLESS:
             yield Cause(
                 code=result.check.code,

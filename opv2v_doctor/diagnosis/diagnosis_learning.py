@@ -22,8 +22,8 @@ def every_part_was_trained(target: Target) -> Findings:
 
     ## Why it matters
     A learning rate that is too small, or that never leaves its warm-up, moves nothing. A head that no
-    gradient reaches stays as it was, while the others learn around it. Weights that the forward of a batch
-    does not read, as the encoders of inputs that this task never gives, are told and are no fault.
+    gradient reaches stays as it was, while the others learn around it. Weights that change no
+    prediction, as those of encoders of inputs that this task never gives, are told and are no fault.
 
     ## How to fix
     Raise the learning rate; or look for `detach()`, `no_grad()` and `requires_grad` on the way to the part.

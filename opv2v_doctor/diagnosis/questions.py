@@ -169,7 +169,7 @@ class Overfitted:
     rates: tuple[float, ...]
     moved: Mapping[str, Moved]
     without_gradient: tuple[str, ...]
-    unread: tuple[str, ...]  # sub-modules of which the forward reads no weight
+    unused: tuple[str, ...]  # sub-modules without a gradient whose weights change no prediction
     validated: float | None  # the batch's loss through the validation path, at its end
     train_after: float | None
     problem: str

@@ -20,7 +20,6 @@ from .passages import (
     hearing_criterion,
     lacks_memory,
     quietly,
-    reading,
     step_of,
     through,
     value_of,
@@ -75,7 +74,7 @@ class Overfitted(TypedDict):
     rates: list[float]
     moved: dict[str, Moved]
     without_gradient: list[str]
-    unread: list[str]  # sub-modules of which the forward reads no weight
+    unused: list[str]  # sub-modules without a gradient whose weights change no prediction
     validated: float | None  # the batch's loss through the validation path, at its end
     train_after: float | None
     problem: str
@@ -250,8 +249,7 @@ def _overfit(
                 if optimizer is not None:
                     rates.append(max(group["lr"] for group in optimizer.param_groups))
 
-    hearing = hearing_criterion(asked.train, asked.model, whole=False)
-    with quietly(), hearing as heard, reading(asked.model) as read:
+    with quietly(), hearing_criterion(asked.train, asked.model, whole=False) as heard:
         try:
             asked.train.run(loader=Counting(batches), epoch=epoch, **heard.parts)
         except SystemExit:
@@ -262,12 +260,17 @@ def _overfit(
     after = {name: value.detach().cpu().clone() for name, value in asked.model.state_dict().items()}
     trained = [name for name, parameter in asked.model.named_parameters() if parameter.requires_grad]
     validated = None
-    if test is not None:
+    moving = {name.partition(".")[0] for name in gradients}
+    without = sorted({name.partition(".")[0] for name in trained} - moving)
+    if test is None:
+        without = []
+    else:
         own = getattr(test["model"], "module", test["model"])
         kept = {name: value.detach().clone() for name, value in own.state_dict().items()}
         if own is not asked.model:
             loaded_into(own, after)
         validated = through(test, batch)
+        without = unused(test, own, batch, without, validated)
         last = step_of(asked, batch)
         own.load_state_dict(kept)
     return {
@@ -281,10 +284,30 @@ def _overfit(
         "rates": rates,
         "moved": moved(asked.model, asked.initial, after),
         "without_gradient": [name for name in trained if name not in gradients],
-        "unread": sorted({name.partition(".")[0] for name in trained} - {n.partition(".")[0] for n in read}),
+        "unused": without,
         "validated": validated.loss if validated else None,
         "train_after": last.loss if validated else None,
     }
+
+
+def unused(test: Epoch, model: Any, batch: Any, parts: list[str], usual: Passage) -> list[str]:
+    """Those of some sub-modules of a model whose weights, whatever they are, change no prediction."""
+    import torch
+
+    def is_used(names: list[str]) -> bool:
+        own = [one for name, one in model.named_parameters() if name.partition(".")[0] in names]
+        kept = [one.detach().clone() for one in own]
+        with torch.no_grad():
+            for one in own:
+                one.add_(torch.rand_like(one))
+            changed = _apart(usual.predictions, through(test, batch).predictions)
+            for one, value in zip(own, kept):
+                one.copy_(value)
+        return bool(changed)
+
+    if not parts or not is_used(parts):
+        return parts
+    return [part for part in parts if not is_used([part])] if len(parts) > 1 else []
 
 
 def _seen(names: set[str], name: str) -> Callable[[Any], None]:

@@ -119,35 +119,6 @@ def hearing_criterion(epoch: Epoch, model: Any, whole: bool = True) -> Iterator[
         yield heard
 
 
-@contextlib.contextmanager
-def reading(model: Any) -> Iterator[set[str]]:
-    """The names of the parameters that an operation of the model's forward is given meanwhile."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_flatten
-
-    places = {one.data_ptr(): name for name, one in model.named_parameters() if one.numel()}
-    names: set[str] = set()
-
-    class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, function: Any, _: Any, given: Any = (), words: Any = None) -> Any:
-            for one in tree_flatten((given, words))[0]:
-                if hasattr(one, "data_ptr") and one.data_ptr() in places:
-                    names.add(places[one.data_ptr()])
-            return function(*given, **(words or {}))
-
-    kind = type(model)
-    real = kind.__call__
-
-    def called(self: Any, *rest: Any, **words: Any) -> Any:
-        if self is not model:
-            return real(self, *rest, **words)
-        with Noting():  # type: ignore[no-untyped-call]
-            return real(self, *rest, **words)
-
-    with replacing(kind, "__call__", called):
-        yield names
-
-
 def _seed(number: int) -> None:
     import numpy
     import torch

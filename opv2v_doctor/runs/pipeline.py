@@ -17,6 +17,7 @@ from opv2v_doctor.runs.launcher import Display, launch
 from opv2v_doctor.runs.milestones import Milestones
 from opv2v_doctor.runs.record import Run, RunStatus, Stamp, Verdict, read_run
 from opv2v_doctor.runs.request import InferenceRequest, Request, TrainingRequest
+from opv2v_doctor.runs.resume import remarks
 from opv2v_doctor.runs.snapshot import Changed, Snapshot, name_of, snapshot
 from opv2v_doctor.runs.stamp import Files, epochs, stamp_of, write_stamp
 from opv2v_doctor.runs.training import Training, first_stamp, training
@@ -66,7 +67,7 @@ def _may_begin_again(request: Request, changed: Changed) -> bool:
 
 def _start(request: Request, gate: Gate, display: Display, ended: Callable[[Run], None]) -> int:
     before, job = _look(request, display)
-    if done := _is_done(job):
+    if done := _is_done(job, before):
         display.say(done)
         return 0
     if isinstance(job, Training) and not job.request.nodes.is_first:
@@ -88,12 +89,18 @@ def _start(request: Request, gate: Gate, display: Display, ended: Callable[[Run]
         return code
 
 
-def _is_done(job: Job) -> str:
-    """That there is nothing left to train of the run that shall be gone on with; nothing where there is."""
+def _is_done(job: Job, before: Snapshot) -> str:
+    """That there is nothing left to train of the run that shall be gone on with; nothing where there is.
+
+    What stands in the way of going on is told first: another number of GPUs, a damaged checkpoint.
+    """
     if not isinstance(job, Training) or job.earlier is None or job.earlier.state is not RunStatus.FINISHED:
         return ""
     planned, last = epochs(job.target), Milestones(job.earlier.path).epoch
     if planned is None or last is None or last + 1 < planned:
+        return ""
+    stamp, _ = stamp_of(job.at(job.earlier.path), before, None)
+    if any(remark.is_obstacle for remark in remarks(job.target, job.earlier, stamp)):
         return ""
     return (
         f"nothing to resume: {job.earlier.path} is finished, {last + 1} of {planned} epochs are trained "
@@ -154,7 +161,7 @@ def plan(request: Request, gate: Gate, display: Display) -> tuple[Stamp, Path] |
     Starts nothing, writes nothing. None where there is nothing left to start.
     """
     before, job = _look(request, display)
-    if done := _is_done(job):
+    if done := _is_done(job, before):
         display.say(done)
         return None
     job = job.at(next((place for place in job.places if not place.exists()), job.places[-1]))

@@ -79,7 +79,7 @@ def test_parquet_holds_every_record(command: list[str], tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow: make test")
     output = tmp_path / "records.parquet"
     result = CliRunner().invoke(app, [*command, "--output", str(output)])
-    assert "AUD001" in result.stdout
+    assert "13 checks passed" in result.stdout
     table = parquet.read_table(output)
     assert tuple(table.column_names) == COLUMNS
     assert table.num_rows == 180
@@ -110,7 +110,7 @@ def test_the_training_here_says_which_dataset(
     healthy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(healthy)
-    result = CliRunner().invoke(app, ["--cache", str(tmp_path), "--workers", "1"])
+    result = CliRunner().invoke(app, ["--cache", str(tmp_path), "--workers", "1", "-v"])
     assert result.exit_code == 0, result.output
     assert "depth maps" in result.stdout
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from opv2v_doctor import Finding, Severity, Target, Text
-from opv2v_doctor.facts.disk.frames import Disk, disks
+from opv2v_doctor.facts.disk.frames import Disk, disk, disks
 from opv2v_doctor.facts.disk.scenarios import Agent, Frame, scenarios
 from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
 from opv2v_doctor.facts.interpreter.views import Identity, Sample, View
 from opv2v_doctor.facts.launch.datasets import Part, parts_of
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import Samples, samples
+from opv2v_doctor.facts.samples.moments import AS_LARGE
+from opv2v_doctor.facts.samples.rigs import panorama_camera, rig, rig_coverage, view_margin
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox import copy_repository, write_scene
 from opv2v_doctor.target import make_target
@@ -207,3 +209,49 @@ def test_sparse_depth_files_excuse_a_valid_mask_as_sparse(tmp_path: Path) -> Non
         return run_check("MSK001", target, given=given).status
 
     assert_edge(SPARSEST, status, good="above")
+
+
+def test_training_may_leave_a_camera_out_at_times(tmp_path: Path) -> None:
+    """Where most panoramas show all cameras, and the others' masks fit the rest; in training only."""
+    root = tmp_path
+    write_scene(root, root, image_size=(40, 30), scenarios={"train": (4,)}, frames=1)
+    found = scenarios(Target(repo=root, python=root), root / "train", root / "train")
+    (part,) = parts_of(
+        "OPV2VCoopCylindricalDataset(split='train', min_agents=1, panorama_resolution=(64, 16))"
+    )
+    where = Disk(part=part, folder=root / "train", depth_folder=root / "train", scenarios=found)
+    frames, cylinder = where.scenes[0], panorama_camera(where)
+    cameras = rig(where, frames[0])
+    whole = rig_coverage(cylinder, cameras, view_margin(where))
+    del cameras["camera1"]
+    rest = rig_coverage(cylinder, cameras, view_margin(where))
+
+    def status(off: float, lacking: int = 1, split: str = "train") -> Status:
+        views = [
+            View(
+                identity=Identity(
+                    label=f"{found[0].name}/{frame.agent.name}",
+                    instance=frame.name,
+                    agent_id=frame.agent.name,
+                ),
+                shape=(3, 16, 64),
+                digest="",
+                camera_model="cyl",
+                mask_mean=rest - off if number < lacking else whole,
+            )
+            for number, frame in enumerate(frames)
+        ]
+        sample = Sample(key=(0,), requested=None, views=tuple(views), failure=None)
+        given: dict[Callable[..., Any], Any] = {
+            samples: Samples(
+                split=split, parts=(part,), length=1, classes=(), view_counts=(4,), samples=(sample,)
+            ),
+            examined_splits: (split,),
+            disk: where,
+        }
+        target = Target(repo=root, python=root, splits=(split,), num_samples=round(1 + 1000 * off))
+        return run_check("MSK002", target, given=given).status
+
+    assert_edge(AS_LARGE, status)
+    assert status(0.0, lacking=2) is Status.FAILED
+    assert status(0.0, split="val") is Status.FAILED

@@ -1,17 +1,23 @@
 """The schedule family: silent on a healthy repository, and each check fires where one thing is broken."""
 
+import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opv2v_doctor import Place, Severity
-from opv2v_doctor.facts.launch.schedule import curves
+from opv2v_doctor.facts.launch.schedule import Curve, curves
 from opv2v_doctor.result import Result, Status
 from opv2v_doctor.sandbox.faults.fault import replace_text, set_value
 from opv2v_doctor.target import make_target
 from opv2v_doctor.testing import run_check
 
+from ..edges import assert_edge
+
+LANDS: Any = importlib.import_module("opv2v_doctor.checks.schedule").LANDS  # an import hook serves it
 Broken = Callable[..., Path]
 TOOLS = Path("mapanything/utils/train_tools.py")
 LOOP = Path("mapanything/train/training.py")
@@ -92,6 +98,24 @@ def test_a_decay_that_stops_half_way_is_found_at_the_function(broken: Broken) ->
     replace_text(repo / TOOLS, "math.cos(math.pi * progress)", "math.cos(math.pi * progress / 2)")
     result = run_check("SCH002", make_target(repo=repo))
     assert_found_at(result, repo / TOOLS, "def adjust_learning_rate")
+
+
+def test_a_decay_that_lands_steeply_ends_where_its_last_step_leads(healthy: Path) -> None:
+    target = make_target(repo=healthy)
+    (curve,) = curves(target).values()
+
+    def status_at(times: float) -> Status:
+        fall = 0.05 * curve.plan.lr
+        last = curve.plan.min_lr + times * fall
+        steep = replace(curve, rates=(*curve.rates[:-2], last + fall * _steps(curve), last))
+        return run_check("SCH002", target, {curves: {curve.plan.group: steep}}).status
+
+    assert_edge(LANDS + 0.2, status_at)  # a hundredth of the rate, 0.2 falls, is near enough
+
+
+def _steps(curve: Curve) -> float:
+    """Between the last two rates of a curve."""
+    return (curve.epochs[-1] - curve.epochs[-2]) / curve.step
 
 
 def test_a_peak_that_is_not_reached_is_found(healthy: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_right_loader_passes(written: Path, words: tuple[str, ...]) -> None:
         (("range_for_z", "carla_axes"), {"GEO001": '"depthmap": depth', "GEO003": '"camera_pose":'}),
         (
             ("crop_not_followed", "lidar_pose_for_camera"),
-            {"GEO010": "crop_resize(image", "GEO004": "camera_pose = cords_to_pose("},
+            {"GEO010": "def crop_to_middle", "GEO004": "camera_pose = cords_to_pose("},
         ),
         (
             ("images_exchanged", "camera_poses_exchanged"),
@@ -98,7 +98,8 @@ def test_faults_are_named_where_they_are(
     for code, text in places.items():
         assert found[code].status is Status.FAILED, found[code]
         finding = found[code].findings[0]
-        assert (finding.path, finding.line) == (repo / LOADER, line_of(repo / LOADER, text))
+        file = repo / (CROPPING if text.startswith("def crop") else LOADER)
+        assert (finding.path, finding.line) == (file, line_of(file, text))
     assert {FAULTS[name].code for name in names} == set(places) - {"GEO005"}
 
 

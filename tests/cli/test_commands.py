@@ -69,7 +69,7 @@ def test_a_healthy_repository_passes_before_its_first_training(broken: Broken) -
 def test_it_works_from_inside_the_repository(healthy: Path) -> None:
     examined = doctor("check", "config", cwd=healthy)
     assert (examined.returncode, examined.stderr) == (0, "")
-    assert "CFG001" in examined.stdout
+    assert "✓ config  " in examined.stdout
 
 
 def test_a_failure_ends_with_1_and_says_what_to_fix_first(broken: Broken) -> None:

@@ -206,7 +206,7 @@ def overfitted(**changed: Any) -> Overfitted:
         "rates": (0.01,) * 30,
         "moved": {"encoder": moved(), "head": moved()},
         "without_gradient": (),
-        "unread": (),
+        "unused": (),
         "validated": 42.0,
         "train_after": 42.0,
         "problem": "",

@@ -10,11 +10,12 @@ from typing import Any
 import cv2
 import pytest
 
-from opv2v_doctor.check import Severity
+from opv2v_doctor.check import Severity, error, examined
 from opv2v_doctor.diagnosis import causes
 from opv2v_doctor.diagnosis.checkpoint_curves import write_curves
 from opv2v_doctor.diagnosis.diagnosis_paths import FARTHEST, LEAST_MASK
-from opv2v_doctor.result import Status
+from opv2v_doctor.registry import installed_checks
+from opv2v_doctor.result import Result, Status
 from opv2v_doctor.text import Place
 
 from ..edges import assert_edge
@@ -272,9 +273,9 @@ def test_a_head_that_stays_is_named_and_one_that_is_frozen_is_a_note(tmp_path: P
     assert (result.status, result.findings[0].message[:21]) == (Status.PASSED, "encoder are frozen: t")
 
 
-def test_a_part_that_the_forward_does_not_read_is_told_and_no_fault(tmp_path: Path) -> None:
+def test_a_part_that_changes_no_prediction_is_told_and_no_fault(tmp_path: Path) -> None:
     still = {"encoder": moved(), "depth_encoder": moved(0.0, still=("depth_encoder.weight",))}
-    steps = overfitted(without_gradient=("depth_encoder.weight",), moved=still, unread=("depth_encoder",))
+    steps = overfitted(without_gradient=("depth_encoder.weight",), moved=still, unused=("depth_encoder",))
     result = judged("DGN009", tmp_path, opened=opened(moved=still), overfitted=steps)
     assert result.status is Status.PASSED
     assert result.findings[0].message.startswith("depth_encoder are not used by this task")
@@ -310,6 +311,8 @@ def test_one_batch_is_learned_by_heart(status: Callable[..., Status]) -> None:
         return status("DGN010", overfitted=overfitted(losses=(100.0,) * 15 + (100.0 * (1 - fallen),) * 15))
 
     assert_edge(causes.OVERFITS, at, good="above")
+    few = overfitted(steps=6, losses=(100.0, 99.0, 98.0, 97.0, 96.0, 97.0))
+    assert status("DGN010", overfitted=few) is Status.PASSED
 
 
 def test_what_did_not_fit_into_memory_is_told(tmp_path: Path) -> None:
@@ -382,6 +385,19 @@ def test_where_the_checkpoint_cannot_be_run_nothing_found_is_no_pass(tmp_path: P
 def test_another_set_in_the_place_of_the_asked_one_is_told(tmp_path: Path) -> None:
     result = judged("DGN001", tmp_path, opened=opened(sets=(("test",),)))
     assert result.findings[0].message.startswith("the launch is not evaluated on val: test stands for it")
+
+
+def test_of_faults_of_the_data_harmless_ones_are_left_out_and_joint_ones_come_last(tmp_path: Path) -> None:
+    def found(code: str) -> Result:
+        check = next(check for check in installed_checks() if check.code == code)
+        finding = error("it is off", hint="mend it", of="val")
+        return Result(check=check, status=Status.FAILED, findings=(finding,), examined=(examined(1, "view"),))
+
+    results = diagnosed(tmp_path, data_results=tuple(map(found, ("DAT007", "DAT010", "MSK002"))))
+    assert len(results["DGN005"].findings) == 3
+    (last,) = results["DGN012"].findings
+    assert "1. MSK002: val: it is off; 2. DAT010: val: it is off" in last.message
+    assert "DAT007" not in last.message
 
 
 def test_the_larger_share_comes_first(tmp_path: Path) -> None:

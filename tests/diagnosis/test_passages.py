@@ -1,4 +1,4 @@
-"""What a forward reads, and what an epoch makes of its batches, on small models."""
+"""What of a model is used, and what an epoch makes of its batches, on small models."""
 
 from __future__ import annotations
 
@@ -7,29 +7,23 @@ from typing import Any
 
 import torch
 
+from opv2v_doctor.inside.diagnosed_paths import unused
 from opv2v_doctor.inside.launched import Epoch
-from opv2v_doctor.inside.passages import reading, through
+from opv2v_doctor.inside.passages import through
 
 
 class Model(torch.nn.Module):
-    """Of four parts one is trained, one detached, one read as a bare parameter, and one not used."""
+    """One part is trained, one detached, one a bare parameter; one is given nothing, and one never called."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.trained, self.detached, self.unused = (torch.nn.Linear(2, 2) for _ in range(3))
+        self.trained, self.detached, self.empty, self.never = (torch.nn.Linear(2, 2) for _ in range(4))
         self.bare = torch.nn.Parameter(torch.ones(2))
 
     def forward(self, views: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
         given = views[0]["img"]
-        return [{"out": self.trained(given) + self.detached(given).detach() + self.bare}]
-
-
-def test_what_a_forward_reads_is_told_apart_from_what_it_does_not() -> None:
-    model = Model()
-    with reading(model) as read, torch.autocast("cpu", dtype=torch.bfloat16):
-        model([{"img": torch.ones(1, 2)}])
-    assert {name.partition(".")[0] for name in read} == {"trained", "detached", "bare"}
-    assert "__call__" not in vars(Model)
+        masked = 0.0 * self.empty(torch.zeros_like(given))
+        return [{"out": self.trained(given) + self.detached(given).detach() + masked + self.bare}]
 
 
 Batch = list[dict[str, torch.Tensor]]
@@ -51,3 +45,15 @@ def test_a_sum_over_batches_is_a_factor_of_the_second_one() -> None:
         found = through(Epoch(mean_epoch, given), batch, times=2)
         assert abs(found.factor - factor) < 1e-6
         assert len(set(found.losses)) == 1
+
+
+def test_what_changes_no_prediction_is_not_used() -> None:
+    model, batch = Model(), [{"img": torch.ones(1, 2)}]
+    epoch = Epoch(mean_epoch, inspect.signature(mean_epoch).bind(model, squares, [batch], True))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    usual = through(epoch, batch)
+    parts = ["detached", "empty", "never", "bare"]
+    assert unused(epoch, model, batch, parts, usual) == ["empty", "never"]
+    assert unused(epoch, model, batch, ["empty", "never"], usual) == ["empty", "never"]
+    assert unused(epoch, model, batch, ["detached"], usual) == []
+    assert all(bool((before[name] == value).all()) for name, value in model.state_dict().items())

@@ -147,7 +147,7 @@ def test_each_kind_of_config_can_be_made(repo: Path) -> None:
         "config_value", "config_reference", "config_key_dropped", "config_argument_dropped",
         "exchange_values", "expression_number", "expression_word", "expression_term_dropped",
     }  # fmt: skip
-    assert any("+resume: false" in about for about in kinds["config_value"])
+    assert any("+freeze_val_samples_across_all_epochs: false" in about for about in kinds["config_value"])
     assert any("+split: ${dataset.opv2v.split_names.train}" in about for about in kinds["config_reference"])
 
 

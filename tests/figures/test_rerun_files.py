@@ -28,7 +28,7 @@ def test_a_recording_holds_each_view_at_its_sample(tmp_path: Path) -> None:
     with recording(path) as stream:
         record_sample(stream, sample_of_views(views), shown)
         assert not path.exists()
-    command = [str(Path(sys.executable).with_name("rerun")), "rrd", "print", str(path)]
+    command = [str(Path(sys.prefix, "bin", "rerun")), "rrd", "print", str(path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for agent in ("1045", "650_a_b"):
         for entity in (f"/world/scenario/{agent} ", f"/views/{agent}/image", f"/views/{agent}/depth"):

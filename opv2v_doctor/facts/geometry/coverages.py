@@ -9,7 +9,7 @@ from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.disk.frames import Frame, disk
 from opv2v_doctor.facts.geometry.depth_maps import depth_of
 from opv2v_doctor.facts.samples.moments import PanoramaView, PinholeView, traced_views
-from opv2v_doctor.facts.samples.rigs import MARGIN, rig_coverage
+from opv2v_doctor.facts.samples.rigs import rig_coverage, view_margin
 from opv2v_doctor.geometry.cameras import Pinhole
 from opv2v_doctor.geometry.ranges import known_depth
 from opv2v_doctor.state import fact
@@ -40,7 +40,7 @@ def coverages(target: Target, split: str) -> tuple[Coverage, ...]:
     Raises Skip where the views have no masks, Blocked where none shows a frame.
     """
     where = disk(target, split)
-    margin = max(MARGIN, float(where.part.keywords.get("view_selection_margin") or 0.0))
+    margin = view_margin(where)
     found = []
     for shown in chain.from_iterable(traced_views(target, split)):
         if shown.view.mask_mean is None:

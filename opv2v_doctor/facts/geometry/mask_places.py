@@ -12,7 +12,7 @@ from opv2v_doctor.check import Skip
 from opv2v_doctor.facts.disk.frames import Frame
 from opv2v_doctor.facts.geometry.readings import comparisons, reading, right_reading
 from opv2v_doctor.facts.samples.moments import PanoramaView, moments
-from opv2v_doctor.facts.samples.rigs import MARGIN
+from opv2v_doctor.facts.samples.rigs import view_margin
 from opv2v_doctor.geometry.readings import residuals
 from opv2v_doctor.geometry.rigs import coverage
 from opv2v_doctor.state import fact
@@ -41,7 +41,7 @@ class MaskPlace:
 def mask_places(target: Target, split: str) -> tuple[MaskPlace, ...]:
     """Of the panoramas that were handed over. Raises Skip where none has a mask."""
     found = moments(target, split)
-    margin = max(MARGIN, float(found.where.part.keywords.get("view_selection_margin") or 0.0))
+    margin = view_margin(found.where)
     places = []
     for view in found.views:
         mask = view.array("non_ambiguous_mask")

@@ -226,22 +226,30 @@ def _in_first_split(target: Target, split: str) -> tuple[Reading, ...]:
     return (known.reading,) if known.steps else ()
 
 
-def camera_misfit(target: Target, split: str) -> Text | None:
-    """What the intrinsics of one view are and should be, where those of single cameras follow no crop."""
+def given_and_expected(target: Target, split: str) -> tuple[str, Array, Array] | None:
+    """A camera whose intrinsics follow no crop, with fx, fy, cx, cy as they are and should be; else None."""
     known = reading(target, split)
     cameras = [each for each in comparisons(target, split) if isinstance(each, CameraComparison)]
     if not cameras or "crop" not in known.steps:
         return None
     matrices = cameras[0].view.camera.intrinsics, cameras[0].cropped(known.reading.crop).intrinsics
     given, expected = (matrix[[0, 1, 0, 1], [0, 1, 2, 2]] for matrix in matrices)
+    return cameras[0].view.name, given, expected
+
+
+def camera_misfit(target: Target, split: str) -> Text | None:
+    """What the intrinsics of one view are and should be, where those of single cameras follow no crop."""
+    if not (found := given_and_expected(target, split)):
+        return None
+    camera, given, expected = found
     exchanged = np.allclose(given[[2, 3, 0, 1]], expected, rtol=0.02)
     return Text(
         "camera_intrinsics have focal lengths and middle exchanged: fx, fy, cx, cy of {camera} are {given}, "
         "expected {expected}"
         if exchanged
         else "{crop}: fx, fy, cx, cy of {camera} are {given}, expected {expected}",
-        crop=step_words(known, "crop"),
-        camera=cameras[0].view.name,
+        crop=step_words(reading(target, split), "crop"),
+        camera=camera,
         given=" ".join(f"{value:.1f}" for value in given),
         expected=" ".join(f"{value:.1f}" for value in expected),
     )

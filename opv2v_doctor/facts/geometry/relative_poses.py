@@ -39,6 +39,9 @@ ENTRY = "entry "  # of the frame file, whose name follows
 SAME = 1e-4  # metres: two conventions that close are told apart by their simplicity only
 
 
+WORLD = Text("the world")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PoseErrors:
     """The error of the poses of a split, and what explains it."""
@@ -205,7 +208,7 @@ def origin_of(samples: Iterable[tuple[PinholeView, ...]], axes: str = RIGHT.axes
         return None
     own = _cords([view.mount for view, _ in views])
     expected = {
-        Text("the world"): replace(RIGHT, relation="agent to world").relative_pose(own, own),
+        WORLD: replace(RIGHT, relation="agent to world").relative_pose(own, own),
         Text("the first camera"): RIGHT.relative_pose(own, _cords([first.mount for _, first in views])),
         Text("the LiDAR of its agent"): RIGHT.relative_pose(own, _cords([Mount(v.frame) for v, _ in views])),
         Text("the LiDAR of the agent that its label names"): RIGHT.relative_pose(

@@ -17,6 +17,7 @@ from opv2v_doctor.state import fact, of_file
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place
 
+INTRINSICS = re.compile(r"intrinsic|^k$|camera_matrix", re.IGNORECASE)
 COUNTS = re.compile("view|count|num", re.IGNORECASE)
 AUGMENTS = re.compile("jitter|augment", re.IGNORECASE)
 
@@ -47,6 +48,25 @@ def given_place(target: Target, part: Part, key: str) -> Place | None:
 def crop_place(target: Target, part: Part) -> Place | None:
     """Where the dataset crops the images that it has read."""
     return first_place(target, part, _crops)
+
+
+def intrinsics_place(target: Target, part: Part, words: str) -> Place | None:
+    """The innermost function with such a word in its name that is given intrinsics: it should change them."""
+    found: dict[str, tuple[Path, ast.FunctionDef]] = {
+        node.name: (path, node)
+        for path, node in called_code(target, part.class_name)
+        if isinstance(node, ast.FunctionDef)
+        and re.search(words, node.name, re.IGNORECASE)
+        and any(INTRINSICS.search(argument.arg) for argument in node.args.args)
+    }
+    inner = [
+        (path, node)
+        for path, node in found.values()
+        if not any(isinstance(each, ast.Name) and each.id in found for each in ast.walk(node))
+    ]
+    if len(inner) != 1 or first_place(target, part, _drops_intrinsics):
+        return None
+    return Place(path=inner[0][0], line=inner[0][1].lineno, near=True)
 
 
 def augmentation_place(target: Target, split: str, part: Part) -> Place | None:
@@ -217,6 +237,13 @@ def _crops(node: ast.AST) -> bool:
 
 def _asks_for_seed(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "self.seed" in ast.unparse(node.test)
+
+
+def _drops_intrinsics(node: ast.AST) -> bool:
+    """Several results of a crop are kept, and none of them is intrinsics."""
+    if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and _crops(node.value)):
+        return False
+    return not any(INTRINSICS.search(ast.unparse(each)) for each in node.targets[0].elts)
 
 
 def _takes_a_count(node: ast.AST) -> bool:

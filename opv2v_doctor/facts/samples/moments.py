@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +18,18 @@ from opv2v_doctor.facts.disk.frames import Disk, Frame, disk, frame_file
 from opv2v_doctor.facts.interpreter.views import PANORAMA, Arrays, Sample, View
 from opv2v_doctor.facts.launch.origins import given_place
 from opv2v_doctor.facts.samples.draws import arrays_folder, samples
-from opv2v_doctor.facts.samples.rigs import panorama_camera, rig
+from opv2v_doctor.facts.samples.rigs import panorama_camera, rig, rig_coverage, view_margin
 from opv2v_doctor.facts.samples.symmetries import AS_IT_IS, Symmetry, as_filed, mirrored_intrinsics
 from opv2v_doctor.geometry.cameras import Camera, Cylinder, Pinhole
-from opv2v_doctor.geometry.rigs import MountedCamera
+from opv2v_doctor.geometry.rigs import MountedCamera, coverage
 from opv2v_doctor.state import fact
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
+from opv2v_doctor.threshold import Threshold
+
+AS_LARGE = Threshold(
+    0.02, "of the panorama", "borders of a mask; a camera sees ten times as much", healthy=0.003, faulty=0.19
+)
 
 
 class Mount(NamedTuple):
@@ -148,10 +154,15 @@ class PanoramaView(TracedView):
     """A panorama around the LiDAR of its agent, whose pose leads to the LiDAR of its origin."""
 
     cylinder: Cylinder
+    left_out: str | None = None  # a camera that it does not show, on purpose
 
     @property
     def camera(self) -> Cylinder:
         return self.cylinder
+
+    def rig(self, where: Disk) -> dict[str, MountedCamera]:
+        cameras = super().rig(where)
+        return {name: camera for name, camera in cameras.items() if name != self.left_out}
 
     @property
     def horizontal_degrees(self) -> float:
@@ -311,7 +322,42 @@ def panorama_views(target: Target, split: str) -> tuple[tuple[PanoramaView, ...]
         )
     if not any(found):
         raise without_frames(target, split)
-    return tuple(found)
+    return _as_shown(where, tuple(found)) if split == "train" else tuple(found)
+
+
+def _as_shown(
+    where: Disk, found: tuple[tuple[PanoramaView, ...], ...]
+) -> tuple[tuple[PanoramaView, ...], ...]:
+    """The panoramas of a training, which may lack a camera at times: then most of them lack none."""
+    views = [view for each in found for view in each]
+    try:
+        lacking = [view for view in views if not _shows(where, view, view.rig(where))]
+        if not lacking or 2 * len(lacking) >= len(views):
+            return found
+        return tuple(
+            tuple(_without_a_camera(where, view) if view in lacking else view for view in each)
+            for each in found
+        )
+    except Blocked:  # whoever needs their rigs will be told
+        return found
+
+
+def _shows(where: Disk, view: PanoramaView, cameras: Mapping[str, MountedCamera]) -> bool:
+    """Whether its mask is as large as what these cameras see, or nothing tells."""
+    measured, margin = view.view.mask_mean, view_margin(where)
+    return measured is None or abs(rig_coverage(view.cylinder, cameras, margin) - measured) < AS_LARGE
+
+
+def _without_a_camera(where: Disk, view: PanoramaView) -> PanoramaView:
+    """The view, and the camera that it lacks where its mask is that of the others."""
+    cameras, mask = view.rig(where), view.array("non_ambiguous_mask")
+    for name in cameras:
+        others = {other: camera for other, camera in cameras.items() if other != name}
+        if _shows(where, view, others):
+            seen = coverage(view.cylinder, others.values(), view_margin(where))
+            if mask is None or float((mask.reshape(seen.shape) != seen).mean()) < AS_LARGE:
+                return replace(view, left_out=name)
+    return view
 
 
 @fact

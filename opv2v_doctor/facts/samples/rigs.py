@@ -55,6 +55,11 @@ def panorama_camera(where: Disk) -> Cylinder:
     )
 
 
+def view_margin(where: Disk) -> float:
+    """How far ahead of a camera lies what the dataset takes of it, along a direction of length 1."""
+    return max(MARGIN, float(where.part.keywords.get("view_selection_margin") or 0.0))
+
+
 def rig_coverage(
     cylinder: Cylinder, cameras: Mapping[str, MountedCamera], margin: float = MARGIN, *, cropped: bool = False
 ) -> float:
