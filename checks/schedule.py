@@ -25,6 +25,7 @@ from opv2v_doctor.facts.launch.schedule import (
     DEFAULT,
     Curve,
     GroupSchedule,
+    asked_at,
     assumption,
     curves,
     epoch_starts,
@@ -120,7 +121,7 @@ def learning_rate_reaches_its_peak_and_its_minimum(target: Target) -> Findings:
         for what, measured, expected in _misses(curve):
             yield error(
                 "{group}: the learning rate {what} {measured:.3g}, expected {expected:.3g}",
-                at=function,
+                at=asked_at(target) if _is_of_whole_epochs(curve) else function,
                 hint="compare the function with its schedule, and with what the training loop passes to it",
                 group=curve.plan.group,
                 what=what,
@@ -209,7 +210,16 @@ def learning_rate_has_no_jump(target: Target) -> Findings:
     for curve in _trained_curves(target):
         yield examined(len(curve.rates), "learning rate", group=curve.plan.group)
         jumps = list(_jumps(curve))
-        if jumps:
+        if jumps and _is_of_whole_epochs(curve):
+            yield error(
+                "{group}: the learning rate changes {jumps:time|times}, where an epoch begins: the training loop "
+                "asks for that of a whole epoch",
+                at=asked_at(target),
+                hint="ask for epoch + step / len(loader)",
+                group=curve.plan.group,
+                jumps=len(jumps),
+            )
+        elif jumps:
             epoch, before, after = max(jumps, key=lambda jump: abs(jump[2] - jump[1]))
             yield error(
                 "{group}: the learning rate jumps from {before:.3g} to {after:.3g} at epoch {epoch:.3f} "
@@ -234,6 +244,13 @@ def learning_rate_has_no_jump(target: Target) -> Findings:
             resumed=resumed,
         )
     yield from _jumps_at_resume(target)
+
+
+def _is_of_whole_epochs(curve: Curve) -> bool:
+    """Whether the rate stays as it is within each epoch, and no epoch is a single step."""
+    neighbours = pairwise(zip(curve.epochs, curve.rates, strict=True))
+    changes = [end for (_, before), (end, after) in neighbours if before != after]
+    return bool(changes) and curve.step < 1 and all(abs(end - round(end)) < curve.step / 2 for end in changes)
 
 
 def _jumps(curve: Curve) -> Iterator[tuple[float, float, float]]:

@@ -153,6 +153,13 @@ def test_a_loop_that_divides_by_its_samples_jumps_between_epochs(broken: Broken)
     assert result.findings[0].text.values["epoch"] in (1.0, 2.0)
 
 
+def test_a_loop_that_asks_for_whole_epochs_is_found_where_it_does(broken: Broken) -> None:
+    repo = broken()
+    replace_text(repo / LOOP, "epoch_f = epoch + step / len(data_loader)", "epoch_f = epoch")
+    for code in ("SCH002", "SCH003"):
+        assert_found_at(run_check(code, make_target(repo=repo)), repo / LOOP, "epoch_f = epoch")
+
+
 def test_a_loop_whose_epoch_is_not_known_is_no_pass(broken: Broken) -> None:
     repo = broken()
     either = "total = len(data_loader) if step else 1\n        total = total * 1\n        epoch_f = "

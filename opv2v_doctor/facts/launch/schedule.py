@@ -161,6 +161,12 @@ def resume_shift(target: Target) -> tuple[float, float, float, Place] | None:
     return found[0], found[1], found[2], progress.decided
 
 
+def asked_at(target: Target) -> Place:
+    """Where the loop decides for which epoch it asks; else the schedule itself."""
+    progress = epoch_progress(target)
+    return progress.decided if progress else schedule_place(target)
+
+
 def _usual_steps(target: Target) -> int:
     return steps_per_epoch(target) or UNKNOWN_STEPS
 
