@@ -212,8 +212,8 @@ def learning_rate_has_no_jump(target: Target) -> Findings:
         jumps = list(_jumps(curve))
         if jumps and _is_of_whole_epochs(curve):
             yield error(
-                "{group}: the learning rate changes {jumps:time|times}, where an epoch begins: the training loop "
-                "asks for that of a whole epoch",
+                "{group}: the learning rate changes {jumps:time|times}, where an epoch begins: the training "
+                "loop asks for that of a whole epoch",
                 at=asked_at(target),
                 hint="ask for epoch + step / len(loader)",
                 group=curve.plan.group,
