@@ -25,7 +25,7 @@ from opv2v_doctor.audit.survey import Advance, survey
 from opv2v_doctor.audit.verdicts import VERDICTS
 from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.live import is_live
+from opv2v_doctor.cli.live import announce, is_live
 from opv2v_doctor.cli.reporting import report_file, write_report
 from opv2v_doctor.cli.streams import quiet_libraries
 from opv2v_doctor.neutral import canvas, printable
@@ -104,10 +104,7 @@ def audit(
     dataset = _dataset(root, depth, repo, settings)
     processes = workers or os.cpu_count() or 1
     known = "what an earlier audit read, and did not change, is passed over"
-    typer.echo(
-        f"opv2v-doctor: reading every file of {printable(dataset.root)} on {processes} cores; {known}",
-        err=True,
-    )
+    announce(f"reading every file of {printable(dataset.root)} on {processes} cores; {known}")
     with open_inventory(dataset, cache or cache_folder()) as inventory:
         with quiet_libraries(), _progress() as advance:
             survey(inventory, readers(processes, scheduler), advance)

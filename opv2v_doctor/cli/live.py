@@ -6,6 +6,7 @@ import sys
 from textwrap import shorten
 from types import TracebackType
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -27,6 +28,12 @@ from opv2v_doctor.result import Result
 def is_live(console: Console) -> bool:
     """Whether a bar may be drawn: FORCE_COLOR makes rich take a pipe for a terminal."""
     return console.file.isatty() and not console.is_dumb_terminal
+
+
+def announce(text: str) -> None:
+    """Tell who sits at a terminal what will take long, before it does."""
+    if sys.stderr.isatty():
+        typer.echo(f"opv2v-doctor: {text}", err=True)
 
 
 BESIDE = 48  # columns of a line that the bar, the counts and the times take

@@ -10,6 +10,7 @@ import typer
 
 from opv2v_doctor.cli import options
 from opv2v_doctor.cli.examination import write
+from opv2v_doctor.cli.live import announce
 from opv2v_doctor.runner import run
 from opv2v_doctor.smoke import CHECKS
 from opv2v_doctor.target import Target
@@ -42,10 +43,9 @@ def smoke(
     folder (TMPDIR chooses where), the repository stays as it is. Each takes as long as the launch's own start
     and a few steps: half a minute in all on the repository of `demo`, minutes for a large model.
     """
-    typer.echo(
-        f"opv2v-doctor: about six short trainings on {ranks} ranks and on one, killed and resumed: "
-        "half a minute for a small model, minutes for a large one",
-        err=True,
+    announce(
+        f"about six short trainings on {ranks} ranks and on one, killed and resumed: half a minute for a small "
+        "model, minutes for a large one"
     )
     planned = with_ranks(replace(target, overrides=tuple(overrides or ())), ranks)
     raise typer.Exit(write(partial(run, CHECKS, planned), len(CHECKS), planned, presentation))
