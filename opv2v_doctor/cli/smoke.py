@@ -44,8 +44,8 @@ def smoke(
     and a few steps: half a minute in all on the repository of `demo`, minutes for a large model.
     """
     announce(
-        f"about six short trainings on {ranks} ranks and on one, killed and resumed: half a minute for a small "
-        "model, minutes for a large one"
+        f"about six short trainings on {ranks} ranks and on one, killed and resumed: half a minute for a "
+        "small model, minutes for a large one"
     )
     planned = with_ranks(replace(target, overrides=tuple(overrides or ())), ranks)
     raise typer.Exit(write(partial(run, CHECKS, planned), len(CHECKS), planned, presentation))
