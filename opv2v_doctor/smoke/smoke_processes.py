@@ -1,18 +1,25 @@
 """Smoke: several ranks against one process that gets the same batches."""
 
+import ast
 import math
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 
 from opv2v_doctor.check import Blocked, Findings, Skip, check, error, examined, note, warning
+from opv2v_doctor.facts.source.syntax import modules, nodes
 from opv2v_doctor.smoke.launches import alone, uninterrupted_trace
+from opv2v_doctor.smoke.smoke_resume import rate_place
 from opv2v_doctor.smoke.traces import Step, TrainingTrace, placed
 from opv2v_doctor.smoke.update_sums import made_updates, moved_by_rounding, rows
 from opv2v_doctor.target import Target
+from opv2v_doctor.text import Place
 from opv2v_doctor.threshold import Threshold
 
+RATE = re.compile(r"\blr\b|_lr\b|\blr_|learning_rate", re.IGNORECASE)
+PROCESSES = re.compile(r"world_?size|num_(gpus|processes|tasks|replicas)", re.IGNORECASE)
 SAME_RATE = Threshold(1e-6, "of the learning rate", "the same formula, in double precision", healthy=0.0)
 ROUNDING = Threshold(1e-3, "of a gradient's length", "the order of a sum differs", healthy=1e-6)
 OF_ROUNDING = Threshold(
@@ -41,6 +48,7 @@ def learning_rate_does_not_follow_the_processes(target: Target) -> Findings:
                 yield error(
                     "update {update}: the learning rate of {group} is {rate:.6g} on {gpus} processes, "
                     "{other:.6g} on one",
+                    at=_multiplied(target) or rate_place(target, ranks[0], single[0]),
                     hint="leave the world size out of the schedule: epoch + step / len(loader)",
                     update=update,
                     group=group,
@@ -49,6 +57,17 @@ def learning_rate_does_not_follow_the_processes(target: Target) -> Findings:
                     other=other,
                 )
                 return
+
+
+def _multiplied(target: Target) -> Place | None:
+    """The first line that sets a rate, and reads how many processes there are."""
+    for path in modules(target):
+        for node in nodes(path):
+            if isinstance(node, ast.Assign | ast.AugAssign):
+                into, _, value = ast.unparse(node).partition("=")
+                if RATE.search(into) and PROCESSES.search(value):
+                    return Place(path, node.lineno)
+    return None
 
 
 @check("SMK006", tier="run", requires=["SMK005", "SMK016"])

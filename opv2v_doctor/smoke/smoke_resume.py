@@ -1,9 +1,11 @@
 """Smoke: a training that was killed and resumed against one that was not."""
 
+import ast
 from collections.abc import Callable, Iterator
 
 from opv2v_doctor.check import Blocked, Findings, check, error, examined, note, warning
 from opv2v_doctor.facts.source.names import named
+from opv2v_doctor.facts.source.syntax import nodes
 from opv2v_doctor.facts.source.training_loop import epoch_progress
 from opv2v_doctor.smoke.launches import KILLED_AT, loop_place, resumed_trace, uninterrupted_trace
 from opv2v_doctor.smoke.traces import Step
@@ -74,7 +76,7 @@ def resume_restores_the_weights(target: Target) -> Findings:
     Load with `strict=True`, after the model is complete.
     """
     hint = Text("load the model with strict=True")
-    yield from _first(target, Text("weights"), lambda step: step.before, hint)
+    yield from _first(target, Text("weights"), lambda step: step.before, hint, _loading(target, "model"))
 
 
 @check("SMK009", tier="run")
@@ -90,15 +92,17 @@ def resume_restores_the_optimizer(target: Target) -> Findings:
     """
     hint = Text("call optimizer.load_state_dict(checkpoint['optimizer']) when resuming")
     first, whole = _starts(target)
+    at = _loading(target, "optim")
     if first.optimizer_steps != whole.optimizer_steps:
         yield error(
             "the optimizer has made {n:update|updates} after the resume, expected {whole} as without a break",
+            at=at,
             hint=hint,
             n=first.optimizer_steps,
             whole=whole.optimizer_steps,
         )
         return
-    yield from _first(target, Text("state of the optimizer"), lambda step: step.optimizer, hint)
+    yield from _first(target, Text("state of the optimizer"), lambda step: step.optimizer, hint, at)
 
 
 @check("SMK010", tier="run", requires=["SMK007"])
@@ -118,7 +122,7 @@ def resume_keeps_the_learning_rate(target: Target) -> Findings:
             if step.lr.get(group) != rate:
                 yield error(
                     "{place}: the learning rate of {group} is {found}, expected {rate} as without a break",
-                    at=_rate_place(target, step, other),
+                    at=rate_place(target, step, other),
                     hint="compute the rate from epoch and step, or restore the scheduler",
                     place=step.place,
                     group=group,
@@ -215,7 +219,7 @@ def _epoch_place(target: Target) -> Place | None:
     return next(iter(taken), load.place if load else None)
 
 
-def _rate_place(target: Target, step: Step, other: Step) -> Place | None:
+def rate_place(target: Target, step: Step, other: Step) -> Place | None:
     """The line that says for which epoch a rate is asked, where that differs, else that sets the rate."""
     ours = [frame.place for frame in step.rate_set if frame.place.path.is_relative_to(target.repo)]
     if step.asked != other.asked:
@@ -251,13 +255,32 @@ def _pairs(target: Target) -> Iterator[tuple[Step, Step]]:
             yield step, other
 
 
-def _first(target: Target, what: Text, part: Callable[[Step], str], hint: Text) -> Findings:
+def _loading(target: Target, word: str) -> Place | None:
+    """The line of the loading function that restores what has this word in its name, else the function."""
+    load = named(target, "load_model")
+    if load is None:
+        return None
+    calls = [
+        node.lineno
+        for function in nodes(load.place.path)
+        if isinstance(function, ast.FunctionDef) and function.lineno == load.place.line
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "load_state_dict"
+        and word in ast.unparse(node.func.value)
+    ]
+    return Place(load.place.path, calls[0]) if calls else load.place
+
+
+def _first(target: Target, what: Text, part: Callable[[Step], str], hint: Text, at: Place | None) -> Findings:
     """Compare what the first step after the resume starts from."""
     first, whole = _starts(target)
     yield examined(int(bool(part(whole))), "resume")
     if part(first) != part(whole):
         yield error(
             "{place}: other {what} after the resume than in the uninterrupted training",
+            at=at,
             hint=hint,
             place=first.place,
             what=what,

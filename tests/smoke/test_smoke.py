@@ -23,8 +23,8 @@ from opv2v_doctor.target import Target, make_target
 from opv2v_doctor.text import Place
 
 from ..edges import assert_edge
-from ..guards.test_smoke import scaled
-from .recordings import Events, every, judged, lost, of_kind, told
+from ..guards.test_smoke import rates_doubled, scaled
+from .recordings import Events, Tamper, every, judged, lost, of_kind, told
 
 
 def results(target: Target, *codes: str) -> dict[str, Result]:
@@ -105,6 +105,32 @@ def test_a_rank_of_which_no_step_was_seen_is_no_answer(tmp_path: Path) -> None:
 def test_a_resume_that_trains_nothing_has_skipped_an_epoch(tmp_path: Path) -> None:
     assert judged("SMK007", tmp_path, resumed=lost).status is Status.FAILED
     assert judged("SMK009", tmp_path, resumed=lost).status is Status.BLOCKED
+
+
+LOADS = """
+def load_model(args, model_without_ddp, optimizer):
+    checkpoint = torch.load(args.resume)
+    model_without_ddp.load_state_dict(checkpoint["model"], strict=False)
+    optimizer.load_state_dict(checkpoint["optimizer"])
+
+
+params.lr = params.lr * get_world_size()
+"""
+
+
+def test_what_differs_is_placed_where_the_repository_makes_it(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts" / "train.py"
+    tampered: list[tuple[str, dict[str, Tamper], int]] = [
+        ("SMK008", {"resumed": every(before="other")}, 4),
+        ("SMK009", {"resumed": every(optimizer="other")}, 5),
+        ("SMK009", {"resumed": every(optimizer_steps=0)}, 5),
+        ("SMK005", {"alone": rates_doubled}, 8),
+    ]
+    for code, changes, line in tampered:
+        script.write_text(LOADS)
+        (finding,) = judged(code, tmp_path, **changes).findings
+        assert (finding.path, finding.line) == (script, line), code
 
 
 def test_an_epoch_alone_has_no_other_order(tmp_path: Path) -> None:

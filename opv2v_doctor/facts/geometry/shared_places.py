@@ -147,7 +147,10 @@ def _shots(where: Disk, frame: Frame, files: Meaning) -> Iterator[Shot]:
     import cv2
 
     with contextlib.suppress(Blocked):
-        own = to_opencv(pose_matrix(frame_file(frame)["lidar_pose"]))
+        try:
+            own = to_opencv(pose_matrix(frame_file(frame)["lidar_pose"]))
+        except (KeyError, TypeError, ValueError):  # it says no pose: another finding, too
+            return
         for name, camera in rig(where, frame).items():
             picture, depth = picture_at(frame.image(name)), depth_of(frame, name)
             if depth is None or depth.shape != picture.shape[:2]:
