@@ -16,6 +16,7 @@ CHECKS: tuple[Check, ...] = (
     smoke_updates.updates_have_the_gradients_of_all_ranks_and_batches,
     smoke_training.gradients_are_cleared,
     smoke_training.every_group_is_trained,
+    smoke_training.what_is_loaded_fits_the_model,
     smoke_training.each_epoch_draws_its_own_samples,
     smoke_updates.names_in_the_config_match_parameters,
     smoke_updates.the_forward_has_the_configured_precision,

@@ -1,12 +1,13 @@
 """Smoke: what must hold in any short training of several ranks."""
 
+import contextlib
 from collections.abc import Collection
 from itertools import combinations
 
 from opv2v_doctor.check import Blocked, Findings, Skip, check, error, examined, note, warning
 from opv2v_doctor.facts.source.names import named
-from opv2v_doctor.smoke.launches import uninterrupted_trace, uninterrupted_training
-from opv2v_doctor.smoke.traces import Largest, Step, TrainingTrace
+from opv2v_doctor.smoke.launches import resumed_trace, uninterrupted_trace, uninterrupted_training
+from opv2v_doctor.smoke.traces import Largest, Loaded, Step, TrainingTrace, placed
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Text
 from opv2v_doctor.threshold import Threshold
@@ -123,6 +124,36 @@ def _apart(trace: TrainingTrace, target: Target) -> Findings:
                 pairs=[f"{ours:g} / {theirs:g}" for ours, theirs in pairs[:3]],
             )
             return
+
+
+@check("SMK026", tier="run")
+def what_is_loaded_fits_the_model(target: Target) -> Findings:
+    """What a training loads into a module, at its start or a resume, are weights of that module.
+
+    ## Why it matters
+    `load_state_dict(strict=False)` is silent where no name fits, as when a wrapper has put `module.` before
+    each: the training begins with other weights, and nothing but its loss shows it.
+
+    ## How to fix
+    Load with `strict=True`, or take off what stands before the names.
+    """
+    loads = uninterrupted_trace(target).every(Loaded, 0)
+    with contextlib.suppress(Blocked):  # SMK007 tells of a resume that cannot be seen
+        loads += resumed_trace(target).every(Loaded, 0)
+    if not any(each.given for each in loads):
+        raise Skip("no module was given weights")
+    yield examined(sum(bool(each.given) for each in loads), "load of weights")
+    for at, each in {each.at: each for each in loads if each.given and not each.fitting}.items():
+        yield error(
+            "none of the {given:name|names} that {model} is given to load is one of its own: {name}, where "
+            "it has {own}",
+            at=placed(at),
+            hint="load with strict=True, or take off what stands before the names",
+            given=each.given,
+            model=each.model,
+            name=each.names[0],
+            own=each.names[-1],
+        )
 
 
 @check("SMK004", tier="run")

@@ -205,7 +205,21 @@ class Trial:
     alone: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """How many names a module was given to load, how many fit and are missing; one given and one missing."""
+
+    rank: int
+    model: str
+    given: int
+    fitting: int
+    missing: int
+    names: Sequence[str]
+    at: str
+
+
 KINDS: dict[str, type[Any]] = {
+    "loaded": Loaded,
     "backward": Backward,
     "update": Update,
     "parameters": Held,

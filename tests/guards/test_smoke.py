@@ -121,6 +121,11 @@ GUARDS = {
         good=trace(),
         empty=trace(uninterrupted=every(gradients=None)),
     ),
+    "SMK026": Guard(
+        bad=trace(uninterrupted=every("loaded", fitting=0, missing=16, names=["module.a", "a"])),
+        good=trace(),
+        empty=trace(uninterrupted=without("loaded")),
+    ),
     "SMK004": Guard(
         bad=trace(uninterrupted=epoch_repeated),
         good=trace(),

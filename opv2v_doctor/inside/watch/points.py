@@ -86,6 +86,7 @@ class Points:
     def by_module(self) -> dict[str, Callable[[ModuleType], None]]:
         """{module: what to call with it when it has been imported}."""
         found: dict[str, Callable[[ModuleType], None]] = dict.fromkeys(self.modules, self.attach)
+        found["torch.nn.modules.module"] = self.session.loads.attend
         if self.session.settings.get("trace"):
             found["torch.optim.optimizer"] = self.session.updates.hear_of_optimizers
         return found

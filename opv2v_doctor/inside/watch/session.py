@@ -19,6 +19,7 @@ from .guard import Guard
 from .largest import largest_batch
 from .lines import Lines
 from .loaders import KnownLoaders
+from .loads import Loads
 from .modes import Modes
 from .parameters import Parameters
 from .progress import SECONDS, Counters, beat
@@ -45,6 +46,7 @@ class Session:
         self.progress = Counters()
         self.warn = Warnings(lines, self.progress, guard)
         self.parameters, self.loaders = Parameters(), KnownLoaders(lines)
+        self.loads = Loads(lines, self.warn, guard)
         self.assembly = ranks.Assembly()
         self.start = Start(settings, lines, self.assembly, self.parameters)
         self.schedule = Schedule(self.progress, settings.get("steps_per_epoch"))
