@@ -41,7 +41,7 @@ from opv2v_doctor.facts.geometry.shown_colours import (
     shown_colours,
 )
 from opv2v_doctor.facts.interpreter.questions import Rule
-from opv2v_doctor.facts.launch.origins import augmentation_place, crop_place, given_place
+from opv2v_doctor.facts.launch.origins import augmentation_place, crop_place, given_place, image_place
 from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.facts.samples.moments import PinholeView, TracedView
@@ -673,7 +673,7 @@ def _exchange(target: Target, drawn: Samples, turned: Sequence[ShownColours], co
     return error(
         "red and blue are exchanged in {turned} of {views:view|views}, as OpenCV reads files: {frame}",
         hint="turn the channels where the file is read: image[..., ::-1]",
-        at=given_place(target, drawn.part, "img"),
+        at=image_place(target, drawn.part),
         of=drawn.split,
         turned=len(turned),
         views=count,

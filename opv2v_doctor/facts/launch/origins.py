@@ -45,6 +45,11 @@ def given_place(target: Target, part: Part, key: str) -> Place | None:
     return found or class_place(target, part.class_name)
 
 
+def image_place(target: Target, part: Part) -> Place | None:
+    """Where the dataset reads an image file, near what turns its channels; else where it gives the image."""
+    return first_place(target, part, _reads_image, beyond=True) or given_place(target, part, "img")
+
+
 def crop_place(target: Target, part: Part) -> Place | None:
     """Where the dataset crops the images that it has read."""
     return first_place(target, part, _crops)
@@ -229,6 +234,13 @@ def _gives(node: ast.AST, key: str) -> bool:
     if isinstance(node, ast.keyword):
         return node.arg == key
     return isinstance(node, ast.Constant) and node.value == key
+
+
+def _reads_image(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    name = ast.unparse(node.func)
+    return name.endswith("Image.open") or name.rpartition(".")[2] in ("imread", "imdecode", "read_image")
 
 
 def _crops(node: ast.AST) -> bool:
