@@ -426,6 +426,14 @@ def script_writes_what_the_model_answered(target: Target) -> Findings:
         )
     if found.ending.how != "finished":
         raise _not_ended(found)
+    if not found.files and any("{output}" in word for word in target.settings.infer.arguments):
+        yield examined(1, "inference script")
+        yield error(
+            "the script came to its end, and wrote no file of what the model answered",
+            at=found.script,
+            hint="write the predictions to {{output}}, which [infer] arguments hand over",
+        )
+        return
     if not any(each.values for each in found.judged):
         raise Skip(
             "nothing that the script wrote was compared",

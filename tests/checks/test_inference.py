@@ -202,6 +202,13 @@ def test_files_of_another_form_are_right_and_unknown_ones_are_named(scripted: Ca
     assert "here.npy ([infer] outputs does not say what it is)" in result.findings[0].message
 
 
+def test_a_script_that_writes_nothing_is_told(scripted: Callable[..., Target]) -> None:
+    target = scripted(("np.savez(folder /", "dict(at=folder /"))
+    finding = wrong(run_check("INF009", target))
+    assert "wrote no file" in finding.message
+    assert finding.path == script_of(target)
+
+
 def test_a_write_into_the_repository_is_refused(scripted: Callable[..., Target]) -> None:
     target = scripted(("np.savez(folder /", "np.savez(Path(datasets.__file__).parent /"))
     result = run_check("INF009", target)

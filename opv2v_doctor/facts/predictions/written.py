@@ -60,6 +60,7 @@ class Written:
     overwritten: tuple[Overwritten, ...]
     ending: Ending
     script: Path
+    files: int  # that it wrote after its first inference, of any kind
 
 
 @fact
@@ -83,6 +84,7 @@ def written(target: Target) -> Written:
         overwritten=tuple(_overwritten(known, len(views))),
         ending=script.ending,
         script=script.path,
+        files=len(script.written),
     )
 
 
