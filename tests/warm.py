@@ -48,7 +48,8 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
     python, address = folder / "bin" / "python", folder / "warm"
     python.parent.mkdir()
     for program in Path(sys.executable).parent.iterdir():
-        (python.parent / program.name).symlink_to(program)
+        is_python = program.name.startswith("python")
+        (python.parent / program.name).symlink_to(python if is_python else program)
     python.unlink(missing_ok=True)
     python.write_text(ASKS.format(here=str(HERE), python=sys.executable, address=str(address)))
     python.chmod(0o755)

@@ -233,11 +233,11 @@ def trapped(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def test_the_canaries_live(trapped: Trapped) -> None:
     wanted, sung = {"worktree.core.fsmonitor", "worktree.filter.trap.process"}, set[str]()
-    for _ in range(50):  # git kills a process that does not answer, now and then before it has sung
-        trapped.git("status")
-        sung |= trapped.sung()
-        if wanted <= sung:
-            break
+    trapped.git("status")
+    sung |= trapped.sung()
+    # where the process of kept.dots hangs up, git ends, now and then, before it comes to the other one's file
+    trapped.git("-c", "core.fsmonitor=false", "diff", "--", "mapanything/train/training.py")
+    sung |= trapped.sung()
     assert wanted <= sung
     trapped.git("hash-object", "same.large")
     assert "path.git-lfs" in trapped.sung()
