@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -190,7 +191,10 @@ def free_port() -> int:
 
 def test_ranks_that_disagree_stop_before_the_first_step(miniature: Path, tmp_path: Path) -> None:
     codes, events, errors = ranks(miniature, tmp_path / "run", "unlike")
-    assert codes == [88, 88]
+    assert 88 in codes and set(codes) <= {
+        88,
+        -signal.SIGABRT,
+    }  # gloo may abort a rank whose peer has just ended
     assert "0.weight of rank 1 is not that of rank 0" in errors
     assert {event["rank"] for event in events if event["event"] == "stopped"} == {0, 1}
     assert not [event for event in events if event["event"] == "epoch"]
