@@ -426,7 +426,7 @@ def script_writes_what_the_model_answered(target: Target) -> Findings:
         )
     if found.ending.how != "finished":
         raise _not_ended(found)
-    if not found.files and any("{output}" in word for word in target.settings.infer.arguments):
+    if not found.left_files and any("{output}" in word for word in target.settings.infer.arguments):
         yield examined(1, "inference script")
         yield error(
             "the script came to its end, and wrote no file of what the model answered",

@@ -209,6 +209,16 @@ def test_a_script_that_writes_nothing_is_told(scripted: Callable[..., Target]) -
     assert finding.path == script_of(target)
 
 
+UNHEARD = (
+    "(lambda at, **_: __import__('sqlite3').connect(at).execute('create table depth (metres)'))(folder /"
+)
+
+
+def test_a_file_that_is_written_unheard_is_no_lack_of_files(scripted: Callable[..., Target]) -> None:
+    result = run_check("INF009", scripted(("np.savez(folder /", UNHEARD)))
+    assert result.status is Status.SKIPPED, [finding.message for finding in result.findings]
+
+
 def test_a_write_into_the_repository_is_refused(scripted: Callable[..., Target]) -> None:
     target = scripted(("np.savez(folder /", "np.savez(Path(datasets.__file__).parent /"))
     result = run_check("INF009", target)

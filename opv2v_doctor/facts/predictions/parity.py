@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -195,7 +196,8 @@ def _script_inference(target: Target, path: Path) -> Scripted | Blocked:
 def _arguments(target: Target) -> list[str]:
     """The script's arguments, as `opv2v-doctor infer` would fill them in, but with a folder of ours."""
     found, folder = opening(target), script_folder(target) / "output"
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, under the same state
+    folder.mkdir()
     places = {
         "checkpoint": str(found.checkpoint),
         "run": str(found.checkpoint.parent),

@@ -60,7 +60,7 @@ class Written:
     overwritten: tuple[Overwritten, ...]
     ending: Ending
     script: Path
-    files: int  # that it wrote after its first inference, of any kind
+    left_files: bool  # whether any is there, however it was written: not every library is heard
 
 
 @fact
@@ -84,8 +84,14 @@ def written(target: Target) -> Written:
         overwritten=tuple(_overwritten(known, len(views))),
         ending=script.ending,
         script=script.path,
-        files=len(script.written),
+        left_files=bool(script.written) or _holds_files(script_folder(target) / "output"),
     )
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether what was handed over as {output} holds more than what Hydra and a logger leave there."""
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return any(path.suffix != ".log" and not path.parts[0].startswith(".") for path in files)
 
 
 def _unknown(artefacts: Sequence[Artefact], known: Sequence[Artefact]) -> Iterator[tuple[str, Text]]:
