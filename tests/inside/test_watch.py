@@ -3,14 +3,20 @@
 import inspect
 import json
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from opv2v_doctor.inside.watch.checkpoints import identity
+from opv2v_doctor.inside.watch.guard import Guard
 from opv2v_doctor.inside.watch.lines import Lines
+from opv2v_doctor.inside.watch.loads import Loads
+from opv2v_doctor.inside.watch.progress import Counters
 from opv2v_doctor.inside.watch.start import difference_in_words
+from opv2v_doctor.inside.watch.warnings import Warnings
 
 pytestmark = pytest.mark.slow
 Start = Callable[..., Any]
@@ -52,6 +58,29 @@ def test_a_healthy_training_is_told_without_a_warning(watch: Start) -> None:
     assert [(e["epoch"], e["global_step"], e["steps"]) for e in epochs] == [(0, 0, 4), (1, 4, 4), (2, 8, 4)]
     assert epochs[1]["lr"] == {"group[0]": pytest.approx(0.1), "group[1]": pytest.approx(0.1)}
     assert [e["updates"] for e in watched.events("epoch end")] == [4, 8, 12]
+
+
+def test_weights_of_which_no_name_fits_are_told_where_they_are_loaded(tmp_path: Path) -> None:
+    class Owner(torch.nn.Module):
+        """Whose loads are heard, and no other module's."""
+
+    class Net(Owner):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(2, 1)
+
+    lines, net = Lines(str(tmp_path / "events.jsonl")), Net()
+    guard = Guard(lines)
+    Loads(lines, Warnings(lines, Counters(), guard), guard).attend(SimpleNamespace(Module=Owner))
+    for prefix, fitting in (("", 2), ("module.", 0)):
+        given = {prefix + name: value for name, value in net.state_dict().items()}
+        net.load_state_dict(given, strict=False)
+        told = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+        (load,) = [event for event in told if event["event"] == "loaded"][-1:]
+        assert (load["given"], load["fitting"], load["at"].partition(":")[0]) == (2, fitting, __file__)
+        warned = [event["what"] for event in told if event["event"] == "warning"]
+        assert warned == ([] if fitting else ["weights do not fit"])
+        assert not [event for event in told if event["event"] == "watch failed"]
 
 
 def test_checkpoints_get_counters_and_a_line(watch: Start) -> None:
