@@ -10,7 +10,6 @@ from opv2v_doctor import (
     Finding,
     Findings,
     Place,
-    Skip,
     Target,
     Text,
     check,
@@ -21,7 +20,7 @@ from opv2v_doctor import (
     warning,
 )
 from opv2v_doctor.facts.disk.copies import Copies, Shot, copies
-from opv2v_doctor.facts.disk.frames import is_opv2v
+from opv2v_doctor.facts.disk.frames import opv2v_splits
 from opv2v_doctor.facts.disk.statements import (
     FASTEST,
     MOVED,
@@ -33,7 +32,6 @@ from opv2v_doctor.facts.disk.statements import (
     ways_expected,
 )
 from opv2v_doctor.facts.launch.config import line_of
-from opv2v_doctor.facts.launch.splits import examined_splits
 
 UNUSED = ("extrinsic", "true_ego_pos")  # what loaders seldom read
 
@@ -50,15 +48,7 @@ def frame_files_agree_with_each_other(target: Target) -> Findings:
     ## How to fix
     Take the frame file from the original data set again; where that says the same, leave the agent out.
     """
-    yield from for_each(_opv2v_splits(target), partial(_statements, target))
-
-
-def _opv2v_splits(target: Target) -> tuple[str, ...]:
-    """Raises Skip where none is of OPV2V."""
-    found = tuple(split for split in examined_splits(target) if is_opv2v(target, split))
-    if not found:
-        raise Skip("no dataset of this launch reads the frame files of OPV2V")
-    return found
+    yield from for_each(opv2v_splits(target), partial(_statements, target))
 
 
 def _statements(target: Target, split: str) -> Findings:
@@ -119,7 +109,7 @@ def frames_follow_one_another(target: Target) -> Findings:
     Take the files that are named from the original data set again; leave the frame out where they are the
     same there.
     """
-    yield from for_each(_opv2v_splits(target), partial(_order, target))
+    yield from for_each(opv2v_splits(target), partial(_order, target))
 
 
 def _order(target: Target, split: str) -> Findings:

@@ -22,7 +22,7 @@ from opv2v_doctor import (
     note,
     warning,
 )
-from opv2v_doctor.facts.disk.frames import is_opv2v
+from opv2v_doctor.facts.disk.frames import opv2v_splits
 from opv2v_doctor.facts.geometry.partings import camera_parting
 from opv2v_doctor.facts.geometry.parts import PartError, parts
 from opv2v_doctor.facts.geometry.places import reading_place
@@ -32,7 +32,6 @@ from opv2v_doctor.facts.geometry.sensors import Suspect, Suspects, suspects
 from opv2v_doctor.facts.geometry.shared_places import Odd, shared_places
 from opv2v_doctor.facts.launch.config import line_of
 from opv2v_doctor.facts.launch.origins import given_place
-from opv2v_doctor.facts.launch.splits import examined_splits
 from opv2v_doctor.facts.samples.draws import Samples, each_split
 
 
@@ -48,10 +47,7 @@ def each_agents_files_agree(target: Target) -> Findings:
     ## How to fix
     Take the file that is named from the original data set again, or leave the agent out.
     """
-    splits = [split for split in examined_splits(target) if is_opv2v(target, split)]
-    if not splits:
-        raise Skip("no dataset of this launch reads the frame files of OPV2V")
-    yield from for_each(splits, partial(_files, target))
+    yield from for_each(opv2v_splits(target), partial(_files, target))
 
 
 def _files(target: Target, split: str) -> Findings:
@@ -116,10 +112,7 @@ def images_agree_on_what_they_share(target: Target) -> Findings:
     ## How to fix
     Take the files that are named from the original data set again, or leave the agent out.
     """
-    splits = [split for split in examined_splits(target) if is_opv2v(target, split)]
-    if not splits:
-        raise Skip("no dataset of this launch reads the frame files of OPV2V")
-    yield from for_each(splits, partial(_shared, target))
+    yield from for_each(opv2v_splits(target), partial(_shared, target))
 
 
 def _shared(target: Target, split: str) -> Findings:

@@ -27,23 +27,15 @@ def splits(incomplete: str) -> list[str]:
 
 def codes(incomplete: str) -> list[str]:
     """The codes of all checks, those of `smoke`, `diagnose` and `audit` included."""
-    from importlib.util import find_spec
-
-    checks = find_spec("opv2v_doctor.checks")
     ours = Path(__file__).parents[1]
-    folders = [Path(place) for place in (checks and checks.submodule_search_locations) or ()]
-    folders += [ours / "smoke", ours / "diagnosis", ours / "audit" / "verdicts"]
+    folders = [*_checks(), ours / "smoke", ours / "diagnosis", ours / "audit" / "verdicts"]
     found = {code for folder in folders for text in _sources(folder) for code in _code.findall(text)}
     return _beginning(sorted(found), incomplete.upper())
 
 
 def families(incomplete: str) -> list[str]:
     """The families of the checklist: the modules of its checks, up to their first underscore."""
-    from importlib.util import find_spec
-
-    checks = find_spec("opv2v_doctor.checks")
-    places = [Path(place) for place in (checks and checks.submodule_search_locations) or ()]
-    names = {path.stem.partition("_")[0] for place in places for path in place.glob("[a-z]*.py")}
+    names = {path.stem.partition("_")[0] for place in _checks() for path in place.glob("[a-z]*.py")}
     return _beginning(sorted(names), incomplete)
 
 
@@ -144,6 +136,14 @@ def _options(group: Path) -> list[str]:
         return sorted(path.stem for path in group.glob("*.yaml"))
     except OSError:
         return []
+
+
+def _checks() -> list[Path]:
+    """The folders of the checklist's modules."""
+    from importlib.util import find_spec
+
+    found = find_spec("opv2v_doctor.checks")
+    return [Path(place) for place in (found and found.submodule_search_locations) or ()]
 
 
 def _sources(folder: Path) -> Iterator[str]:

@@ -30,10 +30,9 @@ def epilogue(run: Run, settings: Settings) -> Iterator[str]:
     except NoAnswer as problem:
         yield f"log: {problem}"
     else:
-        planned = f" of {row.planned:g}" if row.planned is not None else ""
         best = Milestones(run.path).best
         kept = f"; the training keeps {best:.5g} as its best" if best is not None else ""
-        yield f"trained {row.epochs}{planned} epochs; best {row.best}{kept}"
+        yield f"trained {row.progress} epochs; best {row.best}{kept}"
         results = verdicts(target, ())
         code = exit_code(results)
         chosen = first(results)

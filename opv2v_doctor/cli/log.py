@@ -161,8 +161,7 @@ def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
     results = verdicts(target, ignores)
     for folder, log in sorted(logs.items()):
         row = summary(log)
-        planned = f" of {row.planned:g}" if row.planned is not None else ""
-        said = [str(folder.relative_to(root)), f"{row.epochs}{planned}", str(row.end), str(row.best)]
+        said = [str(folder.relative_to(root)), row.progress, str(row.end), str(row.best)]
         table.add_row(*(escape(printable(text)) for text in [*said, _first_problem(results, folder)]))
     console = Console(color_system=None, width=160, highlight=False)
     with console.capture() as capture:
@@ -224,9 +223,8 @@ def _training(target: Target) -> str:
     if len(logs) != 1:
         return ""
     row = summary(logs[0])
-    planned = f" of {row.planned:g}" if row.planned is not None else ""
     name = "standard input" if logs[0].path == STDIN else logs[0].path.name
-    return f"training: {name}, {row.epochs}{planned} epochs, {row.end}; best {row.best}"
+    return f"training: {name}, {row.progress} epochs, {row.end}; best {row.best}"
 
 
 def _draw(target: Target, output: Path, presentation: options.Presentation, ignores: list[str]) -> int:

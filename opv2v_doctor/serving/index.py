@@ -182,11 +182,10 @@ def _course(path: Path) -> Course:
     except (OSError, ValueError, NoAnswer):
         return Course()
     told = summary(log)
-    planned = f" of {told.planned:g}" if told.planned is not None else ""
     value = told.best.values.get("value")
     return Course(
         epochs=told.epochs,
-        told=f"{told.epochs}{planned}",
+        told=told.progress,
         best=str(told.best),
         best_value=value if isinstance(value, float) else None,
         sparkline=_sparkline([[one.average for one in curve(log, phase)] for phase in ("train", "test")]),

@@ -37,6 +37,7 @@ __all__ = [
     "frame_file",
     "frame_of",
     "is_opv2v",
+    "opv2v_splits",
     "unknown_name",
 ]
 
@@ -182,6 +183,14 @@ def _disk(target: Target, part: Part) -> Disk:
 def is_opv2v(target: Target, split: str) -> bool:
     """Whether a dataset of the split is told which folders of OPV2V to read."""
     return bool(disks(target, split))
+
+
+def opv2v_splits(target: Target) -> tuple[str, ...]:
+    """The examined splits whose files are those of OPV2V. Raises Skip where there are none."""
+    found = tuple(split for split in examined_splits(target) if is_opv2v(target, split))
+    if not found:
+        raise Skip("no dataset of this launch reads the frame files of OPV2V")
+    return found
 
 
 def _says(text: str, name: str) -> bool:

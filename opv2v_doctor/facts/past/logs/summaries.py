@@ -24,6 +24,11 @@ class Summary:
     end: Text
     best: Text
 
+    @property
+    def progress(self) -> str:
+        """The epochs, as "3" or "3 of 10"."""
+        return f"{self.epochs} of {self.planned:g}" if self.planned is not None else str(self.epochs)
+
 
 def summary(log: Log) -> Summary:
     """A log in a row."""
