@@ -53,7 +53,7 @@ def scratch(purpose: str = "") -> Iterator[Path]:
 def sweep() -> None:
     """Remove what processes of ours that were killed have left."""
     for folder in _left_behind(_temporary()):
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder)
 
 
 def _temporary() -> Path:
@@ -69,7 +69,20 @@ def _temporary() -> Path:
 def _remove(folder: Path, owner: int) -> None:
     """At the end of the process that made it, not of one that was forked from it."""
     if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Remove all that is in it, its lock last: who is ended in between leaves what the next one sweeps."""
+    with contextlib.suppress(OSError):
+        for entry in list(folder.iterdir()):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != LOCK:
+                entry.unlink()
+        if folder.name.startswith(PREFIX):
+            folder = folder.rename(folder.with_name(f"{UNFINISHED}{folder.name.removeprefix(PREFIX)}"))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _left_behind(place: Path) -> Iterator[Path]:

@@ -7,15 +7,27 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from opv2v_doctor.scratch import LOCK, PREFIX, UNFINISHED
 
 OWNER = "from opv2v_doctor.scratch import scratch_folder as s; print(s('x'), flush=True); import time; "
+KILLED_AT_STEP = """import os, signal, sys; os.read(0, 1); steps = iter(range(1, 100))
+sys.addaudithook(lambda event, _: event in ("os.remove", "os.rmdir", "os.rename")
+    and next(steps) == {step} and os.kill(os.getpid(), signal.SIGKILL))
+"""
 
 
 def owner(place: Path, then: str) -> "subprocess.Popen[str]":
     """A process that makes a folder in the place."""
     env = {**os.environ, "TMPDIR": str(place)}
-    return subprocess.Popen([sys.executable, "-c", OWNER + then], env=env, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", OWNER + then],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def made(process: "subprocess.Popen[str]") -> Path:
@@ -50,6 +62,22 @@ def test_a_killed_process_is_tidied_after_and_the_living_are_left_alone(tmp_path
         assert not left.exists()
         assert (used / LOCK).exists() and strange.exists()
         living.kill()
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_who_is_killed_while_it_removes_its_folder_is_tidied_after(step: int, tmp_path: Path) -> None:
+    with owner(tmp_path, KILLED_AT_STEP.format(step=step)) as ends:
+        folder = made(ends)
+        (folder / "sub").mkdir()
+        for name in ("one", "other", "sub/third"):
+            (folder / name).touch()
+        ends.communicate("now")
+    assert ends.returncode == -signal.SIGKILL
+    for left in tmp_path.iterdir():
+        aged(left)
+    with owner(tmp_path, "") as next_one:
+        made(next_one)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_was_just_made_is_left_alone(tmp_path: Path) -> None:

@@ -380,15 +380,16 @@ function shareRange(figure, change) {
   setRange(figure, [...of("x")], [...of("y")]);
 }
 
-let waiting = false;
+let waiting = false, moved = null; // the figure that shows the state already: it moves by itself
 function setRange(mover, x, y) {
   Object.assign(state, { x, y });
+  moved = mover;
   if (waiting) return;
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
-    for (const figure of figures) if (figure !== mover && figure.visible && figure.drawn) figure.follow();
-    mover?.tell(); // it moves by itself
+    for (const figure of figures) if (figure !== moved && figure.visible && figure.drawn) figure.follow();
+    moved?.tell();
   });
 }
 
