@@ -73,6 +73,13 @@ EXPLAINS = 0.1  # of what a term costs at the truth is left under what explains 
 LINEAR = Threshold(
     1e-2, "relative", "a weight is a factor: twice as much adds as much again", healthy=1e-4, faulty=0.5
 )
+REACHED = Threshold(
+    0.25,
+    "of the valid pixels",
+    "a loss leaves out its worst 5 %, and trains the others; a median trains one",
+    healthy=0.95,
+    faulty=0.05,
+)
 AVERAGE = Threshold(0.01, "relative", "an average is that of its views", healthy=1e-6, faulty=0.25)
 
 
@@ -137,9 +144,10 @@ def labels_of_a_view_agree(target: Target) -> Findings:
     for number, fit in enumerate(found.composed):
         if fit and (bent := _bent(fit, found.real_first)):
             key, said = bent
+            wrong = [maker.place for maker in found.makers if maker.degrees > DEGREES]
             yield error(
                 "view {view}: {said}",
-                at=given_place(target, part, key),
+                at=wrong[0] if wrong and key == "camera_pose_quats" else given_place(target, part, key),
                 hint="correct where the dataset makes {key}",
                 view=number + 1,
                 said=said,
@@ -694,18 +702,19 @@ def every_term_trains_what_it_judges(target: Target) -> Findings:
     head, give its term the weight 0 in the criterion's expression.
     """
     found = _heard(target, "train")
-    heads = {(entry, view): slope for entry, view, slope in found.heads}
-    for entry, view, slope in found.heads:
-        if not math.isfinite(slope):
+    heads = {(head.entry, head.view): head.slope for head in found.heads}
+    for head in found.heads:
+        if not math.isfinite(head.slope):
             yield error(
                 "the gradient of the loss by {entry} of view {view} is {slope}",
                 at=parting(target, "train", None, "truth"),
                 hint="look for the logarithm, the square root or the norm of what can be 0",
-                entry=entry,
-                view=view + 1,
-                slope=str(slope),
+                entry=head.entry,
+                view=head.view + 1,
+                slope=str(head.slope),
             )
             return
+    yield from _unreached(target, found)
     for name in found.kinds:
         terms = found.of(name)
         yield examined(len(terms), "term")
@@ -722,6 +731,23 @@ def every_term_trains_what_it_judges(target: Target) -> Findings:
                 entry=still[0].entry,
                 views=_views([term.view for term in still]),
             )
+
+
+def _unreached(target: Target, found: Judged) -> Findings:
+    """An error where most pixels of a map, all of them wrong, have no part in the gradient of the loss."""
+    few = [head for head in found.heads if head.reached is not None and 0 < head.reached < REACHED]
+    for entry in dict.fromkeys(head.entry for head in few if found.repeated):
+        heads = [head for head in few if head.entry == entry]
+        terms = [term for term in found.judging if term.entry == entry]
+        yield error(
+            "only {reached:.2g} of the valid pixels have a gradient by {entry}, though all are wrong: the "
+            "others train nothing ({views})",
+            at=parting(target, "train", terms[0], "reached", heads[0].view) if terms else None,
+            hint="average over all valid pixels, or over all but the worst few",
+            entry=entry,
+            reached=max(head.reached or 0.0 for head in heads),
+            views=_views([head.view for head in heads]),
+        )
 
 
 def _is_detached(term: Term, heads: dict[tuple[str, int], float]) -> bool:

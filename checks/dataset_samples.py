@@ -28,7 +28,7 @@ from opv2v_doctor.facts.disk.frames import disk, disks, frame_of
 from opv2v_doctor.facts.interpreter.views import Sample, View
 from opv2v_doctor.facts.launch.config import place
 from opv2v_doctor.facts.launch.datasets import Part, keyword_key
-from opv2v_doctor.facts.launch.origins import choice_place, class_place, given_place, seed_place
+from opv2v_doctor.facts.launch.origins import choice_place, class_place, counts_place, given_place, seed_place
 from opv2v_doctor.facts.launch.splits import examined_splits, is_resized
 from opv2v_doctor.facts.samples.draws import Samples, each_split, next_epoch, redrawings, samples
 from opv2v_doctor.facts.samples.moments import pinhole_views
@@ -173,6 +173,17 @@ def every_number_of_views_is_sampled(target: Target) -> Findings:
         )
         if missing:
             yield _missing_counts(target, drawn, allowed, missing)
+        beyond = [count for count in drawn.view_counts if allowed and count and count > max(allowed)]
+        if beyond:
+            yield error(
+                "the config allows {allowed} views, the dataset draws {beyond} as well",
+                hint="let the numbers of views that {name} draws end where the config says",
+                at=counts_place(target, drawn.part),
+                of=drawn.split,
+                allowed=allowed,
+                beyond=beyond,
+                name=drawn.part.class_name,
+            )
         yield from _wrong_counts(target, drawn)
         failed = sorted(set(drawn.view_counts) - {sample.requested for sample in drawn.successes})
         if failed and not missing:

@@ -29,7 +29,7 @@ from opv2v_doctor.facts.geometry.images import image_matches
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, lidar_errors
 from opv2v_doctor.facts.geometry.meanings import Meaning
 from opv2v_doctor.facts.geometry.partings import camera_parting, pose_parting
-from opv2v_doctor.facts.geometry.picture_partings import depth_parting
+from opv2v_doctor.facts.geometry.picture_partings import depth_parting, made_place
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place, reading_place
 from opv2v_doctor.facts.geometry.rays import Intrinsics, intrinsics
 from opv2v_doctor.facts.geometry.reading_names import FILES, STEPS, reading_words, source_words, step_words
@@ -153,6 +153,7 @@ def _depth_place(target: Target, drawn: Samples, step: str) -> Place | None:
 def _unexplained_place(target: Target, drawn: Samples) -> Place | None:
     found = depth_parting(target, drawn.split)
     found = found or camera_parting(target, drawn.split, moments(target, drawn.split).views[0].frame)
+    found = found or made_place(target, drawn.split, "depthmap")
     return found or given_place(target, drawn.part, "depthmap")
 
 
@@ -311,7 +312,8 @@ def _intrinsics(target: Target, drawn: Samples) -> Findings:
             "camera_intrinsics of {views:view|views} differ by up to {off:.0%} from the panorama's pixels "
             "per radian and middle, expected at most {bound:.0%}",
             hint="give W / (2 pi), H / vertical field of view, and the middle",
-            at=given_place(target, drawn.part, "camera_intrinsics"),
+            at=made_place(target, drawn.split, "camera_intrinsics")
+            or given_place(target, drawn.part, "camera_intrinsics"),
             of=drawn.split,
             views=given.views,
             off=given.off,

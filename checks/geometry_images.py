@@ -28,7 +28,7 @@ from opv2v_doctor.facts.geometry.contents import TURNED, Contents, contents
 from opv2v_doctor.facts.geometry.crops import Crop, crops
 from opv2v_doctor.facts.geometry.images import ImageMatch, image_matches
 from opv2v_doctor.facts.geometry.partings import camera_parting
-from opv2v_doctor.facts.geometry.picture_partings import image_parting
+from opv2v_doctor.facts.geometry.picture_partings import image_parting, made_place
 from opv2v_doctor.facts.geometry.places import convention_place, table_place
 from opv2v_doctor.facts.geometry.reading_names import CROPPED, rig_words, step_words
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
@@ -685,7 +685,7 @@ def _unlike(target: Target, drawn: Samples, seen: Normalisation, rule: Rule) -> 
     return error(
         "img is normalised {story}, as if by {seen}; its data_norm_type names {named} ({source})",
         hint="normalise once, by what data_norm_type names",
-        at=given_place(target, drawn.part, "img"),
+        at=made_place(target, drawn.split, "img") or given_place(target, drawn.part, "img"),
         of=drawn.split,
         seen=_numbers(seen),
         story=_story(seen, rule),

@@ -24,7 +24,7 @@ from opv2v_doctor import (
 )
 from opv2v_doctor.facts.predictions.comparisons import Fit, InferenceDifference, RoundTrip, Unlike
 from opv2v_doctor.facts.predictions.likeness import Deviation
-from opv2v_doctor.facts.predictions.parity import inferences, parity, round_trip
+from opv2v_doctor.facts.predictions.parity import inferences, parity, round_trip, script_inference
 from opv2v_doctor.facts.predictions.summaries import PredictionSummary, summaries
 from opv2v_doctor.facts.predictions.wording import CLOSE, apart_told, name_of, output_told, part_of, tolerance
 from opv2v_doctor.facts.predictions.written import JudgedArtefact, Written, written
@@ -405,7 +405,25 @@ def script_writes_what_the_model_answered(target: Target) -> Findings:
     ## How to fix
     Change the line that is named. Where it is meant so, say it in `[infer] outputs`.
     """
-    found = written(target)
+    script = script_inference(target)
+    if script.ending.how == "failed":
+        yield examined(1, "inference script")
+        yield error(
+            "the script fails in or after its first inference: {why}"
+            if script.inference
+            else "the script fails before its first inference: {why}",
+            at=script.ending.place or script.path,
+            hint="correct the line that is named: `opv2v-doctor infer` fails there, too",
+            why=script.ending.why,
+        )
+    if script.inference or script.ending.how != "failed":
+        found = written(target)
+        yield from _files(found)
+        yield from _whole(target, found)
+
+
+def _files(found: Written) -> Findings:
+    """What the files that were written are worth."""
     for each in found.judged:
         yield examined(each.values, "value", artefact=each.label)
     for alike in _alike(found.judged):
@@ -424,6 +442,12 @@ def script_writes_what_the_model_answered(target: Target) -> Findings:
             files=[Text("{name} ({why})", name=name, why=why) for name, why in found.unknown[:SHOWN]],
             n=len(found.unknown),
         )
+
+
+def _whole(target: Target, found: Written) -> Findings:
+    """Whether the script came to its end, and left what could be judged."""
+    if found.ending.how == "failed":
+        return
     if found.ending.how != "finished":
         raise _not_ended(found)
     if not found.left_files and any("{output}" in word for word in target.settings.infer.arguments):

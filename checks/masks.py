@@ -21,6 +21,7 @@ from opv2v_doctor.facts.disk.damage import raw_depth
 from opv2v_doctor.facts.disk.frames import frame_of
 from opv2v_doctor.facts.geometry.coverages import Coverage, coverages
 from opv2v_doctor.facts.geometry.mask_places import MaskPlace, invented_depth, mask_places
+from opv2v_doctor.facts.geometry.picture_partings import made_place
 from opv2v_doctor.facts.interpreter.views import View
 from opv2v_doctor.facts.launch.origins import crop_place, given_place
 from opv2v_doctor.facts.samples.draws import Samples, each_split
@@ -169,7 +170,8 @@ def mask_covers_what_the_rig_sees(target: Target) -> Findings:
 
 def _uncovered_share(target: Target, drawn: Samples, wrong: Sequence[Coverage]) -> Finding:
     explained = _is_cropped(wrong)
-    place = (crop_place(target, drawn.part) if explained else None) or given_place(target, drawn.part, MASK)
+    place = crop_place(target, drawn.part) if explained else made_place(target, drawn.split, MASK)
+    place = place or given_place(target, drawn.part, MASK)
     return error(
         "{coverage}: the images were cropped to its shape first" if explained else "{coverage}",
         hint=_remedy(wrong, explained=explained),
@@ -310,7 +312,8 @@ def _misplaced_mask(target: Target, drawn: Samples, wrong: Sequence[MaskPlace]) 
         else "{wrong:.1%} of the mask of a panorama is not as its cameras look: unexplained "
         "({views:view|views})",
         hint="do to the mask what is done to the image, and nothing else, at this line",
-        at=given_place(target, drawn.part, MASK),
+        at=(None if worst.explanation else made_place(target, drawn.split, MASK))
+        or given_place(target, drawn.part, MASK),
         of=drawn.split,
         wrong=worst.wrong,
         why=worst.explanation,

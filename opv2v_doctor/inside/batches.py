@@ -15,7 +15,7 @@ from . import progress
 from .collation import KeyChange, altered_in_place, as_array, changes_of, distinct
 from .config import BuilderCall, EpochLines, Lines, begin_epoch, hydra_config, run_lines
 from .frames import CodePlace
-from .loaders import as_rank, batches_of, place_of, really_built, train_loader
+from .loaders import as_rank, batches_of, drawn_at, place_of, really_built, train_loader
 from .samples import Failure, failure_of, leaves, turn_retries_off, wrapped
 
 ORDER = 64  # batches of an epoch whose indices are looked at: one is drawn, or one by each worker
@@ -138,7 +138,7 @@ def drawn_of(
         "random": [],
         "collate": code_place(getattr(loader, "collate_fn", None)),
         "worker_init": code_place(getattr(loader, "worker_init_fn", None)),
-        "sampler": place_of(getattr(batches_of(loader), "sampler", None)) or place_of(batches_of(loader)),
+        "sampler": drawn_at(getattr(batches_of(loader), "sampler", None)) or drawn_at(batches_of(loader)),
         "alike": None,
         "changed": [],
         "stale": False,
@@ -606,7 +606,7 @@ def train_shares(loaders: list[Any], epochs: EpochLines | None, cfg: Any) -> Sha
         "frames_never": 0 if problem else total - len(frames),
         "frames_drawn": traced,
         "repeated": repeated,
-        "sampler": place_of(batches_of(loaders[0])),
+        "sampler": drawn_at(batches_of(loaders[0])),
         "dataset": next((place_of(n) for n in wrapped(dataset) if hasattr(type(n), "set_epoch")), None),
         "evals": [],
         "problem": problem,
@@ -647,7 +647,7 @@ def eval_share(key: str, loaders: list[Any], epochs: EpochLines | None, cfg: Any
         "repeated": sum(map(len, ranks)) - len(union),
         "whole_on_each": len(ranks) > 1 and all(len(set(own)) == size for own in ranks),
         "epochs_alike": set().union(*map(set, by_epoch[1])) == union,
-        "sampler": place_of(getattr(loaders[0].batch_sampler, "sampler", None) or loaders[0].sampler),
+        "sampler": drawn_at(getattr(loaders[0].batch_sampler, "sampler", None) or loaders[0].sampler),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import re
@@ -13,12 +14,15 @@ from .bench import Bench, Case, Traced, bench_of, joins, leaf_of, one_thread, si
 from .criterion_options import Option, Weight, options, weights
 from .dataflow import Node, behind, in_order, own_place
 from .disturbances import (
+    MAPS,
+    Views,
     changed,
     changes,
     explanations,
     invalid_changed,
     invalid_labels_changed,
     larger,
+    rotation,
     views_of,
 )
 from .frames import CodePlace
@@ -29,6 +33,7 @@ from .truth import Fit, composition_fits
 ODD = 0.02  # of what everything wrong costs: a truth that costs more wants an explanation
 VIEW = re.compile(r"_view_?(\d+)$")
 CONVERTS = re.compile(r"^(quat\w*|qvec)_?(to_?|2)\w*(mat|rot)", re.IGNORECASE)
+MAKES = re.compile(r"^(mat|rot)\w*?_?(to_?|2)\w*(quat|qvec)", re.IGNORECASE)
 
 
 class Term(TypedDict):
@@ -46,6 +51,15 @@ class Term(TypedDict):
     in_loss: bool
 
 
+class Head(TypedDict):
+    """An entry of a prediction: the loss's largest gradient, and how many of the valid pixels have one."""
+
+    entry: str
+    view: int
+    slope: float
+    reached: float | None  # of a map
+
+
 class Trial(TypedDict):
     """A disturbance of the truth, and each term and the loss under it."""
 
@@ -57,7 +71,7 @@ class Trial(TypedDict):
 
 
 class Converter(TypedDict):
-    """A function of the repository that makes rotations of quaternions: how far off the labels' poses."""
+    """A function of the repository between quaternions and rotations: how far off the labels' poses."""
 
     name: str
     degrees: float
@@ -75,12 +89,13 @@ class Judged(TypedDict):
     real_first: bool  # the labels' quaternions are (w, x, y, z)
     of_labels: bool  # the criterion means the frame that the labels are in, which is not that of view 1
     converters: list[Converter]
+    makers: list[Converter]  # of quaternions from rotations
     repeated: bool
     terms: list[Term]
     loss: float
     wrong_loss: float
     trials: list[Trial]
-    heads: list[tuple[str, int, float]]  # entry, view, the loss's largest gradient
+    heads: list[Head]
     explained: list[Trial]
     confidence: tuple[float, float] | None  # the loss's slope at the truth, and far from it
     options: list[Option]
@@ -108,6 +123,7 @@ def _nothing(bench: Bench) -> Judged:
         "real_first": False,
         "of_labels": False,
         "converters": [],
+        "makers": [],
         "repeated": True,
         "terms": [],
         "loss": 0.0,
@@ -135,7 +151,7 @@ def measured(bench: Bench, tried: list[str]) -> Judged:
     progress.advance("criterion", 1, 4)
     owners, numbered = _owners(bench.criterion), [VIEW.search(name) for name in names]
     first = min((int(one.group(1)) for one in numbered if one), default=1)  # some count from 0
-    heads = _heads(traced)
+    heads = _heads(traced, bench.views)
     terms = [_term(name, traced, truth, owners, first) for name in names]
     progress.advance("criterion", 2, 4)
     with torch.no_grad():
@@ -153,6 +169,7 @@ def measured(bench: Bench, tried: list[str]) -> Judged:
         "real_first": not bench.real_last,
         "of_labels": bench.frame is None,
         "converters": _converters(bench),
+        "makers": _makers(bench),
         "repeated": again == (loss, truth)
         or all(_same(a, b) for a, b in zip(again[1].values(), truth.values())),
         "terms": terms,
@@ -168,30 +185,64 @@ def measured(bench: Bench, tried: list[str]) -> Judged:
     }
 
 
-def _converters(bench: Bench) -> list[Converter]:
-    """What the repository's own functions make of the labels' quaternions, against the labels' poses."""
-    import torch
-
-    found: list[Converter] = []
+def _functions(bench: Bench, named: re.Pattern[str]) -> Iterator[tuple[str, Any]]:
+    """The repository's functions of such names, each once."""
     seen: list[Any] = []
     for module in list(sys.modules.values()):
         if not str(getattr(module, "__file__", "") or "").startswith(bench.repo + os.sep):
             continue
         for name, function in list(vars(module).items()):
-            if not CONVERTS.search(name) or not inspect.isfunction(function) or function in seen:
-                continue
-            seen.append(function)
+            if named.search(name) and inspect.isfunction(function) and function not in seen:
+                seen.append(function)
+                yield name, function
+
+
+def _converters(bench: Bench) -> list[Converter]:
+    """What the repository's own functions make of the labels' quaternions, against the labels' poses."""
+    import torch
+
+    found: list[Converter] = []
+    for name, function in _functions(bench, CONVERTS):
+        with contextlib.suppress(Exception):  # it takes something else
             most = 0.0
-            try:
-                for view in bench.views:
-                    made = torch.as_tensor(function(view["camera_pose_quats"]))
-                    turn = made.transpose(-1, -2).double() @ view["camera_pose"].double()[:, :3, :3]
-                    cosine = ((turn.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1)
-                    most = max(most, float(torch.rad2deg(torch.arccos(cosine)).max()))
-                found.append({"name": name, "degrees": most, "place": defined_at(function)})
-            except Exception:  # it takes something else
-                most = 0.0
+            for view in bench.views:
+                made = torch.as_tensor(function(view["camera_pose_quats"])).double()
+                most = max(most, _apart(made, view["camera_pose"].double()[:, :3, :3]))
+            found.append({"name": name, "degrees": most, "place": defined_at(function)})
     return found
+
+
+def _makers(bench: Bench) -> list[Converter]:
+    """What the repository's own functions make of the labels' rotations, one by one or all at once."""
+    import numpy
+    import torch
+
+    found: list[Converter] = []
+    for name, function in _functions(bench, MAKES):
+        for as_array in (True, False):
+            with contextlib.suppress(Exception):  # it takes something else
+                most = 0.0
+                for view in bench.views:
+                    rotations = view["camera_pose"].double()[:, :3, :3]
+                    made = [
+                        torch.as_tensor(numpy.asarray(function(one.numpy() if as_array else one)))
+                        for one in rotations
+                    ]
+                    quaternions = torch.stack(made).double().reshape(-1, 4)
+                    orders = (quaternions, quaternions[:, [1, 2, 3, 0]])
+                    most = max(most, min(_apart(rotation(one), rotations) for one in orders))
+                found.append({"name": name, "degrees": most, "place": defined_at(function)})
+                break
+    return found
+
+
+def _apart(rotations: Any, others: Any) -> float:
+    """The largest angle between rotations (B, 3, 3) and others, in degrees."""
+    import torch
+
+    turn = rotations.transpose(-1, -2) @ others
+    cosine = ((turn.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1)
+    return float(torch.rad2deg(torch.arccos(cosine)).max())
 
 
 def _same(one: float, two: float) -> bool:
@@ -284,19 +335,27 @@ def _slopes(ends: list[Node], traced: Traced, reads: list[tuple[str, int]]) -> l
     return found
 
 
-def _heads(traced: Traced) -> list[tuple[str, int, float]]:
-    """The loss's largest gradient by each entry of a prediction."""
+def _heads(traced: Traced, views: Views) -> list[Head]:
+    """The loss's gradient by each entry of a prediction."""
     import torch
 
-    found = []
+    found: list[Head] = []
     for number, one in enumerate(traced.given):
+        valid = views[number]["valid_mask"].bool()
         for entry, leaf in sorted(one.items()):
             if not leaf.requires_grad:
                 continue
             slope = None
             if traced.loss.requires_grad:
                 (slope,) = torch.autograd.grad(traced.loss, [leaf], allow_unused=True, retain_graph=True)
-            found.append((entry, number, 0.0 if slope is None else float(slope.abs().max())))
+            head: Head = {"entry": entry, "view": number, "slope": 0.0, "reached": None}
+            if slope is not None:
+                head["slope"] = float(slope.abs().max())
+                if entry in MAPS and slope.shape[:3] == valid.shape and valid.any():
+                    head["reached"] = float(
+                        (slope != 0).reshape(*valid.shape, -1).any(-1)[valid].float().mean()
+                    )
+            found.append(head)
     return found
 
 
@@ -347,10 +406,11 @@ def parted(
 
     `alike` are the terms of its kind, which may share its lines, `entry` is what it judges of a prediction.
     `how`: "truth", where the truth and the label part; "blind", where a disturbance of the entry is lost (in
-    one view, or all); "detached", where its gradient is; "invalid pixels" and "invalid labels", where those
-    come in; "confidence" and "scale", where those meet the term; "first" and "average", where it is computed
-    first and last; "read KEY", where it takes an entry; "sum", where terms are added up; "call", where the
-    loss is asked for; else the name of an option, at `value`: the line that it changes first.
+    one view, or all); "detached", where its gradient is, and "reached", where that of most pixels is;
+    "invalid pixels" and "invalid labels", where those come in; "confidence" and "scale", where those meet the
+    term; "first" and "average", where it is computed first and last; "read KEY", where it takes an entry;
+    "sum", where terms are added up; "call", where the loss is asked for; else the name of an option, at
+    `value`: the line that it changes first.
     """
     bench = bench_of(case)
     with one_thread():

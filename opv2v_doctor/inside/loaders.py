@@ -75,7 +75,7 @@ def loaders(
         "ranks": list(ranks),
         "mixed": mixed_share(views),
         "distinct": len(set().union(*drawn)),
-        "sampler": place_of(batches_of(loader)),
+        "sampler": drawn_at(batches_of(loader)),
         "evals": tests,
     }
 
@@ -175,6 +175,14 @@ def mixed_share(views: Sequence[list[int | None]]) -> float:
     """The share of the steps in which not all ranks hold the same number of views."""
     steps = list(zip(*views))
     return sum(len(set(step)) > 1 for step in steps) / len(steps) if steps else 0.0
+
+
+def drawn_at(sampler: object) -> CodePlace | None:
+    """Where a sampler's own class draws, else where that is defined."""
+    place = place_of(sampler)
+    code = getattr(getattr(type(sampler), "__iter__", None), "__code__", None)
+    own = bool(place) and code is not None and "__iter__" in vars(type(sampler))
+    return {**place, "line": code.co_firstlineno} if place and own and code else place
 
 
 def place_of(instance: object) -> CodePlace | None:

@@ -10,6 +10,7 @@ from .dataflow import REDUCED, Node, behind, called_from, in_order, own_place
 from .disturbances import LABELS, changed, changes, invalid_changed, invalid_labels_changed
 from .frames import CodePlace
 
+FEW = 0.5  # of the valid pixels: where fewer have a gradient, the others lost it
 BESIDES = ("conf", "metric_scaling_factor")  # taken by many terms for what they do not judge
 
 
@@ -32,6 +33,7 @@ class Parting:
         truth = self.bench.traced
         ways: dict[str, Callable[[], CodePlace | None]] = {
             "detached": self.detached,
+            "reached": lambda: self.unreached(view or 0),
             "average": self.average,
             "first": lambda: self.at(next((n for n in self.past(self.wrong) if n.inputs), None)),
             "sum": self.added,
@@ -119,6 +121,29 @@ class Parting:
             if side[id(node)][0] and stops and node.tensor is not None and node.value.is_floating_point():
                 return self.at(node)
         return None
+
+    def unreached(self, view: int) -> CodePlace | None:
+        """Where most pixels of a view's map lose their gradient: what takes the last map that lacks it."""
+        import torch
+
+        wanted = FEW * int(self.bench.views[view]["valid_mask"].sum())
+        follows: set[int] = set()
+        last: Node | None = None
+        place: CodePlace | None = None
+        for node in self.wrong.flow.nodes:
+            if leaf_of(node) != ("prediction", view, self.entry):
+                if not any(id(one) in follows for one in node.inputs) or id(node) not in self.wrong.in_loss:
+                    continue
+                if last in node.inputs and place is None:
+                    place = own_place(node, set())
+            follows.add(id(node))
+            tensor = node.tensor
+            if tensor is None or tensor.numel() <= REDUCED or not tensor.requires_grad:
+                continue
+            (slope,) = torch.autograd.grad(self.wrong.loss, [tensor], allow_unused=True, retain_graph=True)
+            if slope is not None and slope.any() and int((slope != 0).sum()) < wanted:
+                last, place = node, None
+        return place
 
     def met(self, entry: str, last: bool = False) -> CodePlace | None:
         """Where an entry of the predictions meets what does not follow from it, first or last."""

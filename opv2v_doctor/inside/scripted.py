@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 import random
+import re
 import runpy
 import signal
 import sys
@@ -29,6 +30,9 @@ KEPT = (  # of what the model answered and `infer` returned, what a script may w
     "non_ambiguous_mask", "camera_poses", "metric_scaling_factor", "img_no_norm",
 )  # fmt: skip
 PREFIXES = ("module.", "_orig_mod.", "model.")  # that wrappers put before the names of weights
+ELSEWHERE = re.compile(  # what torch says of devices
+    r"cuda|nvidia|\bhip\b|out of memory|not implemented for|\bgpu\b", re.IGNORECASE
+)
 
 
 class Enough(BaseException):
@@ -71,7 +75,10 @@ class AnsweredView(TypedDict):
 
 
 class Ending(TypedDict):
-    """How the script ended: `finished`, `late`, `refused` (a write) or `failed`; why, and from which line."""
+    """How the script ended, why, and from which line.
+
+    `finished`, `late`, `refused` (a write), `failed` (of itself) or `hindered` (by what is not here).
+    """
 
     how: str
     why: str
@@ -159,10 +166,7 @@ def _run(
     setting: Setting,
     after_first: Callable[[Any], None] = lambda _: None,
 ) -> tuple[InferCall | None, Ending]:
-    """The script's first inference, None where it makes none; and how it ended.
-
-    What it raises before that inference is raised; afterwards it is how it ended.
-    """
+    """The script's first inference, None where it makes none; and how it ended."""
     import torch
 
     stand_in(os.path.join(setting["folder"], "cwd"))
@@ -199,13 +203,20 @@ def _run(
         except (Exception, SystemExit) as problem:
             code = problem.code if isinstance(problem, SystemExit) else 1
             if code not in (None, 0):
-                if not found:
-                    if isinstance(problem, SystemExit):
-                        raise RuntimeError("%s exits with %s" % (path, code)) from problem
-                    raise
-                why = "%s: %s" % (type(problem).__name__, problem)
-                ending = {"how": "failed", "why": why, "place": _raised_at(problem)}
+                exits = "%s exits with %s" % (os.path.basename(path), code)
+                raised = "%s: %s" % (type(problem).__name__, " ".join(str(problem).split()))
+                ending = {
+                    "how": "failed" if is_its_own(problem) else "hindered",
+                    "why": exits if isinstance(problem, SystemExit) else raised,
+                    "place": _raised_at(problem),
+                }
     return (found[0] if found else None), ending
+
+
+def is_its_own(problem: BaseException) -> bool:
+    """Whether an exception is the code's own, and not of a file, a package or a device that is not here."""
+    without = (OSError, ImportError, MemoryError, NotImplementedError, SystemExit)
+    return not isinstance(problem, without) and not ELSEWHERE.search(str(problem))
 
 
 def _raised_at(problem: BaseException) -> CodePlace | None:

@@ -36,6 +36,8 @@ PREDICTED = "prediction[key] / wide(size)"
 DISTANCE = "(distances * valid).sum((0, 2, 3)) / valid.sum((0, 2, 3)).clamp(min=1)"
 ADDED = "sum(sum(losses) for losses in parts.values())"
 ROBUST = "return bend / self.alpha * ((squared / bend + 1) ** (self.alpha / 2) - 1)"
+REDUCED = "return [loss.mean() if loss.numel() else loss.sum() for loss in weighted]"
+MEDIAN = REDUCED.replace("mean", "median")
 CROSS_ENTROPY = "functional.binary_cross_entropy_with_logits(logits, target.to(logits.dtype))"
 LINES: Any = {"source": "", "module": "", "parameter": "", "builders": {}}
 
@@ -126,6 +128,15 @@ FAULTY: dict[str, tuple[str, str, tuple[Edit, ...]]] = {
         ((NEARER, "turned = true"),),
     ),
     "detached": ("CRT005", "no gradient by cam_quats", ((QUATERNION, QUATERNION + ".detach()"),)),
+    "one pixel": ("CRT005", "of the valid pixels have a gradient by pts3d,", ((REDUCED, MEDIAN),)),
+    "the best few": (
+        "CRT005",
+        "only 0.05 of the valid pixels have a gradient by pts3d_cam,",
+        (
+            ("if keep_all or loss.numel() == 0:", "if loss.numel() == 0:"),
+            ("int(self.kept * loss", "int((1 - self.kept) * loss"),
+        ),
+    ),
     "exchanged weights": (
         "CRT006",
         "weighs pose_quats",
@@ -179,6 +190,10 @@ HEALTHY: dict[str, tuple[Edit, ...]] = {
     "rays where they are valid": (("append(rays.mean())", 'append(rays[view["valid_mask"]].mean())'),),
     "a scale that poses do not train": (('"cam_trans"] / size[', '"cam_trans"] / size.detach()['),),
     "means over views": (("sum(sum(losses) for losses", "sum(sum(losses) / len(losses) for losses"),),
+    "without the worst half": (
+        ("if keep_all or loss.numel() == 0:", "if loss.numel() == 0:"),
+        ("int(self.kept * loss", "int(0.5 * loss"),
+    ),
     "nothing logged": (("in parts.values()), details", "in parts.values()), {}"),),
     "logged without gradients": (("loss.item() for number", "loss.detach().clone().item() for number"),),
 }
@@ -283,6 +298,14 @@ def judged_labels(found: Judged) -> Callable[[Turn, float], Status]:
 )
 def test_a_name_says_what_it_judges(name: str, kind: str | None) -> None:
     assert kind_of(name) == kind
+
+
+def test_how_few_pixels_may_have_a_gradient(found: Judged, tmp_path: Path) -> None:
+    def reached(share: float) -> Status:
+        heads = [replace(head, reached=share) if head.entry == "pts3d" else head for head in found.heads]
+        return said("CRT005", replace(found, heads=tuple(heads)), tmp_path).status
+
+    assert_edge(CRITERION.REACHED, reached, good="above")
 
 
 TOGETHER = (

@@ -264,6 +264,33 @@ def test_depth_that_ends_before_the_lidar_does(scene: Path) -> None:
     assert "depth ends at 60.0 m, where the LiDAR sees farther" in finding.message
 
 
+ONE_CAMERA: dict[str, Callable[[Any], Any]] = {
+    "its numbers are 1.2 times too large": lambda depth: depth * np.float32(1.2),
+    "depth ends at 20.0 m": lambda depth: np.minimum(depth, np.float32(20)),
+    "depth begins anew beyond 12.8 m": lambda depth: depth % np.float32(12.8),
+    "it is noise": lambda depth: depth * np.random.default_rng(0).normal(1, 0.1, depth.shape),
+}
+
+
+@pytest.mark.parametrize("words", ONE_CAMERA)
+def test_one_camera_is_at_fault_where_the_cloud_agrees_with_the_others(scene: Path, words: str) -> None:
+    files = sorted(agent_of(scene).glob("*_camera2_depth.npy"))
+    for path in files:
+        np.save(path, ONE_CAMERA[words](np.load(path)).astype(np.float32))
+    (finding,) = examine("GEO016", scene).findings
+    assert finding.path in files
+    assert "agent 4288" in finding.message and words in finding.message
+
+
+def test_how_far_pixels_may_be_apart_before_it_is_noise() -> None:
+    def found(step: float) -> Status:
+        depth = np.where(np.arange(40) % 2, 10.0, 10.0 * np.exp(step)) * np.ones((9, 1))
+        return Status.FAILED if sensors._noise(depth) else Status.PASSED
+
+    assert_edge(sensors.NOISY, found)
+    assert sensors._noise(np.zeros((4, 4))) is None
+
+
 def test_noise_and_gaps_are_no_fault(scene: Path) -> None:
     random = np.random.default_rng(0)
     for path in scene.glob("*/*/*_depth.npy"):

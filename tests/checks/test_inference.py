@@ -319,6 +319,27 @@ def test_weights_that_are_left_out_are_counted_by_sub_module(scripted: Callable[
     assert finding.line == line_of(script_of(target), "strict=False")
 
 
+def test_a_script_that_fails_of_itself_is_told_with_its_line(scripted: Callable[..., Target]) -> None:
+    target = scripted(("arrays['mask'].mean()", "arrays['masks'].mean()"))
+    finding = wrong(run_check("INF009", target))
+    assert "fails in or after its first inference: KeyError: 'masks'" in finding.message
+    assert (finding.path, finding.line) == (script_of(target), line_of(script_of(target), "'masks'"))
+
+
+def test_a_script_that_fails_before_it_infers_is_told(scripted: Callable[..., Target]) -> None:
+    target = scripted(('["model"]', '["scaler"]'))
+    finding = wrong(run_check("INF009", target))
+    assert "fails before its first inference: " in finding.message
+    assert finding.path == script_of(target)
+
+
+@pytest.mark.parametrize("problem", ["FileNotFoundError('x.pth')", "RuntimeError('no NVIDIA GPU')"])
+def test_what_is_not_here_is_no_fault_of_the_script(scripted: Callable[..., Target], problem: str) -> None:
+    result = run_check("INF009", scripted(text=f"raise {problem}"))
+    assert result.status is Status.BLOCKED
+    assert "fails before its first inference" in str(result.reason)
+
+
 @pytest.mark.parametrize("text", ["import sys; sys.exit(3)", "raise ValueError('no')", "pass"])
 def test_a_script_that_does_not_infer_is_no_answer(scripted: Callable[..., Target], text: str) -> None:
     result = run_check("INF004", scripted(text=text))

@@ -25,7 +25,13 @@ BENT = (BASE, "pose[:3, :3].T + pose[:3, 3],", "pose[:3, :3].T * 1.5 + pose[:3, 
 NO_POINTS = (BASE, '"pts3d": points', '"other_points": points')
 NEVER_INFERS = edited((SCRIPT, "    main(parser.parse_args())", "    parser.parse_args()"))
 
-WRITES_OTHERS = edited((SCRIPT, "np.savez(folder /", "print(folder /"))
+WRITES_OTHERS = edited(
+    (
+        SCRIPT,
+        """np.savez(folder / f"agent_{view['agent_id'][0]}.npz", **arrays)""",
+        '(folder / "notes.md").write_text(str(arrays))',
+    )
+)
 
 
 def without_script(*edits: tuple[str, str, str], stamped: bool = True) -> Case:

@@ -17,7 +17,7 @@ from opv2v_doctor.facts.geometry.places import DEPTH
 from opv2v_doctor.facts.geometry.readings import comparisons, right_reading
 from opv2v_doctor.facts.interpreter.questions import Sighting
 from opv2v_doctor.facts.interpreter.views import handed_over
-from opv2v_doctor.facts.samples.moments import TracedView, traced_views
+from opv2v_doctor.facts.samples.moments import TracedView, moments, traced_views
 from opv2v_doctor.facts.samples.rigs import camera_names
 from opv2v_doctor.geometry.cameras import Pinhole
 from opv2v_doctor.geometry.readings import Pixels, error_of
@@ -77,6 +77,37 @@ def depth_parting(target: Target, split: str) -> Place | None:
     return _last_fit(seen, view, fits) or (sighting_place(first) if first else None)
 
 
+def made_place(target: Target, split: str, key: str) -> Place | None:
+    """The line at which what a view holds under this key is there first: None where nobody knows."""
+    try:
+        view = moments(target, split).views[0]
+    except (Blocked, Skip):
+        return None
+    if key == "camera_intrinsics":
+        return _made_matrix(target, split, view)
+    final = view.given().array(key)
+    if final is None:
+        return None
+    flat = final.reshape([side for side in final.shape if side != 1])
+    grid = _grid(np.moveaxis(flat, 0, -1) if flat.ndim == 3 and flat.shape[0] == 3 else flat)
+    made = (each for each, array in _seen(target, split, view) if not each.given and _same(array, grid))
+    first = next(made, None)
+    return sighting_place(first) if first else None
+
+
+def _made_matrix(target: Target, split: str, view: TracedView) -> Place | None:
+    """The same of a view's intrinsics."""
+    try:
+        sightings = trail(target, split, _place_of(target, split, view), grid=GRID).sightings
+    except (Blocked, Skip):
+        return None
+    final = np.array(view.given().view.intrinsics or ()).reshape(-1)
+    for each in sightings:
+        if final.size and each.shape == (3, 3) and not each.given and np.allclose(each.numbers, final):
+            return sighting_place(each)
+    return None
+
+
 def _last_fit(seen: Sequence[Seen], view: TracedView, fits: Callable[[NDArray[Any]], bool]) -> Place | None:
     """The first map of a view that does not fit, after one that did."""
     size = view.shape[0] * view.shape[1]
@@ -130,11 +161,15 @@ def _large(target: Target, split: str, place: int) -> tuple[Seen, ...]:
 
 def _seen(target: Target, split: str, view: TracedView) -> tuple[Seen, ...]:
     try:
-        samples = traced_views(target, split)
-        place = next(n for n, views in enumerate(samples) if any(v.frame == view.frame for v in views))
-        return _large(target, split, place)
+        return _large(target, split, _place_of(target, split, view))
     except (Blocked, Skip):
         return ()
+
+
+def _place_of(target: Target, split: str, view: TracedView) -> int:
+    """The first drawn sample that shows the frame of a view."""
+    samples = traced_views(target, split)
+    return next(n for n, views in enumerate(samples) if any(v.frame == view.frame for v in views))
 
 
 def _files(target: Target, split: str, view: TracedView) -> list[tuple[Frame, str]]:

@@ -6,7 +6,7 @@ No loader is asked, and no sample drawn: what is wrong here is wrong in the file
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -54,9 +54,15 @@ SHIFTED = Threshold(
     healthy=0.0,
     faulty=0.041,
 )
+NOISY = Threshold(
+    0.02,
+    "of the depth, from pixel to pixel",
+    "surfaces are smooth: noise of 3 % makes steps of 2.9 %",
+    healthy=0.005,
+    faulty=0.029,
+)
 REGAINED = Threshold(0.5, "of the agreement that other frames have more", "an explanation gives back so much")
 COARSE = 6.0  # degrees
-WRAP = 65.536  # metres: where sixteen bits of millimetres begin anew
 EXPLAINED = 6  # agents: where more are off, they are for one reason
 NOISIEST = 3  # bounds that most frames may be over: beyond that it is no noise
 GROUNDS = 8  # frames that tell where the ground is
@@ -256,7 +262,7 @@ def suspects_of(where: Disk, found: Sequence[Sensor], files: Files) -> Suspects:
         cameras=len(found),
         points=sum(sensor.depths.size for sensor in found),
         through=usual.through,
-        all=(*explained, *_ceilings(found, files)),
+        all=(*explained, *_ceilings(found, files, wrong)),
     )
 
 
@@ -283,35 +289,46 @@ def _usual_rig(where: Disk, frames: Sequence[Frame]) -> dict[str, Array]:
     }
 
 
-def _ceilings(found: Sequence[Sensor], files: Files) -> Iterator[Suspect]:
-    """Agents whose depth ends, or begins anew, where their LiDAR sees farther."""
-    agents: dict[Path, list[Sensor]] = {}
-    for sensor in found:
-        agents.setdefault(sensor.frame.agent.folder, []).append(sensor)
-    for each in agents.values():
-        largest = max(sensor.largest for sensor in each) / files.scale
-        expected = np.concatenate([sensor.depths for sensor in each])
-        errors = files.all_errors(each)
-        beyond = expected > largest * (1 + WITHIN)
-        wrapped = np.abs(np.log(np.maximum(expected % WRAP, 1e-3)) - np.log(expected) - errors) < WITHIN / 2
-        at_end = np.abs(np.log(largest) - np.log(expected) - errors) < WITHIN / 2
-        for same, why in (
-            (at_end, Text("depth ends at {largest:.1f} m, where the LiDAR sees farther", largest=largest)),
-            (wrapped, Text("depth begins anew beyond {largest:.1f} m", largest=largest)),
-        ):
-            far = beyond if same is at_end else beyond & (expected > WRAP)
-            if far.sum() >= FEW_BEYOND and same[far].mean() > 0.5:
+def _ceilings(found: Sequence[Sensor], files: Files, explained: Collection[Path]) -> Iterator[Suspect]:
+    """Agents, and cameras of the others, whose depth ends, or begins anew, where their LiDAR sees farther."""
+    told: set[Path] = set()
+    for group in (lambda sensor: "", lambda sensor: sensor.camera):
+        groups: dict[tuple[Path, str], list[Sensor]] = {}
+        for sensor in found:
+            groups.setdefault((sensor.frame.agent.folder, group(sensor)), []).append(sensor)
+        for (agent, camera), each in groups.items():
+            why = None if agent in told or (camera and agent in explained) else _ceiling(each, files)
+            if why:
+                told.add(agent)
                 first = max(each, key=lambda sensor: sensor.largest)
                 yield Suspect(
                     frame=first.frame,
                     cameras=(first.camera,),
-                    before=score(errors[far]),
+                    before=score(files.all_errors(each)),
                     after=None,
                     why=Text("the depth files are at fault: {why}", why=why),
                     at=first.path,
                     frames=tuple(sorted({sensor.frame for sensor in each}, key=lambda frame: frame.name)),
                 )
-                break
+
+
+def _ceiling(sensors: Sequence[Sensor], files: Files) -> Text | None:
+    """Where depth ends or begins anew before what the LiDAR sees; None where it does not."""
+    largest = max(sensor.largest for sensor in sensors) / files.scale
+    expected = np.concatenate([sensor.depths for sensor in sensors])
+    values = expected * np.exp(files.all_errors(sensors))
+    beyond = (expected > largest * (1 + WITHIN)) & np.isfinite(values)
+    if largest <= 0 or beyond.sum() < FEW_BEYOND:
+        return None
+    expected, values = expected[beyond], values[beyond]
+    if (np.abs(np.log(largest / values)) < WITHIN / 2).mean() > 0.5:
+        return Text("depth ends at {largest:.1f} m, where the LiDAR sees farther", largest=largest)
+    missing = expected - values
+    times = np.maximum(1, np.round(missing / largest))
+    wrap = float(np.median(missing / times))
+    if wrap > largest * (1 - WITHIN) and (np.abs(missing / times - wrap) < WITHIN / 2 * wrap).mean() > 0.5:
+        return Text("depth begins anew beyond {wrap:.1f} m", wrap=wrap)
+    return None
 
 
 def _median(scores: Sequence[Score]) -> Score:
@@ -341,10 +358,11 @@ def _explained(
 ) -> Iterator[Suspect]:
     """The suspects of one frame: its point cloud or frame file for all cameras, else each depth file."""
     every = tuple(name for name, map_ in scene.maps.items() if map_ is not None)
-    tried = _best(scene, every, scene.of_all(search=len(wrong) > 1 or len(every) == 1), usual)
-    if tried:
-        yield tried
-        return
+    if not _others_agree(found, wrong, scene.files, usual):
+        tried = _best(scene, every, scene.of_all(search=len(wrong) > 1 or len(every) == 1), usual)
+        if tried:
+            yield tried
+            return
     for name in wrong:
         best = _best(scene, (name,), scene.of_camera(name), usual)
         yield best or Suspect(
@@ -352,9 +370,37 @@ def _explained(
             cameras=(name,),
             before=scene.score((name,)),
             after=None,
-            why=_where(found[name], scene.files),
+            why=_at_fault(found[name], scene),
             at=scene.frame.depth(name),
         )
+
+
+def _others_agree(found: Mapping[str, Sensor], wrong: tuple[str, ...], files: Files, usual: Score) -> bool:
+    """Whether the point cloud and the frame file are right for other cameras: then they are no suspects."""
+    others = [score(files.errors(sensor)) for name, sensor in found.items() if name not in wrong]
+    told = [each for each in others if each.says_anything]
+    return bool(told) and not any(is_off(each, usual, THROUGH) for each in told)
+
+
+def _at_fault(sensor: Sensor, scene: _Scene) -> Text | None:
+    """What a depth file is like that nothing else explains."""
+    why = _ceiling([sensor], scene.files) or _noise(scene.maps[sensor.camera])
+    if why:
+        return Text("the depth file is at fault: {why}", why=why)
+    return _where(sensor, scene.files)
+
+
+def _noise(depth: NDArray[Any] | None) -> Text | None:
+    """That the pixels of a depth map differ from their neighbours, as no surface makes them."""
+    if depth is None:
+        return None
+    left, right = depth[:, :-1], depth[:, 1:]
+    both = known_depth(left) & known_depth(right)
+    steps = np.abs(np.log(right[both] / left[both]))
+    step = float(np.median(steps)) if steps.size else 0.0
+    if step <= NOISY:
+        return None
+    return Text("it is noise: half of its pixels differ by more than {step:.0%} from the next one", step=step)
 
 
 def _where(sensor: Sensor, files: Files) -> Text | None:
@@ -541,6 +587,8 @@ class _Scene:
             text = Text(at_fault, why=why)
             return text, path, (), lambda each: self._as(each, depth=map_, files=files)
 
+        if ratio := self._ratio((name,)):
+            yield depth(Text("its numbers are {ratio:.3g} times too large", ratio=ratio), own / ratio)
         for other, map_ in self.maps.items():
             if other != name and map_ is not None and map_.shape == own.shape:
                 yield depth(Text("what {other} holds fits here", other=self.frame.depth(other).name), map_)
@@ -559,8 +607,6 @@ class _Scene:
             "range": Text("it holds the range along the ray"),
         }
         yield depth(words[kind], own, Files(depth=kind, scale=self.files.scale))
-        if ratio := self._ratio((name,)):
-            yield depth(Text("its numbers are {ratio:.3g} times too large", ratio=ratio), own / ratio)
         told = self._told_mounts()
         layout = self.frame.agent.layout
         if name in told:

@@ -88,6 +88,12 @@ def choice_place(target: Target, part: Part) -> Place | None:
     return first_place(target, part, _takes_a_count, certain=True)
 
 
+def counts_place(target: Target, part: Part) -> Place | None:
+    """Where the dataset sets the numbers of views that it draws, to a list if it can be one."""
+    lists = first_place(target, part, lambda node: _sets_counts(node) and "range" in ast.unparse(node))
+    return lists or first_place(target, part, _sets_counts) or class_place(target, part.class_name)
+
+
 def seed_place(target: Target, part: Part) -> Place | None:
     """Where the dataset makes its random state depend on its seed: the condition, if it is under one."""
     return first_place(target, part, _asks_for_seed) or first_place(target, part, _makes_generator)
@@ -245,6 +251,12 @@ def _reads_image(node: ast.AST) -> bool:
 
 def _crops(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and "crop" in ast.unparse(node.func).rpartition(".")[2].lower()
+
+
+def _sets_counts(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assign) and any(
+        isinstance(name, ast.Attribute) and name.attr == "num_views" for name in node.targets
+    )
 
 
 def _asks_for_seed(node: ast.AST) -> bool:

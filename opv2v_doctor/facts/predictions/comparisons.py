@@ -223,7 +223,10 @@ class AnsweredView:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How a script ended: finished, late, refused (it was about to write to `why`) or failed (of `why`)."""
+    """How a script ended, and why: finished, late, refused (a write to `why`), failed or hindered.
+
+    It failed of itself, or was hindered by a file, a package or a device that is not here.
+    """
 
     how: str
     why: str

@@ -101,6 +101,16 @@ class Term:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Head:
+    """An entry of a prediction: the loss's largest gradient, and how many of the valid pixels have one."""
+
+    entry: str
+    view: int
+    slope: float
+    reached: float | None  # of a map
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """Predictions that are not the truth, in one view or in all; every term's value then, and the loss."""
 
@@ -136,7 +146,7 @@ class Weight:
 
 @dataclass(frozen=True, kw_only=True)
 class Converter:
-    """A function of the repository that makes rotations of quaternions: how far off the labels' poses."""
+    """A function of the repository between quaternions and rotations: how far off the labels' poses."""
 
     name: str
     degrees: float
@@ -155,12 +165,13 @@ class Judged:
     real_first: bool  # the labels' quaternions are (w, x, y, z)
     of_labels: bool  # the criterion means the frame that the labels are in, which is not that of view 1
     converters: tuple[Converter, ...]
+    makers: tuple[Converter, ...]  # of quaternions from rotations
     repeated: bool
     terms: tuple[Term, ...]
     loss: float
     wrong_loss: float
     trials: tuple[Trial, ...]
-    heads: tuple[tuple[str, int, float], ...]  # entry, view, the loss's largest gradient
+    heads: tuple[Head, ...]
     explained: tuple[Trial, ...]
     confidence: tuple[float, float] | None  # the loss's slope at the truth, and far from it
     options: tuple[Option, ...]

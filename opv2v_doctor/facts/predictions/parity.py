@@ -147,6 +147,12 @@ def inference_by(script: Scripted) -> InferenceDifference:
             hint="let [infer] arguments send what it writes to {{output}}",
             file=script.ending.why,
         )
+    if script.inference is None and script.ending.how in ("failed", "hindered"):
+        raise Blocked(
+            "the script fails before its first inference: {why}",
+            at=script.ending.place or script.path,
+            why=script.ending.why,
+        )
     if script.inference is None:
         raise Blocked(
             "the script ended without calling infer() of the model",

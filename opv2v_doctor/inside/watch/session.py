@@ -33,6 +33,7 @@ from .trials import Trials
 from .updating import Updates, loss_in
 from .warnings import Warnings
 
+DEEPEST = 32  # calls of an exception: torch is some of them
 SPOKEN = ("freez", "frozen", "trainable", "submodule_configs", "clip", "max_norm", "amp", "accum")
 
 
@@ -86,7 +87,7 @@ class Session:
             return
         frames = ["{}:{}".format(f.filename, f.lineno) for f in traceback.extract_tb(problem.__traceback__)]
         error = "{}: {}".format(type(problem).__name__, problem)
-        self.lines.event("raised", error=error, frames=frames[-3:], **self.progress.place())
+        self.lines.event("raised", error=error, frames=frames[-DEEPEST:], **self.progress.place())
 
     def training_ended(self, _: Call, __: Any) -> None:
         """The training has done all it was asked for."""
