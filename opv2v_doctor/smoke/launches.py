@@ -133,8 +133,10 @@ def _rehearse(target: Target) -> Rehearsal:
 
 @fact
 def frequencies(target: Target) -> Frequencies:
-    """How often the config saves, keeps and evaluates, in epochs; 0 where it does not say."""
+    """How often the config saves, keeps and evaluates, in epochs; 0 where it does not say, or has no set."""
     found = {name: config(target).number(f"train_params.{name}", 0) or 0 for name in FREQUENCIES}
+    if not any(mark in str(config(target).get("dataset.test_dataset")) for mark in "(@"):
+        found["eval_freq"] = 0
     return Frequencies(**{name.removesuffix("_freq"): int(value) for name, value in found.items()})
 
 
