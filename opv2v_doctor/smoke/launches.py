@@ -51,6 +51,11 @@ class Outcome:
     killed: bool = False
 
     @property
+    def is_resume(self) -> bool:
+        """Whether a training that was killed was gone on with."""
+        return self.run is not None and len(self.run.launches) > 1
+
+    @property
     def useless(self) -> bool:
         """Whether it failed before it had made its steps: the largest batch comes after them."""
         return self.failure is not None and not self.trace.every(Largest)
