@@ -29,7 +29,7 @@ from opv2v_doctor.facts.geometry.images import image_matches
 from opv2v_doctor.facts.geometry.lidar import LidarErrors, lidar_errors
 from opv2v_doctor.facts.geometry.meanings import Meaning
 from opv2v_doctor.facts.geometry.partings import camera_parting, pose_parting
-from opv2v_doctor.facts.geometry.picture_partings import depth_parting, made_place
+from opv2v_doctor.facts.geometry.picture_partings import depth_parting, made_place, scaled_place
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place, reading_place
 from opv2v_doctor.facts.geometry.rays import Intrinsics, intrinsics
 from opv2v_doctor.facts.geometry.reading_names import FILES, STEPS, reading_words, source_words, step_words
@@ -135,6 +135,10 @@ def _depth_place(target: Target, drawn: Samples, step: str) -> Place | None:
     """The line at which depth, or the camera that it is seen by, parts from the files."""
     if step == "scale" and scaled_before(reading(target, drawn.split)):
         return reading_place(target, drawn.part, "source")
+    if step == "scale":
+        times = reading(target, drawn.split).reading.scale / reading(target, drawn.split).right.scale
+        if at := scaled_place(target, drawn.split, times):
+            return at
     if step == "crop" and (misfit := given_and_expected(target, drawn.split)):
         _, given, expected = misfit
         words = "resiz|scale" if abs(given[0] / expected[0] - 1) > FOCAL else "crop"

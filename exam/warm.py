@@ -108,7 +108,10 @@ def _free_port() -> int:
 
 
 def _read(path: Path) -> Record:
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError):  # it was killed before, or while, it wrote
+        return {}
 
 
 def _be(asked: Mapping[str, Any], phase: str, rank: int, ranks: int, port: int, folder: Path) -> None:

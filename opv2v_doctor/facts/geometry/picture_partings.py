@@ -28,6 +28,7 @@ from opv2v_doctor.text import Place
 GRID = 48  # rows and columns of a large array that are looked at
 LEAST = 0.1  # of a map is known, to be judged
 FITS = 0.025  # mean error, clipped at 0.1: what leaves less is the depth of the files
+MULTIPLE = 0.05  # of the logarithm: a factor is found as well as the reading that has it
 ALIKE = 0.9999  # correlation of two images that differ by rounding to 8 bits
 SAME = 1e-3  # of the brightest value, or of a depth
 Seen = tuple[Sighting, NDArray[Any]]
@@ -76,6 +77,45 @@ def depth_parting(target: Target, split: str) -> Place | None:
     alike = (each for each, _ in seen if each.shape == shape and DEPTH.search(each.name) and not each.given)
     first = next(alike, None)  # the file itself is never seen: it is changed where it is read
     return _last_fit(seen, view, fits) or (sighting_place(first) if first else None)
+
+
+def scaled_place(target: Target, split: str, times: float) -> Place | None:
+    """The line at which a depth map of a file, or its inverse, is there so many times too large, or small."""
+    try:
+        compared = comparisons(target, split)[0]
+    except (Blocked, Skip):
+        return None
+    maps = [depth_of(frame, name) for frame, name in _files(target, split, compared.view)]
+    grids = [_grid(depth).astype(np.float64) for depth in maps if depth is not None]
+
+    def is_scaled(array: NDArray[Any]) -> bool:
+        return any(
+            _is_multiple(array, way, factor)
+            for grid in grids
+            for way in (grid, 1 / np.where(grid > 0, grid, np.nan))
+            for factor in (times, 1 / times)
+        )
+
+    shapes = {depth.shape for depth in maps if depth is not None}
+    made = (
+        each
+        for each, array in _seen(target, split, compared.view)
+        if each.shape in shapes and not each.given and is_scaled(array)
+    )
+    first = next(made, None)
+    return sighting_place(first) if first else None
+
+
+def _is_multiple(array: NDArray[Any], other: NDArray[Any], factor: float) -> bool:
+    """Whether an array is this many times another one, in nearly all that both know."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        off = (
+            np.abs(np.log(array / other / factor))
+            if array.shape == other.shape and array.dtype.kind == "f"
+            else np.empty(0)
+        )
+    known = off[np.isfinite(off)]
+    return known.size > LEAST * off.size and bool(np.quantile(known, 0.9) < MULTIPLE)
 
 
 def made_place(target: Target, split: str, key: str) -> Place | None:
