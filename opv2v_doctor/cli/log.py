@@ -12,16 +12,17 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
 from opv2v_doctor.check import Finding, NoAnswer, Severity
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.examination import examine, head_of, ignore_of
-from opv2v_doctor.cli.reporting import report_file
+from opv2v_doctor.cli.examination import examine, ignore_of
+from opv2v_doctor.cli.reporting import report_file, write_files, write_report
 from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
 from opv2v_doctor.facts.past.logs.encodings import PACKED
@@ -35,9 +36,9 @@ from opv2v_doctor.foreign_files import kind_of
 from opv2v_doctor.neutral import cell, printable
 from opv2v_doctor.own_reports import PARQUET_KEY
 from opv2v_doctor.registry import ignored_codes, installed_checks, select
-from opv2v_doctor.reporters import BY_SUFFIX
+from opv2v_doctor.reporters import BY_SUFFIX, Examination
 from opv2v_doctor.reporters.phrases import one_line
-from opv2v_doctor.result import Result, exit_code
+from opv2v_doctor.result import Result
 from opv2v_doctor.runner import run
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.state import State
@@ -76,15 +77,7 @@ Form = Annotated[
         show_default=False,
     ),
 ]
-Into = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        help="Write here instead of to the terminal.",
-        show_default=False,
-        callback=options.writable,
-    ),
-]
+Into = Annotated[list[Path] | None, options.output_option(BY_SUFFIX_OF_LOGS)]
 Follow = Annotated[bool, typer.Option("--follow", help="Go on as the file grows, until interrupted.")]
 
 UntilIdle = Annotated[
@@ -115,11 +108,10 @@ def log(
     average, file, line. Of several runs there is a table first: how far each came, its end, and what is
     wrong.
     """
-    if output is not None:
-        format = cast("LogFormat", options.written_as(output, format, BY_SUFFIX_OF_LOGS))
+    files = options.report_files(output, format, BY_SUFFIX_OF_LOGS)
     presentation = options.Presentation(
         format=format,
-        files=((output, format or "text"),) if output else (),
+        files=files,
         language=lang,
         strict=strict,
         detail=options.detail_of(verbose, quiet),
@@ -127,19 +119,23 @@ def log(
     if follow:
         raise typer.Exit(_follow(paths, presentation, until_idle, settings, ignore or []))
     found = _logs_below(paths)
-    if format in TABLES:
-        _write_table(found, format, output)
+    if format in ("html", "parquet") and not files:
+        raise UsageError(f"--format {format} needs --output FILE.{format}")
+    if not files and format in TABLES:
+        _write_table(found, format, None)
         return
-    if format == "html" and output is None:
-        raise UsageError("--format html needs --output FILE.html")
+    if STDIN in found and len(files) > 1 and any(form in TABLES for _, form in files):
+        raise UsageError(
+            "a table beside another file: standard input is read once, so give a log that is one"
+        )
     target = _target(found, settings)
-    if format in (None, "text") and output is None:
+    if files and all(form in TABLES for _, form in files):
+        write_files(files, lambda _: (), {form: partial(_write_table, found, form) for form in TABLES})
+        return
+    if files or format in (None, "text"):
         for line in _overview(target, ignore or []):
             typer.echo(line)
-    if format != "html":
-        raise typer.Exit(_examine(target, presentation, ignore or []))
-    assert output is not None
-    raise typer.Exit(_draw(target, output, presentation, ignore or []))
+    raise typer.Exit(_examine(target, presentation, ignore or []))
 
 
 def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
@@ -210,8 +206,18 @@ def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
 
 
 def _examine(target: Target, presentation: options.Presentation, ignores: list[str]) -> int:
-    subject = _training(target)
-    return examine(target, FAMILY, ignores=ignores, presentation=presentation, plugins=False, subject=subject)
+    def table(form: LogFormat, _: Sequence[Result], __: Examination, output: Path) -> None:
+        _write_table(target.logs, form, output)
+
+    return examine(
+        target,
+        FAMILY,
+        ignores=ignores,
+        presentation=presentation,
+        plugins=False,
+        subject=_training(target),
+        own={"html": partial(_draw, target), **{form: partial(table, form) for form in TABLES}},
+    )
 
 
 def _training(target: Target) -> str:
@@ -227,24 +233,15 @@ def _training(target: Target) -> str:
     return f"training: {name}, {row.progress} epochs, {row.end}; best {row.best}"
 
 
-def _draw(target: Target, output: Path, presentation: options.Presentation, ignores: list[str]) -> int:
+def _draw(target: Target, results: Sequence[Result], head: Examination, output: Path) -> None:
     """The page: the report with the curves."""
     from opv2v_doctor.figures.curves import page
 
-    results = verdicts(target, ignores)
-    head = head_of(target, presentation)
     try:
         logs = judged_logs(target)
     except NoAnswer:  # the findings tell it
         logs = ()
-    with report_file(output) as place:
-        place.write_text(
-            page(logs, results, replace(head, pictures=lambda _: ())),
-            encoding="utf-8",
-            errors="backslashreplace",
-        )
-    typer.echo(f"{output} written")
-    return exit_code(results, strict=head.strict)
+    write_report(output, [page(logs, results, replace(head, pictures=lambda _: ()))])
 
 
 def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:
@@ -284,8 +281,7 @@ def _write_csv(frames: Iterator[pd.DataFrame], file: TextIO) -> None:
 
 
 def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
-    if output is None:
-        raise UsageError("--format parquet needs --output FILE.parquet")
+    assert output is not None
     try:
         pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
