@@ -33,16 +33,18 @@ from opv2v_doctor.facts.past.logs.records import Records, records
 from opv2v_doctor.facts.past.logs.summaries import summary
 from opv2v_doctor.facts.past.runs import LOG
 from opv2v_doctor.foreign_files import kind_of
+from opv2v_doctor.languages import say as said_in
 from opv2v_doctor.neutral import cell, printable
 from opv2v_doctor.own_reports import PARQUET_KEY
 from opv2v_doctor.registry import ignored_codes, installed_checks, select
-from opv2v_doctor.reporters import BY_SUFFIX, Examination
+from opv2v_doctor.reporters import BY_SUFFIX, Examination, Say
 from opv2v_doctor.reporters.phrases import one_line
 from opv2v_doctor.result import Result
 from opv2v_doctor.runner import run
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.state import State
 from opv2v_doctor.target import Target, find_settings
+from opv2v_doctor.text import Text
 from opv2v_doctor.user_error import UsageError
 
 if TYPE_CHECKING:
@@ -133,12 +135,12 @@ def log(
         write_files(files, lambda _: (), {form: partial(_write_table, found, form) for form in TABLES})
         return
     if files or format in (None, "text"):
-        for line in _overview(target, ignore or []):
+        for line in _overview(target, ignore or [], partial(said_in, language=lang)):
             typer.echo(line)
     raise typer.Exit(_examine(target, presentation, ignore or []))
 
 
-def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
+def _overview(target: Target, ignores: Sequence[str], say: Say) -> Iterator[str]:
     """A table of several runs, one a folder; nothing for one run, or where there is no training."""
     try:
         logs = {log.path.parent: log for log in reversed(judged_logs(target))}
@@ -152,23 +154,24 @@ def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
 
     root = Path(os.path.commonpath([str(folder) for folder in logs]))
     table = Table(box=None, pad_edge=False)
-    for name in ("run", "epochs", "end", "best", "first problem"):
+    for name in (say("run"), say("epochs"), say("end"), say("best"), say("first problem")):
         table.add_column(name, overflow="fold")
     results = verdicts(target, ignores)
     for folder, log in sorted(logs.items()):
         row = summary(log)
-        said = [str(folder.relative_to(root)), row.progress, str(row.end), str(row.best)]
-        table.add_row(*(escape(printable(text)) for text in [*said, _first_problem(results, folder)]))
+        said = [row.progress, row.end, row.best]
+        cells = [str(folder.relative_to(root)), *map(say, said), _first_problem(results, folder, say)]
+        table.add_row(*(escape(printable(text)) for text in cells))
     console = Console(color_system=None, width=160, highlight=False)
     with console.capture() as capture:
         console.print(table)
     yield from (line.rstrip() for line in capture.get().splitlines())
 
 
-def _first_problem(results: Sequence[Result], folder: Path) -> str:
+def _first_problem(results: Sequence[Result], folder: Path, say: Say) -> str:
     """What to fix first in a run: the worst that is told of its log, of these the first."""
     found = [
-        (finding.severity, -(finding.event or finding.line or 0), f"{result.check.code} {finding.message}")
+        (finding.severity, -(finding.event or finding.line or 0), f"{result.check.code} {say(finding.text)}")
         for result in results
         for finding in result.findings
         if finding.severity > Severity.NOTE and finding.path and finding.path.parent == folder
@@ -215,22 +218,27 @@ def _examine(target: Target, presentation: options.Presentation, ignores: list[s
         ignores=ignores,
         presentation=presentation,
         plugins=False,
-        subject=_training(target),
+        subject=said_in(_training(target), presentation.language),
         own={"html": partial(_draw, target), **{form: partial(table, form) for form in TABLES}},
     )
 
 
-def _training(target: Target) -> str:
+def _training(target: Target) -> Text:
     """The training that is judged, in a line: how far it came, how it ended, and what was best."""
     try:
         logs = judged_logs(target)
     except NoAnswer:  # a finding tells it
-        return ""
+        return Text("")
     if len(logs) != 1:
-        return ""
+        return Text("")
     row = summary(logs[0])
-    name = "standard input" if logs[0].path == STDIN else logs[0].path.name
-    return f"training: {name}, {row.progress} epochs, {row.end}; best {row.best}"
+    return Text(
+        "training: {log}, {progress} epochs, {end}; best {best}",
+        log=Text("standard input") if logs[0].path == STDIN else logs[0].path.name,
+        progress=row.progress,
+        end=row.end,
+        best=row.best,
+    )
 
 
 def _draw(target: Target, results: Sequence[Result], head: Examination, output: Path) -> None:

@@ -55,7 +55,7 @@ def page(logs: Sequence[Log], results: Sequence[Result], examination: Examinatio
     )
 
 
-def comparison(logs: Sequence[Log], say: Say = str) -> str:
+def comparison(logs: Sequence[Log], say: Say = str, language: str = "en") -> str:
     """A page of several runs over each other, which judges nothing."""
     names = names_of(logs)
     styled = drawn(
@@ -64,7 +64,7 @@ def comparison(logs: Sequence[Log], say: Say = str) -> str:
         runs=[_run(log, name, n, (), say) for n, (log, name) in enumerate(zip(logs, names, strict=True))],
         differences=list(islice(_differences(logs), MOST_DIFFERENCES)),
     )
-    return alone(styled, title=say("Runs compared"), answer=", ".join(names), say=say)
+    return alone(styled, title=say("Runs compared"), answer=", ".join(names), say=say, language=language)
 
 
 def alone(styled: Mapping[str, Any], **values: Any) -> str:

@@ -11,12 +11,17 @@ from typing import NamedTuple
 from opv2v_doctor.check import Severity
 from opv2v_doctor.languages import blocks
 from opv2v_doctor.result import Status
+from opv2v_doctor.runs.record import RunStatus
 from opv2v_doctor.text import counting
 
 TELLING = {  # the first argument is a template
     *("Text", "note", "warning", "error", "Skip", "Blocked", "Unanswered", "say"),
     *("ArchiveDamaged", "NotExaminable", "TorchScript", "NoTable", "KindNotRead"),
     *("PickleRefused", "CheckpointUnreadable"),
+}
+WORDS: dict[tuple[str, ...], list[str]] = {  # the members of enumerations, which are said as they are
+    ("opv2v_doctor", "result.py"): [*Status, *(word.name.lower() for word in Severity)],
+    ("runs", "record.py"): [*RunStatus],
 }
 COUNTING = {"counted", "examined"}  # the second argument is a noun
 _in_page = re.compile(r"""say\((?:"([^"]+)"|'([^']+)')\)""")
@@ -47,9 +52,7 @@ def source_texts(paths: Iterable[Path]) -> Iterator[SourceText]:
     """What the modules and page templates can say."""
     for path in paths:
         text = path.read_text(encoding="utf-8")
-        if path.name == "result.py":
-            yield from (SourceText(word.value, path, 1) for word in Status)
-            yield from (SourceText(word.name.lower(), path, 1) for word in Severity)
+        yield from (SourceText(word, path, 1) for word in WORDS.get(path.parts[-2:], ()))
         if path.suffix in (".html", ".js"):
             for double, single in _in_page.findall(text):
                 yield SourceText(double or single, path, 1)

@@ -16,6 +16,7 @@ from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.milestones import Milestones
 from opv2v_doctor.runs.record import Run, read_run
 from opv2v_doctor.runs.resume import stamped_config
+from opv2v_doctor.text import Text
 from opv2v_doctor.user_error import UsageError
 
 DEEPEST = 4  # folders below the one that is searched
@@ -34,10 +35,10 @@ class RegisteredRun:
         return Milestones(self.path)
 
     @property
-    def epochs(self) -> str:
+    def epochs(self) -> Text:
         """How many epochs it has trained, of how many its config asks for."""
         done = 0 if self.reached.epoch is None else self.reached.epoch + 1
-        return f"{done} of {self.planned or 'unknown'}"
+        return Text("{n} of {planned}", n=done, planned=self.planned or Text("unknown"))
 
     @cached_property
     def planned(self) -> int | None:

@@ -25,9 +25,11 @@ class Summary:
     best: Text
 
     @property
-    def progress(self) -> str:
+    def progress(self) -> Text:
         """The epochs, as "3" or "3 of 10"."""
-        return f"{self.epochs} of {self.planned:g}" if self.planned is not None else str(self.epochs)
+        if self.planned is None:
+            return quoted(self.epochs)
+        return Text("{n} of {planned:g}", n=self.epochs, planned=self.planned)
 
 
 def summary(log: Log) -> Summary:
