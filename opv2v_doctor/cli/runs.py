@@ -174,8 +174,8 @@ def _stamped(run: Run) -> Iterator[tuple[str | Text, Text]]:
         known = quoted(content) if content else Text("never audited: its content is not known")
         yield Text("dataset"), Text("{roots}: {known}", roots=list(stamp.dataset.roots), known=known)
     if stamp.checkpoint:
-        held, epoch = stamp.checkpoint.get("file"), stamp.checkpoint.get("epoch")
-        yield Text("checkpoint"), Text("{file} (epoch {epoch})", file=str(held), epoch=epoch)
+        held, reached = stamp.checkpoint.get("file"), stamp.checkpoint.get("epoch")
+        yield Text("checkpoint"), Text("{file} (epoch {epoch})", file=str(held), epoch=reached)
 
 
 def _reached(run: Run) -> Iterator[tuple[Text, Text]]:
