@@ -76,5 +76,12 @@ def _best(log: Log) -> Text:
         points = [point for point in curve(log, phase, name) if math.isfinite(point.average)] if name else []
         if name and points:
             best = best_of(points, key=lambda point: point.average)
-            return Text("{name} {value:.4g} (epoch {epoch})", name=name, value=best.average, epoch=best.epoch)
+            return Text(
+                "{name} {value:.4g} (epoch {epoch})",
+                name=name,
+                value=best.average,
+                epoch=best.epoch,
+                phase=phase,
+                side="lowest" if best_of is min else "highest",
+            )
     return Text("-")
