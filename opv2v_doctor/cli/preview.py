@@ -96,14 +96,14 @@ def preview(
     if rrd is not None:
         rerun()
     if data is not None:
-        if rrd is not None:
-            raise UsageError("--rrd: of samples as training sees them, not with --data")
         from opv2v_doctor.cli.frames import show_frames
 
-        shown = show_frames(
-            data, target, index=indices, random=random or 0, seed=seed, output=output, language=lang
+        count = random or 0
+        raise typer.Exit(
+            show_frames(
+                data, target, index=indices, random=count, seed=seed, output=output, language=lang, rrd=rrd
+            )
         )
-        raise typer.Exit(shown)
     target = replace(target, overrides=tuple(overrides or ()))
     code = show_samples(
         target, index=indices, random=random or 0, seed=seed, output=output, language=lang, rrd=rrd
