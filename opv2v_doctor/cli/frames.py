@@ -22,6 +22,7 @@ from opv2v_doctor.figures.rerun_files import record_frame, recording
 from opv2v_doctor.languages import Language, say
 from opv2v_doctor.layout import dataset_root
 from opv2v_doctor.neutral import printable
+from opv2v_doctor.reporters import Say
 from opv2v_doctor.target import Target, find_settings
 from opv2v_doctor.text import Text, counted, sentence
 from opv2v_doctor.user_error import UsageError, unknown
@@ -67,7 +68,7 @@ def show_frames(
             if stream is not None:
                 record_frame(stream, number, moment[0].name, moment[0].agent.scenario, agents)
             writes = partial(write_frame, around=around(folders, place), say=speak, language=language)
-            codes.append(_show(title, folders[place], agents, writes))
+            codes.append(_show(title, folders[place], agents, writes, speak))
             shown = [picture for agent in agents if (picture := agent.pictures.get("panorama")) is not None]
             told = counted(len(agents), "agent")
             tiles.append(Tile(folder=folders[place], name=name, told=told, kind="", pictures=shown))
@@ -110,14 +111,17 @@ def _disks(data: Path, settings_file: Path | None, wanted: Sequence[str]) -> lis
     return [where for where in disks if not wanted or where.folder.name in wanted]
 
 
-def _show(title: Text, folder: Path, agents: Sequence[ShownAgent], write: Callable[..., Path]) -> int:
+def _show(
+    title: Text, folder: Path, agents: Sequence[ShownAgent], write: Callable[..., Path], say: Say
+) -> int:
     verify_preview(folder)
     try:
         path = write(folder, title, agents)
     except OSError as problem:
         raise UsageError(f"--output {folder}: cannot be written: {problem.strerror}") from None
-    lines = [f"{title}: {counted(len(agents), 'agent')}"]
-    lines += [f"  agent {agent.name}: {sentence(agent.told)}" for agent in agents]
-    lines.append(f"  {path} ({path.stat().st_size / 1e6:.1f} MB; the pictures beside it)")
-    sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
+    lines = [Text("{title}: {agents}", title=title, agents=counted(len(agents), "agent"))]
+    lines += [Text("  agent {name}: {text}", name=agent.name, text=sentence(agent.told)) for agent in agents]
+    size = path.stat().st_size / 1e6
+    lines.append(Text("  {path} ({size:.1f} MB; the pictures beside it)", path=path, size=size))
+    sys.stdout.writelines(f"{printable(say(line))}\n" for line in lines)
     return 0 if any(agent.pictures for agent in agents) else 3

@@ -128,7 +128,7 @@ def show(run: Directory, format: Format = "text", lang: options.Lang = "en") -> 
 def _description(run: Run, say: Say = str) -> Iterator[str]:
     """The run in lines: a head, rows of a name and what is known of it, and the launches."""
     marks = [] if run.is_stamped else [Text("never stamped")]
-    kind = (quoted(run.stamp.kind), Text(run.state), *marks)
+    kind = (quoted(run.stamp.kind), run.state.told, *marks)
     yield printable(say(Text("{run}: {told}", run=run.path, told=sentence(kind, ", "))))
     stamped, reached = list(_stamped(run)), list(_reached(run))
     rows = [(f"  {say(name)}", printable(say(told))) for name, told in (*stamped, *reached)]
@@ -197,7 +197,7 @@ def _known(value: object) -> Text:
 
 
 def _launch(launch: Launch) -> Text:
-    told = [Text(launch.state)]
+    told = [launch.state.told]
     if launch.exit_code is not None:
         told.append(Text("exit code {code}", code=launch.exit_code))
     if launch.stamp.gate:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from opv2v_doctor.check import Severity
 from opv2v_doctor.languages import blocks
 from opv2v_doctor.result import Status
-from opv2v_doctor.runs.record import RunStatus
 from opv2v_doctor.text import counting
 
 TELLING = {  # the first argument is a template
@@ -21,7 +20,6 @@ TELLING = {  # the first argument is a template
 }
 WORDS: dict[tuple[str, ...], list[str]] = {  # the members of enumerations, which are said as they are
     ("opv2v_doctor", "result.py"): [*Status, *(word.name.lower() for word in Severity)],
-    ("runs", "record.py"): [*RunStatus],
 }
 COUNTING = {"counted", "examined"}  # the second argument is a noun
 _in_page = re.compile(r"""say\((?:"([^"]+)"|'([^']+)')\)""")

@@ -32,6 +32,20 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
     UNSTAMPED = "unstamped"  # made by hand, adopted later
 
+    @property
+    def told(self) -> Text:
+        """The word, as a reader is told it."""
+        return _TOLD[self]
+
+
+_TOLD = {
+    RunStatus.RUNNING: Text("running"),
+    RunStatus.FINISHED: Text("finished"),
+    RunStatus.FAILED: Text("failed"),
+    RunStatus.INTERRUPTED: Text("interrupted"),
+    RunStatus.UNSTAMPED: Text("unstamped"),
+}
+
 
 class Verdict(BaseModel):
     """What the gate said, and the reason of a start in spite of it."""

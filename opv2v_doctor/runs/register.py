@@ -14,11 +14,12 @@ from opv2v_doctor.facts.past.runs import CHECKPOINTS, LOG
 from opv2v_doctor.runs import configuration
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.milestones import Milestones
-from opv2v_doctor.runs.record import Run, read_run
+from opv2v_doctor.runs.record import Run, RunStatus, read_run
 from opv2v_doctor.runs.resume import stamped_config
 from opv2v_doctor.text import Text
 from opv2v_doctor.user_error import UsageError
 
+UNREADABLE = Text("unreadable")
 DEEPEST = 4  # folders below the one that is searched
 
 
@@ -53,7 +54,7 @@ class RegisteredRun:
     @property
     def state(self) -> str:
         if self.run is None:
-            return "unreadable" if self.problem else "unstamped"
+            return str(UNREADABLE) if self.problem else RunStatus.UNSTAMPED.value
         return self.run.state.value
 
     @property
