@@ -98,7 +98,9 @@ def test_runs_are_listed_and_shown_in_a_language(tmp_path: Path) -> None:
             "commit": "0123456789abcdef",
             "world_size": 2,
         },
-        **{"digest": "", "started": "2026-01-02T03:04:05Z", "status": "failed"},
+        "digest": "",
+        "started": "2026-01-02T03:04:05Z",
+        "status": "failed",
     }
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "run.json").write_text(json.dumps({"schema": 1, "launches": [launch]}))
