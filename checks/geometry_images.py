@@ -28,7 +28,7 @@ from opv2v_doctor.facts.geometry.contents import TURNED, Contents, contents
 from opv2v_doctor.facts.geometry.crops import Crop, crops
 from opv2v_doctor.facts.geometry.images import ImageMatch, image_matches
 from opv2v_doctor.facts.geometry.partings import camera_parting
-from opv2v_doctor.facts.geometry.picture_partings import image_parting, made_place
+from opv2v_doctor.facts.geometry.picture_partings import content_place, image_parting, made_place
 from opv2v_doctor.facts.geometry.places import convention_place, table_place
 from opv2v_doctor.facts.geometry.reading_names import CROPPED, rig_words, step_words
 from opv2v_doctor.facts.geometry.readings import reading, reading_steps
@@ -198,7 +198,7 @@ def _place(target: Target, drawn: Samples, fault: ImageFault, view: TracedView) 
         if found or fault.kind == "rig":
             return found or convention_place(target, drawn.part)
     cropped = crop_place(target, drawn.part) if fault.kind == "cropped" else None
-    return cropped or given_place(target, drawn.part, "img")
+    return cropped or content_place(target, drawn.split) or given_place(target, drawn.part, "img")
 
 
 POINTS = Threshold(12, "random points", "fewer are alike somewhere by chance")
@@ -480,7 +480,7 @@ def _seams(target: Target, drawn: Samples) -> Findings:
         view = fault.contents.view
         place = camera_parting(target, drawn.split, view.frame)
         place = place or image_parting(target, drawn.split, view, fault.cameras[0])
-        place = place or given_place(target, drawn.part, "img")
+        place = place or content_place(target, drawn.split) or given_place(target, drawn.part, "img")
         yield _misplacement_finding(
             drawn, fault, place, Text("take image, pose and intrinsics of the same camera")
         )

@@ -266,7 +266,7 @@ def loaders_have_the_computed_length(target: Target) -> Findings:
         yield error(
             "the train loader has {steps} steps, the config implies {expected}",
             hint="compare the sampler's __len__ with samples // largest batch // GPUs",
-            at=measured.sampler,
+            at=measured.counted,
             steps=steps,
             expected=computed.steps,
         )
@@ -329,7 +329,7 @@ def all_ranks_agree(target: Target) -> Findings:
         yield error(
             "ranks are given {given} batches, their loaders say {said}",
             hint="let the sampler yield exactly len(sampler) batches on every rank",
-            at=measured.sampler,
+            at=measured.counted if len(said) > 1 else measured.sampler,
             given=_by_count(counts),
             said=said,
             batches={str(rank): count for rank, count in counts.items()},

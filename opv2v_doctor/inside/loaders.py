@@ -40,6 +40,7 @@ class Loaders(TypedDict):
     mixed: float
     distinct: int
     sampler: CodePlace | None
+    counted: CodePlace | None
     evals: list[EvalLoader]
 
 
@@ -76,6 +77,7 @@ def loaders(
         "mixed": mixed_share(views),
         "distinct": len(set().union(*drawn)),
         "sampler": drawn_at(batches_of(loader)),
+        "counted": drawn_at(batches_of(loader), "__len__"),
         "evals": tests,
     }
 
@@ -177,12 +179,11 @@ def mixed_share(views: Sequence[list[int | None]]) -> float:
     return sum(len(set(step)) > 1 for step in steps) / len(steps) if steps else 0.0
 
 
-def drawn_at(sampler: object) -> CodePlace | None:
-    """Where a sampler's own class draws, else where that is defined."""
-    place = place_of(sampler)
-    code = getattr(getattr(type(sampler), "__iter__", None), "__code__", None)
-    own = bool(place) and code is not None and "__iter__" in vars(type(sampler))
-    return {**place, "line": code.co_firstlineno} if place and own and code else place
+def drawn_at(sampler: object, method: str = "__iter__") -> CodePlace | None:
+    """Where a sampler's own class draws, or counts; else where that is defined."""
+    place, own = place_of(sampler), vars(type(sampler)).get(method)
+    code = getattr(own, "__code__", None)
+    return {**place, "line": code.co_firstlineno} if place and code else place
 
 
 def place_of(instance: object) -> CodePlace | None:

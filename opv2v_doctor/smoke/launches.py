@@ -51,6 +51,11 @@ class Outcome:
     killed: bool = False
 
     @property
+    def is_resume(self) -> bool:
+        """Whether a training that was killed was gone on with."""
+        return self.run is not None and len(self.run.launches) > 1
+
+    @property
     def useless(self) -> bool:
         """Whether it failed before it had made its steps: the largest batch comes after them."""
         return self.failure is not None and not self.trace.every(Largest)
@@ -133,8 +138,10 @@ def _rehearse(target: Target) -> Rehearsal:
 
 @fact
 def frequencies(target: Target) -> Frequencies:
-    """How often the config saves, keeps and evaluates, in epochs; 0 where it does not say."""
+    """How often the config saves, keeps and evaluates, in epochs; 0 where it does not say, or has no set."""
     found = {name: config(target).number(f"train_params.{name}", 0) or 0 for name in FREQUENCIES}
+    if not any(mark in str(config(target).get("dataset.test_dataset")) for mark in "(@"):
+        found["eval_freq"] = 0
     return Frequencies(**{name.removesuffix("_freq"): int(value) for name, value in found.items()})
 
 

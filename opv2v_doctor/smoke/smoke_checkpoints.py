@@ -10,7 +10,7 @@ from opv2v_doctor.check import Finding, Findings, Skip, check, error, examined, 
 from opv2v_doctor.facts.launch.config import place as config_place
 from opv2v_doctor.facts.source.names import name_of, named
 from opv2v_doctor.facts.source.syntax import find, nodes
-from opv2v_doctor.smoke.launches import loop_place, rehearsal, uninterrupted_trace
+from opv2v_doctor.smoke.launches import frequencies, loop_place, rehearsal, uninterrupted_trace
 from opv2v_doctor.smoke.rehearsals import KeptFile, Moment, Rehearsal
 from opv2v_doctor.smoke.traces import Frame
 from opv2v_doctor.target import Target
@@ -216,6 +216,8 @@ def _misnumbered(target: Target, found: Rehearsal, numbered: dict[int, tuple[str
 def best_checkpoint_is_the_best(target: Target) -> Findings:
     """The best checkpoint holds the weights with the lowest loss of all evaluations, also after a resume.
 
+    Where the config asks for evaluations, there are some.
+
     ## Why it matters
     It is the one that is published. Where a resume forgets the best loss so far, the next evaluation is the
     best one, however bad, and the best weights are gone.
@@ -236,7 +238,8 @@ def best_checkpoint_is_the_best(target: Target) -> Findings:
     if any(_best(moment) for part in (found.first, found.resumed) for moment in part.moments):
         return
     if not known:
-        raise Skip("the training evaluates nothing in the rehearsal")
+        yield from _without_evaluation(target, found)
+        return
     if (place := _saving_best(target)) is None:
         raise Skip("the training saves no file that is named best")
     yield examined(len(known), "evaluation")
@@ -246,6 +249,25 @@ def best_checkpoint_is_the_best(target: Target) -> Findings:
         hint="compare the loss with the best so far before that is replaced by it",
         first=next(iter(known.values())),
         lowest=min(known.values()),
+    )
+
+
+def _without_evaluation(target: Target, found: Rehearsal) -> Findings:
+    """An error where evaluations were asked for. Raises Skip where not, or where none could be seen."""
+    every, evaluates = frequencies(target).eval, named(target, "test_epoch")
+    trained = max((moment.trained or 0 for moment in found.first.moments), default=0)
+    if not 0 < every <= trained or evaluates is None:
+        raise Skip("the training evaluates nothing in the rehearsal")
+    loop = named(target, "train")
+    yield examined(trained, "epoch of the rehearsal")
+    yield error(
+        "{trained:epoch was|epochs were} trained, and {function}() was never called: eval_freq={every} asks "
+        "for evaluations",
+        at=Place(loop.place.path, loop.place.line, near=True) if loop else evaluates.place,
+        hint="let the training call {function}() with each of its evaluation loaders",
+        trained=trained,
+        function=evaluates.name,
+        every=every,
     )
 
 

@@ -7,7 +7,13 @@ from opv2v_doctor.check import Blocked, Findings, check, error, examined, note, 
 from opv2v_doctor.facts.source.names import named
 from opv2v_doctor.facts.source.syntax import nodes
 from opv2v_doctor.facts.source.training_loop import epoch_progress
-from opv2v_doctor.smoke.launches import KILLED_AT, loop_place, resumed_trace, uninterrupted_trace
+from opv2v_doctor.smoke.launches import (
+    KILLED_AT,
+    loop_place,
+    resumed_trace,
+    resumed_training,
+    uninterrupted_trace,
+)
 from opv2v_doctor.smoke.traces import Step
 from opv2v_doctor.target import Target
 from opv2v_doctor.text import Place, Text
@@ -27,8 +33,17 @@ def resume_goes_on_at_the_next_epoch(target: Target) -> Findings:
     ## How to fix
     Save the epoch that is complete, and start with the one after it.
     """
-    expected, first = _expected_step(target), next(iter(resumed_trace(target).of_rank(0)), None)
+    outcome = resumed_training(target)
     yield examined(1, "resume")
+    if outcome.useless and outcome.is_resume:
+        yield error(
+            "the resumed training {failure}",
+            at=outcome.at,
+            hint="mend what it says: every resume of this launch would end like this",
+            failure=outcome.failure or "",
+        )
+        return
+    expected, first = _expected_step(target), next(iter(resumed_trace(target).of_rank(0)), None)
     if first is None:
         yield error(
             "epoch {saved} was saved, and epoch {epoch} is never trained: it is skipped",

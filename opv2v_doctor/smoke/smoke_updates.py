@@ -49,12 +49,16 @@ def held(target: Target) -> Held:
 def optimizer_holds_the_parameters_of_the_model(target: Target) -> Findings:
     """The optimizer holds the parameters of the model that is trained, and of no copy of it.
 
+    Of a module it decays no bias without its weight.
+
     ## Why it matters
     An optimizer that was made before the model was copied, wrapped or rebuilt updates tensors that nobody
-    computes with: the loss stays where it is, and nothing fails.
+    computes with: the loss stays where it is, and nothing fails. Weight decay that was turned round pulls
+    norms towards zero, and leaves the matrices that it is meant for free to grow.
 
     ## How to fix
-    Make the optimizer last, of `model.parameters()` of the very object that the loss is computed with.
+    Make the optimizer last, of `model.parameters()` of the very object that the loss is computed with. Put
+    parameters of one dimension, and no others, into the group without weight decay.
     """
     found = held(target)
     yield examined(found.held, "parameter of the optimizer")
@@ -65,6 +69,13 @@ def optimizer_holds_the_parameters_of_the_model(target: Target) -> Findings:
             at=placed(found.at),
             strange=found.strange,
             held=found.held,
+        )
+    if found.decayed_by_bias:
+        yield error(
+            "the bias of {modules} has a weight decay, and its weight has none",
+            hint="exchange the groups: what has one dimension goes without weight decay",
+            at=placed(found.at),
+            modules=_some(found.decayed_by_bias),
         )
     if found.left_out and not found.strange:
         yield note("in no group of the optimizer: {names}", names=_some(found.left_out))

@@ -134,6 +134,9 @@ class Held:
     left_out: Sequence[str]
     strange: int  # parameters of the optimizer that are not the model's
     held: int  # parameters of the optimizer
+    decayed_by_bias: Sequence[
+        str
+    ] = ()  # modules with weight decay on their vectors, and none on their matrices
     at: str  # where the optimizer is made
     steps: int  # of an epoch, when it is not cut short
     config: Mapping[str, Any]  # whole key -> value

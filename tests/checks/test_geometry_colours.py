@@ -21,21 +21,21 @@ def line_of(path: Path, words: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words", "place"),
+    ("fault", "words", "file", "place"),
     [
-        ("red_and_blue_exchanged", "as OpenCV reads", "cv2.imread"),
-        ("normalised_twice", "normalised twice, as if by", '"img":'),
+        ("red_and_blue_exchanged", "as OpenCV reads", DATASET, "cv2.imread"),
+        ("normalised_twice", "normalised twice, as if by", IMAGE, "return (((images"),
     ],
 )
 def test_other_colours_are_named_with_what_was_done(
-    fault: str, words: str, place: str, broken: Broken
+    fault: str, words: str, file: str, place: str, broken: Broken
 ) -> None:
     repo = broken(fault)
     found = run_check("GEO015", make_target(repo=repo, splits=("test",), num_samples=2))
     (finding,) = found.findings
     assert found.status is Status.FAILED
     assert words in finding.message
-    assert (finding.path, finding.line) == (repo / DATASET, line_of(repo / DATASET, place))
+    assert (finding.path, finding.line) == (repo / file, line_of(repo / file, place))
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_a_loader_of_another_length_is_found_at_its_sampler(broken: Broken) -> N
     assert result.status is Status.FAILED
     assert (finding.path, finding.line) == (
         repo / SAMPLER,
-        line_of(repo / SAMPLER, "class DynamicBatchedMultiFeatureRandomSampler"),
+        line_of(repo / SAMPLER, "def __len__"),
     )
     assert values(finding, "steps", "expected") == {"steps": 20, "expected": 10}
 

@@ -12,6 +12,7 @@ import torch
 from opv2v_doctor.inside.watch.alike import Alike
 from opv2v_doctor.inside.watch.batches import content, disturbed, part, size
 from opv2v_doctor.inside.watch.largest import largest_batch
+from opv2v_doctor.inside.watch.parameters import Parameters
 from opv2v_doctor.inside.watch.sketches import NUMBER, sketches
 
 Start = Callable[..., Any]
@@ -50,11 +51,27 @@ def test_a_loss_that_was_cut_off_is_told(watch: Start) -> None:
     assert all(one["gradients"] == {} for one in watched.events("backward"))
 
 
+@pytest.mark.parametrize(
+    ("decays", "told"), [((0.0, 0.1), ["0"]), ((0.1, 0.0), []), ((0.1, 0.1), []), ((0.0, 0.0), [])]
+)
+def test_whose_bias_decays_alone_is_told(decays: tuple[float, float], told: list[str]) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LayerNorm(2))
+    first, second = model
+    groups = [
+        {"params": [first.weight], "weight_decay": decays[0]},
+        {"params": [first.bias, *second.parameters()], "weight_decay": decays[1]},
+    ]
+    known = Parameters()
+    known.learn(model, torch.optim.AdamW(groups), None)
+    assert known.decayed_by_bias() == told
+
+
 def test_the_optimizer_of_a_copy_is_strange(watch: Start) -> None:
     watched = watch(trace=True, limit=2)
     watched.train(epochs=1, change=lambda model: model.__setitem__(0, torch.nn.Linear(4, 3)))
     (held,) = watched.events("parameters")
     assert (held["strange"], held["held"], held["left_out"]) == (2, 4, ["0.weight", "0.bias"])
+    assert held["decayed_by_bias"] == []
     assert "training.py" in held["at"]
     assert held["steps"] == 4
 

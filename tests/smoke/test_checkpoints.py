@@ -16,6 +16,17 @@ SORTED_BY_NAME = {"removes": lambda numbers: [int(n) for n in sorted(map(str, nu
 OLDEST_FIRST = {"removes": lambda numbers: sorted(numbers)[:-3]}
 
 
+def test_evaluations_that_were_asked_for_and_never_made_are_told(tmp_path: Path) -> None:
+    script = tmp_path / "there" / "scripts" / "train.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("def test_one_epoch(model):\n    pass\n\n\ndef train(args):\n    pass\n")
+    (finding,) = judged("SMK032", tmp_path / "there", evaluates=False).findings
+    assert "7 epochs were trained, and test_one_epoch() was never called: eval_freq=1" in finding.message
+    assert (finding.path, finding.line) == (script, 5)
+    unknown = judged("SMK032", tmp_path / "by another name", evaluates=False)
+    assert unknown.status is Status.SKIPPED
+
+
 @pytest.mark.parametrize(
     ("code", "changes", "words", "line"),
     [

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,15 +17,22 @@ from opv2v_doctor.runner import run
 from opv2v_doctor.runs.record import Launch, RankFailure, Run, Stamp
 from opv2v_doctor.sandbox import FAULTS
 from opv2v_doctor.smoke import CHECKS
-from opv2v_doctor.smoke.launches import _failure, _innermost
+from opv2v_doctor.smoke.launches import (
+    Outcome,
+    _failure,
+    _innermost,
+    resumed_training,
+    uninterrupted_training,
+)
 from opv2v_doctor.smoke.smoke_processes import ROUNDING, SAME_RATE, SMALL
 from opv2v_doctor.smoke.traces import EVENTS, read_trace
+from opv2v_doctor.state import State
 from opv2v_doctor.target import Target, make_target
-from opv2v_doctor.text import Place
+from opv2v_doctor.text import Place, Text
 
 from ..edges import assert_edge
 from ..guards.test_smoke import rates_doubled, scaled
-from .recordings import Events, Tamper, every, judged, lost, of_kind, told
+from .recordings import Events, Tamper, every, judged, lost, of_kind, recorded, told
 
 
 def results(target: Target, *codes: str) -> dict[str, Result]:
@@ -105,6 +113,28 @@ def test_a_rank_of_which_no_step_was_seen_is_no_answer(tmp_path: Path) -> None:
 def test_a_resume_that_trains_nothing_has_skipped_an_epoch(tmp_path: Path) -> None:
     assert judged("SMK007", tmp_path, resumed=lost).status is Status.FAILED
     assert judged("SMK009", tmp_path, resumed=lost).status is Status.BLOCKED
+
+
+def test_a_resume_that_fails_is_a_fault(tmp_path: Path) -> None:
+    place, now = Place(tmp_path / "train_tools.py", 186), datetime.datetime.now(datetime.UTC)
+    target = recorded(tmp_path)
+    whole = uninterrupted_training(target)
+    launch = Launch(stamp=Stamp(), digest="", started=now)
+
+    def result(launches: int) -> Result:
+        failed = Outcome(
+            trace=replace(whole.trace, steps=(), others=()),
+            run=Run(path=tmp_path, launches=(launch,) * launches),
+            failure=Text("ended with exit code 1"),
+            at=place,
+        )
+        given: dict[Any, Any] = {uninterrupted_training: whole, resumed_training: failed}
+        return results(replace(target, state=State(given)), "SMK007")["SMK007"]
+
+    (finding,) = result(2).findings
+    assert finding.message == "the resumed training ended with exit code 1"
+    assert (finding.path, finding.line) == (place.path, 186)
+    assert result(1).status is Status.BLOCKED  # it never came so far that it could be resumed
 
 
 LOADS = """

@@ -67,6 +67,12 @@ def kept(events: Events) -> None:
         event["gradients"] = dict(mine)
 
 
+def test_a_bias_that_decays_where_its_weight_does_not_is_named(tmp_path: Path) -> None:
+    tamper = every("parameters", decayed_by_bias=["head.0"])
+    (finding,) = judged("SMK014", tmp_path, uninterrupted=tamper).findings
+    assert "the bias of head.0 has a weight decay" in finding.message
+
+
 @pytest.mark.parametrize(
     ("tamper", "words", "place"),
     [

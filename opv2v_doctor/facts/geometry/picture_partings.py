@@ -28,6 +28,7 @@ from opv2v_doctor.text import Place
 GRID = 48  # rows and columns of a large array that are looked at
 LEAST = 0.1  # of a map is known, to be judged
 FITS = 0.025  # mean error, clipped at 0.1: what leaves less is the depth of the files
+ALIKE = 0.9999  # correlation of two images that differ by rounding to 8 bits
 SAME = 1e-3  # of the brightest value, or of a depth
 Seen = tuple[Sighting, NDArray[Any]]
 
@@ -93,6 +94,36 @@ def made_place(target: Target, split: str, key: str) -> Place | None:
     made = (each for each, array in _seen(target, split, view) if not each.given and _same(array, grid))
     first = next(made, None)
     return sighting_place(first) if first else None
+
+
+def content_place(target: Target, split: str) -> Place | None:
+    """The line at which a view's image is there first, before its colours are scaled; None: nobody knows."""
+    try:
+        view = moments(target, split).views[0]
+    except (Blocked, Skip):
+        return None
+    final = view.given().array("img")
+    if final is None or final.ndim != 3 or final.shape[0] != 3:
+        return None
+    grid = _grid(np.moveaxis(final, 0, -1)).astype(np.float64)
+    for each, array in _seen(target, split, view):
+        if (
+            array.shape == grid.shape
+            and not each.given
+            and (_is_scaled(array, grid) or _is_scaled(array[..., ::-1], grid))
+        ):
+            return sighting_place(each)
+    return None
+
+
+def _is_scaled(image: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether each channel of an image is that of another one, times a factor and with an offset."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        alike = [
+            np.corrcoef(image[..., channel].ravel(), other[..., channel].ravel())[0, 1]
+            for channel in range(3)
+        ]
+    return bool(min(alike) > ALIKE)
 
 
 def _made_matrix(target: Target, split: str, view: TracedView) -> Place | None:
@@ -193,6 +224,5 @@ def _same(array: NDArray[Any], other: NDArray[Any]) -> bool:
     flat = array.reshape([side for side in array.shape if side != 1])
     if flat.shape != other.shape:
         return False
-    return bool(
-        np.allclose(np.nan_to_num(flat), np.nan_to_num(other), rtol=SAME, atol=SAME * other.max(initial=0))
-    )
+    one, two = np.nan_to_num(flat, posinf=0, neginf=0), np.nan_to_num(other, posinf=0, neginf=0)
+    return bool(np.allclose(one, two, rtol=SAME, atol=SAME * two.max(initial=0)))

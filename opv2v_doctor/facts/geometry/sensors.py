@@ -292,10 +292,11 @@ def _usual_rig(where: Disk, frames: Sequence[Frame]) -> dict[str, Array]:
 def _ceilings(found: Sequence[Sensor], files: Files, explained: Collection[Path]) -> Iterator[Suspect]:
     """Agents, and cameras of the others, whose depth ends, or begins anew, where their LiDAR sees farther."""
     told: set[Path] = set()
-    for group in (lambda sensor: "", lambda sensor: sensor.camera):
+    for of_camera in (False, True):
         groups: dict[tuple[Path, str], list[Sensor]] = {}
         for sensor in found:
-            groups.setdefault((sensor.frame.agent.folder, group(sensor)), []).append(sensor)
+            name = sensor.camera if of_camera else ""
+            groups.setdefault((sensor.frame.agent.folder, name), []).append(sensor)
         for (agent, camera), each in groups.items():
             why = None if agent in told or (camera and agent in explained) else _ceiling(each, files)
             if why:

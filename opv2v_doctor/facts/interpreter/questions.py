@@ -272,7 +272,8 @@ class Loaders:
     ranks: tuple[Rank, ...]
     mixed: float  # share of the steps in which ranks hold different numbers of views
     distinct: int  # samples that are drawn by at least one rank
-    sampler: Place | None  # the class that deals out the batches
+    sampler: Place | None  # what deals out the batches
+    counted: Place | None  # and says how many they are
     evals: tuple[EvalLoader, ...]
 
 

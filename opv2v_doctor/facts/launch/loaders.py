@@ -212,7 +212,8 @@ class LoadersBuilt:
     ranks: tuple[Rank, ...]
     mixed: float  # share of the steps in which ranks hold different numbers of views
     distinct: int  # samples that are drawn by at least one rank
-    sampler: Place  # the class that deals out the batches, else the function that builds the loader
+    sampler: Place  # what deals out the batches, else the function that builds the loader
+    counted: Place  # what says how many they are, else that
     evals: tuple[EvalLength, ...]
     untold: Blocked | None  # why the evaluation loaders are not known, None where they are
 
@@ -272,6 +273,7 @@ def loaders(target: Target) -> LoadersBuilt:
         mixed=answer.mixed,
         distinct=answer.distinct,
         sampler=answer.sampler or built.call,
+        counted=answer.counted or built.call,
         evals=tuple(
             EvalLength(
                 key=loader.key,

@@ -68,6 +68,15 @@ class Parameters:
         known.update(id(parameter) for parameter in getattr(criterion, "parameters", tuple)())
         return sum(id(entry[3]) not in known for entry in self.trained())
 
+    def decayed_by_bias(self) -> list[str]:
+        """Modules whose vectors, as a bias, have a weight decay, and their matrices or kernels none."""
+        decays: dict[str, list[float]] = {}
+        for _, group, name, parameter in self.trained():
+            most = decays.setdefault(name.rpartition(".")[0], [-1.0, -1.0])
+            kind = 0 if parameter.dim() > 1 else 1
+            most[kind] = max(most[kind], float(group.get("weight_decay") or 0))
+        return [name for name, (matrix, vector) in decays.items() if vector > 0 == matrix]
+
     def optimizer_digest(self) -> str:
         """A hash of the whole state of the optimizer."""
         import torch

@@ -159,6 +159,7 @@ class Session:
             left_out=self.parameters.left_out(),
             strange=self.parameters.strange(call.get("criterion")),
             held=len(self.parameters.trained()),
+            decayed_by_bias=self.parameters.decayed_by_bias(),
             at=self.updates.made_at.get(id(call.get("optimizer")), ""),
             steps=len(call.get("data_loader")),
             config=spoken_of(call.get("args")),
