@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from opv2v_doctor.neutral import aligned, Plain, canvas, cell, neutral
+from opv2v_doctor.neutral import Plain, aligned, canvas, cell, neutral
 
 
 @pytest.mark.parametrize(
