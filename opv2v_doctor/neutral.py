@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO, cast
 
 # what moves a cursor, repaints, or turns the direction of the text around it; a line's end and tabs stay
@@ -44,6 +45,16 @@ def cell(value: Any) -> Any:
         except ValueError:
             return f"'{text}"
     return text
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows under one another, columns as wide as their widest entry on a terminal."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (word + " " * (width - cell_len(word)) for word, width in zip(row, widths, strict=True))
+        yield "  ".join(padded).rstrip()
 
 
 class Plain(io.TextIOWrapper):

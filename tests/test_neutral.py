@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from opv2v_doctor.neutral import Plain, canvas, cell, neutral
+from opv2v_doctor.neutral import Plain, aligned, canvas, cell, neutral
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,7 @@ def test_only_what_is_drawn_on_the_canvas_moves_a_cursor() -> None:
 def test_a_stream_that_is_not_ours_is_its_own_canvas() -> None:
     with open(os.devnull, "w") as file:  # noqa: PTH123
         assert canvas(file) is file
+
+
+def test_columns_are_as_wide_as_a_terminal_draws_them() -> None:
+    assert list(aligned([("步数", "x"), ("abcde", "y")])) == ["步数   x", "abcde  y"]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -26,7 +27,7 @@ from opv2v_doctor.audit.verdicts import VERDICTS
 from opv2v_doctor.audit.workers import readers
 from opv2v_doctor.cli import options
 from opv2v_doctor.cli.live import announce, is_live
-from opv2v_doctor.cli.reporting import report_file, write_report
+from opv2v_doctor.cli.reporting import report_file, write_files
 from opv2v_doctor.cli.streams import quiet_libraries
 from opv2v_doctor.neutral import canvas, printable
 from opv2v_doctor.reporters import BY_SUFFIX, REPORTERS, Detail, Examination, Format, Medium, text
@@ -69,6 +70,7 @@ Cache = Annotated[
 ]
 
 
+Outputs = Annotated[list[Path] | None, options.output_option(WRITTEN_BY_SUFFIX)]
 ReportFormat = Annotated[
     AuditFormat | None,
     typer.Option(
@@ -88,7 +90,7 @@ def audit(
     repo: options.Repo = None,
     settings: options.SettingsFile = None,
     format: ReportFormat = None,
-    output: options.Output = None,
+    output: Outputs = None,
     strict: options.Strict = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -97,8 +99,8 @@ def audit(
 
     What was read is remembered: an interrupted audit goes on, and a second one reads only what changed.
     """
-    chosen = options.written_as(output, format, WRITTEN_BY_SUFFIX) if output else format or "text"
-    if chosen == "parquet" and output is None:
+    files = options.report_files(output, format, WRITTEN_BY_SUFFIX)
+    if format == "parquet" and not files:
         raise UsageError("--format parquet needs --output FILE: it is not text")
     detail = options.detail_of(verbose, quiet)
     dataset = _dataset(root, depth, repo, settings)
@@ -110,12 +112,16 @@ def audit(
             survey(inventory, readers(processes, scheduler), advance)
         results = list(run(VERDICTS, cast("Target", inventory)))
         head = _head(inventory, strict, detail)
-        if output is not None:
-            whole = replace(head, medium=Medium(folder=head.medium.folder))
-            _write(output, chosen, inventory, results, whole)
         paper = canvas(sys.stdout)
-        for line in _lines("text" if output else chosen, inventory, results, head):
+        for line in _lines("text" if files else format or "text", inventory, results, head):
             paper.write(f"{line}\n")
+        paper.flush()
+        whole = replace(head, medium=Medium(folder=head.medium.folder))
+        write_files(
+            files,
+            lambda format: _lines(format, inventory, results, whole),
+            {"parquet": partial(_write_records, inventory)},
+        )
     raise typer.Exit(exit_code(results, strict=strict))
 
 
@@ -179,10 +185,7 @@ def _summary(inventory: Inventory, medium: Medium) -> Iterator[str]:
     yield f"fingerprint {inventory_fingerprint(inventory)}"
 
 
-def _write(path: Path, format: str, inventory: Inventory, results: list[Result], head: Examination) -> None:
-    if format != "parquet":
-        write_report(path, _lines(format, inventory, results, head))
-        return
+def _write_records(inventory: Inventory, path: Path) -> None:
     with report_file(path) as place:
         write_parquet(inventory, place)
 

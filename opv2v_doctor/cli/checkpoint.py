@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from opv2v_doctor.check import Severity
 from opv2v_doctor.cli import options
+from opv2v_doctor.languages import say as said_in
+from opv2v_doctor.reporters import Detail
 
 if TYPE_CHECKING:
     from opv2v_doctor.check import Examined, Finding
     from opv2v_doctor.forensics.exhibit import Exhibit
+    from opv2v_doctor.reporters import Say
 
 
 SCHEMA = 2  # of the JSON documents
@@ -58,6 +63,9 @@ Model = Annotated[
         help="A checkpoint of the model that shall be loaded: how much of it would be.", show_default=False
     ),
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="List every difference of the configs, not the first 20.")
+]
 Format = Annotated[Form, typer.Option("--format", help="The table: for people, or for programs.")]
 DiffFormat = Annotated[DiffForm, typer.Option("--format", help="For people, or for programs.")]
 One = Annotated[Path, typer.Argument(metavar="A", help="The earlier checkpoint.")]
@@ -71,6 +79,9 @@ def show(
     model: Model = None,
     format: Format = "text",
     strict: options.Strict = False,
+    lang: options.Lang = "en",
+    verbose: Verbose = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Show each file's counters, learning rates, size and config, and what is wrong with it.
 
@@ -82,24 +93,36 @@ def show(
 
     if model is not None and not model.exists():
         raise UsageError(f"--model {model}: no such file")
+    detail = options.detail_of(verbose, quiet)
     found = list(exhibits(paths))
     for exhibit in found:
         judge(exhibit, deep=deep, model=model)
     findings = [finding for exhibit in found for finding in exhibit.findings] + list(among(found))
     code = code_of(found, findings, strict=strict)
-    _write(_show(found, findings, format, code, deep))
+    if format == "text":
+        _write(_told(found, findings, partial(said_in, language=lang), detail, deep))
+    else:
+        _write(_show(found, findings, format, code))
     raise typer.Exit(code)
 
 
-def _show(found: list[Exhibit], findings: list[Finding], form: Form, code: int, deep: bool) -> Iterable[str]:
+def _told(
+    found: list[Exhibit], findings: list[Finding], say: Say, detail: Detail, deep: bool
+) -> Iterable[str]:
+    """What was found, for people: at the least what is wrong, at the most every difference of the configs."""
+    from opv2v_doctor.forensics import tables
+
+    if detail is not Detail.FAILURES:
+        yield from tables.lines(found, say, deep=deep, in_full=detail is Detail.EVERYTHING)
+        yield ""
+    yield from _ending(findings, [one for exhibit in found for one in exhibit.examined], say, detail)
+
+
+def _show(found: list[Exhibit], findings: list[Finding], form: Form, code: int) -> Iterable[str]:
     from opv2v_doctor.facts.past.checkpoints.scans import by_module
     from opv2v_doctor.forensics import tables
 
     seen = [one for exhibit in found for one in exhibit.examined]
-    if form == "text":
-        yield from tables.lines(found, deep=deep)
-        yield from _ending(findings, seen)
-        return
     against = tables.with_config(found)
     rows = [tables.row(exhibit, against) for exhibit in found]
     if form == "csv":
@@ -114,7 +137,14 @@ def _show(found: list[Exhibit], findings: list[Finding], form: Form, code: int, 
 
 
 @app.command("diff")
-def diff(one: One, other: Other, format: DiffFormat = "text", strict: options.Strict = False) -> None:
+def diff(
+    one: One,
+    other: Other,
+    format: DiffFormat = "text",
+    strict: options.Strict = False,
+    lang: options.Lang = "en",
+    quiet: options.Quiet = False,
+) -> None:
     """Show what changed from A to B, and what did not move at all."""
     from opv2v_doctor.forensics import difference
     from opv2v_doctor.forensics.exhibit import exhibits
@@ -139,17 +169,19 @@ def diff(one: One, other: Other, format: DiffFormat = "text", strict: options.St
         document = {"schema": SCHEMA, **difference.record(before, after, movement, states)}
         _write([_json({**document, **_as_json(findings, seen), "exit_code": code})])
     else:
-        _write([*difference.lines(before, after, movement, states), *_ending(findings, seen)])
+        say, detail = partial(said_in, language=lang), options.detail_of(False, quiet)
+        told = [] if quiet else [*difference.lines(before, after, movement, states, say), ""]
+        _write([*told, *_ending(findings, seen, say, detail)])
     raise typer.Exit(code)
 
 
-def _ending(findings: list[Finding], seen: list[Examined]) -> Iterable[str]:
+def _ending(findings: list[Finding], seen: list[Examined], say: Say, detail: Detail) -> Iterable[str]:
     from opv2v_doctor.forensics.tables import finding_lines
     from opv2v_doctor.forensics.verdicts import verdict
 
-    yield ""
-    yield from finding_lines(findings)
-    yield str(verdict(findings, seen))
+    least = Severity.WARNING if detail is Detail.FAILURES else Severity.NOTE
+    yield from finding_lines([finding for finding in findings if finding.severity >= least], say)
+    yield say(verdict(findings, seen))
 
 
 def _as_json(findings: list[Finding], seen: list[Examined]) -> dict[str, Any]:

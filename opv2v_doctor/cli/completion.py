@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ SKIPPED = {"data", "datasets", "node_modules", "site-packages", "wandb", "output
 _code = re.compile(r'^@\w+\(\s*"([A-Z]{3}\d{3})"', re.MULTILINE)
 _name = re.compile(r"^def ([a-z]\w+)", re.MULTILINE)
 _config_path = re.compile(r'config_path\s*=\s*["\']([^"\']+)["\']')
+
+
+def mend_zsh() -> None:
+    """Have zsh complete at the first TAB of a session, too.
+
+    It loads typer's script as the body of a function at that TAB, and the script defines what completes and
+    runs nothing.
+    """
+    with suppress(ImportError, KeyError):  # another typer than this was written for
+        from typer._completion_shared import _completion_scripts as scripts
+
+        scripts["zsh"] += '[[ "${funcstack[1]}" == _%(prog_name)s ]] && %(complete_func)s "$@"\n'
 
 
 def splits(incomplete: str) -> list[str]:

@@ -17,7 +17,7 @@ from opv2v_doctor import Blocked, Check, Command, Skip, Target, Tier
 from opv2v_doctor.baseline import Baseline, Key, lines, read_baseline
 from opv2v_doctor.cli.live import LiveLine
 from opv2v_doctor.cli.options import Presentation, verify_reachable, verify_splits
-from opv2v_doctor.cli.reporting import head_in, report_lines, write_report
+from opv2v_doctor.cli.reporting import head_in, report_lines, write_files, write_report
 from opv2v_doctor.facts.interpreter.probe import start_second
 from opv2v_doctor.facts.source.commit import git_state
 from opv2v_doctor.plugins import LOADING, Plugin, read_plugins
@@ -31,6 +31,8 @@ from opv2v_doctor.settings import Ignore
 from opv2v_doctor.text import counted
 from opv2v_doctor.user_error import UsageError
 
+Writer = Callable[[Sequence[Result], Examination, Path], None]  # of a file that is no lines of a report
+
 
 def examine(
     target: Target,
@@ -41,10 +43,12 @@ def examine(
     presentation: Presentation,
     plugins: bool | None = None,
     subject: str = "",
+    own: Mapping[str, Writer] | None = None,
 ) -> int:
     """Examine the target, write the report, and return the exit code.
 
-    `subject` says in a line what is examined, where that is no launch.
+    `subject` says in a line what is examined, where that is no launch; `own` writes files of a format in
+    another way than a report's.
 
     `plugins` runs those of the settings, or leaves them out; None runs those that the user trusts.
 
@@ -54,7 +58,7 @@ def examine(
     if any(check.tier is Tier.DATA for check in checks):
         start_second(target)
     results = partial(run, checks, target, ignored=exceptions, asked=asked)
-    return write(results, len(checks), target, presentation, subject)
+    return write(results, len(checks), target, presentation, subject, own)
 
 
 def write(
@@ -63,6 +67,7 @@ def write(
     target: Target,
     presentation: Presentation,
     subject: str = "",
+    own: Mapping[str, Writer] | None = None,
 ) -> int:
     """Write the results of so many checks while they run, and into the report files; return the exit code.
 
@@ -75,10 +80,12 @@ def write(
         for line in report_lines("text" if files else presentation.format or "text", running, head):
             display.write(line)
     whole = replace(head, medium=Medium(folder=head.medium.folder))  # a file takes no colour, and holds all
-    for output, format in files:
-        write_report(output, report_lines(format, display.results, whole))
-        if presentation.announces:
-            typer.echo(f"opv2v-doctor: wrote {output} ({format})", err=True)
+    write_files(
+        files,
+        lambda format: report_lines(format, display.results, whole),
+        {format: partial(writer, display.results, whole) for format, writer in (own or {}).items()},
+        announces=presentation.announces,
+    )
     if presentation.writes_baseline and presentation.baseline:
         return _renew(presentation.baseline, baseline, target, head)
     return exit_code(display.results, strict=head.strict)

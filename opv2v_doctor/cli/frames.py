@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from opv2v_doctor.facts.launch.datasets import Part
 from opv2v_doctor.figures.frame_page import ShownAgent, shown_agent, write_frame
 from opv2v_doctor.figures.gallery import Tile, around, write_index
 from opv2v_doctor.figures.panorama_files import verify_preview
+from opv2v_doctor.figures.rerun_files import record_frame, recording
 from opv2v_doctor.languages import Language, say
 from opv2v_doctor.layout import dataset_root
 from opv2v_doctor.neutral import printable
+from opv2v_doctor.reporters import Say
 from opv2v_doctor.target import Target, find_settings
-from opv2v_doctor.text import Text
+from opv2v_doctor.text import Text, counted, sentence
 from opv2v_doctor.user_error import UsageError, unknown
 
 Moment = tuple[Frame, ...]
@@ -36,6 +39,7 @@ def show_frames(
     seed: int,
     output: Path | None,
     language: Language = "en",
+    rrd: Path | None = None,
 ) -> int:
     """Write the chosen frames' pages, and tell; the exit code. Raises UsageError for what is not there."""
     if random and index is not None:
@@ -55,21 +59,21 @@ def show_frames(
         place_of(data.resolve(), output, _title(*moments[number], "_"), len(chosen) > 1) for number in chosen
     ]
     speak, tiles, codes = partial(say, language=language), [], []
-    for place, number in enumerate(chosen):
-        where, moment = moments[number]
-        title = f"{_title(where, moment)}, {number} of {len(moments)}"
-        agents = [shown_agent(where, frame) for frame in moment]
-        ways = around(folders, place)
-        codes.append(
-            _show(
-                title, folders[place], agents, partial(write_frame, around=ways, say=speak, language=language)
-            )
-        )
-        pictures = [picture for agent in agents if (picture := agent.pictures.get("panorama")) is not None]
-        told = f"{len(agents)} agents"
-        tiles.append(
-            Tile(folder=folders[place], name=_title(where, moment), told=told, kind="", pictures=pictures)
-        )
+    with recording(rrd) if rrd else nullcontext() as stream:
+        for place, number in enumerate(chosen):
+            where, moment = moments[number]
+            name = _title(where, moment)
+            title = Text("{frame}, {number} of {total}", frame=name, number=number, total=len(moments))
+            agents = [shown_agent(where, frame) for frame in moment]
+            if stream is not None:
+                record_frame(stream, number, moment[0].name, moment[0].agent.scenario, agents)
+            writes = partial(write_frame, around=around(folders, place), say=speak, language=language)
+            codes.append(_show(title, folders[place], agents, writes, speak))
+            shown = [picture for agent in agents if (picture := agent.pictures.get("panorama")) is not None]
+            told = counted(len(agents), "agent")
+            tiles.append(Tile(folder=folders[place], name=name, told=told, kind="", pictures=shown))
+    if rrd is not None:
+        sys.stdout.write(f"  {rrd}: {len(tiles)} frames\n")
     if len(tiles) > 1:
         sys.stdout.write(f"  {write_index(folders[0].parent, Text('Frames'), tiles, speak, language)}\n")
     return max(codes)
@@ -107,14 +111,17 @@ def _disks(data: Path, settings_file: Path | None, wanted: Sequence[str]) -> lis
     return [where for where in disks if not wanted or where.folder.name in wanted]
 
 
-def _show(title: str, folder: Path, agents: Sequence[ShownAgent], write: Callable[..., Path]) -> int:
+def _show(
+    title: Text, folder: Path, agents: Sequence[ShownAgent], write: Callable[..., Path], say: Say
+) -> int:
     verify_preview(folder)
     try:
         path = write(folder, title, agents)
     except OSError as problem:
         raise UsageError(f"--output {folder}: cannot be written: {problem.strerror}") from None
-    lines = [f"{title}: {len(agents)} agents"]
-    lines += [f"  agent {agent.name}: {'; '.join(agent.told)}" for agent in agents]
-    lines.append(f"  {path} ({path.stat().st_size / 1e6:.1f} MB; the pictures beside it)")
-    sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
+    lines = [Text("{title}: {agents}", title=title, agents=counted(len(agents), "agent"))]
+    lines += [Text("  agent {name}: {text}", name=agent.name, text=sentence(agent.told)) for agent in agents]
+    size = path.stat().st_size / 1e6
+    lines.append(Text("  {path} ({size:.1f} MB; the pictures beside it)", path=path, size=size))
+    sys.stdout.writelines(f"{printable(say(line))}\n" for line in lines)
     return 0 if any(agent.pictures for agent in agents) else 3

@@ -12,16 +12,17 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
 from opv2v_doctor.check import Finding, NoAnswer, Severity
 from opv2v_doctor.cli import options
-from opv2v_doctor.cli.examination import examine, head_of, ignore_of
-from opv2v_doctor.cli.reporting import report_file
+from opv2v_doctor.cli.examination import examine, ignore_of
+from opv2v_doctor.cli.reporting import report_file, write_files, write_report
 from opv2v_doctor.facts.past.logs import KEPT_LINES, judged_logs, log_table, logs_in, records_of
 from opv2v_doctor.facts.past.logs.blocks import STDIN, growing
 from opv2v_doctor.facts.past.logs.encodings import PACKED
@@ -32,16 +33,18 @@ from opv2v_doctor.facts.past.logs.records import Records, records
 from opv2v_doctor.facts.past.logs.summaries import summary
 from opv2v_doctor.facts.past.runs import LOG
 from opv2v_doctor.foreign_files import kind_of
+from opv2v_doctor.languages import say as said_in
 from opv2v_doctor.neutral import cell, printable
 from opv2v_doctor.own_reports import PARQUET_KEY
 from opv2v_doctor.registry import ignored_codes, installed_checks, select
-from opv2v_doctor.reporters import BY_SUFFIX
+from opv2v_doctor.reporters import BY_SUFFIX, Examination, Say
 from opv2v_doctor.reporters.phrases import one_line
-from opv2v_doctor.result import Result, exit_code
+from opv2v_doctor.result import Result
 from opv2v_doctor.runner import run
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.state import State
 from opv2v_doctor.target import Target, find_settings
+from opv2v_doctor.text import Text
 from opv2v_doctor.user_error import UsageError
 
 if TYPE_CHECKING:
@@ -76,15 +79,7 @@ Form = Annotated[
         show_default=False,
     ),
 ]
-Into = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        help="Write here instead of to the terminal.",
-        show_default=False,
-        callback=options.writable,
-    ),
-]
+Into = Annotated[list[Path] | None, options.output_option(BY_SUFFIX_OF_LOGS)]
 Follow = Annotated[bool, typer.Option("--follow", help="Go on as the file grows, until interrupted.")]
 
 UntilIdle = Annotated[
@@ -115,11 +110,10 @@ def log(
     average, file, line. Of several runs there is a table first: how far each came, its end, and what is
     wrong.
     """
-    if output is not None:
-        format = cast("LogFormat", options.written_as(output, format, BY_SUFFIX_OF_LOGS))
+    files = options.report_files(output, format, BY_SUFFIX_OF_LOGS)
     presentation = options.Presentation(
         format=format,
-        files=((output, format or "text"),) if output else (),
+        files=files,
         language=lang,
         strict=strict,
         detail=options.detail_of(verbose, quiet),
@@ -127,22 +121,26 @@ def log(
     if follow:
         raise typer.Exit(_follow(paths, presentation, until_idle, settings, ignore or []))
     found = _logs_below(paths)
-    if format in TABLES:
-        _write_table(found, format, output)
+    if format in ("html", "parquet") and not files:
+        raise UsageError(f"--format {format} needs --output FILE.{format}")
+    if not files and format in TABLES:
+        _write_table(found, format, None)
         return
-    if format == "html" and output is None:
-        raise UsageError("--format html needs --output FILE.html")
+    if STDIN in found and len(files) > 1 and any(form in TABLES for _, form in files):
+        raise UsageError(
+            "a table beside another file: standard input is read once, so give a log that is one"
+        )
     target = _target(found, settings)
-    if format in (None, "text") and output is None:
-        for line in _overview(target, ignore or []):
+    if files and all(form in TABLES for _, form in files):
+        write_files(files, lambda _: (), {form: partial(_write_table, found, form) for form in TABLES})
+        return
+    if files or format in (None, "text"):
+        for line in _overview(target, ignore or [], partial(said_in, language=lang)):
             typer.echo(line)
-    if format != "html":
-        raise typer.Exit(_examine(target, presentation, ignore or []))
-    assert output is not None
-    raise typer.Exit(_draw(target, output, presentation, ignore or []))
+    raise typer.Exit(_examine(target, presentation, ignore or []))
 
 
-def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
+def _overview(target: Target, ignores: Sequence[str], say: Say) -> Iterator[str]:
     """A table of several runs, one a folder; nothing for one run, or where there is no training."""
     try:
         logs = {log.path.parent: log for log in reversed(judged_logs(target))}
@@ -156,23 +154,24 @@ def _overview(target: Target, ignores: Sequence[str]) -> Iterator[str]:
 
     root = Path(os.path.commonpath([str(folder) for folder in logs]))
     table = Table(box=None, pad_edge=False)
-    for name in ("run", "epochs", "end", "best", "first problem"):
+    for name in (say("run"), say("epochs"), say("end"), say("best"), say("first problem")):
         table.add_column(name, overflow="fold")
     results = verdicts(target, ignores)
     for folder, log in sorted(logs.items()):
         row = summary(log)
-        said = [str(folder.relative_to(root)), row.progress, str(row.end), str(row.best)]
-        table.add_row(*(escape(printable(text)) for text in [*said, _first_problem(results, folder)]))
+        said = [row.progress, row.end, row.best]
+        cells = [str(folder.relative_to(root)), *map(say, said), _first_problem(results, folder, say)]
+        table.add_row(*(escape(printable(text)) for text in cells))
     console = Console(color_system=None, width=160, highlight=False)
     with console.capture() as capture:
         console.print(table)
     yield from (line.rstrip() for line in capture.get().splitlines())
 
 
-def _first_problem(results: Sequence[Result], folder: Path) -> str:
+def _first_problem(results: Sequence[Result], folder: Path, say: Say) -> str:
     """What to fix first in a run: the worst that is told of its log, of these the first."""
     found = [
-        (finding.severity, -(finding.event or finding.line or 0), f"{result.check.code} {finding.message}")
+        (finding.severity, -(finding.event or finding.line or 0), f"{result.check.code} {say(finding.text)}")
         for result in results
         for finding in result.findings
         if finding.severity > Severity.NOTE and finding.path and finding.path.parent == folder
@@ -210,41 +209,47 @@ def _target(logs: tuple[Path, ...], settings: Path | None) -> Target:
 
 
 def _examine(target: Target, presentation: options.Presentation, ignores: list[str]) -> int:
-    subject = _training(target)
-    return examine(target, FAMILY, ignores=ignores, presentation=presentation, plugins=False, subject=subject)
+    def table(form: LogFormat, _: Sequence[Result], __: Examination, output: Path) -> None:
+        _write_table(target.logs, form, output)
+
+    return examine(
+        target,
+        FAMILY,
+        ignores=ignores,
+        presentation=presentation,
+        plugins=False,
+        subject=said_in(_training(target), presentation.language),
+        own={"html": partial(_draw, target), **{form: partial(table, form) for form in TABLES}},
+    )
 
 
-def _training(target: Target) -> str:
+def _training(target: Target) -> Text:
     """The training that is judged, in a line: how far it came, how it ended, and what was best."""
     try:
         logs = judged_logs(target)
     except NoAnswer:  # a finding tells it
-        return ""
+        return Text("")
     if len(logs) != 1:
-        return ""
+        return Text("")
     row = summary(logs[0])
-    name = "standard input" if logs[0].path == STDIN else logs[0].path.name
-    return f"training: {name}, {row.progress} epochs, {row.end}; best {row.best}"
+    return Text(
+        "training: {log}, {progress} epochs, {end}; best {best}",
+        log=Text("standard input") if logs[0].path == STDIN else logs[0].path.name,
+        progress=row.progress,
+        end=row.end,
+        best=row.best,
+    )
 
 
-def _draw(target: Target, output: Path, presentation: options.Presentation, ignores: list[str]) -> int:
+def _draw(target: Target, results: Sequence[Result], head: Examination, output: Path) -> None:
     """The page: the report with the curves."""
     from opv2v_doctor.figures.curves import page
 
-    results = verdicts(target, ignores)
-    head = head_of(target, presentation)
     try:
         logs = judged_logs(target)
     except NoAnswer:  # the findings tell it
         logs = ()
-    with report_file(output) as place:
-        place.write_text(
-            page(logs, results, replace(head, pictures=lambda _: ())),
-            encoding="utf-8",
-            errors="backslashreplace",
-        )
-    typer.echo(f"{output} written")
-    return exit_code(results, strict=head.strict)
+    write_report(output, [page(logs, results, replace(head, pictures=lambda _: ()))])
 
 
 def _write_table(paths: tuple[Path, ...], form: LogFormat, output: Path | None) -> None:
@@ -284,8 +289,7 @@ def _write_csv(frames: Iterator[pd.DataFrame], file: TextIO) -> None:
 
 
 def _write_parquet(frames: Iterator[pd.DataFrame], output: Path | None) -> None:
-    if output is None:
-        raise UsageError("--format parquet needs --output FILE.parquet")
+    assert output is not None
     try:
         pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:

@@ -202,26 +202,30 @@ def written_as(output: Path, format: str | None, known: Mapping[str, str] = BY_S
     raise UsageError(f"--output {output}: no format has {told}: use one of {', '.join(known)}, or --format")
 
 
-Output = Annotated[
-    Path | None,
-    typer.Option(
+def output_option(known: Mapping[str, str]) -> Any:
+    """The option `--output` of a command that writes what has these suffixes."""
+    return typer.Option(
         "--output",
         "-o",
-        help="Write the report here, and text to the terminal.",
-        show_default=False,
-        callback=writable,
-    ),
-]
-Outputs = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--output",
-        "-o",
-        help=f"Write a report here, too, in the format of its suffix: {', '.join(BY_SUFFIX)}; repeatable.",
+        help=f"Write a report here, too, in the format of its suffix: {', '.join(known)}; repeatable.",
         show_default=False,
         callback=writable_each,
-    ),
-]
+    )
+
+
+def report_files(
+    outputs: list[Path] | None, format: str | None, known: Mapping[str, str] = BY_SUFFIX
+) -> tuple[tuple[Path, str], ...]:
+    """The files of `--output` with the format of each. Raises UsageError for a suffix that no format has."""
+    from opv2v_doctor.user_error import UsageError
+
+    files = outputs or []
+    if len(files) > 1 and format is not None:
+        raise UsageError("--format and several --output: leave --format out, the suffix of each file says it")
+    return tuple((file, written_as(file, format, known)) for file in files)
+
+
+Outputs = Annotated[list[Path] | None, output_option(BY_SUFFIX)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell each check that passed, and its notes.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell failures only.")]
 Plugins = Annotated[
@@ -280,12 +284,9 @@ def presentation_of(
 
     if write_baseline and baseline is None:
         raise UsageError("--write-baseline: into which file? Give --baseline FILE, too")
-    files = output or []
-    if len(files) > 1 and format is not None:
-        raise UsageError("--format and several --output: leave --format out, the suffix of each file says it")
     return Presentation(
         format=format,
-        files=tuple((file, written_as(file, format)) for file in files),
+        files=report_files(output, format),
         language=lang,
         strict=strict,
         detail=detail_of(verbose, quiet),

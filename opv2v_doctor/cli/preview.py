@@ -7,7 +7,7 @@ import importlib
 import re
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +32,7 @@ from opv2v_doctor.figures.rerun_files import record_sample, recording, rerun
 from opv2v_doctor.languages import Language, say
 from opv2v_doctor.reporters import Say
 from opv2v_doctor.target import Target
-from opv2v_doctor.text import Text
+from opv2v_doctor.text import Text, sentence
 from opv2v_doctor.user_error import UsageError
 
 AT_ONCE = 2  # references that are stitched at the same time
@@ -96,14 +96,14 @@ def preview(
     if rrd is not None:
         rerun()
     if data is not None:
-        if rrd is not None:
-            raise UsageError("--rrd: of samples as training sees them, not with --data")
         from opv2v_doctor.cli.frames import show_frames
 
-        shown = show_frames(
-            data, target, index=indices, random=random or 0, seed=seed, output=output, language=lang
+        count = random or 0
+        raise typer.Exit(
+            show_frames(
+                data, target, index=indices, random=count, seed=seed, output=output, language=lang, rrd=rrd
+            )
         )
-        raise typer.Exit(shown)
     target = replace(target, overrides=tuple(overrides or ()))
     code = show_samples(
         target, index=indices, random=random or 0, seed=seed, output=output, language=lang, rrd=rrd
@@ -138,7 +138,7 @@ def show_samples(
     indices = (index,) if isinstance(index, int) else tuple(index or (0,))
     if not random and len(indices) == 1:
         verify_preview(place_of(target.repo, output, f"{split}_{indices[0]}", False))
-    seeded = f"drawn at random with --seed {seed}" if random else ""
+    seeded = Text("drawn at random with --seed {seed}", seed=seed) if random else None
     with ThreadPoolExecutor(AT_ONCE) as threads, contextlib.ExitStack() as stack:
         try:
             composing(target)
@@ -232,16 +232,22 @@ def _write(
     sample: ShownSample,
     place: Place,
     page: PreviewPage,
-    seeded: str,
+    seeded: Text | None,
     threads: ThreadPoolExecutor,
 ) -> Tile | None:
     """Write the files of one sample, and its tile; None where it could not be drawn."""
-    name = f"{sample.split} sample {sample.index} of {sample.length}"
+    name = Text(
+        "{split} sample {index} of {length}", split=sample.split, index=sample.index, length=sample.length
+    )
     if sample.sample.failure:
         failure = sample.sample.failure
         where = f" ({failure.place})" if failure.place else ""
-        read = f", while {failure.opened} was read" if failure.opened else ""
-        _say(f"opv2v-doctor: {name} could not be drawn: {failure}{where}{read}; training would take another")
+        read = Text(", while {file} was read", file=failure.opened) if failure.opened else Text("")
+        problem = Text("{failure}{read}", failure=f"{failure}{where}", read=read)
+        said = Text(
+            "{name} could not be drawn: {problem}; training would take another", name=name, problem=problem
+        )
+        _say(f"opv2v-doctor: {page.say(said)}")
         return None
     stitched = list(threads.map(lambda view: _reference(place, view), sample.views))
     tolerance = target.settings.masks.tolerance
@@ -256,7 +262,8 @@ def _write(
         path = write_preview(page.folder, sample, shown, facts, threads, page.around, page.say, page.language)
     except OSError as problem:
         raise UsageError(f"--output {page.folder}: cannot be written: {problem.strerror}") from None
-    _tell(name, seeded, shown, path)
+    for line in _told(name, seeded, shown, path):
+        _say(page.say(line))
     told = answer(shown)
     return Tile(
         folder=page.folder,
@@ -276,37 +283,49 @@ def _reference(place: Place, view: DrawnView) -> Reference | str:
         return str(reason)
 
 
-def _facts(target: Target, sample: ShownSample, seeded: str) -> list[str]:
+def _facts(target: Target, sample: ShownSample, seeded: Text | None) -> list[Text]:
     """Sentences for the head of the page."""
     words = sample.part.keywords
-    key = ", ".join(str(number) for number in sample.sample.key)
-    facts = [
-        f"{target.repo}, {sample.part.class_name}, split {sample.split}: dataset[({key})] of "
-        f"{sample.length}, {len(sample.views)} views, in the first epoch, without retries"
-        f"{', ' if seeded else ''}{seeded}."
-    ]
+    drawn = Text(
+        "{repo}, {dataset}, split {split}: dataset[({key})] of {length}, {n:view|views}, in the first epoch, "
+        "without retries",
+        repo=target.repo,
+        dataset=sample.part.class_name,
+        split=sample.split,
+        key=list(sample.sample.key),
+        length=sample.length,
+        n=len(sample.views),
+    )
+    facts = [Text("{said}.", said=sentence([drawn, *([seeded] if seeded else [])], ", "))]
     transform = words.get("transform")
     if transform not in (None, "imgnorm"):
-        facts.append(f"transform is {transform!r}: colours differ from the files' on purpose.")
+        facts.append(
+            Text("transform is {name!r}: colours differ from the files' on purpose.", name=str(transform))
+        )
     return facts
 
 
-def _tell(name: str, seeded: str, shown: Sequence[ViewCaption], path: Path) -> None:
-    agents = ", ".join(each.name for each in shown)
-    _say(f"{name}: agents {agents}{f' ({seeded})' if seeded else ''}")
+def _told(name: Text, seeded: Text | None, shown: Sequence[ViewCaption], path: Path) -> Iterator[Text]:
+    """What was drawn, what is wrong with it, and where to look."""
+    agents = Text("{name}: agents {agents}", name=name, agents=[each.name for each in shown])
+    yield Text("{said} ({seeded})", said=agents, seeded=seeded) if seeded else agents
     for each in shown:
         mean, found = each.drawn.view.mask_mean, each.stitched
         if each.wrong and found and mean is not None:
             why = found.explanation(mean)
-            _say(
-                f"  agent {each.name}: the mask covers {mean:.3f}, the rig sees {found.coverage:.3f}"
-                + (f"; {why}" if why else "")
+            said = Text("the mask covers {mean:.3f}, the rig sees {seen:.3f}", mean=mean, seen=found.coverage)
+            yield Text(
+                "  agent {name}: {text}", name=each.name, text=sentence([said, *([why] if why else [])])
             )
         for doubt in each.drawn.doubts:
-            _say(f"  agent {each.name}: {doubt}")
-    _say(f"  {path} ({path.stat().st_size / 1e6:.1f} MB; panorama, depth and masks beside it)")
+            yield Text("  agent {name}: {text}", name=each.name, text=doubt)
+    size = path.stat().st_size / 1e6
+    yield Text("  {path} ({size:.1f} MB; panorama, depth and masks beside it)", path=path, size=size)
     place = f"{user()}@{socket.gethostname()}:{path.absolute()}"
-    _say(f"  open it in a browser; from another machine: scp {place} . && open {path.name}")
+    yield Text(
+        "  open it in a browser; from another machine: {command}",
+        command=f"scp {place} . && open {path.name}",
+    )
 
 
 def _say(line: str) -> None:

@@ -42,6 +42,10 @@ def _options(
 
 def main() -> None:
     """Run the program."""
+    if sys.argv[1:2] in (["--install-completion"], ["--show-completion"]):
+        from opv2v_doctor.cli.completion import mend_zsh
+
+        mend_zsh()
     run_guarded(lambda: app(prog_name="opv2v-doctor"))
 
 

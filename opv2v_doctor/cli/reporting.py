@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+import typer
 
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.facts.past.logs.blocks import STDIN
@@ -62,6 +64,26 @@ def write_report(output: Path, lines: Iterable[str], word: str = "--output") -> 
         place.open("w", encoding="utf-8", errors="backslashreplace") as file,
     ):
         file.writelines(f"{line}\n" for line in lines)
+
+
+def write_files(
+    files: Iterable[tuple[Path, str]],
+    lines: Callable[[str], Iterable[str]],
+    own: Mapping[str, Callable[[Path], None]] | None = None,
+    *,
+    announces: bool = True,
+) -> None:
+    """Write each file in its format, and say so; `own` has what writes the formats that are no lines.
+
+    Raises UsageError for one that cannot be written.
+    """
+    for output, format in files:
+        if own and format in own:
+            own[format](output)
+        else:
+            write_report(output, lines(format))
+        if announces:
+            typer.echo(f"opv2v-doctor: wrote {output} ({format})", err=True)
 
 
 def _pictures(target: Target, results: Sequence[Result]) -> Iterator[ReportPicture]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from opv2v_doctor.cli import completion, options
-from opv2v_doctor.neutral import printable
+from opv2v_doctor.languages import say as said_in
+from opv2v_doctor.neutral import aligned, printable
+from opv2v_doctor.text import Text, counted, quoted, sentence
 
 if TYPE_CHECKING:
+    from opv2v_doctor.reporters import Say
     from opv2v_doctor.runs.record import Launch, Run
     from opv2v_doctor.runs.register import RegisteredRun
 
@@ -30,7 +34,7 @@ def runs() -> None:
     """List, compare and verify runs."""
 
 
-UNKNOWN = "unknown"
+MOMENT = "%Y-%m-%d %H:%M:%S"
 Form = Literal["text", "json"]  # how an answer is written
 Directory = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run directory.", autocompletion=completion.runs)
@@ -46,6 +50,7 @@ def list_runs(
     repo: options.Repo = None,
     settings: options.SettingsFile = None,
     format: Format = "text",
+    lang: options.Lang = "en",
 ) -> None:
     """List all runs below a folder, oldest first, with how far they came."""
     from opv2v_doctor.runs.register import entries
@@ -55,11 +60,13 @@ def list_runs(
     if format == "json":
         typer.echo(json.dumps([_row(entry) for entry in found], indent=1))
         return
-    if not found:
-        typer.echo(f"no runs in {printable(str(root))}")
-    else:
-        typer.echo(f"runs in {printable(str(root))}")
-    for line in _table([_shown(entry, root) for entry in found]):
+    say = partial(said_in, language=lang)
+    typer.echo(say(Text("runs in {folder}" if found else "no runs in {folder}", folder=printable(str(root)))))
+    heads = [
+        *(say("started"), say("state"), say("gate"), say("commit"), say("GPUs"), say("epochs")),
+        *(say("steps"), say("best"), say("kind"), say("run")),
+    ]
+    for line in aligned([heads, *(_shown(entry, root, say) for entry in found)] if found else []):
         typer.echo(line)
     for entry in found:
         if entry.problem:
@@ -74,15 +81,17 @@ def _root(repo: Path | None, file: Path | None) -> Path:
     return root_of(make_target(repo=repo, settings_file=file))
 
 
-def _shown(entry: RegisteredRun, root: Path) -> dict[str, Any]:
+def _shown(entry: RegisteredRun, root: Path, say: Say) -> list[str]:
     """A row for people: epochs are counted, and the path begins where they look."""
     row = _row(entry)
-    run = os.path.relpath(entry.path, root)
-    return {
-        **{"epochs" if name == "epoch" else name: value for name, value in row.items() if name != "planned"},
-        **({"epochs": entry.epochs} if row["kind"] == "train" else {}),
-        "run": run,
-    }
+    gate = entry.run.last.stamp.gate if entry.run else None
+    epochs = entry.epochs if row["kind"] == "train" else row["epoch"]
+    values = (
+        *(row["started"], say(entry.state), gate and say(gate.told), row["commit"], row["gpus"]),
+        *(say(epochs) if isinstance(epochs, Text) else epochs, row["steps"], row["best"], row["kind"]),
+        os.path.relpath(entry.path, root),
+    )
+    return ["-" if value is None else printable(str(value)) for value in values]
 
 
 def _row(entry: RegisteredRun) -> dict[str, Any]:
@@ -103,19 +112,8 @@ def _row(entry: RegisteredRun) -> dict[str, Any]:
     }
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Rows under one another, columns as wide as their widest entry."""
-    if not rows:
-        return
-    texts = [[str(name) for name in rows[0]]]
-    texts += [["-" if value is None else printable(str(value)) for value in row.values()] for row in rows]
-    widths = [max(len(text[column]) for text in texts) for column in range(len(texts[0]))]
-    for text in texts:
-        yield "  ".join(word.ljust(width) for word, width in zip(text, widths, strict=True)).rstrip()
-
-
 @app.command("show")
-def show(run: Directory, format: Format = "text") -> None:
+def show(run: Directory, format: Format = "text", lang: options.Lang = "en") -> None:
     """Show what was stamped, and what became of it."""
     from opv2v_doctor.runs.record import read_run
 
@@ -123,55 +121,95 @@ def show(run: Directory, format: Format = "text") -> None:
     if format == "json":
         typer.echo(json.dumps(found.model_dump(mode="json"), indent=1))
         return
-    for line in _description(found):
-        typer.echo(printable(line))
+    for line in _description(found, partial(said_in, language=lang)):
+        typer.echo(line)
 
 
-def _description(run: Run) -> Iterator[str]:
+def _description(run: Run, say: Say = str) -> Iterator[str]:
+    """The run in lines: a head, rows of a name and what is known of it, and the launches."""
+    marks = [] if run.is_stamped else [Text("never stamped")]
+    kind = (quoted(run.stamp.kind), run.state.told, *marks)
+    yield printable(say(Text("{run}: {told}", run=run.path, told=sentence(kind, ", "))))
+    stamped, reached = list(_stamped(run)), list(_reached(run))
+    rows = [(f"  {say(name)}", printable(say(told))) for name, told in (*stamped, *reached)]
+    lines = list(aligned(rows))
+    yield from lines[: len(stamped)]
+    for launch in run.launches:
+        yield printable(f"  {say(_launch(launch))}")
+        if launch.failure is not None:
+            from opv2v_doctor.runs.failures import description
+
+            yield from (printable(f"    {line}") for line in description(launch.failure).splitlines())
+    yield from lines[len(stamped) :]
+
+
+def _stamped(run: Run) -> Iterator[tuple[str | Text, Text]]:
+    """What was stamped."""
+    stamp = run.stamp
+    if stamp.commit:
+        branch = quoted(stamp.branch) if stamp.branch else Text("a detached head")
+        yield Text("code"), Text("commit {commit} on {branch}", commit=stamp.commit, branch=branch)
+        files = [Text("{n:changed file|changed files}", n=len(stamp.dirty))]
+        if stamp.untold:
+            files.append(Text("{n} that may have changed", n=len(stamp.untold)))
+        yield "", sentence([*files, Text("{n} untracked", n=len(stamp.untracked))], ", ")
+    else:
+        yield Text("code"), Text("no commit: {reason}", reason=stamp.without_commit)
+    yield Text("command"), _known(stamp.command)
+    yield Text("config"), _known(stamp.config_hash)
+    size, steps = stamp.world_size, stamp.steps_per_epoch
+    processes = counted(size, "process") if size else Text("processes unknown")
+    epoch = Text("{n:step|steps} per epoch", n=steps) if steps else Text("steps per epoch unknown")
+    yield Text("size"), sentence([processes, epoch], ", ")
+    host = quoted(stamp.host) if stamp.host else Text("host unknown")
+    gpus = [quoted(gpu) for gpu in stamp.gpus] or [Text("no GPU" if stamp.host else "GPUs unknown")]
+    yield (
+        Text("machine"),
+        sentence([host, *gpus, Text("python {version}", version=_known(stamp.python))], ", "),
+    )
+    for name, file in stamp.modules.items():
+        yield Text("module"), quoted(f"{name}: {file}")
+    if stamp.dataset:
+        content = stamp.dataset.fingerprint
+        known = quoted(content) if content else Text("never audited: its content is not known")
+        yield Text("dataset"), Text("{roots}: {known}", roots=list(stamp.dataset.roots), known=known)
+    if stamp.checkpoint:
+        held, reached = stamp.checkpoint.get("file"), stamp.checkpoint.get("epoch")
+        yield Text("checkpoint"), Text("{file} (epoch {epoch})", file=str(held), epoch=reached)
+
+
+def _reached(run: Run) -> Iterator[tuple[Text, Text]]:
+    """How far it came."""
     from opv2v_doctor.runs.milestones import Milestones
 
-    stamp, reached = run.stamp, Milestones(run.path)
-    marked = f"commit {stamp.commit} on {stamp.branch or 'a detached head'}" if stamp.commit else ""
-    yield f"{run.path}: {stamp.kind}, {run.state}{'' if run.is_stamped else ', never stamped'}"
-    yield f"  code      {marked or f'no commit: {stamp.without_commit}'}"
-    if stamp.commit:
-        untold = f", {len(stamp.untold)} that may have changed" if stamp.untold else ""
-        yield f"            {len(stamp.dirty)} changed files{untold}, {len(stamp.untracked)} untracked"
-    yield f"  command   {stamp.command or UNKNOWN}"
-    yield f"  config    {stamp.config_hash or UNKNOWN}"
-    steps = _known(stamp.steps_per_epoch, "steps per epoch")
-    yield f"  size      {_known(stamp.world_size, 'processes')}, {steps}"
-    gpus = ", ".join(stamp.gpus) or ("no GPU" if stamp.host else "GPUs unknown")
-    yield f"  machine   {_known(stamp.host, of='host')}, {gpus}, python {stamp.python or UNKNOWN}"
-    yield from (f"  module    {name}: {file}" for name, file in stamp.modules.items())
-    if stamp.dataset:
-        known = stamp.dataset.fingerprint or "never audited: its content is not known"
-        yield f"  dataset   {', '.join(stamp.dataset.roots)}: {known}"
-    if stamp.checkpoint:
-        yield f"  checkpoint {stamp.checkpoint.get('file')} (epoch {stamp.checkpoint.get('epoch')})"
-    for launch in run.launches:
-        yield from _launch(launch)
+    reached = Milestones(run.path)
     newest = reached.newest
-    yield f"  reached   {f'{newest.counted} ({newest.path.name})' if newest else 'no checkpoint'}"
-    yield f"  best      {UNKNOWN if reached.best is None else f'{reached.best:.5g}'}"
+    yield (
+        Text("reached"),
+        quoted(f"{newest.counted} ({newest.path.name})") if newest else Text("no checkpoint"),
+    )
+    yield Text("best"), _known(None if reached.best is None else f"{reached.best:.5g}")
 
 
-def _known(value: object, after: str = "", of: str = "") -> str:
-    """A value with its unit, or that it is not known."""
-    if value in (None, ""):
-        return f"{of or after} {UNKNOWN}"
-    return f"{value} {after}".rstrip()
+def _known(value: object) -> Text:
+    """A value, or that it is not known."""
+    return Text("unknown") if value in (None, "") else quoted(value)
 
 
-def _launch(launch: Launch) -> Iterator[str]:
-    end = f" to {launch.ended:%Y-%m-%d %H:%M:%S}" if launch.ended else ""
-    code = "" if launch.exit_code is None else f", exit code {launch.exit_code}"
-    gate = f", gate {launch.stamp.gate}" if launch.stamp.gate else ""
-    yield f"  launch {launch.number}  {launch.started:%Y-%m-%d %H:%M:%S}{end}: {launch.state}{code}{gate}"
-    if launch.failure is not None:
-        from opv2v_doctor.runs.failures import description
-
-        yield from (f"    {line}" for line in description(launch.failure).splitlines())
+def _launch(launch: Launch) -> Text:
+    told = [launch.state.told]
+    if launch.exit_code is not None:
+        told.append(Text("exit code {code}", code=launch.exit_code))
+    if launch.stamp.gate:
+        told.append(Text("gate {verdict}", verdict=launch.stamp.gate.told))
+    started, ended = (f"{moment:{MOMENT}}" if moment else "" for moment in (launch.started, launch.ended))
+    return Text(
+        "launch {number}  {started} to {ended}: {told}" if ended else "launch {number}  {started}: {told}",
+        number=launch.number,
+        started=started,
+        ended=ended,
+        told=sentence(told, ", "),
+    )
 
 
 @app.command("record")
@@ -239,4 +277,4 @@ def adopt(run: Directory) -> None:
         typer.echo(f"opv2v-doctor: {problem}", err=True)
         raise typer.Exit(3) from None
     for line in _description(found):
-        typer.echo(printable(line))
+        typer.echo(line)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from opv2v_doctor.cli import options
+from opv2v_doctor.languages import say
+from opv2v_doctor.text import Text
 
 if TYPE_CHECKING:
     import socket
@@ -27,7 +32,11 @@ Token = Annotated[
 
 
 def serve(
-    directory: Directory = Path(), host: Host = "127.0.0.1", port: Port = 8350, token: Token = None
+    directory: Directory = Path(),
+    host: Host = "127.0.0.1",
+    port: Port = 8350,
+    token: Token = None,
+    lang: options.Lang = "en",
 ) -> None:
     """Show runs, reports, panoramas and point clouds in a browser, read-only.
 
@@ -55,8 +64,10 @@ def serve(
         token=token,
         hosts=("*",) if token else (*LOCAL, host),  # without a token, a foreign name could be bound to us
         cookie=f"opv2v_doctor_{port}",
+        language=lang,
     )
-    _say(directory, host, port, has_token=token is not None)
+    for line in _where(directory, host, port, has_token=token is not None):
+        typer.echo(say(line, lang))
     with quiet_libraries():
         server(served).run(sockets=[listening])
 
@@ -74,22 +85,23 @@ def _listening(host: str, port: int) -> socket.socket:
         raise UsageError(f"--host {host} --port {port}: {problem.strerror or problem}") from None
 
 
-def _say(directory: Path, host: str, port: int, *, has_token: bool) -> None:
+def _where(directory: Path, host: str, port: int, *, has_token: bool) -> Iterator[Text]:
     """Where to look, from here and from the machine of who sits in front of a browser."""
     from opv2v_doctor.serving.access import is_private
 
     query = "?token=TOKEN" if has_token else ""
     address = f"[{host}]" if ":" in host else host
-    typer.echo(f"serving {directory.resolve()} (read-only), until Ctrl-C")
+    yield Text("serving {directory} (read-only), until Ctrl-C", directory=str(directory.resolve()))
     if not is_private(host):
-        typer.echo(f"  http://{_this_machine() if host in ('0.0.0.0', '::') else address}:{port}/{query}")
-        typer.echo("  the connection is not encrypted: whoever listens on the network sees the token")
+        machine = _this_machine() if host in ("0.0.0.0", "::") else address
+        yield Text("  {url}", url=f"http://{machine}:{port}/{query}")
+        yield Text("  the connection is not encrypted: whoever listens on the network sees the token")
         return
-    typer.echo(f"  here:        http://{address}:{port}/{query}")
-    typer.echo(f"  from afar:   {_tunnel(address, port)}")
-    typer.echo(f"  then open:   http://127.0.0.1:{port}/{query}")
+    yield Text("  here:        {url}", url=f"http://{address}:{port}/{query}")
+    yield Text("  from afar:   {command}", command=_tunnel(address, port))
+    yield Text("  then open:   {url}", url=f"http://127.0.0.1:{port}/{query}")
     if not has_token:
-        typer.echo("  other users of this machine can read it, too: --token keeps them out")
+        yield Text("  other users of this machine can read it, too: --token keeps them out")
 
 
 def _tunnel(address: str, port: int) -> str:

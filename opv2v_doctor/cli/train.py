@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from opv2v_doctor.runs.record import Run, Stamp
     from opv2v_doctor.runs.request import Request, TrainingRequest
     from opv2v_doctor.target import Target
+    from opv2v_doctor.text import Text
 
 NOT_WRITTEN = 3
 GATE = "data"  # the tier that the gate examines up to
@@ -203,6 +205,7 @@ def start(request: Request) -> int:
     from opv2v_doctor.cli.epilogue import epilogue
     from opv2v_doctor.cli.examination import examine
     from opv2v_doctor.cli.following import Following
+    from opv2v_doctor.cli.live import announce
     from opv2v_doctor.runs import pipeline
     from opv2v_doctor.runs.request import InferenceRequest, TrainingRequest
 
@@ -216,6 +219,7 @@ def start(request: Request) -> int:
         if isinstance(request, InferenceRequest) and not words:
             words, tier = INFERENCE, "run"
         ignores, plugins = request.ignores, request.plugins
+        announce(str(_beforehand(request, target, words, tier)))
         return examine(target, words, ignores=ignores, tier=tier, presentation=told, plugins=plugins)
 
     def ended(run: Run) -> None:
@@ -233,6 +237,35 @@ def start(request: Request) -> int:
     except NotWritten as problem:
         display.say(f"not started: {problem}")
         return NOT_WRITTEN
+
+
+def _beforehand(request: Request, target: Target, words: Sequence[str], tier: str) -> Text:
+    """What will be done, and how long the gate took the last time."""
+    from opv2v_doctor.check import NoAnswer
+    from opv2v_doctor.cli.examination import selection
+    from opv2v_doctor.runs.destination import root_of
+    from opv2v_doctor.runs.gate_times import expectation, last_times
+    from opv2v_doctor.runs.inference import FOLDER
+    from opv2v_doctor.runs.request import InferenceRequest
+    from opv2v_doctor.runs.stamp import epochs
+    from opv2v_doctor.text import Text, counted
+
+    checks, _, ignored = selection(target, words, ignores=request.ignores, tier=tier, plugins=request.plugins)
+    if isinstance(request, InferenceRequest):
+        root = (target.run or target.repo) / FOLDER
+        then = Text("{script} on {file}", script=target.settings.infer.script, file=request.file.name)
+    else:
+        root = root_of(target)
+        length = Text("an unknown number of epochs")
+        with suppress(NoAnswer):  # the gate tells why
+            length = counted(planned, "epoch") if (planned := epochs(target)) is not None else length
+        then = Text(
+            "the training, {length} on {processes}", length=length, processes=counted(target.gpus, "process")
+        )
+    gate = expectation([check.code for check in checks if check.code not in ignored], last_times(root))
+    if request.dry_run:
+        return Text("{gate}; nothing starts behind it (--dry-run)", gate=gate)
+    return Text("first {gate}; then, if that passes, {then}", gate=gate, then=then)
 
 
 def _print_plan(stamp: Stamp, place: Path, *, in_full: bool) -> int:

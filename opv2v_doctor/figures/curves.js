@@ -30,11 +30,12 @@
 
   const toneOf = (mark) => style(mark.severity === "error" ? "--failed" : "--warned");
 
-  /** Launches as bands, findings as lines; the one that was chosen is thick. */
+  /** Launches as bands, findings as lines; the one that was chosen is thick. What else happened is a narrow band of its own. */
   function shapesOf() {
     const upright = { yref: "paper", y0: 0, y1: 1 };
     const bands = told.bands.map(([x0, x1]) => ({ type: "rect", x0, x1, ...upright, fillcolor: style("--band"), line: { width: 0 }, layer: "below" }));
-    return bands.concat(told.marks.map((mark) => ({
+    const events = told.events.map(({ x: [x0, x1] }) => ({ type: "rect", x0, x1, ...upright, fillcolor: style("--event"), line: { color: style("--event"), width: 1 }, layer: "below" }));
+    return bands.concat(events, told.marks.map((mark) => ({
       type: "line", x0: mark.x, x1: mark.x, ...upright,
       line: { color: toneOf(mark), width: mark.id === selected ? 4 : 1.3, dash: mark.id === selected ? "solid" : "dot" },
     })));
@@ -53,6 +54,12 @@
       font: { size: 11, color: toneOf(mark) }, captureevents: true, name: mark.id, hovertext: safe(mark.message), borderpad: 0,
     }));
   }
+
+  /** A sign at the foot of each chart for what happened and is no finding: it tells what, under the pointer. */
+  const signsOf = ([from, to]) => told.events.filter(({ x: [x0, x1] }) => x1 >= from && x0 <= to).map(({ x: [x0, x1], told: what }) => ({
+    x: Math.min(to, Math.max(from, (x0 + x1) / 2)), xref: "x", yref: "paper", y: 0, yshift: 7, text: "◆", showarrow: false, hovertext: safe(what),
+    font: { size: 11, color: style("--faint") }, borderpad: 0,
+  }));
 
   /** Ticks of numbers that a config writes as 5e-05. */
   function smallTicks(peak) {
@@ -79,7 +86,7 @@
         ...grid, title: { text: chart.y, standoff: 4 }, type: chart.log ? "log" : "linear", rangemode: chart.zero && !chart.log ? "tozero" : "normal", nticks: 6,
         ...(chart.log ? { dtick: "D2", tickformat: "~g" } : peak > 0 && peak < 1e-3 ? smallTicks(peak) : { tickformat: "~g" }), fixedrange: true,
       },
-      shapes: shapesOf(), annotations: labels, datarevision: (revision += 1),
+      shapes: shapesOf(), annotations: [...labels, ...signsOf(across)], datarevision: (revision += 1),
     };
   }
 
@@ -132,7 +139,7 @@
         draw();
       });
       plots[number].on("plotly_doubleclick", () => { range = null; draw(); });
-      plots[number].on("plotly_clickannotation", ({ annotation }) => { location.hash = annotation.name; });
+      plots[number].on("plotly_clickannotation", ({ annotation }) => { if (annotation.name) location.hash = annotation.name; });
     });
     let width = innerWidth;
     addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; draw(); } });

@@ -11,6 +11,7 @@ from typing import Any
 
 from opv2v_doctor import pages
 from opv2v_doctor.check import Severity
+from opv2v_doctor.facts.past.logs.happenings import happenings
 from opv2v_doctor.facts.past.logs.log_files import Log
 from opv2v_doctor.facts.past.logs.run_configs import run_config
 from opv2v_doctor.facts.past.logs.summaries import summary
@@ -51,11 +52,12 @@ def page(logs: Sequence[Log], results: Sequence[Result], examination: Examinatio
             launches=list(_launches(shown[0], say)) if len(shown) == 1 else [],
             marks=marks,
             bands=_bands(shown[0]) if len(shown) == 1 else [],
+            events=list(_events(shown[0], results, say)) if len(shown) == 1 else [],
         ),
     )
 
 
-def comparison(logs: Sequence[Log], say: Say = str) -> str:
+def comparison(logs: Sequence[Log], say: Say = str, language: str = "en") -> str:
     """A page of several runs over each other, which judges nothing."""
     names = names_of(logs)
     styled = drawn(
@@ -64,7 +66,7 @@ def comparison(logs: Sequence[Log], say: Say = str) -> str:
         runs=[_run(log, name, n, (), say) for n, (log, name) in enumerate(zip(logs, names, strict=True))],
         differences=list(islice(_differences(logs), MOST_DIFFERENCES)),
     )
-    return alone(styled, title=say("Runs compared"), answer=", ".join(names), say=say)
+    return alone(styled, title=say("Runs compared"), answer=", ".join(names), say=say, language=language)
 
 
 def alone(styled: Mapping[str, Any], **values: Any) -> str:
@@ -82,6 +84,7 @@ def drawn(
     launches: Sequence[Mapping[str, Any]] = (),
     marks: Sequence[Mapping[str, Any]] = (),
     bands: Sequence[tuple[float, float]] = (),
+    events: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """What makes a page of a report one with curves: its sections, their data, style, script and policy."""
     from markupsafe import Markup
@@ -93,6 +96,7 @@ def drawn(
         "charts": [_told(chart, say) for chart in found],
         "marks": marks,
         "bands": bands,
+        "events": [{"x": event["x"], "told": event["told"]} for event in events],
         "span": [min(known, default=0.0) - 0.02 * spread, max(known, default=1.0) + 0.02 * spread],
         "words": pages.words(SCRIPTS, say),
     }
@@ -104,6 +108,7 @@ def drawn(
         runs=runs,
         differences=differences,
         launches=launches,
+        events=events,
     )
     data = f'<script id="curves-data" type="application/json">{pages.embedded(told)}</script>\n'
     return {
@@ -204,6 +209,25 @@ def _launches(log: Log, say: Say) -> Iterator[dict[str, Any]]:
             "steps": one.steps or "",
             "cause": one_line(say(one.cause)),
         }
+
+
+def _events(log: Log, results: Sequence[Result], say: Say) -> Iterator[dict[str, Any]]:
+    """What happened and is no finding: from where to where in epochs, its lines, and what it was."""
+    judged = {
+        finding.event or finding.line
+        for result in results
+        for finding in result.findings
+        if finding.path == log.path and finding.severity > Severity.NOTE
+    }
+    for one in happenings(log):
+        if not judged.intersection(range(one.line, one.last_line + 1)):
+            begin, end = epoch_at(log, one.line), epoch_at(log, one.last_line)
+            yield {
+                "x": [round(begin, 4), round(max(begin, end), 4)],
+                "lines": f"{one.line}–{one.last_line}" if one.last_line > one.line else str(one.line),
+                "epochs": f"{begin:.2f}–{end:.2f}" if end > begin else f"{begin:.2f}",
+                "told": one_line(say(one.told)),
+            }
 
 
 def _differences(logs: Sequence[Log]) -> Iterator[tuple[str, list[str]]]:

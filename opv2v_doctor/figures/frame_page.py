@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +11,22 @@ from numpy.typing import NDArray
 
 from opv2v_doctor import pages, rasters
 from opv2v_doctor.check import Blocked
-from opv2v_doctor.facts.disk.frames import Disk, Frame
+from opv2v_doctor.facts.disk.frames import Disk, Frame, frame_file
 from opv2v_doctor.facts.disk.lidar_files import cloud
 from opv2v_doctor.facts.samples.rigs import rig, rig_coverage
 from opv2v_doctor.figures import pictures
 from opv2v_doctor.figures.panorama_files import safe, write_files
 from opv2v_doctor.figures.panorama_page import Around
 from opv2v_doctor.geometry.cameras import Camera, Cylinder
+from opv2v_doctor.geometry.poses import pose_matrix, to_opencv
 from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.geometry.stitching import Stitcher
 from opv2v_doctor.neutral import printable
 from opv2v_doctor.reporters import Say
-from opv2v_doctor.text import Text
+from opv2v_doctor.text import Text, sentence
 
 CYLINDER = Cylinder(1008, 252)  # as the trainings on OPV2V's panoramas have it
+KINDS = {"panorama": Text("panorama"), "lidar": Text("panorama with LiDAR"), "cameras": Text("cameras")}
 WIDTH = 400  # pixels of a camera in the mosaic
 NEAR, FAR = 2.0, 100.0  # metres: the colours of LiDAR points span these, evenly for each factor
 QUALITY = 88  # of the page's JPEGs; the files beside it are exact
@@ -41,41 +43,68 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class ShownAgent:
-    """One agent of the moment: its pictures by name, red first, and what is told of it."""
+    """One agent of the moment: its pictures by name, red first, what is told, and what they show."""
 
     name: str
     pictures: Mapping[str, Picture]
-    told: tuple[str, ...]
+    told: tuple[Text, ...]
+    pose: Points | None = None  # (4, 4), LiDAR to world, OpenCV axes; None where its file has none
+    points: Points | None = None  # (N, 3) of the LiDAR, OpenCV axes
+    rig: Mapping[str, MountedCamera] = field(default_factory=dict)
+    images: Mapping[str, Picture] = field(default_factory=dict)  # of its cameras, red first
 
 
 def shown_agent(where: Disk, frame: Frame) -> ShownAgent:
     """The pictures of an agent, as far as its files give them; what they do not give is told."""
-    told: list[str] = []
+    told: list[Text] = []
     points, mounted, images = np.zeros((0, 3)), dict[str, MountedCamera](), dict[str, Picture]()
     try:
         found = cloud(frame)
-        told.append(f"{len(found)} LiDAR points shown" if found is not None else "no point cloud")
+        count = 0 if found is None else len(found)
+        told.append(
+            Text("no point cloud" if found is None else "{n:LiDAR point|LiDAR points} shown", n=count)
+        )
         points = points if found is None else found
     except Blocked as problem:
-        told.append(f"no point cloud: {problem}")
+        told.append(Text("no point cloud: {problem}", problem=problem.reason))
     try:
         mounted = rig(where, frame)
         images = {name: rasters.image_of(frame.image(name))[..., ::-1] for name in mounted}
     except Blocked as problem:
-        told.append(f"no camera: {problem}")
+        told.append(Text("no camera: {problem}", problem=problem.reason))
     except (OSError, ValueError) as problem:
-        told.append(f"no camera: an image cannot be read: {problem}")
+        told.append(Text("no camera: an image cannot be read: {problem}", problem=str(problem)))
         mounted = {}
     made: dict[str, Picture] = {}
     if mounted:
         made["panorama"] = Stitcher(mounted, CYLINDER).panorama(images).rgb
-        told.append(f"{len(mounted)} cameras see {rig_coverage(CYLINDER, mounted):.3f} of the panorama")
+        share = rig_coverage(CYLINDER, mounted)
+        told.append(
+            Text("{n:camera sees|cameras see} {share:.3f} of the panorama", n=len(mounted), share=share)
+        )
     if mounted or len(points):
         black = np.zeros((CYLINDER.height, CYLINDER.width, 3), np.uint8)
         made["lidar"] = with_points(made.get("panorama", black), CYLINDER, points)
     if mounted:
         made["cameras"] = mosaic(mounted, images, points)
-    return ShownAgent(name=frame.agent.name, pictures=made, told=tuple(told))
+    return ShownAgent(
+        name=frame.agent.name,
+        pictures=made,
+        told=tuple(told),
+        pose=_pose(frame),
+        points=points,
+        rig=mounted,
+        images=images if mounted else {},
+    )
+
+
+def _pose(frame: Frame) -> Points | None:
+    """Where its LiDAR is in the world, by its file."""
+    try:
+        pose = to_opencv(pose_matrix(frame_file(frame)["lidar_pose"]))
+    except (Blocked, LookupError, TypeError, ValueError):
+        return None
+    return pose if pose.shape == (4, 4) and np.isfinite(pose).all() else None
 
 
 def mosaic(mounted: Mapping[str, MountedCamera], images: Mapping[str, Picture], points: Points) -> Picture:
@@ -113,7 +142,7 @@ def with_points(picture: Picture, camera: Camera, points: Points, size: int = 1)
 
 def write_frame(
     folder: Path,
-    title: str,
+    title: str | Text,
     agents: Sequence[ShownAgent],
     around: Around = (),
     say: Say = str,
@@ -128,22 +157,22 @@ def write_frame(
         for place, agent in enumerate(agents)
         for name, picture in agent.pictures.items()
     }
-    told = [{"agent": agent.name, "told": list(agent.told)} for agent in agents]
-    document = {"frame": title, "views": told}
+    told = [{"agent": agent.name, "told": [str(text) for text in agent.told]} for agent in agents]
+    document = {"frame": str(title), "views": told}
     page = pages.render(
         "figures/frame.html",
         styles=("figures/frame.css",),
         say=say,
         language=language,
-        title=printable(title),
+        title=printable(say(title)),
         colours=say(COLOURS),
         around=[(say(words), address) for words, address in around],
         agents=[
             {
                 "name": printable(agent.name),
-                "told": printable("; ".join(agent.told)),
+                "told": printable(say(sentence(agent.told))),
                 "pictures": [
-                    (kind, pictures.uri(pictures.jpeg(picture, QUALITY)))
+                    (say(KINDS[kind]), pictures.uri(pictures.jpeg(picture, QUALITY)))
                     for kind, picture in agent.pictures.items()
                 ],
             }

@@ -118,7 +118,11 @@ def _view(shown: ViewCaption) -> dict[str, Any]:
     mask, valid = shown.fitting(drawn.mask), shown.fitting(drawn.valid)
     answer: dict[str, Any] = {
         "name": Text("agent {name}", name=shown.name),
-        "words": [f"label {identity.label}", f"instance {identity.instance}", f"view {drawn.place}"],
+        "words": [
+            Text("label {name}", name=identity.label),
+            Text("instance {name}", name=identity.instance),
+            Text("view {number}", number=drawn.place),
+        ],
         "notes": [*verdict(shown), *notes(shown)],
         "details": details(shown),
         "has_mask": mask is not None,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from opv2v_doctor.facts.geometry.references import Reference
 from opv2v_doctor.facts.samples.panoramas import DrawnView
 from opv2v_doctor.figures import pictures
-from opv2v_doctor.text import Text
+from opv2v_doctor.text import Text, quoted, sentence
 
 Words = str | Text | tuple[str | Text, str]  # a text, or a text and its kind: bad or good
 CLOSE, NEAR = (
@@ -230,22 +230,28 @@ def notes(shown: ViewCaption) -> list[Words]:
     return [*said, drawn.how]
 
 
-def details(shown: ViewCaption) -> str:
-    """Pose, types and files, as text."""
+def details(shown: ViewCaption) -> Text:
+    """Pose, types and files, a line each."""
     view, pose = shown.drawn.view, shown.pose
-    lines = ["camera_pose:" if shown.single else "camera_pose, to the first agent's frame:"]
-    lines += ["  none"] if pose is None else ["  " + "  ".join(f"{x:12.6f}" for x in row) for row in pose]
+    lines = [Text("camera_pose:" if shown.single else "camera_pose, to the first agent's frame:")]
+    if pose is None:
+        lines.append(Text("  none"))
+    else:
+        lines += [quoted("  " + "  ".join(f"{x:12.6f}" for x in row)) for row in pose]
     if pose is not None:
         rotation = pose[:3, :3]
         off = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
-        lines.append(f"  determinant {np.linalg.det(rotation):.6f}, rows off from orthonormal by {off:.1e}")
-    lines += ["", "types:", *(f"  {key}: {kind}" for key, kind in sorted(view.types.items()))]
+        lines.append(
+            Text(
+                "  determinant {determinant:.6f}, rows off from orthonormal by {off:.1e}",
+                determinant=float(np.linalg.det(rotation)),
+                off=off,
+            )
+        )
+    types = sorted(view.types.items())
+    lines += [quoted(""), Text("types:"), *(quoted(f"  {key}: {kind}") for key, kind in types)]
     if isinstance(shown.reference, Reference):
-        frame = shown.reference.frame
-        lines += [
-            "",
-            "files:",
-            f"  {frame.yaml}",
-            *(f"  {frame.image(name)}" for name in shown.reference.cameras),
-        ]
-    return "\n".join(lines)
+        frame, cameras = shown.reference.frame, shown.reference.cameras
+        files = [frame.yaml, *(frame.image(name) for name in cameras)]
+        lines += [quoted(""), Text("files:"), *(quoted(f"  {file}") for file in files)]
+    return sentence(lines, "\n")

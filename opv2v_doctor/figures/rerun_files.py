@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from opv2v_doctor.atomic import whole
 from opv2v_doctor.facts.predictions.prediction import PREDICTION, TRUTH, Predictions
 from opv2v_doctor.facts.samples.panoramas import ShownSample
+from opv2v_doctor.figures.frame_page import QUALITY, ShownAgent
 from opv2v_doctor.figures.panorama_words import ViewCaption
 from opv2v_doctor.figures.prediction_scene import FARTHEST, agents_of
-from opv2v_doctor.geometry.poses import transform
+from opv2v_doctor.geometry.poses import relative, transform
+from opv2v_doctor.geometry.rigs import MountedCamera
 from opv2v_doctor.user_error import UsageError
 
+FRUSTUM = 1.0  # metres from a camera to its image in the scene
 _unsafe = re.compile(r"[^\w.-]+")
 
 
@@ -85,6 +88,7 @@ def record_sample(stream: Any, sample: ShownSample, shown: list[ViewCaption]) ->
             stream.log(place, rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]))
             points, colours = _points(each)
             stream.log(f"{place}/points", rr.Points3D(points, colors=colours))
+            _log_rig(stream, place, each)
         pictures = f"views/{_named(each.name)}"
         if drawn.rgb is not None:
             stream.log(f"{pictures}/image", rr.Image(drawn.rgb))
@@ -94,6 +98,63 @@ def record_sample(stream: Any, sample: ShownSample, shown: list[ViewCaption]) ->
         for name, mask in (("non_ambiguous_mask", drawn.mask), ("valid_mask", drawn.valid)):
             if mask is not None:
                 stream.log(f"{pictures}/{name}", rr.SegmentationImage(mask.astype(np.uint8)))
+
+
+def _log_rig(stream: Any, place: str, shown: ViewCaption) -> None:
+    """The cameras of a panorama at their mounts; a view of a single camera is one itself."""
+    rr, found, drawn = rerun(), shown.stitched, shown.drawn
+    if found is not None and found.cylinder is not None:
+        _log_cameras(stream, place, found.rig, {name: one[..., ::-1] for name, one in found.images.items()})
+    elif shown.single and drawn.view.intrinsics is not None and shown.shape is not None:
+        rows, columns = shown.shape
+        stream.log(place, _pinhole(drawn.view.intrinsics, columns, rows))
+        if drawn.rgb is not None:
+            stream.log(f"{place}/image", rr.Image(drawn.rgb))
+
+
+def record_frame(stream: Any, number: int, frame: str, scenario: str, agents: Sequence[ShownAgent]) -> None:
+    """Add a moment of a dataset to a recording: each agent's LiDAR, and its cameras with their images."""
+    rr = rerun()
+    stream.set_time("sample", sequence=number)
+    if frame.isdigit():
+        stream.set_time("frame", sequence=int(frame))
+    first = next((agent.pose for agent in agents if agent.pose is not None), None)
+    for agent in agents:
+        if agent.pose is None or first is None:
+            continue
+        place = f"world/{_named(scenario)}/{_named(agent.name)}"
+        pose = relative(agent.pose, first)
+        stream.log(place, rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]))
+        if agent.points is not None and len(agent.points):
+            stream.log(f"{place}/lidar", rr.Points3D(agent.points))
+        _log_cameras(stream, place, agent.rig, agent.images)
+        for name, picture in agent.pictures.items():
+            stream.log(f"views/{_named(agent.name)}/{name}", rr.Image(picture).compress(jpeg_quality=QUALITY))
+
+
+def _log_cameras(
+    stream: Any, place: str, rig: Mapping[str, MountedCamera], images: Mapping[str, NDArray[np.uint8]]
+) -> None:
+    """A frustum for each camera of an agent, with its image (H, W, 3), red first."""
+    rr = rerun()
+    for name, (pinhole, pose) in rig.items():
+        camera = f"{place}/{_named(name)}"
+        stream.log(camera, rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]))
+        stream.log(camera, _pinhole(pinhole.intrinsics, pinhole.width, pinhole.height))
+        if name in images:
+            picture = rr.Image(np.ascontiguousarray(images[name])).compress(jpeg_quality=QUALITY)
+            stream.log(f"{camera}/image", picture)
+
+
+def _pinhole(intrinsics: ArrayLike, width: int, height: int) -> Any:
+    """A camera without distortion, drawn as a frustum."""
+    rr = rerun()
+    return rr.Pinhole(
+        image_from_camera=np.asarray(intrinsics, np.float64),
+        resolution=[width, height],
+        camera_xyz=rr.ViewCoordinates.RDF,
+        image_plane_distance=FRUSTUM,
+    )
 
 
 def _points(shown: ViewCaption) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:

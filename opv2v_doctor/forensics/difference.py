@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opv2v_doctor.check import Findings, error, examined, note, warning
 from opv2v_doctor.facts.past.checkpoints import CheckpointUnreadable
@@ -19,7 +19,12 @@ from opv2v_doctor.facts.past.checkpoints.movement import (
 )
 from opv2v_doctor.facts.past.checkpoints.unreadable import few, not_read
 from opv2v_doctor.forensics.exhibit import Exhibit
-from opv2v_doctor.forensics.tables import Changes, align, config_changes, short_value
+from opv2v_doctor.forensics.tables import Changes, config_changes, short_value
+from opv2v_doctor.neutral import aligned
+from opv2v_doctor.text import Text
+
+if TYPE_CHECKING:
+    from opv2v_doctor.reporters import Say
 
 COUNTERS = ("epoch", "steps", "global_step", "best_so_far", "loss_scale", "world_size", "trained")
 
@@ -170,28 +175,30 @@ def _has_later_steps(before: Exhibit, after: Exhibit) -> bool:
 
 
 def lines(
-    before: Exhibit, after: Exhibit, found: ModelMovement | None, states: ModelMovement | None
+    before: Exhibit, after: Exhibit, found: ModelMovement | None, states: ModelMovement | None, say: Say
 ) -> Iterator[str]:
     """The difference, to be read."""
-    yield from _sections("counters and optimizer", counter_changes(before, after))
-    yield from _sections("config", config_changes(after, before))
+    yield from _sections(say("counters and optimizer"), counter_changes(before, after), say)
+    yield from _sections(say("config"), config_changes(after, before), say)
     if found:
         yield ""
-        head = ("sub-module", "tensors", "moved", "furthest", "relative norm")
+        head = (say("sub-module"), say("tensors"), say("moved"), say("furthest"), say("relative norm"))
         beside = by_module(states.movements) if states else ()
-        yield from align([head, *map(_cells, (*by_module(found.movements), *beside))])
+        yield from aligned([head, *(_cells(each, say) for each in (*by_module(found.movements), *beside))])
 
 
-def _sections(title: str, found: Changes) -> Iterator[str]:
-    yield f"{title}: {'' if found else 'the same'}".rstrip()
+def _sections(title: str, found: Changes, say: Say) -> Iterator[str]:
+    yield f"{title}: {'' if found else say('the same')}".rstrip()
     for key, (was, now) in found.items():
         yield f"  {short_value(key)}: {short_value(was)} -> {short_value(now)}"
 
 
-def _cells(each: Movement) -> tuple[str, ...]:
+def _cells(each: Movement, say: Say) -> tuple[str, ...]:
     if each.unread == each.tensors:
-        return (each.name, str(each.tensors), "not read", "-", "-")
-    moved = f"{each.moved}, {each.unread} not read" if each.unread else str(each.moved)
+        return (each.name, str(each.tensors), say("not read"), "-", "-")
+    moved = str(each.moved)
+    if each.unread:
+        moved = say(Text("{moved}, {unread} not read", moved=each.moved, unread=each.unread))
     return (each.name, str(each.tensors), moved, f"{each.furthest:.4g}", f"{each.relative:.4g}")
 
 

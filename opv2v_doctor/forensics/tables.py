@@ -6,7 +6,7 @@ import datetime
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opv2v_doctor.check import Finding, Severity
 from opv2v_doctor.facts.past.checkpoints.arguments import changes, launched_with
@@ -14,25 +14,17 @@ from opv2v_doctor.facts.past.checkpoints.counters import implied_steps_per_epoch
 from opv2v_doctor.facts.past.checkpoints.scans import Scan, by_module
 from opv2v_doctor.facts.past.pickles.machine import ascii_excerpt
 from opv2v_doctor.forensics.exhibit import Exhibit
+from opv2v_doctor.neutral import aligned
+from opv2v_doctor.text import Text
+
+if TYPE_CHECKING:
+    from opv2v_doctor.reporters import Say
 
 # What a training writes into its own config; it differs in every file and means nothing.
 OWN = ("train_params.resume", "train_params.resume_ckpt", "train_params.start_epoch")
 RANKS = "distributed."  # what each launch finds out for itself
 LONGEST = 60  # characters of a value that are shown
 SHOWN = 20
-COLUMNS = (
-    "file",
-    "form",
-    "epoch",
-    "steps",
-    "steps/epoch",
-    "lr",
-    "best",
-    "parameters",
-    "MB",
-    "written",
-    "config",
-)
 
 Changes = Mapping[str, tuple[Any, Any]]
 
@@ -99,30 +91,40 @@ def changes_since_launch(exhibit: Exhibit) -> Changes:
     return {key: values for key, values in found.items() if key not in OWN and not key.startswith(RANKS)}
 
 
-def lines(exhibits: Sequence[Exhibit], *, deep: bool) -> Iterator[str]:
-    """The table, the sub-modules where they were read, and the configs' differences."""
+def lines(exhibits: Sequence[Exhibit], say: Say, *, deep: bool, in_full: bool) -> Iterator[str]:
+    """The table, the sub-modules where they were read, and the configs' differences, in full or the first."""
     against = with_config(exhibits)
-    yield from align([COLUMNS, *(_cells(exhibit, against) for exhibit in exhibits)])
+    columns = (
+        *(say("file"), say("form"), say("epoch"), say("steps"), say("steps/epoch"), say("lr"), say("best")),
+        *(say("parameters"), "MB", say("written"), say("config")),
+    )
+    yield from aligned([columns, *(_cells(exhibit, against, say) for exhibit in exhibits)])
     for exhibit in exhibits:
         if deep and (exhibit.scans or exhibit.states):
-            yield from ("", f"weights of {ascii_excerpt(str(exhibit.path))}")
-            yield from align(
-                [("sub-module", "tensors", "parameters", "norm", "NaN/Inf", "all zero"), *_modules(exhibit)]
+            yield from ("", say(Text("weights of {file}", file=ascii_excerpt(str(exhibit.path)))))
+            heads = (
+                say("sub-module"),
+                say("tensors"),
+                say("parameters"),
+                say("norm"),
+                "NaN/Inf",
+                say("all zero"),
             )
+            yield from aligned([heads, *_modules(exhibit, say)])
     name = ascii_excerpt(str(against.path)) if against else ""
-    yield from _differences(f"against {name}", {each: config_changes(each, against) for each in exhibits})
-    yield from _differences(
-        "against .hydra/config.yaml", {each: changes_since_launch(each) for each in exhibits}
-    )
+    most = None if in_full else SHOWN
+    yield from _differences(name, {each: config_changes(each, against) for each in exhibits}, say, most)
+    launched = {each: changes_since_launch(each) for each in exhibits}
+    yield from _differences(".hydra/config.yaml", launched, say, most)
 
 
-def _cells(exhibit: Exhibit, against: Exhibit | None) -> tuple[str, ...]:
+def _cells(exhibit: Exhibit, against: Exhibit | None, say: Say) -> tuple[str, ...]:
     cells = row(exhibit, against)
     implied = cells["steps_per_epoch"]
     rates = [f"{rate:.4g}" for rate in cells["learning_rates"]]
     alike = len({*rates}) == 1 and len(rates) > 1
     differing = [cells["config_differences"], cells["launch_differences"]]
-    counted = "-" if not (exhibit.checkpoint and exhibit.checkpoint.args) else "same"
+    unlike = Text("{n} differ", n=sum(differing)) if any(differing) else Text("same")
     return (
         ascii_excerpt(str(exhibit.path)),
         exhibit.form,
@@ -134,23 +136,23 @@ def _cells(exhibit: Exhibit, against: Exhibit | None) -> tuple[str, ...]:
         f"{exhibit.parameters}" if exhibit.parameters else "-",
         f"{exhibit.size / 1e6:.1f}",
         _word(cells["written"]),
-        f"{sum(differing)} differ" if any(differing) else counted,
+        say(unlike) if exhibit.checkpoint and exhibit.checkpoint.args else "-",
     )
 
 
-def _modules(exhibit: Exhibit) -> Iterator[tuple[str, ...]]:
+def _modules(exhibit: Exhibit, say: Say) -> Iterator[tuple[str, ...]]:
     for scan in (*by_module(exhibit.scans), *by_module(exhibit.states)):
         yield (
             scan.name,
             str(scan.tensors),
             str(scan.elements),
-            f"{scan.norm:.5g}" if scan.unread < scan.tensors else "not read",
+            f"{scan.norm:.5g}" if scan.unread < scan.tensors else say("not read"),
             str(scan.bad) if scan.bad else "-",
-            "yes" if scan.is_zero else "-",
+            say("yes") if scan.is_zero else "-",
         )
 
 
-def _differences(title: str, found: Mapping[Exhibit, Changes]) -> Iterator[str]:
+def _differences(against: str, found: Mapping[Exhibit, Changes], say: Say, most: int | None) -> Iterator[str]:
     """Each set of differences once, with the files that have it."""
     groups: dict[str, list[Exhibit]] = {}
     for exhibit, changed_values in found.items():
@@ -158,14 +160,17 @@ def _differences(title: str, found: Mapping[Exhibit, Changes]) -> Iterator[str]:
     for group in groups.values():
         values = found[group[0]]
         if values:
-            names = ", ".join(ascii_excerpt(each.path.name) for each in group)
-            yield from ("", f"config {title}: {len(values)} differ in {names}")
+            names = [ascii_excerpt(each.path.name) for each in group]
+            title = Text(
+                "config against {file}: {n} differ in {names}", file=against, n=len(values), names=names
+            )
+            yield from ("", say(title))
             yield from (
                 f"  {short_value(key)}: {short_value(was)} -> {short_value(now)}"
-                for key, (was, now) in islice(values.items(), SHOWN)
+                for key, (was, now) in islice(values.items(), most)
             )
-        if len(values) > SHOWN:
-            yield f"  and {len(values) - SHOWN} more: --format json lists all"
+        if most is not None and len(values) > most:
+            yield say(Text("  and {n} more: -v lists all", n=len(values) - most))
 
 
 def short_value(value: Any) -> str:
@@ -178,20 +183,13 @@ def _word(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Rows under one another, columns as wide as their widest entry."""
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
-    for cells in rows:
-        yield "  ".join(word.ljust(width) for word, width in zip(cells, widths, strict=True)).rstrip()
-
-
-def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
+def finding_lines(findings: Sequence[Finding], say: Say) -> Iterator[str]:
     """Findings as they are written everywhere: where, how bad, what, and what to do."""
     for finding in sorted(findings, key=lambda each: -each.severity):
         where = f"{ascii_excerpt(str(finding.at))}: " if finding.at else ""
-        yield f"{where}{finding.severity.name.lower()}: {finding.message}"
+        yield f"{where}{say(finding.severity.name.lower())}: {say(finding.text)}"
         if finding.hint and finding.severity > Severity.NOTE:
-            yield f"  fix: {finding.hint}"
+            yield f"  {say('fix: ')}{say(finding.hint)}"
 
 
 def module_record(scan: Scan) -> dict[str, Any]:

@@ -18,6 +18,9 @@ TELLING = {  # the first argument is a template
     *("ArchiveDamaged", "NotExaminable", "TorchScript", "NoTable", "KindNotRead"),
     *("PickleRefused", "CheckpointUnreadable"),
 }
+WORDS: dict[tuple[str, ...], list[str]] = {  # the members of enumerations, which are said as they are
+    ("opv2v_doctor", "result.py"): [*Status, *(word.name.lower() for word in Severity)],
+}
 COUNTING = {"counted", "examined"}  # the second argument is a noun
 _in_page = re.compile(r"""say\((?:"([^"]+)"|'([^']+)')\)""")
 
@@ -47,9 +50,7 @@ def source_texts(paths: Iterable[Path]) -> Iterator[SourceText]:
     """What the modules and page templates can say."""
     for path in paths:
         text = path.read_text(encoding="utf-8")
-        if path.name == "result.py":
-            yield from (SourceText(word.value, path, 1) for word in Status)
-            yield from (SourceText(word.name.lower(), path, 1) for word in Severity)
+        yield from (SourceText(word, path, 1) for word in WORDS.get(path.parts[-2:], ()))
         if path.suffix in (".html", ".js"):
             for double, single in _in_page.findall(text):
                 yield SourceText(double or single, path, 1)

@@ -16,6 +16,7 @@ from opv2v_doctor.foreign_files import bytes_of, from_json
 from opv2v_doctor.runs import digests
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.processes import Process
+from opv2v_doctor.text import Text, quoted
 from opv2v_doctor.user_error import UsageError
 
 SCHEMA = 1
@@ -31,6 +32,20 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
     UNSTAMPED = "unstamped"  # made by hand, adopted later
 
+    @property
+    def told(self) -> Text:
+        """The word, as a reader is told it."""
+        return _TOLD[self]
+
+
+_TOLD = {
+    RunStatus.RUNNING: Text("running"),
+    RunStatus.FINISHED: Text("finished"),
+    RunStatus.FAILED: Text("failed"),
+    RunStatus.INTERRUPTED: Text("interrupted"),
+    RunStatus.UNSTAMPED: Text("unstamped"),
+}
+
 
 class Verdict(BaseModel):
     """What the gate said, and the reason of a start in spite of it."""
@@ -41,9 +56,19 @@ class Verdict(BaseModel):
     report: str | None = None  # the file's digest
     forced: str = ""
 
+    @property
+    def told(self) -> Text:
+        """What it said, in words."""
+        words = {0: Text("passed"), 1: Text("failed"), 3: Text("no answer")}
+        verdict = words.get(self.exit_code) or quoted(self.exit_code)
+        return (
+            Text("{verdict}, forced: {reason}", verdict=verdict, reason=self.forced)
+            if self.forced
+            else verdict
+        )
+
     def __str__(self) -> str:
-        words = {0: "passed", 1: "failed", 3: "no answer"}.get(self.exit_code, str(self.exit_code))
-        return f"{words}, forced: {self.forced}" if self.forced else words
+        return str(self.told)
 
 
 class StampedDataset(BaseModel):

@@ -14,10 +14,12 @@ from opv2v_doctor.facts.past.runs import CHECKPOINTS, LOG
 from opv2v_doctor.runs import configuration
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.milestones import Milestones
-from opv2v_doctor.runs.record import Run, read_run
+from opv2v_doctor.runs.record import Run, RunStatus, read_run
 from opv2v_doctor.runs.resume import stamped_config
+from opv2v_doctor.text import Text
 from opv2v_doctor.user_error import UsageError
 
+UNREADABLE = Text("unreadable")
 DEEPEST = 4  # folders below the one that is searched
 
 
@@ -34,10 +36,10 @@ class RegisteredRun:
         return Milestones(self.path)
 
     @property
-    def epochs(self) -> str:
+    def epochs(self) -> Text:
         """How many epochs it has trained, of how many its config asks for."""
         done = 0 if self.reached.epoch is None else self.reached.epoch + 1
-        return f"{done} of {self.planned or 'unknown'}"
+        return Text("{n} of {planned}", n=done, planned=self.planned or Text("unknown"))
 
     @cached_property
     def planned(self) -> int | None:
@@ -52,7 +54,7 @@ class RegisteredRun:
     @property
     def state(self) -> str:
         if self.run is None:
-            return "unreadable" if self.problem else "unstamped"
+            return str(UNREADABLE) if self.problem else RunStatus.UNSTAMPED.value
         return self.run.state.value
 
     @property

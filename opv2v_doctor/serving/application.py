@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -25,9 +25,11 @@ from opv2v_doctor import pages, rasters
 from opv2v_doctor.facts.past.logs import KEPT_LINES, read_log
 from opv2v_doctor.facts.past.runs import LOG
 from opv2v_doctor.foreign_files import bytes_of
+from opv2v_doctor.languages import ENGLISH, Language, say
 from opv2v_doctor.neutral import printable
 from opv2v_doctor.serving.access import AccessControl, Exact
 from opv2v_doctor.serving.index import PICTURES, STATISTICS, IndexRow, is_shown, listing
+from opv2v_doctor.text import counted
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -69,13 +71,18 @@ class Results(StaticFiles):
 
 
 def application(
-    root: Path, *, token: str | None = None, hosts: tuple[str, ...] = LOCAL, cookie: str = "opv2v_doctor"
+    root: Path,
+    *,
+    token: str | None = None,
+    hosts: tuple[str, ...] = LOCAL,
+    cookie: str = "opv2v_doctor",
+    language: Language = ENGLISH,
 ) -> Starlette:
-    """The application for one directory.
+    """The application for one directory, whose pages are told in a language.
 
     `hosts` are the names that it answers to: a foreign name that was bound to 127.0.0.1 is none of them.
     """
-    results, current = Results(root), _Index(root)
+    results, current = Results(root), _Index(root, language)
 
     def index(_: Request) -> Response:
         return HTMLResponse(current.page(), headers={"Content-Security-Policy": _policy()})
@@ -91,7 +98,7 @@ def application(
         path = results.path_of(request.path_params["path"])
         if path is None or path.suffix.lower() != ".md":
             raise HTTPException(404)
-        told = await run_in_threadpool(rendered, path)
+        told = await run_in_threadpool(rendered, path, language)
         return HTMLResponse(told, headers={"Content-Security-Policy": ALONE})
 
     async def compare(request: Request) -> Response:
@@ -100,7 +107,7 @@ def application(
         logs = [path for path in found if path is not None]
         if len(logs) < 2:
             raise HTTPException(404, "two runs with a log are compared")
-        told = await run_in_threadpool(comparison, logs)
+        told = await run_in_threadpool(comparison, logs, language)
         return HTMLResponse(told, headers={"Content-Security-Policy": ALONE})
 
     return Starlette(
@@ -119,7 +126,7 @@ def application(
     )
 
 
-def page(root: Path) -> str:
+def page(root: Path, language: Language = ENGLISH) -> str:
     """The index, as it is now."""
     from markupsafe import Markup
 
@@ -132,23 +139,34 @@ def page(root: Path) -> str:
         styles=STYLES,
         scripts=SCRIPTS,
         policy="",
-        title="Results",
+        title=say("Results", language),
+        say=partial(say, language=language),
+        language=language,
         root=str(root.resolve()),
         runs=kinds["run"],
         samples=kinds["sample"],
         others=kinds["results"],
         quote=lambda path: quote(os.fsencode(path)),
+        counted=counted,
     )
 
 
-def rendered(path: Path) -> str:
+def rendered(path: Path, language: Language = ENGLISH) -> str:
     """A page of a Markdown file; what is HTML in it is text, and pictures are left out."""
     from markdown_it import MarkdownIt
     from markupsafe import Markup
 
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     text = Markup(reader.render(bytes_of(path)[:LARGEST_TEXT].decode("utf-8", "replace")))
-    return pages.render("serving/text.html", styles=STYLES, policy="", title=printable(path.name), text=text)
+    return pages.render(
+        "serving/text.html",
+        styles=STYLES,
+        policy="",
+        title=printable(path.name),
+        text=text,
+        say=partial(say, language=language),
+        language=language,
+    )
 
 
 def log_below(results: Results, folder: str) -> Path | None:
@@ -161,17 +179,20 @@ def log_below(results: Results, folder: str) -> Path | None:
     return None
 
 
-def comparison(logs: Sequence[Path]) -> str:
+def comparison(logs: Sequence[Path], language: Language = ENGLISH) -> str:
     """Several runs over each other, and what differs in their configs."""
     from opv2v_doctor.figures.curves import comparison
 
-    return comparison([read_log(path, KEPT_LINES) for path in logs])
+    return comparison(
+        [read_log(path, KEPT_LINES) for path in logs], partial(say, language=language), language
+    )
 
 
 class _Index:
     """The index: who asks while one is being made waits for the next, which is for all who wait."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, language: Language) -> None:
+        self._language = language
         self._root, self._lock, self._begun, self._page = root, Lock(), -1.0, ""
 
     def page(self) -> str:
@@ -179,7 +200,7 @@ class _Index:
         with self._lock:
             if self._begun < asked:
                 self._begun = time.monotonic()
-                self._page = page(self._root)
+                self._page = page(self._root, self._language)
             return self._page
 
 

@@ -17,9 +17,11 @@ from opv2v_doctor.facts.past.logs.loss_curves import curve
 from opv2v_doctor.facts.past.logs.summaries import summary
 from opv2v_doctor.facts.past.runs import LOG, steps_per_epoch_of
 from opv2v_doctor.foreign_files import bytes_of, from_json
+from opv2v_doctor.result import Status
 from opv2v_doctor.runs.directory import RECORD
 from opv2v_doctor.runs.register import RegisteredRun, entries
 from opv2v_doctor.state import of_file
+from opv2v_doctor.text import Text, quoted, sentence
 
 SHOWN = {  # what is served; checkpoints and whatever else lies around are not
     *(".html", ".png", ".jpg", ".jpeg", ".svg", ".json", ".jsonl", ".txt", ".log", ".md", ".xml"),
@@ -41,8 +43,8 @@ class Course:
     """What a run's log says of the training: how far it came, the best that it reached, and its losses."""
 
     epochs: int = 0
-    told: str = ""
-    best: str = "–"
+    told: str | Text = ""
+    best: str | Text = "–"
     best_value: float | None = None
     sparkline: str = ""  # an element of a page
 
@@ -54,7 +56,7 @@ class IndexRow:
     folder: str
     kind: str  # run, sample or results
     state: str = ""
-    verdict: str = ""
+    verdict: str | Text = ""
     tone: str = ""  # good, bad or open
     commit: str = ""
     changed: datetime.datetime
@@ -138,19 +140,24 @@ def _pictures(paths: list[str]) -> tuple[str, ...]:
     return tuple(map(str, ordered[:MOST_PICTURES]))
 
 
-def _state(folder: Path, names: list[str], entry: RegisteredRun | None) -> tuple[str, str, str, str]:
+def _state(folder: Path, names: list[str], entry: RegisteredRun | None) -> tuple[str, str | Text, str, str]:
     """State, verdict and its tone, and commit: by the run's record, else by the report that lies there."""
     if entry is not None and entry.run is not None:
         gate = entry.run.last.stamp.gate
-        told, judged = (f"gate {entry.verdict}", TONES.get(gate.exit_code, "")) if gate else ("", "")
+        told = Text("gate {verdict}", verdict=gate.told) if gate else ""
+        judged = TONES.get(gate.exit_code, "") if gate else ""
         return entry.state, told, ENDS.get(entry.state, judged), entry.commit
     state = entry.state if entry else ""
     report = _document(folder / REPORT) if REPORT in names else {}
     counts, code = report.get("counts"), report.get("exit_code")
     if not isinstance(counts, dict):
         return state, "", "", ""
-    words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    return state, words, TONES.get(code, "") if isinstance(code, int) else "", ""
+    words = [
+        Text("{n} {status}", n=count, status=Text(status) if status in tuple(Status) else quoted(status))
+        for status, count in counts.items()
+        if count
+    ]
+    return state, sentence(words, ", "), TONES.get(code, "") if isinstance(code, int) else "", ""
 
 
 def _steps(folder: Path, entry: RegisteredRun | None) -> int | None:
@@ -186,7 +193,7 @@ def _course(path: Path) -> Course:
     return Course(
         epochs=told.epochs,
         told=told.progress,
-        best=str(told.best),
+        best=told.best,
         best_value=value if isinstance(value, float) else None,
         sparkline=_sparkline([[one.average for one in curve(log, phase)] for phase in ("train", "test")]),
     )

@@ -75,6 +75,17 @@ def test_csv_holds_every_record(command: list[str]) -> None:
     assert len(records) == 180
 
 
+def test_one_audit_writes_several_files(command: list[str], tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("records.csv", "audit.json", "audit.md")]
+    result = CliRunner().invoke(app, [*command, *(word for path in paths for word in ("-o", str(path)))])
+    assert result.exit_code == 0
+    assert result.stderr.count("opv2v-doctor: wrote ") == len(paths)
+    assert len(paths[0].read_text().splitlines()) == 181
+    assert json.loads(paths[1].read_text())["exit_code"] == 0
+    assert paths[2].read_text().startswith("#")
+    assert "13 checks passed" in result.stdout
+
+
 def test_parquet_holds_every_record(command: list[str], tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow: make test")
     output = tmp_path / "records.parquet"
@@ -95,6 +106,7 @@ def test_parquet_holds_every_record(command: list[str], tmp_path: Path) -> None:
         ["nosuch://bucket/OPV2V"],
         ["data", "--cache", "data/cache"],
         ["data", "--output", "gone/report.json"],
+        ["data", "--output", "report.docx"],
     ],
 )
 def test_a_wrong_word_is_a_usage_error(

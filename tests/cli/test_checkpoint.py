@@ -478,3 +478,25 @@ def test_names_that_differ_by_a_wrappers_prefix_are_paired(prefix: str, tmp_path
     other = {"tail.w": torch.zeros(3), f"{prefix}module.x": torch.zeros(1)}
     found = report("diff", one, write(tmp_path / "c.pth", 1, model=other, args=None))
     assert [each["values"]["names"] for each in wrong(found)] == [["head.w"], ["tail.w"]]
+
+
+def test_quiet_tells_what_is_wrong_and_verbose_every_difference(tmp_path: Path) -> None:
+    many = {f"key{number}": number for number in range(30)}
+    others = {key: value + 1 for key, value in many.items()}
+    one = write(tmp_path / "one.pth", args=argparse.Namespace(**many))
+    other = write(tmp_path / "other.pth", epoch=2, args=argparse.Namespace(**others))
+    table, quiet, full = (command(one, other, *words)[1] for words in ((), ("-q",), ("-v",)))
+    assert "key29" not in table
+    assert "  and 10 more: -v lists all" in table
+    assert "key29: 29 -> 30" in full
+    assert "errors" in quiet and "parameters" not in quiet and len(quiet.splitlines()) < 5
+    with pytest.raises(UsageError, match="choose one"):
+        command(one, "-q", "-v")
+
+
+def test_checkpoints_are_told_in_chinese(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "one.pth"), write(tmp_path / "other.pth", global_step=1)
+    code, said = command(one, other, "--lang", "zh")
+    assert code == 1
+    assert "步数" in said and "错误" in said
+    assert "错误" in command("diff", one, other, "--lang", "zh")[1]

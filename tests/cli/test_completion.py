@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -80,6 +86,54 @@ def test_bash_is_offered(words: list[str], expected: list[str], repo: Path) -> N
 def test_zsh_is_offered_whole_words(repo: Path) -> None:
     said = asked(repo, _TYPER_COMPLETE_ARGS=f"{PROGRAM} run-all dataset=o", **{COMPLETE: "complete_zsh"})
     assert "dataset=one" in said and "dataset=other" in said and "model" not in said
+
+
+class Shell:
+    """An interactive shell on a terminal of its own, which is typed into."""
+
+    def __init__(self, home: Path, folder: Path, *words: str) -> None:
+        self._process, self._terminal = pty.fork()
+        if not self._process:
+            path = f"{home}{os.pathsep}{os.environ['PATH']}"
+            plain = {"HOME": str(home), "ZDOTDIR": str(home), "PATH": path, "TERM": "dumb", "PS1": "$ "}
+            os.chdir(folder)
+            os.execvpe(words[0], words, {**os.environ, **plain})
+
+    def typed(self, text: str, until: str, seconds: float = 20) -> str:
+        """What it shows after this was typed, as soon as what is waited for is there; without the bell."""
+        os.write(self._terminal, text.encode())
+        said, end = "", time.monotonic() + seconds
+        while not re.search(until, said) and time.monotonic() < end:
+            if select.select([self._terminal], [], [], 0.1)[0]:
+                said += os.read(self._terminal, 1 << 16).decode(errors="replace").replace("\a", "")
+        return said
+
+    def close(self) -> None:
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+        os.close(self._terminal)
+
+
+@pytest.mark.parametrize(
+    "words", [("bash", "--noprofile", "-i"), ("zsh", "-d", "-i")], ids=lambda words: str(words[0])
+)
+def test_a_shell_completes_what_is_typed(words: tuple[str, ...], repo: Path, tmp_path: Path) -> None:
+    """The program installs its completion from that shell, and a new one answers to its first TAB."""
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"no {words[0]}: apt-get install {words[0]}")
+    program = tmp_path / PROGRAM
+    program.write_text(f"#!{sys.executable} -P\nfrom opv2v_doctor.cli import main; main()\n")
+    program.chmod(0o755)
+    env = {**os.environ, "HOME": str(tmp_path), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    line = f"{PROGRAM} --install-completion; true"  # so that it is the shell's child
+    subprocess.run([words[0], "-c", line], check=True, env=env, capture_output=True)
+    for begun, ended in (("check MSK", "check MSK00"), ("train dataset=ot", "train dataset=other")):
+        shell = Shell(tmp_path, repo, *words)
+        try:
+            assert "here" in shell.typed("echo he're'\r", r"\nhere\r")
+            assert ended in shell.typed(f"{PROGRAM} {begun}\t", ended)
+        finally:
+            shell.close()
 
 
 def test_every_code_and_fault_is_offered() -> None:

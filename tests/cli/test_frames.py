@@ -158,3 +158,20 @@ def test_a_script_of_another_kind_is_refused_and_one_of_hydra_is_not(tmp_path: P
         make_target(repo=tmp_path)
     (tmp_path / "scripts/train.py").write_text("import hydra\n")
     assert make_target(repo=tmp_path).repo == Path(os.path.realpath(tmp_path))
+
+
+def test_frames_are_recorded_for_rerun(scene: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason="no rerun: pip install rerun-sdk")
+    words = ("--data", scene / "dataset/OPV2V", "--index", "0:2", "--output", tmp_path / "pages")
+    code, said = preview(*words, "--rrd", tmp_path / "frames.rrd")
+    assert code == 0
+    assert f"{tmp_path / 'frames.rrd'}: 2 frames" in said
+    assert (tmp_path / "frames.rrd").stat().st_size > 10_000
+
+
+def test_a_frame_s_page_is_told_in_chinese(scene: Path, tmp_path: Path) -> None:
+    assert preview("--data", scene / "dataset/OPV2V", "--lang", "zh", "--output", tmp_path / "page")[0] == 0
+    page = (tmp_path / "page/preview.html").read_text()
+    assert '<html lang="zh">' in page
+    summary = json.loads((tmp_path / "page/summary.json").read_text())
+    assert any("cameras see" in said for said in summary["views"][0]["told"])  # what programs read is English

@@ -43,6 +43,10 @@ WAYS: dict[str, tuple[object, ...]] = {
         *(MISSION, "--format", "html", "--output", "quiet.html"),
         *(*KNOWN, "--ignore", "LOG005: known"),
     ),
+    "three": (MISSION, *("--output", "three.html"), *("-o", "three.csv"), *("-o", "three.sarif")),
+    "two tables": (MISSION, "-o", "two.csv", "-o", "alone.csv"),
+    "no such format": (MISSION, "-o", "two.docx"),
+    "read once": ("-", "-o", "once.csv", "-o", "once.md"),
     "no reason": (MISSION, "--format", "html", "--output", "quiet.html", "--ignore", "LOG001"),
     "folder": ("runs", "-v"),
     "missing": ("missing.log",),
@@ -115,6 +119,31 @@ def test_parquet_is_the_table(written: Written) -> None:
 def test_a_page_needs_no_network(written: Written) -> None:
     assert written.ends["page"].returncode == 1
     assert (written.folder / "log.html").stat().st_size > 1_000_000
+
+
+def test_one_run_writes_several_files(written: Written) -> None:
+    said, folder = written.ends["three"], written.folder
+    assert said.returncode == 1
+    for name, form in (("three.html", "html"), ("three.csv", "csv"), ("three.sarif", "sarif")):
+        assert f"opv2v-doctor: wrote {name} ({form})" in said.stderr
+    assert (folder / "three.html").read_text().rstrip().endswith("</html>")
+    assert json.loads((folder / "three.sarif").read_text())["runs"][0]["results"]
+    assert (folder / "three.csv").read_bytes() == (folder / "two.csv").read_bytes()
+    assert "First to fix: LOG" in said.stdout
+
+
+def test_tables_alone_judge_nothing(written: Written) -> None:
+    said = written.ends["two tables"]
+    assert (said.returncode, said.stdout) == (0, "")
+    assert said.stderr.count("opv2v-doctor: wrote ") == 2
+
+
+def test_a_suffix_that_no_format_has_is_answered_with_the_known_ones(written: Written) -> None:
+    said = written.ends["no such format"]
+    assert said.returncode == 2
+    assert ".html, .csv, .parquet" in said.stderr
+    assert written.ends["read once"].returncode == 2
+    assert not (written.folder / "once.csv").exists()
 
 
 def test_a_page_leaves_out_what_is_ignored(written: Written) -> None:

@@ -89,3 +89,28 @@ def test_smoke_shows_no_option_that_changes_nothing() -> None:
     commands: Any = typer.main.get_command(app)
     names = {param.name for param in commands.commands["smoke"].params}
     assert not names & {"split", "run", "num_samples"}
+
+
+def test_runs_are_listed_and_shown_in_a_language(tmp_path: Path) -> None:
+    launch = {
+        "stamp": {
+            "gate": {"exit_code": 0, "forced": "a trial"},
+            "commit": "0123456789abcdef",
+            "world_size": 2,
+        },
+        "digest": "",
+        "started": "2026-01-02T03:04:05Z",
+        "status": "failed",
+    }
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "run.json").write_text(json.dumps({"schema": 1, "launches": [launch]}))
+    (head, *_), (_, row) = (
+        ran("runs", "list", tmp_path, "--lang", lang).stdout.splitlines()[1:] for lang in ("zh", "en")
+    )
+    assert "提交" in head and "GPU" in head
+    assert "failed" in row and "passed, forced: a trial" in row and "0 of unknown" in row
+    shown = ran("runs", "show", tmp_path / "one", "--lang", "zh").stdout
+    assert "通过" in shown and "2 个进程" in shown
+    told = ran("runs", "show", tmp_path / "one").stdout
+    assert "2 processes, steps per epoch unknown" in told
+    assert "commit 0123456789abcdef on a detached head" in told

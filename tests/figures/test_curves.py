@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from opv2v_doctor.figures.curves import page
 from opv2v_doctor.registry import installed_checks
 from opv2v_doctor.reporters import Examination
 from opv2v_doctor.result import Result, Status
+from tests.log_text import LogText
 
 MISSION = Path(__file__).parents[2] / "examples" / "mission" / "train.log"
 HEAD = Examination(repo=MISSION.parent, gpus=None)
@@ -126,3 +128,19 @@ def test_plotly_is_imported_when_a_page_is_drawn() -> None:
         check=True,
     )
     assert done.stdout.strip() == b"False"
+
+
+def test_what_happened_and_is_no_finding_is_a_band_and_a_row(tmp_path: Path) -> None:
+    text = LogText(tmp_path)
+    text.launch()
+    text.epoch(0, metrics={"grad_norm": 1.0})
+    begin, end = len(text.lines), text.epoch(1, metrics={"grad_norm": nan})
+    text.epoch(2, metrics={"grad_norm": 1.0})
+    log = read_log(text.write().logs[0])
+    html = page([log], [], replace(HEAD, repo=log.path.parent))
+    (event,) = told(html)["events"]
+    assert (event["told"], event["x"]) == ("not finite: grad_norm", [pytest.approx(1, abs=0.1), 2])
+    assert "not finite: grad_norm</td>" in html
+    (result,) = results(line=begin + 2)
+    found = replace(result.findings[0], at=Place(log.path, end - 1))
+    assert not told(page([log], [replace(result, findings=(found,))], HEAD))["events"]

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import threading
@@ -19,6 +20,7 @@ from urllib.parse import quote
 
 import pytest
 
+from opv2v_doctor.languages import say
 from opv2v_doctor.serving.access import is_private, verify_token
 from opv2v_doctor.serving.index import MOST_PICTURES, listing
 from opv2v_doctor.user_error import UsageError
@@ -276,7 +278,7 @@ def test_a_run_that_failed_is_no_good_whatever_the_gate_said(tmp_path: Path) -> 
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(json.dumps({"schema": 1, "launches": [launch]}))
     found = {
-        shown.name: (shown.state, shown.verdict, shown.tone, shown.commit) for shown in listing(tmp_path)
+        shown.name: (shown.state, str(shown.verdict), shown.tone, shown.commit) for shown in listing(tmp_path)
     }
     assert found["good"] == ("finished", "gate passed", "good", "01234567")
     assert found["bad"] == ("failed", "gate passed", "bad", "01234567")
@@ -297,9 +299,18 @@ def test_an_inference_shows_its_numbers_and_its_cloud_first(tmp_path: Path) -> N
 
 def test_a_run_tells_how_far_it_came_and_what_its_best_was(root: Path) -> None:
     (one,) = (row for row in listing(root) if row.folder == "runs/one")
-    assert (one.kind, one.steps, one.course.told) == ("run", 4000, "10 of 10")
-    assert one.course.best == "loss 39.4 (epoch 6)"
+    assert (one.kind, one.steps, str(one.course.told)) == ("run", 4000, "10 of 10")
+    assert str(one.course.best) == "loss 39.4 (epoch 6)"
     assert one.course.sparkline.count("<polyline") == 2
+
+
+def test_the_index_speaks_chinese(root: Path) -> None:
+    from opv2v_doctor.serving.application import page
+
+    shown = page(root, "zh")
+    assert '<html lang="zh">' in shown
+    assert say("Runs", "zh") in shown and say("Runs", "zh") != "Runs"
+    assert not re.search(r">\d+ files?<", shown)
 
 
 def test_an_empty_directory_says_what_makes_results(tmp_path: Path) -> None:

@@ -25,9 +25,11 @@ class Summary:
     best: Text
 
     @property
-    def progress(self) -> str:
+    def progress(self) -> Text:
         """The epochs, as "3" or "3 of 10"."""
-        return f"{self.epochs} of {self.planned:g}" if self.planned is not None else str(self.epochs)
+        if self.planned is None:
+            return quoted(self.epochs)
+        return Text("{n} of {planned:g}", n=self.epochs, planned=self.planned)
 
 
 def summary(log: Log) -> Summary:
@@ -74,5 +76,12 @@ def _best(log: Log) -> Text:
         points = [point for point in curve(log, phase, name) if math.isfinite(point.average)] if name else []
         if name and points:
             best = best_of(points, key=lambda point: point.average)
-            return Text("{name} {value:.4g} (epoch {epoch})", name=name, value=best.average, epoch=best.epoch)
+            return Text(
+                "{name} {value:.4g} (epoch {epoch})",
+                name=name,
+                value=best.average,
+                epoch=best.epoch,
+                phase=phase,
+                side="lowest" if best_of is min else "highest",
+            )
     return Text("-")
