@@ -82,6 +82,6 @@ def _best(log: Log) -> Text:
                 value=best.average,
                 epoch=best.epoch,
                 phase=phase,
-                side="lowest" if best_of is min else "highest",
+                side=Text("lowest") if best_of is min else Text("highest"),
             )
     return Text("-")
