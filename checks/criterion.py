@@ -201,7 +201,8 @@ def the_truth_costs_least(target: Target) -> Findings:
     less, with confidence 1 and sure mask logits; then with one entry wrong: lengths too long and too short,
     noise, poses turned, moved and inverted, masks flipped. Where the truth does not cost least, other things
     that a term could take for the truth are tried (another frame, the next view, inverse poses, another order
-    of quaternions, normalised lengths): what brings the term down to nothing is what it compares with.
+    of quaternions, normalised lengths): what brings the term down to nothing is what it compares with. Several
+    samples cost no more together than each of them alone.
 
     ## Why it matters
     Training goes where the loss is least. If that is not the truth, the model learns whatever is.
@@ -225,9 +226,23 @@ def _least_at_truth(target: Target, kind: str) -> Findings:
         yield note(
             "predictions are compared in the frame of the labels, which is not that of view 1", of=kind
         )
+    mixed = [term for term in found.judging if _is_mixed(found, term)]
+    if mixed:
+        yield error(
+            "{term} costs {truth:.3g} at the truth of {samples:sample|samples} together, and {alone:.2g} at "
+            "that of each alone: it compares samples of a batch with each other (of all: {terms})",
+            at=parting(target, kind, mixed[0], "truth"),
+            hint="compare (B, 1) with (B, 1), or (B,) with (B,): the two together are (B, B)",
+            of=kind,
+            term=mixed[0].short,
+            truth=mixed[0].truth,
+            samples=found.samples,
+            alone=found.most_alone(mixed[0]) / found.samples,
+            terms=_short(mixed),
+        )
     wrong: dict[Place | None, list[tuple[Term, Trial | str]]] = {}
     for term in found.judging:
-        if said := _not_least(found, term):
+        if term not in mixed and (said := _not_least(found, term)):
             wrong.setdefault(_parting_of(target, kind, found, term), []).append((term, said))
     for at, terms in wrong.items():
         yield _costs(kind, found, terms, at)
@@ -239,7 +254,7 @@ def _least_at_truth(target: Target, kind: str) -> Findings:
             of=kind,
             loss=str(found.loss),
         )
-    elif not wrong:
+    elif not wrong and not mixed:
         yield from _total_least(target, kind, found)
 
 
@@ -258,6 +273,11 @@ def _negative(target: Target, kind: str, found: Judged, of: str | None = None) -
     """The expression, where it gives a weight below 0: a factor, or the weight of such a term."""
     wrong = any(option.value < 0 and kind_of(option.name) == of for option in found.options)
     return place(target, criterion_lines(target, kind).key) if wrong else None
+
+
+def _is_mixed(found: Judged, term: Term) -> bool:
+    """Whether several samples cost more together than each of them alone."""
+    return term.truth > found.most_alone(term) + max(_least(term), LESS * abs(term.wrong))
 
 
 def _not_least(found: Judged, term: Term) -> Trial | str | None:

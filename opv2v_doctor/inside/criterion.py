@@ -91,6 +91,9 @@ class Judged(TypedDict):
     converters: list[Converter]
     makers: list[Converter]  # of quaternions from rotations
     repeated: bool
+    alone: list[
+        list[float]
+    ]  # of each sample, where there are several: the terms of its truth without the others
     terms: list[Term]
     loss: float
     wrong_loss: float
@@ -125,6 +128,7 @@ def _nothing(bench: Bench) -> Judged:
         "converters": [],
         "makers": [],
         "repeated": True,
+        "alone": [],
         "terms": [],
         "loss": 0.0,
         "wrong_loss": 0.0,
@@ -147,6 +151,7 @@ def measured(bench: Bench, tried: list[str]) -> Judged:
     with torch.no_grad():
         loss, truth = bench.judge(bench.truth)
         again = bench.judge(bench.truth)
+        alone = [details for _, details in _alone(bench)]
     names = sorted(set(truth) | set(traced.details))
     progress.advance("criterion", 1, 4)
     owners, numbered = _owners(bench.criterion), [VIEW.search(name) for name in names]
@@ -172,6 +177,7 @@ def measured(bench: Bench, tried: list[str]) -> Judged:
         "makers": _makers(bench),
         "repeated": again == (loss, truth)
         or all(_same(a, b) for a, b in zip(again[1].values(), truth.values())),
+        "alone": [[details.get(name, 0.0) for name in names] for details in alone],
         "terms": terms,
         "loss": float(loss),
         "wrong_loss": float(wrong_loss),
@@ -183,6 +189,26 @@ def measured(bench: Bench, tried: list[str]) -> Judged:
         "weights": weights(bench),
         "place": own_place(traced.total, set()) if traced.total else None,
     }
+
+
+def _alone(bench: Bench) -> Iterator[tuple[Any, dict[str, float]]]:
+    """What is said of each sample's truth when it is the only one."""
+    count = len(bench.views[0]["valid_mask"])
+    for number in range(count if count > 1 else 0):
+        truth, views = (
+            [{key: _part(value, number, count) for key, value in one.items()} for one in dictionaries]
+            for dictionaries in (bench.truth, bench.views)
+        )
+        with contextlib.suppress(Exception):  # it takes no batch of one
+            yield bench.judge(truth, views)
+
+
+def _part(value: Any, number: int, count: int) -> Any:
+    """One sample of what a batch holds."""
+    has_samples = hasattr(value, "__getitem__") and not isinstance(value, (str, dict))
+    if has_samples and getattr(value, "ndim", 1) > 0 and len(value) == count:
+        return value[number : number + 1]
+    return value
 
 
 def _functions(bench: Bench, named: re.Pattern[str]) -> Iterator[tuple[str, Any]]:

@@ -128,6 +128,11 @@ FAULTY: dict[str, tuple[str, str, tuple[Edit, ...]]] = {
         ((NEARER, "turned = true"),),
     ),
     "detached": ("CRT005", "no gradient by cam_quats", ((QUATERNION, QUATERNION + ".detach()"),)),
+    "samples mixed": (
+        "CRT002",
+        "compares samples of a batch with each other",
+        (("true_size.log()[:, None]", "true_size.log()[None, :]"),),
+    ),
     "one pixel": ("CRT005", "of the valid pixels have a gradient by pts3d,", ((REDUCED, MEDIAN),)),
     "the best few": (
         "CRT005",
@@ -223,6 +228,8 @@ def with_value(trial: Trial, place: int, value: float) -> Trial:
 
 
 def test_thresholds(found: Judged, tmp_path: Path) -> None:
+    assert len(found.alone) == found.samples > 1
+    of_pairs, found = found, replace(found, alone=())
     term = next(one for one in found.terms if one.short == "ray_directions_view1")
     cost = max(found.value(trial, term) for trial in found.own(term))
     place = [one.name for one in found.terms].index(term.name)
@@ -242,6 +249,13 @@ def test_thresholds(found: Judged, tmp_path: Path) -> None:
         return said("CRT002", other, tmp_path).status
 
     assert_edge(CRITERION.LESS, less)
+
+    def mixed(share: float) -> Status:
+        """Two samples cost so much together, and nothing alone."""
+        is_mixed = CRITERION._is_mixed(of_pairs, replace(term, truth=share * term.wrong))
+        return Status.FAILED if is_mixed else Status.PASSED
+
+    assert_edge(CRITERION.LESS, mixed)
 
     def moved(share: float) -> Status:
         trial = next(one for one in found.trials if one.name == "invalid pixels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -167,6 +168,9 @@ class Judged:
     converters: tuple[Converter, ...]
     makers: tuple[Converter, ...]  # of quaternions from rotations
     repeated: bool
+    alone: tuple[
+        tuple[float, ...], ...
+    ]  # of each sample of several: the terms of its truth without the others
     terms: tuple[Term, ...]
     loss: float
     wrong_loss: float
@@ -191,6 +195,11 @@ class Judged:
     def of(self, kind: str) -> tuple[Term, ...]:
         """The terms that judge this."""
         return tuple(term for term in self.judging if term.kind == kind)
+
+    def most_alone(self, term: Term) -> float:
+        """The most that the truth of one sample costs a term, times the samples; infinite where not known."""
+        each = [values[self._places[term.name]] for values in self.alone]
+        return max(each) * len(each) if each else math.inf
 
     def value(self, trial: Trial, term: Term) -> float:
         """A term's value in a trial."""
