@@ -201,8 +201,8 @@ def the_truth_costs_least(target: Target) -> Findings:
     less, with confidence 1 and sure mask logits; then with one entry wrong: lengths too long and too short,
     noise, poses turned, moved and inverted, masks flipped. Where the truth does not cost least, other things
     that a term could take for the truth are tried (another frame, the next view, inverse poses, another order
-    of quaternions, normalised lengths): what brings the term down to nothing is what it compares with. Several
-    samples cost no more together than each of them alone.
+    of quaternions, normalised lengths): what brings the term down to nothing is what it compares with.
+    Several samples cost no more together than each of them alone.
 
     ## Why it matters
     Training goes where the loss is least. If that is not the truth, the model learns whatever is.

@@ -23,7 +23,6 @@ from opv2v_doctor import (
 )
 from opv2v_doctor.facts.geometry.camera_axes import AXES_WORDS
 from opv2v_doctor.facts.geometry.partings import camera_parting, pose_parting
-from opv2v_doctor.facts.geometry.picture_partings import made_place
 from opv2v_doctor.facts.geometry.places import axes_place, convention_place, pose_place
 from opv2v_doctor.facts.geometry.rays import Rays, rays
 from opv2v_doctor.facts.geometry.reading_names import convention_words, mistake_words, other_words, rig_words
@@ -357,8 +356,7 @@ def _rays(target: Target, drawn: Samples) -> Findings:
         yield error(
             fault,
             hint="compute the rays at the pixels' centres, and the points from them",
-            at=made_place(target, drawn.split, "ray_directions_cam")
-            or given_place(target, drawn.part, "ray_directions_cam"),
+            at=given_place(target, drawn.part, "ray_directions_cam"),
             of=drawn.split,
             points=found.points,
         )

@@ -48,6 +48,7 @@ from opv2v_doctor.facts.launch.origins import given_place, intrinsics_place
 from opv2v_doctor.facts.samples.draws import Samples, each_split
 from opv2v_doctor.facts.samples.moments import PanoramaView, moments
 from opv2v_doctor.geometry.agreement import Tally
+from opv2v_doctor.geometry.cameras import is_camera_matrix
 from opv2v_doctor.geometry.conventions import RIGHT
 from opv2v_doctor.geometry.explanations import Explanation
 from opv2v_doctor.geometry.readings import LENGTHENED
@@ -310,6 +311,26 @@ def intrinsics_follow_every_crop(target: Target) -> Findings:
 
 
 def _intrinsics(target: Target, drawn: Samples) -> Findings:
+    of_cameras = [
+        view.intrinsics
+        for sample in drawn.successes
+        for view in sample.views
+        if view.is_pinhole and view.intrinsics is not None
+    ]
+    malformed = [rows for rows in of_cameras if not is_camera_matrix(rows)]
+    if malformed:
+        yield examined(len(of_cameras), "view", split=drawn.split)
+        yield error(
+            "camera_intrinsics of {views:view|views} are no camera's: {rows}, expected [fx, s, cx], "
+            "[0, fy, cy], [0, 0, 1]",
+            hint="scale and move the first two rows only",
+            at=made_place(target, drawn.split, "camera_intrinsics")
+            or given_place(target, drawn.part, "camera_intrinsics"),
+            of=drawn.split,
+            views=len(malformed),
+            rows=", ".join(str([round(number, 3) for number in row]) for row in malformed[0]),
+        )
+        return
     given = intrinsics(target, drawn.split)
     if given and are_off(given):
         yield warning(

@@ -480,7 +480,7 @@ def _seams(target: Target, drawn: Samples) -> Findings:
         view = fault.contents.view
         place = camera_parting(target, drawn.split, view.frame)
         place = place or image_parting(target, drawn.split, view, fault.cameras[0])
-        place = place or content_place(target, drawn.split) or given_place(target, drawn.part, "img")
+        place = place or given_place(target, drawn.part, "img")
         yield _misplacement_finding(
             drawn, fault, place, Text("take image, pose and intrinsics of the same camera")
         )

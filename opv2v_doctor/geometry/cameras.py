@@ -16,6 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 
+def is_camera_matrix(rows: ArrayLike) -> bool:
+    """Whether intrinsics (3, 3) are [[fx, s, cx], [0, fy, cy], [0, 0, 1]], finite, with lengths above 0."""
+    matrix = np.asarray(rows, dtype=np.float64)
+    form = np.isfinite(matrix).all() and not matrix[1, 0] and (matrix[2] == [0, 0, 1]).all()
+    return bool(form and min(matrix[0, 0], matrix[1, 1]) > 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Pinhole:
     """A camera without distortion: ``intrinsics`` (3, 3) in pixels, ``width`` and ``height`` of its image.
@@ -35,7 +42,7 @@ class Pinhole:
             raise ValueError(
                 f"intrinsics are a finite (3, 3) matrix; got shape {matrix.shape}: {matrix.tolist()}"
             )
-        if min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[1, 0] or (matrix[2] != [0, 0, 1]).any():
+        if not is_camera_matrix(matrix):
             raise ValueError(f"intrinsics are [[fx, s, cx], [0, fy, cy], [0, 0, 1]]; got {matrix.tolist()}")
         matrix.setflags(write=False)
         object.__setattr__(self, "intrinsics", matrix)

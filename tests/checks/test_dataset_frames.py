@@ -282,6 +282,14 @@ def test_one_camera_is_at_fault_where_the_cloud_agrees_with_the_others(scene: Pa
     assert "agent 4288" in finding.message and words in finding.message
 
 
+def test_depth_of_one_agent_in_whole_metres_is_named(scene: Path) -> None:
+    files = sorted(agent_of(scene).glob("*_depth.npy"))
+    for path in files:
+        np.save(path, np.floor(np.load(path)))
+    (finding,) = examine("GEO016", scene).findings
+    assert finding.path in files and "whole numbers only, 1 m apart" in finding.message
+
+
 def test_how_far_pixels_may_be_apart_before_it_is_noise() -> None:
     def found(step: float) -> Status:
         depth = np.where(np.arange(40) % 2, 10.0, 10.0 * np.exp(step)) * np.ones((9, 1))

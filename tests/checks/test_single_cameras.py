@@ -16,6 +16,7 @@ from opv2v_doctor.sandbox.faults import single_cameras
 from opv2v_doctor.sandbox.faults.fault import replace_text
 from opv2v_doctor.state import State
 from opv2v_doctor.target import Target, make_target
+from opv2v_doctor.testing import run_check
 
 LOADER, CROPPING = "mapanything/datasets/opv2v.py", "mapanything/utils/cropping.py"
 POSES = "data_processing/opv2v_poses.py"
@@ -70,6 +71,16 @@ def test_a_right_loader_passes(written: Path, words: tuple[str, ...]) -> None:
     found = results(make_target(repo=written, splits=("val",), num_samples=2, overrides=words), *CODES)
     assert {code for code, result in found.items() if result.status is not Status.PASSED} == ELSEWHERE
     assert found["GEO002"].status is Status.SKIPPED
+
+
+def test_intrinsics_that_are_no_cameras_are_told_where_they_are_made(broken: Callable[..., Path]) -> None:
+    repo = broken()
+    scaled = "intrinsics = np.diag([size[0] / width, size[1] / height, 1.0]) @ intrinsics"
+    replace_text(repo / "mapanything/utils/cropping.py", scaled, f"{scaled} * 1000")
+    target = make_target(repo=repo, splits=("val",), num_samples=2, overrides=(COOP,))
+    (finding,) = run_check("GEO010", target).findings
+    assert "[0.0, 0.0, 1000.0], expected [fx, s, cx], [0, fy, cy], [0, 0, 1]" in finding.message
+    assert finding.path and finding.path.is_relative_to(repo / "mapanything")
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ NOISY = Threshold(
 )
 REGAINED = Threshold(0.5, "of the agreement that other frames have more", "an explanation gives back so much")
 COARSE = 6.0  # degrees
+COARSEST = 10.0  # numbers a metre: finer ones, as millimetres, may be whole
 EXPLAINED = 6  # agents: where more are off, they are for one reason
 NOISIEST = 3  # bounds that most frames may be over: beyond that it is no noise
 GROUNDS = 8  # frames that tell where the ground is
@@ -385,10 +386,18 @@ def _others_agree(found: Mapping[str, Sensor], wrong: tuple[str, ...], files: Fi
 
 def _at_fault(sensor: Sensor, scene: _Scene) -> Text | None:
     """What a depth file is like that nothing else explains."""
-    why = _ceiling([sensor], scene.files) or _noise(scene.maps[sensor.camera])
+    depth = scene.maps[sensor.camera]
+    why = _ceiling([sensor], scene.files) or _noise(depth) or _rounding(depth, scene.files.scale)
     if why:
         return Text("the depth file is at fault: {why}", why=why)
     return _where(sensor, scene.files)
+
+
+def _rounding(depth: NDArray[Any] | None, scale: float) -> Text | None:
+    """That a depth map holds whole metres: `scale` is what its number of a metre is."""
+    if depth is None or scale > COARSEST or (depth[known_depth(depth)] % 1).any():
+        return None
+    return Text("it holds whole numbers only, {metres:.2g} m apart", metres=1 / scale)
 
 
 def _noise(depth: NDArray[Any] | None) -> Text | None:
