@@ -51,7 +51,7 @@ from opv2v_doctor.cli.audit import audit
 if __name__ == "__main__":
     start = time.perf_counter()
     try:
-        audit(sys.argv[1], workers=int(sys.argv[3]), cache=Path(sys.argv[2]), output=Path(sys.argv[4]))
+        audit(sys.argv[1], workers=int(sys.argv[3]), cache=Path(sys.argv[2]), output=[Path(sys.argv[4])])
     except typer.Exit as end:
         code = end.exit_code
     words = Path("/proc/self/status").read_text().split()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -97,6 +100,7 @@ class Shell:
             path = f"{home}{os.pathsep}{os.environ['PATH']}"
             plain = {"HOME": str(home), "ZDOTDIR": str(home), "PATH": path, "TERM": "dumb", "PS1": "$ "}
             os.chdir(folder)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 500, 0, 0))  # no prompt wraps a word
             os.execvpe(words[0], words, {**os.environ, **plain})
 
     def typed(self, text: str, until: str, seconds: float = 20) -> str:
