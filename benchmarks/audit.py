@@ -164,7 +164,7 @@ def _audit(data: Path, folder: Path, name: str) -> Sequence[float]:
     words = [script, data, folder / "cache", os.cpu_count() or 1, folder / "report.json", figures]
     command = [sys.executable, *map(str, words)]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, env=env)
+    subprocess.run(command, capture_output=True, check=True, env=env)
     measured: list[float] = json.loads(figures.read_text())
     return measured
 
