@@ -286,6 +286,15 @@ def test_one_split_that_cannot_be_judged_keeps_no_other_from_it(broken: Broken) 
     assert "no LiDAR files" in result.findings[1].message
 
 
+def test_a_scale_is_placed_where_a_depth_map_first_has_it(broken: Broken) -> None:
+    repo = broken()
+    inverse = "self.inverse = 1.0 / np.where"
+    stitcher = repo / PANORAMA
+    replace_text(stitcher, inverse, inverse.replace("1.0", "0.5"))
+    finding = run_check("GEO001", one_split(repo)).findings[0]
+    assert (finding.path, finding.line) == (stitcher, line_of(stitcher, "self.inverse = 0.5"))
+
+
 def test_rays_of_every_view_are_looked_at(broken: Broken) -> None:
     repo = broken()
     first = "self.stitcher.rays * (float('nan') if agent == main_agent else 1.0)"
