@@ -99,16 +99,17 @@ def _both(train: Sequence[EpochPoint], test: Sequence[EpochPoint]) -> Iterator[S
     yield Series(name=Text("training (average of an epoch)"), points=trained, kind="steps", colour=TRAINING)
     yield Series(name=Text("validation (average)"), points=tested, kind="steps", colour=VALIDATION)
     judged, colour = (tested, VALIDATION) if tested else (trained, TRAINING)
+    done = DONE["test" if tested else "train"]  # the log counts an epoch from its start
     if judged:
         best, last = min(judged, key=lambda point: point[1]), judged[-1]
         yield Series(
-            name=Text("best {value:.4g} (epoch {epoch:g})", value=best[1], epoch=best[0]),
+            name=Text("best {value:.4g} (epoch {epoch:g})", value=best[1], epoch=best[0] - done),
             points=[best],
             kind="best",
             colour=colour,
         )
         yield Series(
-            name=Text("last {value:.4g} (epoch {epoch:g})", value=last[1], epoch=last[0]),
+            name=Text("last {value:.4g} (epoch {epoch:g})", value=last[1], epoch=last[0] - done),
             points=[last],
             kind="last",
             colour=colour,

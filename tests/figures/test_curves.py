@@ -51,6 +51,15 @@ def test_each_question_has_its_chart(html: str) -> None:
     assert "not drawn: Gradient norm (not in this log)" in re.sub(r"\s+", " ", html)
 
 
+def test_the_best_of_a_training_without_evaluations_has_the_epoch_of_its_lines(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    lines = MISSION.read_text().splitlines(keepends=True)
+    log.write_text("".join(line for line in lines if "Test" not in line))
+    html = page([read_log(log)], results(), HEAD)
+    (best,) = [one["name"] for one in told(html)["charts"][0]["series"] if one["name"].startswith("best")]
+    assert f"best: loss {best.removeprefix('best ')}" in html
+
+
 def test_a_phase_has_one_colour_in_all_charts(html: str) -> None:
     for chart in told(html)["charts"]:
         for one in chart["series"]:
