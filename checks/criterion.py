@@ -755,8 +755,10 @@ def every_term_trains_what_it_judges(target: Target) -> Findings:
 
 def _unreached(target: Target, found: Judged) -> Findings:
     """An error where most pixels of a map, all of them wrong, have no part in the gradient of the loss."""
+    if not found.repeated:  # pixels that are drawn at random are others in each step
+        return
     few = [head for head in found.heads if head.reached is not None and 0 < head.reached < REACHED]
-    for entry in dict.fromkeys(head.entry for head in few if found.repeated):
+    for entry in dict.fromkeys(head.entry for head in few):
         heads = [head for head in few if head.entry == entry]
         terms = [term for term in found.judging if term.entry == entry]
         yield error(

@@ -158,8 +158,7 @@ def _depth_place(target: Target, drawn: Samples, step: str) -> Place | None:
 def _unexplained_place(target: Target, drawn: Samples) -> Place | None:
     found = depth_parting(target, drawn.split)
     found = found or camera_parting(target, drawn.split, moments(target, drawn.split).views[0].frame)
-    found = found or made_place(target, drawn.split, "depthmap")
-    return found or given_place(target, drawn.part, "depthmap")
+    return found or made_place(target, drawn, "depthmap")
 
 
 @check("GEO001", tier="data", requires=["DAT001", "ENV007"])
@@ -324,8 +323,7 @@ def _intrinsics(target: Target, drawn: Samples) -> Findings:
             "camera_intrinsics of {views:view|views} are no camera's: {rows}, expected [fx, s, cx], "
             "[0, fy, cy], [0, 0, 1]",
             hint="scale and move the first two rows only",
-            at=made_place(target, drawn.split, "camera_intrinsics")
-            or given_place(target, drawn.part, "camera_intrinsics"),
+            at=made_place(target, drawn, "camera_intrinsics"),
             of=drawn.split,
             views=len(malformed),
             rows=", ".join(str([round(number, 3) for number in row]) for row in malformed[0]),
@@ -337,8 +335,7 @@ def _intrinsics(target: Target, drawn: Samples) -> Findings:
             "camera_intrinsics of {views:view|views} differ by up to {off:.0%} from the panorama's pixels "
             "per radian and middle, expected at most {bound:.0%}",
             hint="give W / (2 pi), H / vertical field of view, and the middle",
-            at=made_place(target, drawn.split, "camera_intrinsics")
-            or given_place(target, drawn.part, "camera_intrinsics"),
+            at=made_place(target, drawn, "camera_intrinsics"),
             of=drawn.split,
             views=given.views,
             off=given.off,

@@ -685,7 +685,7 @@ def _unlike(target: Target, drawn: Samples, seen: Normalisation, rule: Rule) -> 
     return error(
         "img is normalised {story}, as if by {seen}; its data_norm_type names {named} ({source})",
         hint="normalise once, by what data_norm_type names",
-        at=made_place(target, drawn.split, "img") or given_place(target, drawn.part, "img"),
+        at=made_place(target, drawn, "img"),
         of=drawn.split,
         seen=_numbers(seen),
         story=_story(seen, rule),

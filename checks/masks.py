@@ -170,8 +170,8 @@ def mask_covers_what_the_rig_sees(target: Target) -> Findings:
 
 def _uncovered_share(target: Target, drawn: Samples, wrong: Sequence[Coverage]) -> Finding:
     explained = _is_cropped(wrong)
-    place = crop_place(target, drawn.part) if explained else made_place(target, drawn.split, MASK)
-    place = place or given_place(target, drawn.part, MASK)
+    cropped = crop_place(target, drawn.part) or given_place(target, drawn.part, MASK)
+    place = cropped if explained else made_place(target, drawn, MASK)
     return error(
         "{coverage}: the images were cropped to its shape first" if explained else "{coverage}",
         hint=_remedy(wrong, explained=explained),
@@ -312,8 +312,7 @@ def _misplaced_mask(target: Target, drawn: Samples, wrong: Sequence[MaskPlace]) 
         else "{wrong:.1%} of the mask of a panorama is not as its cameras look: unexplained "
         "({views:view|views})",
         hint="do to the mask what is done to the image, and nothing else, at this line",
-        at=(None if worst.explanation else made_place(target, drawn.split, MASK))
-        or given_place(target, drawn.part, MASK),
+        at=given_place(target, drawn.part, MASK) if worst.explanation else made_place(target, drawn, MASK),
         of=drawn.split,
         wrong=worst.wrong,
         why=worst.explanation,

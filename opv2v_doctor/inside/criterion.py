@@ -91,9 +91,7 @@ class Judged(TypedDict):
     converters: list[Converter]
     makers: list[Converter]  # of quaternions from rotations
     repeated: bool
-    alone: list[
-        list[float]
-    ]  # of each sample, where there are several: the terms of its truth without the others
+    alone: list[list[float]]  # the terms of each sample's truth by itself, of several samples
     terms: list[Term]
     loss: float
     wrong_loss: float

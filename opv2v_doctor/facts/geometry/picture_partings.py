@@ -17,6 +17,8 @@ from opv2v_doctor.facts.geometry.places import DEPTH
 from opv2v_doctor.facts.geometry.readings import comparisons, right_reading
 from opv2v_doctor.facts.interpreter.questions import Sighting
 from opv2v_doctor.facts.interpreter.views import handed_over
+from opv2v_doctor.facts.launch.origins import given_place
+from opv2v_doctor.facts.samples.draws import Samples
 from opv2v_doctor.facts.samples.moments import TracedView, moments, traced_views
 from opv2v_doctor.facts.samples.rigs import camera_names
 from opv2v_doctor.geometry.cameras import Pinhole
@@ -53,8 +55,7 @@ def depth_parting(target: Target, split: str) -> Place | None:
     except (Blocked, Skip):
         return None
     seen = _seen(target, split, compared.view)
-    maps = [depth_of(frame, name) for frame, name in _files(target, split, compared.view)]
-    grids = [_grid(depth) / 1.0 for depth in maps if depth is not None]
+    grids = [_grid(depth) / 1.0 for depth in _maps(target, split, compared.view)]
 
     def is_right(array: NDArray[Any]) -> bool:
         return any(_same(array, grid) for grid in grids)
@@ -85,8 +86,8 @@ def scaled_place(target: Target, split: str, times: float) -> Place | None:
         compared = comparisons(target, split)[0]
     except (Blocked, Skip):
         return None
-    maps = [depth_of(frame, name) for frame, name in _files(target, split, compared.view)]
-    grids = [_grid(depth).astype(np.float64) for depth in maps if depth is not None]
+    maps = _maps(target, split, compared.view)
+    grids = [_grid(depth) / 1.0 for depth in maps]
 
     def is_scaled(array: NDArray[Any]) -> bool:
         return any(
@@ -96,7 +97,7 @@ def scaled_place(target: Target, split: str, times: float) -> Place | None:
             for factor in (times, 1 / times)
         )
 
-    shapes = {depth.shape for depth in maps if depth is not None}
+    shapes = {depth.shape for depth in maps}
     made = (
         each
         for each, array in _seen(target, split, compared.view)
@@ -118,8 +119,12 @@ def _is_multiple(array: NDArray[Any], other: NDArray[Any], factor: float) -> boo
     return known.size > LEAST * off.size and bool(np.quantile(known, 0.9) < MULTIPLE)
 
 
-def made_place(target: Target, split: str, key: str) -> Place | None:
-    """The line at which what a view holds under this key is there first: None where nobody knows."""
+def made_place(target: Target, drawn: Samples, key: str) -> Place | None:
+    """The line at which what a view holds under this key is there first, else where it is given the key."""
+    return _first_seen(target, drawn.split, key) or given_place(target, drawn.part, key)
+
+
+def _first_seen(target: Target, split: str, key: str) -> Place | None:
     try:
         view = moments(target, split).views[0]
     except (Blocked, Skip):
@@ -252,6 +257,12 @@ def _files(target: Target, split: str, view: TracedView) -> list[tuple[Frame, st
         for frame in dict.fromkeys(v.frame for v in sample)
         for name in camera_names(where, frame)
     ]
+
+
+def _maps(target: Target, split: str, view: TracedView) -> list[NDArray[Any]]:
+    """The depth files of the sample of a view, those that are there."""
+    maps = (depth_of(frame, name) for frame, name in _files(target, split, view))
+    return [depth for depth in maps if depth is not None]
 
 
 def _grid(array: NDArray[Any]) -> NDArray[Any]:

@@ -58,7 +58,7 @@ NOISY = Threshold(
     0.02,
     "of the depth, from pixel to pixel",
     "surfaces are smooth: noise of 3 % makes steps of 2.9 %",
-    healthy=0.005,
+    healthy=0.003,
     faulty=0.029,
 )
 REGAINED = Threshold(0.5, "of the agreement that other frames have more", "an explanation gives back so much")

@@ -168,9 +168,7 @@ class Judged:
     converters: tuple[Converter, ...]
     makers: tuple[Converter, ...]  # of quaternions from rotations
     repeated: bool
-    alone: tuple[
-        tuple[float, ...], ...
-    ]  # of each sample of several: the terms of its truth without the others
+    alone: tuple[tuple[float, ...], ...]  # the terms of each sample's truth by itself, of several samples
     terms: tuple[Term, ...]
     loss: float
     wrong_loss: float
